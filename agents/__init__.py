@@ -1,0 +1,1 @@
+"""Thin Faust agents and the worker that composes them."""

@@ -1,0 +1,1 @@
+"""The outside world: client SDK for other services."""

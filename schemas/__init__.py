@@ -1,0 +1,1 @@
+"""Avro records and published JSON Schemas; depends on nothing."""

@@ -1,0 +1,204 @@
+"""Bytes to records and back: Avro in single-object encoding or Confluent framing, told apart by the first bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from io import BytesIO
+from typing import NamedTuple, Protocol
+
+from fastavro import schemaless_reader, schemaless_writer
+from fastavro.schema import SchemaParseException, UnknownType
+
+from schemas import registry as schema_registry
+from schemas.registry import Definition, Registry
+from streams.headers import headers_for
+from streams.sla.events import Output, Rejection
+
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "Codec",
+    "Record",
+    "SchemaSource",
+    "decode",
+    "encode",
+    "encode_output",
+    "headers_for",
+]
+
+#: A decoded record: field name → value; instants and durations are integers (microseconds).
+Record = dict[str, object]
+
+#: R28: what an input record may weigh, framing included.
+MAX_RECORD_BYTES = 256 * 1024
+
+SINGLE_OBJECT = b"\xc3\x01"
+CONFLUENT = b"\x00"
+_SINGLE_OBJECT_HEAD = 10
+_CONFLUENT_HEAD = 5
+
+
+class SchemaSource(Protocol):
+    """Where the schemas behind Confluent ids come from."""
+
+    def schema_for(self, schema_id: int) -> object | None:
+        """The writer's schema (text or parsed JSON), or None when the registry has no such id.
+
+        May raise when the registry can't be reached: that is not caught here, for such a record is retried and not
+        rejected (R27).
+        """
+        ...
+
+
+class _Reader(NamedTuple):
+    name: str
+    writer: Definition
+    reader: Definition | None  # None where both are the same
+
+
+class Codec:
+    """Decodes and encodes the records of one registry; it keeps what it learnt about Confluent ids.
+
+    `schema_ids` (event type → Confluent id of our schema) makes it write Confluent framing for these types; without it
+    it writes single-object encoding. It reads both.
+    """
+
+    def __init__(
+        self,
+        source: SchemaSource | None = None,
+        schema_ids: Mapping[str, int] | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self._registry = registry or schema_registry.load()
+        self._source = source
+        self._readers: dict[bytes, _Reader] = {}
+        self._confluent: dict[bytes, _Reader | Rejection] = {}
+        self._writers: dict[str, tuple[bytes, Definition, frozenset[str]]] = {}
+        for fingerprint, schema in self._registry.by_fingerprint.items():
+            self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
+        for name, schema in self._registry.latest.items():
+            schema_id = (schema_ids or {}).get(name)
+            framed = SINGLE_OBJECT + schema.fingerprint if schema_id is None else _confluent_head(schema_id)
+            self._writers[name] = (framed, schema.parsed, schema.field_names)
+
+    def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
+        """Event type and record of a Kafka value, or why it is refused (R27).
+
+        Codes: `undecodable`, `unknown_schema`, `unknown_type`, `oversize` (more than `limit` bytes; derived records of
+        our own may be larger than inputs, so their readers raise it).
+        """
+        if value is None:
+            return Rejection("undecodable", "the record has no value")
+        size = len(value)
+        if size > limit:
+            return Rejection("oversize", f"the record has {size:,} bytes; at most {limit:,} are allowed")
+        stream = BytesIO(value)
+        found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+        if found is None:
+            other = self._other_reader(value)
+            if isinstance(other, Rejection):
+                return other
+            found = other
+            stream.seek(_CONFLUENT_HEAD)
+        try:
+            record: Record = schemaless_reader(stream, found.writer, found.reader)
+        except Exception as error:  # fastavro raises what it stumbles on; no sequence of bytes may stop the stream
+            return Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
+        if stream.tell() != size:
+            left = size - stream.tell()
+            return Rejection("undecodable", f"{left} bytes are left over after the {found.name} record")
+        return found.name, record
+
+    def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
+        """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:
+        a field that the schema lacks, a value that doesn't fit, a missing field without default."""
+        head, schema, names = self._writers[event_type]
+        if not names.issuperset(record):
+            raise ValueError(f"{event_type} has no field {', '.join(sorted(record.keys() - names))}")
+        stream = BytesIO()
+        stream.write(head)
+        schemaless_writer(stream, schema, record)
+        return stream.getvalue()
+
+    def encode_output(self, output: Output, source: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+        """Value and CloudEvents headers of an output; `source` names the agent, such as `/sla/incidents`."""
+        record = {
+            "event_id": output.id,
+            "source": source,
+            "subject": output.subject,
+            "occurred_at": output.time,
+            "backfill": output.backfill,
+            "traceparent": output.traceparent,
+            **output.data,
+        }
+        headers = headers_for(
+            output.type, output.id, source, output.subject, output.time, traceparent=output.traceparent
+        )
+        return self.encode(output.type, record), headers
+
+    def _reader(self, name: str, writer: Definition, fingerprint: bytes) -> _Reader:
+        ours = self._registry.latest[name]
+        return _Reader(name, writer, None if fingerprint == ours.fingerprint else ours.parsed)
+
+    def _other_reader(self, value: bytes) -> _Reader | Rejection:
+        """The reader of a value that doesn't start with a known single-object head."""
+        if value[:2] == SINGLE_OBJECT and len(value) >= _SINGLE_OBJECT_HEAD:
+            return Rejection("unknown_schema", f"no schema has the fingerprint {value[2:_SINGLE_OBJECT_HEAD].hex()}")
+        if value[:1] != CONFLUENT or len(value) < _CONFLUENT_HEAD:
+            return Rejection(
+                "undecodable", f"starts with {value[:2].hex() or 'nothing'}: neither Avro single-object nor Confluent"
+            )
+        head = value[:_CONFLUENT_HEAD]
+        found = self._confluent.get(head)
+        if found is None:
+            found = self._ask_source(int.from_bytes(head[1:], "big"))
+            if not (isinstance(found, Rejection) and found.code == "unknown_schema"):  # it may be registered later
+                self._confluent[head] = found
+        return found
+
+    def _ask_source(self, schema_id: int) -> _Reader | Rejection:
+        if self._source is None:
+            return Rejection("unknown_schema", f"schema id {schema_id}, but no schema registry is configured")
+        given = self._source.schema_for(schema_id)
+        if given is None:
+            return Rejection("unknown_schema", f"the schema registry has no schema id {schema_id}")
+        try:
+            definition = json.loads(given) if isinstance(given, str) else given
+            parsed = schema_registry.parse(definition)
+            fingerprint = schema_registry.fingerprint(definition)
+        except (ValueError, SchemaParseException, UnknownType) as error:
+            return Rejection("unknown_schema", f"schema id {schema_id} is not an Avro schema: {_describe(error)}")
+        full_name = str(parsed["name"]) if isinstance(parsed, dict) and "name" in parsed else repr(parsed)
+        name = self._registry.name_of_record.get(full_name)
+        if name is None:
+            return Rejection("unknown_type", f"schema id {schema_id} is {full_name}, which is no event of this product")
+        return self._reader(name, parsed, fingerprint)
+
+
+def _confluent_head(schema_id: int) -> bytes:
+    return CONFLUENT + schema_id.to_bytes(4, "big")
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+@lru_cache(maxsize=1)
+def _default() -> Codec:
+    return Codec()
+
+
+def decode(value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
+    """`Codec.decode` without a schema registry."""
+    return _default().decode(value, limit)
+
+
+def encode(event_type: str, record: Mapping[str, object]) -> bytes:
+    """`Codec.encode` in single-object encoding."""
+    return _default().encode(event_type, record)
+
+
+def encode_output(output: Output, source: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """`Codec.encode_output` in single-object encoding."""
+    return _default().encode_output(output, source)

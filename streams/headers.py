@@ -1,0 +1,44 @@
+"""CloudEvents 1.0 headers of a record: Kafka protocol binding, binary mode."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from streams.sla.instants import SECOND, format_rfc3339
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/avro")
+
+
+def headers_for(
+    event_type: str, event_id: str, source: str, subject: str, time: int, *, traceparent: str | None = None
+) -> list[tuple[str, bytes]]:
+    """The headers of one event; `time` in microseconds UTC. The value is authoritative, these are for generic tools."""
+    headers = [
+        _SPEC_VERSION,
+        ("ce_id", event_id.encode()),
+        _constant("ce_type", event_type),
+        _constant("ce_source", source),
+        ("ce_time", _time(time)),
+        ("ce_subject", subject.encode()),
+        _CONTENT_TYPE,
+    ]
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.encode()))
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _constant(name: str, value: str) -> tuple[str, bytes]:
+    return name, value.encode()
+
+
+def _time(time: int) -> bytes:
+    second, fraction = divmod(time, SECOND)
+    text = _second(second)
+    return (f"{text[:-1]}.{fraction:06d}".rstrip("0") + "Z" if fraction else text).encode()
+
+
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    return format_rfc3339(second * SECOND)

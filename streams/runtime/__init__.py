@@ -1,0 +1,1 @@
+"""The runtime: batch transport on Faust, exactly-once shard, changelog recovery, rejects."""

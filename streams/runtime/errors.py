@@ -1,0 +1,93 @@
+"""What can go wrong with a shard.
+
+ShardError
+├── ShardInterrupted   the outcome is unknown or the broker is away: state is thrown away, the shard starts again
+├── ShardFenced        another owner has taken the shard over: it stops and writes nothing
+├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
+├── TimersFailed       the processor raised while timers acted: retried, then the shard halts
+└── ShardHalted        going on would be wrong; this shard alone waits for a person
+    ├── OffsetsDiffer  the changelog and the consumer group disagree on what has been applied
+    ├── InputLost      retention removed records that were never applied, or the log was truncated
+    ├── StateUnreadable  a changelog row cannot be restored
+    └── WriteRefused   the broker refuses what the shard writes, for good
+"""
+
+# ruff: noqa: N818 -- these name what happened to a shard
+from __future__ import annotations
+
+
+class ShardError(Exception):
+    """Base of all; carries the shard's coordinates."""
+
+    def __init__(self, message: str, *, agent: str = "", partition: int = -1) -> None:
+        super().__init__(message)
+        self.agent = agent
+        self.partition = partition
+
+
+class ShardInterrupted(ShardError):
+    """The broker is away or an outcome is unknown."""
+
+
+class ShardFenced(ShardError):
+    """A newer owner has initialised the same transactional id."""
+
+
+class RecordFailed(ShardError):
+    """The processor raised for the record at `topic`, `offset`."""
+
+    def __init__(self, cause: Exception, *, agent: str, partition: int, topic: str, offset: int) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}", agent=agent, partition=partition)
+        self.topic = topic
+        self.offset = offset
+
+
+class TimersFailed(ShardError):
+    """The processor raised while timers due before `before` acted."""
+
+    def __init__(self, message: str, *, agent: str, partition: int, before: int) -> None:
+        super().__init__(message, agent=agent, partition=partition)
+        self.before = before
+
+
+class ShardHalted(ShardError):
+    """This shard waits for a person; the others go on."""
+
+
+class OffsetsDiffer(ShardHalted):
+    """`applied` (from the changelog) and `committed` (from the consumer group) are not the same offset."""
+
+    def __init__(self, *, agent: str, partition: int, topic: str, applied: int | None, committed: int | None) -> None:
+        super().__init__(
+            f"{topic}-{partition}: the next offset is {applied} by the changelog, {committed} by the consumer group",
+            agent=agent,
+            partition=partition,
+        )
+        self.topic = topic
+        self.applied = applied
+        self.committed = committed
+
+
+class InputLost(ShardHalted):
+    """Records from `applied` on are not all there any more: the log reaches from `log_start` to `log_end`."""
+
+    def __init__(
+        self, *, agent: str, partition: int, topic: str, applied: int, log_start: int | None, log_end: int | None
+    ) -> None:
+        super().__init__(
+            f"{topic}-{partition}: the next offset is {applied}, the log reaches from {log_start} to {log_end}",
+            agent=agent,
+            partition=partition,
+        )
+        self.topic = topic
+        self.applied = applied
+        self.log_start = log_start
+        self.log_end = log_end
+
+
+class StateUnreadable(ShardHalted):
+    """A changelog row cannot be restored."""
+
+
+class WriteRefused(ShardHalted):
+    """The broker refuses the shard's writes and would refuse them again."""

@@ -1,0 +1,165 @@
+"""Folding records and timers into the effects of one transaction, in the order of time (R11, R32)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.runtime.errors import RecordFailed, TimersFailed
+from streams.runtime.inbox import Inbox
+from streams.runtime.processor import Effects, Processor, Record
+
+SLICE = 256  # records folded before other shards and the commit in flight get a turn
+
+
+@dataclass(slots=True)
+class Pending:
+    """One transaction in the making."""
+
+    effects: Effects = field(default_factory=Effects)
+    records: int = 0
+    acted: int = 0
+    sealed: bool = False
+    """Commit this before anything else is folded."""
+    forced: bool = False
+    """Commit this though it is empty: the group's offsets are to be restored."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.records or self.acted or self.forced)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Work in one transaction, at most."""
+
+    records: int
+    acts: int
+    attempts: int = 3
+    """Tries of a record that makes the processor raise, before it is rejected as `internal`."""
+
+
+class Fold:
+    """The state of a running shard: processor, queue, time. Whoever catches an error from it throws it away."""
+
+    def __init__(
+        self,
+        agent: str,
+        partition: int,
+        processor: Processor,
+        inbox: Inbox,
+        limits: Limits,
+        *,
+        time: int,
+        failed: dict[tuple[str, int], list[str]],
+        backlog: Mapping[str, int],
+    ) -> None:
+        self.processor = processor
+        self.inbox = inbox
+        self.time = time
+        self.known = time
+        """Every input that arrived before this instant has been received."""
+        self._agent = agent
+        self._partition = partition
+        self._limits = limits
+        self._failed = failed
+        self._single = len(inbox.positions()) == 1
+        self._backlog: Mapping[str, int] | None = None if self._single else backlog
+
+    def step(self, pending: Pending) -> int | None:
+        """Fold up to SLICE records into `pending`.
+
+        Returns an instant when the next record cannot be folded before it is known that all that arrived earlier, in
+        the other topics too, has been received: a timer is due between (R11).
+        """
+        inbox, processor, effects = self.inbox, self.processor, pending.effects
+        for _ in range(SLICE):
+            head = inbox.head()
+            if head is None or self.behind():
+                return None
+            topic, raw = head
+            suspect = (topic, raw.offset) in self._failed
+            if suspect and not pending.empty:
+                pending.sealed = True  # the culprit goes alone, so its neighbours are safe from it
+                return None
+            arrival = max(raw.timestamp * 1_000, self.time)
+            if arrival > self.time:
+                due = processor.next_due()
+                if due is not None and due < arrival:
+                    if not self._single and self.known < arrival and not inbox.all_queued():
+                        return arrival
+                    if not self._act(arrival, pending):
+                        return None
+            record = Record(topic, self._partition, raw.offset, arrival, raw.key, raw.value, raw.headers)
+            if suspect:
+                self._apply_suspect(record, effects)
+                pending.sealed = True
+            else:
+                try:
+                    processor.apply(record, effects)
+                except Exception as error:
+                    raise self._record_failed(record, error) from error
+            inbox.pop(topic)
+            self.time = arrival
+            pending.records += 1
+            if pending.sealed or pending.records >= self._limits.records:
+                pending.sealed = True
+                return None
+        return None
+
+    def ready(self) -> bool:
+        """Is there a record to fold now?"""
+        return self.inbox.head() is not None and not self.behind()
+
+    def behind(self) -> bool:
+        """Is a topic's backlog from before the start not here yet, so that the order of arrival is not known?"""
+        if self._backlog is None:
+            return False
+        if self.inbox.silent_short_of(self._backlog):
+            return True
+        if self.inbox.reached(self._backlog):
+            self._backlog = None
+        return False
+
+    def act_live(self, before: int, pending: Pending) -> None:
+        """The wall clock has passed `before` and all input that arrived earlier has been applied."""
+        if before <= self.time:
+            return
+        due = self.processor.next_due()
+        if due is None or due >= before or self._act(before, pending):
+            self.time = before
+
+    def _act(self, before: int, pending: Pending) -> bool:
+        """Let timers act; False when the transaction is full, so that more may be due before `before`."""
+        room = self._limits.acts - pending.acted
+        try:
+            acted = self.processor.act(before, room, pending.effects)
+            due = self.processor.next_due()
+        except Exception as error:
+            raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
+        pending.acted += acted
+        if acted >= room:
+            pending.sealed = True
+            return False
+        if due is not None and due < before:
+            raise self._timers_failed(before, f"a timer due at {due} did not act when asked to act before {before}")
+        return True
+
+    def _apply_suspect(self, record: Record, effects: Effects) -> None:
+        key = (record.topic, record.offset)
+        attempts = len(self._failed[key])
+        try:
+            if attempts >= self._limits.attempts:
+                self.processor.reject(record, "internal", self._failed[key][-1], effects, attempts)
+            else:
+                self.processor.apply(record, effects)
+        except Exception as error:
+            raise self._record_failed(record, error) from error
+
+    def _record_failed(self, record: Record, error: Exception) -> RecordFailed:
+        return RecordFailed(
+            error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset
+        )
+
+    def _timers_failed(self, before: int, message: str) -> TimersFailed:
+        return TimersFailed(message, agent=self._agent, partition=self._partition, before=before)

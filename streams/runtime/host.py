@@ -1,0 +1,216 @@
+"""A worker: a Faust app that assigns partitions and delivers batches, and the shards that live on them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+import structlog
+from aiokafka.structs import TopicPartition
+from faust.app.base import BootStrategy
+
+from streams.clock import Clock, SystemClock
+from streams.runtime.errors import InputLost
+from streams.runtime.fold import Limits
+from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.log import Batch
+from streams.runtime.processor import Processor
+from streams.runtime.settings import RuntimeSettings
+from streams.runtime.shard import Shard, ShardState
+from streams.runtime.transport import BatchConsumer, BatchTopic, BatchTransport
+
+_CRASH_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """An agent: its name (in topics, groups and transactional ids), its input topics, and what runs per partition."""
+
+    name: str
+    topics: tuple[str, ...]
+    processor: Callable[[int], Processor]
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]
+    enable_web = False
+    enable_kafka_producer = False  # shards write through producers of their own
+
+
+class Host:
+    """Composes one worker; `app` is its Faust app. Make it inside a running event loop."""
+
+    def __init__(self, settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.agents = tuple(agents)
+        self.shards: dict[tuple[str, int], Shard] = {}
+        self.assigned = False
+        self._clock = clock or SystemClock()
+        self._offsets = Offsets(settings)
+        self._logger = structlog.get_logger("streams.runtime.host")
+        self.app = self._app()
+
+    def _app(self) -> faust.App:
+        app = faust.App(
+            self.settings.app_id,
+            broker=[f"kafka://{broker}" for broker in self.settings.brokers],
+            autodiscover=False,
+            datadir=tempfile.gettempdir(),  # named only because Faust wants one: nothing is kept there
+            Topic=BatchTopic,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_wait_empty=False,
+            web_enabled=False,
+            broker_session_timeout=self.settings.session_timeout_ms / 1_000,
+            broker_heartbeat_interval=self.settings.heartbeat_interval_ms / 1_000,
+            broker_request_timeout=max(self.settings.request_timeout_ms, self.settings.session_timeout_ms) / 1_000,
+        )
+        app.boot_strategy = _Boot(app)
+        app.transport = BatchTransport(app, self.settings, self._out_of_range)
+        for spec in self.agents:
+            channel = app.topic(*spec.topics, key_type=bytes, value_type=bytes, acks=False, internal=False)
+            app.agent(channel, name=spec.name)(self._deliverer(spec))
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        return app
+
+    def _deliverer(self, spec: AgentSpec) -> Callable[[Any], Any]:
+        async def deliver(stream: Any) -> None:
+            events: AsyncIterator[Any] = stream.noack().events()
+            async for event in events:
+                batch: Batch = event.value
+                shard = self.shards.get((spec.name, batch.partition))
+                if shard is not None:
+                    shard.offer(batch)
+
+        deliver.__name__ = spec.name
+        return deliver
+
+    async def start(self) -> None:
+        """Join the group; shards come with the assignment."""
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Finish open transactions, then leave the group."""
+        self._consumer.open_only(frozenset())
+        await self._stop_shards(list(self.shards))
+        await self.app.stop()
+        await self._offsets.close()
+
+    def crash(self) -> BaseException | None:
+        """Why the Faust app has crashed; None while it has not."""
+        reason: BaseException | None = self.app.crash_reason
+        return reason
+
+    async def crashed(self) -> None:
+        """Return when the Faust app has crashed."""
+        while self.crash() is None:
+            await asyncio.sleep(_CRASH_LOOK_S)
+
+    # Assignment
+
+    async def _on_assigned(self, app: faust.App, assigned: Iterable[TopicPartition], **_: Any) -> None:
+        partitions = {(each.topic, each.partition) for each in assigned}
+        await self._stop_shards(list(self.shards))  # none are left after a revocation
+        for spec in self.agents:
+            for partition in sorted({partition for topic, partition in partitions if topic == spec.topics[0]}):
+                if any((topic, partition) not in partitions for topic in spec.topics):
+                    self._logger.error("partition not owned in every input topic", agent=spec.name, partition=partition)
+                    continue
+                self._start_shard(spec, partition)
+        self.assigned = True
+        self._logger.info("assigned", shards=len(self.shards))
+
+    async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:
+        gone = {each.partition for each in revoked}
+        self.assigned = False
+        await self._stop_shards([key for key in self.shards if key[1] in gone])
+
+    def _start_shard(self, spec: AgentSpec, partition: int) -> None:
+        settings = self.settings
+        shard = Shard(
+            spec.name,
+            partition,
+            spec.topics,
+            spec.processor,
+            log=KafkaLog(settings, self._offsets, spec.name, partition, spec.topics),
+            feed=self,
+            clock=self._clock,
+            limits=Limits(records=settings.max_batch, acts=settings.max_acts),
+            max_clock_skew_us=settings.max_clock_skew_us,
+            queue_records=settings.queue_records,
+            refence_after_s=settings.session_timeout_ms / 1_000,
+        )
+        self.shards[spec.name, partition] = shard
+        shard.start()
+
+    async def _stop_shards(self, keys: Iterable[tuple[str, int]]) -> None:
+        shards = [self.shards.pop(key) for key in keys]
+        await asyncio.gather(*(shard.stop() for shard in shards))
+        if shards:
+            self._reopen()
+
+    # Feed: what shards ask of the consumer that they share
+
+    async def rewind(self, topics: Iterable[str], partition: int) -> None:
+        """Two agents may read one partition: start where the one further behind wants it; the other drops the rest."""
+        offsets: dict[TopicPartition, int] = {}
+        for topic in topics:
+            wanted = [offset for shard in self._readers(topic, partition) if (offset := shard.wants(topic)) is not None]
+            if wanted:
+                offsets[TopicPartition(topic, partition)] = min(wanted)
+        await self._consumer.start_at(offsets)
+        self._reopen()
+
+    def flow(self, topics: Iterable[str], partition: int) -> None:
+        """Recompute which partitions are read."""
+        self._reopen()
+
+    def _reopen(self) -> None:
+        opened: set[TopicPartition] = set()
+        closed: set[TopicPartition] = set()
+        for shard in self.shards.values():
+            for topic in shard.topics:
+                if shard.wants(topic) is not None:
+                    (opened if shard.accepts(topic) else closed).add(TopicPartition(topic, shard.partition))
+        self._consumer.open_only(frozenset(opened - closed))
+
+    def _readers(self, topic: str, partition: int) -> list[Shard]:
+        found = (self.shards.get((spec.name, partition)) for spec in self.agents if topic in spec.topics)
+        return [shard for shard in found if shard is not None]
+
+    def _out_of_range(self, partition: TopicPartition, offset: int) -> None:
+        for shard in self._readers(partition.topic, partition.partition):
+            shard.interrupt(
+                InputLost(
+                    agent=shard.agent,
+                    partition=shard.partition,
+                    topic=partition.topic,
+                    applied=offset,
+                    log_start=None,
+                    log_end=None,
+                )
+            )
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        consumer: BatchConsumer = self.app.consumer
+        return consumer
+
+    def unready(self) -> list[dict[str, object]]:
+        """Why this worker is not ready; empty when it is."""
+        reasons: list[dict[str, object]] = [] if self.assigned else [{"reason": "no partitions assigned"}]
+        reasons += [
+            {"agent": shard.agent, "partition": shard.partition, "state": shard.state.value, "reason": shard.reason}
+            for shard in self.shards.values()
+            if shard.state is not ShardState.RUNNING
+        ]
+        return reasons
+
+
+def build_app(settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: Clock | None = None) -> faust.App:
+    """The Faust app of a worker, for those who start it themselves."""
+    return Host(settings, agents, clock).app

@@ -1,0 +1,170 @@
+"""Kafka as the shards see it, on aiokafka: fencing, the changelog, offsets (asked for on a connection of their own)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+import aiokafka
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from streams.runtime.errors import ShardInterrupted
+from streams.runtime.log import Bounds
+from streams.runtime.settings import RuntimeSettings
+from streams.runtime.transactions import KafkaTransactions
+
+_REPLAY_FETCH_BYTES = 8 * 1_048_576
+
+
+class Offsets:
+    """Asks for log starts, ends and committed offsets, for all shards of a worker.
+
+    Not on the input consumer's connection: there a long-polling fetch would hold the answer back. Requests for ends
+    that come while one is under way share the next one, so that each is asked after its caller asked.
+    """
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self._settings = settings
+        self._consumers: dict[str | None, aiokafka.AIOKafkaConsumer] = {}
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
+        self._asker: asyncio.Task[None] | None = None
+
+    async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """The last stable offset of each, as of some moment after this call."""
+        answer: asyncio.Future[Mapping[TopicPartition, int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((partitions, answer))
+        if self._asker is None or self._asker.done():
+            self._asker = asyncio.create_task(self._ask())
+        return await answer
+
+    async def starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The first offset of each."""
+        consumer = await self._consumer(None)
+        starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+        return starts
+
+    async def committed(self, group: str, partition: TopicPartition) -> int | None:
+        """The group's offset; None where it has none."""
+        consumer = await self._consumer(group)
+        offset: int | None = await consumer.committed(partition)
+        return offset
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._asker is not None:
+            self._asker.cancel()
+        consumers, self._consumers = self._consumers, {}
+        await asyncio.gather(*(consumer.stop() for consumer in consumers.values()), return_exceptions=True)
+
+    async def _ask(self) -> None:
+        await asyncio.sleep(0)
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            try:
+                consumer = await self._consumer(None)
+                ends = await consumer.end_offsets(list({each for partitions, _ in waiting for each in partitions}))
+            except Exception as error:
+                for _, answer in waiting:
+                    if not answer.done():
+                        answer.set_exception(ShardInterrupted(f"end offsets: {error!r}"))
+            else:
+                for _, answer in waiting:
+                    if not answer.done():
+                        answer.set_result(ends)
+
+    async def _consumer(self, group: str | None) -> aiokafka.AIOKafkaConsumer:
+        async with self._lock:
+            consumer = self._consumers.get(group)
+            if consumer is None:
+                consumer = new_consumer(self._settings, group_id=group)
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumers[group] = consumer
+            return consumer
+
+
+def new_consumer(settings: RuntimeSettings, **options: object) -> aiokafka.AIOKafkaConsumer:
+    """A read_committed consumer that neither commits nor resets on its own."""
+    return aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=list(settings.brokers),
+        client_id=settings.app_id,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        request_timeout_ms=settings.request_timeout_ms,
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        **settings.security,
+        **options,
+    )
+
+
+class KafkaLog:
+    """`ShardLog` on a real broker."""
+
+    def __init__(
+        self, settings: RuntimeSettings, offsets: Offsets, agent: str, partition: int, topics: tuple[str, ...]
+    ) -> None:
+        self._settings = settings
+        self._offsets = offsets
+        self._agent = agent
+        self._partition = partition
+        self._inputs = tuple(TopicPartition(topic, partition) for topic in topics)
+
+    async def fence(self) -> KafkaTransactions:
+        """Start the shard's producer."""
+        transactions = KafkaTransactions(self._settings, self._agent, self._partition)
+        await transactions.fence()
+        return transactions
+
+    async def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
+        """Every row of the changelog partition up to its last stable offset."""
+        changelog = TopicPartition(self._settings.changelog(self._agent), self._partition)
+        consumer = new_consumer(self._settings, max_partition_fetch_bytes=_REPLAY_FETCH_BYTES)
+        try:
+            await consumer.start()
+            consumer.assign([changelog])
+            end = (await consumer.end_offsets([changelog]))[changelog]
+            consumer.seek(changelog, (await consumer.beginning_offsets([changelog]))[changelog])
+            # The position passes commit markers and rows that compaction removed, so it does reach the end.
+            while await consumer.position(changelog) < end:
+                fetched = await consumer.getmany(changelog, timeout_ms=self._settings.fetch_max_wait_ms)
+                yield [(record.key, record.value) for record in fetched.get(changelog, ())]
+        except (KafkaError, OSError) as error:
+            raise self._interrupted("replay", error) from error
+        finally:
+            await consumer.stop()
+
+    async def committed(self) -> Mapping[str, int]:
+        """The offsets of the agent's group."""
+        group = self._settings.group(self._agent)
+        found: dict[str, int] = {}
+        try:
+            for partition in self._inputs:
+                offset = await self._offsets.committed(group, partition)
+                if offset is not None:
+                    found[partition.topic] = offset
+        except (KafkaError, OSError) as error:
+            raise self._interrupted("committed offsets", error) from error
+        return found
+
+    async def bounds(self) -> Mapping[str, Bounds]:
+        """Where the inputs start and end."""
+        try:
+            starts = await self._offsets.starts(self._inputs)
+        except (KafkaError, OSError) as error:
+            raise self._interrupted("log starts", error) from error
+        ends = await self._offsets.ends(self._inputs)
+        return {each.topic: Bounds(starts[each], ends[each]) for each in self._inputs}
+
+    async def ends(self) -> Mapping[str, int]:
+        """Last stable offsets of the inputs."""
+        ends = await self._offsets.ends(self._inputs)
+        return {each.topic: ends[each] for each in self._inputs}
+
+    def _interrupted(self, what: str, error: Exception) -> ShardInterrupted:
+        return ShardInterrupted(f"{what}: {error!r}", agent=self._agent, partition=self._partition)

@@ -1,0 +1,102 @@
+"""One life of a shard: from restored state to the first failure or to the stop.
+
+State changes in place while the transaction before is still committing; that is safe because any failure ends this life
+and throws all of it away. Adaptive: an idle shard commits what there is at once; under load, what comes in during a
+commit makes the next transaction, up to the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+from streams.clock import Clock
+from streams.runtime import metrics
+from streams.runtime.applied import Applied, encode_applied
+from streams.runtime.errors import ShardError
+from streams.runtime.fold import Fold, Pending
+from streams.runtime.horizon import Horizon
+from streams.runtime.log import Transactions, Write
+
+
+class Life:
+    """Gathers, folds and commits, one commit in flight."""
+
+    def __init__(
+        self,
+        fold: Fold,
+        transactions: Transactions,
+        horizon: Horizon,
+        *,
+        clock: Clock,
+        wake: asyncio.Event,
+        stop: asyncio.Event,
+        labels: tuple[str, str],
+        relieve: Callable[[], None],
+        on_committed: Callable[[int, Mapping[str, int]], None],
+        restore_offsets: bool,
+    ) -> None:
+        self._fold = fold
+        self._transactions = transactions
+        self._horizon = horizon
+        self._clock = clock
+        self._wake = wake
+        self._stop = stop
+        self._labels = labels
+        self._relieve = relieve
+        self._on_committed = on_committed
+        self._restore_offsets = restore_offsets
+        self._interrupted: ShardError | None = None
+
+    def interrupt(self, error: ShardError) -> None:
+        """End this life with `error`."""
+        self._interrupted = error
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until the stop; raises whatever ended it before."""
+        pending = Pending(forced=self._restore_offsets)
+        commit: asyncio.Task[None] | None = None
+        try:
+            while not self._stop.is_set():
+                self._wake.clear()
+                if self._interrupted is not None:
+                    raise self._interrupted
+                if commit is not None and commit.done():
+                    commit.result()
+                    commit = None
+                blocked = None if pending.sealed else self._fold.step(pending)
+                self._relieve()
+                if not pending.sealed and blocked is None and self._fold.ready():
+                    await asyncio.sleep(0)
+                elif commit is None and not pending.empty:
+                    commit = self._begin(pending)
+                    pending = Pending()
+                elif pending.sealed:
+                    await self._clock.wait(self._wake, None)
+                elif not self._horizon.advance(blocked, pending):
+                    await self._clock.wait(self._wake, self._horizon.wake_at())
+        finally:
+            self._horizon.close()
+            if commit is not None:
+                # Nothing may still be under way when the next life begins, however it ends.
+                await asyncio.gather(commit, return_exceptions=True)
+
+    def _begin(self, pending: Pending) -> asyncio.Task[None]:
+        fold = self._fold
+        applied = Applied(offsets=fold.inbox.positions(), time=fold.time)
+        write = Write(pending.effects, encode_applied(applied), applied.offsets, fold.time // 1_000)
+        task = asyncio.create_task(self._commit(write, pending))
+        task.add_done_callback(lambda _: self._wake.set())
+        return task
+
+    async def _commit(self, write: Write, pending: Pending) -> None:
+        started = perf_counter()
+        await self._transactions.commit(write)
+        metrics.COMMIT_SECONDS.labels(self._labels[0]).observe(perf_counter() - started)
+        metrics.RECORDS.labels(*self._labels).inc(pending.records)
+        metrics.TIMERS.labels(*self._labels).inc(pending.acted)
+        metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))
+        metrics.QUEUED.labels(*self._labels).set(self._fold.inbox.size)
+        self._on_committed(pending.acted, write.offsets)

@@ -1,0 +1,33 @@
+"""What the runtime measures; shown at /metrics by health.py."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+RECORDS = Counter(
+    "sla_shard_records", "Input records applied and committed.", ["agent", "partition"], registry=REGISTRY
+)
+TIMERS = Counter("sla_shard_timers", "Timers acted and committed.", ["agent", "partition"], registry=REGISTRY)
+WRITES = Counter("sla_shard_writes", "Records sent and committed.", ["agent", "partition"], registry=REGISTRY)
+COMMIT_SECONDS = Histogram(
+    "sla_shard_commit_seconds",
+    "From the begin of a transaction to its commit.",
+    ["agent"],
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    registry=REGISTRY,
+)
+RECOVERY_SECONDS = Gauge(
+    "sla_shard_recovery_seconds", "How long the last recovery took.", ["agent", "partition"], registry=REGISTRY
+)
+QUEUED = Gauge("sla_shard_queued_records", "Records waiting in the shard.", ["agent", "partition"], registry=REGISTRY)
+STATE = Gauge(
+    "sla_shard_state",
+    "1 for the state the shard is in.",
+    ["agent", "partition", "state"],
+    registry=REGISTRY,
+)
+FAILURES = Counter(
+    "sla_shard_failures", "Times a shard threw its state away.", ["agent", "partition", "kind"], registry=REGISTRY
+)

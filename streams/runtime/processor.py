@@ -1,0 +1,84 @@
+"""What a shard runs: a processor folds records and timers into effects; it does no I/O and reads no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(NamedTuple):
+    """One input record as it lies in Kafka. `arrival` is the broker's append time in microseconds (R32)."""
+
+    topic: str
+    partition: int
+    offset: int
+    arrival: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Send(NamedTuple):
+    """One record to be written inside the shard's transaction, to an explicit partition."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Effects:
+    """What one batch wants written: records to send in order, and changelog rows, each changed key once."""
+
+    __slots__ = ("rows", "sends")
+
+    def __init__(self) -> None:
+        self.sends: list[Send] = []
+        self.rows: dict[bytes, bytes | None] = {}
+
+    def send(self, record: Send) -> None:
+        self.sends.append(record)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set a changelog row; None deletes it (a tombstone)."""
+        self.rows[key] = value
+
+
+class Processor(Protocol):
+    """The state of one partition of one agent.
+
+    Instants are microseconds since the epoch, UTC. The shard guarantees: `restore` for every live changelog row, then
+    `restored` once, then `apply` and `act` in the order of time, never concurrently. State is changed in place: when
+    anything after that fails the shard throws the processor away and builds a new one from the changelog.
+    """
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take back one changelog row (tombstones and overwritten rows are never passed)."""
+        ...
+
+    def restored(self) -> None:
+        """The changelog is complete; rebuild indexes."""
+        ...
+
+    def apply(self, record: Record, effects: Effects) -> None:
+        """Fold one input in. Bad input becomes a reject in `effects`; it never raises for what was sent to it."""
+        ...
+
+    def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
+        """Put `record` untouched into the rejected topic (R27): the shard uses it for code `internal`."""
+        ...
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which `act` has something to do, or None."""
+        ...
+
+    def act(self, before: int, limit: int, effects: Effects) -> int:
+        """Let timers due strictly before `before` act, at most `limit` of them, in order; how many acted.
+
+        Time has passed `before`: the shard calls it with the arrival of the next record (R11), or with the wall clock
+        once every input that could have arrived earlier has been applied.
+        """
+        ...

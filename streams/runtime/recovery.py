@@ -1,0 +1,90 @@
+"""Bringing a shard back: its state from the changelog, its place in the input from the applied row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied
+from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable
+from streams.runtime.log import Bounds, ShardLog
+from streams.runtime.processor import Processor
+
+_ROWS_A_TURN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A restored processor, where to go on in the input, and where the input ended meanwhile."""
+
+    processor: Processor
+    applied: Applied
+    ends: Mapping[str, int]
+    offsets_missing: bool
+    """The consumer group has no offset where the changelog has one: the next transaction restores it."""
+
+
+async def recover(
+    log: ShardLog, make: Callable[[int], Processor], agent: str, partition: int, topics: tuple[str, ...]
+) -> Recovered:
+    """Replay and check; call after fencing. Raises OffsetsDiffer, InputLost, StateUnreadable or ShardInterrupted."""
+    rows: dict[bytes, bytes] = {}
+    async for chunk in log.replay():
+        for key, value in chunk:
+            if value is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = value
+        await asyncio.sleep(0)
+    try:
+        raw = rows.pop(APPLIED_KEY, None)
+        applied = None if raw is None else decode_applied(raw)
+    except (ValueError, TypeError) as error:
+        raise StateUnreadable(f"the applied row: {error}", agent=agent, partition=partition) from error
+    committed = await log.committed()
+    bounds = await log.bounds()
+    offsets = starting_offsets(applied, committed, bounds, agent=agent, partition=partition, topics=topics)
+    processor = make(partition)
+    for count, (key, value) in enumerate(rows.items()):
+        try:
+            processor.restore(key, value)
+        except Exception as error:
+            raise StateUnreadable(f"row {key!r}: {error!r}", agent=agent, partition=partition) from error
+        if count % _ROWS_A_TURN == 0:
+            await asyncio.sleep(0)
+    rows.clear()
+    processor.restored()
+    return Recovered(
+        processor=processor,
+        applied=Applied(offsets=offsets, time=applied.time if applied else 0),
+        ends={topic: bounds[topic].end for topic in topics},
+        offsets_missing=applied is not None and any(topic not in committed for topic in applied.offsets),
+    )
+
+
+def starting_offsets(
+    applied: Applied | None,
+    committed: Mapping[str, int],
+    bounds: Mapping[str, Bounds],
+    *,
+    agent: str,
+    partition: int,
+    topics: tuple[str, ...],
+) -> dict[str, int]:
+    """The next offset per topic: the changelog's; the log's start where neither it nor the group knows the topic.
+
+    A group offset that differs means that somebody moved it, or that the changelog was lost: OffsetsDiffer.
+    """
+    offsets: dict[str, int] = {}
+    for topic in topics:
+        known = applied.offsets.get(topic) if applied else None
+        group = committed.get(topic)
+        if group is not None and group != known:
+            raise OffsetsDiffer(agent=agent, partition=partition, topic=topic, applied=known, committed=group)
+        start, end = bounds[topic]
+        offset = start if known is None else known
+        if not start <= offset <= end:
+            raise InputLost(agent=agent, partition=partition, topic=topic, applied=offset, log_start=start, log_end=end)
+        offsets[topic] = offset
+    return offsets

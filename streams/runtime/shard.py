@@ -1,0 +1,283 @@
+"""One partition of one agent, exactly once: state, input position and outputs move in one transaction or not at all.
+
+Order on assignment: fence the former owner, replay the changelog, check the offsets, seek, process (life.py). Any
+failure throws all that is in memory away and starts a new life from the changelog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from time import perf_counter
+
+import structlog
+
+from streams.clock import Clock
+from streams.runtime import metrics
+from streams.runtime.errors import (
+    RecordFailed,
+    ShardError,
+    ShardFenced,
+    ShardHalted,
+    ShardInterrupted,
+    TimersFailed,
+)
+from streams.runtime.fold import Fold, Limits
+from streams.runtime.horizon import Horizon
+from streams.runtime.inbox import Inbox
+from streams.runtime.life import Life
+from streams.runtime.log import Batch, Feed, ShardLog, Transactions
+from streams.runtime.processor import Processor
+from streams.runtime.recovery import recover
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class ShardState(StrEnum):
+    """What a shard is doing."""
+
+    RECOVERING = "recovering"
+    RUNNING = "running"
+    FENCED = "fenced"
+    HALTED = "halted"
+    STOPPED = "stopped"
+
+
+class Shard:
+    """Runs a processor over its partition of the agent's input topics. Made at assignment, stopped at revocation."""
+
+    def __init__(
+        self,
+        agent: str,
+        partition: int,
+        topics: tuple[str, ...],
+        make: Callable[[int], Processor],
+        *,
+        log: ShardLog,
+        feed: Feed,
+        clock: Clock,
+        limits: Limits,
+        max_clock_skew_us: int = 0,
+        queue_records: int = 12_000,
+        refence_after_s: float = 10.0,
+    ) -> None:
+        self.agent = agent
+        self.partition = partition
+        self.topics = topics
+        self.state = ShardState.RECOVERING
+        self.reason = "not started"
+        self._make = make
+        self._log = log
+        self._feed = feed
+        self._clock = clock
+        self._limits = limits
+        self._skew = max_clock_skew_us
+        self._bound = queue_records
+        self._refence_after_s = refence_after_s
+        self._inbox = Inbox(topics)
+        self._closed: set[str] = set()
+        self._failed: dict[tuple[str, int], list[str]] = {}
+        self._strikes = 0
+        self._timer_strikes = 0
+        self._life: Life | None = None
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._transactions: Transactions | None = None
+        self._rewinds: set[asyncio.Task[None]] = set()
+        self._labels = (agent, str(partition))
+        self._logger = structlog.get_logger("streams.runtime.shard").bind(agent=agent, partition=partition)
+
+    # What the host calls
+
+    def start(self) -> None:
+        """Begin to recover, in the background."""
+        self._enter(ShardState.RECOVERING, "starting")
+        self._task = asyncio.create_task(self._live(), name=f"shard-{self.agent}-{self.partition}")
+
+    async def stop(self) -> None:
+        """Finish the transaction in flight, then let go."""
+        self._stop.set()
+        self._wake.set()
+        task = self._task
+        if task is not None:
+            if self.state is not ShardState.RUNNING:
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._discard()
+        self._enter(ShardState.STOPPED, "stopped")
+
+    def offer(self, batch: Batch) -> None:
+        """Take a batch from the feed. Before the shard is ready it is held; what does not follow on is read again."""
+        if self.state in (ShardState.HALTED, ShardState.FENCED, ShardState.STOPPED):
+            return
+        if not self._inbox.offer(batch):
+            self._logger.info("batch does not follow on", topic=batch.topic, offset=batch.start)
+            self._rewind([batch.topic])
+        elif not self._inbox.begun and self._inbox.size > self._bound:
+            self._inbox.forget_held()
+        self._relieve([batch.topic])
+        self._wake.set()
+
+    def interrupt(self, error: ShardError) -> None:
+        """The feed found out something that this shard cannot go on with."""
+        if self._life is not None and self.state is ShardState.RUNNING:
+            self._life.interrupt(error)
+
+    def wants(self, topic: str) -> int | None:
+        """The next offset to deliver of `topic`; None while the shard does not read."""
+        return self._inbox.received(topic) if self.state is ShardState.RUNNING else None
+
+    def accepts(self, topic: str) -> bool:
+        """Is there room in the queue?"""
+        return topic not in self._closed
+
+    # Life
+
+    async def _live(self) -> None:
+        while not self._stop.is_set():
+            try:
+                life = await self._recover()
+                await life.run()
+            except ShardFenced as error:
+                await self._give_up(ShardState.FENCED, error)
+                # A zombie learns of the rebalance within this time and is stopped. Whoever is still the owner then was
+                # fenced by its own transaction's timeout, and starts again.
+                await self._pause(self._refence_after_s)
+            except ShardHalted as error:
+                await self._give_up(ShardState.HALTED, error)
+                await self._stop.wait()
+            except RecordFailed as error:
+                await self._on_record_failed(error)
+            except Exception as error:
+                await self._on_interrupted(error)
+
+    async def _recover(self) -> Life:
+        self._enter(ShardState.RECOVERING, "replaying the changelog")
+        started = perf_counter()
+        transactions = self._transactions = await self._log.fence()
+        found = await recover(self._log, self._make, self.agent, self.partition, self.topics)
+        self._inbox.begin(found.applied.offsets)
+        self._closed.clear()
+        self._forget_failures(found.applied.offsets)
+        fold = Fold(
+            self.agent,
+            self.partition,
+            found.processor,
+            self._inbox,
+            self._limits,
+            time=found.applied.time,
+            failed=self._failed,
+            backlog=found.ends,
+        )
+        life = self._life = Life(
+            fold,
+            transactions,
+            Horizon(self._log, fold, self._clock, self._skew, self._wake),
+            clock=self._clock,
+            wake=self._wake,
+            stop=self._stop,
+            labels=self._labels,
+            relieve=self._relieve_all,
+            on_committed=self._on_committed,
+            restore_offsets=found.offsets_missing,
+        )
+        self._enter(ShardState.RUNNING, "")
+        await self._feed.rewind(self.topics, self.partition)
+        seconds = perf_counter() - started
+        metrics.RECOVERY_SECONDS.labels(*self._labels).set(seconds)
+        self._logger.info("shard ready", offsets=found.applied.offsets, seconds=round(seconds, 3))
+        return life
+
+    def _on_committed(self, acted: int, offsets: Mapping[str, int]) -> None:
+        self._strikes = 0
+        if acted:
+            self._timer_strikes = 0
+        if self._failed:
+            self._forget_failures(offsets)
+
+    def _forget_failures(self, offsets: Mapping[str, int]) -> None:
+        for key in [key for key in self._failed if key[1] < offsets[key[0]]]:
+            del self._failed[key]
+
+    # Failure: everything in memory goes
+
+    async def _on_record_failed(self, error: RecordFailed) -> None:
+        tries = self._failed.setdefault((error.topic, error.offset), [])
+        tries.append(str(error))
+        self._logger.error(
+            "decision failed", topic=error.topic, offset=error.offset, attempt=len(tries), exc_info=error.__cause__
+        )
+        if len(tries) > self._limits.attempts:
+            halt = ShardHalted(f"cannot even reject: {error}", agent=self.agent, partition=self.partition)
+            await self._give_up(ShardState.HALTED, halt)
+            await self._stop.wait()
+        else:
+            await self._give_up(ShardState.RECOVERING, error)
+
+    async def _on_interrupted(self, error: Exception) -> None:
+        """The broker being away is waited out; a fault of our own only so often."""
+        self._strikes += 1
+        self._timer_strikes += isinstance(error, TimersFailed)
+        ours = not isinstance(error, ShardInterrupted)
+        if ours and max(self._strikes, self._timer_strikes) >= self._limits.attempts:
+            await self._give_up(ShardState.HALTED, error)
+            await self._stop.wait()
+            return
+        self._logger.warning("shard starts again", error=repr(error), attempt=self._strikes, exc_info=ours)
+        await self._give_up(ShardState.RECOVERING, error)
+        await self._pause(_BACKOFF_S[min(self._strikes, len(_BACKOFF_S)) - 1])
+
+    async def _give_up(self, state: ShardState, error: Exception) -> None:
+        metrics.FAILURES.labels(*self._labels, type(error).__name__).inc()
+        self._enter(state, str(error))
+        if state is ShardState.HALTED:
+            self._logger.error("shard halted", error=type(error).__name__, reason=str(error))
+        elif state is ShardState.FENCED:
+            self._logger.warning("shard fenced: another owner has it", reason=str(error))
+        self._inbox.reset()
+        self._feed.flow(self.topics, self.partition)
+        await self._discard()
+
+    async def _discard(self) -> None:
+        self._life = None
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            await transactions.discard()
+
+    async def _pause(self, seconds: float) -> None:
+        until = self._clock.now() + int(seconds * 1_000_000)
+        while not self._stop.is_set() and self._clock.now() < until:
+            await self._clock.wait(self._stop, until)
+
+    # The feed
+
+    def _relieve(self, topics: Iterable[str]) -> None:
+        """Tell the feed when a queue crosses its bound, or has drained to half of it."""
+        for topic in topics:
+            queued = self._inbox.queued(topic)
+            if topic in self._closed:
+                if queued * 2 <= self._bound:
+                    self._closed.discard(topic)
+                    self._feed.flow([topic], self.partition)
+            elif queued > self._bound:
+                self._closed.add(topic)
+                self._feed.flow([topic], self.partition)
+
+    def _relieve_all(self) -> None:
+        self._relieve(self.topics)
+
+    def _rewind(self, topics: Iterable[str]) -> None:
+        task = asyncio.create_task(self._rewind_now(tuple(topics)))
+        self._rewinds.add(task)
+        task.add_done_callback(self._rewinds.discard)
+
+    async def _rewind_now(self, topics: tuple[str, ...]) -> None:
+        await self._feed.rewind(topics, self.partition)
+
+    def _enter(self, state: ShardState, reason: str) -> None:
+        for each in ShardState:
+            metrics.STATE.labels(*self._labels, each.value).set(each is state)
+        self.state = state
+        self.reason = reason

@@ -1,0 +1,144 @@
+"""Kafka transactions of one shard on aiokafka, which has no KIP-447: a stable transactional id is what fences."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+
+import aiokafka
+from aiokafka import errors as kafka
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from streams.runtime.applied import APPLIED_KEY
+from streams.runtime.errors import ShardError, ShardFenced, ShardInterrupted, WriteRefused
+from streams.runtime.log import Write
+from streams.runtime.processor import Send
+from streams.runtime.settings import RuntimeSettings
+
+_FENCED = (kafka.ProducerFenced, kafka.InvalidProducerEpoch)
+_REFUSED = (
+    kafka.MessageSizeTooLargeError,
+    kafka.InvalidTopicError,
+    kafka.TopicAuthorizationFailedError,
+    kafka.GroupAuthorizationFailedError,
+    kafka.ClusterAuthorizationFailedError,
+    kafka.TransactionalIdAuthorizationFailed,
+    kafka.UnsupportedVersionError,
+    kafka.RecordListTooLargeError,
+)
+_STOP_S = 2.0
+
+
+def _seen(future: asyncio.Future[object]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+class KafkaTransactions:
+    """One transactional producer. After any error it is discarded: aiokafka commits a transaction whose record failed
+    if nobody awaited that record, and a lost answer leaves the outcome unknown."""
+
+    def __init__(self, settings: RuntimeSettings, agent: str, partition: int) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._partition = partition
+        self._producer = aiokafka.AIOKafkaProducer(
+            bootstrap_servers=list(settings.brokers),
+            client_id=f"{settings.app_id}-{agent}-{partition}",
+            transactional_id=settings.transactional_id(agent, partition),
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            request_timeout_ms=settings.request_timeout_ms,
+            max_batch_size=settings.batch_bytes,
+            compression_type=settings.compression,
+            **settings.security,
+        )
+        # The broker gives up on the transaction itself after its timeout; so waiting longer cannot help.
+        self._patience_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
+
+    async def fence(self) -> None:
+        """InitProducerId: aborts or completes the former owner's transaction, and fences it."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._producer.start()
+        except Exception as error:
+            await self.discard()
+            raise self._classify(error) from error
+
+    async def commit(self, write: Write) -> None:
+        """Everything in `write`, or nothing."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._producer.begin_transaction()
+                await self._send(write)
+                offsets = {
+                    TopicPartition(topic, self._partition): OffsetAndMetadata(offset, "")
+                    for topic, offset in write.offsets.items()
+                }
+                await self._producer.send_offsets_to_transaction(offsets, self._settings.group(self._agent))
+                await self._producer.commit_transaction()
+        except Exception as error:
+            raise self._classify(error) from error
+
+    async def _send(self, write: Write) -> None:
+        by_target: defaultdict[tuple[str, int], list[Send]] = defaultdict(list)
+        for send in write.effects.sends:
+            by_target[send.topic, send.partition].append(send)
+        changelog = self._settings.changelog(self._agent)
+        rows = [Send(changelog, self._partition, key, value, []) for key, value in write.effects.rows.items()]
+        rows.append(Send(changelog, self._partition, APPLIED_KEY, write.applied, []))
+        by_target[changelog, self._partition] += rows
+        # One coroutine per target: aiokafka queues one batch per partition and waits for it to be sent off.
+        async with asyncio.TaskGroup() as group:
+            for (topic, partition), sends in by_target.items():
+                group.create_task(self._send_to(topic, partition, sends, write.timestamp_ms))
+
+    async def _send_to(self, topic: str, partition: int, sends: list[Send], timestamp_ms: int) -> None:
+        waiting = []
+        for batch in self._batches(sends, timestamp_ms):
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+            future.add_done_callback(_seen)  # a sibling's failure may leave this one without a reader
+            waiting.append(future)
+        for future in waiting:
+            await future
+
+    def _batches(
+        self, sends: list[Send], timestamp_ms: int
+    ) -> Iterator[aiokafka.producer.message_accumulator.BatchBuilder]:
+        batch = self._producer.create_batch()
+        for send in sends:
+            if batch.append(timestamp=timestamp_ms, key=send.key, value=send.value, headers=send.headers) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                batch.append(timestamp=timestamp_ms, key=send.key, value=send.value, headers=send.headers)
+        batch.close()
+        yield batch
+
+    async def discard(self) -> None:
+        """Stop without ending the transaction: whoever comes next settles it by fencing."""
+        producer = self._producer
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_STOP_S):
+                await producer.stop()
+                return
+        producer._closed = True  # stop() did not get through; its sockets must still go
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_STOP_S):
+                await producer.client.close()
+
+    def _classify(self, error: BaseException) -> ShardError:
+        """aiokafka wraps what its sender met in a plain KafkaError; a task group wraps again."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if isinstance(seen, BaseExceptionGroup):
+                seen = seen.exceptions[0]
+                continue
+            if isinstance(seen, _FENCED):
+                return ShardFenced(repr(seen), agent=self._agent, partition=self._partition)
+            if isinstance(seen, _REFUSED):
+                return WriteRefused(repr(seen), agent=self._agent, partition=self._partition)
+            if seen.__cause__ is None:
+                break
+            seen = seen.__cause__
+        return ShardInterrupted(repr(seen), agent=self._agent, partition=self._partition)

@@ -1,0 +1,162 @@
+"""Simulation (R30, R31): JSON lines in, output events out, with the pure core alone; no broker, no wall clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from streams.json_form import parse_line, to_json
+from streams.sla.book import Decision, Horizons, IncidentBook
+from streams.sla.contracts import Contract
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Output, Position, Rejection
+from streams.sla.facts import to_event
+from streams.sla.ids import output_id
+from streams.sla.impacts import impact_copy
+from streams.sla.instants import LATEST, format_rfc3339
+from streams.sla.ledger import Ledger, LedgerDecision
+from streams.sla.policy import Policies
+
+INCIDENTS_SOURCE = "/sla/incidents"
+LEDGER_SOURCE = "/sla/ledger"
+SOURCE = "/sla/simulate"
+
+
+class Simulation:
+    """One partition of everything. The clock is the latest arrival; time-driven outputs come when it moves on."""
+
+    def __init__(self, policies: Policies, horizons: Horizons | None = None, *, backfill: bool = False) -> None:
+        horizons = horizons or Horizons()
+        self._horizons = horizons
+        self._book = IncidentBook(policies, horizons)
+        self._ledger = Ledger(policies, horizons)
+        self._backfill = backfill
+        self._arrival = 0
+        self._clock = 0
+        self._quiet_at = 0
+
+    @property
+    def clock(self) -> int:
+        """The latest arrival, microseconds."""
+        return self._clock
+
+    def read(self, number: int, line: str, until: int | None = None) -> Iterator[dict[str, object]]:
+        """What one line (numbered from 1) leads to, timers due before its arrival first. Lines that arrive after
+        `until` are not read."""
+        parsed = parse_line(line)
+        event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
+        if isinstance(event, Rejection):
+            yield self._rejected(event, number)
+            return
+        if self._backfill:
+            event = event._replace(backfill=True)
+        arrival = event.received if event.received is not None else max(self._arrival, event.time)
+        if until is not None and arrival > until:
+            return
+        self._arrival = arrival
+        self._clock = max(self._clock, arrival)
+        if event.backfill:
+            # History being loaded passes no time: its timers wait until the load has been quiet (R32).
+            self._quiet_at = max(self._quiet_at, self._clock + self._horizons.backfill_quiet)
+        else:
+            yield from self._pass_time(self._clock, quiet=self._clock > self._quiet_at)
+        yield from self._apply(event, number)
+
+    def finish(self, until: int | None = None) -> Iterator[dict[str, object]]:
+        """No more lines: everything due by `until` acts, or else what was due before the last arrival."""
+        yield from self._pass_time(self._clock if until is None else until + 1, quiet=True)
+
+    def _apply(self, event: Event, number: int) -> Iterator[dict[str, object]]:
+        if event.type in INCIDENT_RANK:
+            position = Position("sla.incident-events", 0, number - 1)
+            decision = self._book.apply(event, self._arrival, position)
+            if decision.rejection is not None:
+                yield self._rejected(decision.rejection, number, event.subject)
+            yield from self._said(decision)
+            return
+        assert event.type in CONTRACT_TYPES
+        position = Position("sla.contract-events", 0, number - 1)
+        ledger = self._ledger.apply(event, self._arrival, position)
+        if ledger.rejection is not None:
+            yield self._rejected(ledger.rejection, number, event.subject)
+        yield from self._stated(ledger)
+        if ledger.kept and isinstance(event.payload, ContractSet):
+            for decision in self._book.learn(event.subject, event.source, Contract.of(event, position), self._arrival):
+                yield from self._said(decision)
+
+    def _pass_time(self, before: int, *, quiet: bool) -> Iterator[dict[str, object]]:
+        """Timers due strictly before an instant act, in the order of their instants; incidents before statements."""
+        while True:
+            incident = self._book.ripe(before, quiet=quiet)
+            statement = self._ledger.ripe(before, quiet=quiet)
+            if incident is not None and (statement is None or incident[0] <= statement[0]):
+                decision = self._book.act(before, quiet=quiet)
+                assert decision is not None
+                yield from self._said(decision)
+                for orphan in decision.orphans:
+                    message = f"incident {incident[1]} was not opened in time"
+                    refusal = Rejection("orphan", message, orphan.id)
+                    yield self._rejected(refusal, orphan.position.offset + 1, incident[1], incident[0])
+            elif statement is not None:
+                stated = self._ledger.act(before, quiet=quiet)
+                assert stated is not None
+                yield from self._stated(stated)
+            else:
+                return
+
+    def _said(self, decision: Decision) -> Iterator[dict[str, object]]:
+        for output in decision.outputs:
+            yield _json(output, INCIDENTS_SOURCE)
+            if output.type == "impact.changed":
+                yield from self._stated(
+                    self._ledger.impact(impact_copy(output.data), self._clock, backfill=output.backfill)
+                )
+
+    @staticmethod
+    def _stated(decision: LedgerDecision) -> Iterator[dict[str, object]]:
+        for output in decision.outputs:
+            yield _json(output, LEDGER_SOURCE)
+
+    def _rejected(
+        self, refusal: Rejection, number: int, subject: str | None = None, at: int | None = None
+    ) -> dict[str, object]:
+        data: dict[str, object] = {"code": refusal.code, "line": number, "message": refusal.message}
+        if refusal.event_id is not None:
+            data["id"] = refusal.event_id
+        return {
+            "specversion": "1.0",
+            "id": output_id("sla.rejected", number, refusal.code),
+            "type": "sla.rejected",
+            "source": SOURCE,
+            "subject": subject or f"line {number}",
+            "time": format_rfc3339(min(at if at is not None else self._clock, LATEST)),
+            "data": data,
+        }
+
+
+def _json(output: Output, source: str) -> dict[str, object]:
+    record = {
+        "event_id": output.id,
+        "source": source,
+        "subject": output.subject,
+        "occurred_at": output.time,
+        "backfill": output.backfill,
+        "traceparent": output.traceparent,
+        **output.data,
+    }
+    return to_json(output.type, record)
+
+
+def simulate(
+    lines: Iterable[str],
+    policies: Policies,
+    *,
+    until: int | None = None,
+    backfill: bool = False,
+    horizons: Horizons | None = None,
+) -> Iterator[dict[str, object]]:
+    """Run recorded input through the core; outputs in JSON form, in the order they become true. Blank lines are
+    skipped. The same input gives the same output, byte for byte (R31)."""
+    simulation = Simulation(policies, horizons, backfill=backfill)
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield from simulation.read(number, line, until)
+    yield from simulation.finish(until)

@@ -1,0 +1,346 @@
+"""All incidents of one partition: identity, waiting for openings, limits, timers, retention (R1, R4, R5, R28, R32)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streams.sla import events as ev
+from streams.sla.contracts import Contract, ContractHistory
+from streams.sla.incident import Fact
+from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
+from streams.sla.policy import Policies
+from streams.sla.said import Entry
+from streams.sla.timeline import Timeline
+from streams.sla.timers import TimerIndex
+
+MAX_EVENTS = 2000
+#: The facts that may not use the last `RESERVED_EVENTS` of an incident, so that it can always end (R28).
+BOUND_TYPES = frozenset(
+    ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
+)
+RESERVED_EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Horizons:
+    """How late, how early, how long: the worker settings of the contract, in microseconds."""
+
+    lateness: int = 35 * DAY
+    future_skew: int = 5 * MINUTE
+    orphan_after: int = 24 * HOUR
+    backfill_quiet: int = 10 * MINUTE
+    retain_closed: int = 120 * DAY
+    retain_markers: int = 400 * DAY
+
+
+class Step(NamedTuple):
+    """What one input or timer changed of one incident: a row of its log. `number` counts from 0."""
+
+    incident_id: str
+    number: int
+    facts: list[Fact]
+    entries: list[Entry]
+    clock: int
+
+
+class Decision(NamedTuple):
+    """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
+    number of steps whose rows may go, leaving a marker until the given instant (R1)."""
+
+    outputs: list[ev.Output]
+    step: Step | None = None
+    rejection: ev.Rejection | None = None
+    duplicate: bool = False
+    waiting: bool = False
+    orphans: tuple[Fact, ...] = ()
+    evicted: tuple[str, int, int] | None = None
+    forgotten: str | None = None
+
+
+class _Kept:
+    """An incident in the book: its timeline, hydrated when touched, and how many steps it has."""
+
+    __slots__ = ("last_arrival", "steps", "timeline", "waiting")
+
+    def __init__(self, incident_id: str) -> None:
+        self.timeline = Timeline(incident_id)
+        self.steps = 0
+        self.waiting: list[Fact] = []
+        self.last_arrival = 0
+
+
+def check_time(event: ev.Event, arrival: int, horizons: Horizons) -> ev.Rejection | None:
+    """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
+    if event.time > arrival + horizons.future_skew:
+        message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
+        return ev.Rejection("future", message, event.id)
+    if event.time < arrival - horizons.lateness and not event.backfill:
+        message = (
+            f"time {format_rfc3339(event.time)} is more than {horizons.lateness // DAY} days before its arrival "
+            f"{format_rfc3339(arrival)}; load history with backfill"
+        )
+        return ev.Rejection("too_late", message, event.id)
+    return None
+
+
+def own_arrival(event: ev.Event, arrival: int) -> int:
+    """When a fact arrives for its own subject: backfill arrives at its `receivedtime`, else at its time (R32)."""
+    if not event.backfill:
+        return arrival
+    return event.received if event.received is not None else event.time
+
+
+class IncidentBook:
+    """The incidents of one partition. Instants are microseconds; `arrival` is the broker's append time (R32)."""
+
+    def __init__(self, policies: Policies, horizons: Horizons) -> None:
+        self._policies = policies
+        self._horizons = horizons
+        self._kept: dict[str, _Kept] = {}
+        self._markers: dict[str, int] = {}
+        self._contracts: dict[str, ContractHistory] = {}
+        self._contract_ids: set[tuple[str, str, str]] = set()
+        self._concerned: dict[str, set[str]] = {}
+        self._live = TimerIndex()
+        self._held = TimerIndex()
+        self._quiet_at = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    # -- contract terms (R20) ----------------------------------------------------------------------------------------
+
+    def at(self, tenant: str, instant: int) -> Contract | None:
+        history = self._contracts.get(tenant)
+        return history.at(instant) if history is not None else None
+
+    def know(self, tenant: str, source: str, contract: Contract) -> bool:
+        """Keep a copy of contract terms; False when it is known already."""
+        identity = (tenant, source, contract.id)
+        if identity in self._contract_ids:
+            return False
+        self._contract_ids.add(identity)
+        self._contracts.setdefault(tenant, ContractHistory()).add(contract)
+        return True
+
+    def learn(self, tenant: str, source: str, contract: Contract, arrival: int) -> list[Decision]:
+        """A contract fact reached this partition: re-fold every retained incident it concerns (R20)."""
+        if not self.know(tenant, source, contract):
+            return []
+        cause = Fact(
+            contract.time, 0, contract.id, source, "contract.set", ev.Annulled(), arrival, b"", contract.position, False
+        )
+        decisions = []
+        for incident_id in sorted(self._concerned.get(tenant, ())):
+            kept = self._kept[incident_id]
+            timeline = self._hydrated(kept)
+            if timeline.folded is None:
+                continue
+            if not timeline.backfilled:
+                timeline.clock = max(timeline.clock, arrival)
+            timeline.reconsider_terms(cause, self._policies, self)
+            decisions.append(self._decision(kept, []))
+        return decisions
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> Decision:
+        """Fold one checked event in. The caller has let timers due before `arrival` act."""
+        refused = check_time(event, arrival, self._horizons)
+        if refused is not None:
+            return Decision([], rejection=refused)
+        subject = event.subject
+        if subject in self._markers:
+            message = f"incident {subject} ended long ago and is no longer kept"
+            return Decision([], rejection=ev.Rejection("too_late", message, event.id))
+        if isinstance(event.payload, ev.PolicyApplied) and not self._policies.exact(*event.payload):
+            message = f"this deployment has no policy {event.payload.policy} version {event.payload.version}"
+            return Decision([], rejection=ev.Rejection("invalid", message, event.id))
+        kept = self._kept.get(subject)
+        if kept is not None:
+            known = next((f for f in kept.waiting if f.id == event.id and f.source == event.source), None)
+            known = known or kept.timeline.find(event.source, event.id)
+            if known is not None:
+                if known.digest == event.digest:
+                    return Decision([], duplicate=True)
+                message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
+                return Decision([], rejection=ev.Rejection("conflict", message, event.id))
+            count = len(kept.waiting) + len(kept.timeline.facts)
+            if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
+                message = f"incident {subject} has {count} events, the most an incident may have"
+                return Decision([], rejection=ev.Rejection("oversize", message, event.id))
+        else:
+            kept = self._kept[subject] = _Kept(subject)
+        own = own_arrival(event, arrival)
+        rank = ev.INCIDENT_RANK[event.type]
+        fact = Fact(
+            event.time,
+            rank,
+            event.id,
+            event.source,
+            event.type,
+            event.payload,
+            own,
+            event.digest,
+            position,
+            event.backfill,
+        )
+        if event.backfill:
+            self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
+        return self._add(kept, fact)
+
+    def _add(self, kept: _Kept, fact: Fact) -> Decision:
+        timeline = self._hydrated(kept)
+        if fact.rank != 0 and not timeline.facts:
+            self.wait(fact, timeline.id)
+            return Decision([], waiting=True)
+        if timeline.folded is not None and timeline.backfilled:
+            # Its timers follow its own arrivals, not the partition's clock (R32).
+            while (due := timeline.due()) is not None and due < fact.arrival:
+                timeline.act(due, due)
+        timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
+        new = [*kept.waiting, fact]
+        kept.waiting = []
+        kept.last_arrival = max(kept.last_arrival, fact.arrival)
+        self._index_tenants(timeline.id, new)
+        timeline.add(new, self._policies, self)
+        return self._decision(kept, new)
+
+    def wait(self, fact: Fact, subject: str) -> None:
+        """Keep a fact of an unknown incident until its opening comes (R4). Also how a waiting fact is restored."""
+        kept = self._kept.setdefault(subject, _Kept(subject))
+        kept.waiting.append(fact)
+        self._schedule(kept)
+
+    def _index_tenants(self, incident_id: str, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            for tenant in getattr(fact.payload, "tenant_ids", None) or ():
+                self._concerned.setdefault(tenant, set()).add(incident_id)
+
+    # -- timers ------------------------------------------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which a timer acts once time has passed it."""
+        live, held = self._live.first(), self._held.first()
+        dues = [] if live is None else [live[0]]
+        if held is not None:
+            dues.append(max(held[0], self._quiet_at))
+        return min(dues, default=None)
+
+    def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
+        """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
+        until the load has been quiet (R32), or until `quiet` says that no more is to come."""
+        live, held = self._live.first(), self._held.first()
+        chosen = live if live is not None and live[0] < before else None
+        if held is not None and held[0] < before and (quiet or self._quiet_at < before):
+            chosen = held if chosen is None or held < chosen else chosen
+        return chosen
+
+    def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
+        """Let the earliest ripe timer act; None when there is none. `seen_at` is the instant of processing that
+        breaches report as `detected_at`; without it, the instant at which they could first be known."""
+        ripe = self.ripe(before, quiet=quiet)
+        if ripe is None:
+            return None
+        due, key = ripe
+        return self._act(key, due, due if seen_at is None else seen_at)
+
+    def _act(self, key: str, due: int, seen_at: int) -> Decision:
+        if key in self._markers:
+            del self._markers[key]
+            self._live.set(key, None)
+            return Decision([], forgotten=key)
+        kept = self._kept[key]
+        if kept.waiting:
+            return self._give_up(kept, due)
+        timeline = self._hydrated(kept)
+        if timeline.due() is not None:
+            timeline.act(due, seen_at)
+            return self._decision(kept, [])
+        return self._evict(kept, due)
+
+    def _give_up(self, kept: _Kept, due: int) -> Decision:
+        """R4: an opening that does not come in time leaves its facts orphans, each rejected once."""
+        limit = due - self._horizons.orphan_after
+        orphans = tuple(f for f in kept.waiting if f.arrival <= limit)
+        kept.waiting = [f for f in kept.waiting if f.arrival > limit]
+        if not kept.waiting:
+            del self._kept[kept.timeline.id]
+            self._held.set(kept.timeline.id, None)
+            self._live.set(kept.timeline.id, None)
+        else:
+            self._schedule(kept)
+        return Decision([], orphans=orphans)
+
+    def _evict(self, kept: _Kept, due: int) -> Decision:
+        """R1: an incident that ended long ago leaves only a marker of its id."""
+        incident_id = kept.timeline.id
+        for tenant in set(kept.timeline.tenants()):
+            concerned = self._concerned.get(tenant, set())
+            concerned.discard(incident_id)
+            if not concerned:
+                self._concerned.pop(tenant, None)
+        del self._kept[incident_id]
+        self._held.set(incident_id, None)
+        until = due + self._horizons.retain_markers
+        self.mark(incident_id, until)
+        return Decision([], evicted=(incident_id, kept.steps, until))
+
+    def mark(self, incident_id: str, until: int) -> None:
+        """Remember an evicted incident's id until an instant."""
+        self._markers[incident_id] = until
+        self._live.set(incident_id, until)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def _hydrated(self, kept: _Kept) -> Timeline:
+        timeline = kept.timeline
+        if timeline.folded is None and timeline.facts:
+            timeline.refold(self._policies, self)
+        return timeline
+
+    def _decision(self, kept: _Kept, facts: list[Fact]) -> Decision:
+        timeline = kept.timeline
+        outputs, entries = timeline.take()
+        step = None
+        if facts or entries:
+            step = Step(timeline.id, kept.steps, facts, entries, timeline.clock)
+            kept.steps += 1
+        self._schedule(kept)
+        return Decision(outputs, step)
+
+    def _schedule(self, kept: _Kept) -> None:
+        timeline = kept.timeline
+        if kept.waiting:
+            due: int | None = min(f.arrival for f in kept.waiting) + self._horizons.orphan_after
+            backfilled = all(f.backfill for f in kept.waiting)
+        else:
+            due = timeline.due()
+            backfilled = timeline.backfilled
+            if due is None and timeline.folded is not None and timeline.folded.ending is not None:
+                due = timeline.clock + self._horizons.retain_closed
+        self._live.set(timeline.id, None if backfilled else due)
+        self._held.set(timeline.id, due if backfilled else None)
+
+    def restore_step(self, step: Step) -> None:
+        """Take back one recorded step; `restored` follows once all are there."""
+        kept = self._kept.setdefault(step.incident_id, _Kept(step.incident_id))
+        kept.timeline.restore(step.facts, step.entries, step.clock)
+        kept.steps = max(kept.steps, step.number + 1)
+
+    def restore_quiet(self, until: int) -> None:
+        self._quiet_at = max(self._quiet_at, until)
+
+    @property
+    def quiet_at(self) -> int:
+        """No backfill is expected after this instant (R32)."""
+        return self._quiet_at
+
+    def restored(self) -> None:
+        """All rows are back: index tenants and timers."""
+        for kept in self._kept.values():
+            self._index_tenants(kept.timeline.id, kept.timeline.facts)
+            self._hydrated(kept)
+            self._schedule(kept)

@@ -1,0 +1,119 @@
+"""A tenant's contract over time (R24): which terms are in force at an instant, whatever order they arrived in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from streams.sla.events import ContractSet, Event, Money, Position
+from streams.sla.instants import LATEST
+
+
+class Contract(NamedTuple):
+    """One `contract.set`. The order of its first three fields is the order of precedence (R24)."""
+
+    valid_from: int
+    time: int
+    id: str
+    valid_to: int | None
+    plan: str
+    charge: Money
+    tier: int | None
+    time_zone: str | None
+    emergency_member: bool
+    position: Position
+
+    @classmethod
+    def of(cls, event: Event, position: Position) -> Contract:
+        terms = event.payload
+        assert isinstance(terms, ContractSet)
+        return cls(
+            terms.valid_from,
+            event.time,
+            event.id,
+            terms.valid_to,
+            terms.plan,
+            terms.monthly_charge,
+            terms.tier,
+            terms.time_zone,
+            terms.emergency_member,
+            position,
+        )
+
+
+class Span(NamedTuple):
+    """Terms in force over a half-open interval."""
+
+    start: int
+    end: int
+    contract: Contract
+
+
+class ContractHistory:
+    """All contract facts of one tenant, in order of precedence."""
+
+    __slots__ = ("_facts", "_first")
+
+    def __init__(self) -> None:
+        self._facts: list[Contract] = []
+        self._first: Contract | None = None
+
+    def add(self, contract: Contract) -> None:
+        self._facts.append(contract)
+        self._facts.sort(key=lambda c: (c.valid_from, c.time, c.id))
+        self._first = min(self._facts, key=lambda c: (c.time, c.id))
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __iter__(self) -> Iterator[Contract]:
+        return iter(self._facts)
+
+    @property
+    def first(self) -> Contract:
+        """The earliest fact: zone, currency and the beginning of statements come from it (R24)."""
+        assert self._first is not None
+        return self._first
+
+    @property
+    def zone(self) -> str:
+        return self.first.time_zone or "UTC"
+
+    @property
+    def currency(self) -> str:
+        return self.first.charge.currency
+
+    def at(self, instant: int) -> Contract | None:
+        ruling = None
+        for contract in self._facts:
+            if contract.valid_from > instant:
+                break
+            ruling = contract
+        if ruling is None or (ruling.valid_to is not None and ruling.valid_to <= instant):
+            return None
+        return ruling
+
+    def spans(self, start: int, end: int) -> list[Span]:
+        """Terms in force within [start, end), without gaps in time under contract being filled."""
+        found = []
+        for index, contract in enumerate(self._facts):
+            following = self._facts[index + 1].valid_from if index + 1 < len(self._facts) else LATEST
+            begin = max(contract.valid_from, start)
+            until = min(following, end, contract.valid_to if contract.valid_to is not None else LATEST)
+            if begin < until:
+                found.append(Span(begin, until, contract))
+        return found
+
+    def last_instant(self) -> int:
+        """Nothing is under contract from here on, as far as is known."""
+        last = self._facts[-1]
+        return LATEST if last.valid_to is None else last.valid_to
+
+    def flags(self) -> tuple[str, ...]:
+        """Later zones and currencies that differ from the first fact's are ignored, and said so (R24)."""
+        flags = []
+        if any(c.time_zone is not None and c.time_zone != self.zone for c in self._facts):
+            flags.append("zone_change_ignored")
+        if any(c.charge.currency != self.currency for c in self._facts):
+            flags.append("currency_change_ignored")
+        return tuple(flags)

@@ -1,0 +1,99 @@
+"""Impact lists by incident, found by tenant and time, so that a statement's cost does not grow with the past (R22)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from streams.sla.episodes import Impact
+from streams.sla.events import Position
+from streams.sla.instants import DAY
+from streams.sla.statement import ImpactCopy
+
+BUCKET = 32 * DAY
+PLATFORM = ""
+"""The key under which platform-wide lists lie, beside the tenants'."""
+
+
+class Impacts:
+    """The highest revision of each incident's impact list, indexed by whom and when it touches."""
+
+    __slots__ = ("_buckets", "_known", "_running")
+
+    def __init__(self) -> None:
+        self._known: dict[str, ImpactCopy] = {}
+        self._buckets: dict[tuple[str, int], set[str]] = {}
+        self._running: dict[str, set[str]] = {}
+
+    def get(self, incident_id: str) -> ImpactCopy | None:
+        return self._known.get(incident_id)
+
+    def put(self, copy: ImpactCopy) -> None:
+        """Replace an incident's list."""
+        old = self._known.get(copy.incident_id)
+        if old is not None:
+            for whom, bucket in self._places(old):
+                self._discard(whom, bucket, copy.incident_id)
+        self._known[copy.incident_id] = copy
+        for whom, bucket in self._places(copy):
+            if bucket is None:
+                self._running.setdefault(whom, set()).add(copy.incident_id)
+            else:
+                self._buckets.setdefault((whom, bucket), set()).add(copy.incident_id)
+
+    def _discard(self, whom: str, bucket: int | None, incident_id: str) -> None:
+        if bucket is None:
+            self._running.get(whom, set()).discard(incident_id)
+            return
+        found = self._buckets.get((whom, bucket))
+        if found is not None:
+            found.discard(incident_id)
+            if not found:
+                del self._buckets[whom, bucket]
+
+    @staticmethod
+    def _places(copy: ImpactCopy) -> Iterator[tuple[str, int | None]]:
+        for impact in copy.impacts:
+            touched = (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids
+            buckets: list[int | None] = [None]
+            if impact.end is not None:
+                buckets = [*range(impact.start // BUCKET, impact.end // BUCKET + 1)]
+            for whom in touched:
+                for bucket in buckets:
+                    yield whom, bucket
+
+    def between(self, tenant: str, start: int, end: int) -> list[ImpactCopy]:
+        """Lists that may touch a tenant within [start, end), in the order of their incidents' ids."""
+        found: set[str] = set()
+        for whom in (PLATFORM, tenant):
+            found |= self._running.get(whom, set())
+            for bucket in range(start // BUCKET, end // BUCKET + 1):
+                found |= self._buckets.get((whom, bucket), set())
+        return [self._known[incident_id] for incident_id in sorted(found)]
+
+    def running(self, tenant: str, end: int) -> bool:
+        """Whether an impact that is still open began before an instant."""
+        return any(
+            impact.end is None and impact.start < end
+            for whom in (PLATFORM, tenant)
+            for incident_id in self._running.get(whom, ())
+            for impact in self._known[incident_id].impacts
+        )
+
+
+def impact_copy(data: Mapping[str, object]) -> ImpactCopy:
+    """The impact list that an `impact.changed` record carries."""
+    intervals = cast(list[dict[str, object]], data["intervals"])
+    evidence = cast(list[dict[str, object]], data["evidence"])
+    return ImpactCopy(
+        str(data["incident_id"]),
+        cast(int, data["incident_revision"]),
+        tuple(Impact(**{**item, "tenant_ids": tuple(cast(list[str], item["tenant_ids"]))}) for item in intervals),  # type: ignore[arg-type]
+        tuple(Position(**position) for position in evidence),  # type: ignore[arg-type]
+    )
+
+
+def tenants_of(impacts: set[Impact]) -> set[str]:
+    """The tenants that impacts name; `PLATFORM` among them when one is platform-wide."""
+    named = {tenant for impact in impacts for tenant in impact.tenant_ids}
+    return named | {PLATFORM} if any(impact.scope == "platform" for impact in impacts) else named

@@ -1,0 +1,76 @@
+"""Instants and durations as integers: microseconds since the epoch, UTC; months as local calendar months (R24)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NewType
+from zoneinfo import ZoneInfo
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The last instant a fact may name (R28): 9999-12-31T23:59:59.999999Z.
+LATEST = 253_402_300_799_999_999
+
+Month = NewType("Month", str)
+"""A calendar month, `YYYY-MM`."""
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime, exact."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(micros: int) -> datetime:
+    """The aware UTC datetime of an instant."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def parse_rfc3339(text: str) -> int:
+    """The instant of an RFC 3339 date-time. Raises ValueError when it has no offset or is malformed."""
+    if len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z") from error
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no UTC offset; write Z or +09:00 at its end")
+    return to_micros(moment)
+
+
+def format_rfc3339(micros: int) -> str:
+    """RFC 3339 in UTC with as many decimals as needed: 2026-01-31T09:00:00Z, 2026-01-31T09:00:00.25Z."""
+    text = to_datetime(micros).strftime("%Y-%m-%dT%H:%M:%S")
+    if len(text) < 19:  # some C libraries do not pad the year
+        text = text.rjust(19, "0")
+    fraction = micros % SECOND
+    return f"{text}.{fraction:06d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=4096)
+def month_bounds(month: Month, zone: str) -> tuple[int, int]:
+    """First instant of a local calendar month and of the next one (R24)."""
+    year, number = int(month[:4]), int(month[5:7])
+    return _month_start(year, number, zone), _month_start(year + number // 12, number % 12 + 1, zone)
+
+
+def _month_start(year: int, number: int, zone: str) -> int:
+    if year > 9999:
+        return LATEST
+    return to_micros(datetime(year, number, 1, tzinfo=ZoneInfo(zone)))
+
+
+def month_of(micros: int, zone: str) -> Month:
+    """The local calendar month that an instant lies in."""
+    local = to_datetime(micros).astimezone(ZoneInfo(zone))
+    return Month(f"{local.year:04d}-{local.month:02d}")
+
+
+def next_month(month: Month) -> Month:
+    year, number = int(month[:4]), int(month[5:7])
+    return Month(f"{year + number // 12:04d}-{number % 12 + 1:02d}")

@@ -1,0 +1,246 @@
+"""All accounts of one partition: contract facts, impacts, maintenance and claims become statements and credits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.sla import events as ev
+from streams.sla.account import Account, Claim
+from streams.sla.book import Horizons, check_time
+from streams.sla.closing import Closing, MonthRow
+from streams.sla.contracts import Contract
+from streams.sla.impacts import PLATFORM, Impacts, tenants_of
+from streams.sla.instants import LATEST, Month
+from streams.sla.maintenance import Maintenance
+from streams.sla.policy import Policies
+from streams.sla.statement import ImpactCopy
+from streams.sla.timers import TimerIndex
+
+
+class LedgerDecision(NamedTuple):
+    """What follows from one input or timer. `kept` says that the input itself is state from now on."""
+
+    outputs: list[ev.Output]
+    months: list[MonthRow]
+    rejection: ev.Rejection | None = None
+    duplicate: bool = False
+    kept: bool = False
+
+
+class Ledger:
+    """The accounts of one partition. With `partitions` > 0 statements wait until every incident partition is known to
+    have passed their instant (R26); simulation has one partition and no marks. Instants in microseconds."""
+
+    def __init__(self, policies: Policies, horizons: Horizons, partitions: int = 0) -> None:
+        self._policies = policies
+        self._horizons = horizons
+        self._accounts: dict[str, Account] = {}
+        self._impacts = Impacts()
+        self._maintenance = Maintenance()
+        self._marks: dict[int, int] = dict.fromkeys(range(partitions), -1)
+        self._live = TimerIndex()
+        self._held = TimerIndex()
+        self._quiet_at = 0
+        self._clock = 0
+        self._closing = Closing(policies, self._impacts, self._maintenance)
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
+        """Fold one checked contract, claim or maintenance event in (R1, R5, R24, R26)."""
+        refused = check_time(event, arrival, self._horizons)
+        if refused is not None:
+            return LedgerDecision([], [], refused)
+        self._arrived(arrival, backfill=event.backfill)
+        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
+            return self._apply_maintenance(event, arrival, position)
+        account = self._account(event.subject)
+        known = account.identities.get((event.source, event.id))
+        if known is not None:
+            return self._repeated(event, known)
+        if isinstance(event.payload, ev.CreditClaimed):
+            return self._claim(account, event, position)
+        if isinstance(event.payload, ev.ContractSet):
+            self.keep_contract(event, arrival, position)
+            self._touch(account, event.payload.valid_from, LATEST, arrival)
+        else:
+            account.identities[event.source, event.id] = event.digest
+        return self._decision(kept=True)
+
+    def keep_contract(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
+        """Take a contract fact in without judging it; also how one is restored."""
+        account = self._account(event.subject)
+        account.identities[event.source, event.id] = event.digest
+        if not len(account.contracts):
+            account.known_at = arrival
+        account.contracts.add(Contract.of(event, position))
+        account.contracts_changed()
+
+    def keep_claim(self, event: ev.Event, position: ev.Position) -> None:
+        """Remember the earliest claim of a month; also how one is restored."""
+        assert isinstance(event.payload, ev.CreditClaimed)
+        account = self._account(event.subject)
+        account.identities[event.source, event.id] = event.digest
+        month = Month(event.payload.month)
+        claim = Claim(event.time, event.id, position)
+        account.claims[month] = min(account.claims.get(month, claim), claim)
+
+    def _claim(self, account: Account, event: ev.Event, position: ev.Position) -> LedgerDecision:
+        """R26: a claim in time is remembered; later it is `too_late`; repeats are ignored."""
+        assert isinstance(event.payload, ev.CreditClaimed)
+        refused = self._closing.refuse_claim(account, event)
+        if refused is not None:
+            return LedgerDecision([], [], refused)
+        repeated = Month(event.payload.month) in account.claims
+        self.keep_claim(event, position)
+        if not repeated:
+            self._closing.claimed(account, Month(event.payload.month), event.time)
+        return self._decision(kept=True)
+
+    def _apply_maintenance(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
+        known = self._maintenance.identity(event)
+        if known is not None:
+            return self._repeated(event, known)
+        self.maintain(event, arrival, position)
+        return self._decision(kept=True)
+
+    def maintain(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
+        """A maintenance fact, or its copy from another partition: weigh anew what it touches (R23)."""
+        self._arrived(arrival, backfill=event.backfill)
+        if self._maintenance.identity(event) is not None:
+            return
+        for window in self._maintenance.add(event, position):
+            tenants = self._accounts if window.scope == "platform" else sorted(window.tenant_ids)
+            for tenant in list(tenants):
+                if tenant in self._accounts:
+                    self._touch(self._accounts[tenant], window.start, window.end, arrival)
+
+    def keep_maintenance(self, event: ev.Event, position: ev.Position) -> None:
+        """Restore a maintenance fact."""
+        self._maintenance.add(event, position)
+
+    def impact(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> LedgerDecision:
+        """An incident's impact list changed: the copy with the highest revision stands (R21, R22)."""
+        self._arrived(arrival, backfill=backfill)
+        old = self._impacts.get(copy.incident_id)
+        if old is not None and old.revision >= copy.revision:
+            return LedgerDecision([], [], duplicate=True)
+        changed = (set(old.impacts) if old is not None else set()) ^ set(copy.impacts)
+        self.keep_impact(copy)
+        if changed:
+            start = min(i.start for i in changed)
+            end = LATEST if any(i.end is None for i in changed) else max(i.end or 0 for i in changed)
+            named = tenants_of(changed)
+            for tenant in list(self._accounts) if PLATFORM in named else sorted(named & self._accounts.keys()):
+                self._touch(self._accounts[tenant], start, end, arrival)
+        return self._decision(kept=True)
+
+    def keep_impact(self, copy: ImpactCopy) -> None:
+        """Take an impact list in without weighing it; also how one is restored."""
+        self._impacts.put(copy)
+
+    def mark(self, partition: int, instant: int) -> None:
+        """Every input of an incident partition that arrived by `instant` has been applied (R26)."""
+        if instant > self._marks.get(partition, -1):
+            self._marks[partition] = instant
+
+    # -- timers ------------------------------------------------------------------------------------------------------
+
+    def _passed(self) -> int:
+        return min(self._marks.values(), default=LATEST)
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which a statement is due, of those that no incident partition holds back."""
+        passed = self._passed()
+        live, held = self._live.first(), self._held.first()
+        dues = [] if live is None else [live[0]]
+        if held is not None:
+            dues.append(max(held[0], self._quiet_at))
+        return min((due for due in dues if due <= passed), default=None)
+
+    def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
+        """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
+        contract arrived wait until the load has been quiet (R32), or until `quiet` says that no more is to come."""
+        before = min(before, self._passed() + 1)
+        live, held = self._live.first(), self._held.first()
+        chosen = live if live is not None and live[0] < before else None
+        if held is not None and held[0] < before and (quiet or self._quiet_at < before):
+            chosen = held if chosen is None or held < chosen else chosen
+        return chosen
+
+    def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
+        """Let the earliest ripe timer act; None when there is none."""
+        chosen = self.ripe(before, quiet=quiet)
+        if chosen is None:
+            return None
+        due, tenant = chosen
+        self._clock = max(self._clock, due + 1)
+        account = self._accounts[tenant]
+        self._closing.act(account, due)
+        self._schedule(account)
+        return self._decision()
+
+    def _touch(self, account: Account, start: int, end: int, arrival: int) -> None:
+        """Something that an account's months within [start, end) depend on has changed."""
+        if len(account.contracts):
+            self._closing.weigh_again(account, start, min(end, self._clock + 1), arrival)
+            self._schedule(account)
+
+    def _schedule(self, account: Account) -> None:
+        live: list[int] = [at for m in account.adjusting if (at := account.stated(m).adjust_at) is not None]
+        held = None
+        closing = account.next_close()
+        if closing is not None:
+            if closing[0] <= account.known_at:
+                held = closing[0]
+            else:
+                live.append(closing[0])
+        for month in list(account.touched):
+            instant = account.next_provisional(month, self._clock)
+            if instant is None:
+                account.touched.discard(month)
+            else:
+                live.append(instant)
+        self._live.set(account.tenant, min(live, default=None))
+        self._held.set(account.tenant, held)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def _account(self, tenant: str) -> Account:
+        account = self._accounts.get(tenant)
+        if account is None:
+            account = self._accounts[tenant] = Account(tenant, self._policies, self._horizons.lateness)
+        return account
+
+    def _arrived(self, arrival: int, *, backfill: bool) -> None:
+        self._clock = max(self._clock, arrival)
+        if backfill:
+            self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
+
+    def _repeated(self, event: ev.Event, known: bytes) -> LedgerDecision:
+        if known == event.digest:
+            return LedgerDecision([], [], duplicate=True)
+        message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
+        return LedgerDecision([], [], ev.Rejection("conflict", message, event.id))
+
+    def _decision(self, *, kept: bool = False) -> LedgerDecision:
+        outputs, rows = self._closing.take()
+        return LedgerDecision(outputs, rows, kept=kept)
+
+    def restore_month(self, row: MonthRow) -> None:
+        self._account(row.tenant).state(row.month, row.stated)
+
+    def restored(self, clock: int, quiet_at: int) -> None:
+        """All rows are back: index the timers as of the instant reached."""
+        self._clock, self._quiet_at = max(self._clock, clock), max(self._quiet_at, quiet_at)
+        for account in self._accounts.values():
+            account.touch_open_months(self._clock)
+            self._schedule(account)
+
+    @property
+    def quiet_at(self) -> int:
+        """No backfill is expected after this instant (R32)."""
+        return self._quiet_at

@@ -1,0 +1,153 @@
+"""What one value of an input may be (R28): ids, texts, lists, instants, tiers, months, money, zones."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib import resources
+
+from streams.sla.events import Money, Scope, Who
+from streams.sla.instants import LATEST
+
+MAX_ID_CHARACTERS = 128
+MAX_TEXT_BYTES = 4096
+MAX_TENANTS = 1000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MONTH = re.compile(r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_SEVERITIES = frozenset(["P1", "P2", "P3", "P4"])
+#: Enumerations whose new symbols mean nothing yet but do no harm; elsewhere `unknown` is refused.
+_UNKNOWN = "unknown"
+
+
+class RefusedError(Exception):
+    """An input can't be applied; caught in facts.to_event, which turns it into a Rejection."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def refuse_invalid(field: str, problem: str) -> RefusedError:
+    return RefusedError("invalid", f"{field}: {problem}")
+
+
+def check_id(value: str, field: str) -> str:
+    """An id: 1 to 128 characters, none of them a control character."""
+    if 0 < len(value) <= MAX_ID_CHARACTERS and (value.isprintable() or not _CONTROL.search(value)):
+        return value
+    if not value:
+        raise refuse_invalid(field, "is empty")
+    if len(value) > MAX_ID_CHARACTERS:
+        raise refuse_invalid(field, f"has {len(value):,} characters; at most {MAX_ID_CHARACTERS} are allowed")
+    raise refuse_invalid(field, "has a control character")
+
+
+def check_optional_id(value: str | None, field: str) -> str | None:
+    return None if value is None else check_id(value, field)
+
+
+def check_text(value: str | None, field: str) -> None:
+    """A text for people: at most 4 KiB of UTF-8."""
+    if value is not None and len(value) * 4 > MAX_TEXT_BYTES and len(value.encode()) > MAX_TEXT_BYTES:
+        raise RefusedError(
+            "oversize", f"{field}: has {len(value.encode()):,} bytes; at most {MAX_TEXT_BYTES:,} are allowed"
+        )
+
+
+def check_instant(value: int, field: str) -> int:
+    """Within 1970–9999."""
+    if 0 <= value <= LATEST:
+        return value
+    raise refuse_invalid(field, "lies outside the years 1970 to 9999")
+
+
+def check_optional_instant(value: int | None, field: str) -> int | None:
+    return None if value is None else check_instant(value, field)
+
+
+def check_symbol(value: str, field: str) -> str:
+    """An enumeration's symbol whose meaning this release must know to apply the event."""
+    if value == _UNKNOWN:
+        raise refuse_invalid(field, "a value that this release does not know")
+    return value
+
+
+def check_tier(value: int | None) -> int | None:
+    if value is None or 1 <= value <= 3:
+        return value
+    raise refuse_invalid("tier", f"expected 1, 2 or 3, got {value}")
+
+
+def check_severity(value: str | None) -> str | None:
+    if value is None or value in _SEVERITIES:
+        return value
+    raise refuse_invalid("severity", "expected P1, P2, P3, P4 or null")
+
+
+def check_ids(values: list[str], field: str) -> tuple[str, ...]:
+    """At most 1,000 ids; the same one twice counts once."""
+    if len(values) > MAX_TENANTS:
+        raise RefusedError("oversize", f"{field}: lists {len(values):,}; at most {MAX_TENANTS:,} are allowed")
+    for index, value in enumerate(values):
+        check_id(value, f"{field}[{index}]")
+    return tuple(dict.fromkeys(values))
+
+
+def check_scope(scope: str, tenant_ids: list[str] | None) -> tuple[Scope, tuple[str, ...]]:
+    """Scope and its tenants: at least one for `tenants`; any that come with `platform` are ignored."""
+    if scope == "platform":
+        return "platform", ()
+    if scope != "tenants":
+        raise refuse_invalid("scope", "expected tenants or platform")
+    if not tenant_ids:
+        raise refuse_invalid("tenant_ids", "scope tenants needs at least one")
+    return "tenants", check_ids(tenant_ids, "tenant_ids")
+
+
+def check_who(value: dict[str, str | None], field: str = "who") -> Who:
+    kind, identity = value["kind"], value.get("id")
+    if kind is None or kind == _UNKNOWN:
+        raise refuse_invalid(f"{field}.kind", "expected support, customer, monitor or system")
+    return Who(kind, identity if identity is None else check_id(identity, f"{field}.id"))
+
+
+def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str | None] | None) -> None:
+    """R17: two people, both named and different."""
+    first = who.get("id") if who else None
+    second = approver.get("id") if approver else None
+    if not first or not second:
+        raise RefusedError("four_eyes", f"{'approver' if first else 'who'}.id: is missing; two people are needed")
+    if first == second:
+        raise RefusedError("four_eyes", "approver.id: is who.id; two different people are needed")
+    if who and approver:
+        check_who(who)
+        check_who(approver, "approver")
+
+
+def check_month(value: str) -> str:
+    if _MONTH.fullmatch(value):
+        return value
+    raise refuse_invalid("month", "expected a month such as 2026-01")
+
+
+def check_money(value: dict[str, int | str], field: str) -> Money:
+    amount, currency = int(value["amount_minor"]), str(value["currency"])
+    if amount < 0:
+        raise refuse_invalid(f"{field}.amount_minor", "is negative")
+    if not _CURRENCY.fullmatch(currency):
+        raise refuse_invalid(f"{field}.currency", "expected an ISO 4217 code such as USD")
+    return Money(amount, currency)
+
+
+def check_zone(value: str | None) -> str | None:
+    """A name of the IANA database; those of the pinned tzdata package, so that machines agree."""
+    if value is None or value in _zones():
+        return value
+    raise refuse_invalid("time_zone", "expected an IANA time zone such as Asia/Tokyo")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset((resources.files("tzdata") / "zones").read_text(encoding="utf-8").split())

@@ -1,0 +1,90 @@
+"""What has been published of an incident, as the entries that its changelog keeps (R3: outputs are the difference)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from streams.sla.clocks import RESOLUTION, RESPONSE, UPDATE, ClockKey
+from streams.sla.severity import Classification
+
+METRICS = (RESPONSE, UPDATE, RESOLUTION)
+_METRIC_NUMBER = {name: number for number, name in enumerate(METRICS)}
+
+
+class Kind(IntEnum):
+    CLASSIFIED = 0
+    BREACHED = 1
+    RETRACTED = 2
+    MET = 3
+    NOTICED = 4
+    CLOSED = 5
+    IMPACTS = 6
+
+
+class Entry(NamedTuple):
+    """One thing that was said. `metric`, `instance` and `deadline` name a clock; `at` and `text` depend on the kind:
+    the instant it was met, how many warnings were given (or 1 for a reminder), a digest, a classification."""
+
+    kind: int
+    metric: int = 0
+    instance: int = 0
+    deadline: int = 0
+    at: int = 0
+    text: str = ""
+
+    @classmethod
+    def of_clock(cls, kind: Kind, key: ClockKey, at: int = 0) -> Entry:
+        return cls(kind, _METRIC_NUMBER[key.metric], key.instance, key.deadline, at)
+
+    @property
+    def key(self) -> ClockKey:
+        return ClockKey(METRICS[self.metric], self.instance, self.deadline)
+
+
+class Said:
+    """The sum of the entries so far."""
+
+    __slots__ = ("breaches", "classified", "closed", "impacts", "impacts_revision", "judged", "mets", "notices")
+
+    def __init__(self) -> None:
+        self.classified: tuple[str, bool, bool] | None = None
+        self.breaches: dict[ClockKey, None] = {}
+        self.mets: dict[tuple[str, int], tuple[int, int]] = {}
+        self.judged: set[tuple[str, int]] = set()
+        self.notices: dict[ClockKey, int] = {}
+        self.closed = ""
+        self.impacts = ""
+        self.impacts_revision = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take one entry in, when it is said or when it is restored."""
+        match entry.kind:
+            case Kind.BREACHED:
+                self.breaches[entry.key] = None
+                self.judged.add(entry.key[:2])
+            case Kind.RETRACTED:
+                self.breaches.pop(entry.key, None)
+            case Kind.MET:
+                self.mets[entry.key[:2]] = (entry.deadline, entry.at)
+                self.judged.add(entry.key[:2])
+            case Kind.NOTICED:
+                self._notice(entry.key, entry.at)
+            case Kind.CLASSIFIED:
+                severity, covered, counts = entry.text.split("|")
+                self.classified = (severity, covered == "1", counts == "1")
+            case Kind.CLOSED:
+                self.closed = entry.text
+            case Kind.IMPACTS:
+                self.impacts = entry.text
+                self.impacts_revision = entry.at
+
+    def _notice(self, key: ClockKey, count: int) -> None:
+        for old in [k for k in self.notices if k.metric == key.metric and k.instance < key.instance]:
+            del self.notices[old]
+        self.notices[key] = count
+
+
+def classified_entry(decided: Classification) -> Entry:
+    text = f"{decided.severity}|{int(decided.covered)}|{int(decided.counts_as_downtime)}"
+    return Entry(Kind.CLASSIFIED, text=text)

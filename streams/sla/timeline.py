@@ -1,0 +1,263 @@
+"""One incident as kept: its facts, what was said, and the difference when a fact or a timer comes (R1–R3, R9–R12)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+
+from streams.sla.alerts import Reporter, closed_digest, impacts_digest
+from streams.sla.clocks import OPEN, UPDATE, Breach, Clock, ClockKey
+from streams.sla.events import Output
+from streams.sla.incident import Fact, Fold, fold
+from streams.sla.policy import Policies
+from streams.sla.said import Entry, Kind, Said, classified_entry
+from streams.sla.severity import Terms, pin
+
+RETRACTION_CAUSES = {
+    "incident.annulled": "annulled",
+    "incident.merged": "merged",
+    "incident.resolved": "resolved",
+    "incident.amended": "amended",
+}
+
+
+class Timeline:
+    """Facts sorted by meaning, the fold over them, and what has been said of it.
+
+    `clock` is the instant this incident has reached: nothing due before it is left undone. Outputs go to `outputs`,
+    their entries to `entries`; the caller takes both after each step.
+    """
+
+    __slots__ = (
+        "clock",
+        "entries",
+        "facts",
+        "folded",
+        "id",
+        "outputs",
+        "pending",
+        "said",
+        "seen_breaches",
+        "seen_mets",
+    )
+
+    def __init__(self, incident_id: str) -> None:
+        self.id = incident_id
+        self.facts: list[Fact] = []
+        self.folded: Fold | None = None
+        self.said = Said()
+        self.clock = 0
+        self.pending: list[Breach] = []
+        self.seen_breaches = 0
+        self.seen_mets = 0
+        self.outputs: list[Output] = []
+        self.entries: list[Entry] = []
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    def find(self, source: str, event_id: str) -> Fact | None:
+        """The fact with that identity (R1)."""
+        for fact in self.facts:
+            if fact.id == event_id and fact.source == source:
+                return fact
+        return None
+
+    @property
+    def backfilled(self) -> bool:
+        """Whether the opening that stands is history being loaded (R5, R32)."""
+        opening = next((fact for fact in self.facts if fact.rank == 0), None)
+        return (opening or self.facts[0]).backfill
+
+    @property
+    def live(self) -> Fold:
+        assert self.folded is not None, f"incident {self.id} has no opening yet"
+        return self.folded
+
+    def restore(self, facts: list[Fact], entries: list[Entry], clock: int) -> None:
+        """Take back one recorded step."""
+        for fact in facts:
+            insort(self.facts, fact)
+        for entry in entries:
+            self.said.add(entry)
+        self.clock = max(self.clock, clock)
+
+    def refold(self, policies: Policies, terms: Terms) -> None:
+        """Fold all facts anew, up to the instant reached, and find the breaches that follow but are not said yet."""
+        self.folded = fold(self.facts, policies, terms)
+        if self.folded is not None:
+            self.folded.roll(self.clock)
+            said = self.said.breaches
+            self.pending = [b for b in self.folded.breaches if b.key not in said and not b.reclassified]
+            self.seen_breaches = len(self.folded.breaches)
+            self.seen_mets = len(self.folded.mets)
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def add(self, new: list[Fact], policies: Policies, terms: Terms) -> None:
+        """Fold new facts in and say what differs. A single newest-last fact takes the cheap path; a late one, or the
+        opening that others waited for, a re-fold (R2, R12)."""
+        cause = new[-1]
+        folded = self.folded
+        if (
+            folded is not None
+            and len(new) == 1
+            and cause > self.facts[-1]
+            and cause.time >= folded.opened_at
+            and cause.time > folded.rolled
+            and cause.type != "incident.annulled"
+        ):
+            self.facts.append(cause)
+            folded.apply(cause)
+            folded.roll(self.clock)
+            for breach in folded.breaches[self.seen_breaches :]:
+                self._new_breach(breach)
+            for met in folded.mets[self.seen_mets :]:
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter(cause).met(met))
+            self.seen_breaches, self.seen_mets = len(folded.breaches), len(folded.mets)
+            self._describe(cause)
+            return
+        for fact in new:
+            insort(self.facts, fact)
+        self.differ(cause, policies, terms)
+
+    def differ(self, cause: Fact, policies: Policies, terms: Terms) -> None:
+        """Fold anew and say the whole difference: retractions, verdicts, description (R12)."""
+        self.refold(policies, terms)
+        if self.folded is None:
+            return
+        folded = self.folded
+        following = {breach.key for breach in folded.breaches}
+        because = RETRACTION_CAUSES.get(cause.type, "late_evidence")
+        for key in [key for key in self.said.breaches if key not in following]:
+            output = self._reporter(cause).retracted(key, max(cause.time, folded.opened_at), because)
+            self._say(Entry.of_clock(Kind.RETRACTED, key), output)
+        for breach in folded.breaches:
+            if breach.reclassified and breach.key not in self.said.breaches:
+                self._new_breach(breach)
+        for met in folded.mets:
+            if self.said.mets.get(met.key[:2]) != (met.key.deadline, met.at):
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter(cause).met(met))
+        self._describe(cause)
+
+    def reconsider_terms(self, cause: Fact, policies: Policies, terms: Terms) -> None:
+        """A contract fact arrived late: fold anew if it changes what the opening pinned (R20)."""
+        folded = self.live
+        opening = folded.episodes[0].changes[0][1]
+        channel = next(f.payload.channel for f in self.facts if f.rank == 0)  # type: ignore[union-attr]
+        if pin(policies, opening, folded.opened_at, channel, terms) != folded.pinned:
+            self.differ(cause, policies, terms)
+
+    def due(self) -> int | None:
+        """The next instant at which a timer acts, never before the instant reached (R11)."""
+        folded = self.folded
+        if folded is None:
+            return None
+        nominal = min((breach.at for breach in self.pending), default=None)
+        if folded.ending is None:
+            for clock in (folded.response, folded.resolution, folded.window):
+                if clock is not None and clock.state == OPEN and clock.deadline is not None:
+                    at = min(clock.deadline, self._next_notice(clock))
+                    nominal = at if nominal is None or at < nominal else nominal
+        return None if nominal is None else max(nominal, self.clock)
+
+    def act(self, due: int, detected_at: int) -> None:
+        """Time has passed `due`: say what became true by then (R8–R11)."""
+        folded = self.live
+        folded.roll(due + 1)
+        for breach in folded.breaches[self.seen_breaches :]:
+            self.pending.append(breach)
+        self.seen_breaches = len(folded.breaches)
+        ripe = [breach for breach in self.pending if breach.at <= due]
+        self.pending = [breach for breach in self.pending if breach.at > due]
+        for breach in ripe:
+            self._breached(breach, detected_at)
+        self._notices(due)
+        self.clock = max(self.clock, due + 1)
+
+    # -- saying ------------------------------------------------------------------------------------------------------
+
+    def _reporter(self, cause: Fact | None = None) -> Reporter:
+        return Reporter(self.id, self.live, backfill=self.backfilled)
+
+    def _say(self, entry: Entry, output: Output) -> None:
+        self.said.add(entry)
+        self.entries.append(entry)
+        self.outputs.append(output)
+
+    def _new_breach(self, breach: Breach) -> None:
+        if breach.reclassified:
+            self._breached(breach, self.clock)
+        else:
+            self.pending.append(breach)
+
+    def _breached(self, breach: Breach, detected_at: int) -> None:
+        judged = breach.key[:2] in self.said.judged
+        output = self._reporter().breached(breach, max(detected_at, breach.at), judged_before=judged)
+        self._say(Entry.of_clock(Kind.BREACHED, breach.key), output)
+
+    def _describe(self, cause: Fact) -> None:
+        """Classification, ending and impacts, each when it differs from what was said."""
+        folded, said = self.live, self.said
+        decided = folded.classification
+        if said.classified != (decided.severity, decided.covered, decided.counts_as_downtime):
+            previous = said.classified[0] if said.classified is not None else None
+            output = self._reporter(cause).classified(previous, (cause.source, cause.id))
+            self._say(classified_entry(decided), output)
+        if folded.ending is not None:
+            digest = closed_digest(folded)
+            if digest != said.closed:
+                self._say(Entry(Kind.CLOSED, text=digest), self._reporter(cause).closed(digest))
+        elif said.closed:
+            self._note(Entry(Kind.CLOSED, text=""))
+        impacts = folded.impacts()
+        digest = impacts_digest(impacts)
+        if digest != said.impacts and (impacts or said.impacts):
+            revision = said.impacts_revision + 1
+            output = self._reporter(cause).impact_changed(impacts, revision, max(cause.time, folded.opened_at))
+            self._say(Entry(Kind.IMPACTS, at=revision, text=digest), output)
+
+    def _note(self, entry: Entry) -> None:
+        self.said.add(entry)
+        self.entries.append(entry)
+
+    def _next_notice(self, clock: Clock) -> int:
+        """The instant of the next reminder or warning of a clock; its deadline when none is left."""
+        assert clock.deadline is not None
+        given = self.said.notices.get(clock.key, 0)
+        if clock.metric == UPDATE:
+            remind_at = clock.remind_at()
+            return clock.deadline if given or remind_at is None else remind_at
+        return clock.warnings[given][0] if given < len(clock.warnings) else clock.deadline
+
+    def _notices(self, due: int) -> None:
+        """Reminders (R9) and warnings (R10) due by `due`; warnings due together collapse into the highest."""
+        folded = self.live
+        if folded.ending is not None:
+            return
+        for clock in (folded.response, folded.resolution, folded.window):
+            if clock is None or clock.state != OPEN or clock.deadline is None:
+                continue
+            given = self.said.notices.get(clock.key, 0)
+            if clock.metric == UPDATE:
+                remind_at = clock.remind_at()
+                if not given and remind_at is not None and remind_at <= due:
+                    self._noticed(clock.key, 1, self._reporter().update_due(clock, remind_at))
+                continue
+            passed = bisect_right(clock.warnings, due, key=lambda mark: mark[0])
+            if passed > given:
+                at, fraction = clock.warnings[passed - 1]
+                self._noticed(clock.key, passed, self._reporter().warning(clock, at, float(fraction)))
+
+    def _noticed(self, key: ClockKey, count: int, output: Output) -> None:
+        self._say(Entry.of_clock(Kind.NOTICED, key, count), output)
+
+    def take(self) -> tuple[list[Output], list[Entry]]:
+        """Outputs and entries since the last call."""
+        taken = self.outputs, self.entries
+        self.outputs, self.entries = [], []
+        return taken
+
+    def tenants(self) -> Iterator[str]:
+        """Every tenant that a fact of this incident names."""
+        for fact in self.facts:
+            yield from getattr(fact.payload, "tenant_ids", None) or ()

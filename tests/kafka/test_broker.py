@@ -1,0 +1,171 @@
+"""The embedded broker is a real Kafka, keeps its data, and never outlives its starter."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+
+from cli.broker import Broker, BrokerError, main, start_broker
+from cli.broker_files import answers, check_port, claim
+
+pytestmark = pytest.mark.kafka
+
+VALUES = [b"one", b"two", b"three"]
+
+
+def create(bootstrap: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics({topic: {"num_partitions": 1}}, wait_for_metadata=True)
+    admin.close()
+
+
+def produce(bootstrap: str, topic: str, transactional_id: str | None = None) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id)
+    if transactional_id:
+        producer.init_transactions()
+        producer.begin_transaction()
+    sent = [producer.send(topic, value) for value in VALUES]
+    for future in sent:
+        future.get(10)
+    if transactional_id:
+        producer.commit_transaction()
+    producer.close()
+
+
+def consume(bootstrap: str, topic: str, group: str) -> list[bytes]:
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    values: list[bytes] = []
+    deadline = time.monotonic() + 20
+    while len(values) < len(VALUES) and time.monotonic() < deadline:
+        for records in consumer.poll(200).values():
+            values += [record.value for record in records]
+    consumer.close()
+    return values
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def ended(data_dir: Path) -> bool:
+    """Whether no process of a broker lives: each of them holds the claim on the directory."""
+    try:
+        os.close(claim(data_dir))
+    except BrokerError:
+        return False
+    return True
+
+
+def port_of(broker: Broker) -> int:
+    return int(broker.bootstrap.rpartition(":")[2])
+
+
+def test_transactions_and_groups_work(broker: str, prefix: str) -> None:
+    topic = f"{prefix}topic"
+    create(broker, topic)
+    produce(broker, topic, transactional_id=f"{prefix}producer")
+    assert consume(broker, topic, f"{prefix}group") == VALUES
+
+
+def test_topics_are_not_made_by_accident(broker: str, prefix: str) -> None:
+    producer = KafkaProducer(bootstrap_servers=broker, max_block_ms=500)
+    with pytest.raises(Exception, match=r"[Tt]imeout|[Tt]imed out|metadata"):
+        producer.send(f"{prefix}absent", b"x").get(2)
+    producer.close()
+
+
+def test_port_in_use(broker: str, tmp_path: Path) -> None:
+    port = int(broker.rpartition(":")[2])
+    with pytest.raises(BrokerError, match=rf"^port {port} on 127.0.0.1 is already in use: [^\n]+$"):
+        start_broker(tmp_path / "data", port)
+
+
+def test_restart_and_crash_keep_the_data_and_the_directory_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = tmp_path / "day 1 é"  # Java properties are not UTF-8
+    with start_broker(data_dir) as broker:
+        bootstrap, first_pid = broker.bootstrap, broker.pid
+        create(bootstrap, "kept")
+        produce(bootstrap, "kept")
+        with pytest.raises(BrokerError, match=rf"in use by a running broker \(pid {first_pid}\): [^\n]+$"):
+            start_broker(data_dir)
+        assert main(["--data", str(data_dir)]) == 1
+        assert "error: data directory" in capsys.readouterr().err
+        assert answers(port_of(broker)), "a refused second start must leave the first alone"
+
+        broker.kill()
+        assert ended(data_dir)
+        broker.restart()
+        assert (broker.bootstrap, broker.alive) == (bootstrap, True)
+        assert broker.pid != first_pid
+        assert consume(bootstrap, "kept", "after-crash") == VALUES
+    assert not broker.alive
+    assert data_dir.exists()
+    with start_broker(data_dir) as broker:
+        assert consume(broker.bootstrap, "kept", "after-restart") == VALUES
+
+
+def test_a_setting_kafka_refuses_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match=r"^Kafka ended while starting: [^\n]*num.io.threads[^\n]*broker.log$"):
+        start_broker(tmp_path, extra={"num.io.threads": "none"})
+
+
+STARTER = """
+import os, time
+from cli.broker import start_broker
+broker = start_broker()
+forked = os.fork()  # a child that keeps a copy of every pipe open must not keep Kafka alive
+if forked == 0:
+    time.sleep(60)
+    os._exit(0)
+print(broker.pid, forked, broker.bootstrap.rpartition(":")[2], broker.data_dir, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_broker_goes_down_with_a_starter_killed_9() -> None:
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert starter.stdout is not None
+    pid, forked, port, data_dir = starter.stdout.readline().split()
+    try:
+        assert answers(int(port))
+        starter.kill()
+        starter.wait()
+        assert until(lambda: not Path(data_dir).exists()), "Kafka outlived its starter, or its temporary directory did"
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+        check_port(int(port))
+    finally:
+        starter.stdout.close()
+        os.kill(int(forked), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's parent-death signal")
+def test_the_broker_goes_down_with_its_watcher_killed_9() -> None:
+    with start_broker() as broker:
+        watch = broker._node.watch
+        assert watch is not None
+        os.kill(watch.pid, signal.SIGKILL)
+        assert until(lambda: ended(broker.data_dir))
+        assert not broker.alive

@@ -1,0 +1,178 @@
+"""Exactly once on a real broker: workers are killed, paused and stopped while records flow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from toy import Toy
+
+pytestmark = pytest.mark.kafka
+RECORDS = 20_000
+KEYS = 100
+
+
+@pytest.fixture
+def toy(broker: str, prefix: str, tmp_path: Path) -> Iterator[Toy]:
+    toy = Toy(broker, prefix, {"toy": ["in"]}, folder=tmp_path)
+    toy.create_topics()
+    yield toy
+    toy.close()
+
+
+@pytest.fixture
+def pair(broker: str, prefix: str, tmp_path: Path) -> Iterator[Toy]:
+    """Two agents that read one topic in common."""
+    toy = Toy(broker, prefix, {"first": ["in", "shared"], "second": ["shared"]}, folder=tmp_path)
+    toy.create_topics()
+    yield toy
+    toy.close()
+
+
+def applied(toy: Toy, agent: str = "toy") -> int:
+    return sum(map(len, toy.outputs(agent).values()))
+
+
+@pytest.mark.chaos
+def test_nothing_lost_or_doubled_through_kill_9(toy: Toy) -> None:
+    worker = toy.start_worker()
+    loading = threading.Thread(target=toy.load, args=("in", range(RECORDS)), kwargs={"rate": 2_500})
+    loading.start()
+    for share in (0.1, 0.3, 0.5):
+        toy.wait_for(lambda share=share: applied(toy) > RECORDS * share, f"{share:.0%} of the outputs")
+        worker.kill()
+        worker.wait()
+        worker = toy.start_worker()
+    loading.join()
+    toy.wait_until_done("toy", RECORDS, KEYS)
+    toy.check("toy")
+    worker.terminate()
+    assert worker.wait(30) == 0, toy.log()
+
+
+@pytest.mark.chaos
+def test_a_zombie_writes_nothing(toy: Toy) -> None:
+    zombie = toy.start_worker()
+    loading = threading.Thread(target=toy.load, args=("in", range(RECORDS)), kwargs={"rate": 1_500})
+    loading.start()
+    toy.wait_for(lambda: applied(toy) > 2_000, "the first outputs")
+    zombie.send_signal(signal.SIGSTOP)
+    before = applied(toy)
+    heir = toy.start_worker()
+    toy.wait_for(lambda: applied(toy) > before + 2_000, "the heir's outputs")
+    zombie.send_signal(signal.SIGCONT)
+    loading.join()
+    toy.wait_until_done("toy", RECORDS, KEYS)
+    toy.check("toy")
+    for worker in (zombie, heir):
+        worker.terminate()
+        assert worker.wait(30) == 0, toy.log(0) + toy.log(1)
+
+
+def test_two_agents_read_one_partition_and_timers_wait_for_all_inputs(pair: Toy) -> None:
+    worker = pair.start_worker()
+    feeds = [
+        threading.Thread(target=pair.load, args=(name, range(5_000)), kwargs={"rate": 1_000}) for name in ("in", "shared")
+    ]
+    for feed in feeds:
+        feed.start()
+    pair.wait_for(lambda: applied(pair, "second") > 2_000, "outputs")
+    worker.kill()
+    worker.wait()
+    for feed in feeds:
+        feed.join()
+    worker = pair.start_worker()
+    pair.wait_until_done("first", 10_000, KEYS)
+    pair.wait_until_done("second", 5_000, KEYS)
+    pair.check("first")
+    pair.check("second")
+    worker.terminate()
+    assert worker.wait(30) == 0, pair.log()
+
+
+def test_a_timer_acts_without_further_input_and_in_time(toy: Toy) -> None:
+    worker = toy.start_worker()
+    toy.wait_for(lambda: toy.get("/ready")[0] == 200, "readiness")
+    toy.load("in", range(KEYS))
+    toy.wait_until_done("toy", KEYS, KEYS)
+    toy.check("toy")
+    late = [
+        each["visible"] - each["due"] / 1_000 for found in toy.outputs("toy").values() for each in found if "due" in each
+    ]
+    assert max(late) < 1_000, f"ms after due: {sorted(late)[-5:]}"
+    assert toy.get("/live")[0] == 200
+    assert 'sla_shard_records_total{agent="toy"' in toy.get("/metrics")[1]
+    worker.terminate()
+    assert worker.wait(30) == 0, toy.log()
+
+
+def test_a_differing_group_offset_halts_that_shard_alone(toy: Toy) -> None:
+    worker = toy.start_worker()
+    toy.load("in", range(1_000))
+    toy.wait_until_done("toy", 1_000, KEYS)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    moved = TopicPartition(toy.topic("in"), 1)
+    admin = KafkaAdminClient(bootstrap_servers=toy.broker)
+    admin.alter_group_offsets(f"{toy.prefix}app-toy", {moved: OffsetAndMetadata(7, "", None)})
+    admin.close()
+    toy.start_worker()
+    toy.wait_for(lambda: '"halted"' in toy.get("/ready")[1], "the halt")
+    toy.load("in", range(1_000, 2_000))
+    toy.wait_until_done("toy", 1_750, KEYS)  # three partitions of four go on
+    status, body = toy.get("/ready")
+    assert status == 503
+    assert [reason["partition"] for reason in json.loads(body)["reasons"]] == [1]
+    time.sleep(1)
+    assert applied(toy) == 1_750 + KEYS
+
+
+def test_a_lost_group_offset_is_restored(toy: Toy) -> None:
+    worker = toy.start_worker()
+    toy.load("in", range(1_000))
+    toy.wait_until_done("toy", 1_000, KEYS)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    admin = KafkaAdminClient(bootstrap_servers=toy.broker)
+    group = f"{toy.prefix}app-toy"
+    before = {tp: found.offset for tp, found in admin.list_group_offsets([group])[group].items()}
+    admin.delete_groups([group])
+    toy.start_worker()
+    toy.wait_for(lambda: toy.get("/ready")[0] == 200, "readiness")
+    toy.wait_for(lambda: len(admin.list_group_offsets([group]).get(group) or {}) == 4, "restored offsets")
+    assert {tp: found.offset for tp, found in admin.list_group_offsets([group])[group].items()} == before
+    admin.close()
+    toy.load("in", range(1_000, 2_000))
+    toy.wait_until_done("toy", 2_000, KEYS)
+    toy.check("toy")
+
+
+def test_markers_and_aborted_records_are_no_gap(toy: Toy) -> None:
+    """Input written by transactions has offsets without records: commit markers, and what was aborted."""
+    toy.start_worker()
+    producer = KafkaProducer(bootstrap_servers=toy.broker, transactional_id=f"{toy.prefix}writer")
+    producer.init_transactions()
+    for number in range(40):
+        producer.begin_transaction()
+        for key in range(KEYS):
+            producer.send(toy.topic("in"), key=b"k%d" % key, value=b"%d" % number, partition=key % toy.partitions)
+        producer.flush()
+        if number % 4 == 3:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+    producer.close()
+    toy.wait_until_done("toy", 30 * KEYS, KEYS)
+    toy.check("toy")
+    assert toy.get("/ready")[0] == 200
+    os.kill(toy.workers[0].pid, signal.SIGTERM)
+    assert toy.workers[0].wait(30) == 0

@@ -1,0 +1,165 @@
+"""Driving the toy worker: topics, load, processes, and what its output must be by an independent count of the input."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+ROOT = Path(__file__).parents[2]
+WORKER = Path(__file__).with_name("toy_worker.py")
+
+
+@dataclass
+class Toy:
+    """One application on the broker: topics and worker processes."""
+
+    broker: str
+    prefix: str
+    agents: dict[str, list[str]]
+    partitions: int = 4
+    folder: Path = Path()
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+
+    def topic(self, name: str) -> str:
+        return f"{self.prefix}{name}"
+
+    def create_topics(self) -> None:
+        stamped = {"message.timestamp.type": "LogAppendTime"}
+        names = {self.topic(name): stamped for topics in self.agents.values() for name in topics}
+        for agent in self.agents:
+            names[self.topic(f"{agent}-out")] = stamped
+            names[f"{self.prefix}.{agent}-changelog"] = {"cleanup.policy": "compact"}
+        admin = KafkaAdminClient(bootstrap_servers=self.broker)
+        admin.create_topics([NewTopic(name, self.partitions, 1, topic_configs=conf) for name, conf in names.items()])
+        admin.close()
+
+    def start_worker(self, **more: object) -> subprocess.Popen[bytes]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = {
+            "app_id": f"{self.prefix}app",
+            "broker": self.broker,
+            "prefix": self.prefix,
+            "health_port": port,
+            "agents": {
+                agent: {"topics": [self.topic(name) for name in topics], "output": self.topic(f"{agent}-out")}
+                for agent, topics in self.agents.items()
+            },
+            **more,
+        }
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+        worker = subprocess.Popen(
+            [sys.executable, str(WORKER), json.dumps(options)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=log,
+            stdout=log,
+        )
+        log.close()
+        self.workers.append(worker)
+        self.ports.append(port)
+        return worker
+
+    def log(self, number: int = -1) -> str:
+        number %= len(self.workers)
+        return (self.folder / f"worker-{number}.log").read_text()
+
+    def get(self, path: str, number: int = -1) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[number]}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except (urllib.error.URLError, OSError):
+            return 0, ""
+
+    def close(self) -> None:
+        for worker in self.workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+            worker.wait()
+
+    def load(self, name: str, numbers: range, *, keys: int = 100, rate: int | None = None) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.broker, linger_ms=5)
+        started = time.monotonic()
+        for sent, number in enumerate(numbers):
+            key = number % keys
+            producer.send(
+                self.topic(name), key=b"k%d" % key, value=f"{name}:{number}".encode(), partition=key % self.partitions
+            )
+            if rate is not None and sent % 100 == 0:
+                time.sleep(max(0.0, started + sent / rate - time.monotonic()))
+        producer.flush()
+        producer.close()
+
+    def read(self, topic: str, isolation: str = "read_committed") -> list[object]:
+        """All that is in the topic now."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.broker, isolation_level=isolation, enable_auto_commit=False, group_id=None
+        )
+        partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found: list[object] = []
+        give_up = time.monotonic() + 60
+        while any(consumer.position(each) < ends[each] for each in partitions):
+            assert time.monotonic() < give_up, f"{topic} cannot be read to its end"
+            for records in consumer.poll(timeout_ms=200).values():
+                found.extend(records)
+        consumer.close()
+        return found
+
+    def outputs(self, agent: str) -> dict[bytes, list[dict]]:
+        by_key = defaultdict(list)
+        for record in self.read(self.topic(f"{agent}-out")):
+            by_key[record.key].append({**json.loads(record.value), "visible": record.timestamp})
+        return by_key
+
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        give_up = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < give_up, f"{what} did not come about; the last worker said:\n{self.log()[-4000:]}"
+            time.sleep(0.2)
+
+    def wait_until_done(self, agent: str, inputs: int, keys: int, seconds: float = 90) -> None:
+        """Until every input has its output, and every key's timer has acted."""
+        self.wait_for(
+            lambda: sum(map(len, self.outputs(agent).values())) >= inputs + keys, f"{inputs}+{keys} outputs", seconds
+        )
+
+    def check(self, agent: str) -> None:
+        """Nothing lost, nothing doubled, no timer early or out of the order of time (R11)."""
+        inputs = defaultdict(list)
+        for name in self.agents[agent]:
+            for record in self.read(self.topic(name)):
+                inputs[record.key].append(record)
+        outputs = self.outputs(agent)
+        assert outputs.keys() == inputs.keys()
+        for key, records in inputs.items():
+            counts = [each for each in outputs[key] if each["kind"] == "count"]
+            timers = [each for each in outputs[key] if each["kind"] == "timer"]
+            assert [each["count"] for each in counts] == list(range(1, len(records) + 1))
+            assert sorted(each["value"].encode() for each in counts) == sorted(record.value for record in records)
+            assert len(timers) == 1
+            due = timers[0]["due"]
+            assert timers[0]["visible"] * 1_000 > due - 1_000, "a timer was seen before it was due"
+            assert timers[0]["before"] > due
+            arrived = sum(record.timestamp * 1_000 <= due for record in records)
+            assert timers[0]["count"] == arrived, f"{key!r}: {arrived} had arrived when the timer was due"
