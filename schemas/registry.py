@@ -15,6 +15,7 @@ import fastavro.schema
 Definition = Mapping[str, object]
 
 _FILE_NAME = re.compile(r"(?P<name>[a-z0-9_]+(?:\.[a-z0-9_]+)*?)(?:\.v(?P<version>[1-9][0-9]*))?\.avsc")
+_VERSION_LIKE = re.compile(r"\.v[0-9]+$")
 
 
 class Schema(NamedTuple):
@@ -47,7 +48,7 @@ def split_file_name(file_name: str) -> tuple[str, int]:
     Raises ValueError for any other form of name.
     """
     match = _FILE_NAME.fullmatch(file_name)
-    if match is None:
+    if match is None or _VERSION_LIKE.search(match["name"]):
         raise ValueError(f"{file_name}: expected <event type>.avsc or <event type>.v<number>.avsc")
     return match["name"], int(match["version"] or 1)
 

@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "encode_output",
     "headers_for",
+    "output_record",
 ]
 
 #: A decoded record: field name → value; instants and durations are integers (microseconds).
@@ -123,15 +124,7 @@ class Codec:
 
     def encode_output(self, output: Output, source: str) -> tuple[bytes, list[tuple[str, bytes]]]:
         """Value and CloudEvents headers of an output; `source` names the agent, such as `/sla/incidents`."""
-        record = {
-            "event_id": output.id,
-            "source": source,
-            "subject": output.subject,
-            "occurred_at": output.time,
-            "backfill": output.backfill,
-            "traceparent": output.traceparent,
-            **output.data,
-        }
+        record = output_record(output, source)
         headers = headers_for(
             output.type, output.id, source, output.subject, output.time, traceparent=output.traceparent
         )
@@ -174,6 +167,19 @@ class Codec:
         if name is None:
             return Rejection("unknown_type", f"schema id {schema_id} is {full_name}, which is no event of this product")
         return self._reader(name, parsed, fingerprint)
+
+
+def output_record(output: Output, source: str) -> Record:
+    """The record of an output: its envelope, then its data."""
+    return {
+        "event_id": output.id,
+        "source": source,
+        "subject": output.subject,
+        "occurred_at": output.time,
+        "backfill": output.backfill,
+        "traceparent": output.traceparent,
+        **output.data,
+    }
 
 
 def _confluent_head(schema_id: int) -> bytes:

@@ -50,7 +50,7 @@ def from_json(obj: object) -> tuple[str, Record] | Rejection:
     if not isinstance(obj, dict):
         return Rejection("invalid", f"expected a CloudEvents object, got {_kind(obj)}")
     given_id = obj.get("id")
-    event_id = given_id if isinstance(given_id, str) else None
+    event_id = given_id if isinstance(given_id, str) and _is_unicode(given_id) else None
     event_type = obj.get("type", _MISSING)
     try:
         if obj.get("specversion", _MISSING) != "1.0":
@@ -118,7 +118,7 @@ def parse_line(text: str) -> tuple[str, Record] | Rejection:
         return Rejection("undecodable", f"not JSON: {error.msg} at {where}")
     except RecursionError:
         return Rejection("undecodable", "not JSON of an event: nested too deeply")
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         return Rejection("undecodable", f"not JSON of an event: {error}")
     return from_json(obj)
 
@@ -146,6 +146,10 @@ def _needed_text(obj: Mapping[str, object], name: str) -> str:
 def _optional_text(obj: Mapping[str, object], name: str) -> str | None:
     value = obj.get(name)
     return None if value is None else _TEXT.from_json(value, name)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _backfill(value: object) -> bool:

@@ -12,6 +12,7 @@ from streams.sla.instants import LATEST, SECOND, format_rfc3339, parse_rfc3339
 _EARLIEST = -62_135_596_800 * SECOND
 #: Below this many microseconds a float has the 15 digits that give seconds with 6 decimals back exactly.
 _EXACT_AS_FLOAT = 10**15
+_FINEST_EXPONENT = -40
 
 
 class MisfitError(ValueError):
@@ -107,12 +108,16 @@ class Duration:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             raise MisfitError(path, f"expected a number of seconds, got {shown(value)}")
         seconds = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        if not seconds.is_finite() or abs(seconds) > 2**63 // SECOND:
+        if not seconds.is_finite() or abs(seconds) > 2**63:
             raise MisfitError(path, "is out of range")
+        if cast(int, seconds.as_tuple().exponent) < _FINEST_EXPONENT:  # its integer ratio could fill the memory
+            raise MisfitError(path, f"expected at most 6 decimals, got {shown(value)}")
         numerator, denominator = seconds.as_integer_ratio()
         micros, rest = divmod(numerator * SECOND, denominator)
         if rest:
             raise MisfitError(path, f"expected at most 6 decimals, got {shown(value)}")
+        if not -(2**63) <= micros < 2**63:
+            raise MisfitError(path, "is out of range")
         return micros
 
     def to_json(self, value: object) -> object:

@@ -13,6 +13,7 @@ import yaml
 from streams.policy_problems import KeyPath, Place, Problem, dotted
 
 LARGEST_BYTES = 1024 * 1024
+DEEPEST = 30
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 NUMBER = re.compile(r"[-+]?[0-9]{1,17}(\.[0-9]{0,17})?([eE][-+]?[0-9]{1,3})?|[-+]?\.[0-9]{1,17}")
 
@@ -113,7 +114,11 @@ def read_placed(path: Path) -> Placed:
         line = raw.count(b"\n", 0, error.start) + 1
         return _unreadable(file, Place(line, 1), "this is not UTF-8; allowed: UTF-8 text")
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                return _unreadable(file, _place(event.start_mark), f"nested too deeply; allowed: {DEEPEST} levels")
             if getattr(event, "anchor", None):
                 return _unreadable(
                     file, _place(event.start_mark), "anchors are refused; allowed: the value written out"
@@ -131,8 +136,6 @@ def read_placed(path: Path) -> Placed:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return _unreadable(file, Place(line, 1), f"it holds the control character #x{error.character:04x}")
-    except RecursionError:
-        return _unreadable(file, Place(1, 1), "the values are nested too deeply")
     return Placed(data, reader.places, tuple(reader.problems))
 
 

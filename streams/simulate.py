@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from streams.codec import output_record
 from streams.json_form import parse_line, to_json
 from streams.sla.book import Decision, Horizons, IncidentBook
 from streams.sla.contracts import Contract
@@ -133,16 +134,7 @@ class Simulation:
 
 
 def _json(output: Output, source: str) -> dict[str, object]:
-    record = {
-        "event_id": output.id,
-        "source": source,
-        "subject": output.subject,
-        "occurred_at": output.time,
-        "backfill": output.backfill,
-        "traceparent": output.traceparent,
-        **output.data,
-    }
-    return to_json(output.type, record)
+    return to_json(output.type, output_record(output, source))
 
 
 def simulate(

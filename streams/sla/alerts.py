@@ -30,13 +30,12 @@ TYPE_TITLES = {
 class Reporter:
     """Writes the outputs of one incident as it stands."""
 
-    __slots__ = ("_incident_id", "_fold", "_backfill", "_traceparent")  # noqa: RUF023 in the order of the constructor
+    __slots__ = ("_backfill", "_fold", "_incident_id")
 
-    def __init__(self, incident_id: str, fold: Fold, *, backfill: bool, traceparent: str | None = None) -> None:
+    def __init__(self, incident_id: str, fold: Fold, *, backfill: bool) -> None:
         self._incident_id = incident_id
         self._fold = fold
         self._backfill = backfill
-        self._traceparent = traceparent
 
     def _output(
         self, kind: str, identity: tuple[object, ...], time: int, data: dict[str, object], metric: str | None = None
@@ -56,7 +55,7 @@ class Reporter:
 
     def _finished(self, kind: str, identity: tuple[object, ...], time: int, record: dict[str, object]) -> Output:
         name = output_id(kind, self._incident_id, *identity)
-        return Output(kind, name, self._incident_id, time, record, self._backfill, self._traceparent)
+        return Output(kind, name, self._incident_id, time, record, self._backfill)
 
     def _title(self, kind: str, metric: str | None) -> dict[str, object]:
         fold = self._fold

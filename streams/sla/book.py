@@ -57,6 +57,7 @@ class Decision(NamedTuple):
     orphans: tuple[Fact, ...] = ()
     evicted: tuple[str, int, int] | None = None
     forgotten: str | None = None
+    subject: str | None = None
 
 
 class _Kept:
@@ -189,9 +190,9 @@ class IncidentBook:
         )
         if event.backfill:
             self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
-        return self._add(kept, fact)
+        return self._add(kept, fact, event.traceparent)
 
-    def _add(self, kept: _Kept, fact: Fact) -> Decision:
+    def _add(self, kept: _Kept, fact: Fact, traceparent: str | None) -> Decision:
         timeline = self._hydrated(kept)
         if fact.rank != 0 and not timeline.facts:
             self.wait(fact, timeline.id)
@@ -206,7 +207,10 @@ class IncidentBook:
         kept.last_arrival = max(kept.last_arrival, fact.arrival)
         self._index_tenants(timeline.id, new)
         timeline.add(new, self._policies, self)
-        return self._decision(kept, new)
+        decision = self._decision(kept, new)
+        if traceparent is not None:
+            decision = decision._replace(outputs=[o._replace(traceparent=traceparent) for o in decision.outputs])
+        return decision
 
     def wait(self, fact: Fact, subject: str) -> None:
         """Keep a fact of an unknown incident until its opening comes (R4). Also how a waiting fact is restored."""
@@ -218,6 +222,10 @@ class IncidentBook:
         for fact in facts:
             for tenant in getattr(fact.payload, "tenant_ids", None) or ():
                 self._concerned.setdefault(tenant, set()).add(incident_id)
+
+    def tenants(self, incident_id: str) -> set[str]:
+        """Every tenant that a fact of an incident names."""
+        return set(self._kept[incident_id].timeline.tenants())
 
     # -- timers ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +280,7 @@ class IncidentBook:
             self._live.set(kept.timeline.id, None)
         else:
             self._schedule(kept)
-        return Decision([], orphans=orphans)
+        return Decision([], orphans=orphans, subject=kept.timeline.id)
 
     def _evict(self, kept: _Kept, due: int) -> Decision:
         """R1: an incident that ended long ago leaves only a marker of its id."""

@@ -67,17 +67,20 @@ class Ledger:
             self.keep_contract(event, arrival, position)
             self._touch(account, event.payload.valid_from, LATEST, arrival)
         else:
-            account.identities[event.source, event.id] = event.digest
+            self.keep_other(event)
         return self._decision(kept=True)
 
     def keep_contract(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
         """Take a contract fact in without judging it; also how one is restored."""
         account = self._account(event.subject)
         account.identities[event.source, event.id] = event.digest
-        if not len(account.contracts):
-            account.known_at = arrival
+        account.known_at = min(account.known_at, arrival) if len(account.contracts) else arrival
         account.contracts.add(Contract.of(event, position))
         account.contracts_changed()
+
+    def keep_other(self, event: ev.Event) -> None:
+        """Remember an event that changes nothing but may not be repeated with other content (R1)."""
+        self._account(event.subject).identities[event.source, event.id] = event.digest
 
     def keep_claim(self, event: ev.Event, position: ev.Position) -> None:
         """Remember the earliest claim of a month; also how one is restored."""
@@ -104,19 +107,19 @@ class Ledger:
         known = self._maintenance.identity(event)
         if known is not None:
             return self._repeated(event, known)
-        self.maintain(event, arrival, position)
-        return self._decision(kept=True)
+        return self.maintain(event, arrival, position)
 
-    def maintain(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
+    def maintain(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """A maintenance fact, or its copy from another partition: weigh anew what it touches (R23)."""
         self._arrived(arrival, backfill=event.backfill)
         if self._maintenance.identity(event) is not None:
-            return
+            return LedgerDecision([], [], duplicate=True)
         for window in self._maintenance.add(event, position):
-            tenants = self._accounts if window.scope == "platform" else sorted(window.tenant_ids)
-            for tenant in list(tenants):
+            tenants = list(self._accounts) if window.scope == "platform" else sorted(window.tenant_ids)
+            for tenant in tenants:
                 if tenant in self._accounts:
                     self._touch(self._accounts[tenant], window.start, window.end, arrival)
+        return self._decision(kept=True)
 
     def keep_maintenance(self, event: ev.Event, position: ev.Position) -> None:
         """Restore a maintenance fact."""

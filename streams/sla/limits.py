@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MONTH = re.compile(r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _SEVERITIES = frozenset(["P1", "P2", "P3", "P4"])
-#: Enumerations whose new symbols mean nothing yet but do no harm; elsewhere `unknown` is refused.
+#: The default symbol of every enumeration: what a newer release added reads as this.
 _UNKNOWN = "unknown"
 
 

@@ -112,7 +112,7 @@ class Timeline:
             for breach in folded.breaches[self.seen_breaches :]:
                 self._new_breach(breach)
             for met in folded.mets[self.seen_mets :]:
-                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter(cause).met(met))
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
             self.seen_breaches, self.seen_mets = len(folded.breaches), len(folded.mets)
             self._describe(cause)
             return
@@ -129,14 +129,14 @@ class Timeline:
         following = {breach.key for breach in folded.breaches}
         because = RETRACTION_CAUSES.get(cause.type, "late_evidence")
         for key in [key for key in self.said.breaches if key not in following]:
-            output = self._reporter(cause).retracted(key, max(cause.time, folded.opened_at), because)
+            output = self._reporter().retracted(key, max(cause.time, folded.opened_at), because)
             self._say(Entry.of_clock(Kind.RETRACTED, key), output)
         for breach in folded.breaches:
             if breach.reclassified and breach.key not in self.said.breaches:
                 self._new_breach(breach)
         for met in folded.mets:
             if self.said.mets.get(met.key[:2]) != (met.key.deadline, met.at):
-                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter(cause).met(met))
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
         self._describe(cause)
 
     def reconsider_terms(self, cause: Fact, policies: Policies, terms: Terms) -> None:
@@ -176,7 +176,7 @@ class Timeline:
 
     # -- saying ------------------------------------------------------------------------------------------------------
 
-    def _reporter(self, cause: Fact | None = None) -> Reporter:
+    def _reporter(self) -> Reporter:
         return Reporter(self.id, self.live, backfill=self.backfilled)
 
     def _say(self, entry: Entry, output: Output) -> None:
@@ -201,19 +201,19 @@ class Timeline:
         decided = folded.classification
         if said.classified != (decided.severity, decided.covered, decided.counts_as_downtime):
             previous = said.classified[0] if said.classified is not None else None
-            output = self._reporter(cause).classified(previous, (cause.source, cause.id))
+            output = self._reporter().classified(previous, (cause.source, cause.id))
             self._say(classified_entry(decided), output)
         if folded.ending is not None:
             digest = closed_digest(folded)
             if digest != said.closed:
-                self._say(Entry(Kind.CLOSED, text=digest), self._reporter(cause).closed(digest))
+                self._say(Entry(Kind.CLOSED, text=digest), self._reporter().closed(digest))
         elif said.closed:
             self._note(Entry(Kind.CLOSED, text=""))
         impacts = folded.impacts()
         digest = impacts_digest(impacts)
         if digest != said.impacts and (impacts or said.impacts):
             revision = said.impacts_revision + 1
-            output = self._reporter(cause).impact_changed(impacts, revision, max(cause.time, folded.opened_at))
+            output = self._reporter().impact_changed(impacts, revision, max(cause.time, folded.opened_at))
             self._say(Entry(Kind.IMPACTS, at=revision, text=digest), output)
 
     def _note(self, entry: Entry) -> None:

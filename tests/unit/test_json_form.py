@@ -44,7 +44,7 @@ def changed(event: dict[str, object], path: str, value: object) -> dict[str, obj
         ("source", REMOVE, ["source", "missing"]),
         ("subject", None, ["subject", "expected a text", "null"]),
         ("time", REMOVE, ["time", "missing"]),
-        ("time", "2026-01-31T09:00:00", ["time", "no UTC offset"]),
+        ("time", "2026-01-31T09:00:00.0", ["time", "no UTC offset"]),
         ("time", "yesterday", ["time", "RFC 3339"]),
         ("time", 1_769_850_000, ["time", "expected a text"]),
         ("receivedtime", "soon", ["receivedtime", "RFC 3339"]),
@@ -73,6 +73,12 @@ def test_refused_fields_are_named(path: str, value: object, words: list[str]) ->
         assert word in result.message
     if not path.startswith("id"):
         assert result.event_id == OPENED["id"]
+
+
+def test_an_id_that_is_no_text_is_not_carried_on() -> None:
+    result = from_json({**OPENED, "id": "\ud800"})
+    assert isinstance(result, Rejection)
+    assert (result.code, result.event_id) == ("invalid", None)
 
 
 def test_the_default_symbol_is_not_offered() -> None:
@@ -179,7 +185,9 @@ def test_durations_are_exact(text: str, micros: int) -> None:
     assert parse_line(format_line(to_json(*result))) == result
 
 
-@pytest.mark.parametrize("text", ["0.0000001", "1e-7", "1e30", "1e400", '"PT1H"', "true", "null"])
+@pytest.mark.parametrize(
+    "text", ["0.0000001", "1e-7", "1e30", "1e400", "1e-999999999", "0e-999999999", '"PT1H"', "true", "null"]
+)
 def test_durations_that_are_refused(text: str) -> None:
     result = parse_line(format_line(CLOSED).replace("3600.5", text))
     assert isinstance(result, Rejection)
@@ -206,6 +214,7 @@ def test_format_line_writes_decimals_plainly() -> None:
         ('{"a": 1, "a": 2}', "'a' comes twice"),
         ('{"a": NaN}', "NaN"),
         ('{"a": -Infinity}', "-Infinity"),
+        ('{"a": 1e9999999999999999999}', "not JSON"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": 1' + "0" * 5000 + "}", "not JSON"),
     ],

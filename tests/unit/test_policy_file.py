@@ -145,9 +145,8 @@ def test_another_meaning_has_another_digest(tmp_path: Path, old: str, new: str) 
 
 def test_the_digest_stays_what_it_was(tmp_path: Path) -> None:
     """Logs name it (R18): if this fails, released digests no longer fit their files."""
-    assert load_policy(write(tmp_path, SMALL)).digest == (
-        "151129a30ad781723f8c09d64b8ea5be4ef4b4cb3b505747cfb9e593b5909d35"
-    )
+    digest = load_policy(write(tmp_path, SMALL)).digest
+    assert digest == "151129a30ad781723f8c09d64b8ea5be4ef4b4cb3b505747cfb9e593b5909d35"
 
 
 def test_the_filled_in_document_is_the_same_policy() -> None:
@@ -178,7 +177,7 @@ def test_durations_are_exact_and_have_one_form(text: str, micros: int, form: str
     assert parse_duration(form) == micros
 
 
-@pytest.mark.parametrize("text", ["P", "PT", "P1Y", "P1M", "P1Y2M", "P1YT1H", "1H", "pt1h", "PT1H ", "PT1.5H", ""])
+@pytest.mark.parametrize("text", ["P", "PT", "P1Y", "P1M", "P1Y2M", "P1YT1H", "pt1h", "PT1H ", "PT1.5H", "PT２H", ""])
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="allowed: an ISO 8601 duration"):
         parse_duration(text)

@@ -1,0 +1,59 @@
+# The verbs of this project. A machine with make and Python 3.11 or later needs nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+BIN := .venv/bin
+LOCKED := .venv/.locked
+INSTALLED := .venv/.installed
+
+.PHONY: help setup demo test check bench chaos lock
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \2/p' Makefile | awk '{verb = $$2; $$1 = $$2 = ""; printf "make %-7s%s\n", verb, $$0}'
+
+setup: $(INSTALLED) ## make .venv and install what requirements.lock names, every file checked against its hash
+
+demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and service credits
+	@$(BIN)/sla demo
+
+test: $(INSTALLED) ## all tests, with the broker that they start
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
+	@echo "check: lint";    $(BIN)/ruff check --quiet .
+	@echo "check: format";  $(BIN)/ruff format --check --quiet .
+	@echo "check: types";   $(BIN)/mypy --no-error-summary
+	@echo "check: layers";  $(BIN)/lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
+	@echo "check: schemas"; $(BIN)/python -m schemas.gate
+
+bench: $(INSTALLED) ## the measured claims, measured here
+	@$(BIN)/sla bench
+
+chaos: $(INSTALLED) ## only the tests that kill and pause real processes on a real broker
+	@$(BIN)/python -m pytest -m "kafka or chaos" $(ARGS)
+
+lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs the index, takes minutes)
+	@echo "lock: pip-tools comes into an environment of its own"
+	@$(PYTHON) -m venv .venv/lock
+	@.venv/lock/bin/pip install --quiet --disable-pip-version-check "pip-tools>=7.5,<8"
+	@echo "lock: resolving (minutes)"
+	@env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --extra dev \
+	  --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "setup: $(PYTHON) is missing or older than 3.11; name one: make setup PYTHON=python3.11" >&2; exit 2; }
+	@echo "setup: making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@echo "setup: installing $$(grep -c '^[a-z].*==' requirements.lock) packages (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "setup: ready"
+	@touch $@

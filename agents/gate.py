@@ -1,0 +1,166 @@
+"""What both agents do with an input before they decide: decode, check, find its own partition, reject, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from streams import metrics
+from streams.codec import Codec
+from streams.codec import Record as Fields
+from streams.partition import partition_of
+from streams.routing import FORWARDED, enclose
+from streams.runtime.processor import Effects, Record, Send
+from streams.runtime.rejects import rejected
+from streams.sla.events import Event, Output, Position, Rejection
+from streams.sla.facts import to_event
+
+#: Derived records may be larger than inputs: an impact list names every tenant.
+DERIVED_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topic names of a deployment, and how many partitions each has."""
+
+    prefix: str = "sla"
+    partitions: int = 8
+
+    def name(self, suffix: str) -> str:
+        return f"{self.prefix}.{suffix}"
+
+
+class Checked(NamedTuple):
+    """An input that belongs here: the event, and its record's fields as decoded."""
+
+    event: Event
+    fields: Fields
+
+
+class Gate:
+    """Inputs of one partition of one agent, and the way out for its outputs."""
+
+    def __init__(
+        self,
+        agent: str,
+        partition: int,
+        topics: Topics,
+        accepts: Callable[[str], bool],
+        codec: Codec,
+        *,
+        elsewhere: str,
+    ) -> None:
+        self.agent = agent
+        self.partition = partition
+        self.topics = topics
+        self.codec = codec
+        self._accepts = accepts
+        self._elsewhere = elsewhere
+        self._source = f"/sla/{agent}"
+        self._shared = topics.name("shared")
+
+    def check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
+        """The event to decide on; None when it was rejected, or forwarded to the partition of its subject."""
+        decoded = self.codec.decode(record.value)
+        if isinstance(decoded, Rejection):
+            self.refuse(record, decoded, effects)
+            return None
+        kind, fields = decoded
+        if not self._accepts(kind):
+            message = f"{kind} is no input of {record.topic}; {self._elsewhere}"
+            self.refuse(record, Rejection("unknown_type", message), effects)
+            return None
+        event = to_event(kind, fields)
+        if isinstance(event, Rejection):
+            self.refuse(record, event, effects)
+            return None
+        own = partition_of(event.subject, self.topics.partitions)
+        if own != self.partition and not forwarded:
+            metrics.FORWARDED.labels(self.agent).inc()
+            effects.send(enclose(record, self.agent.encode(), FORWARDED, self._shared, own))
+            return None
+        return Checked(event, fields)
+
+    def refuse(self, record: Record, refusal: Rejection, effects: Effects, attempts: int = 1) -> None:
+        """Put the original into the rejected topic, in the same transaction as its offset (R27)."""
+        metrics.REJECTED.labels(self.agent, refusal.code).inc()
+        key = record.key.decode(errors="replace") if record.key is not None else ""
+        partition = partition_of(key, self.topics.partitions) if key else self.partition
+        topic = self.topics.name("rejected")
+        effects.send(rejected(record, refusal.code, refusal.message, topic, partition, attempts))
+
+    def publish(self, output: Output, topic: str, effects: Effects) -> Send:
+        """Encode an output and send it to its topic, by its subject."""
+        value, headers = self.codec.encode_output(output, self._source)
+        send = Send(
+            self.topics.name(topic),
+            partition_of(output.subject, self.topics.partitions),
+            output.subject.encode(),
+            value,
+            headers,
+        )
+        effects.send(send)
+        return send
+
+    def send_to(self, record: Record, effects: Effects) -> None:
+        """Write a record that was made here to the topic and partition it names."""
+        effects.send(Send(record.topic, record.partition, record.key, record.value, list(record.headers)))
+
+    def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
+        """Bring a record to one partition of the other agent, or of this one."""
+        effects.send(enclose(record, route, b"copy", self._shared, partition))
+
+    # -- inputs that are state -----------------------------------------------------------------------------------------
+
+    def keep(self, record: Record, *, headers: bool = False) -> bytes:
+        """The row of an input that is state itself; with its headers where it may yet be rejected."""
+        kept = [{"name": name, "value": value} for name, value in record.headers] if headers else []
+        fields = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "arrival": record.arrival,
+            "key": record.key,
+            "value": record.value,
+            "headers": kept,
+        }
+        return self.codec.encode("state.kept_input", fields)
+
+    def kept(self, row: Fields) -> tuple[Record, Event]:
+        """The record and the event of such a row."""
+        headers = [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])]
+        record = Record(
+            cast(str, row["topic"]),
+            cast(int, row["partition"]),
+            cast(int, row["offset"]),
+            cast(int, row["arrival"]),
+            cast(bytes | None, row["key"]),
+            cast(bytes, row["value"]),
+            headers,
+        )
+        return record, self.event_of(record.value)
+
+    def event_of(self, value: bytes | None) -> Event:
+        """The event of a value that was accepted before. Raises ValueError when it is none: the state is damaged."""
+        decoded = self.codec.decode(value, DERIVED_LIMIT)
+        event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
+        if isinstance(event, Rejection):
+            raise ValueError(f"the changelog holds an input that can't be read: {event.code}: {event.message}")
+        return event
+
+    def row(self, key: bytes, value: bytes) -> tuple[str, Fields]:
+        """Kind and fields of a changelog row. Raises ValueError when it can't be read: the state is damaged."""
+        decoded = self.codec.decode(value, len(value))
+        if isinstance(decoded, Rejection):
+            raise ValueError(f"changelog row {key!r} can't be read: {decoded.code}: {decoded.message}")
+        return key.split(b"\x1f", 1)[0].decode(), decoded[1]
+
+
+def position_of(record: Record) -> Position:
+    return Position(record.topic, record.partition, record.offset)
+
+
+def row_key(*parts: str) -> bytes:
+    """A changelog key; ids have no control characters, so the parts stay apart."""
+    return "\x1f".join(parts).encode()

@@ -1,0 +1,242 @@
+"""The incidents agent: one partition of incident events becomes classifications, alerts and impacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from agents.gate import Checked, Gate, Topics, position_of, row_key
+from agents.incident_rows import (
+    CONTRACT,
+    MARK,
+    MARKER,
+    POLICY,
+    QUIET,
+    STEP,
+    WAITING,
+    decode_step,
+    encode_step,
+    fact_of,
+    lean_value,
+    step_key,
+)
+from agents.policy_rows import PolicyRows
+from streams import metrics
+from streams.clock import Clock
+from streams.codec import Codec
+from streams.partition import partition_of
+from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
+from streams.runtime.processor import Effects, Record
+from streams.sla.book import Decision, Horizons, IncidentBook, own_arrival
+from streams.sla.contracts import Contract
+from streams.sla.events import INCIDENT_RANK, Output, Rejection
+from streams.sla.incident import Fact
+from streams.sla.policy import Policies
+
+NAME = "incidents"
+INPUTS = ("incident-events", "shared")
+_TOPIC_OF = {"incident.classified": "incidents", "incident.closed": "incidents", "impact.changed": "impacts"}
+
+
+class IncidentsProcessor:
+    """Runs one partition's incident book; a `streams.runtime.processor.Processor`."""
+
+    def __init__(
+        self,
+        partition: int,
+        topics: Topics,
+        policies: Policies,
+        horizons: Horizons,
+        *,
+        clock: Clock,
+        mark_every: int,
+        codec: Codec | None = None,
+    ) -> None:
+        codec = codec or Codec()
+        self._gate = Gate(
+            NAME, partition, topics, INCIDENT_RANK.__contains__, codec, elsewhere="contract events go elsewhere"
+        )
+        self._book = IncidentBook(policies, horizons)
+        self._policy_rows = PolicyRows(policies, codec)
+        self._clock = clock
+        self._mark_every = mark_every
+        self._next_mark = 0
+        self._waiting: dict[tuple[str, str, str], Record] = {}
+        self._quiet_at = 0
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        kind, row = self._gate.row(key, value)
+        if kind == STEP:
+            self._book.restore_step(decode_step(self._gate, row))
+        elif kind == MARKER:
+            self._book.mark(str(row["incident_id"]), cast(int, row["until"]))
+        elif kind == WAITING:
+            record, event = self._gate.kept(row)
+            self._waiting[event.subject, event.source, event.id] = record
+            arrival = own_arrival(event, record.arrival)
+            self._book.wait(fact_of(event, arrival, event.digest, position_of(record)), event.subject)
+        elif kind == CONTRACT:
+            record, event = self._gate.kept(row)
+            self._book.know(event.subject, event.source, Contract.of(event, position_of(record)))
+        elif kind == POLICY:
+            self._policy_rows.restore(row)
+        elif kind == MARK:
+            self._next_mark = cast(int, row["until"]) + self._mark_every
+        elif kind == QUIET:
+            self._quiet_at = cast(int, row["until"])
+            self._book.restore_quiet(self._quiet_at)
+
+    def restored(self) -> None:
+        self._book.restored()
+
+    # -- inputs --------------------------------------------------------------------------------------------------------
+
+    def apply(self, record: Record, effects: Effects) -> None:
+        forwarded = False
+        if record.topic != self._gate.topics.name("incident-events"):
+            routed = disclose(record)
+            if routed is None or routed.route != TO_INCIDENTS:
+                return
+            record, forwarded = routed.record, routed.forwarded
+            if not forwarded:
+                self._learn(record, effects)
+                return
+        checked = self._gate.check(record, effects, forwarded=forwarded)
+        if checked is not None:
+            self._decide(record, checked, effects)
+
+    def _decide(self, record: Record, checked: Checked, effects: Effects) -> None:
+        event, fields = checked
+        decision = self._book.apply(event, record.arrival, position_of(record))
+        if decision.rejection is not None:
+            self._gate.refuse(record, decision.rejection, effects)
+            return
+        if decision.duplicate:
+            metrics.INPUTS.labels(NAME, "duplicate").inc()
+            return
+        metrics.INPUTS.labels(NAME, "applied").inc()
+        if decision.waiting:
+            self._waiting[event.subject, event.source, event.id] = record
+            effects.put(row_key(WAITING, event.subject, event.source, event.id), self._gate.keep(record, headers=True))
+            return
+        assert record.value is not None
+        lean = {(event.source, event.id): lean_value(self._gate, event.type, fields, record.value)}
+        self._write(decision, effects, record, lean)
+
+    def _learn(self, record: Record, effects: Effects) -> None:
+        """A copy of contract terms from the ledger agent (R20)."""
+        event = self._gate.event_of(record.value)
+        contract = Contract.of(event, position_of(record))
+        decisions = self._book.learn(event.subject, event.source, contract, record.arrival)
+        effects.put(row_key(CONTRACT, event.subject, event.source, event.id), self._gate.keep(record))
+        for decision in decisions:
+            self._write(decision, effects, record, {})
+
+    def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
+        routed = disclose(record)
+        self._gate.refuse(routed.record if routed is not None else record, Rejection(code, message), effects, attempts)
+
+    # -- timers --------------------------------------------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        due = self._book.next_due()
+        return self._next_mark if due is None else min(due, self._next_mark)
+
+    def act(self, before: int, limit: int, effects: Effects) -> int:
+        acted = 0
+        while acted < limit:
+            decision = self._book.act(before, seen_at=self._clock.now())
+            if decision is None:
+                break
+            self._write(decision, effects, None, {})
+            acted += 1
+        if acted < limit and self._next_mark < before:
+            self._mark(before - 1, effects)
+            acted += 1
+        return acted
+
+    def _mark(self, until: int, effects: Effects) -> None:
+        """Tell every ledger partition that all input that arrived by `until` has been applied here (R26)."""
+        gate = self._gate
+        fields = {"partition": gate.partition, "until": until}
+        effects.put(row_key(MARK), gate.codec.encode("state.mark", fields))
+        mark = Output(
+            "time.mark",
+            f"mark-{gate.partition}-{until}",
+            f"partition-{gate.partition}",
+            until,
+            {
+                "partition": gate.partition,
+                "marked_until": until,
+            },
+        )
+        value, headers = gate.codec.encode_output(mark, f"/sla/{NAME}")
+        record = Record(gate.topics.name("impacts"), gate.partition, 0, until, mark.subject.encode(), value, headers)
+        for partition in range(gate.topics.partitions):
+            gate.copy_to(record, TO_LEDGER, partition, effects)
+        gate.send_to(record, effects)
+        self._next_mark = until + self._mark_every
+
+    # -- effects -------------------------------------------------------------------------------------------------------
+
+    def _write(
+        self, decision: Decision, effects: Effects, cause: Record | None, lean: dict[tuple[str, str], bytes]
+    ) -> None:
+        gate = self._gate
+        for output in decision.outputs:
+            self._publish(output, effects, cause)
+        step = decision.step
+        if step is not None:
+            for fact in step.facts:
+                if (fact.source, fact.id) not in lean:
+                    lean[fact.source, fact.id] = self._adopted(step.incident_id, fact, effects)
+            effects.put(step_key(step.incident_id, step.number), encode_step(gate, step, lean))
+        for orphan in decision.orphans:
+            assert decision.subject is not None
+            original = self._forget_waiting(decision.subject, orphan, effects)
+            message = f"incident {decision.subject} was not opened in time"
+            gate.refuse(original, Rejection("orphan", message), effects)
+        if decision.evicted is not None:
+            incident_id, steps, until = decision.evicted
+            for number in range(steps):
+                effects.put(step_key(incident_id, number), None)
+            marker = {"incident_id": incident_id, "until": until}
+            effects.put(row_key(MARKER, incident_id), gate.codec.encode("state.marker", marker))
+        if decision.forgotten is not None:
+            effects.put(row_key(MARKER, decision.forgotten), None)
+        if self._book.quiet_at != self._quiet_at:
+            self._quiet_at = self._book.quiet_at
+            effects.put(row_key(QUIET), gate.codec.encode("state.quiet", {"until": self._quiet_at}))
+
+    def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
+        metrics.OUTPUTS.labels(NAME, output.type).inc()
+        self._policy_rows.used(output, effects)
+        send = self._gate.publish(output, _TOPIC_OF.get(output.type, "alerts"), effects)
+        if output.type != "impact.changed":
+            return
+        assert cause is not None, "impacts change by input only"
+        record = Record(send.topic, send.partition, 0, cause.arrival, send.key, send.value, send.headers)
+        for partition in self._concerned(output):
+            self._gate.copy_to(record, TO_LEDGER, partition, effects)
+
+    def _concerned(self, output: Output) -> Sequence[int]:
+        """The ledger partitions that an impact list matters to, now or before."""
+        partitions = self._gate.topics.partitions
+        if output.data["scope"] == "platform":
+            return range(partitions)
+        tenants = self._book.tenants(output.subject)
+        return sorted({partition_of(tenant, partitions) for tenant in tenants})
+
+    def _adopted(self, subject: str, fact: Fact, effects: Effects) -> bytes:
+        """The kept value of a fact that waited for its opening, whose own row goes."""
+        original = self._forget_waiting(subject, fact, effects)
+        decoded = self._gate.codec.decode(original.value)
+        assert not isinstance(decoded, Rejection)
+        assert original.value is not None
+        return lean_value(self._gate, *decoded, original.value)
+
+    def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Record:
+        effects.put(row_key(WAITING, subject, fact.source, fact.id), None)
+        return self._waiting.pop((subject, fact.source, fact.id))

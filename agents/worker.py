@@ -1,0 +1,63 @@
+"""Composes the worker: settings, policies, agents, runtime."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from agents import incidents, ledger
+from agents.gate import Topics
+from streams.clock import Clock, SystemClock
+from streams.errors import SlaError
+from streams.logs import configure_logs
+from streams.ownership import foreign_owners
+from streams.policy_problems import PolicyError
+from streams.runtime.host import AgentSpec
+from streams.runtime.worker import run_worker
+from streams.settings import Settings, read_settings
+from streams.sla.policy import Policies
+
+
+def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[AgentSpec]:
+    """The agents of a worker: what each reads, and what runs on each of its partitions."""
+    topics = Topics(settings.topic_prefix, settings.partitions)
+    horizons = settings.horizons()
+
+    def incidents_of(partition: int) -> incidents.IncidentsProcessor:
+        return incidents.IncidentsProcessor(
+            partition, topics, policies, horizons, clock=clock, mark_every=settings.mark_every
+        )
+
+    def ledger_of(partition: int) -> ledger.LedgerProcessor:
+        return ledger.LedgerProcessor(partition, topics, policies, horizons)
+
+    return [
+        AgentSpec(incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of),
+        AgentSpec(ledger.NAME, tuple(topics.name(suffix) for suffix in ledger.INPUTS), ledger_of),
+    ]
+
+
+async def work(settings: Settings, clock: Clock | None = None) -> int:
+    """Run a worker until SIGTERM or SIGINT; its exit code."""
+    clock = clock or SystemClock()
+    specs = agent_specs(settings, settings.load_policies(), clock)
+    return await run_worker(
+        settings.runtime(), specs, clock=clock, health_host=settings.health_host, health_port=settings.health_port
+    )
+
+
+def main() -> int:
+    """Start a worker as the environment says; 2 when it can't be started so."""
+    try:
+        settings = read_settings()
+        configure_logs(
+            json=None if settings.log_format is None else settings.log_format == "json", level=settings.log_level
+        )
+        foreign = foreign_owners()
+        if foreign:
+            raise SlaError("; ".join(foreign))
+        return asyncio.run(work(settings))
+    except (SlaError, PolicyError, OSError) as error:
+        structlog.get_logger("agents.worker").error("worker can't start", reason=str(error))
+        return 2

@@ -1,0 +1,66 @@
+"""The internal shared topic: copies that other partitions need, and records forwarded to their own partition."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.runtime.processor import Headers, Record, Send
+
+#: Who is to read a record of the shared topic.
+TO_INCIDENTS = b"incidents"
+TO_LEDGER = b"ledger"
+
+_ROUTE = "sla_route"
+_KIND = "sla_kind"
+_TOPIC = "sla_origin_topic"
+_PARTITION = "sla_origin_partition"
+_OFFSET = "sla_origin_offset"
+_ARRIVAL = "sla_origin_arrival"
+_OURS = frozenset([_ROUTE, _KIND, _TOPIC, _PARTITION, _OFFSET, _ARRIVAL])
+
+FORWARDED = b"forwarded"
+COPY = b"copy"
+
+
+class Routed(NamedTuple):
+    """A record of the shared topic, taken out of its envelope: `record` has the original's coordinates and arrival."""
+
+    route: bytes
+    forwarded: bool
+    record: Record
+
+
+def enclose(record: Record, route: bytes, kind: bytes, topic: str, partition: int) -> Send:
+    """Send an input, or what follows from it, to a partition of the shared topic; it keeps its coordinates and the
+    arrival that caused it (R32)."""
+    headers = [
+        (_ROUTE, route),
+        (_KIND, kind),
+        (_TOPIC, record.topic.encode()),
+        (_PARTITION, b"%d" % record.partition),
+        (_OFFSET, b"%d" % record.offset),
+        (_ARRIVAL, b"%d" % record.arrival),
+        *record.headers,
+    ]
+    return Send(topic, partition, record.key, record.value, headers)
+
+
+def disclose(record: Record) -> Routed | None:
+    """Undo `enclose`; None for a record that was not written by it."""
+    ours: dict[str, bytes] = {}
+    for name, value in record.headers:
+        if name in _OURS and name not in ours:
+            ours[name] = value
+    if len(ours) != len(_OURS):
+        return None
+    headers: Headers = [header for header in record.headers if header[0] not in _OURS]
+    original = Record(
+        ours[_TOPIC].decode(),
+        int(ours[_PARTITION]),
+        int(ours[_OFFSET]),
+        int(ours[_ARRIVAL]),
+        record.key,
+        record.value,
+        headers,
+    )
+    return Routed(ours[_ROUTE], ours[_KIND] == FORWARDED, original)

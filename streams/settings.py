@@ -1,0 +1,128 @@
+"""Worker settings from the environment, prefix SLA_: the table of the public contract, with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.errors import SettingsError
+from streams.policy_load import default_policies_dir, load_policies
+from streams.policy_types import parse_duration
+from streams.runtime.settings import RuntimeSettings
+from streams.sla.book import Horizons
+from streams.sla.policy import Policies, UnknownPolicyError
+
+#: An ISO 8601 duration (PT5M, P35D) as microseconds.
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+
+
+class Settings(BaseSettings):
+    """Every setting of a worker. Durations are written in ISO 8601 and held in microseconds."""
+
+    model_config = SettingsConfigDict(env_prefix="SLA_", frozen=True, extra="ignore", validate_default=True)
+
+    brokers: str = Field("127.0.0.1:9092", description="Bootstrap servers, separated by commas.")
+    app_id: str = Field("sla", description="Names consumer groups and transactional ids; one per deployment.")
+    topic_prefix: str = Field("sla", pattern=r"^[A-Za-z0-9._-]+$", description="First part of every topic name.")
+    partitions: int = Field(8, ge=1, description="Partitions of every topic, fixed at creation.")
+    replication: int = Field(1, ge=1, description="Replication factor that `sla topics apply` asks for.")
+    policies: Path | None = Field(None, description="Directory of policies; default: those shipped.")
+    default_policy: str = Field("scalr-emergency", description="Policy of platform-wide incidents and unknown plans.")
+    lateness_horizon: Duration = Field("P35D", description="Older events are rejected too_late (R5).")  # type: ignore[assignment]
+    max_future_skew: Duration = Field("PT5M", description="Events further ahead are rejected future (R5).")  # type: ignore[assignment]
+    orphan_after: Duration = Field("PT24H", description="How long events wait for an opening (R4).")  # type: ignore[assignment]
+    max_clock_skew: Duration = Field("PT0S", description="How far this clock may be ahead of the broker's (R11).")  # type: ignore[assignment]
+    backfill_quiet: Duration = Field("PT10M", description="Silence that ends a load of history (R32).")  # type: ignore[assignment]
+    retain_closed: Duration = Field("P120D", description="How long ended incidents stay amendable.")  # type: ignore[assignment]
+    retain_markers: Duration = Field("P400D", description="How long ids of evicted incidents are remembered (R1).")  # type: ignore[assignment]
+    mark_every: Duration = Field("PT10S", description="How often incident partitions tell the ledger their time (R26).")  # type: ignore[assignment]
+    health_host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
+    health_port: int | None = Field(None, description="Port of /live, /ready and /metrics; none: not served.")
+    log_format: Literal["json", "console"] | None = Field(None, description="Default: console on terminals.")
+    log_level: str = Field("INFO", description="Level of the product's own logs.")
+    security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    sasl_username: str | None = None
+    sasl_password: str | None = Field(None, repr=False)
+    ssl_cafile: Path | None = Field(None, description="CA certificates of the brokers.")
+    max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
+    session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
+
+    def horizons(self) -> Horizons:
+        return Horizons(
+            lateness=self.lateness_horizon,
+            future_skew=self.max_future_skew,
+            orphan_after=self.orphan_after,
+            backfill_quiet=self.backfill_quiet,
+            retain_closed=self.retain_closed,
+            retain_markers=self.retain_markers,
+        )
+
+    def load_policies(self) -> Policies:
+        """Raises PolicyError for a mistake in a policy file, SettingsError when there is no default policy."""
+        root = self.policies if self.policies is not None else default_policies_dir()
+        try:
+            return Policies.of(load_policies(root), self.default_policy)
+        except UnknownPolicyError as error:
+            raise SettingsError(f"SLA_DEFAULT_POLICY: {error} (in {root})") from error
+
+    def bootstrap(self) -> tuple[str, ...]:
+        return tuple(broker.strip() for broker in self.brokers.split(",") if broker.strip())
+
+    def runtime(self) -> RuntimeSettings:
+        return RuntimeSettings(
+            app_id=self.app_id,
+            brokers=self.bootstrap(),
+            prefix=self.topic_prefix,
+            partitions=self.partitions,
+            max_batch=self.max_batch,
+            max_clock_skew_us=self.max_clock_skew,
+            session_timeout_ms=self.session_timeout // 1000,
+            heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),
+            security=self.aiokafka_security(),
+        )
+
+    def aiokafka_security(self) -> Mapping[str, object]:
+        """What aiokafka clients take; its TLS context is made here."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        from aiokafka.helpers import create_ssl_context
+
+        security: dict[str, object] = {"security_protocol": self.security_protocol}
+        if "SSL" in self.security_protocol:
+            security["ssl_context"] = create_ssl_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
+        return security | self._sasl()
+
+    def client_security(self) -> Mapping[str, object]:
+        """What kafka-python clients take."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        security: dict[str, object] = {"security_protocol": self.security_protocol}
+        if self.ssl_cafile is not None:
+            security["ssl_cafile"] = str(self.ssl_cafile)
+        return security | self._sasl()
+
+    def _sasl(self) -> dict[str, object]:
+        if self.sasl_mechanism is None:
+            return {}
+        return {
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password,
+        }
+
+
+def read_settings(**given: object) -> Settings:
+    """Settings from the environment; what is given wins. Raises SettingsError naming each variable that is wrong."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"SLA_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise SettingsError(problems) from error

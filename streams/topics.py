@@ -1,0 +1,199 @@
+"""The one table of topics: `sla topics apply`, the manifests and the AsyncAPI document all read it from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+DEFAULT_PREFIX = "sla"
+DEFAULT_PARTITIONS = 8
+
+_MIB = 1024 * 1024
+#: What Kafka allows by default: 1 MiB of record batch. Other services write here with any client.
+_INPUT_BYTES = 1_048_588
+#: A derived record may carry an impact list, or an input of the full size plus why it was rejected or forwarded.
+_DERIVED_BYTES = 5 * _MIB
+
+Cleanup = Literal["delete", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it should be."""
+
+    name: str
+    key: str
+    writer: str
+    carries: str
+    cleanup: Cleanup
+    retention: timedelta | None
+    """How long records are kept; None: for ever."""
+    retention_why: str
+    partitions: int
+    replication: int
+    arrival_time: bool = False
+    """The broker stamps records with its own clock: arrival is a fact nobody else can set (R11)."""
+    max_message_bytes: int = _DERIVED_BYTES
+
+    def config(self) -> dict[str, str]:
+        """The settings that this topic overrides, by Kafka's names."""
+        declared = {
+            "cleanup.policy": self.cleanup,
+            "message.timestamp.type": "LogAppendTime" if self.arrival_time else "CreateTime",
+            "max.message.bytes": str(self.max_message_bytes),
+            "min.insync.replicas": "2" if self.replication >= 3 else "1",
+            "unclean.leader.election.enable": "false",
+        }
+        if self.cleanup == "delete":
+            declared["retention.ms"] = str(_milliseconds(self.retention))
+        else:
+            declared |= _COMPACTED
+        return declared
+
+
+#: A shard is restored by reading its changelog from end to end, so little of it may be outdated rows. Segments are
+#: small and closed soon, for the cleaner never touches the open one. Deleted keys stay visible for an hour, far longer
+#: than a replay takes: one that began before a deletion must not miss it.
+_COMPACTED = {
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": str(60 * 60 * 1000),
+    "segment.bytes": str(64 * _MIB),
+    "segment.ms": str(30 * 60 * 1000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the table, before prefix, partitions and replication are known."""
+
+    suffix: str
+    key: str
+    writer: str
+    carries: str
+    retention: timedelta | None
+    why: str
+    cleanup: Cleanup = "delete"
+    arrival_time: bool = False
+    max_message_bytes: int = _DERIVED_BYTES
+
+
+_QUARTER = timedelta(days=90)
+_YEAR = timedelta(days=400)
+
+_TABLE = (
+    _Row(
+        "incident-events",
+        "incident id",
+        "other microservices, the intake",
+        "incident.* inputs",
+        None,
+        "the source of truth: statements are verified from it years later",
+        arrival_time=True,
+        max_message_bytes=_INPUT_BYTES,
+    ),
+    _Row(
+        "contract-events",
+        "tenant id (maintenance: its id)",
+        "billing, operations",
+        "contract.*, maintenance.*, credit.claimed, tenant.erased",
+        None,
+        "the source of truth: statements are verified from it years later",
+        arrival_time=True,
+        max_message_bytes=_INPUT_BYTES,
+    ),
+    _Row(
+        "incidents",
+        "incident id",
+        "incidents agent",
+        "incident.classified, incident.closed",
+        _YEAR,
+        "reports look back a year and a month; beyond, it can be recomputed from the inputs",
+    ),
+    _Row(
+        "alerts",
+        "incident id",
+        "incidents agent",
+        "sla.warning, sla.update_due, sla.breached, sla.breach_retracted, sla.met",
+        _YEAR,
+        "reports look back a year and a month; beyond, it can be recomputed from the inputs",
+    ),
+    _Row(
+        "impacts",
+        "incident id",
+        "incidents agent",
+        "impact.changed, time marks",
+        _QUARTER,
+        "the ledger's input, kept in its state once read: outlives the lateness horizon (35 days) and any outage",
+        arrival_time=True,
+    ),
+    _Row(
+        "shared",
+        "as routed",
+        "agents",
+        "copies that other partitions need, forwarded records",
+        _QUARTER,
+        "an input of the agents, kept in their state once read: outlives the lateness horizon and any outage",
+        arrival_time=True,
+    ),
+    _Row(
+        "credits",
+        "tenant id",
+        "ledger agent",
+        "credit.statement, credit.issued",
+        None,
+        "what was promised to be paid, with its evidence: small, and asked for years later",
+    ),
+    _Row(
+        "rejected",
+        "key of the original",
+        "every agent",
+        "the original bytes plus why",
+        _QUARTER,
+        "time to mend and retry; the original stays in its own topic, so what cannot be read need not stay here",
+    ),
+    _Row(
+        "incidents-changelog",
+        "state key",
+        "incidents agent",
+        "state of the incidents agent",
+        None,
+        "the newest row of each key is the state",
+        cleanup="compact",
+    ),
+    _Row(
+        "ledger-changelog",
+        "state key",
+        "ledger agent",
+        "state of the ledger agent",
+        None,
+        "the newest row of each key is the state",
+        cleanup="compact",
+    ),
+)
+
+
+def declared(
+    prefix: str = DEFAULT_PREFIX, partitions: int = DEFAULT_PARTITIONS, replication: int = 1
+) -> list[TopicSpec]:
+    """Every topic of a deployment. One partition count for all: agents route by it, so it is fixed at creation."""
+    return [
+        TopicSpec(
+            name=f"{prefix}.{row.suffix}",
+            key=row.key,
+            writer=row.writer,
+            carries=row.carries,
+            cleanup=row.cleanup,
+            retention=row.retention,
+            retention_why=row.why,
+            partitions=partitions,
+            replication=replication,
+            arrival_time=row.arrival_time,
+            max_message_bytes=row.max_message_bytes,
+        )
+        for row in _TABLE
+    ]
+
+
+def _milliseconds(retention: timedelta | None) -> int:
+    return -1 if retention is None else retention // timedelta(milliseconds=1)
