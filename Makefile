@@ -4,7 +4,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+PYTHON ?= python3.11 python3 python3.12 python3.13
+# The first of $(PYTHON) that is new enough and can make environments (Debian ships that apart, as python3-venv).
+FIND_PYTHON = for python in $(PYTHON); do \
+    "$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && break; python=; done; \
+  [ -n "$$python" ] || { echo "setup: none of $(PYTHON) is Python 3.11 or later with venv; name one: make setup PYTHON=…" >&2; exit 2; }
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
@@ -15,6 +19,7 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \2/p' Makefile | awk '{verb = $$2; $$1 = $$2 = ""; printf "make %-7s%s\n", verb, $$0}'
 
 setup: $(INSTALLED) ## make .venv and install what requirements.lock names, every file checked against its hash
+	@:
 
 demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and service credits
 	@$(BIN)/sla demo
@@ -24,7 +29,7 @@ test: $(INSTALLED) ## all tests, with the broker that they start
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
-	@echo "check: format";  $(BIN)/ruff format --check --quiet .
+	@echo "check: format";  $(BIN)/ruff format --check --quiet . || $(BIN)/ruff format --check .
 	@echo "check: types";   $(BIN)/mypy --no-error-summary
 	@echo "check: layers";  $(BIN)/lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
 	@echo "check: schemas"; $(BIN)/python -m schemas.gate
@@ -37,7 +42,7 @@ chaos: $(INSTALLED) ## only the tests that kill and pause real processes on a re
 
 lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs the index, takes minutes)
 	@echo "lock: pip-tools comes into an environment of its own"
-	@$(PYTHON) -m venv .venv/lock
+	@$(BIN)/python -m venv .venv/lock
 	@.venv/lock/bin/pip install --quiet --disable-pip-version-check "pip-tools>=7.5,<8"
 	@echo "lock: resolving (minutes)"
 	@env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --extra dev \
@@ -45,10 +50,8 @@ lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
 
 $(LOCKED): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "setup: $(PYTHON) is missing or older than 3.11; name one: make setup PYTHON=python3.11" >&2; exit 2; }
-	@echo "setup: making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(FIND_PYTHON); \
+	  echo "setup: making .venv with $$("$$python" --version)"; "$$python" -m venv --clear .venv; }
 	@echo "setup: installing $$(grep -c '^[a-z].*==' requirements.lock) packages (about a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@touch $@

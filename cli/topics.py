@@ -1,4 +1,4 @@
-"""`sla topics apply|show`: makes the topics as declared, or says where they differ. Never deletes, never repartitions."""
+"""`sla topics apply|show`: makes topics as declared, or says where they differ. Never deletes, never repartitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -15,13 +15,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from streams.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, TopicSpec, declared
+from cli.exits import FOUND, one_line, wrong_use
+from cli.options import Brokers, Prefix
+from streams.settings import Settings, read_settings
+from streams.topics import TopicSpec, declared
 
-DIFFERS = 1
-WRONG_USE = 2
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
 _BOOTSTRAP_TIMEOUT_MS = 10_000
+#: What only an operator changes: routing and state depend on the partition count, replicas move data.
+_FIXED = frozenset({"topic", "partitions", "replication"})
 
 topics_app = typer.Typer(help="Create the topics, or compare them with what is declared.", no_args_is_help=True)
 
@@ -78,14 +81,16 @@ def apply_topics(
     with _admin(bootstrap, security or {}) as admin:
         actual = _actual(admin, specs)
         created = _create(admin, [spec for spec in specs if spec.name not in actual])
-        present = _actual(admin, [spec for spec in specs if spec.name not in created])
-        differences = [each for spec in specs if spec.name in present for each in differences_of(spec, present[spec.name])]
-        altered = [each for each in differences if each.setting not in {"partitions", "replication"}]
+        actual = _actual(admin, [spec for spec in specs if spec.name not in created])
+        differences = [
+            each for spec in specs if spec.name not in created for each in differences_of(spec, actual.get(spec.name))
+        ]
+        altered = [each for each in differences if each.setting not in _FIXED]
         _alter(admin, altered)
     return Report(created, altered, [each for each in differences if each not in altered])
 
 
-def compare_topics(
+def actual_topics(
     bootstrap: str | Sequence[str], specs: Sequence[TopicSpec], security: Mapping[str, object] | None = None
 ) -> dict[str, Actual]:
     """The declared topics that exist, by name, as they are. Raises kafka.errors.KafkaError."""
@@ -106,33 +111,28 @@ def differences_of(spec: TopicSpec, actual: Actual | None) -> list[Difference]:
     ]
 
 
-_Brokers = Annotated[
-    str, typer.Option("--brokers", envvar="SLA_BROKERS", help="Comma-separated host:port of the brokers.")
-]
-_Prefix = Annotated[str, typer.Option("--prefix", envvar="SLA_PREFIX", help="What topic names start with.")]
 _Partitions = Annotated[
-    int, typer.Option("--partitions", envvar="SLA_PARTITIONS", min=1, help="Of every topic; fixed at creation.")
+    int | None, typer.Option("--partitions", min=1, help="Of every topic, fixed at creation; else SLA_PARTITIONS.")
 ]
 _Replication = Annotated[
-    int, typer.Option("--replication", envvar="SLA_REPLICATION", min=1, help="Copies of every topic: 3 in production.")
+    int | None, typer.Option("--replication", min=1, help="Copies of every topic; else SLA_REPLICATION.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @topics_app.command(epilog="Example: sla topics apply --brokers kafka:9092 --replication 3")
 def apply(
-    brokers: _Brokers,
-    prefix: _Prefix = DEFAULT_PREFIX,
-    partitions: _Partitions = DEFAULT_PARTITIONS,
-    replication: _Replication = 1,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+    partitions: _Partitions = None,
+    replication: _Replication = None,
     as_json: _Json = False,
 ) -> None:
     """Create missing topics and bring settings to their declared values. Exit code 1: some differ that stay so."""
-    specs = declared(prefix, partitions, replication)
-    try:
-        report = apply_topics(_addresses(brokers), specs, _security())
-    except KafkaError as error:
-        _unreachable(brokers, error)
+    settings = _settings(brokers, prefix, partitions, replication)
+    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    with _plain_errors(settings):
+        report = apply_topics(settings.bootstrap(), specs, settings.client_security())
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
@@ -141,34 +141,51 @@ def apply(
         for each in report.altered:
             typer.echo(f"{each.topic}: {each.setting} is now {each.declared}, was {each.actual}")
         for each in report.differing:
-            why = f"{each.topic}: {each.setting} is {each.actual}, declared is {each.declared}; not changed"
-            typer.echo(why, err=True)
-        typer.echo(f"{len(specs)} topics, {len(report.created)} created, {len(report.differing)} differences remain")
+            stays = f"{each.topic}: {each.setting} is {each.actual}, declared is {each.declared}; not changed"
+            typer.echo(stays, err=True)
+        typer.echo(
+            f"{len(specs)} topics: {len(report.created)} created, {len(report.altered)} settings changed, "
+            f"{len(report.differing)} differences remain"
+        )
     if not report.fine:
-        raise typer.Exit(DIFFERS)
+        raise typer.Exit(FOUND)
 
 
 @topics_app.command(epilog="Example: sla topics show --brokers kafka:9092 --json")
 def show(
-    brokers: _Brokers,
-    prefix: _Prefix = DEFAULT_PREFIX,
-    partitions: _Partitions = DEFAULT_PARTITIONS,
-    replication: _Replication = 1,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+    partitions: _Partitions = None,
+    replication: _Replication = None,
     as_json: _Json = False,
 ) -> None:
-    """Show each topic as declared and as it is; changes nothing. Exit code 1: some differ."""
-    specs = declared(prefix, partitions, replication)
-    try:
-        actual = compare_topics(_addresses(brokers), specs, _security())
-    except KafkaError as error:
-        _unreachable(brokers, error)
+    """Show each topic as declared and where it differs; changes nothing. Exit code 1: some differ."""
+    settings = _settings(brokers, prefix, partitions, replication)
+    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    with _plain_errors(settings):
+        actual = actual_topics(settings.bootstrap(), specs, settings.client_security())
     differing = {spec.name: differences_of(spec, actual.get(spec.name)) for spec in specs}
     if as_json:
         typer.echo(json.dumps([_topic_json(spec, differing[spec.name]) for spec in specs]))
     else:
         _print(specs, differing)
     if any(differing.values()):
-        raise typer.Exit(DIFFERS)
+        raise typer.Exit(FOUND)
+
+
+def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:
+    options = {"brokers": brokers, "topic_prefix": prefix, "partitions": partitions, "replication": replication}
+    with one_line():
+        return read_settings(**{name: value for name, value in options.items() if value is not None})
+
+
+@contextmanager
+def _plain_errors(settings: Settings) -> Iterator[None]:
+    """One line instead of a traceback when the brokers can't be reached or refuse."""
+    try:
+        yield
+    except KafkaError as error:
+        wrong_use(f"Kafka at {', '.join(settings.bootstrap())}: {error}")
 
 
 def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[Difference]]) -> None:
@@ -207,9 +224,8 @@ def _difference_json(each: Difference) -> dict[str, str]:
 
 @contextmanager
 def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> Iterator[Any]:
-    addresses = _addresses(bootstrap) if isinstance(bootstrap, str) else list(bootstrap)
     admin = KafkaAdminClient(
-        bootstrap_servers=addresses,
+        bootstrap_servers=bootstrap if isinstance(bootstrap, str) else list(bootstrap),
         client_id="sla-topics",
         bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
         **security,
@@ -272,12 +288,3 @@ def _alter(admin: Any, differences: Sequence[Difference]) -> None:
     for name, result in admin.alter_configs(resources).get("topic", {}).items():
         if result != "OK":
             raise KafkaError(f"{name}: {result}")
-
-
-def _addresses(brokers: str) -> list[str]:
-    return [each.strip() for each in brokers.split(",") if each.strip()]
-
-
-def _unreachable(brokers: str, error: KafkaError) -> NoReturn:
-    typer.echo(f"the brokers at {brokers} did not do it: {error}", err=True)
-    raise typer.Exit(WRONG_USE)

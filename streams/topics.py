@@ -33,7 +33,7 @@ class TopicSpec:
     partitions: int
     replication: int
     arrival_time: bool = False
-    """The broker stamps records with its own clock: arrival is a fact nobody else can set (R11)."""
+    """The broker stamps records with its own clock: an input's arrival (R32). Elsewhere the writer's instant stands."""
     max_message_bytes: int = _DERIVED_BYTES
 
     def config(self) -> dict[str, str]:
@@ -80,6 +80,10 @@ class _Row:
 
 _QUARTER = timedelta(days=90)
 _YEAR = timedelta(days=400)
+_SOURCE = "the source of truth: statements are verified from it years later"
+_REPORTED = "reports look back a year and a month; beyond, it can be recomputed from the inputs"
+#: Derived records carry the arrival that caused them (R32), and Kafka deletes by that time.
+_AGENT_INPUT = "an input of agents: what a worker writes while it catches up on years is born old, and must not vanish"
 
 _TABLE = (
     _Row(
@@ -88,7 +92,7 @@ _TABLE = (
         "other microservices, the intake",
         "incident.* inputs",
         None,
-        "the source of truth: statements are verified from it years later",
+        _SOURCE,
         arrival_time=True,
         max_message_bytes=_INPUT_BYTES,
     ),
@@ -98,7 +102,7 @@ _TABLE = (
         "billing, operations",
         "contract.*, maintenance.*, credit.claimed, tenant.erased",
         None,
-        "the source of truth: statements are verified from it years later",
+        _SOURCE,
         arrival_time=True,
         max_message_bytes=_INPUT_BYTES,
     ),
@@ -108,7 +112,7 @@ _TABLE = (
         "incidents agent",
         "incident.classified, incident.closed",
         _YEAR,
-        "reports look back a year and a month; beyond, it can be recomputed from the inputs",
+        _REPORTED,
     ),
     _Row(
         "alerts",
@@ -116,25 +120,23 @@ _TABLE = (
         "incidents agent",
         "sla.warning, sla.update_due, sla.breached, sla.breach_retracted, sla.met",
         _YEAR,
-        "reports look back a year and a month; beyond, it can be recomputed from the inputs",
+        _REPORTED,
     ),
     _Row(
         "impacts",
         "incident id",
         "incidents agent",
         "impact.changed, time marks",
-        _QUARTER,
-        "the ledger's input, kept in its state once read: outlives the lateness horizon (35 days) and any outage",
-        arrival_time=True,
+        None,
+        _AGENT_INPUT,
     ),
     _Row(
         "shared",
         "as routed",
         "agents",
         "copies that other partitions need, forwarded records",
-        _QUARTER,
-        "an input of the agents, kept in their state once read: outlives the lateness horizon and any outage",
-        arrival_time=True,
+        None,
+        _AGENT_INPUT,
     ),
     _Row(
         "credits",

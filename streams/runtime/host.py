@@ -48,6 +48,7 @@ class Host:
         self.agents = tuple(agents)
         self.shards: dict[tuple[str, int], Shard] = {}
         self.assigned = False
+        self._unserved: list[dict[str, object]] = []
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
         self._logger = structlog.get_logger("streams.runtime.host")
@@ -113,14 +114,18 @@ class Host:
     # Assignment
 
     async def _on_assigned(self, app: faust.App, assigned: Iterable[TopicPartition], **_: Any) -> None:
-        partitions = {(each.topic, each.partition) for each in assigned}
+        owned = {(each.topic, each.partition) for each in assigned}
         await self._stop_shards(list(self.shards))  # none are left after a revocation
+        self._unserved = []
         for spec in self.agents:
-            for partition in sorted({partition for topic, partition in partitions if topic == spec.topics[0]}):
-                if any((topic, partition) not in partitions for topic in spec.topics):
-                    self._logger.error("partition not owned in every input topic", agent=spec.name, partition=partition)
-                    continue
-                self._start_shard(spec, partition)
+            for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
+                missing = [topic for topic in spec.topics if (topic, partition) not in owned]
+                if missing:
+                    # Another worker may have them: topics with unequal partition counts, or one does not exist yet.
+                    self._unserved.append({"agent": spec.name, "partition": partition, "missing": missing})
+                    self._logger.error("not all inputs here", agent=spec.name, partition=partition, missing=missing)
+                else:
+                    self._start_shard(spec, partition)
         self.assigned = True
         self._logger.info("assigned", shards=len(self.shards))
 
@@ -203,6 +208,7 @@ class Host:
     def unready(self) -> list[dict[str, object]]:
         """Why this worker is not ready; empty when it is."""
         reasons: list[dict[str, object]] = [] if self.assigned else [{"reason": "no partitions assigned"}]
+        reasons += self._unserved
         reasons += [
             {"agent": shard.agent, "partition": shard.partition, "state": shard.state.value, "reason": shard.reason}
             for shard in self.shards.values()

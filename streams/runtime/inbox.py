@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streams.runtime.log import Batch, RawRecord
 
@@ -12,10 +12,13 @@ class Inbox:
     """Holds what was delivered and not yet applied.
 
     Batches say which offsets they cover, so a missing stretch is seen even where commit markers make gaps normal.
-    Until `begin` says where each topic starts, batches are held.
+    Until `begin` says where each topic starts, batches are held; past the bound they are let go, as the rewind that
+    follows `begin` brings them again.
     """
 
-    def __init__(self, topics: Sequence[str]) -> None:
+    def __init__(self, topics: Sequence[str], bound: int) -> None:
+        self._bound = bound
+        self._closed: set[str] = set()
         self._queues: dict[str, deque[RawRecord]] = {topic: deque() for topic in topics}
         self._pairs = tuple(self._queues.items())
         self._received: dict[str, int] = {}
@@ -25,32 +28,27 @@ class Inbox:
     def begin(self, offsets: Mapping[str, int]) -> None:
         """Start at these offsets, with whatever of the held batches follows on."""
         self._received = dict(offsets)
+        self._closed.clear()
         held, self._held, self.size = self._held, [], 0
         for batch in held:
             self.offer(batch)
 
     def reset(self) -> None:
         """Forget everything; hold what comes until `begin`."""
+        self._closed.clear()
         for queue in self._queues.values():
             queue.clear()
         self._received = {}
         self._held = []
         self.size = 0
 
-    def forget_held(self) -> None:
-        """Let held batches go: the rewind that follows `begin` brings them again."""
-        self._held = []
-        self.size = 0 if not self._received else self.size
-
-    @property
-    def begun(self) -> bool:
-        return bool(self._received)
-
     def offer(self, batch: Batch) -> bool:
         """Take a batch; False if records before it are missing, so that it was left out and a rewind is needed."""
         if not self._received:
             self._held.append(batch)
             self.size += len(batch.records)
+            if self.size > self._bound:
+                self._held, self.size = [], 0
             return True
         expected = self._received[batch.topic]
         if batch.start > expected:
@@ -95,9 +93,22 @@ class Inbox:
         """The latest timestamp among the last queued record of each topic; 0 if nothing is queued."""
         return max((queue[-1].timestamp for queue in self._queues.values() if queue), default=0)
 
-    def queued(self, topic: str) -> int:
-        """Records of `topic` waiting."""
-        return len(self._queues[topic])
+    def accepts(self, topic: str) -> bool:
+        """Is there room for more of `topic`?"""
+        return topic not in self._closed
+
+    def crossed(self, topics: Iterable[str]) -> list[str]:
+        """Those whose queue went over the bound, or has drained to half of it, since this was last asked."""
+        changed = []
+        for topic in topics:
+            queued = len(self._queues[topic])
+            if queued > self._bound and topic not in self._closed:
+                self._closed.add(topic)
+                changed.append(topic)
+            elif topic in self._closed and queued * 2 <= self._bound:
+                self._closed.discard(topic)
+                changed.append(topic)
+        return changed
 
     def all_queued(self) -> bool:
         """Is every topic's next record here, so that the head is known to be the earliest of all?"""

@@ -7,7 +7,7 @@ failure throws all that is in memory away and starts a new life from the changel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from time import perf_counter
 
@@ -21,17 +21,15 @@ from streams.runtime.errors import (
     ShardFenced,
     ShardHalted,
     ShardInterrupted,
-    TimersFailed,
 )
 from streams.runtime.fold import Fold, Limits
 from streams.runtime.horizon import Horizon
 from streams.runtime.inbox import Inbox
 from streams.runtime.life import Life
 from streams.runtime.log import Batch, Feed, ShardLog, Transactions
+from streams.runtime.patience import Patience
 from streams.runtime.processor import Processor
 from streams.runtime.recovery import recover
-
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class ShardState(StrEnum):
@@ -73,13 +71,9 @@ class Shard:
         self._clock = clock
         self._limits = limits
         self._skew = max_clock_skew_us
-        self._bound = queue_records
         self._refence_after_s = refence_after_s
-        self._inbox = Inbox(topics)
-        self._closed: set[str] = set()
-        self._failed: dict[tuple[str, int], list[str]] = {}
-        self._strikes = 0
-        self._timer_strikes = 0
+        self._inbox = Inbox(topics, queue_records)
+        self._patience = Patience(limits.attempts)
         self._life: Life | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -115,8 +109,6 @@ class Shard:
         if not self._inbox.offer(batch):
             self._logger.info("batch does not follow on", topic=batch.topic, offset=batch.start)
             self._rewind([batch.topic])
-        elif not self._inbox.begun and self._inbox.size > self._bound:
-            self._inbox.forget_held()
         self._relieve([batch.topic])
         self._wake.set()
 
@@ -131,7 +123,7 @@ class Shard:
 
     def accepts(self, topic: str) -> bool:
         """Is there room in the queue?"""
-        return topic not in self._closed
+        return self._inbox.accepts(topic)
 
     # Life
 
@@ -151,7 +143,7 @@ class Shard:
             except RecordFailed as error:
                 await self._on_record_failed(error)
             except Exception as error:
-                await self._on_interrupted(error)
+                await self._on_fault(error)
 
     async def _recover(self) -> Life:
         self._enter(ShardState.RECOVERING, "replaying the changelog")
@@ -159,8 +151,7 @@ class Shard:
         transactions = self._transactions = await self._log.fence()
         found = await recover(self._log, self._make, self.agent, self.partition, self.topics)
         self._inbox.begin(found.applied.offsets)
-        self._closed.clear()
-        self._forget_failures(found.applied.offsets)
+        self._patience.passed(found.applied.offsets)
         fold = Fold(
             self.agent,
             self.partition,
@@ -168,7 +159,7 @@ class Shard:
             self._inbox,
             self._limits,
             time=found.applied.time,
-            failed=self._failed,
+            failed=self._patience.failed,
             backlog=found.ends,
         )
         life = self._life = Life(
@@ -180,7 +171,7 @@ class Shard:
             stop=self._stop,
             labels=self._labels,
             relieve=self._relieve_all,
-            on_committed=self._on_committed,
+            on_committed=self._patience.committed,
             restore_offsets=found.offsets_missing,
         )
         self._enter(ShardState.RUNNING, "")
@@ -190,44 +181,24 @@ class Shard:
         self._logger.info("shard ready", offsets=found.applied.offsets, seconds=round(seconds, 3))
         return life
 
-    def _on_committed(self, acted: int, offsets: Mapping[str, int]) -> None:
-        self._strikes = 0
-        if acted:
-            self._timer_strikes = 0
-        if self._failed:
-            self._forget_failures(offsets)
-
-    def _forget_failures(self, offsets: Mapping[str, int]) -> None:
-        for key in [key for key in self._failed if key[1] < offsets[key[0]]]:
-            del self._failed[key]
-
     # Failure: everything in memory goes
 
     async def _on_record_failed(self, error: RecordFailed) -> None:
-        tries = self._failed.setdefault((error.topic, error.offset), [])
-        tries.append(str(error))
-        self._logger.error(
-            "decision failed", topic=error.topic, offset=error.offset, attempt=len(tries), exc_info=error.__cause__
-        )
-        if len(tries) > self._limits.attempts:
-            halt = ShardHalted(f"cannot even reject: {error}", agent=self.agent, partition=self.partition)
-            await self._give_up(ShardState.HALTED, halt)
+        again = self._patience.with_record(error)
+        self._logger.error("decision failed", topic=error.topic, offset=error.offset, exc_info=error.__cause__)
+        await self._give_up(ShardState.RECOVERING if again else ShardState.HALTED, error)
+        if not again:
+            await self._stop.wait()
+
+    async def _on_fault(self, error: Exception) -> None:
+        backoff_s = self._patience.with_fault(error)
+        ours = not isinstance(error, ShardInterrupted)
+        self._logger.warning("shard interrupted", error=repr(error), again_in_s=backoff_s, exc_info=ours)
+        await self._give_up(ShardState.HALTED if backoff_s is None else ShardState.RECOVERING, error)
+        if backoff_s is None:
             await self._stop.wait()
         else:
-            await self._give_up(ShardState.RECOVERING, error)
-
-    async def _on_interrupted(self, error: Exception) -> None:
-        """The broker being away is waited out; a fault of our own only so often."""
-        self._strikes += 1
-        self._timer_strikes += isinstance(error, TimersFailed)
-        ours = not isinstance(error, ShardInterrupted)
-        if ours and max(self._strikes, self._timer_strikes) >= self._limits.attempts:
-            await self._give_up(ShardState.HALTED, error)
-            await self._stop.wait()
-            return
-        self._logger.warning("shard starts again", error=repr(error), attempt=self._strikes, exc_info=ours)
-        await self._give_up(ShardState.RECOVERING, error)
-        await self._pause(_BACKOFF_S[min(self._strikes, len(_BACKOFF_S)) - 1])
+            await self._pause(backoff_s)
 
     async def _give_up(self, state: ShardState, error: Exception) -> None:
         metrics.FAILURES.labels(*self._labels, type(error).__name__).inc()
@@ -254,16 +225,9 @@ class Shard:
     # The feed
 
     def _relieve(self, topics: Iterable[str]) -> None:
-        """Tell the feed when a queue crosses its bound, or has drained to half of it."""
-        for topic in topics:
-            queued = self._inbox.queued(topic)
-            if topic in self._closed:
-                if queued * 2 <= self._bound:
-                    self._closed.discard(topic)
-                    self._feed.flow([topic], self.partition)
-            elif queued > self._bound:
-                self._closed.add(topic)
-                self._feed.flow([topic], self.partition)
+        changed = self._inbox.crossed(topics)
+        if changed:
+            self._feed.flow(changed, self.partition)
 
     def _relieve_all(self) -> None:
         self._relieve(self.topics)

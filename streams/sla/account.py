@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.sla.contracts import ContractHistory, Span
 from streams.sla.events import Position
-from streams.sla.instants import Month, month_bounds, month_of, next_month
+from streams.sla.instants import LAST_MONTH, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies, Policy
 from streams.sla.statement import Period, Weighed
 
@@ -150,6 +150,8 @@ class Account:
         month = month_of(max(start, 0), zone)
         while month_bounds(month, zone)[0] < end:
             yield month
+            if month == LAST_MONTH:
+                return
             month = next_month(month)
 
     def touch_open_months(self, clock: int) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from streams.sla.instants import to_datetime, to_micros
+from streams.sla.instants import LATEST, to_datetime, to_micros
 from streams.sla.policy import BusinessHours, Target
 
 #: Half-open intervals in which a clock stands still, ascending; an end of None means until further notice (R14).
@@ -51,7 +51,8 @@ def opening_hours(hours: BusinessHours, day: date) -> tuple[int, int] | None:
     span = hours.hours[day.weekday()]
     if span is None or (hours.holidays is not None and day in _holidays(hours.holidays)):
         return None
-    return _local(day, span[0], hours.zone), _local(day, span[1], hours.zone)
+    opens, closes = _local(day, span[0], hours.zone), _local(day, span[1], hours.zone)
+    return (opens, closes) if opens < closes else None  # DST may skip all of a day's hours
 
 
 def _local_day(hours: BusinessHours, instant: int) -> date:
@@ -59,7 +60,7 @@ def _local_day(hours: BusinessHours, instant: int) -> date:
 
 
 def _open_spans(hours: BusinessHours, start: int) -> Iterable[tuple[int, int]]:
-    """Opening spans that end after `start`, in order, without end."""
+    """Opening spans that end after `start`, in order. Raises OverflowError after the year 9999."""
     day = _local_day(hours, start) - ONE_DAY
     while True:
         span = opening_hours(hours, day)
@@ -83,11 +84,14 @@ def business_between(hours: BusinessHours, start: int, end: int) -> int:
     total = 0
     if end <= start:
         return total
-    for opens, closes in _open_spans(hours, start):
-        if opens >= end:
-            return total
-        total += min(closes, end) - max(opens, start)
-    raise AssertionError("opening spans never end")
+    try:
+        for opens, closes in _open_spans(hours, start):
+            if opens >= end:
+                break
+            total += min(closes, end) - max(opens, start)
+    except OverflowError:
+        pass
+    return total
 
 
 def add_business_days(hours: BusinessHours, start: int, days: int) -> int:
@@ -119,7 +123,15 @@ def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Paus
 
 
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = ()) -> int | None:
-    """When a clock that starts at `start` runs out; None while a pause holds it."""
+    """When a clock that starts at `start` runs out; None while a pause holds it, or when that is after 9999 (R28)."""
+    try:
+        due = _deadline(target, hours, start, pauses)
+    except OverflowError:
+        return None
+    return due if due is not None and due <= LATEST else None
+
+
+def _deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses) -> int | None:
     if target.business_days is not None:
         unpaused = add_business_days(hours, start, target.business_days)
         if not pauses:

@@ -18,6 +18,7 @@ LATEST = 253_402_300_799_999_999
 
 Month = NewType("Month", str)
 """A calendar month, `YYYY-MM`."""
+LAST_MONTH = Month("9999-12")
 
 
 def to_micros(moment: datetime) -> int:
@@ -66,8 +67,11 @@ def _month_start(year: int, number: int, zone: str) -> int:
 
 
 def month_of(micros: int, zone: str) -> Month:
-    """The local calendar month that an instant lies in."""
-    local = to_datetime(micros).astimezone(ZoneInfo(zone))
+    """The local calendar month that an instant lies in; the last there is for instants after it."""
+    try:
+        local = to_datetime(micros).astimezone(ZoneInfo(zone))
+    except OverflowError:
+        return LAST_MONTH
     return Month(f"{local.year:04d}-{local.month:02d}")
 
 

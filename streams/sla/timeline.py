@@ -11,7 +11,7 @@ from streams.sla.events import Output
 from streams.sla.incident import Fact, Fold, fold
 from streams.sla.policy import Policies
 from streams.sla.said import Entry, Kind, Said, classified_entry
-from streams.sla.severity import Terms, pin
+from streams.sla.severity import Terms
 
 RETRACTION_CAUSES = {
     "incident.annulled": "annulled",
@@ -102,13 +102,14 @@ class Timeline:
             folded is not None
             and len(new) == 1
             and cause > self.facts[-1]
-            and cause.time >= folded.opened_at
+            and (cause.time > folded.opened_at or self.facts[0].time == cause.time)
             and cause.time > folded.rolled
             and cause.type != "incident.annulled"
         ):
             self.facts.append(cause)
             folded.apply(cause)
             folded.roll(self.clock)
+            self._classify(cause)
             for breach in folded.breaches[self.seen_breaches :]:
                 self._new_breach(breach)
             for met in folded.mets[self.seen_mets :]:
@@ -126,6 +127,7 @@ class Timeline:
         if self.folded is None:
             return
         folded = self.folded
+        self._classify(cause)
         following = {breach.key for breach in folded.breaches}
         because = RETRACTION_CAUSES.get(cause.type, "late_evidence")
         for key in [key for key in self.said.breaches if key not in following]:
@@ -140,11 +142,8 @@ class Timeline:
         self._describe(cause)
 
     def reconsider_terms(self, cause: Fact, policies: Policies, terms: Terms) -> None:
-        """A contract fact arrived late: fold anew if it changes what the opening pinned (R20)."""
-        folded = self.live
-        opening = folded.episodes[0].changes[0][1]
-        channel = next(f.payload.channel for f in self.facts if f.rank == 0)  # type: ignore[union-attr]
-        if pin(policies, opening, folded.opened_at, channel, terms) != folded.pinned:
+        """A contract fact arrived late: fold anew if it changes what was known of the tenants (R20)."""
+        if self.live.terms_changed():
             self.differ(cause, policies, terms)
 
     def due(self) -> int | None:
@@ -195,14 +194,18 @@ class Timeline:
         output = self._reporter().breached(breach, max(detected_at, breach.at), judged_before=judged)
         self._say(Entry.of_clock(Kind.BREACHED, breach.key), output)
 
-    def _describe(self, cause: Fact) -> None:
-        """Classification, ending and impacts, each when it differs from what was said."""
-        folded, said = self.live, self.said
-        decided = folded.classification
+    def _classify(self, cause: Fact) -> None:
+        """The classification when it differs from what was said, before the verdicts that follow from it."""
+        said = self.said
+        decided = self.live.classification
         if said.classified != (decided.severity, decided.covered, decided.counts_as_downtime):
             previous = said.classified[0] if said.classified is not None else None
             output = self._reporter().classified(previous, (cause.source, cause.id))
             self._say(classified_entry(decided), output)
+
+    def _describe(self, cause: Fact) -> None:
+        """Ending and impacts, each when it differs from what was said."""
+        folded, said = self.live, self.said
         if folded.ending is not None:
             digest = closed_digest(folded)
             if digest != said.closed:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
-
 from toy import Toy
+
+from cli.broker import start_broker
 
 pytestmark = pytest.mark.kafka
 RECORDS = 20_000
@@ -81,7 +82,8 @@ def test_a_zombie_writes_nothing(toy: Toy) -> None:
 def test_two_agents_read_one_partition_and_timers_wait_for_all_inputs(pair: Toy) -> None:
     worker = pair.start_worker()
     feeds = [
-        threading.Thread(target=pair.load, args=(name, range(5_000)), kwargs={"rate": 1_000}) for name in ("in", "shared")
+        threading.Thread(target=pair.load, args=(name, range(5_000)), kwargs={"rate": 1_000})
+        for name in ("in", "shared")
     ]
     for feed in feeds:
         feed.start()
@@ -105,9 +107,8 @@ def test_a_timer_acts_without_further_input_and_in_time(toy: Toy) -> None:
     toy.load("in", range(KEYS))
     toy.wait_until_done("toy", KEYS, KEYS)
     toy.check("toy")
-    late = [
-        each["visible"] - each["due"] / 1_000 for found in toy.outputs("toy").values() for each in found if "due" in each
-    ]
+    outputs = [each for found in toy.outputs("toy").values() for each in found]
+    late = [each["visible"] - each["due"] / 1_000 for each in outputs if each["kind"] == "timer"]
     assert max(late) < 1_000, f"ms after due: {sorted(late)[-5:]}"
     assert toy.get("/live")[0] == 200
     assert 'sla_shard_records_total{agent="toy"' in toy.get("/metrics")[1]
@@ -176,3 +177,43 @@ def test_markers_and_aborted_records_are_no_gap(toy: Toy) -> None:
     assert toy.get("/ready")[0] == 200
     os.kill(toy.workers[0].pid, signal.SIGTERM)
     assert toy.workers[0].wait(30) == 0
+
+
+@pytest.mark.chaos
+def test_a_broker_that_crashes_and_comes_back(prefix: str, tmp_path: Path) -> None:
+    with start_broker(tmp_path / "kafka") as own:
+        toy = Toy(own.bootstrap, prefix, {"toy": ["in"]}, folder=tmp_path)
+        toy.create_topics()
+        worker = toy.start_worker()
+        try:
+            toy.load("in", range(5_000))
+            toy.wait_for(lambda: applied(toy) > 1_000, "the first outputs")
+            own.kill()
+            time.sleep(3)
+            own.restart()
+            toy.load("in", range(5_000, 10_000))
+            toy.wait_until_done("toy", 10_000, KEYS)
+            toy.check("toy")
+            assert worker.poll() is None
+            worker.terminate()
+            assert worker.wait(30) == 0, toy.log()
+        finally:
+            toy.close()
+
+
+def test_input_that_retention_took_before_it_was_applied_halts(toy: Toy) -> None:
+    worker = toy.start_worker()
+    toy.load("in", range(1_000))
+    toy.wait_until_done("toy", 1_000, KEYS)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    toy.load("in", range(1_000, 2_000))
+    admin = KafkaAdminClient(bootstrap_servers=toy.broker)
+    admin.delete_records({TopicPartition(toy.topic("in"), 2): 300})
+    admin.close()
+    toy.start_worker()
+    toy.wait_until_done("toy", 1_750, KEYS)
+    status, body = toy.get("/ready")
+    assert status == 503
+    assert [(reason["partition"], reason["state"]) for reason in json.loads(body)["reasons"]] == [(2, "halted")]
+    assert "the log reaches from 300 to 500" in body

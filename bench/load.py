@@ -1,0 +1,93 @@
+"""A realistic load: incidents that open, are answered, updated and resolved, interleaved in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random  # noqa: TID251 -- seeded, so that every run has the same load
+
+from streams import codec
+from streams.headers import headers_for
+from streams.partition import partition_of
+from streams.sla.instants import SECOND
+
+SOURCE = "/bench/monitor"
+COMPONENTS = ("ui", "api", "auto_scaling", "auto_healing", "guest_agent")
+IMPACTS = ("complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic")
+
+Encoded = tuple[str, int, bytes, bytes, list[tuple[str, bytes]]]
+"""Event type, partition, key, value, headers."""
+
+
+def contracts(tenants: int, now: int, partitions: int) -> Iterator[Encoded]:
+    """One contract per tenant, in force since a month before `now`."""
+    for number in range(tenants):
+        tenant = f"tenant-{number}"
+        record = {
+            "event_id": f"contract-{number}",
+            "source": "/bench/billing",
+            "subject": tenant,
+            "occurred_at": now - 30 * 86_400 * SECOND,
+            "tenant_id": tenant,
+            "valid_from": now - 30 * 86_400 * SECOND,
+            "plan": "scalr-emergency",
+            "monthly_charge": {"amount_minor": 100_000, "currency": "USD"},
+            "tier": number % 3 + 1,
+            "emergency_member": True,
+        }
+        yield _encoded("contract.set", record, partitions)
+
+
+def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, seed: int = 1) -> Iterator[Encoded]:
+    """About `events` incident events of the last minute before `now`: 6 per incident on average, 1,000 incidents at a
+    time; four in five incidents concern one tenant, one in fifty is platform-wide."""
+    random = Random(seed)
+    start = now - 60 * SECOND
+    open_incidents: list[tuple[str, int]] = []
+    opened = 0
+    for number in range(events):
+        at = start + 59 * SECOND * number // events
+        if len(open_incidents) < 1000 or not open_incidents:
+            name = f"inc-{seed}-{opened}"
+            opened += 1
+            open_incidents.append((name, 0))
+            yield _encoded("incident.opened", _opened(random, name, at, tenants), partitions)
+            continue
+        slot = random.randrange(len(open_incidents))
+        name, step = open_incidents[slot]
+        open_incidents[slot] = (name, step + 1)
+        base: dict[str, object] = {"event_id": f"{name}-{step}", "source": SOURCE, "subject": name, "occurred_at": at}
+        who = {"kind": "support", "id": "agent-7"}
+        if step == 0:
+            yield _encoded("incident.responded", {**base, "who": who}, partitions)
+        elif step < 4:
+            yield _encoded("incident.updated", {**base, "who": who, "visibility": "public"}, partitions)
+        else:
+            open_incidents[slot] = open_incidents[-1]
+            open_incidents.pop()
+            yield _encoded("incident.resolved", base, partitions)
+
+
+def _opened(random: Random, name: str, at: int, tenants: int) -> dict[str, object]:
+    platform = random.random() < 0.02
+    count = 1 if random.random() < 0.8 else 3
+    return {
+        "event_id": f"{name}-open",
+        "source": SOURCE,
+        "subject": name,
+        "occurred_at": at,
+        "scope": "platform" if platform else "tenants",
+        "tenant_ids": [] if platform else [f"tenant-{random.randrange(tenants)}" for _ in range(count)],
+        "component": random.choice(COMPONENTS),
+        "impact": random.choice(IMPACTS),
+        "tier": None,
+        "channel": "monitor",
+        "summary": "requests to the service fail with errors",
+    }
+
+
+def _encoded(event_type: str, record: dict[str, object], partitions: int) -> Encoded:
+    subject = str(record["subject"])
+    headers = headers_for(
+        event_type, str(record["event_id"]), str(record["source"]), subject, int(str(record["occurred_at"]))
+    )
+    return event_type, partition_of(subject, partitions), subject.encode(), codec.encode(event_type, record), headers

@@ -1,0 +1,128 @@
+"""End to end, exactly once: events a second of one worker, beside reading and decoding the same topic."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bench.load import Encoded, contracts, incidents
+from cli.stack import Stack
+from streams.clock import SystemClock
+from streams.codec import Codec
+from streams.sla.facts import to_event
+
+PARTITIONS = 8
+_INCIDENTS, _CONTRACTS = "sla.incident-events", "sla.contract-events"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: events, and seconds for each way of reading them."""
+
+    events: int
+    worker_s: float
+    limit_s: float
+
+    @property
+    def ratio(self) -> float:
+        """The worker's speed as a share of the raw limit."""
+        return self.limit_s / self.worker_s
+
+
+async def publish(bootstrap: str, topic: str, load: Iterable[Encoded]) -> list[int]:
+    """Write a load with acks=all; the number of events per partition."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", max_batch_size=512 * 1024)
+    counts = [0] * PARTITIONS
+    builders = {}
+    async with producer:
+        for _, partition, key, value, headers in load:
+            counts[partition] += 1
+            builder = builders.setdefault(partition, producer.create_batch())
+            while builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                await producer.send_batch(builder, topic, partition=partition)
+                builder = builders[partition] = producer.create_batch()
+        for partition, builder in builders.items():
+            if builder.record_count():
+                await (await producer.send_batch(builder, topic, partition=partition))
+        await producer.flush()
+    return counts
+
+
+async def read_limit(bootstrap: str, events: int) -> float:
+    """Seconds to read the same events with `getmany`, decode and check each: nothing of it kept."""
+    codec = Codec()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, group_id=None
+    )
+    async with consumer:
+        partitions = [TopicPartition(_INCIDENTS, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        seen, started = 0, time.perf_counter()
+        while seen < events:
+            for records in (await consumer.getmany(timeout_ms=200, max_records=4000)).values():
+                for record in records:
+                    decoded = codec.decode(record.value)
+                    assert isinstance(decoded, tuple)
+                    to_event(*decoded)  # type: ignore[arg-type]
+                seen += len(records)
+        return time.perf_counter() - started
+
+
+async def wait_applied(bootstrap: str, group: str, topic: str, counts: list[int]) -> float:
+    """The instant (perf_counter) at which a group's committed offsets cover everything."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        while True:
+            offsets = await admin.list_consumer_group_offsets(group)
+            if all(
+                (found := offsets.get(TopicPartition(topic, number))) is not None and found.offset >= count
+                for number, count in enumerate(counts)
+                if count
+            ):
+                return time.perf_counter()
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+def measure(events: int, tenants: int = 1000) -> Round:
+    """One round on a new broker: publish, then let a worker that is ready read it all."""
+    with Stack(None, environment={"SLA_MARK_EVERY": "PT10S"}, partitions=PARTITIONS) as stack:
+        stack.apply_topics()
+        now = SystemClock().now()
+        counts = asyncio.run(publish(stack.bootstrap, _CONTRACTS, contracts(tenants, now, PARTITIONS)))
+        stack.start_worker()
+        asyncio.run(wait_applied(stack.bootstrap, "sla-ledger", _CONTRACTS, counts))
+        stack.stop_worker()
+        counts = asyncio.run(publish(stack.bootstrap, _INCIDENTS, incidents(events, now, PARTITIONS, tenants=tenants)))
+        limit = asyncio.run(read_limit(stack.bootstrap, sum(counts)))
+        started = time.perf_counter()
+        stack.start_worker()
+        ready = time.perf_counter()
+        ended = asyncio.run(wait_applied(stack.bootstrap, "sla-incidents", _INCIDENTS, counts))
+        print(f"  start to ready {ready - started:.1f} s")
+        return Round(sum(counts), ended - ready, limit)
+
+
+def main(events: int = 300_000, rounds: int = 3) -> None:
+    """Print each round, then the median."""
+    done = []
+    for number in range(rounds):
+        result = measure(events)
+        done.append(result)
+        print(
+            f"round {number + 1}: {result.events:,} events; worker {result.events / result.worker_s:,.0f}/s exactly once, "
+            f"read + decode {result.events / result.limit_s:,.0f}/s, ratio {result.ratio:.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

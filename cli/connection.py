@@ -1,0 +1,54 @@
+"""Reaching Kafka: how many partitions the topics have, and what went wrong in words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from streams.errors import SlaError
+
+REQUEST_TIMEOUT_MS = 10_000
+
+
+class BrokerProblem(SlaError):  # noqa: N818 -- it names what happened
+    """Kafka can't be reached, lacks a topic or refused; its text says so in one line."""
+
+
+@contextmanager
+def explained(bootstrap: Iterable[str]) -> Iterator[None]:
+    """Kafka's errors and the network's as BrokerProblem; the client's own log lines about them are kept quiet."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    where = ", ".join(bootstrap)
+    try:
+        yield
+    except KafkaConnectionError as error:
+        raise BrokerProblem(f"no Kafka broker answers at {where}: is it running, and is the address right?") from error
+    except (KafkaError, OSError) as error:
+        raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
+    except ValueError as error:
+        raise BrokerProblem(f"{where}: not the address of a broker; write host:port ({error})") from error
+
+
+async def partitions_of(
+    bootstrap: Iterable[str], topics: Iterable[str], security: Mapping[str, object] | None = None
+) -> dict[str, list[int]]:
+    """The partitions of each topic, as the broker says. Raises BrokerProblem for a topic that does not exist."""
+    addresses = list(bootstrap)
+    client = AIOKafkaClient(
+        bootstrap_servers=addresses, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS, **(security or {})
+    )
+    with explained(addresses):
+        try:
+            await client.bootstrap()
+            metadata = await client.fetch_all_metadata()
+        finally:
+            await client.close()
+    found = {topic: sorted(metadata.partitions_for_topic(topic) or ()) for topic in topics}
+    if absent := [topic for topic, partitions in found.items() if not partitions]:
+        names = f"there is no topic {absent[0]}" if len(absent) == 1 else f"there are no topics {', '.join(absent)}"
+        raise BrokerProblem(f"{names} at {', '.join(addresses)}; `sla topics apply` creates the product's topics")
+    return found

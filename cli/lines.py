@@ -1,0 +1,77 @@
+"""Lines of files or of standard input, read as they come; what is not UTF-8 stays one bad line."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams.errors import SlaError
+
+STDIN = "-"
+_CHUNK_BYTES = 256 * 1024
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+class UnreadableFile(SlaError):  # noqa: N818 -- it names what happened
+    """An input file is missing or can't be read."""
+
+
+def read_lines(name: str) -> Iterator[str]:
+    """The lines of a file, or of standard input for `-`, in constant memory. Raises UnreadableFile."""
+    for line in arriving_lines(name, wait=True):
+        assert line is not None
+        yield line
+
+
+def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:
+    """As `read_lines`; unless `wait`, None comes whenever nothing more has arrived yet at a pipe or a terminal."""
+    try:
+        opened = 0 if name == STDIN else os.open(name, os.O_RDONLY)
+        try:
+            yield from _lines(opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
+        finally:
+            if name != STDIN:
+                os.close(opened)
+    except OSError as error:
+        raise UnreadableFile(f"{name} can't be read: {error.strerror}") from error
+
+
+def check_readable(names: list[str]) -> None:
+    """Raises UnreadableFile before anything is done with the first of several files."""
+    for name in names:
+        if name != STDIN and not Path(name).exists():
+            raise UnreadableFile(f"there is no file {name}")
+        if name != STDIN and Path(name).is_dir():
+            raise UnreadableFile(f"{name} is a directory; expected a file of JSON lines")
+
+
+def decoded(line: bytes) -> str:
+    """The text of a line. Bytes that are not UTF-8 become NUL, which JSON allows nowhere: the line is then refused as
+    `undecodable`, with the column."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return _NOT_UTF8.sub("\0", line.decode(errors="surrogateescape"))
+
+
+def _lines(opened: int, *, wait: bool) -> Iterator[str | None]:
+    rest: list[bytes] = []
+    while True:
+        while not wait and not select.select([opened], [], [], 0)[0]:
+            yield None
+        chunk = os.read(opened, _CHUNK_BYTES)
+        if not chunk:
+            break
+        first, *others = chunk.split(b"\n")
+        rest.append(first)
+        if others:
+            yield decoded(b"".join(rest))
+            for line in others[:-1]:
+                yield decoded(line)
+            rest = [others[-1]]
+    if any(rest):
+        yield decoded(b"".join(rest))

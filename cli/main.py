@@ -1,0 +1,106 @@
+"""The `sla` command: which subcommands there are. Each is imported only when it is called, so that `--help` is fast."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from cli.exits import one_line
+
+
+class Entry(NamedTuple):
+    """A subcommand: where its function (or, of a group, its Typer app) is, what it does, an example."""
+
+    where: str
+    does: str
+    example: str = ""
+
+
+#: In the order of the help. To add a command, add its line.
+COMMANDS = {
+    "demo": Entry("cli.demo:demo", "Show the whole product on this machine.", "sla demo"),
+    "up": Entry("cli.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
+    "simulate": Entry(
+        "cli.simulate:simulate",
+        "Run recorded events through the rules; no broker, no clock.",
+        "sla simulate examples/data/contracts.jsonl incidents.jsonl --until 2024-12-31T00:00:00Z",
+    ),
+    "publish": Entry("cli.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
+    "tail": Entry(
+        "cli.tail:tail",
+        "Show events as they arrive.",
+        "sla tail --json incident-events contract-events --from-beginning --until-idle 5 > history.jsonl",
+    ),
+    "report": Entry(
+        "cli.report:report",
+        "Show availability, credits and breaches.",
+        "sla report --tenant acme --month 2026-01 --format html > acme.html",
+    ),
+    "rejected": Entry("cli.rejected:rejected_app", "Look at input that was rejected."),
+    "policy": Entry("cli.policy:policy_app", "Check policy files and show policies."),
+    "topics": Entry("cli.topics:topics_app", "Create the topics, or compare them with what is declared."),
+    "worker": Entry("cli.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists COMMANDS from the table; imports the one that runs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else TyperCommand(cmd_name, help=entry.does)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with one_line():
+                try:
+                    return super().invoke(ctx)
+                finally:
+                    sys.stdout.flush()
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+
+
+def load(name: str) -> Any:
+    """The command as declared in its module. Raises KeyError for one that there is not."""
+    entry = COMMANDS[name]
+    module, attribute = entry.where.split(":")
+    found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        single = typer.Typer(add_completion=False)
+        single.command(name, epilog=f"Example: {entry.example}")(found)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback(epilog="Example: sla simulate examples/data/contracts.jsonl examples/data/code-hosting-2022-2024.jsonl")
+def sla() -> None:
+    """Guaranteed support times and uptime, kept honest: events in, alerts and service credits out."""
+
+
+def main() -> None:
+    """Run the command line of this process; exits."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
+    logging.getLogger("kafka").propagate = False
+    app()

@@ -1,0 +1,30 @@
+"""The options that several commands have: which brokers, which topics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+Brokers = Annotated[
+    str | None,
+    typer.Option("--brokers", metavar="HOST:PORT,…", help="Kafka's addresses; default: SLA_BROKERS, or this machine."),
+]
+Prefix = Annotated[
+    str | None, typer.Option("--prefix", help="What topic names start with; default: SLA_TOPIC_PREFIX, or sla.")
+]
+
+
+def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:
+    """Settings from the environment; what was given on the command line wins. Raises SettingsError."""
+    from streams.errors import SettingsError
+    from streams.settings import read_settings
+
+    given = {name: value for name, value in (("brokers", brokers), ("topic_prefix", prefix)) if value is not None}
+    settings = read_settings(**given)
+    if not settings.bootstrap():
+        raise SettingsError("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
+    return settings

@@ -1,0 +1,46 @@
+"""`sla up`: broker and worker with the real policies; data stay in a named directory between runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.broker_files import BrokerError
+from cli.stack import Stack, StackError
+
+DEFAULT_DATA = Path(".sla/up")
+DEFAULT_PORT = 9092
+
+
+def up(
+    data: Annotated[Path, typer.Option("--data", help="Where broker and logs keep their data.")] = DEFAULT_DATA,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where Kafka listens.")] = DEFAULT_PORT,
+) -> None:
+    """Run an embedded broker and a worker on this machine until Ctrl-C; what they hold is there again next time."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with Stack(data, port=port) as stack:
+            stack.apply_topics()
+            stack.start_worker()
+            print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
+            print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
+            print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
+            print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
+            print("Ctrl-C stops both.", flush=True)
+            while not stop.wait(0.5):
+                if not stack.worker_alive():
+                    raise StackError(f"the worker ended; see {stack.log}")
+                if not stack.broker.alive:
+                    raise StackError(f"Kafka ended; see {stack.broker.data_dir / 'broker.log'}")
+            print("stopping", flush=True)
+    except (BrokerError, StackError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error

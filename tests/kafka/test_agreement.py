@@ -1,0 +1,78 @@
+"""All of examples/data through Kafka and through simulation: the same verdicts and amounts, also across kill -9 (R32)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.demo import history
+from cli.follow import Follower
+from cli.outcome import Outcome, disagreements, outcome_of
+from cli.publishing import publish_lines
+from cli.stack import Stack
+from streams.clock import SystemClock
+from streams.policy_load import default_policies_dir, load_policies
+from streams.simulate import simulate
+from streams.sla.policy import Policies
+
+pytestmark = pytest.mark.kafka
+
+OUTPUTS = ["sla.incidents", "sla.alerts", "sla.impacts", "sla.credits", "sla.rejected"]
+SETTINGS = {
+    "SLA_DEFAULT_POLICY": "code-hosting",
+    "SLA_BACKFILL_QUIET": "PT3S",
+    "SLA_MARK_EVERY": "PT0.5S",
+    "SLA_SESSION_TIMEOUT": "PT2S",
+}
+PATIENCE_S = 120
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with Stack(tmp_path / "kafka", environment=SETTINGS) as running:
+        running.apply_topics()
+        yield running
+
+
+def expected_outcome(lines: list[str]) -> Outcome:
+    policies = Policies.of(load_policies(default_policies_dir()), "code-hosting")
+    return outcome_of(simulate(lines, policies, until=SystemClock().now(), backfill=True))
+
+
+def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack) -> None:
+    """R32: nothing lost, nothing doubled, the same result, though the worker is killed while it loads."""
+    lines = list(history())
+    expected = expected_outcome(lines)
+    stack.start_worker()
+    follower = Follower(stack.bootstrap, OUTPUTS)
+    outcome = Outcome()
+    read: Counter[str] = Counter()
+    published = 0
+    kills = 0
+    deadline = time.monotonic() + PATIENCE_S
+    third = len(lines) // 3
+    while time.monotonic() < deadline:
+        if published < len(lines):
+            publish_lines(lines[published : published + third], [stack.bootstrap], backfill=True)
+            published += third
+        for event in follower.poll(0.2):
+            read[str(event["id"])] += 1
+            outcome.add(event)
+        if kills < 2 and len(outcome.closed) > 50 * (kills + 1):
+            stack.kill_worker()
+            stack.start_worker()
+            kills += 1
+        if outcome.closed.keys() >= expected.closed.keys() and len(outcome.statements) >= len(expected.statements):
+            break
+    assert kills == 2
+    assert disagreements(expected, outcome) == []
+    assert follower.rejected == 0
+    doubled = [name for name, count in read.items() if count > 1]
+    assert doubled == []
+    assert outcome.kinds["impact.changed"] == expected.kinds["impact.changed"]
+    assert outcome.kinds["incident.closed"] == expected.kinds["incident.closed"]
+    assert stack.stop_worker() == 0

@@ -1,0 +1,100 @@
+"""The declared topics are those of the public contract, and a difference is found and named."""
+
+from datetime import timedelta
+
+import pytest
+
+from cli.topics import Actual, Difference, differences_of
+from streams.runtime.settings import RuntimeSettings
+from streams.topics import TopicSpec, declared
+
+CONTRACT = {
+    "sla.incident-events",
+    "sla.contract-events",
+    "sla.incidents",
+    "sla.alerts",
+    "sla.impacts",
+    "sla.shared",
+    "sla.credits",
+    "sla.rejected",
+    "sla.incidents-changelog",
+    "sla.ledger-changelog",
+}
+BY_NAME = {spec.name: spec for spec in declared()}
+
+
+def as_declared(spec: TopicSpec) -> Actual:
+    return Actual(spec.partitions, spec.replication, spec.config())
+
+
+def test_the_table_holds_the_topics_of_the_contract() -> None:
+    assert set(BY_NAME) == CONTRACT
+    assert {spec.partitions for spec in BY_NAME.values()} == {8}
+
+
+@pytest.mark.parametrize("name", ["sla.incident-events", "sla.contract-events"])
+def test_inputs_are_kept_for_ever_and_stamped_by_the_broker(name: str) -> None:
+    config = BY_NAME[name].config()
+    assert config["retention.ms"] == "-1"
+    assert config["message.timestamp.type"] == "LogAppendTime"
+    assert config["cleanup.policy"] == "delete"
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT - {"sla.incident-events", "sla.contract-events"}))
+def test_derived_records_carry_the_arrival_that_caused_them(name: str) -> None:
+    assert BY_NAME[name].config()["message.timestamp.type"] == "CreateTime"  # R32
+
+
+@pytest.mark.parametrize("name", ["sla.impacts", "sla.shared"])
+def test_what_agents_read_is_never_deleted_before_they_read_it(name: str) -> None:
+    assert BY_NAME[name].config()["retention.ms"] == "-1"
+
+
+@pytest.mark.parametrize("name", ["sla.incidents", "sla.alerts", "sla.rejected"])
+def test_what_can_be_recomputed_ends_after_the_lateness_horizon(name: str) -> None:
+    retention = BY_NAME[name].retention
+    assert retention is not None
+    assert retention > timedelta(days=35)
+
+
+@pytest.mark.parametrize("agent", ["incidents", "ledger"])
+def test_changelogs_are_compacted_and_named_as_the_runtime_names_them(agent: str) -> None:
+    spec = BY_NAME[RuntimeSettings("sla", ()).changelog(agent)]
+    config = spec.config()
+    assert config["cleanup.policy"] == "compact"
+    assert "retention.ms" not in config
+
+
+def test_a_full_input_fits_where_it_is_forwarded_or_rejected() -> None:
+    largest = int(BY_NAME["sla.incident-events"].config()["max.message.bytes"])
+    for name in ("sla.shared", "sla.rejected", "sla.impacts", "sla.incidents-changelog"):
+        assert int(BY_NAME[name].config()["max.message.bytes"]) > largest + 64 * 1024
+
+
+def test_prefix_partitions_and_replication_are_the_deployments() -> None:
+    specs = declared("eu.sla", 32, 3)
+    assert all(spec.name.startswith("eu.sla.") for spec in specs)
+    assert {(spec.partitions, spec.replication) for spec in specs} == {(32, 3)}
+    assert {spec.config()["min.insync.replicas"] for spec in specs} == {"2"}
+
+
+def test_every_topic_says_why_it_is_kept_so_long() -> None:
+    assert all(spec.retention_why and spec.carries and spec.writer and spec.key for spec in declared())
+
+
+def test_what_is_as_declared_does_not_differ() -> None:
+    assert [differences_of(spec, as_declared(spec)) for spec in declared()] == [[]] * len(CONTRACT)
+
+
+def test_differences_are_named_one_by_one() -> None:
+    spec = BY_NAME["sla.incident-events"]
+    actual = Actual(4, 1, {**spec.config(), "retention.ms": "1000"})
+    assert differences_of(spec, actual) == [
+        Difference(spec.name, "partitions", "8", "4"),
+        Difference(spec.name, "retention.ms", "-1", "1000"),
+    ]
+
+
+def test_a_missing_topic_is_one_difference() -> None:
+    spec = BY_NAME["sla.credits"]
+    assert differences_of(spec, None) == [Difference(spec.name, "topic", "present", "missing")]
