@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from streams import metrics
 from streams.codec import Codec
 from streams.codec import Record as Fields
+from streams.metrics import AgentCounters
 from streams.partition import partition_of
 from streams.routing import FORWARDED, enclose
 from streams.runtime.processor import Effects, Record, Send
@@ -55,6 +55,7 @@ class Gate:
         self.partition = partition
         self.topics = topics
         self.codec = codec
+        self.count = AgentCounters(agent)
         self._accepts = accepts
         self._elsewhere = elsewhere
         self._source = f"/sla/{agent}"
@@ -77,14 +78,14 @@ class Gate:
             return None
         own = partition_of(event.subject, self.topics.partitions)
         if own != self.partition and not forwarded:
-            metrics.FORWARDED.labels(self.agent).inc()
+            self.count.forwarded.inc()
             effects.send(enclose(record, self.agent.encode(), FORWARDED, self._shared, own))
             return None
         return Checked(event, fields)
 
     def refuse(self, record: Record, refusal: Rejection, effects: Effects, attempts: int = 1) -> None:
         """Put the original into the rejected topic, in the same transaction as its offset (R27)."""
-        metrics.REJECTED.labels(self.agent, refusal.code).inc()
+        self.count.rejected(refusal.code)
         key = record.key.decode(errors="replace") if record.key is not None else ""
         partition = partition_of(key, self.topics.partitions) if key else self.partition
         topic = self.topics.name("rejected")
@@ -92,6 +93,7 @@ class Gate:
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, by its subject."""
+        self.count.output(output.type)
         value, headers = self.codec.encode_output(output, self._source)
         send = Send(
             self.topics.name(topic),

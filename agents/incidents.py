@@ -21,7 +21,6 @@ from agents.incident_rows import (
     step_key,
 )
 from agents.policy_rows import PolicyRows
-from streams import metrics
 from streams.clock import Clock
 from streams.codec import Codec
 from streams.partition import partition_of
@@ -114,9 +113,9 @@ class IncidentsProcessor:
             self._gate.refuse(record, decision.rejection, effects)
             return
         if decision.duplicate:
-            metrics.INPUTS.labels(NAME, "duplicate").inc()
+            self._gate.count.duplicate.inc()
             return
-        metrics.INPUTS.labels(NAME, "applied").inc()
+        self._gate.count.applied.inc()
         if decision.waiting:
             self._waiting[event.subject, event.source, event.id] = record
             effects.put(row_key(WAITING, event.subject, event.source, event.id), self._gate.keep(record, headers=True))
@@ -211,7 +210,6 @@ class IncidentsProcessor:
             effects.put(row_key(QUIET), gate.codec.encode("state.quiet", {"until": self._quiet_at}))
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
-        metrics.OUTPUTS.labels(NAME, output.type).inc()
         self._policy_rows.used(output, effects)
         send = self._gate.publish(output, _TOPIC_OF.get(output.type, "alerts"), effects)
         if output.type != "impact.changed":

@@ -8,7 +8,6 @@ from agents.gate import DERIVED_LIMIT, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
 from agents.policy_rows import KIND as POLICY
 from agents.policy_rows import PolicyRows
-from streams import metrics
 from streams.codec import Codec
 from streams.codec import Record as Fields
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
@@ -106,7 +105,8 @@ class LedgerProcessor:
         if decision.rejection is not None:
             self._gate.refuse(record, decision.rejection, effects)
             return
-        metrics.INPUTS.labels(NAME, "duplicate" if decision.duplicate else "applied").inc()
+        counter = self._gate.count.duplicate if decision.duplicate else self._gate.count.applied
+        counter.inc()
         if decision.kept:
             effects.put(_fact_key(event), self._gate.keep(record))
             self._spread(event, record, effects)
@@ -168,7 +168,6 @@ class LedgerProcessor:
     def _write(self, decision: LedgerDecision, effects: Effects) -> None:
         gate = self._gate
         for output in decision.outputs:
-            metrics.OUTPUTS.labels(NAME, output.type).inc()
             self._policy_rows.used(output, effects)
             gate.publish(output, "credits", effects)
         for row in decision.months:

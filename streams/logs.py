@@ -17,6 +17,34 @@ _SHARED: list[Processor] = [
 ]
 
 
+_OURS = ("streams", "agents", "connect", "cli")
+_QUIET_S = 5.0
+
+
+class Damper(logging.Filter):
+    """Lets a library say the same thing every few seconds only: aiokafka complains ten times a second in an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+        self._held: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass what is ours, what is new, and what was not said lately, with how often it was held back."""
+        if record.name.partition(".")[0] in _OURS:
+            return True
+        key = record.name, str(record.msg)
+        if record.created - self._last.get(key, 0.0) < _QUIET_S:
+            self._held[key] = self._held.get(key, 0) + 1
+            return False
+        self._last[key] = record.created
+        held = self._held.pop(key, 0)
+        if held:
+            record.msg = f"{record.getMessage()} (and {held} times more)"
+            record.args = ()
+        return True
+
+
 def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Set up the process once. `json` None means: unless `stream` (default stderr) is a terminal.
 
@@ -42,8 +70,10 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
         )
     )
+    handler.addFilter(Damper())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("streams", "agents", "connect", "cli"):
+    for name in _OURS:
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("streams.runtime.transport").setLevel(logging.WARNING)  # Faust's services log under this name

@@ -10,3 +10,25 @@ INPUTS = Counter("sla_inputs", "Inputs by what became of them", ["agent", "resul
 OUTPUTS = Counter("sla_outputs", "Outputs by type", ["agent", "type"], registry=REGISTRY)
 REJECTED = Counter("sla_rejected", "Rejected inputs by code (R27)", ["agent", "code"], registry=REGISTRY)
 FORWARDED = Counter("sla_forwarded", "Records forwarded to their own partition", ["agent"], registry=REGISTRY)
+
+
+class AgentCounters:
+    """The counters of one agent with their labels bound once: binding costs more than counting."""
+
+    def __init__(self, agent: str) -> None:
+        self.applied = INPUTS.labels(agent, "applied")
+        self.duplicate = INPUTS.labels(agent, "duplicate")
+        self.forwarded = FORWARDED.labels(agent)
+        self._agent = agent
+        self._outputs: dict[str, Counter] = {}
+
+    def output(self, kind: str) -> None:
+        """Count one output."""
+        counter = self._outputs.get(kind)
+        if counter is None:
+            counter = self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
+        counter.inc()
+
+    def rejected(self, code: str) -> None:
+        """Count one rejected input."""
+        REJECTED.labels(self._agent, code).inc()

@@ -1,0 +1,53 @@
+"""Logs: JSON for machines, bound values kept, libraries heard but not repeated."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from streams.logs import configure_logs
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out = io.StringIO()
+    configure_logs(json=True, stream=out)
+    yield out
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_bound_values_are_fields(stream: io.StringIO) -> None:
+    structlog.get_logger("streams.example").bind(agent="incidents", partition=3).info("applied", offset=7)
+    (line,) = lines(stream)
+    assert line | {"agent": "incidents", "partition": 3, "offset": 7, "event": "applied", "level": "info"} == line
+
+
+def test_libraries_are_heard_from_warning_on_and_not_over_and_over(stream: io.StringIO) -> None:
+    library = logging.getLogger("aiokafka.example")
+    library.info("not heard")
+    for node in range(3):
+        library.warning("no connection to %s", node)
+    library.error("something else")
+    assert [line["event"] for line in lines(stream)] == ["no connection to 0", "something else"]
+
+
+def test_an_exception_is_data(stream: io.StringIO) -> None:
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        structlog.get_logger("streams.example").exception("failed")
+    (line,) = lines(stream)
+    assert "odd" in json.dumps(line["exception"])
