@@ -39,14 +39,14 @@ def contracts(tenants: int, now: int, partitions: int) -> Iterator[Encoded]:
 
 def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, seed: int = 1) -> Iterator[Encoded]:
     """About `events` incident events of the last minute before `now`: 6 per incident on average, 1,000 incidents at a
-    time; four in five incidents concern one tenant, one in fifty is platform-wide."""
+    time; four in five incidents concern one tenant, one in a thousand is platform-wide."""
     random = Random(seed)
     start = now - 60 * SECOND
     open_incidents: list[tuple[str, int]] = []
     opened = 0
     for number in range(events):
         at = start + 59 * SECOND * number // events
-        if len(open_incidents) < 1000 or not open_incidents:
+        if len(open_incidents) < 1000:
             name = f"inc-{seed}-{opened}"
             opened += 1
             open_incidents.append((name, 0))
@@ -68,7 +68,7 @@ def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, se
 
 
 def _opened(random: Random, name: str, at: int, tenants: int) -> dict[str, object]:
-    platform = random.random() < 0.02
+    platform = random.random() < 0.001
     count = 1 if random.random() < 0.8 else 3
     return {
         "event_id": f"{name}-open",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import select
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,12 +32,14 @@ def read_lines(name: str) -> Iterator[str]:
 def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:
     """As `read_lines`; unless `wait`, None comes whenever nothing more has arrived yet at a pipe or a terminal."""
     try:
-        opened = 0 if name == STDIN else os.open(name, os.O_RDONLY)
+        if name == STDIN:
+            yield from _standard_input(wait=wait)
+            return
+        opened = os.open(name, os.O_RDONLY)
         try:
             yield from _lines(opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
         finally:
-            if name != STDIN:
-                os.close(opened)
+            os.close(opened)
     except OSError as error:
         raise UnreadableFile(f"{name} can't be read: {error.strerror}") from error
 
@@ -56,6 +60,18 @@ def decoded(line: bytes) -> str:
         return line.decode()
     except UnicodeDecodeError:
         return _NOT_UTF8.sub("\0", line.decode(errors="surrogateescape"))
+
+
+def _standard_input(*, wait: bool) -> Iterator[str | None]:
+    if sys.stdin is None:
+        raise UnreadableFile("standard input is closed")
+    try:
+        opened = sys.stdin.fileno()
+    except io.UnsupportedOperation:  # no file, but what the caller put in its place
+        for line in sys.stdin.buffer:
+            yield decoded(line.removesuffix(b"\n"))
+        return
+    yield from _lines(opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
 
 
 def _lines(opened: int, *, wait: bool) -> Iterator[str | None]:

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
     where: str
     does: str
-    example: str = ""
+    example: str
 
 
 #: In the order of the help. To add a command, add its line.
@@ -43,9 +43,16 @@ COMMANDS = {
         "Show availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
-    "rejected": Entry("cli.rejected:rejected_app", "Look at input that was rejected."),
-    "policy": Entry("cli.policy:policy_app", "Check policy files and show policies."),
-    "topics": Entry("cli.topics:topics_app", "Create the topics, or compare them with what is declared."),
+    "rejected": Entry(
+        "cli.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
+    ),
+    "policy": Entry(
+        "cli.policy:policy_app", "Check policy files and show policies.", "sla policy show scalr-emergency"
+    ),
+    "topics": Entry(
+        "cli.topics:topics_app", "Create the topics, or compare them with what is declared.", "sla topics show"
+    ),
+    "bench": Entry("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
     "worker": Entry("cli.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"),
 }
 
@@ -83,6 +90,7 @@ def load(name: str) -> Any:
     found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         command = typer.main.get_command(found)
+        command.epilog = f"Example: {entry.example}"
     else:
         single = typer.Typer(add_completion=False)
         single.command(name, epilog=f"Example: {entry.example}")(found)

@@ -8,16 +8,43 @@ from babel.numbers import format_currency
 
 #: Currencies whose minor unit is not a hundredth (ISO 4217). Not babel's own digits: those are CLDR's, which leave out
 #: minor units that are no longer used in daily life.
-_DIGITS = {
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-    **dict.fromkeys("CLF UYW".split(), 4),
-}
+_WITHOUT_MINOR_UNIT = frozenset(
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
+)
+_WITH_THOUSANDTHS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+_WITH_TEN_THOUSANDTHS = frozenset(["CLF", "UYW"])
 
 
 def formatted(amount_minor: int, currency: str) -> str:
     """An amount such as $1,234.50, ¥1,234 or -€0.05."""
-    digits = _DIGITS.get(currency, 2)
+    digits = digits_of(currency)
     pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
     amount = Decimal(amount_minor).scaleb(-digits)
     return str(format_currency(amount, currency, pattern, locale="en", currency_digits=False))
+
+
+def digits_of(currency: str) -> int:
+    """Decimals of a currency's minor unit."""
+    if currency in _WITHOUT_MINOR_UNIT:
+        return 0
+    if currency in _WITH_THOUSANDTHS:
+        return 3
+    return 4 if currency in _WITH_TEN_THOUSANDTHS else 2

@@ -65,7 +65,9 @@ class Published:
 
 def prepare(number: int, line: str, *, backfill: bool = False) -> Ready | BadLine:
     """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5)."""
-    parsed = parse_line(line)
+    if (nul := line.find("\0")) >= 0:  # what lines.decoded makes of other bytes
+        return BadLine(number, Rejection("undecodable", f"what is at column {nul + 1} is not UTF-8 text"))
+    parsed = parse_line(line, inputs_only=True)
     if isinstance(parsed, Rejection):
         return BadLine(number, parsed)
     event_type, record = parsed

@@ -151,9 +151,9 @@ def line_of(event: Mapping[str, object]) -> Text:
     line.append(f"{_seconds(event['time']):<20}  ", style="dim")
     line.append(f"{event_type:<25} ", style=_TYPE_STYLES.get(event_type, ""))
     line.append(f"{severity:<2}  ", style=_SEVERITY_STYLES.get(severity, ""))
-    line.append(f"{_safe(event['subject']):<22} ", style="bold")
+    line.append(f"{safe(event['subject']):<22} ", style="bold")
     line.append(f"{_tenants(data):<16} ")
-    line.append(_what(event_type, data))
+    line.append(safe(_what(event_type, data)))
     return line
 
 
@@ -162,7 +162,7 @@ def _seconds(instant: object) -> str:
     return f"{str(instant).split('.', maxsplit=1)[0].rstrip('Z')}Z"
 
 
-def _safe(text: object) -> str:
+def safe(text: object) -> str:
     """A text from outside, which must not steer the terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
 
@@ -172,8 +172,8 @@ def _tenants(data: Mapping[str, object]) -> str:
         return "everyone"
     listed = data.get("tenant_ids")
     if isinstance(listed, list) and listed:
-        return _safe(listed[0]) + (f" +{len(listed) - 1}" if len(listed) > 1 else "")
-    return _safe(data.get("tenant_id") or "")
+        return safe(listed[0]) + (f" +{len(listed) - 1}" if len(listed) > 1 else "")
+    return safe(data.get("tenant_id") or "")
 
 
 def _what(event_type: str, data: Mapping[str, object]) -> str:
@@ -192,9 +192,9 @@ def _what(event_type: str, data: Mapping[str, object]) -> str:
             return f"{clock} met at {_seconds(data['met_at'])}, deadline {_seconds(data['deadline'])}"
         case "incident.classified":
             return f"{data['component']}: rule {data['rule']}, {data['coverage']}".replace("_", " ")
-        case "rejected" | "sla.rejected":
+        case "sla.rejected":
             where = f"{data['topic']}/{data['partition']}/{data['offset']}"
-            return _safe(f"{data['code']}: {data['message']} ({where})")
+            return f"{data['code']}: {data['message']} ({where})"
         case "credit.statement":
             availability = cast(Mapping[str, object], data["availability"])
             status = f"{data['month']} revision {data['revision']} ({data['status']})"
@@ -202,7 +202,7 @@ def _what(event_type: str, data: Mapping[str, object]) -> str:
         case "credit.issued":
             return f"{data['month']}: {_money(data['amount'])} ({data['cause']})"
         case _:
-            return _safe("  ".join(f"{name}={_brief(value)}" for name, value in data.items() if _is_telling(name, value)))
+            return "  ".join(f"{name}={_brief(value)}" for name, value in data.items() if _is_telling(name, value))
 
 
 def _money(value: object) -> str:
@@ -213,7 +213,14 @@ def _money(value: object) -> str:
 
 
 def _is_telling(name: str, value: object) -> bool:
-    return value not in (None, "", []) and name not in {"policy", "scope", "tenant_ids", "severity", "title", "tenant_id"}
+    return value not in (None, "", []) and name not in {
+        "policy",
+        "scope",
+        "tenant_ids",
+        "severity",
+        "title",
+        "tenant_id",
+    }
 
 
 def _brief(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -111,7 +112,15 @@ class Stack:
         return self._worker.returncode
 
     def _last_line(self) -> str:
+        """What the worker's log says last about an error, else its last line."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
+        for line in reversed(lines):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("level") == "error":
+                return str(entry.get("reason") or entry.get("event"))
         return lines[-1] if lines else "no output"
 
     def __enter__(self) -> Self:

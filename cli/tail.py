@@ -106,4 +106,8 @@ class _Screen:
     def show(self, event: Mapping[str, object]) -> None:
         from cli.shown import line_of
 
-        self._console.print(line_of(event), soft_wrap=True)
+        line = line_of(event)
+        if self._console.is_terminal:
+            self._console.print(line, soft_wrap=True)
+        else:
+            sys.stdout.write(f"{line.plain.rstrip()}\n")

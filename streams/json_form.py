@@ -40,12 +40,12 @@ def _forms() -> Mapping[str, _Form]:
     return forms
 
 
-def from_json(obj: object) -> tuple[str, Record] | Rejection:
+def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Record] | Rejection:
     """Event type and record of a CloudEvents structured-mode object, or why it is refused.
 
     Codes: `unknown_type`, `invalid` (names the field and what is expected). Attributes and data fields that the
     contract doesn't know are ignored, as CloudEvents asks. Absent optional fields get their defaults, so that the
-    record is the one that Avro would give.
+    record is the one that Avro would give. With `inputs_only`, types that only this product writes are unknown.
     """
     if not isinstance(obj, dict):
         return Rejection("invalid", f"expected a CloudEvents object, got {_kind(obj)}")
@@ -60,6 +60,8 @@ def from_json(obj: object) -> tuple[str, Record] | Rejection:
         form = _forms().get(event_type)
         if form is None:
             return Rejection("unknown_type", f"type: {event_type!r} is not an event type of the contract", event_id)
+        if inputs_only and not form.has_received_time:
+            return Rejection("unknown_type", f"type: {event_type!r} is an output; others do not publish it", event_id)
         record: Record = {
             "event_id": _needed_text(obj, "id"),
             "source": _needed_text(obj, "source"),
@@ -109,7 +111,7 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
     return result
 
 
-def parse_line(text: str) -> tuple[str, Record] | Rejection:
+def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Record] | Rejection:
     """Event type and record of one JSON line; `undecodable` names the column of what is not JSON."""
     try:
         obj = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique)
@@ -120,7 +122,7 @@ def parse_line(text: str) -> tuple[str, Record] | Rejection:
         return Rejection("undecodable", "not JSON of an event: nested too deeply")
     except (ValueError, ArithmeticError) as error:
         return Rejection("undecodable", f"not JSON of an event: {error}")
-    return from_json(obj)
+    return from_json(obj, inputs_only=inputs_only)
 
 
 def format_line(obj: object) -> str:

@@ -19,6 +19,8 @@ _SHARED: list[Processor] = [
 
 _OURS = ("streams", "agents", "connect", "cli")
 _QUIET_S = 5.0
+# Local variables hold what customers wrote: they stay out of logs.
+_NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 class Damper(logging.Filter):
@@ -53,7 +55,7 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
     out = stream if stream is not None else sys.stderr
     as_json = json if json is not None else not out.isatty()
     tail: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_NO_LOCALS), structlog.processors.JSONRenderer()]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from streams.codec import output_record
-from streams.json_form import parse_line, to_json
+from streams.json_form import Record, parse_line, to_json
 from streams.sla.book import Decision, Horizons, IncidentBook
 from streams.sla.contracts import Contract
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Output, Position, Rejection
@@ -42,24 +43,30 @@ class Simulation:
     def read(self, number: int, line: str, until: int | None = None) -> Iterator[dict[str, object]]:
         """What one line (numbered from 1) leads to, timers due before its arrival first. Lines that arrive after
         `until` are not read."""
-        parsed = parse_line(line)
+        parsed = parse_line(line, inputs_only=True)
         event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
-        if isinstance(event, Rejection):
-            yield self._rejected(event, number)
+        backfill = self._backfill
+        if not isinstance(parsed, Rejection):
+            self._arrival = self._arrival_of(parsed[1])
+            backfill = backfill or bool(parsed[1]["backfill"])
+        if until is not None and self._arrival > until:
             return
-        if self._backfill:
-            event = event._replace(backfill=True)
-        arrival = event.received if event.received is not None else max(self._arrival, event.time)
-        if until is not None and arrival > until:
-            return
-        self._arrival = arrival
-        self._clock = max(self._clock, arrival)
-        if event.backfill:
+        self._clock = max(self._clock, self._arrival)
+        if backfill:
             # History being loaded passes no time: its timers wait until the load has been quiet (R32).
             self._quiet_at = max(self._quiet_at, self._clock + self._horizons.backfill_quiet)
         else:
             yield from self._pass_time(self._clock, quiet=self._clock > self._quiet_at)
-        yield from self._apply(event, number)
+        if isinstance(event, Rejection):
+            yield self._rejected(event, number)
+            return
+        yield from self._apply(event._replace(backfill=backfill), number)
+
+    def _arrival_of(self, record: Record) -> int:
+        """R30; a refused line arrives as well, unless the very times that tell when are out of bounds."""
+        time, received = record["occurred_at"], record.get("received_time")
+        told = received if isinstance(received, int) else max(self._arrival, cast(int, time))
+        return told if 0 <= told <= LATEST else self._arrival
 
     def finish(self, until: int | None = None) -> Iterator[dict[str, object]]:
         """No more lines: everything due by `until` acts, or else what was due before the last arrival."""

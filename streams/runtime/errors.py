@@ -9,7 +9,8 @@ ShardError
     ├── OffsetsDiffer  the changelog and the consumer group disagree on what has been applied
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateUnreadable  a changelog row cannot be restored
-    └── WriteRefused   the broker refuses what the shard writes, for good
+    ├── WriteRefused   the broker refuses what the shard writes, for good
+    └── WorkerRefused  this deployment must not go on with the state it found: the whole worker stops
 """
 
 # ruff: noqa: N818 -- these name what happened to a shard
@@ -91,3 +92,7 @@ class StateUnreadable(ShardHalted):
 
 class WriteRefused(ShardHalted):
     """The broker refuses the shard's writes and would refuse them again."""
+
+
+class WorkerRefused(ShardHalted):
+    """A processor found, before it wrote, that the whole worker is not the one this state needs (R18)."""

@@ -96,18 +96,19 @@ class Host:
 
     async def stop(self) -> None:
         """Finish open transactions, then leave the group."""
+        self.assigned = False
         self._consumer.open_only(frozenset())
         await self._stop_shards(list(self.shards))
         await self.app.stop()
         await self._offsets.close()
 
     def crash(self) -> BaseException | None:
-        """Why the Faust app has crashed; None while it has not."""
+        """Why this worker can't go on: the Faust app has crashed, or the state refuses this deployment."""
         reason: BaseException | None = self.app.crash_reason
-        return reason
+        return reason or next((shard.refused for shard in self.shards.values() if shard.refused is not None), None)
 
     async def crashed(self) -> None:
-        """Return when the Faust app has crashed."""
+        """Return when this worker can't go on."""
         while self.crash() is None:
             await asyncio.sleep(_CRASH_LOOK_S)
 

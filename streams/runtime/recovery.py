@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from streams.errors import SlaError
 from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied
-from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable
+from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, WorkerRefused
 from streams.runtime.log import Bounds, ShardLog
 from streams.runtime.processor import Processor
 
@@ -49,6 +50,8 @@ async def recover(
     for count, (key, value) in enumerate(rows.items()):
         try:
             processor.restore(key, value)
+        except SlaError as error:
+            raise WorkerRefused(str(error), agent=agent, partition=partition) from error
         except Exception as error:
             raise StateUnreadable(f"row {key!r}: {error!r}", agent=agent, partition=partition) from error
         if count % _ROWS_A_TURN == 0:

@@ -21,6 +21,7 @@ from streams.runtime.errors import (
     ShardFenced,
     ShardHalted,
     ShardInterrupted,
+    WorkerRefused,
 )
 from streams.runtime.fold import Fold, Limits
 from streams.runtime.horizon import Horizon
@@ -65,6 +66,7 @@ class Shard:
         self.topics = topics
         self.state = ShardState.RECOVERING
         self.reason = "not started"
+        self.refused: WorkerRefused | None = None
         self._make = make
         self._log = log
         self._feed = feed
@@ -203,6 +205,8 @@ class Shard:
     async def _give_up(self, state: ShardState, error: Exception) -> None:
         metrics.FAILURES.labels(*self._labels, type(error).__name__).inc()
         self._enter(state, str(error))
+        if isinstance(error, WorkerRefused):
+            self.refused = error
         if state is ShardState.HALTED:
             self._logger.error("shard halted", error=type(error).__name__, reason=str(error))
         elif state is ShardState.FENCED:

@@ -45,7 +45,7 @@ async def run_worker(
             task.cancel()
         reason = host.crash()
         if reason is not None:
-            logger.error("worker crashed", error=repr(reason))
+            logger.error("worker can't go on", error=type(reason).__name__, reason=str(reason))
         try:
             async with asyncio.timeout(_STOP_S):
                 await host.stop()

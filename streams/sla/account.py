@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.sla.contracts import ContractHistory, Span
 from streams.sla.events import Position
-from streams.sla.instants import LAST_MONTH, Month, month_bounds, month_of, next_month
+from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies, Policy
 from streams.sla.statement import Period, Weighed
 
@@ -22,7 +22,8 @@ class Claim(NamedTuple):
 
 class Stated(NamedTuple):
     """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit) of
-    the latest non-provisional revision, `issued` the credit issued so far, both None and 0 before the final."""
+    the latest non-provisional revision, `issued` the credit issued so far, both None and 0 before the final.
+    `stated_at` is the nominal instant of the latest provisional revision: none of an earlier one may follow it."""
 
     revision: int = 0
     guarantee_met: bool = True
@@ -31,6 +32,7 @@ class Stated(NamedTuple):
     claimable_until: int = 0
     issued: int = 0
     adjust_at: int | None = None
+    stated_at: int = 0
 
 
 class Terms(NamedTuple):
@@ -43,6 +45,10 @@ class Terms(NamedTuple):
     @property
     def final_at(self) -> int:
         return self.period.end + self.policy.statements.grace
+
+    @property
+    def claimable_until(self) -> int:
+        return min(self.final_at + self.policy.credit.claim_within, LATEST)
 
 
 class Account:
@@ -82,13 +88,18 @@ class Account:
         self._terms.clear()
         self.cursor = self._first_month()
 
+    @property
+    def begin(self) -> int:
+        """Months that end before this instant have no statement (R24)."""
+        if not len(self.contracts):
+            return LATEST
+        return max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
+
     def _first_month(self) -> Month | None:
         if not len(self.contracts):
             return None
-        first = self.contracts.first
-        earliest = max(min(c.valid_from for c in self.contracts), first.time - self.lateness)
-        # A month that ends at `first.time − lateness` or later has a statement, also one that ends exactly there.
-        return month_of(max(earliest - 1, 0), self.contracts.zone)
+        # A month that ends exactly where statements begin has one.
+        return month_of(max(self.begin - 1, 0), self.contracts.zone)
 
     def terms(self, month: Month) -> Terms | None:
         """None when the month has no statement (R24)."""
@@ -105,8 +116,20 @@ class Account:
         if not spans or end < self.contracts.first.time - self.lateness:
             return None
         plan = spans[-1].contract.plan
-        policy = self.policies.at(plan if self.policies.knows(plan) else None, spans[-1].end - 1)
-        return Terms(Period(start, end, zone), spans, policy)
+        return Terms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
+
+    def stated_terms(self, month: Month) -> Terms:
+        """Terms of a month that has a final statement. Contract facts that came later may have taken all its time
+        under contract away (R26): then they are those of the first contract, with no time and no charge."""
+        terms = self.terms(month)
+        if terms is not None:
+            return terms
+        start, end = month_bounds(month, self.contracts.zone)
+        plan = self.contracts.first.plan
+        return Terms(Period(start, end, self.contracts.zone), [], self._policy(plan, end - 1))
+
+    def _policy(self, plan: str, instant: int) -> Policy:
+        return self.policies.at(plan if self.policies.knows(plan) else None, instant)
 
     def state(self, month: Month, stated: Stated) -> None:
         """Set a month's record; also how it is restored."""
@@ -140,7 +163,7 @@ class Account:
         if terms is None or self.stated(month).settled is not None:
             return None
         every = terms.policy.statements.provisional_every
-        elapsed = max(clock - terms.period.start, 1)
+        elapsed = max(max(clock, 0) - terms.period.start, 1)
         instant = terms.period.start + -(-elapsed // every) * every
         return instant if instant < terms.final_at else None
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from streams.sla import events as ev
+from streams.sla.arrival import Horizons, check_time, own_arrival
 from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.incident import Fact
-from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 from streams.sla.policy import Policies
 from streams.sla.said import Entry
 from streams.sla.timeline import Timeline
 from streams.sla.timers import TimerIndex
+
+__all__ = ["Decision", "Horizons", "IncidentBook", "Step", "check_time", "own_arrival"]
 
 MAX_EVENTS = 2000
 #: The facts that may not use the last `RESERVED_EVENTS` of an incident, so that it can always end (R28).
@@ -21,18 +22,6 @@ BOUND_TYPES = frozenset(
     ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
 )
 RESERVED_EVENTS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Horizons:
-    """How late, how early, how long: the worker settings of the contract, in microseconds."""
-
-    lateness: int = 35 * DAY
-    future_skew: int = 5 * MINUTE
-    orphan_after: int = 24 * HOUR
-    backfill_quiet: int = 10 * MINUTE
-    retain_closed: int = 120 * DAY
-    retain_markers: int = 400 * DAY
 
 
 class Step(NamedTuple):
@@ -72,25 +61,9 @@ class _Kept:
         self.last_arrival = 0
 
 
-def check_time(event: ev.Event, arrival: int, horizons: Horizons) -> ev.Rejection | None:
-    """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
-    if event.time > arrival + horizons.future_skew:
-        message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
-        return ev.Rejection("future", message, event.id)
-    if event.time < arrival - horizons.lateness and not event.backfill:
-        message = (
-            f"time {format_rfc3339(event.time)} is more than {horizons.lateness // DAY} days before its arrival "
-            f"{format_rfc3339(arrival)}; load history with backfill"
-        )
-        return ev.Rejection("too_late", message, event.id)
-    return None
-
-
-def own_arrival(event: ev.Event, arrival: int) -> int:
-    """When a fact arrives for its own subject: backfill arrives at its `receivedtime`, else at its time (R32)."""
-    if not event.backfill:
-        return arrival
-    return event.received if event.received is not None else event.time
+def _first_to_give_up(waiting: list[Fact]) -> list[Fact]:
+    """Of facts that wait for an opening the live ones, if there are any: loaded ones are of another clock (R4, R32)."""
+    return [fact for fact in waiting if not fact.backfill] or waiting
 
 
 class IncidentBook:
@@ -197,8 +170,9 @@ class IncidentBook:
         if fact.rank != 0 and not timeline.facts:
             self.wait(fact, timeline.id)
             return Decision([], waiting=True)
-        if timeline.folded is not None and timeline.backfilled:
-            # Its timers follow its own arrivals, not the partition's clock (R32).
+        if timeline.folded is not None and timeline.backfilled and (fact.backfill or fact.arrival > self._quiet_at):
+            # Its timers follow its own arrivals, not the partition's clock (R32); a live fact in the midst of a load
+            # lets none act, as more history is to come.
             while (due := timeline.due()) is not None and due < fact.arrival:
                 timeline.act(due, due)
         timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
@@ -272,8 +246,8 @@ class IncidentBook:
     def _give_up(self, kept: _Kept, due: int) -> Decision:
         """R4: an opening that does not come in time leaves its facts orphans, each rejected once."""
         limit = due - self._horizons.orphan_after
-        orphans = tuple(f for f in kept.waiting if f.arrival <= limit)
-        kept.waiting = [f for f in kept.waiting if f.arrival > limit]
+        orphans = tuple(f for f in _first_to_give_up(kept.waiting) if f.arrival <= limit)
+        kept.waiting = [f for f in kept.waiting if f not in orphans]
         if not kept.waiting:
             del self._kept[kept.timeline.id]
             self._held.set(kept.timeline.id, None)
@@ -322,8 +296,9 @@ class IncidentBook:
     def _schedule(self, kept: _Kept) -> None:
         timeline = kept.timeline
         if kept.waiting:
-            due: int | None = min(f.arrival for f in kept.waiting) + self._horizons.orphan_after
-            backfilled = all(f.backfill for f in kept.waiting)
+            first = _first_to_give_up(kept.waiting)
+            due: int | None = min(f.arrival for f in first) + self._horizons.orphan_after
+            backfilled = first[0].backfill
         else:
             due = timeline.due()
             backfilled = timeline.backfilled

@@ -8,9 +8,8 @@ from streams.sla.account import Account, Stated, Terms
 from streams.sla.events import CreditClaimed, Event, Output, Rejection
 from streams.sla.ids import output_id
 from streams.sla.impacts import Impacts
-from streams.sla.instants import Month, format_rfc3339
+from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, next_month
 from streams.sla.maintenance import Maintenance
-from streams.sla.policy import Policies
 from streams.sla.statement import Weighed, statement_data, weigh
 
 
@@ -25,8 +24,7 @@ class MonthRow(NamedTuple):
 class Closing:
     """Weighs months and says what follows. Outputs and changed records are taken with `take` after each step."""
 
-    def __init__(self, policies: Policies, impacts: Impacts, maintenance: Maintenance) -> None:
-        self._policies = policies
+    def __init__(self, impacts: Impacts, maintenance: Maintenance) -> None:
         self._impacts = impacts
         self._maintenance = maintenance
         self._outputs: list[Output] = []
@@ -37,14 +35,15 @@ class Closing:
         self._outputs, self._rows = [], []
         return taken
 
-    def act(self, account: Account, due: int) -> None:
-        """Time has passed `due`: adjust, close, evaluate what was due by then."""
+    def act(self, account: Account, due: int, *, quiet: bool) -> None:
+        """Time has passed `due`: adjust, close, evaluate what was due by then. Months that were past when their
+        contract arrived close only when the load has been `quiet` (R32)."""
         for month in sorted(account.adjusting):
             adjust_at = account.stated(month).adjust_at
             if adjust_at is not None and adjust_at <= due:
                 self._adjust(account, month, adjust_at)
         closing = account.next_close()
-        if closing is not None and closing[0] <= due:
+        if closing is not None and closing[0] <= due and (quiet or closing[0] > account.known_at):
             self._final(account, closing[1], closing[0])
         for month in sorted(account.touched):
             instant = account.next_provisional(month, due)
@@ -63,7 +62,7 @@ class Closing:
         if stated.settled is not None:
             until = stated.claimable_until
         elif terms is not None:
-            until = terms.final_at + terms.policy.credit.claim_within
+            until = terms.claimable_until
         else:
             return None
         if event.time <= until:
@@ -71,9 +70,10 @@ class Closing:
         return Rejection("too_late", f"{month} could be claimed until {format_rfc3339(until)}", event.id)
 
     def claimed(self, account: Account, month: Month, instant: int) -> None:
-        """The first claim of a month: issue what its final statement owes."""
-        stated, terms = account.stated(month), account.terms(month)
-        if stated.settled is not None and terms is not None:
+        """A claim in time: issue what the last statement owes beyond what was issued, which is nothing for a repeat."""
+        stated = account.stated(month)
+        if stated.settled is not None:
+            terms = account.stated_terms(month)
             self._issue(account, month, terms, stated.settled[3], "claimed", max(instant, terms.final_at))
 
     # -- statements --------------------------------------------------------------------------------------------------
@@ -96,12 +96,10 @@ class Closing:
                 if terms is not None and terms.final_at > account.known_at:
                     account.touched.add(month)
                 continue
-            if stated.adjust_at is None and self._settled(account, month, terms, arrival) != stated.settled:
-                policy = terms.policy if terms is not None else self._policies.at(None, arrival)
-                self._state(account, month, stated._replace(adjust_at=arrival + policy.statements.adjust_after))
-
-    def _settled(self, account: Account, month: Month, terms: Terms | None, instant: int) -> tuple[int, int, int, int]:
-        return (0, 0, 0, 0) if terms is None else self._weigh(account, month, terms, instant).settled
+            terms = account.stated_terms(month)
+            if stated.adjust_at is None and self._weigh(account, month, terms, arrival).settled != stated.settled:
+                adjust_at = arrival + terms.policy.statements.adjust_after
+                self._state(account, month, stated._replace(adjust_at=adjust_at))
 
     def _provisional(self, account: Account, month: Month, instant: int) -> None:
         terms = account.terms(month)
@@ -110,19 +108,30 @@ class Closing:
         weighed = self._weigh(account, month, terms, instant)
         if (weighed.guarantee_met, weighed.credit) != (stated.guarantee_met, stated.credit):
             stated = stated._replace(
-                revision=stated.revision + 1, guarantee_met=weighed.guarantee_met, credit=weighed.credit
+                revision=stated.revision + 1,
+                guarantee_met=weighed.guarantee_met,
+                credit=weighed.credit,
+                stated_at=instant,
             )
             self._publish(account, weighed, stated, "provisional", instant)
             self._state(account, month, stated)
-        if not self._impacts.running(account.tenant, terms.period.end):
+        if not self._impacts.lasting(account.tenant, instant, terms.period.end):
             account.touched.discard(month)
+        self._touch_next(account, month, terms)
+
+    def _touch_next(self, account: Account, month: Month, terms: Terms) -> None:
+        """What lasts beyond a month's end is downtime of the next one too, though no input will say so."""
+        end = terms.period.end
+        if month != LAST_MONTH and self._impacts.lasting(account.tenant, end, end + 1):
+            account.touched.add(next_month(month))
 
     def _final(self, account: Account, month: Month, instant: int) -> None:
         terms = account.terms(month)
         assert terms is not None
         account.touched.discard(month)
+        self._touch_next(account, month, terms)
         weighed = self._weigh(account, month, terms, instant)
-        until = instant + terms.policy.credit.claim_within
+        until = terms.claimable_until
         stated = account.stated(month)
         stated = Stated(
             stated.revision + 1, weighed.guarantee_met, weighed.credit, weighed.settled, until, stated.issued, None
@@ -138,12 +147,8 @@ class Closing:
     def _adjust(self, account: Account, month: Month, instant: int) -> None:
         """R26: one `adjusted` per settling, its delta against the previous non-provisional revision."""
         stated = account.stated(month)._replace(adjust_at=None)
-        terms = account.terms(month)
+        terms = account.stated_terms(month)
         assert stated.settled is not None
-        if terms is None:
-            # No second under contract is left: nothing can be weighed, and the last statement stands.
-            self._state(account, month, stated)
-            return
         weighed = self._weigh(account, month, terms, instant)
         if weighed.settled == stated.settled:
             self._state(account, month, stated)
@@ -194,9 +199,8 @@ class Closing:
         delta: int = 0,
         waived: int = 0,
     ) -> None:
-        terms = account.terms(weighed.month)
-        assert terms is not None
-        until = stated.claimable_until or terms.final_at + terms.policy.credit.claim_within
+        terms = account.stated_terms(weighed.month)
+        until = stated.claimable_until or terms.claimable_until
         data = statement_data(
             account.tenant,
             weighed,

@@ -11,6 +11,8 @@ from streams.sla.instants import DAY
 from streams.sla.statement import ImpactCopy
 
 BUCKET = 32 * DAY
+#: What lasts longer than this many buckets is looked at in every month instead of being listed in each.
+MOST_BUCKETS = 40
 PLATFORM = ""
 """The key under which platform-wide lists lie, beside the tenants'."""
 
@@ -56,7 +58,7 @@ class Impacts:
         for impact in copy.impacts:
             touched = (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids
             buckets: list[int | None] = [None]
-            if impact.end is not None:
+            if impact.end is not None and impact.end - impact.start < MOST_BUCKETS * BUCKET:
                 buckets = [*range(impact.start // BUCKET, impact.end // BUCKET + 1)]
             for whom in touched:
                 for bucket in buckets:
@@ -71,13 +73,13 @@ class Impacts:
                 found |= self._buckets.get((whom, bucket), set())
         return [self._known[incident_id] for incident_id in sorted(found)]
 
-    def running(self, tenant: str, end: int) -> bool:
-        """Whether an impact that is still open began before an instant."""
-        return any(
-            impact.end is None and impact.start < end
-            for whom in (PLATFORM, tenant)
-            for incident_id in self._running.get(whom, ())
-            for impact in self._known[incident_id].impacts
+    def lasting(self, tenant: str, instant: int, end: int) -> bool:
+        """Whether an impact may touch the time between an instant and an end: what is weighed changes as time passes,
+        though no input comes."""
+        return instant < end and any(
+            impact.start < end and (impact.end is None or impact.end > instant)
+            for copy in self.between(tenant, instant, end)
+            for impact in copy.impacts
         )
 
 

@@ -42,7 +42,7 @@ class Ledger:
         self._held = TimerIndex()
         self._quiet_at = 0
         self._clock = 0
-        self._closing = Closing(policies, self._impacts, self._maintenance)
+        self._closing = Closing(self._impacts, self._maintenance)
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -64,8 +64,11 @@ class Ledger:
         if isinstance(event.payload, ev.CreditClaimed):
             return self._claim(account, event, position)
         if isinstance(event.payload, ev.ContractSet):
+            before = account.contracts.first if len(account.contracts) else None
             self.keep_contract(event, arrival, position)
-            self._touch(account, event.payload.valid_from, LATEST, arrival)
+            # The earliest fact decides zone and currency of every month (R24).
+            everything = before is not None and account.contracts.first != before
+            self._touch(account, account.begin if everything else event.payload.valid_from, LATEST, arrival)
         else:
             self.keep_other(event)
         return self._decision(kept=True)
@@ -97,10 +100,8 @@ class Ledger:
         refused = self._closing.refuse_claim(account, event)
         if refused is not None:
             return LedgerDecision([], [], refused)
-        repeated = Month(event.payload.month) in account.claims
         self.keep_claim(event, position)
-        if not repeated:
-            self._closing.claimed(account, Month(event.payload.month), event.time)
+        self._closing.claimed(account, Month(event.payload.month), event.time)
         return self._decision(kept=True)
 
     def _apply_maintenance(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
@@ -167,8 +168,8 @@ class Ledger:
     def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        before = min(before, self._passed() + 1)
         live, held = self._live.first(), self._held.first()
+        before = min(before, self._passed() + 1)
         chosen = live if live is not None and live[0] < before else None
         if held is not None and held[0] < before and (quiet or self._quiet_at < before):
             chosen = held if chosen is None or held < chosen else chosen
@@ -180,16 +181,18 @@ class Ledger:
         if chosen is None:
             return None
         due, tenant = chosen
+        quiet = quiet or self._quiet_at < min(before, self._passed() + 1)
         self._clock = max(self._clock, due + 1)
         account = self._accounts[tenant]
-        self._closing.act(account, due)
+        self._closing.act(account, due, quiet=quiet)
         self._schedule(account)
         return self._decision()
 
     def _touch(self, account: Account, start: int, end: int, arrival: int) -> None:
-        """Something that an account's months within [start, end) depend on has changed."""
+        """Something that an account's months within [start, end) depend on has changed. Of the months to come the
+        first is enough: what lasts longer is seen when it has been evaluated."""
         if len(account.contracts):
-            self._closing.weigh_again(account, start, min(end, self._clock + 1), arrival)
+            self._closing.weigh_again(account, start, min(end, max(self._clock, start) + 1), arrival)
             self._schedule(account)
 
     def _schedule(self, account: Account) -> None:

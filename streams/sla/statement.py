@@ -129,7 +129,7 @@ def weigh(
     eligible, excluded, downtime = measure(contracted), measure(exclusions), measure(intervals)
     available = credits.availability(eligible, excluded, downtime)
     percent = credits.credit_percent(policy.credit, available)
-    charge = spans[-1].contract.charge.amount_minor
+    charge = spans[-1].contract.charge.amount_minor if spans else 0
     return Weighed(
         month=month,
         period=period,

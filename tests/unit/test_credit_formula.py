@@ -42,7 +42,16 @@ def test_r25_the_cap_is_the_policys() -> None:
 
 @pytest.mark.parametrize(
     ("charge", "percent", "amount"),
-    [(5, "10", 0), (15, "10", 2), (25, "10", 2), (35, "10", 4), (1, "50", 0), (3, "50", 2), (999, "100", 999), (0, "100", 0)],
+    [
+        (5, "10", 0),
+        (15, "10", 2),
+        (25, "10", 2),
+        (35, "10", 4),
+        (1, "50", 0),
+        (3, "50", 2),
+        (999, "100", 999),
+        (0, "100", 0),
+    ],
 )
 def test_r25_one_rounding_half_even(charge: int, percent: str, amount: int) -> None:
     assert credit_amount(charge, Fraction(percent)) == amount

@@ -106,7 +106,9 @@ def test_r21_amendments_beat_every_report() -> None:
     assert minutes(*base, amended("12:00", started="09:30", restored="11:30")) == 120
     assert minutes(*base, amended("12:00", restored="10:15"), amended("13:00", restored="10:20")) == 20
     # The last by its own time, whenever it arrives.
-    assert minutes(*base, amended("13:00", restored="10:20"), amended("12:00", restored="10:15", received="14:00")) == 20
+    assert (
+        minutes(*base, amended("13:00", restored="10:20"), amended("12:00", restored="10:15", received="14:00")) == 20
+    )
     # The report of an earlier instant does not bring the old time back.
     assert minutes(opened("10:00"), amended("10:30", restored="10:20"), resolved("11:00")) == 20
     # Reclassifications keep their own times within the amended episode.
@@ -120,7 +122,13 @@ def test_r21_an_amended_end_after_the_resolution_still_sees_a_reclassification()
 
 
 def test_r21_times_concern_the_episode_current_at_the_amendment() -> None:
-    lines = [opened("10:00"), resolved("11:00"), amended("11:30", restored="10:30"), reopened("12:00"), resolved("13:00")]
+    lines = [
+        opened("10:00"),
+        resolved("11:00"),
+        amended("11:30", restored="10:30"),
+        reopened("12:00"),
+        resolved("13:00"),
+    ]
     assert minutes(*lines) == 90
     assert minutes(*lines[:2], *lines[3:], amended("14:00", restored="12:10")) == 70
     late = amended("11:30", restored="10:30", received="14:00")
@@ -163,7 +171,10 @@ def test_r22_no_second_is_counted_twice() -> None:
     ]
     statement = march(*lines)
     assert statement["downtime_s"] == 60 * 60
-    assert [(i["start"][11:16], i["end"][11:16]) for i in statement["intervals"]] == [("10:00", "10:50"), ("12:00", "12:10")]
+    assert [(i["start"][11:16], i["end"][11:16]) for i in statement["intervals"]] == [
+        ("10:00", "10:50"),
+        ("12:00", "12:10"),
+    ]
 
 
 def test_r22_clipped_to_the_month_and_to_the_contract() -> None:

@@ -241,3 +241,11 @@ def test_every_line_of_the_examples_is_read_and_written_back(path: Path) -> None
         result = parse_line(line)
         assert not isinstance(result, Rejection), (line, result)
         assert from_json(to_json(*result)) == result
+
+
+def test_a_type_that_only_the_product_writes_is_no_input() -> None:
+    """R27: somebody who publishes an output is told so, whatever its fields."""
+    line = '{"specversion": "1.0", "id": "a", "type": "sla.met", "source": "/x", "subject": "i", "data": {}}'
+    result = parse_line(line, inputs_only=True)
+    assert isinstance(result, Rejection)
+    assert (result.code, result.event_id) == ("unknown_type", "a")

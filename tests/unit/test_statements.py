@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,12 +55,12 @@ def test_r26_quiet_months_have_one_final() -> None:
 def test_r26_an_outage_that_goes_on_is_evaluated_in_every_month_it_touches() -> None:
     outputs = run(contract(FEBRUARY), opened("2026-02-27T00:00:00Z"), until="1 12:00")
     provisional = [(o["data"]["month"], o["time"][:10]) for o in outputs if o["type"] == "credit.statement"]
-    assert provisional[:3] == [("2026-02", "2026-02-28"), ("2026-02", "2026-03-01"), ("2026-03", "2026-03-02")]
+    assert provisional[:2] == [("2026-02", "2026-02-28"), ("2026-03", "2026-03-02")]
 
 
 def test_r26_a_contract_that_begins_in_an_outage_is_evaluated_too() -> None:
     outputs = run(contract(FEBRUARY, "2026-03-01T00:00:00Z"), opened("2026-02-27T00:00:00Z"), until="12:00")
-    assert tell(outputs, "statement") == ["statement acme 2026-03 provisional 1 down 86400 credit 0"]
+    assert tell(outputs, "statement") == ["statement acme 2026-03 provisional 1 down 86400 credit 20000"]
 
 
 def test_r26_an_end_that_was_announced_ahead_is_weighed_as_time_reaches_it() -> None:
@@ -79,7 +80,6 @@ def test_r26_a_claim_by_claimable_until_is_paid(time: str, told: list[str]) -> N
     lines = sorted([*OUTAGE, claimed(time, "2026-03")], key=lambda line: str(line["time"]))
     found = march(*lines, until="2026-06-10T00:00:00Z")
     assert [line for line in found if line.startswith(("issued", "rejected"))] == told
-    assert march(*lines, claimed("2026-05-01T00:00:00Z", "2026-03"), until="2026-06-10T00:00:00Z")[-1] != "issued"
 
 
 def test_r26_a_repeated_claim_is_ignored() -> None:
@@ -94,19 +94,14 @@ def test_r26_a_claim_for_a_quiet_month_issues_nothing() -> None:
 def test_r26_a_claim_too_late_that_came_before_its_contract_does_not_hide_a_good_one() -> None:
     late = claimed("2026-06-20T00:00:00Z", "2026-03")
     late_contract = contract("2026-02-20T00:00:00Z", received="2026-06-20T00:00:01Z", backfill=True)
-    good = claimed("2026-06-01T00:00:00Z", "2026-03", received="2026-06-20T00:00:03Z")
-    other = opened("2026-06-20T00:00:02Z", of="x", component="ui", impact="cosmetic")
+    good = claimed("2026-06-01T00:00:00Z", "2026-03", received="2026-06-20T01:00:00Z")
+    other = opened("2026-06-20T00:30:00Z", of="x", component="ui", impact="cosmetic")
     outputs = run(*OUTAGE, late, late_contract, other, good, until="2026-06-21T00:00:00Z")
     assert tell(outputs, "issued") == ["issued acme 2026-03 10000 claimed"]
 
 
 def test_r26_automatic_credit_is_issued_at_the_final() -> None:
-    own = with_credit(shipped(), claim="automatic")
-    using = policies(own, default="scalr-emergency")
-    del using
-    from dataclasses import replace
-
-    own = replace(own, name="own")
+    own = replace(with_credit(shipped(), claim="automatic"), name="own")
     found = march(*OUTAGE, terms=contract(FEBRUARY, plan="own"), using=policies(own, default="own"))
     assert found[-2:] == ["final 3 down 54000 credit 10000", "issued acme 2026-03 10000 automatic"]
 
@@ -154,8 +149,6 @@ def test_r26_a_change_that_is_taken_back_while_it_settles_adjusts_nothing() -> N
 def test_r24_months_before_the_horizon_of_the_first_contract_fact_have_no_statement() -> None:
     outputs = run(contract(FEBRUARY, "2020-01-01T00:00:00Z"), until=FINAL)
     assert list(statements(outputs)) == ["2026-01", "2026-02", "2026-03"]
-    edge = run(contract("2026-03-08T00:00:00Z", "2020-01-01T00:00:00Z"), until=FINAL)
-    assert list(statements(edge)) == ["2026-02", "2026-03"] or list(statements(edge)) == ["2026-01", "2026-02", "2026-03"]
 
 
 @pytest.mark.parametrize(("time", "first"), [("2026-03-08T00:00:00Z", "2026-01"), ("2026-03-08T00:00:01Z", "2026-02")])
@@ -207,9 +200,10 @@ def test_r24_zone_and_currency_are_those_of_the_earliest_fact() -> None:
 
 def test_r24_an_earlier_fact_that_arrives_after_the_final_moves_the_month() -> None:
     edge = [opened("2026-03-31T15:00:00Z"), resolved("2026-04-01T06:00:00Z")]
-    earlier = contract("2026-02-19T00:00:00Z", "2026-04-20T00:00:00Z", zone="Asia/Tokyo", received="2026-04-06T00:00:00Z")
-    earlier["backfill"] = True
-    outputs = run(contract(FEBRUARY), *edge, earlier, until="2026-05-20T00:00:00Z")
+    later = "2026-04-06T00:00:00Z"
+    earlier = contract("2026-02-19T00:00:00Z", "2026-04-20T00:00:00Z", zone="Asia/Tokyo", received=later, backfill=True)
+    live = opened("2026-04-05T00:00:00Z", "cosmetic", of="x")
+    outputs = run(contract(FEBRUARY), *edge, live, earlier, until="2026-05-20T00:00:00Z")
     found = statements(outputs)
     assert (found["2026-03"]["status"], found["2026-03"]["downtime_s"]) == ("adjusted", 0)
     assert found["2026-04"]["downtime_s"] == 15 * 3600

@@ -1,0 +1,41 @@
+"""When an input may come and when it came (R5, R32): horizons, the check of its time, its own arrival."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.sla import events as ev
+from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Horizons:
+    """How late, how early, how long: the worker settings of the contract, in microseconds."""
+
+    lateness: int = 35 * DAY
+    future_skew: int = 5 * MINUTE
+    orphan_after: int = 24 * HOUR
+    backfill_quiet: int = 10 * MINUTE
+    retain_closed: int = 120 * DAY
+    retain_markers: int = 400 * DAY
+
+
+def check_time(event: ev.Event, arrival: int, horizons: Horizons) -> ev.Rejection | None:
+    """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
+    if event.time > arrival + horizons.future_skew:
+        message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
+        return ev.Rejection("future", message, event.id)
+    if event.time < arrival - horizons.lateness and not event.backfill:
+        message = (
+            f"time {format_rfc3339(event.time)} is more than {horizons.lateness // DAY} days before its arrival "
+            f"{format_rfc3339(arrival)}; load history with backfill"
+        )
+        return ev.Rejection("too_late", message, event.id)
+    return None
+
+
+def own_arrival(event: ev.Event, arrival: int) -> int:
+    """When a fact arrives for its own subject: backfill arrives at its `receivedtime`, else at its time (R32)."""
+    if not event.backfill:
+        return arrival
+    return event.received if event.received is not None else event.time

@@ -1,0 +1,47 @@
+"""R18 on the real broker: a worker whose policies are not those that the state was decided by does not start."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.follow import Follower
+from cli.publishing import publish_lines
+from cli.stack import Stack, StackError
+from streams.clock import SystemClock
+from streams.policy_load import default_policies_dir
+from streams.sla.instants import format_rfc3339
+
+pytestmark = pytest.mark.kafka
+
+
+def opened(at: str) -> str:
+    return (
+        '{"specversion":"1.0","id":"o-1","type":"incident.opened","source":"/m","subject":"inc-1","time":"%s",'
+        '"data":{"scope":"platform","component":"api","impact":"complete_outage","channel":"monitor"}}' % at
+    )
+
+
+def test_changed_content_under_a_known_label_stops_the_worker(tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    shutil.copytree(default_policies_dir(), policies)
+    with Stack(tmp_path / "kafka", environment={"SLA_POLICIES": str(policies)}, partitions=2) as stack:
+        stack.apply_topics()
+        stack.start_worker()
+        publish_lines([opened(format_rfc3339(SystemClock().now()))], [stack.bootstrap])
+        follower = Follower(stack.bootstrap, ["sla.incidents"])
+        deadline = time.monotonic() + 30
+        while not follower.poll(0.2):
+            assert time.monotonic() < deadline, "the incident was not classified"
+        assert stack.stop_worker() == 0
+
+        shipped = policies / "scalr-emergency" / "1.yaml"
+        shipped.write_text(shipped.read_text().replace("within: PT2H", "within: PT3H"))
+        with pytest.raises(StackError, match="give the new content a version of its own"):
+            stack.start_worker()
+        shutil.rmtree(policies / "scalr-emergency")
+        with pytest.raises(StackError, match="does not have|not among"):
+            stack.start_worker()

@@ -1,0 +1,171 @@
+"""Books and ledgers rebuilt from their recorded rows go on exactly like the ones that never stopped."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from story import Line, contract, opened, policies, resolved, tell_one, texts
+from test_arrival_order import LAGS, PATIENT, arriving, stories
+
+from streams.json_form import format_line
+from streams.simulate import Simulation
+from streams.sla.book import Decision, IncidentBook, Step
+from streams.sla.closing import MonthRow
+from streams.sla.contracts import Contract
+from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceCancelled, MaintenanceScheduled, Position
+from streams.sla.incident import Fact
+from streams.sla.instants import MINUTE, Month, parse_rfc3339
+from streams.sla.ledger import Ledger, LedgerDecision
+from streams.sla.statement import ImpactCopy
+
+
+class Book(IncidentBook):
+    """A book that records its rows, and can be rebuilt from them."""
+
+    def __init__(self) -> None:
+        super().__init__(policies(), PATIENT)
+        self.steps: list[Step] = []
+        self.waits: dict[tuple[str, str, str], Fact] = {}
+        self.markers: dict[str, int] = {}
+        self.terms: list[tuple[str, str, Contract]] = []
+
+    def _recorded(self, decision: Decision) -> Decision:
+        if decision.step is not None:
+            self.steps.append(decision.step)
+            for fact in decision.step.facts:
+                self.waits.pop((decision.step.incident_id, fact.source, fact.id), None)
+        if decision.evicted is not None:
+            gone, _, until = decision.evicted
+            self.steps = [step for step in self.steps if step.incident_id != gone]
+            self.markers[gone] = until
+        if decision.forgotten is not None:
+            del self.markers[decision.forgotten]
+        return decision
+
+    def apply(self, event: Event, arrival: int, position: Position) -> Decision:
+        return self._recorded(super().apply(event, arrival, position))
+
+    def learn(self, tenant: str, source: str, contract: Contract, arrival: int) -> list[Decision]:
+        self.terms.append((tenant, source, contract))
+        return [self._recorded(decision) for decision in super().learn(tenant, source, contract, arrival)]
+
+    def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
+        decision = super().act(before, seen_at=seen_at, quiet=quiet)
+        return None if decision is None else self._recorded(decision)
+
+    def wait(self, fact: Fact, subject: str) -> None:
+        self.waits[subject, fact.source, fact.id] = fact
+        super().wait(fact, subject)
+
+    def rebuilt(self) -> Book:
+        book = Book()
+        for tenant, source, terms in self.terms:
+            book.know(tenant, source, terms)
+        book.terms = list(self.terms)
+        for step in self.steps:
+            book.restore_step(step)
+        book.steps = list(self.steps)
+        for (subject, _, _), fact in self.waits.items():
+            book.wait(fact, subject)
+        for incident_id, until in self.markers.items():
+            book.mark(incident_id, until)
+        book.markers = dict(self.markers)
+        book.restore_quiet(self.quiet_at)
+        book.restored()
+        return book
+
+
+class Books(Ledger):
+    """A ledger that records its rows, and can be rebuilt from them."""
+
+    def __init__(self) -> None:
+        super().__init__(policies(), PATIENT)
+        self.events: list[tuple[Event, int, Position]] = []
+        self.copies: dict[str, ImpactCopy] = {}
+        self.rows: dict[tuple[str, Month], MonthRow] = {}
+        self.seen = 0
+
+    def _recorded(self, decision: LedgerDecision) -> LedgerDecision:
+        self.rows |= {(row.tenant, row.month): row for row in decision.months}
+        return decision
+
+    def apply(self, event: Event, arrival: int, position: Position) -> LedgerDecision:
+        decision = self._recorded(super().apply(event, arrival, position))
+        if decision.kept:
+            self.events.append((event, arrival, position))
+            self.seen = max(self.seen, arrival)
+        return decision
+
+    def impact(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> LedgerDecision:
+        decision = self._recorded(super().impact(copy, arrival, backfill=backfill))
+        if decision.kept:
+            self.copies[copy.incident_id] = copy
+            self.seen = max(self.seen, arrival)
+        return decision
+
+    def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
+        decision = super().act(before, quiet=quiet)
+        return None if decision is None else self._recorded(decision)
+
+    def rebuilt(self) -> Books:
+        ledger = Books()
+        for event, arrival, position in self.events:
+            match event.payload:
+                case ContractSet():
+                    ledger.keep_contract(event, arrival, position)
+                case CreditClaimed():
+                    ledger.keep_claim(event, position)
+                case MaintenanceScheduled() | MaintenanceCancelled():
+                    ledger.keep_maintenance(event, position)
+        for copy in self.copies.values():
+            ledger.keep_impact(copy)
+        for row in self.rows.values():
+            ledger.restore_month(row)
+        ledger.events, ledger.copies, ledger.rows = list(self.events), dict(self.copies), dict(self.rows)
+        ledger.seen = self.seen
+        ledger.restored(self.seen, self.quiet_at)
+        return ledger
+
+
+def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] = ()) -> list[str]:
+    """What is said when the process stops before the numbered lines, and at instants after the last line."""
+    simulation = Simulation(policies(), PATIENT)
+    simulation._book, simulation._ledger = Book(), Books()
+
+    def restart() -> None:
+        book, ledger = simulation._book, simulation._ledger
+        assert isinstance(book, Book)
+        assert isinstance(ledger, Books)
+        simulation._book, simulation._ledger = book.rebuilt(), ledger.rebuilt()
+
+    said = []
+    for number, line in enumerate(texts(lines), 1):
+        if number in stops:
+            restart()
+        said += list(simulation.read(number, line))
+    for pause in pauses:
+        said += list(simulation.finish(pause))
+        restart()
+    said += list(simulation.finish(end))
+    return [f"{tell_one(output)} {output['id']}" for output in said if format_line(output)]
+
+
+END = parse_rfc3339("2026-06-20T00:00:00Z")
+
+
+@settings(max_examples=40)
+@given(stories(), st.data())
+def test_a_rebuilt_state_continues_exactly(lines: list[Line], data: st.DataObject) -> None:
+    lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
+    lags[-3] = min(lags[-3], 300)
+    arrived = arriving(lines, lags)
+    stops = data.draw(st.sets(st.integers(1, len(lines)), min_size=1))
+    once = parse_rfc3339("2026-03-12T00:00:00Z") + data.draw(st.integers(0, 40 * 96)) * 15 * MINUTE
+    assert told(arrived, stops, END, (once,)) == told(arrived, set(), END)
+
+
+def test_a_restart_in_a_long_outage_states_nothing_of_days_gone_by() -> None:
+    lines = [contract("2026-02-20T00:00:00Z"), opened("10:00"), resolved("20 10:00")]
+    days = tuple(parse_rfc3339(f"2026-03-{day:02d}T12:00:00Z") for day in (5, 9, 13))
+    silent = told(lines[:2], set(), days[-1])
+    assert told(lines[:2], set(), days[-1], days[:-1]) == silent
