@@ -201,5 +201,6 @@ def _month_row(row: Fields) -> MonthRow:
         claimable_until=cast(int, row["claimable_until"]),
         issued=cast(int, row["issued"]),
         adjust_at=cast(int | None, row["adjust_at"]),
+        stated_at=cast(int, row["stated_at"]),
     )
     return MonthRow(cast(str, row["tenant_id"]), Month(cast(str, row["month"])), stated)

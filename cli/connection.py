@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiokafka import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from streams.errors import SlaError
 
@@ -27,6 +27,8 @@ def explained(bootstrap: Iterable[str]) -> Iterator[None]:
         yield
     except KafkaConnectionError as error:
         raise BrokerProblem(f"no Kafka broker answers at {where}: is it running, and is the address right?") from error
+    except KafkaTimeoutError as error:
+        raise BrokerProblem(f"Kafka at {where} did not answer in time") from error
     except (KafkaError, OSError) as error:
         raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
     except ValueError as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from cli.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
+from cli.batches import PATIENCE_S, Batches
+from cli.connection import BrokerProblem, explained, partitions_of
 from streams.codec import MAX_RECORD_BYTES, encode
 from streams.headers import headers_for
 from streams.json_form import parse_line
@@ -23,9 +25,9 @@ CONTRACT_TOPIC = "contract-events"
 
 _LINGER_MS = 20
 _BATCH_BYTES = 256 * 1024
-_IN_FLIGHT_BATCHES = 64
 _LINES_A_TURN = 1_000
 _IDLE_S = 0.05
+_FAREWELL_S = 2
 
 
 class Ready(NamedTuple):
@@ -138,12 +140,12 @@ async def publish(
         enable_idempotence=True,
         linger_ms=_LINGER_MS,
         max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        request_timeout_ms=PATIENCE_S * 1000,
         **(security or {}),
     )
     with explained(addresses):
         await producer.start()
-    batches = _Batches(producer)
+    batches = Batches(producer)
     try:
         with explained(addresses):
             for number, line in _numbered(lines):
@@ -159,69 +161,21 @@ async def publish(
                         break
                     continue
                 topic = topics[ready.topic]
-                await batches.add(topic, partition_of(ready.subject, len(partitions[topic])), ready)
+                partition = partition_of(ready.subject, len(partitions[topic]))
+                await batches.add(topic, partition, ready.subject.encode(), ready.value, ready.headers)
                 on_line()
                 if number % _LINES_A_TURN == 0:
                     await asyncio.sleep(0)  # lets the sender work
             await batches.flush()
     except BrokerProblem as problem:
+        await batches.abandon()
         raise PublishingStopped(str(problem), batches.acknowledged) from problem
     finally:
         await batches.abandon()
-        await producer.stop()
+        with contextlib.suppress(TimeoutError):  # it waits for what can't be delivered
+            await asyncio.wait_for(producer.stop(), _FAREWELL_S)
     published.acknowledged = batches.acknowledged
     return published
-
-
-class _Batches:
-    """One record batch being filled for each partition; sent when full or when asked."""
-
-    def __init__(self, producer: Any) -> None:
-        self._producer = producer
-        self._open: dict[tuple[str, int], Any] = {}
-        self._sent: list[tuple[asyncio.Future[object], int]] = []
-        self.acknowledged = 0
-
-    async def add(self, topic: str, partition: int, ready: Ready) -> None:
-        where = (topic, partition)
-        batch = self._open.get(where)
-        if batch is not None and self._append(batch, ready):
-            return
-        if batch is not None:
-            await self._send(where)
-        batch = self._open[where] = self._producer.create_batch()
-        assert self._append(batch, ready)
-
-    async def flush(self) -> None:
-        """Send what waits and await every acknowledgement."""
-        for where in list(self._open):
-            await self._send(where)
-        await self._acknowledge(0)
-
-    async def abandon(self) -> None:
-        """After an error: forget what is under way."""
-        for future, _ in self._sent:
-            future.cancel()
-        await asyncio.gather(*(future for future, _ in self._sent), return_exceptions=True)
-
-    async def _send(self, where: tuple[str, int]) -> None:
-        batch = self._open.pop(where)
-        batch.close()
-        future = await self._producer.send_batch(batch, where[0], partition=where[1])
-        self._sent.append((future, batch.record_count()))
-        await self._acknowledge(_IN_FLIGHT_BATCHES)
-
-    async def _acknowledge(self, leave: int) -> None:
-        while len(self._sent) > leave:
-            future, count = self._sent[0]
-            await future
-            self.acknowledged += count
-            del self._sent[0]
-
-    @staticmethod
-    def _append(batch: Any, ready: Ready) -> bool:
-        added = batch.append(timestamp=None, key=ready.subject.encode(), value=ready.value, headers=ready.headers)
-        return added is not None
 
 
 def _numbered(lines: Iterable[str | None]) -> Iterator[tuple[int, str | None]]:

@@ -114,9 +114,13 @@ class Codec:
     def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
         """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:
         a field that the schema lacks, a value that doesn't fit, a missing field without default."""
-        head, schema, names = self._writers[event_type]
+        names = self._writers[event_type][2]
         if not names.issuperset(record):
             raise ValueError(f"{event_type} has no field {', '.join(sorted(record.keys() - names))}")
+        return self._write(event_type, record)
+
+    def _write(self, event_type: str, record: Mapping[str, object]) -> bytes:
+        head, schema, _ = self._writers[event_type]
         stream = BytesIO()
         stream.write(head)
         schemaless_writer(stream, schema, record)
@@ -128,7 +132,7 @@ class Codec:
         headers = headers_for(
             output.type, output.id, source, output.subject, output.time, traceparent=output.traceparent
         )
-        return self.encode(output.type, record), headers
+        return self._write(output.type, record), headers
 
     def _reader(self, name: str, writer: Definition, fingerprint: bytes) -> _Reader:
         ours = self._registry.latest[name]

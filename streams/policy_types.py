@@ -48,7 +48,7 @@ def parse_duration(value: object) -> int:
     """Microseconds of an ISO 8601 duration of fixed length. Raises ValueError for months, years and anything else."""
     allowed = "allowed: an ISO 8601 duration such as PT30M, PT2H or P60D"
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a duration; {allowed}")  # noqa: TRY004 - pydantic collects ValueErrors
+        raise ValueError(f"{value!r} is not a duration; {allowed}")
     found = DURATION.fullmatch(value)
     if found is None or value == "P":
         if re.fullmatch(r"P[\dYMWD]*[YM][\dYMWD]*(T.*)?", value):
@@ -91,7 +91,7 @@ def exact_decimal(value: Fraction) -> str:
 def check_percent(value: object) -> str:
     """The canonical text of an exact percentage between 0 and 100, given as a text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f'{value} is a number and may lose digits; allowed: a text in quotes, "{value}"')  # noqa: TRY004
+        raise ValueError(f'{value} is a number and may lose digits; allowed: a text in quotes, "{value}"')
     if not isinstance(value, str) or not re.fullmatch(PERCENT, value):
         raise ValueError(f'{value!r} is not a percentage; allowed: 0 to 100 as a text in quotes, such as "99.9"')
     return exact_decimal(Fraction(value))
@@ -101,7 +101,7 @@ def check_instant(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not an instant; allowed: null or an RFC 3339 date-time")  # noqa: TRY004
+        raise ValueError(f"{value!r} is not an instant; allowed: null or an RFC 3339 date-time")
     try:
         return parse_rfc3339(value)
     except ValueError as error:

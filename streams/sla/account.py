@@ -163,7 +163,7 @@ class Account:
         if terms is None or self.stated(month).settled is not None:
             return None
         every = terms.policy.statements.provisional_every
-        elapsed = max(max(clock, 0) - terms.period.start, 1)
+        elapsed = max(max(clock, self.stated(month).stated_at + 1) - terms.period.start, 1)
         instant = terms.period.start + -(-elapsed // every) * every
         return instant if instant < terms.final_at else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from streams.sla import calendar
@@ -10,6 +11,7 @@ from streams.sla.episodes import Impact
 from streams.sla.events import Output
 from streams.sla.ids import output_id
 from streams.sla.incident import Fold
+from streams.sla.policy import Text
 
 METRIC_TITLES = {
     RESPONSE: ("response", "初回応答"),
@@ -25,6 +27,16 @@ TYPE_TITLES = {
     "incident.classified": ("classified", "重要度を判定しました"),
     "incident.closed": ("closed", "終了しました"),
 }
+
+
+@lru_cache(maxsize=4096)
+def _title(kind: str, metric: str | None, severity: str, component: Text) -> dict[str, object]:
+    """Kept, because the same few titles are written over and over; nobody changes an output's data."""
+    english, japanese = TYPE_TITLES[kind]
+    if metric is not None:
+        english = english.format(metric=METRIC_TITLES[metric][0])
+        japanese = japanese.format(metric=METRIC_TITLES[metric][1])
+    return {"en": f"{severity} {component.en}: {english}", "ja": f"{severity} {component.ja}: {japanese}"}
 
 
 class Reporter:
@@ -60,14 +72,8 @@ class Reporter:
     def _title(self, kind: str, metric: str | None) -> dict[str, object]:
         fold = self._fold
         component = fold.policy.components.get(fold.subject.component)
-        english, japanese = TYPE_TITLES[kind]
-        if metric is not None:
-            english = english.format(metric=METRIC_TITLES[metric][0])
-            japanese = japanese.format(metric=METRIC_TITLES[metric][1])
-        severity = fold.classification.severity
-        name_en = component.title.en if component is not None else fold.subject.component
-        name_ja = component.title.ja if component is not None else fold.subject.component
-        return {"en": f"{severity} {name_en}: {english}", "ja": f"{severity} {name_ja}: {japanese}"}
+        named = component.title if component is not None else Text(fold.subject.component, fold.subject.component)
+        return _title(kind, metric, fold.classification.severity, named)
 
     def classified(self, previous: str | None, cause: tuple[str, str]) -> Output:
         """`cause` is the identity of the input that led to it."""

@@ -11,7 +11,7 @@ from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.said import Entry
-from streams.sla.timeline import Timeline
+from streams.sla.timeline import Cause, Timeline
 from streams.sla.timers import TimerIndex
 
 __all__ = ["Decision", "Horizons", "IncidentBook", "Step", "check_time", "own_arrival"]
@@ -103,9 +103,7 @@ class IncidentBook:
         """A contract fact reached this partition: re-fold every retained incident it concerns (R20)."""
         if not self.know(tenant, source, contract):
             return []
-        cause = Fact(
-            contract.time, 0, contract.id, source, "contract.set", ev.Annulled(), arrival, b"", contract.position, False
-        )
+        cause = Cause("contract.set", contract.time, source, contract.id)
         decisions = []
         for incident_id in sorted(self._concerned.get(tenant, ())):
             kept = self._kept[incident_id]
@@ -122,30 +120,17 @@ class IncidentBook:
 
     def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> Decision:
         """Fold one checked event in. The caller has let timers due before `arrival` act."""
-        refused = check_time(event, arrival, self._horizons)
+        subject = event.subject
+        kept = self._kept.get(subject)
+        if kept is not None and (known := self._find(kept, event)) is not None:
+            if known.digest == event.digest:
+                return Decision([], duplicate=True)
+            message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
+            return Decision([], rejection=ev.Rejection("conflict", message, event.id))
+        refused = check_time(event, arrival, self._horizons) or self._refused(event, kept)
         if refused is not None:
             return Decision([], rejection=refused)
-        subject = event.subject
-        if subject in self._markers:
-            message = f"incident {subject} ended long ago and is no longer kept"
-            return Decision([], rejection=ev.Rejection("too_late", message, event.id))
-        if isinstance(event.payload, ev.PolicyApplied) and not self._policies.exact(*event.payload):
-            message = f"this deployment has no policy {event.payload.policy} version {event.payload.version}"
-            return Decision([], rejection=ev.Rejection("invalid", message, event.id))
-        kept = self._kept.get(subject)
-        if kept is not None:
-            known = next((f for f in kept.waiting if f.id == event.id and f.source == event.source), None)
-            known = known or kept.timeline.find(event.source, event.id)
-            if known is not None:
-                if known.digest == event.digest:
-                    return Decision([], duplicate=True)
-                message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
-                return Decision([], rejection=ev.Rejection("conflict", message, event.id))
-            count = len(kept.waiting) + len(kept.timeline.facts)
-            if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
-                message = f"incident {subject} has {count} events, the most an incident may have"
-                return Decision([], rejection=ev.Rejection("oversize", message, event.id))
-        else:
+        if kept is None:
             kept = self._kept[subject] = _Kept(subject)
         own = own_arrival(event, arrival)
         rank = ev.INCIDENT_RANK[event.type]
@@ -164,6 +149,26 @@ class IncidentBook:
         if event.backfill:
             self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
         return self._add(kept, fact, event.traceparent)
+
+    @staticmethod
+    def _find(kept: _Kept, event: ev.Event) -> Fact | None:
+        """The fact with the event's identity (R1)."""
+        waiting = next((f for f in kept.waiting if f.id == event.id and f.source == event.source), None)
+        return waiting or kept.timeline.find(event.source, event.id)
+
+    def _refused(self, event: ev.Event, kept: _Kept | None) -> ev.Rejection | None:
+        """Why an event that is in time can't be applied all the same (R1, R18, R28)."""
+        subject = event.subject
+        if subject in self._markers:
+            return ev.Rejection("too_late", f"incident {subject} ended long ago and is no longer kept", event.id)
+        if isinstance(event.payload, ev.PolicyApplied) and not self._policies.exact(*event.payload):
+            message = f"this deployment has no policy {event.payload.policy} version {event.payload.version}"
+            return ev.Rejection("invalid", message, event.id)
+        count = 0 if kept is None else len(kept.waiting) + len(kept.timeline.facts)
+        if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
+            message = f"incident {subject} has {count} events, the most an incident may have"
+            return ev.Rejection("oversize", message, event.id)
+        return None
 
     def _add(self, kept: _Kept, fact: Fact, traceparent: str | None) -> Decision:
         timeline = self._hydrated(kept)

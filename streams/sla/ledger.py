@@ -51,16 +51,17 @@ class Ledger:
 
     def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """Fold one checked contract, claim or maintenance event in (R1, R5, R24, R26)."""
+        maintenance = isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled)
+        known = self._maintenance.identity(event) if maintenance else self._identity(event)
+        if known is not None:
+            return self._repeated(event, known)
         refused = check_time(event, arrival, self._horizons)
         if refused is not None:
             return LedgerDecision([], [], refused)
+        if maintenance:
+            return self.maintain(event, arrival, position)
         self._arrived(arrival, backfill=event.backfill)
-        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
-            return self._apply_maintenance(event, arrival, position)
         account = self._account(event.subject)
-        known = account.identities.get((event.source, event.id))
-        if known is not None:
-            return self._repeated(event, known)
         if isinstance(event.payload, ev.CreditClaimed):
             return self._claim(account, event, position)
         if isinstance(event.payload, ev.ContractSet):
@@ -104,11 +105,10 @@ class Ledger:
         self._closing.claimed(account, Month(event.payload.month), event.time)
         return self._decision(kept=True)
 
-    def _apply_maintenance(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
-        known = self._maintenance.identity(event)
-        if known is not None:
-            return self._repeated(event, known)
-        return self.maintain(event, arrival, position)
+    def _identity(self, event: ev.Event) -> bytes | None:
+        """The digest of the fact with this event's identity, if there is one (R1)."""
+        account = self._accounts.get(event.subject)
+        return None if account is None else account.identities.get((event.source, event.id))
 
     def maintain(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """A maintenance fact, or its copy from another partition: weigh anew what it touches (R23)."""

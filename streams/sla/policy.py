@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 SEVERITIES = ("P1", "P2", "P3", "P4")
@@ -125,8 +126,8 @@ class Policy:
     statements: StatementTimes
 
     def as_data(self) -> dict[str, object]:
-        """The reference every output carries."""
-        return {"name": self.name, "version": self.version, "digest": self.digest}
+        """The reference every output carries; one dict per version, not to be changed."""
+        return _reference(self.name, self.version, self.digest)
 
     def covers(self, component: str) -> bool:
         known = self.components.get(component)
@@ -135,6 +136,11 @@ class Policy:
     def guarantees(self, component: str) -> bool:
         known = self.components.get(component)
         return known is not None and known.guaranteed
+
+
+@cache
+def _reference(name: str, version: str, digest: str) -> dict[str, object]:
+    return {"name": name, "version": version, "digest": digest}
 
 
 class UnknownPolicyError(LookupError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from streams.sla.alerts import Reporter, closed_digest, impacts_digest
 from streams.sla.clocks import OPEN, UPDATE, Breach, Clock, ClockKey
@@ -19,6 +20,21 @@ RETRACTION_CAUSES = {
     "incident.resolved": "resolved",
     "incident.amended": "amended",
 }
+
+
+class Cause(NamedTuple):
+    """What led to a step, as far as outputs tell: a fact has all of this too."""
+
+    type: str
+    time: int
+    source: str
+    id: str
+
+
+#: Facts that, newest-last, can end an incident or change its impacts.
+DESCRIBED = frozenset(
+    ["incident.resolved", "incident.reopened", "incident.reclassified", "incident.merged", "incident.amended"]
+)
 
 
 class Timeline:
@@ -115,13 +131,14 @@ class Timeline:
             for met in folded.mets[self.seen_mets :]:
                 self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
             self.seen_breaches, self.seen_mets = len(folded.breaches), len(folded.mets)
-            self._describe(cause)
+            if cause.type in DESCRIBED:
+                self._describe(cause)
             return
         for fact in new:
             insort(self.facts, fact)
         self.differ(cause, policies, terms)
 
-    def differ(self, cause: Fact, policies: Policies, terms: Terms) -> None:
+    def differ(self, cause: Fact | Cause, policies: Policies, terms: Terms) -> None:
         """Fold anew and say the whole difference: retractions, verdicts, description (R12)."""
         self.refold(policies, terms)
         if self.folded is None:
@@ -141,7 +158,7 @@ class Timeline:
                 self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
         self._describe(cause)
 
-    def reconsider_terms(self, cause: Fact, policies: Policies, terms: Terms) -> None:
+    def reconsider_terms(self, cause: Fact | Cause, policies: Policies, terms: Terms) -> None:
         """A contract fact arrived late: fold anew if it changes what was known of the tenants (R20)."""
         if self.live.terms_changed():
             self.differ(cause, policies, terms)
@@ -194,7 +211,7 @@ class Timeline:
         output = self._reporter().breached(breach, max(detected_at, breach.at), judged_before=judged)
         self._say(Entry.of_clock(Kind.BREACHED, breach.key), output)
 
-    def _classify(self, cause: Fact) -> None:
+    def _classify(self, cause: Fact | Cause) -> None:
         """The classification when it differs from what was said, before the verdicts that follow from it."""
         said = self.said
         decided = self.live.classification
@@ -203,7 +220,7 @@ class Timeline:
             output = self._reporter().classified(previous, (cause.source, cause.id))
             self._say(classified_entry(decided), output)
 
-    def _describe(self, cause: Fact) -> None:
+    def _describe(self, cause: Fact | Cause) -> None:
         """Ending and impacts, each when it differs from what was said."""
         folded, said = self.live, self.said
         if folded.ending is not None:
