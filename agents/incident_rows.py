@@ -45,7 +45,10 @@ def encode_step(gate: Gate, step: Step, lean: Mapping[tuple[str, str], bytes]) -
         }
         for fact in step.facts
     ]
-    said = [entry._asdict() for entry in step.entries]
+    said = [
+        {"kind": kind, "metric": metric, "instance": instance, "deadline": deadline, "at": at, "text": text}
+        for kind, metric, instance, deadline, at, text in step.entries
+    ]
     fields = {
         "incident_id": step.incident_id,
         "number": step.number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import structlog
 
@@ -40,6 +41,8 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
 
 async def work(settings: Settings, clock: Clock | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
+    # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
+    gc.set_threshold(100_000, 50, 100)
     clock = clock or SystemClock()
     specs = agent_specs(settings, settings.load_policies(), clock)
     return await run_worker(

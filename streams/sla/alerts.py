@@ -165,9 +165,11 @@ class Reporter:
             "incident_id": self._incident_id,
             "scope": "platform" if platform else "tenants",
             "tenant_ids": [] if platform else sorted({tenant for _, tenants in touched for tenant in tenants}),
-            "intervals": [{**impact._asdict(), "tenant_ids": list(impact.tenant_ids)} for impact in impacts],
+            "intervals": [_interval(impact) for impact in impacts],
             "incident_revision": revision,
-            "evidence": [position._asdict() for position in fold.evidence],
+            "evidence": [
+                {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in fold.evidence
+            ],
         }
         return self._finished("impact.changed", (revision,), time, data)
 
@@ -179,6 +181,18 @@ class Reporter:
             "deadline": key.deadline,
             "deadline_revision": revision,
         }
+
+
+def _interval(impact: Impact) -> dict[str, object]:
+    return {
+        "component": impact.component,
+        "impact": impact.impact,
+        "start": impact.start,
+        "end": impact.end,
+        "counts": impact.counts,
+        "scope": impact.scope,
+        "tenant_ids": list(impact.tenant_ids),
+    }
 
 
 def closed_digest(fold: Fold) -> str:

@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from streams.sla.instants import LATEST, to_datetime, to_micros
+from streams.sla.instants import DAY, LATEST, to_datetime, to_micros
 from streams.sla.policy import BusinessHours, Target
 
 #: Half-open intervals in which a clock stands still, ascending; an end of None means until further notice (R14).
 Pauses = Sequence[tuple[int, int | None]]
 
 ONE_DAY = timedelta(days=1)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 @cache
@@ -55,13 +56,10 @@ def opening_hours(hours: BusinessHours, day: date) -> tuple[int, int] | None:
     return (opens, closes) if opens < closes else None  # DST may skip all of a day's hours
 
 
-def _local_day(hours: BusinessHours, instant: int) -> date:
-    return to_datetime(instant).astimezone(ZoneInfo(hours.zone)).date()
-
-
 def _open_spans(hours: BusinessHours, start: int) -> Iterable[tuple[int, int]]:
     """Opening spans that end after `start`, in order. Raises OverflowError after the year 9999."""
-    day = _local_day(hours, start) - ONE_DAY
+    # Two days before the UTC date is never later than the local day before, in whatever zone, and costs no conversion.
+    day = date.fromordinal(max(_EPOCH_DAY + start // DAY - 2, 1))
     while True:
         span = opening_hours(hours, day)
         if span is not None and span[1] > start:

@@ -81,8 +81,10 @@ class Timeline:
     @property
     def backfilled(self) -> bool:
         """Whether the opening that stands is history being loaded (R5, R32)."""
-        opening = next((fact for fact in self.facts if fact.rank == 0), None)
-        return (opening or self.facts[0]).backfill
+        first = self.facts[0]
+        if first.rank == 0:
+            return first.backfill
+        return next((fact.backfill for fact in self.facts if fact.rank == 0), first.backfill)
 
     @property
     def live(self) -> Fold:

@@ -15,6 +15,7 @@ from story import (
     reopened,
     resolved,
     responded,
+    rfc,
     run,
     severity_set,
     tell,
@@ -181,6 +182,15 @@ def test_r1_the_same_id_with_other_content_is_a_conflict(waits: bool) -> None:
     assert tell(run(opened("10:00"), first, other_source), "rejected") == []
     other_subject = responded("10:40", id="r", of="inc-2")
     assert tell(run(opened("10:00"), first, opened("10:00", of="inc-2"), other_subject), "rejected") == []
+
+
+def test_r1_a_repetition_is_ignored_however_late_it_comes() -> None:
+    """The identity decides before the horizon does: a publisher's late retry is no dead letter."""
+    first = responded("10:10", id="r")
+    lines = [opened("10:00"), first, opened("40 10:00", of="x"), first | {"receivedtime": rfc("40 10:00")}]
+    assert tell(run(*lines), "rejected") == []
+    changed = responded("10:20", id="r") | {"receivedtime": rfc("40 10:00")}
+    assert tell(run(*lines[:3], changed), "rejected") == ["rejected conflict line 4"]
 
 
 def test_r1_of_an_evicted_incident_a_marker_stays() -> None:
