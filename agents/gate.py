@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from agents.refusals import RefusalLog, about
 from streams.codec import Codec
 from streams.codec import Record as Fields
 from streams.metrics import AgentCounters
 from streams.partition import partition_of
-from streams.routing import FORWARDED, enclose
+from streams.routing import COPY, FORWARDED, disclose, enclose
 from streams.runtime.processor import Effects, Record, Send
 from streams.runtime.rejects import rejected
 from streams.sla.events import Event, Output, Position, Rejection
@@ -60,6 +61,7 @@ class Gate:
         self._elsewhere = elsewhere
         self._source = f"/sla/{agent}"
         self._shared = topics.name("shared")
+        self._log = RefusalLog(agent, partition)
 
     def check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
         """The event to decide on; None when it was rejected, or forwarded to the partition of its subject."""
@@ -74,22 +76,53 @@ class Gate:
             return None
         event = to_event(kind, fields)
         if isinstance(event, Rejection):
-            self.refuse(record, event, effects)
+            self.refuse(record, event, effects, known=about(kind, fields["subject"]))
             return None
         own = partition_of(event.subject, self.topics.partitions)
-        if own != self.partition and not forwarded:
-            self.count.forwarded.inc()
-            effects.send(enclose(record, self.agent.encode(), FORWARDED, self._shared, own))
+        if own == self.partition:
+            return Checked(event, fields)
+        if forwarded:
+            message = (
+                f"was forwarded to partition {self.partition}, but {own} is its own: do all workers agree on how many?"
+            )
+            self.refuse(record, Rejection("internal", message, event.id), effects, known=about(kind, event.subject))
             return None
-        return Checked(event, fields)
+        self.count.forwarded.inc()
+        effects.send(enclose(record, self.agent.encode(), FORWARDED, self._shared, own))
+        return None
 
-    def refuse(self, record: Record, refusal: Rejection, effects: Effects, attempts: int = 1) -> None:
-        """Put the original into the rejected topic, in the same transaction as its offset (R27)."""
+    def copied(self, shared: Record, copy: Record, effects: Effects) -> tuple[str, Fields] | None:
+        """Type and fields of a copy; None when it was rejected, as it lies in the shared topic, so that it can be
+        retried there."""
+        decoded = self.codec.decode(copy.value, DERIVED_LIMIT)
+        if isinstance(decoded, Rejection):
+            self.refuse(shared, decoded, effects)
+            return None
+        return decoded
+
+    def refuse(
+        self,
+        record: Record,
+        refusal: Rejection,
+        effects: Effects,
+        attempts: int = 1,
+        *,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put the original into the rejected topic, in the same transaction as its offset (R27). `known` is what the
+        log is to name beside it."""
         self.count.rejected(refusal.code)
+        self._log.rejected(record, refusal, known or {})
         key = record.key.decode(errors="replace") if record.key is not None else ""
         partition = partition_of(key, self.topics.partitions) if key else self.partition
         topic = self.topics.name("rejected")
         effects.send(rejected(record, refusal.code, refusal.message, topic, partition, attempts))
+
+    def refuse_internal(self, record: Record, refusal: Rejection, effects: Effects, attempts: int) -> None:
+        """Reject what made the code raise: a forwarded record as its original, anything else as it lies."""
+        routed = disclose(record) if record.topic == self._shared else None
+        original = routed.record if routed is not None and routed.forwarded else record
+        self.refuse(original, refusal, effects, attempts)
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, by its subject."""
@@ -111,7 +144,7 @@ class Gate:
 
     def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
         """Bring a record to one partition of the other agent, or of this one."""
-        effects.send(enclose(record, route, b"copy", self._shared, partition))
+        effects.send(enclose(record, route, COPY, self._shared, partition))
 
     # -- inputs that are state -----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from agents.incident_rows import (
     step_key,
 )
 from agents.policy_rows import PolicyRows
+from agents.refusals import about
 from streams.clock import Clock
 from streams.codec import Codec
 from streams.partition import partition_of
@@ -28,7 +29,8 @@ from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record
 from streams.sla.book import Decision, Horizons, IncidentBook, own_arrival
 from streams.sla.contracts import Contract
-from streams.sla.events import INCIDENT_RANK, Output, Rejection
+from streams.sla.events import INCIDENT_RANK, ContractSet, Output, Rejection
+from streams.sla.facts import to_event
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 
@@ -93,24 +95,30 @@ class IncidentsProcessor:
     # -- inputs --------------------------------------------------------------------------------------------------------
 
     def apply(self, record: Record, effects: Effects) -> None:
+        gate = self._gate
         forwarded = False
-        if record.topic != self._gate.topics.name("incident-events"):
+        if record.topic != gate.topics.name("incident-events"):
             routed = disclose(record)
-            if routed is None or routed.route != TO_INCIDENTS:
+            if routed is None:
+                # Both agents read the shared topic; this one answers for what belongs to neither.
+                gate.refuse(record, Rejection("undecodable", "no agent wrote this: it has no envelope"), effects)
                 return
-            record, forwarded = routed.record, routed.forwarded
-            if not forwarded:
-                self._learn(record, effects)
+            if routed.route != TO_INCIDENTS:
                 return
-        checked = self._gate.check(record, effects, forwarded=forwarded)
+            if not routed.forwarded:
+                self._learn(record, routed.record, effects)
+                return
+            record, forwarded = routed.record, True
+        checked = gate.check(record, effects, forwarded=forwarded)
         if checked is not None:
             self._decide(record, checked, effects)
+            self._keep_quiet(effects)
 
     def _decide(self, record: Record, checked: Checked, effects: Effects) -> None:
         event, fields = checked
         decision = self._book.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
-            self._gate.refuse(record, decision.rejection, effects)
+            self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
             return
         if decision.duplicate:
             self._gate.count.duplicate.inc()
@@ -124,18 +132,23 @@ class IncidentsProcessor:
         lean = {(event.source, event.id): lean_value(self._gate, event.type, fields, record.value)}
         self._write(decision, effects, record, lean)
 
-    def _learn(self, record: Record, effects: Effects) -> None:
+    def _learn(self, shared: Record, copy: Record, effects: Effects) -> None:
         """A copy of contract terms from the ledger agent (R20)."""
-        event = self._gate.event_of(record.value)
-        contract = Contract.of(event, position_of(record))
-        decisions = self._book.learn(event.subject, event.source, contract, record.arrival)
-        effects.put(row_key(CONTRACT, event.subject, event.source, event.id), self._gate.keep(record))
+        decoded = self._gate.copied(shared, copy, effects)
+        if decoded is None:
+            return
+        event = to_event(*decoded)
+        if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet):
+            self._gate.refuse(shared, Rejection("unknown_type", f"{decoded[0]} is no contract's terms"), effects)
+            return
+        contract = Contract.of(event, position_of(copy))
+        decisions = self._book.learn(event.subject, event.source, contract, copy.arrival)
+        effects.put(row_key(CONTRACT, event.subject, event.source, event.id), self._gate.keep(copy))
         for decision in decisions:
-            self._write(decision, effects, record, {})
+            self._write(decision, effects, copy, {})
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        routed = disclose(record)
-        self._gate.refuse(routed.record if routed is not None else record, Rejection(code, message), effects, attempts)
+        self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -196,7 +209,8 @@ class IncidentsProcessor:
             assert decision.subject is not None
             original = self._forget_waiting(decision.subject, orphan, effects)
             message = f"incident {decision.subject} was not opened in time"
-            gate.refuse(original, Rejection("orphan", message), effects)
+            refusal = Rejection("orphan", message, orphan.id)
+            gate.refuse(original, refusal, effects, known=about(orphan.type, decision.subject))
         if decision.evicted is not None:
             incident_id, steps, until = decision.evicted
             for number in range(steps):
@@ -205,9 +219,12 @@ class IncidentsProcessor:
             effects.put(row_key(MARKER, incident_id), gate.codec.encode("state.marker", marker))
         if decision.forgotten is not None:
             effects.put(row_key(MARKER, decision.forgotten), None)
+
+    def _keep_quiet(self, effects: Effects) -> None:
+        """The load's quiet lasts beyond this life, also where a fact of the load only waits (R32)."""
         if self._book.quiet_at != self._quiet_at:
             self._quiet_at = self._book.quiet_at
-            effects.put(row_key(QUIET), gate.codec.encode("state.quiet", {"until": self._quiet_at}))
+            effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
         self._policy_rows.used(output, effects)
@@ -222,7 +239,7 @@ class IncidentsProcessor:
     def _concerned(self, output: Output) -> Sequence[int]:
         """The ledger partitions that an impact list matters to, now or before."""
         partitions = self._gate.topics.partitions
-        if output.data["scope"] == "platform":
+        if output.data["scope"] == "platform" or self._book.ever_platform(output.subject):
             return range(partitions)
         tenants = self._book.tenants(output.subject)
         return sorted({partition_of(tenant, partitions) for tenant in tenants})

@@ -8,6 +8,7 @@ from agents.gate import DERIVED_LIMIT, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
 from agents.policy_rows import KIND as POLICY
 from agents.policy_rows import PolicyRows
+from agents.refusals import about
 from streams.codec import Codec
 from streams.codec import Record as Fields
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
@@ -24,6 +25,7 @@ from streams.sla.events import (
     MaintenanceScheduled,
     Rejection,
 )
+from streams.sla.facts import to_event
 from streams.sla.impacts import impact_copy
 from streams.sla.instants import Month
 from streams.sla.ledger import Ledger, LedgerDecision
@@ -92,18 +94,19 @@ class LedgerProcessor:
         if record.topic != self._gate.topics.name("contract-events"):
             routed = disclose(record)
             if routed is None or routed.route != TO_LEDGER:
+                return  # the incidents agent answers for what belongs to neither
+            if not routed.forwarded:
+                self._copied(record, routed.record, effects)
                 return
-            record, forwarded = routed.record, routed.forwarded
-            if not forwarded:
-                self._copied(record, effects)
-                return
+            record, forwarded = routed.record, True
         checked = self._gate.check(record, effects, forwarded=forwarded)
         if checked is None:
             return
         event = checked.event
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
-            self._gate.refuse(record, decision.rejection, effects)
+            self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
+            self._keep_quiet(effects)
             return
         counter = self._gate.count.duplicate if decision.duplicate else self._gate.count.applied
         counter.inc()
@@ -123,33 +126,37 @@ class LedgerProcessor:
                 if partition != gate.partition:
                     gate.copy_to(record, TO_LEDGER, partition, effects)
 
-    def _copied(self, record: Record, effects: Effects) -> None:
+    def _copied(self, shared: Record, copy: Record, effects: Effects) -> None:
         """Impacts and time marks from the incidents agent; maintenance from another ledger partition."""
-        decoded = self._gate.codec.decode(record.value, DERIVED_LIMIT)
-        if isinstance(decoded, Rejection):
-            raise ValueError(f"a copy from {record.topic} can't be read: {decoded.message}")
+        decoded = self._gate.copied(shared, copy, effects)
+        if decoded is None:
+            return
         kind, fields = decoded
         if kind == "time.mark":
             partition, until = cast(int, fields["partition"]), cast(int, fields["marked_until"])
             self._ledger.mark(partition, until)
             mark = {"partition": partition, "until": until}
             effects.put(row_key(MARKED, str(partition)), self._gate.codec.encode("state.mark", mark))
-        elif kind == "impact.changed":
-            copy = impact_copy(fields)
-            decision = self._ledger.impact(copy, record.arrival, backfill=bool(fields["backfill"]))
-            if decision.kept:
-                effects.put(row_key(IMPACTS, copy.incident_id), self._gate.keep(record))
-            self._write(decision, effects)
+            return
+        if kind == "impact.changed":
+            impacts = impact_copy(fields)
+            decision = self._ledger.impact(impacts, copy.arrival, backfill=bool(fields["backfill"]))
+            key = row_key(IMPACTS, impacts.incident_id)
         else:
-            event = self._gate.event_of(record.value)
-            decision = self._ledger.maintain(event, record.arrival, position_of(record))
-            if decision.kept:
-                effects.put(_fact_key(event), self._gate.keep(record))
-            self._write(decision, effects)
+            event = to_event(kind, fields)
+            if isinstance(event, Rejection) or not isinstance(
+                event.payload, MaintenanceScheduled | MaintenanceCancelled
+            ):
+                self._gate.refuse(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
+                return
+            decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
+            key = _fact_key(event)
+        if decision.kept:
+            effects.put(key, self._gate.keep(copy))
+        self._write(decision, effects)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        routed = disclose(record)
-        self._gate.refuse(routed.record if routed is not None else record, Rejection(code, message), effects, attempts)
+        self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -172,9 +179,13 @@ class LedgerProcessor:
             gate.publish(output, "credits", effects)
         for row in decision.months:
             effects.put(row_key(MONTH, row.tenant, row.month), gate.codec.encode("state.month", _month_fields(row)))
+        self._keep_quiet(effects)
+
+    def _keep_quiet(self, effects: Effects) -> None:
+        """The load's quiet lasts beyond this life, also where a claim of the load was refused (R32)."""
         if self._ledger.quiet_at != self._quiet_at:
             self._quiet_at = self._ledger.quiet_at
-            effects.put(row_key(QUIET), gate.codec.encode("state.quiet", {"until": self._quiet_at}))
+            effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
 
 
 def _fact_key(event: Event) -> bytes:

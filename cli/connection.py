@@ -21,7 +21,9 @@ class BrokerProblem(SlaError):  # noqa: N818 -- it names what happened
 @contextmanager
 def explained(bootstrap: Iterable[str]) -> Iterator[None]:
     """Kafka's errors and the network's as BrokerProblem; the client's own log lines about them are kept quiet."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    client.setLevel(logging.CRITICAL)
     where = ", ".join(bootstrap)
     try:
         yield
@@ -33,6 +35,8 @@ def explained(bootstrap: Iterable[str]) -> Iterator[None]:
         raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
     except ValueError as error:
         raise BrokerProblem(f"{where}: not the address of a broker; write host:port ({error})") from error
+    finally:
+        client.setLevel(level)
 
 
 async def partitions_of(

@@ -62,13 +62,13 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
         stack.start_worker()
         console.print(f"   Apache Kafka at {stack.bootstrap}, worker ready after {time.monotonic() - began:.1f} s")
         lines = list(history())
-        follower = Follower(stack.bootstrap, [f"sla.{topic}" for topic in OUTPUT_TOPICS])
-        console.print(f"\n[bold]2. {len(lines):,} real events of 2022–2024 through Kafka[/bold]")
-        outcome, seconds = _load(console, stack, follower, lines)
-        print_history(console, outcome, seconds, len(lines))
-        if live:
-            console.print("\n[bold]3. Live, with seconds for hours[/bold]")
-            play(console, stack, follower)
+        with Follower(stack.bootstrap, [f"sla.{topic}" for topic in OUTPUT_TOPICS]) as follower:
+            console.print(f"\n[bold]2. {len(lines):,} real events of 2022–2024 through Kafka[/bold]")
+            outcome, seconds = _load(console, stack, follower, lines)
+            print_history(console, outcome, seconds, len(lines))
+            if live:
+                console.print("\n[bold]3. Live, with seconds for hours[/bold]")
+                play(console, stack, follower)
         if keep:
             console.print(f"\nBroker and worker stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
             while stack.worker_alive():

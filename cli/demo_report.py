@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import cast
 
-from babel.numbers import format_currency, get_currency_precision
 from rich.console import Console
 from rich.table import Table
 
+from cli.money import formatted
 from cli.outcome import Event, Outcome, data_of
 from streams.sla.instants import parse_rfc3339
 
@@ -90,14 +90,11 @@ def _cell(event: Event | None) -> str:
     credit = cast(Mapping[str, object], data["credit"])
     colour = "green" if data["guarantee_met"] else "red"
     text = f"[{colour}]{percent}[/{colour}]"
-    return text if credit["amount_minor"] == 0 else f"{text} → credit {money(credit)}"
-
-
-def money(amount: Mapping[str, object]) -> str:
-    """An amount as people write it; minor units by the currency's own precision (JPY has none)."""
-    currency = str(amount["currency"])
-    minor = cast(int, amount["amount_minor"])
-    return format_currency(minor / 10 ** get_currency_precision(currency), currency, locale="en_US")
+    return (
+        text
+        if credit["amount_minor"] == 0
+        else f"{text} → credit {formatted(cast(int, credit['amount_minor']), str(credit['currency']))}"
+    )
 
 
 def span(seconds: int) -> str:

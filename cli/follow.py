@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -44,5 +45,8 @@ class Follower:
                 events.append(to_json(*decoded))
         return events
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()

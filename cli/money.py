@@ -8,27 +8,8 @@ from babel.numbers import format_currency
 
 #: Currencies whose minor unit is not a hundredth (ISO 4217). Not babel's own digits: those are CLDR's, which leave out
 #: minor units that are no longer used in daily life.
-_WITHOUT_MINOR_UNIT = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
+_NO_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_WITHOUT_MINOR_UNIT = frozenset(_NO_MINOR_UNIT.split())
 _WITH_THOUSANDTHS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 _WITH_TEN_THOUSANDTHS = frozenset(["CLF", "UYW"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.runtime.processor import Headers, Record, Send
+from streams.runtime.processor import Record, Send
 
 #: Who is to read a record of the shared topic.
 TO_INCIDENTS = b"incidents"
@@ -16,7 +16,7 @@ _TOPIC = "sla_origin_topic"
 _PARTITION = "sla_origin_partition"
 _OFFSET = "sla_origin_offset"
 _ARRIVAL = "sla_origin_arrival"
-_OURS = frozenset([_ROUTE, _KIND, _TOPIC, _PARTITION, _OFFSET, _ARRIVAL])
+_OURS = (_ROUTE, _KIND, _TOPIC, _PARTITION, _OFFSET, _ARRIVAL)
 
 FORWARDED = b"forwarded"
 COPY = b"copy"
@@ -46,21 +46,18 @@ def enclose(record: Record, route: bytes, kind: bytes, topic: str, partition: in
 
 
 def disclose(record: Record) -> Routed | None:
-    """Undo `enclose`; None for a record that was not written by it."""
-    ours: dict[str, bytes] = {}
-    for name, value in record.headers:
-        if name in _OURS and name not in ours:
-            ours[name] = value
-    if len(ours) != len(_OURS):
+    """Undo `enclose`; None for a record that was not written by it.
+
+    The envelope is the first headers, in their order; what follows is the original's, even where names repeat.
+    """
+    envelope, headers = record.headers[: len(_OURS)], record.headers[len(_OURS) :]
+    if tuple(name for name, _ in envelope) != _OURS or any(value is None for _, value in envelope):
         return None
-    headers: Headers = [header for header in record.headers if header[0] not in _OURS]
-    original = Record(
-        ours[_TOPIC].decode(),
-        int(ours[_PARTITION]),
-        int(ours[_OFFSET]),
-        int(ours[_ARRIVAL]),
-        record.key,
-        record.value,
-        headers,
-    )
-    return Routed(ours[_ROUTE], ours[_KIND] == FORWARDED, original)
+    route, kind, topic, partition, offset, arrival = (value for _, value in envelope)
+    if route not in {TO_INCIDENTS, TO_LEDGER} or kind not in {FORWARDED, COPY}:
+        return None
+    try:
+        original = Record(topic.decode(), int(partition), int(offset), int(arrival), record.key, record.value, headers)
+    except ValueError:
+        return None
+    return Routed(route, kind == FORWARDED, original)

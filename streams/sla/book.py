@@ -206,6 +206,11 @@ class IncidentBook:
         """Every tenant that a fact of an incident names."""
         return set(self._kept[incident_id].timeline.tenants())
 
+    def ever_platform(self, incident_id: str) -> bool:
+        """Whether any fact of an incident says that it concerns everyone, though it may not any more."""
+        facts = self._kept[incident_id].timeline.facts
+        return any(getattr(fact.payload, "scope", None) == "platform" for fact in facts)
+
     # -- timers ------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:

@@ -1,4 +1,4 @@
-"""All of examples/data through Kafka and through simulation: the same verdicts and amounts, also across kill -9 (R32)."""
+"""All of examples/data through Kafka and simulation: the same verdicts and amounts, also across kill -9 (R32)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ PATIENCE_S = 120
 
 
 @pytest.fixture
+def follower(stack: Stack) -> Iterator[Follower]:
+    with Follower(stack.bootstrap, OUTPUTS) as following:
+        yield following
+
+
+@pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     with Stack(tmp_path / "kafka", environment=SETTINGS) as running:
         running.apply_topics()
@@ -43,12 +49,11 @@ def expected_outcome(lines: list[str]) -> Outcome:
     return outcome_of(simulate(lines, policies, until=SystemClock().now(), backfill=True))
 
 
-def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack) -> None:
+def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack, follower: Follower) -> None:
     """R32: nothing lost, nothing doubled, the same result, though the worker is killed while it loads."""
     lines = list(history())
     expected = expected_outcome(lines)
     stack.start_worker()
-    follower = Follower(stack.bootstrap, OUTPUTS)
     outcome = Outcome()
     read: Counter[str] = Counter()
     published = 0

@@ -22,6 +22,7 @@ from streams.codec import encode
 from streams.partition import partition_of
 from streams.runtime.processor import Record
 from streams.runtime.rejects import rejected
+from streams.sla.instants import parse_rfc3339
 from streams.topics import declared
 
 pytestmark = pytest.mark.kafka
@@ -101,7 +102,8 @@ def test_a_topic_is_named_with_or_without_prefix_and_several_come_by_arrival(run
     run("publish", "-", stdin="\n".join(history(3)).encode())
     events = tailed(run, f"{topics}.contract-events", "incident-events")
     assert [event["type"].split(".")[0] for event in events] == ["contract"] * 3 + ["incident"] * 3
-    assert [event["receivedtime"] for event in events] == sorted(event["receivedtime"] for event in events)
+    arrivals = [parse_rfc3339(event["receivedtime"]) for event in events]
+    assert arrivals == sorted(arrivals)
     shown = run("tail", "incident-events", "--from-beginning", "--until-idle", "0.1").stdout.splitlines()
     assert len(shown) == 3
     assert "incident.opened" in shown[0]

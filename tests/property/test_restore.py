@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from histories import LAGS, PATIENT, arriving, stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Line, contract, opened, policies, resolved, tell_one, texts
-from test_arrival_order import LAGS, PATIENT, arriving, stories
 
 from streams.json_form import format_line
 from streams.simulate import Simulation

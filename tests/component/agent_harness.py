@@ -1,0 +1,290 @@
+"""Both agents on a few partitions in memory: a deterministic stand-in for Kafka and the shards.
+
+Inputs lie where murmur2 puts their subject unless a test says otherwise; what a processor sends to the shared topic
+reaches both processors of that partition. Any processor can be rebuilt from its rows at any moment, and effects that
+were not committed can be thrown away with the processor that made them, as after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from agents.gate import Topics
+from agents.incidents import IncidentsProcessor
+from agents.ledger import LedgerProcessor
+from cli.outcome import Outcome, outcome_of
+from cli.publishing import Ready, prepare
+from streams.codec import Codec
+from streams.json_form import format_line, to_json
+from streams.partition import partition_of
+from streams.runtime.processor import Effects, Record, Send
+from streams.sla.book import Horizons
+from streams.sla.events import Rejection
+from streams.sla.instants import HOUR, MINUTE, parse_rfc3339
+from streams.sla.policy import Policies
+
+INCIDENTS, LEDGER = "incidents", "ledger"
+AGENTS = (INCIDENTS, LEDGER)
+FRESH = 64 * 1024 * 1024
+
+
+class Stopped:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.instant = 0
+
+    def now(self) -> int:
+        return self.instant
+
+    async def wait(self, event: object, until: int | None) -> None:
+        raise AssertionError("processors do not wait")
+
+
+class Refused(NamedTuple):
+    """One record of the rejected topic, taken apart: what it says, and the original."""
+
+    code: str
+    message: str
+    place: tuple[str, int, int]
+    attempts: int
+    send: Send
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Those of the original."""
+        return self.send.headers[:-7]
+
+
+@dataclass
+class Shard:
+    """One processor, its rows, the instant it has reached."""
+
+    agent: str
+    partition: int
+    processor: Any
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    time: int = 0
+
+
+class Cluster:
+    """`act_limit` bounds the timers of one transaction; `before_each` may call `rebuild` or `crash_next`."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        horizons: Horizons | None = None,
+        *,
+        partitions: int = 4,
+        act_limit: int = 1_000,
+        mark_every: int = HOUR,
+    ) -> None:
+        self.topics = Topics("sla", partitions)
+        self.clock = Stopped()
+        self.sends: list[Send] = []
+        self.codec = Codec()
+        self.before_each: Callable[[Shard], None] = lambda _: None
+        self._policies = policies
+        self._horizons = horizons or Horizons()
+        self._act_limit = act_limit
+        self._mark_every = mark_every
+        self._offsets: Counter[tuple[str, int]] = Counter()
+        self._shared: deque[tuple[int, Record]] = deque()
+        self.shards = {
+            (agent, partition): Shard(agent, partition, self._made(agent, partition))
+            for partition in range(partitions)
+            for agent in AGENTS
+        }
+
+    def _made(self, agent: str, partition: int) -> Any:
+        if agent == INCIDENTS:
+            return IncidentsProcessor(
+                partition, self.topics, self._policies, self._horizons, clock=self.clock, mark_every=self._mark_every
+            )
+        return LedgerProcessor(partition, self.topics, self._policies, self._horizons)
+
+    # -- what happens to processors ------------------------------------------------------------------------------------
+
+    def rebuild(self, shard: Shard) -> None:
+        """Throw a processor away and restore a new one from its committed rows."""
+        shard.processor = self._made(shard.agent, shard.partition)
+        for key, value in shard.rows.items():
+            shard.processor.restore(key, value)
+        shard.processor.restored()
+
+    def rebuild_all(self) -> None:
+        for shard in self.shards.values():
+            self.rebuild(shard)
+
+    def crash(self, shard: Shard, record: Record) -> None:
+        """Apply a record in a transaction that is never committed."""
+        shard.processor.apply(record, Effects())
+        self.rebuild(shard)
+
+    def _commit(self, shard: Shard, effects: Effects) -> None:
+        for key, value in effects.rows.items():
+            if value is None:
+                shard.rows.pop(key, None)
+            else:
+                shard.rows[key] = value
+        for send in effects.sends:
+            assert 0 <= send.partition < self.topics.partitions
+            self.sends.append(send)
+            if send.topic == self.topics.name("shared"):
+                offset = self._next(send.topic, send.partition)
+                record = Record(send.topic, send.partition, offset, shard.time, send.key, send.value, send.headers)
+                self._shared.append((send.partition, record))
+
+    def _next(self, topic: str, partition: int) -> int:
+        self._offsets[topic, partition] += 1
+        return self._offsets[topic, partition] - 1
+
+    # -- records and time ----------------------------------------------------------------------------------------------
+
+    def deliver(self, shard: Shard, record: Record) -> None:
+        """Timers due before the record's arrival act, then it is applied."""
+        record = record._replace(arrival=max(record.arrival, shard.time))
+        self.act(shard, record.arrival)
+        self.before_each(shard)
+        shard.time = record.arrival
+        effects = Effects()
+        shard.processor.apply(record, effects)
+        self._commit(shard, effects)
+
+    def act(self, shard: Shard, before: int) -> None:
+        """Let all timers due before an instant act, a few per transaction; what is due next is then honest."""
+        while (due := shard.processor.next_due()) is not None and due < before:
+            self.before_each(shard)
+            effects = Effects()
+            acted = shard.processor.act(before, self._act_limit, effects)
+            assert 0 < acted <= self._act_limit, f"a timer due at {due} did not act before {before}"
+            self._commit(shard, effects)
+        assert shard.processor.act(before, self._act_limit, Effects()) == 0
+        shard.time = max(shard.time, before)
+
+    def settle(self) -> None:
+        """Deliver all that lies in the shared topic, to both processors of its partition."""
+        while self._shared:
+            partition, record = self._shared.popleft()
+            for agent in AGENTS:
+                self.deliver(self.shards[agent, partition], record)
+
+    def pass_time(self, before: int, agents: Iterable[str] = AGENTS) -> None:
+        """The wall clock has passed an instant everywhere."""
+        self.clock.instant = max(self.clock.instant, before)
+        for agent in agents:
+            for partition in range(self.topics.partitions):
+                self.act(self.shards[agent, partition], before)
+            self.settle()
+
+    def put(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes | None,
+        arrival: int,
+        *,
+        key: bytes | None = b"k",
+        headers: Iterable[tuple[str, Any]] = (),
+    ) -> Record:
+        """Append a record as it is to an input topic, or the shared one, and have it processed."""
+        name = self.topics.name(topic)
+        record = Record(name, partition, self._next(name, partition), arrival, key, value, tuple(headers))
+        agents = {"incident-events": (INCIDENTS,), "contract-events": (LEDGER,)}.get(topic, AGENTS)
+        for agent in agents:
+            self.deliver(self.shards[agent, partition], record)
+        self.settle()
+        return record
+
+    def publish(self, line: dict[str, Any], arrival: int, *, partition: int | None = None) -> Record:
+        """Append an event where its subject belongs, or elsewhere."""
+        ready = ready_of(line)
+        own = partition_of(ready.subject, self.topics.partitions)
+        where = own if partition is None else partition
+        return self.put(ready.topic, where, ready.value, arrival, key=ready.subject.encode(), headers=ready.headers)
+
+    def own(self, subject: str) -> int:
+        return partition_of(subject, self.topics.partitions)
+
+    # -- what came of it -----------------------------------------------------------------------------------------------
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """Every output for other services, in the JSON form, in the order it was written."""
+        said = []
+        for suffix in ("incidents", "alerts", "impacts", "credits"):
+            for send in self.sends:
+                if send.topic == self.topics.name(suffix):
+                    decoded = self.codec.decode(send.value, FRESH)
+                    assert not isinstance(decoded, Rejection)
+                    said.append(json.loads(format_line(to_json(*decoded))))
+        return said
+
+    def outcome(self) -> Outcome:
+        return outcome_of(self.outputs())
+
+    def doubled(self) -> list[str]:
+        """Output ids that were written more than once."""
+        return [name for name, count in Counter(str(o["id"]) for o in self.outputs()).items() if count > 1]
+
+    def refused(self) -> list[Refused]:
+        found = []
+        for send in self.sends:
+            if send.topic == self.topics.name("rejected"):
+                why = dict(send.headers[-7:])
+                place = (
+                    why["sla_original_topic"].decode().removeprefix("sla."),
+                    int(why["sla_original_partition"]),
+                    int(why["sla_original_offset"]),
+                )
+                code, message = why["sla_error_code"].decode(), why["sla_error_message"].decode()
+                found.append(Refused(code, message, place, int(why["sla_attempts"]), send))
+        return found
+
+    def codes(self) -> list[str]:
+        return [refused.code for refused in self.refused()]
+
+    def rows(self, agent: str, kind: str) -> dict[bytes, bytes]:
+        """The live rows of a kind, of all partitions."""
+        found = {}
+        for (name, partition), shard in self.shards.items():
+            if name == agent:
+                for key, value in shard.rows.items():
+                    if key.split(b"\x1f")[0] == kind.encode():
+                        found[key + b"@%d" % partition] = value
+        return found
+
+
+def ready_of(line: dict[str, Any]) -> Ready:
+    """The record of an event as `sla publish` would write it."""
+    name = blake2b(json.dumps(line, sort_keys=True).encode(), digest_size=6).hexdigest()
+    ready = prepare(1, json.dumps({"id": name, **line}))
+    assert isinstance(ready, Ready), ready
+    return ready
+
+
+def play(cluster: Cluster, lines: Iterable[str], *, until: int, loaded_at: int | None = None) -> None:
+    """Publish JSON lines as `simulate` reads them (R30), time passing everywhere with each arrival; or, as a load of
+    history, a millisecond apart from an instant on."""
+    arrival = loaded_at or 0
+    for number, text in enumerate(lines, 1):
+        ready = prepare(number, text, backfill=loaded_at is not None)
+        assert isinstance(ready, Ready), ready
+        line = json.loads(text)
+        if loaded_at is None:
+            told = line.get("receivedtime")
+            arrival = parse_rfc3339(told) if told else max(arrival, parse_rfc3339(line["time"]))
+            cluster.pass_time(arrival)
+        else:
+            arrival += 1_000
+            cluster.clock.instant = arrival
+        partition = cluster.own(ready.subject)
+        key = ready.subject.encode()
+        cluster.put(ready.topic, partition, ready.value, arrival, key=key, headers=ready.headers)
+    if loaded_at is not None:
+        cluster.pass_time(arrival + 11 * MINUTE)
+    cluster.pass_time(until + 1)

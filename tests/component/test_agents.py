@@ -1,0 +1,410 @@
+"""Both agents together: what simulation says (R32), across rebuilds, with copies and forwarded records."""
+
+from __future__ import annotations
+
+from random import Random  # noqa: TID251 -- seeded
+
+import pytest
+from agent_harness import INCIDENTS, LEDGER, Cluster, Shard, play
+from histories import LAGS, PATIENT, arriving, stories
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from story import (
+    Line,
+    amended,
+    annulled,
+    claimed,
+    contract,
+    maintenance,
+    micros,
+    opened,
+    policies,
+    reclassified,
+    resolved,
+    responded,
+    texts,
+    updated,
+)
+
+from cli.demo import history
+from cli.outcome import disagreements, outcome_of
+from streams.policy_load import default_policies_dir, load_policies
+from streams.runtime.processor import Effects, Record
+from streams.simulate import simulate
+from streams.sla.book import Horizons, IncidentBook
+from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
+from streams.sla.policy import Policies
+
+UNTIL = parse_rfc3339("2026-06-20T00:00:00Z")
+START = micros("10:00")
+
+
+def tenant_in(cluster: Cluster, partition: int) -> str:
+    """A tenant whose ledger partition is this one."""
+    return next(name for n in range(1_000) if cluster.own(name := f"t{n}") == partition)
+
+
+def incident_in(cluster: Cluster, partition: int) -> str:
+    return next(name for n in range(1_000) if cluster.own(name := f"inc{n}") == partition)
+
+
+def restless(cluster: Cluster, seed: int, most: int) -> None:
+    """After every k records or timers, k random, one processor is rebuilt: the one at work, or any."""
+    random = Random(seed)
+    left = [random.randint(1, most)]
+    shards = list(cluster.shards.values())
+
+    def before(shard: Shard) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            left[0] = random.randint(1, most)
+            cluster.rebuild(random.choice([shard, shard, *shards]))
+
+    cluster.before_each = before
+
+
+# -- agreement with simulation (R32) -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_r32_all_of_the_real_data(seed: int | None) -> None:
+    until = parse_rfc3339("2026-03-01T00:00:00Z")
+    hosting = Policies.of(load_policies(default_policies_dir()), "code-hosting")
+    lines = list(history())
+    cluster = Cluster(hosting, act_limit=7, mark_every=DAY)
+    if seed is not None:
+        restless(cluster, seed, 600)
+    play(cluster, lines, until=until, loaded_at=until - DAY)
+    expected = outcome_of(simulate(lines, hosting, until=until, backfill=True))
+    assert disagreements(expected, cluster.outcome()) == []
+    assert cluster.outcome().kinds["impact.changed"] == expected.kinds["impact.changed"]
+    assert cluster.doubled() == []
+    assert cluster.codes() == []
+
+
+@settings(max_examples=25)
+@given(stories(), st.data())
+def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
+    lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
+    lags[-3] = min(lags[-3], 300)
+    arrived = texts(arriving(lines, lags))
+    cluster = Cluster(policies(), PATIENT, act_limit=data.draw(st.sampled_from([1, 2, 1_000])), mark_every=DAY)
+    if data.draw(st.booleans()):
+        restless(cluster, data.draw(st.integers(0, 99)), 5)
+    play(cluster, arrived, until=UNTIL)
+    expected = outcome_of(simulate(arrived, policies(), until=UNTIL, horizons=PATIENT))
+    assert disagreements(expected, cluster.outcome()) == []
+    assert cluster.doubled() == []
+
+
+STORY = [
+    contract("2026-02-20T00:00:00Z", tier=1, received="2026-02-20T00:00:00Z"),
+    maintenance("2026-02-20T00:00:00Z", "1 09:00", "1 12:00", received="2026-02-20T00:00:00Z"),
+    responded("10:05", received="10:06"),
+    opened("10:00", "material_aspect", tenants=["acme"], received="10:10"),
+    updated("10:50", received="10:50"),
+    opened("11:00", of="wide", received="11:00"),
+    amended("12:00", started="09:00", of="wide", received="12:30"),
+    resolved("1 10:00", of="wide", received="1 10:00"),
+    resolved("13:00", received="2 00:00"),
+    claimed("5 00:00", "2026-03", received="5 00:00"),
+    contract("6 00:00", "2026-02-20T00:00:00Z", tier=2, charge=7_777, received="6 00:00"),
+]
+
+
+@pytest.mark.parametrize("seed", [None, *range(8)])
+def test_r32_a_told_story(seed: int | None) -> None:
+    cluster = Cluster(policies(), act_limit=1, mark_every=DAY)
+    if seed is not None:
+        restless(cluster, seed, 2)
+    play(cluster, texts(STORY), until=UNTIL)
+    expected = outcome_of(simulate(texts(STORY), policies(), until=UNTIL))
+    assert disagreements(expected, cluster.outcome()) == []
+    assert cluster.outcome().issued == expected.issued
+    assert cluster.doubled() == []
+
+
+def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record is applied once in a transaction that is lost, and once more after the state was rebuilt."""
+    cluster = Cluster(policies(), mark_every=DAY)
+    whole = Cluster(policies(), mark_every=DAY)
+    deliver = cluster.deliver
+
+    def deliver_twice(shard: Shard, record: Record) -> None:
+        cluster.act(shard, max(record.arrival, shard.time))
+        cluster.crash(shard, record._replace(arrival=max(record.arrival, shard.time)))
+        deliver(shard, record)
+
+    monkeypatch.setattr(cluster, "deliver", deliver_twice)
+    for each in (cluster, whole):
+        play(each, texts(STORY), until=UNTIL)
+    assert cluster.outputs() == whole.outputs()
+
+    apply = IncidentBook.apply
+
+    def failing(book: IncidentBook, *args: object) -> object:
+        apply(book, *args)  # type: ignore[arg-type]
+        raise RuntimeError("after the state was changed")
+
+    shard = whole.shards[INCIDENTS, whole.own("inc")]
+    rows, record = dict(shard.rows), []
+    with monkeypatch.context() as patched:
+        patched.setattr(IncidentBook, "apply", failing)
+        with pytest.raises(RuntimeError, match="after the state"):
+            record.append(whole.publish(updated("109 00:00", id="late"), UNTIL))
+    assert shard.rows == rows
+    whole.rebuild(shard)
+    before = len(whole.sends)
+    whole.publish(resolved("13:00"), UNTIL + 1)
+    assert whole.sends[before:][-1].topic == "sla.rejected"  # too late by then: it was judged, by the rebuilt state
+
+
+# -- waiting, quiet ----------------------------------------------------------------------------------------------------
+
+
+def test_facts_wait_for_their_opening_across_a_rebuild() -> None:
+    cluster = Cluster(policies())
+    cluster.publish(responded("10:05"), START + 6 * MINUTE)
+    assert len(cluster.rows(INCIDENTS, "w")) == 1
+    cluster.rebuild_all()
+    cluster.publish(opened("10:00"), START + 7 * MINUTE)
+    assert cluster.rows(INCIDENTS, "w") == {}
+    assert [o["type"] for o in cluster.outputs() if o["type"] == "sla.met"] == ["sla.met"]
+    cluster.pass_time(START + 3 * DAY)
+    assert cluster.codes() == []
+
+
+def test_a_load_stays_quiet_across_a_rebuild_though_its_fact_only_waits() -> None:
+    """R32: the opening may still come; without the quiet remembered, the fact would be an orphan at once."""
+    cluster = Cluster(policies())
+    now = START + 500 * DAY
+    cluster.publish(responded("10:05", backfill=True), now)
+    cluster.rebuild_all()
+    cluster.publish(opened("10:00", backfill=True), now + MINUTE)
+    assert cluster.codes() == []
+    assert "sla.met" in cluster.outcome().kinds
+
+
+# -- forwarding --------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_on_the_wrong_partition_is_processed_once_on_its_own() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    incident, tenant = incident_in(cluster, 2), tenant_in(cluster, 1)
+    agreed = contract("9:00", of=tenant)
+    cluster.publish(agreed, START - HOUR, partition=3)
+    record = cluster.publish(opened("10:00", of=incident, tenants=[tenant]), START, partition=0)
+    assert [shard.rows.keys() - {b"@mark"} for (_, p), shard in cluster.shards.items() if p in {0, 3}] != None
+    assert [key for key in cluster.rows(INCIDENTS, "i")] == [b"i\x1f" + incident.encode() + b"\x1f0@2"]
+    assert [key.rpartition(b"@")[2] for key in cluster.rows(LEDGER, "e")] == [b"1"]
+    changed = next(o for o in cluster.outputs() if o["type"] == "impact.changed")
+    assert changed["data"]["evidence"] == [{"topic": record.topic, "partition": 0, "offset": record.offset}]
+    cluster.publish(agreed, START, partition=3)
+    assert cluster.outcome().kinds["incident.classified"] == 1
+    assert cluster.codes() == []
+
+
+def test_a_forwarded_orphan_is_rejected_as_it_was() -> None:
+    cluster = Cluster(policies())
+    ours = [("sla_route", b"mine"), ("sla_origin_offset", b"x"), ("note", None), ("note", b"2")]
+    from agent_harness import ready_of
+
+    ready = ready_of(responded("10:00"))
+    wrong = (cluster.own("inc") + 1) % 4
+    record = cluster.put("incident-events", wrong, ready.value, START, key=None, headers=ours)
+    cluster.rebuild_all()
+    cluster.pass_time(START + 25 * HOUR)
+    (refused,) = cluster.refused()
+    assert (refused.code, refused.place) == ("orphan", ("incident-events", wrong, record.offset))
+    assert refused.headers == ours
+    assert (refused.send.key, refused.send.value) == (None, ready.value)
+    assert cluster.rows(INCIDENTS, "w") == {}
+    cluster.pass_time(START + 99 * HOUR)
+    assert len(cluster.refused()) == 1
+
+
+def test_it_keeps_its_arrival() -> None:
+    """R11: a forwarded response counts by its own time, and a fact is judged by when it came in (R5)."""
+    cluster = Cluster(policies())
+    cluster.publish(opened("10:00"), START)
+    wrong = (cluster.own("inc") + 1) % 4
+    shard = cluster.shards[INCIDENTS, wrong]
+    cluster.act(shard, START + 400 * DAY)  # this partition is far ahead
+    cluster.publish(responded("10:05"), START + 6 * MINUTE, partition=wrong)
+    assert cluster.codes() == []
+
+
+# -- copies ------------------------------------------------------------------------------------------------------------
+
+
+def test_contract_terms_reach_every_incident_partition_and_fold_anew() -> None:
+    cluster = Cluster(policies())
+    for partition in range(4):
+        cluster.publish(opened("10:00", "material_aspect", of=incident_in(cluster, partition), tenants=["acme"]), START)
+    assert {e["data"]["severity"] for e in cluster.outcome().classified.values()} == {"P2"}
+    cluster.rebuild_all()
+    cluster.publish(contract("10:01", "2026-01-01T00:00:00Z", tier=1), START + MINUTE)
+    assert len(cluster.rows(INCIDENTS, "c")) == 4
+    said = cluster.outcome().classified.values()
+    assert len(said) == 4
+    assert {(e["data"]["severity"], *e["data"]["flags"]) for e in said} == {("P1",)}
+
+
+def heard(cluster: Cluster) -> set[int]:
+    """Ledger partitions that keep an impact list."""
+    return {int(key.rpartition(b"@")[2]) for key in cluster.rows(LEDGER, "i")}
+
+
+def test_impacts_reach_the_ledger_partitions_they_concern() -> None:
+    wide = Cluster(policies())
+    wide.publish(opened("10:00"), START)
+    assert heard(wide) == {0, 1, 2, 3}
+    cluster = Cluster(policies())
+    first, second = tenant_in(cluster, 1), tenant_in(cluster, 3)
+    cluster.publish(opened("10:00", tenants=[first]), START)
+    assert heard(cluster) == {1}
+    cluster.publish(reclassified("10:30", tenants=[second]), START + 30 * MINUTE)
+    assert heard(cluster) == {1, 3}
+    cluster.publish(annulled("10:40"), START + 40 * MINUTE)
+    rows = list(cluster.rows(LEDGER, "i").values())
+    assert len(set(rows)) == 1, "a tenant taken off the incident learns that it is no downtime either"
+
+
+@pytest.mark.parametrize("ending", [annulled("10:40"), amended("10:40", started="10:30")])
+def test_who_heard_of_a_platform_wide_impact_hears_that_it_is_gone(ending: Line) -> None:
+    """Narrowed to one tenant, then annulled: nothing in the list is platform-wide any more."""
+    cluster = Cluster(policies(), mark_every=DAY)
+    tenants = [tenant_in(cluster, partition) for partition in range(4)]
+    lines = [contract("2026-02-20T00:00:00Z", of=tenant, received="2026-02-20T00:00:00Z") for tenant in tenants]
+    lines += [opened("10:00"), reclassified("10:30", tenants=tenants[:1]), ending, resolved("12:00")]
+    play(cluster, texts(lines), until=UNTIL)
+    assert disagreements(outcome_of(simulate(texts(lines), policies(), until=UNTIL)), cluster.outcome()) == []
+
+
+def test_an_earlier_opening_for_one_tenant_takes_the_platform_wide_one_back() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    tenants = [tenant_in(cluster, partition) for partition in range(4)]
+    lines = [contract("2026-02-20T00:00:00Z", of=tenant, received="2026-02-20T00:00:00Z") for tenant in tenants]
+    lines += [opened("10:00"), opened("09:00", tenants=tenants[:1], received="10:30"), resolved("12:00")]
+    play(cluster, texts(lines), until=UNTIL)
+    assert disagreements(outcome_of(simulate(texts(lines), policies(), until=UNTIL)), cluster.outcome()) == []
+
+
+def test_maintenance_reaches_the_other_ledger_partitions_once() -> None:
+    cluster = Cluster(policies())
+    window = maintenance("10:00", "1 09:00", "1 12:00")
+    for arrival in (START, START + 1):
+        cluster.publish(window, arrival)
+    kept = cluster.rows(LEDGER, "e")
+    assert sorted(key.rpartition(b"@")[2] for key in kept) == [b"0", b"1", b"2", b"3"]
+    copies = [send for send in cluster.sends if send.topic == "sla.shared" and send.key == b"m-1"]
+    assert len(copies) == 3
+
+
+def test_no_final_before_every_partition_has_passed_its_instant() -> None:
+    cluster = Cluster(policies(), mark_every=MINUTE)
+    cluster.publish(contract("2026-02-20T00:00:00Z"), parse_rfc3339("2026-02-20T00:00:00Z"))
+    final_at = parse_rfc3339("2026-03-04T00:00:00Z")
+    after = final_at + HOUR
+    for partition in (0, 1, 3):
+        cluster.act(cluster.shards[INCIDENTS, partition], after)
+    cluster.settle()
+    cluster.pass_time(after, [LEDGER])
+    assert "credit.statement" not in cluster.outcome().kinds
+    cluster.act(cluster.shards[INCIDENTS, 2], final_at + 1)
+    cluster.settle()
+    cluster.rebuild_all()
+    cluster.pass_time(after, [LEDGER])
+    statement = cluster.outcome().statements["acme", Month("2026-02")]
+    assert statement["data"]["status"] == "final"  # type: ignore[index]
+
+
+def test_claims_are_issued_once() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    lines = [
+        contract("2026-02-20T00:00:00Z", received="2026-02-20T00:00:00Z"),
+        opened("10:00"),
+        resolved("5 10:00"),
+        claimed("6 00:00", "2026-03"),
+        claimed("7 00:00", "2026-03"),
+    ]
+    restless(cluster, 5, 2)
+    play(cluster, texts(lines), until=UNTIL)
+    assert cluster.outcome().kinds["credit.issued"] == 1
+    late = claimed("109 00:00", "2026-03")
+    cluster.publish(late, UNTIL + 2)
+    assert cluster.codes() == ["too_late"]
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+SECRET = "Ada Lovelace rang"
+
+
+def test_texts_stay_out_of_rows_but_of_the_waiting_one() -> None:
+    cluster = Cluster(policies())
+    telling = opened("10:00")
+    telling["data"]["summary"] = SECRET
+    update, judged = updated("10:06"), amended("10:08", counts=True)
+    update["data"]["text"] = judged["data"]["reason"] = SECRET
+    cluster.publish(update, START + 6 * MINUTE)
+    assert [SECRET.encode() in row for row in cluster.rows(INCIDENTS, "w").values()] == [True]
+    cluster.publish(telling, START + 7 * MINUTE)
+    cluster.publish(judged, START + 8 * MINUTE)
+    for shard in cluster.shards.values():
+        assert not any(SECRET.encode() in row for row in shard.rows.values())
+    cluster.rebuild_all()
+    for line in (telling, update, judged):
+        cluster.publish(line, START + 9 * MINUTE)
+    assert cluster.codes() == [], "the digest is over the texts too, so the same input is the same"
+    update["data"]["text"] = "other"
+    cluster.publish({**update, "id": _id_of(cluster, "incident.updated")}, START + 9 * MINUTE)
+    assert cluster.codes() == ["conflict"]
+
+
+def _id_of(cluster: Cluster, event_type: str) -> str:
+    for row in cluster.rows(INCIDENTS, "i").values():
+        decoded = cluster.codec.decode(row)
+        for fact in decoded[1]["facts"]:  # type: ignore[index,union-attr]
+            kind, fields = cluster.codec.decode(fact["event"])  # type: ignore[misc]
+            if kind == event_type:
+                return str(fields["event_id"])  # type: ignore[index]
+    raise AssertionError(event_type)
+
+
+def test_an_evicted_incident_leaves_a_marker_and_the_marker_goes_too() -> None:
+    horizons = Horizons(retain_closed=10 * DAY, retain_markers=20 * DAY)
+    cluster = Cluster(policies(), horizons, mark_every=DAY)
+    play(cluster, texts([opened("10:00"), responded("10:05"), resolved("11:00")]), until=START + DAY)
+    assert len(cluster.rows(INCIDENTS, "i")) >= 3
+    cluster.pass_time(START + 12 * DAY)
+    assert (len(cluster.rows(INCIDENTS, "i")), len(cluster.rows(INCIDENTS, "m"))) == (0, 1)
+    cluster.rebuild_all()
+    cluster.publish(updated("10:30"), START + 13 * DAY)
+    assert cluster.codes() == ["too_late"]
+    cluster.pass_time(START + 40 * DAY)
+    assert cluster.rows(INCIDENTS, "m") == {}
+
+
+def test_repeated_input_makes_no_rows_and_no_outputs() -> None:
+    cluster = Cluster(policies(), mark_every=400 * DAY)
+    lines = [opened("10:00"), responded("10:05"), contract("09:00"), maintenance("09:00", "1 09:00", "1 12:00")]
+    waits = updated("10:05", of="unknown")
+    for line in [*lines, waits]:
+        cluster.publish(line, START + 6 * MINUTE)
+    rows = {where: dict(shard.rows) for where, shard in cluster.shards.items()}
+    sent = len(cluster.sends)
+    for line in [*lines, waits]:
+        cluster.publish(line, START + 7 * MINUTE, partition=0)
+    assert {where: shard.rows for where, shard in cluster.shards.items()} == rows
+    forwarded = [send for send in cluster.sends[sent:] if send.topic == "sla.shared"]
+    assert len(cluster.sends) - sent == len(forwarded)
+
+
+def test_nothing_acts_and_nothing_is_written_when_nothing_is_due() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    cluster.publish(opened("10:00"), START)
+    for shard in cluster.shards.values():
+        effects = Effects()
+        assert shard.processor.act(START, 10, effects) == 0
+        assert (effects.sends, effects.rows) == ([], {})
