@@ -183,7 +183,8 @@ class Account:
         if closing is None:
             return
         start = month_bounds(closing[1], self.contracts.zone)[0]
-        for month in self.months_between(start, clock + 1):
+        # Time may have passed since the latest input: an outage that lasts makes a month differ without any.
+        for month in self.months_between(start, max(clock, start) + 1):
             terms = self.terms(month)
             if terms is not None and terms.final_at > self.known_at:
                 self.touched.add(month)

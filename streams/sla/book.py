@@ -8,6 +8,7 @@ from typing import NamedTuple
 from streams.sla import events as ev
 from streams.sla.arrival import Horizons, check_time, own_arrival
 from streams.sla.contracts import Contract, ContractHistory
+from streams.sla.episodes import MAX_LISTED_BYTES, listed_bytes
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.said import Entry
@@ -168,6 +169,11 @@ class IncidentBook:
         if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
             message = f"incident {subject} has {count} events, the most an incident may have"
             return ev.Rejection("oversize", message, event.id)
+        if kept is not None and isinstance(event.payload, ev.Reclassified | ev.Reopened | ev.Opened):
+            facts = [*kept.waiting, *kept.timeline.facts]
+            if listed_bytes([event.payload, *(fact.payload for fact in facts)]) > MAX_LISTED_BYTES:
+                message = f"incident {subject} changed too often for so many tenants: its impact list would be too long"
+                return ev.Rejection("oversize", message, event.id)
         return None
 
     def _add(self, kept: _Kept, fact: Fact, traceparent: str | None) -> Decision:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from streams.sla.events import Amended
+from streams.sla.events import Amended, Opened, Payload, Reclassified, Reopened
 from streams.sla.severity import Subject
 
 
@@ -19,6 +20,17 @@ class Impact(NamedTuple):
     counts: bool | None
     scope: str
     tenant_ids: tuple[str, ...]
+
+
+#: What the tenants in an impact list may weigh: each interval names its own, and a record has a limit (R28).
+MAX_LISTED_BYTES = 2 * 1024 * 1024
+
+
+def listed_bytes(payloads: Iterable[Payload]) -> int:
+    """The most that the tenants in the impact list of such facts can weigh: the widest list, once an interval."""
+    changes = [payload for payload in payloads if isinstance(payload, Opened | Reopened | Reclassified)]
+    lists = (getattr(payload, "tenant_ids", None) or () for payload in changes)
+    return len(changes) * max((sum(len(tenant.encode()) + 2 for tenant in each) for each in lists), default=0)
 
 
 class Episode:

@@ -158,12 +158,13 @@ class Cluster:
 
     def act(self, shard: Shard, before: int) -> None:
         """Let all timers due before an instant act, a few per transaction; what is due next is then honest."""
+        self.before_each(shard)
         while (due := shard.processor.next_due()) is not None and due < before:
-            self.before_each(shard)
             effects = Effects()
             acted = shard.processor.act(before, self._act_limit, effects)
             assert 0 < acted <= self._act_limit, f"a timer due at {due} did not act before {before}"
             self._commit(shard, effects)
+            self.before_each(shard)
         assert shard.processor.act(before, self._act_limit, Effects()) == 0
         shard.time = max(shard.time, before)
 

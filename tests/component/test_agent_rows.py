@@ -1,0 +1,107 @@
+"""What the agents keep: rows of waiting facts, without texts, evicted in time; nothing for what is repeated."""
+
+from __future__ import annotations
+
+from agent_harness import INCIDENTS, Cluster, play
+from story import amended, contract, maintenance, micros, opened, policies, resolved, responded, texts, updated
+
+from streams.runtime.processor import Effects
+from streams.sla.book import Horizons
+from streams.sla.instants import DAY, MINUTE
+
+START = micros("10:00")
+
+
+def test_facts_wait_for_their_opening_across_a_rebuild() -> None:
+    cluster = Cluster(policies())
+    cluster.publish(responded("10:05"), START + 6 * MINUTE)
+    assert len(cluster.rows(INCIDENTS, "w")) == 1
+    cluster.rebuild_all()
+    cluster.publish(opened("10:00"), START + 7 * MINUTE)
+    assert cluster.rows(INCIDENTS, "w") == {}
+    assert [o["type"] for o in cluster.outputs() if o["type"] == "sla.met"] == ["sla.met"]
+    cluster.pass_time(START + 3 * DAY)
+    assert cluster.codes() == []
+
+
+def test_a_load_stays_quiet_across_a_rebuild_though_its_fact_only_waits() -> None:
+    """R32: the opening may still come; without the quiet remembered, the fact would be an orphan at once."""
+    cluster = Cluster(policies())
+    now = START + 500 * DAY
+    cluster.publish(responded("10:05", backfill=True), now)
+    cluster.rebuild_all()
+    cluster.publish(opened("10:00", backfill=True), now + MINUTE)
+    assert cluster.codes() == []
+    assert "sla.met" in cluster.outcome().kinds
+
+
+SECRET = "Ada Lovelace rang"
+
+
+def test_texts_stay_out_of_rows_but_of_the_waiting_one() -> None:
+    cluster = Cluster(policies())
+    telling = opened("10:00")
+    telling["data"]["summary"] = SECRET
+    update, judged = updated("10:06"), amended("10:08", counts=True)
+    update["data"]["text"] = judged["data"]["reason"] = SECRET
+    cluster.publish(update, START + 6 * MINUTE)
+    assert [SECRET.encode() in row for row in cluster.rows(INCIDENTS, "w").values()] == [True]
+    cluster.publish(telling, START + 7 * MINUTE)
+    cluster.publish(judged, START + 8 * MINUTE)
+    for shard in cluster.shards.values():
+        assert not any(SECRET.encode() in row for row in shard.rows.values())
+    cluster.rebuild_all()
+    for line in (telling, update, judged):
+        cluster.publish(line, START + 9 * MINUTE)
+    assert cluster.codes() == [], "the digest is over the texts too, so the same input is the same"
+    update["data"]["text"] = "other"
+    cluster.publish({**update, "id": _id_of(cluster, "incident.updated")}, START + 9 * MINUTE)
+    assert cluster.codes() == ["conflict"]
+
+
+def _id_of(cluster: Cluster, event_type: str) -> str:
+    for row in cluster.rows(INCIDENTS, "i").values():
+        decoded = cluster.codec.decode(row)
+        for fact in decoded[1]["facts"]:  # type: ignore[index,union-attr]
+            kind, fields = cluster.codec.decode(fact["event"])  # type: ignore[misc]
+            if kind == event_type:
+                return str(fields["event_id"])  # type: ignore[index]
+    raise AssertionError(event_type)
+
+
+def test_an_evicted_incident_leaves_a_marker_and_the_marker_goes_too() -> None:
+    horizons = Horizons(retain_closed=10 * DAY, retain_markers=20 * DAY)
+    cluster = Cluster(policies(), horizons, mark_every=DAY)
+    play(cluster, texts([opened("10:00"), responded("10:05"), resolved("11:00")]), until=START + DAY)
+    assert len(cluster.rows(INCIDENTS, "i")) >= 3
+    cluster.pass_time(START + 12 * DAY)
+    assert (len(cluster.rows(INCIDENTS, "i")), len(cluster.rows(INCIDENTS, "m"))) == (0, 1)
+    cluster.rebuild_all()
+    cluster.publish(updated("10:30"), START + 13 * DAY)
+    assert cluster.codes() == ["too_late"]
+    cluster.pass_time(START + 40 * DAY)
+    assert cluster.rows(INCIDENTS, "m") == {}
+
+
+def test_repeated_input_makes_no_rows_and_no_outputs() -> None:
+    cluster = Cluster(policies(), mark_every=400 * DAY)
+    lines = [opened("10:00"), responded("10:05"), contract("09:00"), maintenance("09:00", "1 09:00", "1 12:00")]
+    waits = updated("10:05", of="unknown")
+    for line in [*lines, waits]:
+        cluster.publish(line, START + 6 * MINUTE)
+    rows = {where: dict(shard.rows) for where, shard in cluster.shards.items()}
+    sent = len(cluster.sends)
+    for line in [*lines, waits]:
+        cluster.publish(line, START + 7 * MINUTE, partition=0)
+    assert {where: shard.rows for where, shard in cluster.shards.items()} == rows
+    forwarded = [send for send in cluster.sends[sent:] if send.topic == "sla.shared"]
+    assert len(cluster.sends) - sent == len(forwarded)
+
+
+def test_nothing_acts_and_nothing_is_written_when_nothing_is_due() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    cluster.publish(opened("10:00"), START)
+    for shard in cluster.shards.values():
+        effects = Effects()
+        assert shard.processor.act(START, 10, effects) == 0
+        assert (effects.sends, effects.rows) == ([], {})
