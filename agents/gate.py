@@ -32,6 +32,11 @@ class Topics:
         return f"{self.prefix}.{suffix}"
 
 
+#: Row kind of a quarantined subject, in both agents' changelogs.
+QUARANTINE = "q"
+_QUARANTINE = "state.quarantine"
+
+
 class Checked(NamedTuple):
     """An input that belongs here: the event, and its record's fields as decoded."""
 
@@ -123,6 +128,21 @@ class Gate:
         routed = disclose(record) if record.topic == self._shared else None
         original = routed.record if routed is not None and routed.forwarded else record
         self.refuse(original, refusal, effects, attempts)
+
+    def set_aside(
+        self, subject: str, last_input: Position | None, message: str, effects: Effects, attempts: int
+    ) -> None:
+        """Keep that a subject is quarantined, and say so in one reject that names its last input (R27). The input's
+        bytes stay where they lie: nothing was wrong with them."""
+        row = self.codec.encode(_QUARANTINE, {"subject": subject, "message": message})
+        effects.put(row_key(QUARANTINE, subject), row)
+        topic, partition, offset = last_input or Position(f"{self.topics.prefix}.{self.agent}", self.partition, -1)
+        record = Record(topic, partition, offset, 0, subject.encode(), None, [])
+        self.refuse(record, Rejection("internal", f"quarantined: {message}"), effects, attempts)
+
+    def release(self, subject: str, effects: Effects) -> None:
+        """A new input lifts the quarantine."""
+        effects.put(row_key(QUARANTINE, subject), None)
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, by its subject."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from agents.gate import Checked, Gate, Topics, position_of, row_key
+from agents.gate import QUARANTINE, Checked, Gate, Topics, position_of, row_key
 from agents.incident_rows import (
     CONTRACT,
     MARK,
@@ -26,7 +26,7 @@ from streams.clock import Clock
 from streams.codec import Codec
 from streams.partition import partition_of
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
-from streams.runtime.processor import Effects, Record
+from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.sla.book import Decision, Horizons, IncidentBook, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Output, Rejection
@@ -85,6 +85,8 @@ class IncidentsProcessor:
             self._policy_rows.restore(row)
         elif kind == MARK:
             self._next_mark = cast(int, row["until"]) + self._mark_every
+        elif kind == QUARANTINE:
+            self._book.quarantine(str(row["subject"]))
         elif kind == QUIET:
             self._quiet_at = cast(int, row["until"])
             self._book.restore_quiet(self._quiet_at)
@@ -116,6 +118,8 @@ class IncidentsProcessor:
 
     def _decide(self, record: Record, checked: Checked, effects: Effects) -> None:
         event, fields = checked
+        if self._book.release(event.subject):
+            self._gate.release(event.subject, effects)
         decision = self._book.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
             self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
@@ -150,6 +154,10 @@ class IncidentsProcessor:
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
         self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
 
+    def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
+        self._book.quarantine(subject)
+        self._gate.set_aside(subject, self._book.last_input(subject), message, effects, attempts)
+
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
@@ -159,10 +167,15 @@ class IncidentsProcessor:
     def act(self, before: int, limit: int, effects: Effects) -> int:
         acted = 0
         while acted < limit:
-            decision = self._book.act(before, seen_at=self._clock.now())
-            if decision is None:
+            ripe = self._book.ripe(before)
+            if ripe is None:
                 break
-            self._write(decision, effects, None, {})
+            try:
+                decision = self._book.act(before, seen_at=self._clock.now())
+                assert decision is not None
+                self._write(decision, effects, None, {})
+            except Exception as error:
+                raise SubjectFailed(ripe[1]) from error
             acted += 1
         if acted < limit and self._next_mark < before:
             self._mark(before - 1, effects)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from agents.gate import DERIVED_LIMIT, Gate, Topics, position_of, row_key
+from agents.gate import DERIVED_LIMIT, QUARANTINE, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
 from agents.policy_rows import KIND as POLICY
 from agents.policy_rows import PolicyRows
@@ -12,7 +12,7 @@ from agents.refusals import about
 from streams.codec import Codec
 from streams.codec import Record as Fields
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
-from streams.runtime.processor import Effects, Record
+from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.sla.account import Stated
 from streams.sla.book import Horizons
 from streams.sla.closing import MonthRow
@@ -67,6 +67,8 @@ class LedgerProcessor:
             self._ledger.mark(cast(int, row["partition"]), cast(int, row["until"]))
         elif kind == POLICY:
             self._policy_rows.restore(row)
+        elif kind == QUARANTINE:
+            self._ledger.quarantine(str(row["subject"]))
         elif kind == QUIET:
             self._quiet_at = cast(int, row["until"])
 
@@ -103,6 +105,8 @@ class LedgerProcessor:
         if checked is None:
             return
         event = checked.event
+        if self._ledger.release(event.subject):
+            self._gate.release(event.subject, effects)
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
             self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
@@ -158,6 +162,10 @@ class LedgerProcessor:
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
         self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
 
+    def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
+        self._ledger.quarantine(subject)
+        self._gate.set_aside(subject, self._ledger.last_input(subject), message, effects, attempts)
+
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
@@ -165,8 +173,13 @@ class LedgerProcessor:
 
     def act(self, before: int, limit: int, effects: Effects) -> int:
         acted = 0
-        while acted < limit and (decision := self._ledger.act(before)) is not None:
-            self._write(decision, effects)
+        while acted < limit and (ripe := self._ledger.ripe(before)) is not None:
+            try:
+                decision = self._ledger.act(before)
+                assert decision is not None
+                self._write(decision, effects)
+            except Exception as error:
+                raise SubjectFailed(ripe[1]) from error
             acted += 1
         return acted
 
@@ -188,6 +201,9 @@ class LedgerProcessor:
             effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
 
 
+SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
+
+
 def _fact_key(event: Event) -> bytes:
     return row_key(FACT, event.subject, event.source, event.id)
 
@@ -196,7 +212,7 @@ def _month_fields(row: MonthRow) -> Fields:
     stated = row.stated
     settled = None
     if stated.settled is not None:
-        settled = dict(zip(("downtime", "eligible", "charge", "credit"), stated.settled, strict=True))
+        settled = dict(zip(SETTLED, stated.settled, strict=True))
     return {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
 
 
@@ -208,7 +224,13 @@ def _month_row(row: Fields) -> MonthRow:
         credit=cast(int, row["credit"]),
         settled=None
         if settled is None
-        else (settled["downtime"], settled["eligible"], settled["charge"], settled["credit"]),
+        else (
+            settled["downtime"],
+            settled["eligible"],
+            settled["charge"],
+            settled["credit"],
+            settled["excluded"],
+        ),
         claimable_until=cast(int, row["claimable_until"]),
         issued=cast(int, row["issued"]),
         adjust_at=cast(int | None, row["adjust_at"]),

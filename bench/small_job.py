@@ -79,6 +79,9 @@ class Counting:
         """Nothing is wrong with this input."""
         raise AssertionError(message)
 
+    def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
+        raise AssertionError(f"{subject} crashed {attempts} times: {message}")
+
     def next_due(self) -> int | None:
         """No timers."""
         return None

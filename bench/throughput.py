@@ -125,9 +125,7 @@ def bench(
         result = measure(events, tenants)
         done.append(result)
         worker, limit = result.events / result.worker_s, result.events / result.limit_s
-        print(
-            f"round {number + 1}: worker {worker:,.0f}/s, read + decode + check {limit:,.0f}/s, ratio {result.ratio:.3f}"
-        )
+        print(f"round {number + 1}: worker {worker:,.0f}/s, read and decode {limit:,.0f}/s, ratio {result.ratio:.3f}")
     ratios = sorted(result.ratio for result in done)
     rates = sorted(result.events / result.worker_s for result in done)
     print(

@@ -4,7 +4,7 @@ ShardError
 ├── ShardInterrupted   the outcome is unknown or the broker is away: state is thrown away, the shard starts again
 ├── ShardFenced        another owner has taken the shard over: it stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
-├── TimersFailed       the processor raised while timers acted: retried, then the shard halts
+├── TimersFailed       the processor raised while timers acted: retried, then its subject or the shard is set aside
 └── ShardHalted        going on would be wrong; this shard alone waits for a person
     ├── OffsetsDiffer  the changelog and the consumer group disagree on what has been applied
     ├── InputLost      retention removed records that were never applied, or the log was truncated
@@ -44,11 +44,12 @@ class RecordFailed(ShardError):
 
 
 class TimersFailed(ShardError):
-    """The processor raised while timers due before `before` acted."""
+    """The processor raised while timers due before `before` acted; `subject` when it knows on which one."""
 
-    def __init__(self, message: str, *, agent: str, partition: int, before: int) -> None:
+    def __init__(self, message: str, *, agent: str, partition: int, before: int, subject: str | None = None) -> None:
         super().__init__(message, agent=agent, partition=partition)
         self.before = before
+        self.subject = subject
 
 
 class ShardHalted(ShardError):

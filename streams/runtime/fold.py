@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streams.runtime.errors import RecordFailed, TimersFailed
 from streams.runtime.inbox import Inbox
-from streams.runtime.processor import Effects, Processor, Record
+from streams.runtime.processor import Effects, Processor, Record, SubjectFailed
 
 SLICE = 256  # records folded before other shards and the commit in flight get a turn
 
@@ -21,6 +21,8 @@ class Pending:
     acted: int = 0
     sealed: bool = False
     """Commit this before anything else is folded."""
+    quarantined: tuple[str, ...] = ()
+    """Subjects that this transaction sets aside."""
     forced: bool = False
     """Commit this though it is empty: the group's offsets are to be restored."""
 
@@ -52,6 +54,7 @@ class Fold:
         *,
         time: int,
         failed: dict[tuple[str, int], list[str]],
+        failed_subjects: Mapping[str, Sequence[str]],
         backlog: Mapping[str, int],
     ) -> None:
         self.processor = processor
@@ -63,8 +66,17 @@ class Fold:
         self._partition = partition
         self._limits = limits
         self._failed = failed
+        self._failed_subjects = failed_subjects
         self._single = len(inbox.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
+
+    def set_aside(self, pending: Pending) -> None:
+        """Quarantine the subjects whose timers have crashed too often (R27), in a transaction of its own."""
+        for subject, messages in self._failed_subjects.items():
+            if len(messages) >= self._limits.attempts:
+                self.processor.quarantine(subject, messages[-1], pending.effects, len(messages))
+                pending.quarantined += (subject,)
+                pending.forced = pending.sealed = True
 
     def step(self, pending: Pending) -> int | None:
         """Fold up to SLICE records into `pending`.
@@ -131,10 +143,17 @@ class Fold:
 
     def _act(self, before: int, pending: Pending) -> bool:
         """Let timers act; False when the transaction is full, so that more may be due before `before`."""
+        if self._failed_subjects and not pending.empty:
+            pending.sealed = True  # what came before the crash is kept, so that the culprit can be set aside alone
+            return False
         room = self._limits.acts - pending.acted
         try:
             acted = self.processor.act(before, room, pending.effects)
             due = self.processor.next_due()
+        except SubjectFailed as failed:
+            cause = failed.__cause__ or failed
+            message = f"{failed}: {type(cause).__name__}: {cause}"
+            raise self._timers_failed(before, message, failed.subject) from cause
         except Exception as error:
             raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
         pending.acted += acted
@@ -161,5 +180,5 @@ class Fold:
             error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset
         )
 
-    def _timers_failed(self, before: int, message: str) -> TimersFailed:
-        return TimersFailed(message, agent=self._agent, partition=self._partition, before=before)
+    def _timers_failed(self, before: int, message: str, subject: str | None = None) -> TimersFailed:
+        return TimersFailed(message, agent=self._agent, partition=self._partition, before=before, subject=subject)

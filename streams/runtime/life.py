@@ -8,7 +8,7 @@ commit makes the next transaction, up to the limit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 
 from streams.clock import Clock
@@ -34,7 +34,7 @@ class Life:
         stop: asyncio.Event,
         labels: tuple[str, str],
         relieve: Callable[[], None],
-        on_committed: Callable[[int, Mapping[str, int]], None],
+        on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
         restore_offsets: bool,
     ) -> None:
         self._fold = fold
@@ -57,6 +57,7 @@ class Life:
     async def run(self) -> None:
         """Until the stop; raises whatever ended it before."""
         pending = Pending(forced=self._restore_offsets)
+        self._fold.set_aside(pending)
         commit: asyncio.Task[None] | None = None
         try:
             while not self._stop.is_set():
@@ -99,4 +100,4 @@ class Life:
         metrics.TIMERS.labels(*self._labels).inc(pending.acted)
         metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))
         metrics.QUEUED.labels(*self._labels).set(self._fold.inbox.size)
-        self._on_committed(pending.acted, write.offsets)
+        self._on_committed(pending.acted, write.offsets, pending.quarantined)

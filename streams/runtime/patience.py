@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streams.runtime.errors import RecordFailed, ShardInterrupted, TimersFailed
 
@@ -15,6 +15,8 @@ class Patience:
     def __init__(self, attempts: int) -> None:
         self.failed: dict[tuple[str, int], list[str]] = {}
         """Records (topic, offset) that made the processor raise, with what it said each time."""
+        self.subjects: dict[str, list[str]] = {}
+        """Subjects whose timers made the processor raise, with what it said each time."""
         self.strikes = 0
         self._attempts = attempts
         self._timer_strikes = 0
@@ -23,6 +25,12 @@ class Patience:
         """Try once more? After `attempts` the record is rejected; False if even that failed."""
         tries = self.failed.setdefault((error.topic, error.offset), [])
         tries.append(str(error))
+        return len(tries) <= self._attempts
+
+    def with_subject(self, subject: str, message: str) -> bool:
+        """Try once more? After `attempts` the subject is quarantined; False if even that failed."""
+        tries = self.subjects.setdefault(subject, [])
+        tries.append(message)
         return len(tries) <= self._attempts
 
     def with_fault(self, error: Exception) -> float | None:
@@ -36,9 +44,11 @@ class Patience:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
-    def committed(self, acted: int, offsets: Mapping[str, int]) -> None:
-        """A transaction got through: `acted` timers, and everything below `offsets`."""
+    def committed(self, acted: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
+        """A transaction got through: `acted` timers, everything below `offsets`, subjects that it set aside."""
         self.strikes = 0
+        for subject in quarantined:
+            self.subjects.pop(subject, None)
         if acted:
             self._timer_strikes = 0
         if self.failed:

@@ -30,6 +30,14 @@ class Send(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
+class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
+    """A decision on a timer of `subject` (an incident, a tenant) crashed; `act` raises it from the cause (R27)."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"a timer of {subject}")
+        self.subject = subject
+
+
 class Effects:
     """What one batch wants written: records to send in order, and changelog rows, each changed key once."""
 
@@ -71,6 +79,10 @@ class Processor(Protocol):
         """Put `record` untouched into the rejected topic (R27): the shard uses it for code `internal`."""
         ...
 
+    def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
+        """A subject's timers keep crashing: set them aside, keep its state, say so in one reject (R27)."""
+        ...
+
     def next_due(self) -> int | None:
         """The earliest instant at which `act` has something to do, or None."""
         ...
@@ -79,6 +91,7 @@ class Processor(Protocol):
         """Let timers due strictly before `before` act, at most `limit` of them, in order; how many acted.
 
         Time has passed `before`: the shard calls it with the arrival of the next record (R11), or with the wall clock
-        once every input that could have arrived earlier has been applied.
+        once every input that could have arrived earlier has been applied. Raises SubjectFailed when the decision on
+        one subject crashes: after bounded retries that subject is quarantined and the others go on.
         """
         ...

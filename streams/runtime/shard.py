@@ -21,6 +21,7 @@ from streams.runtime.errors import (
     ShardFenced,
     ShardHalted,
     ShardInterrupted,
+    TimersFailed,
     WorkerRefused,
 )
 from streams.runtime.fold import Fold, Limits
@@ -144,6 +145,8 @@ class Shard:
                 await self._stop.wait()
             except RecordFailed as error:
                 await self._on_record_failed(error)
+            except TimersFailed as error:
+                await self._on_timers_failed(error)
             except Exception as error:
                 await self._on_fault(error)
 
@@ -162,6 +165,7 @@ class Shard:
             self._limits,
             time=found.applied.time,
             failed=self._patience.failed,
+            failed_subjects=self._patience.subjects,
             backlog=found.ends,
         )
         life = self._life = Life(
@@ -188,6 +192,17 @@ class Shard:
     async def _on_record_failed(self, error: RecordFailed) -> None:
         again = self._patience.with_record(error)
         self._logger.error("decision failed", topic=error.topic, offset=error.offset, exc_info=error.__cause__)
+        await self._give_up(ShardState.RECOVERING if again else ShardState.HALTED, error)
+        if not again:
+            await self._stop.wait()
+
+    async def _on_timers_failed(self, error: TimersFailed) -> None:
+        """R27: a named subject alone is set aside after bounded retries; without one it is our own fault."""
+        if error.subject is None:
+            await self._on_fault(error)
+            return
+        again = self._patience.with_subject(error.subject, str(error))
+        self._logger.error("decision on a timer failed", subject=error.subject, exc_info=error.__cause__)
         await self._give_up(ShardState.RECOVERING if again else ShardState.HALTED, error)
         if not again:
             await self._stop.wait()

@@ -21,14 +21,14 @@ class Claim(NamedTuple):
 
 
 class Stated(NamedTuple):
-    """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit) of
-    the latest non-provisional revision, `issued` the credit issued so far, both None and 0 before the final.
+    """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit,
+    excluded) of the latest non-provisional revision, `issued` the credit issued so far, both None and 0 before the final.
     `stated_at` is the nominal instant of the latest provisional revision: none of an earlier one may follow it."""
 
     revision: int = 0
     guarantee_met: bool = True
     credit: int = 0
-    settled: tuple[int, int, int, int] | None = None
+    settled: tuple[int, int, int, int, int] | None = None
     claimable_until: int = 0
     issued: int = 0
     adjust_at: int | None = None

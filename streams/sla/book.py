@@ -80,6 +80,7 @@ class IncidentBook:
         self._concerned: dict[str, set[str]] = {}
         self._live = TimerIndex()
         self._held = TimerIndex()
+        self._quarantined: set[str] = set()
         self._quiet_at = 0
 
     def __len__(self) -> int:
@@ -309,8 +310,31 @@ class IncidentBook:
         self._schedule(kept)
         return Decision(outputs, step)
 
+    def quarantine(self, incident_id: str) -> None:
+        """Its timers crash: they act no more until the next input about it; its state is kept (R27)."""
+        self._quarantined.add(incident_id)
+        self._live.set(incident_id, None)
+        self._held.set(incident_id, None)
+
+    def release(self, incident_id: str) -> bool:
+        """Let a quarantined incident's timers act again; False when it was not quarantined."""
+        if incident_id not in self._quarantined:
+            return False
+        self._quarantined.remove(incident_id)
+        if incident_id in self._kept:
+            self._schedule(self._kept[incident_id])
+        return True
+
+    def last_input(self, incident_id: str) -> ev.Position | None:
+        """Where the input about an incident lies that arrived last."""
+        kept = self._kept.get(incident_id)
+        facts = [] if kept is None else [*kept.timeline.facts, *kept.waiting]
+        return max(facts, key=lambda fact: fact.arrival).position if facts else None
+
     def _schedule(self, kept: _Kept) -> None:
         timeline = kept.timeline
+        if timeline.id in self._quarantined:
+            return
         if kept.waiting:
             first = _first_to_give_up(kept.waiting)
             due: int | None = min(f.arrival for f in first) + self._horizons.orphan_after

@@ -21,6 +21,11 @@ class MonthRow(NamedTuple):
     stated: Stated
 
 
+def _differs(stated: Stated, weighed: Weighed) -> bool:
+    """Whether a month with a final statement would now be stated otherwise (R26)."""
+    return (stated.settled, stated.guarantee_met) != (weighed.settled, weighed.guarantee_met)
+
+
 class Closing:
     """Weighs months and says what follows. Outputs and changed records are taken with `take` after each step."""
 
@@ -97,7 +102,7 @@ class Closing:
                     account.touched.add(month)
                 continue
             terms = account.stated_terms(month)
-            if stated.adjust_at is None and self._weigh(account, month, terms, arrival).settled != stated.settled:
+            if stated.adjust_at is None and _differs(stated, self._weigh(account, month, terms, arrival)):
                 adjust_at = arrival + terms.policy.statements.adjust_after
                 self._state(account, month, stated._replace(adjust_at=adjust_at))
 
@@ -150,7 +155,7 @@ class Closing:
         terms = account.stated_terms(month)
         assert stated.settled is not None
         weighed = self._weigh(account, month, terms, instant)
-        if weighed.settled == stated.settled:
+        if not _differs(stated, weighed):
             self._state(account, month, stated)
             return
         delta = weighed.credit - stated.settled[3]

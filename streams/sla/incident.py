@@ -91,7 +91,7 @@ class Fold(RunningClocks):
                 self._reconsider(at)
             case ev.PolicyApplied(name, version):
                 applied = self.policies.exact(name, version)
-                if applied is not None and self.ending is None:
+                if applied is not None and self.ending is None and applied is not self.policy:
                     self.policy = applied
                     self._reconsider(at, retarget=True)
             case ev.UpdateRequested():
@@ -166,7 +166,9 @@ class Fold(RunningClocks):
         self.responded_at = None
         self.response_instance += 1
         self.waiting.clear()
-        self.episodes.append(Episode(at, started_at if started_at is not None else at, self.subject))
+        episode = Episode(at, started_at if started_at is not None else at, self.subject)
+        episode.changes = self.episodes[-1].changes.copy()  # each counts from its own time on, here too (R21)
+        self.episodes.append(episode)
         self._start_clocks(at)
 
     def _annul(self, at: int) -> None:

@@ -40,6 +40,7 @@ class Ledger:
         self._marks: dict[int, int] = dict.fromkeys(range(partitions), -1)
         self._live = TimerIndex()
         self._held = TimerIndex()
+        self._quarantined: set[str] = set()
         self._quiet_at = 0
         self._clock = 0
         self._closing = Closing(self._impacts, self._maintenance)
@@ -195,7 +196,29 @@ class Ledger:
             self._closing.weigh_again(account, start, min(end, max(self._clock, start) + 1), arrival)
             self._schedule(account)
 
+    def quarantine(self, tenant: str) -> None:
+        """Its closes crash: they act no more until the next input of the tenant; its state is kept (R27)."""
+        self._quarantined.add(tenant)
+        self._live.set(tenant, None)
+        self._held.set(tenant, None)
+
+    def release(self, tenant: str) -> bool:
+        """Let a quarantined tenant's timers act again; False when it was not quarantined."""
+        if tenant not in self._quarantined:
+            return False
+        self._quarantined.remove(tenant)
+        if tenant in self._accounts:
+            self._schedule(self._accounts[tenant])
+        return True
+
+    def last_input(self, tenant: str) -> ev.Position | None:
+        """Where the contract fact of a tenant lies that rules last."""
+        account = self._accounts.get(tenant)
+        return [*account.contracts][-1].position if account is not None and len(account.contracts) else None
+
     def _schedule(self, account: Account) -> None:
+        if account.tenant in self._quarantined:
+            return
         live: list[int] = [at for m in account.adjusting if (at := account.stated(m).adjust_at) is not None]
         held = None
         closing = account.next_close()

@@ -205,6 +205,8 @@ class RunningClocks:
         self.clocks.append(self.window)
 
     def _meet(self, clock: Clock, at: int) -> None:
+        if clock.deadline is None:
+            clock.aim_as_if_resumed(self.policy.calendar, self.pauses, at)
         clock.end(MET, at)
         if clock.deadline is not None:
             self.mets.append(Met(clock.key, at))

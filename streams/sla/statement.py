@@ -71,9 +71,10 @@ class Weighed:
         return self.available * 100 >= self.policy.guarantee
 
     @property
-    def settled(self) -> tuple[int, int, int, int]:
-        """A change of one of these after the final statement is worth an adjustment (R26)."""
-        return self.downtime, self.eligible, self.charge, self.credit
+    def settled(self) -> tuple[int, int, int, int, int]:
+        """A change of one of these after the final statement is worth an adjustment (R26); of excluded time too, as
+        availability is measured without it and must not depend on what came when (R2)."""
+        return self.downtime, self.eligible, self.charge, self.credit, self.excluded
 
 
 def counts(policy: Policy, impact: Impact) -> bool:

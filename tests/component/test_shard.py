@@ -14,7 +14,7 @@ from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied, encode
 from streams.runtime.errors import InputLost, WriteRefused
 from streams.runtime.fold import Limits
 from streams.runtime.log import Batch
-from streams.runtime.processor import Effects, Record, Send
+from streams.runtime.processor import Effects, Record, Send, SubjectFailed
 from streams.runtime.shard import Shard, ShardState
 
 MS = 1_000
@@ -52,6 +52,11 @@ class Diary:
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
         self._write(f"rejected {code} {record.topic}@{record.offset} after {attempts}: {message}", effects)
+
+    def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
+        self.due.remove(int(subject))
+        effects.put(subject.encode(), None)
+        self._write(f"quarantined {subject} after {attempts}: {message}", effects)
 
     def next_due(self) -> int | None:
         return self.due[0] if self.due else None
@@ -542,6 +547,39 @@ def test_timers_that_keep_failing_halt_the_shard() -> None:
         assert shard.state is ShardState.HALTED
         assert "faulty" in shard.reason
         assert bench.log.values() == []
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
+    """Bounded retries, one quarantine in a transaction of its own; the timers of others act, and inputs go on."""
+
+    async def scenario() -> None:
+        class Faulty(Diary):
+            def act(self, before: int, limit: int, effects: Effects) -> int:
+                if self.due[0] == 2 * MS:
+                    try:
+                        raise ValueError("faulty")
+                    except ValueError as error:
+                        raise SubjectFailed("2000") from error
+                return super().act(before, limit, effects)
+
+        bench = Bench(make=Faulty)
+        bench.log.append("in", 1, "timer:2")
+        bench.log.append("in", 1, "timer:3")
+        bench.log.append("in", 9, "a")
+        shard = bench.start()
+        for ms in range(0, 60_000, 5_000):
+            await bench.tick(ms)
+        assert shard.state is ShardState.RUNNING
+        assert bench.log.values() == [
+            "1 timer:2 @1",
+            "2 timer:3 @1",
+            "quarantined 2000 after 3: a timer of 2000: ValueError: faulty",
+            "due 3",
+            "3 a @9",
+        ]
         await shard.stop()
 
     run(scenario)

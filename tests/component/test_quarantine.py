@@ -1,0 +1,73 @@
+"""R27: an incident or tenant whose timers crash is set aside with its state; the others go on, a new input lifts it."""
+
+from __future__ import annotations
+
+import pytest
+from agent_harness import INCIDENTS, LEDGER, Cluster
+from story import contract, micros, opened, policies, responded
+
+from streams.runtime.processor import Effects, SubjectFailed
+from streams.sla.account import Account
+from streams.sla.closing import Closing
+from streams.sla.timeline import Timeline
+
+START = micros("10:00")
+
+
+def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    good = cluster.publish(opened("10:00", of="good"), START)
+    bad = cluster.publish(opened("10:00", of="bad"), START)
+    assert (good.offset, bad.offset) == (0, 1)
+    shard = cluster.shards[INCIDENTS, 0]
+    act = Timeline.act
+
+    def crashing(self: Timeline, due: int, detected_at: int) -> None:
+        if self.id == "bad":
+            raise ValueError("odd")
+        act(self, due, detected_at)
+
+    monkeypatch.setattr(Timeline, "act", crashing)
+    with pytest.raises(SubjectFailed) as failed:
+        shard.processor.act(micros("12:30"), 100, Effects())
+    assert failed.value.subject == "bad"
+    cluster.rebuild(shard)
+    effects = Effects()
+    shard.processor.quarantine("bad", "odd", effects, 3)
+    cluster._commit(shard, effects)
+    cluster.rebuild(shard)
+    cluster.pass_time(micros("12:30"))
+    assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
+    (refused,) = cluster.refused()
+    assert refused.code == "internal"
+    assert dict(refused.send.headers)["sla_original_offset"] == b"1"
+    assert cluster.rows(INCIDENTS, "q")
+
+    monkeypatch.undo()
+    cluster.publish(responded("12:40", of="bad"), micros("12:40"))
+    assert not cluster.rows(INCIDENTS, "q")
+    cluster.rebuild(shard)
+    cluster.pass_time(micros("12:41"))
+    assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good", "bad"}
+
+
+def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    for tenant in ("acme", "beta"):
+        cluster.publish(contract("2026-03-01T00:00:00Z", of=tenant), START)
+    shard = cluster.shards[LEDGER, 0]
+    close = Closing.act
+
+    def crashing(self: Closing, account: Account, due: int, **more: bool) -> None:
+        if account.tenant == "acme":
+            raise ValueError("odd")
+        close(self, account, due, **more)
+
+    monkeypatch.setattr(Closing, "act", crashing)
+    effects = Effects()
+    shard.processor.quarantine("acme", "odd", effects, 3)
+    cluster._commit(shard, effects)
+    cluster.rebuild(shard)
+    cluster.pass_time(micros("2026-04-10T00:00:00Z"))
+    assert {o["subject"] for o in cluster.outputs() if o["type"] == "credit.statement"} == {"beta"}
+    assert cluster.codes() == ["internal"]
