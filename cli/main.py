@@ -30,7 +30,17 @@ COMMANDS = {
     "simulate": Entry(
         "cli.simulate:simulate",
         "Run recorded events through the rules; no broker, no clock.",
-        "sla simulate examples/data/contracts.jsonl incidents.jsonl --until 2024-12-31T00:00:00Z",
+        "sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z",
+    ),
+    "what-if": Entry(
+        "cli.what_if:what_if",
+        "Compare two policies over recorded events.",
+        "sla what-if history.jsonl --policy candidate.yaml --against scalr-emergency",
+    ),
+    "verify": Entry(
+        "cli.verify:verify",
+        "Recompute statements from their evidence.",
+        "sla verify statements.jsonl --events history.jsonl",
     ),
     "publish": Entry("cli.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
     "tail": Entry(
@@ -47,7 +57,7 @@ COMMANDS = {
         "cli.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
     ),
     "policy": Entry(
-        "cli.policy:policy_app", "Check policy files and show policies.", "sla policy show scalr-emergency"
+        "cli.policy:policy_app", "Check policy files, show policies, compare two.", "sla policy show scalr-emergency"
     ),
     "topics": Entry(
         "cli.topics:topics_app", "Create the topics, or compare them with what is declared.", "sla topics show"
@@ -99,10 +109,10 @@ def load(name: str) -> Any:
     return command
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-@app.callback(epilog="Example: sla simulate examples/data/contracts.jsonl examples/data/code-hosting-2022-2024.jsonl")
+@app.callback(epilog="Example: sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z")
 def sla() -> None:
     """Guaranteed support times and uptime, kept honest: events in, alerts and service credits out."""
 

@@ -1,4 +1,4 @@
-"""`sla policy check|show`: finds the mistakes in policy files, and shows policies as customers read them."""
+"""`sla policy check|show|diff`: finds mistakes in policy files, shows policies as customers read them, compares two."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRONG_USE = 2
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
 
-policy_app = typer.Typer(help="Check policy files and show policies.", no_args_is_help=True)
+policy_app = typer.Typer(help="Check policy files, show policies, compare two.", no_args_is_help=True)
 
 
 @policy_app.command(epilog="Example: sla policy check policies/scalr-emergency/1.yaml")
@@ -76,13 +76,33 @@ def show(
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
     """Show severities, targets, components, guarantee and credits as customers read them."""
+    wanted = policy if version is None or is_file(policy) else f"{policy}@{version}"
+    _print(text.policy_text(_found(wanted, policies), lang))
+
+
+@policy_app.command(epilog="Example: sla policy diff scalr-emergency candidate.yaml")
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="NAME, NAME@VERSION or a policy file.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="NAME, NAME@VERSION or a policy file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+) -> None:
+    """Say what differs between two policies, in terms of the policy. Exit code 1: they differ."""
+    from cli.policy_compared import print_changes
+
+    sides = [_found(old, policies), _found(new, policies)]
+    if print_changes(*sides, as_json=as_json):
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+def _found(wanted: str, root: Path | None) -> Policy:
+    name, _, version = wanted.partition("@")
     try:
-        found = load_policy(Path(policy)) if _is_file(policy) else _named(policy, version, policies)
+        return load_policy(Path(wanted)) if is_file(wanted) else _named(name, version or None, root)
     except PolicyError as error:
         _wrong_use(str(error))
     except OSError as error:
-        _wrong_use(f"{policy} can't be read: {error.strerror}")
-    _print(text.policy_text(found, lang))
+        _wrong_use(f"{wanted} can't be read: {error.strerror}")
 
 
 def _files(path: Path) -> list[tuple[Path, bool]]:
@@ -98,7 +118,8 @@ def _files(path: Path) -> list[tuple[Path, bool]]:
     return [(file, True) for file in files]
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
+    """Whether a policy is named by its file."""
     return name.endswith((".yaml", ".yml")) or "/" in name or Path(name).is_file()
 
 

@@ -1,1 +1,1 @@
-"""The outside world: client SDK for other services."""
+"""The outside world: client, intake and notifier come with their own issues; nothing is here yet."""

@@ -130,7 +130,13 @@ class Codec:
         """Value and CloudEvents headers of an output; `source` names the agent, such as `/sla/incidents`."""
         record = output_record(output, source)
         headers = headers_for(
-            output.type, output.id, source, output.subject, output.time, traceparent=output.traceparent
+            output.type,
+            output.id,
+            source,
+            output.subject,
+            output.time,
+            traceparent=output.traceparent,
+            backfill=output.backfill,
         )
         return self._write(output.type, record), headers
 

@@ -11,7 +11,14 @@ _CONTENT_TYPE = ("content-type", b"application/avro")
 
 
 def headers_for(
-    event_type: str, event_id: str, source: str, subject: str, time: int, *, traceparent: str | None = None
+    event_type: str,
+    event_id: str,
+    source: str,
+    subject: str,
+    time: int,
+    *,
+    traceparent: str | None = None,
+    backfill: bool = False,
 ) -> list[tuple[str, bytes]]:
     """The headers of one event; `time` in microseconds UTC. The value is authoritative, these are for generic tools."""
     headers = [
@@ -23,6 +30,8 @@ def headers_for(
         ("ce_subject", subject.encode()),
         _CONTENT_TYPE,
     ]
+    if backfill:
+        headers.append(("ce_backfill", b"true"))
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
     return headers

@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 class Stated(NamedTuple):
     """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit,
-    excluded) of the latest non-provisional revision, `issued` the credit issued so far, both None and 0 before the final.
+    excluded) of the latest non-provisional revision, `issued` the credit issued so far, None and 0 before the final.
     `stated_at` is the nominal instant of the latest provisional revision: none of an earlier one may follow it."""
 
     revision: int = 0

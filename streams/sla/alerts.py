@@ -60,23 +60,23 @@ class Reporter:
             "tenant_ids": list(fold.subject.tenant_ids) if fold.subject.scope == "tenants" else [],
             "severity": fold.classification.severity,
             "component": fold.subject.component,
-            "title": self._title(kind, metric),
+            **data,
         }
-        record.update(data)
+        record["title"] = self._title(kind, metric, str(record["severity"]))
         return self._finished(kind, identity, time, record)
 
     def _finished(self, kind: str, identity: tuple[object, ...], time: int, record: dict[str, object]) -> Output:
         name = output_id(kind, self._incident_id, *identity)
         return Output(kind, name, self._incident_id, time, record, self._backfill)
 
-    def _title(self, kind: str, metric: str | None) -> dict[str, object]:
+    def _title(self, kind: str, metric: str | None, severity: str) -> dict[str, object]:
         fold = self._fold
         component = fold.policy.components.get(fold.subject.component)
         named = component.title if component is not None else Text(fold.subject.component, fold.subject.component)
-        return _title(kind, metric, fold.classification.severity, named)
+        return _title(kind, metric, severity, named)
 
-    def classified(self, previous: str | None, cause: tuple[str, str]) -> Output:
-        """`cause` is the identity of the input that led to it."""
+    def classified(self, previous: str | None, cause: tuple[str, str, str]) -> Output:
+        """`cause` is the type and identity of the input that led to it."""
         fold = self._fold
         decided = fold.classification
         data: dict[str, object] = {

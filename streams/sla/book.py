@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from streams.sla import events as ev
 from streams.sla.arrival import Horizons, check_time, own_arrival
@@ -11,7 +10,7 @@ from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.episodes import MAX_LISTED_BYTES, listed_bytes
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
-from streams.sla.said import Entry
+from streams.sla.steps import Decision, Step
 from streams.sla.timeline import Cause, Timeline
 from streams.sla.timers import TimerIndex
 
@@ -23,31 +22,6 @@ BOUND_TYPES = frozenset(
     ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
 )
 RESERVED_EVENTS = 200
-
-
-class Step(NamedTuple):
-    """What one input or timer changed of one incident: a row of its log. `number` counts from 0."""
-
-    incident_id: str
-    number: int
-    facts: list[Fact]
-    entries: list[Entry]
-    clock: int
-
-
-class Decision(NamedTuple):
-    """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
-    number of steps whose rows may go, leaving a marker until the given instant (R1)."""
-
-    outputs: list[ev.Output]
-    step: Step | None = None
-    rejection: ev.Rejection | None = None
-    duplicate: bool = False
-    waiting: bool = False
-    orphans: tuple[Fact, ...] = ()
-    evicted: tuple[str, int, int] | None = None
-    forgotten: str | None = None
-    subject: str | None = None
 
 
 class _Kept:
@@ -105,7 +79,7 @@ class IncidentBook:
         """A contract fact reached this partition: re-fold every retained incident it concerns (R20)."""
         if not self.know(tenant, source, contract):
             return []
-        cause = Cause("contract.set", contract.time, source, contract.id)
+        cause = Cause("contract.set", contract.time, source, f"{tenant}/{contract.id}")
         decisions = []
         for incident_id in sorted(self._concerned.get(tenant, ())):
             kept = self._kept[incident_id]
@@ -182,11 +156,6 @@ class IncidentBook:
         if fact.rank != 0 and not timeline.facts:
             self.wait(fact, timeline.id)
             return Decision([], waiting=True)
-        if timeline.folded is not None and timeline.backfilled and (fact.backfill or fact.arrival > self._quiet_at):
-            # Its timers follow its own arrivals, not the partition's clock (R32); a live fact in the midst of a load
-            # lets none act, as more history is to come.
-            while (due := timeline.due()) is not None and due < fact.arrival:
-                timeline.act(due, due)
         timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
         new = [*kept.waiting, fact]
         kept.waiting = []

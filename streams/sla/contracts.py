@@ -10,11 +10,13 @@ from streams.sla.instants import LATEST
 
 
 class Contract(NamedTuple):
-    """One `contract.set`. The order of its first three fields is the order of precedence (R24)."""
+    """One `contract.set`. The order of its first four fields is the order of precedence (R24); two sources may use
+    one id (R1)."""
 
     valid_from: int
     time: int
     id: str
+    source: str
     valid_to: int | None
     plan: str
     charge: Money
@@ -31,6 +33,7 @@ class Contract(NamedTuple):
             terms.valid_from,
             event.time,
             event.id,
+            event.source,
             terms.valid_to,
             terms.plan,
             terms.monthly_charge,
@@ -60,8 +63,8 @@ class ContractHistory:
 
     def add(self, contract: Contract) -> None:
         self._facts.append(contract)
-        self._facts.sort(key=lambda c: (c.valid_from, c.time, c.id))
-        self._first = min(self._facts, key=lambda c: (c.time, c.id))
+        self._facts.sort(key=lambda c: (c.valid_from, c.time, c.id, c.source))
+        self._first = min(self._facts, key=lambda c: (c.time, c.id, c.source))
 
     def __len__(self) -> int:
         return len(self._facts)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
+
+# Money depends on time zones, so every machine uses those of the pinned tzdata package, never its own.
+reset_tzpath(to=())
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -48,7 +48,7 @@ class Said:
     __slots__ = ("breaches", "classified", "closed", "impacts", "impacts_revision", "judged", "mets", "notices")
 
     def __init__(self) -> None:
-        self.classified: tuple[str, bool, bool] | None = None
+        self.classified = ""
         self.breaches: dict[ClockKey, None] = {}
         self.mets: dict[tuple[str, int], tuple[int, int]] = {}
         self.judged: set[tuple[str, int]] = set()
@@ -71,8 +71,7 @@ class Said:
             case Kind.NOTICED:
                 self._notice(entry.key, entry.at)
             case Kind.CLASSIFIED:
-                severity, covered, counts = entry.text.split("|")
-                self.classified = (severity, covered == "1", counts == "1")
+                self.classified = entry.text
             case Kind.CLOSED:
                 self.closed = entry.text
             case Kind.IMPACTS:
@@ -85,6 +84,7 @@ class Said:
         self.notices[key] = count
 
 
-def classified_entry(decided: Classification) -> Entry:
-    text = f"{decided.severity}|{int(decided.covered)}|{int(decided.counts_as_downtime)}"
+def classified_entry(decided: Classification, basis: str) -> Entry:
+    """`basis` names the policy and the flags: they come out anew when a late contract fact changes them."""
+    text = f"{decided.severity}|{int(decided.covered)}|{int(decided.counts_as_downtime)}|{basis}"
     return Entry(Kind.CLASSIFIED, text=text)

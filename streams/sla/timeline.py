@@ -22,6 +22,11 @@ RETRACTION_CAUSES = {
 }
 
 
+#: What changes the policy or the flags of an incident without being a fact about it: it is classified anew then, for
+#: else an old flag or policy would stand for ever.
+REBASED = frozenset(["contract.set", "incident.policy_applied"])
+
+
 class Cause(NamedTuple):
     """What led to a step, as far as outputs tell: a fact has all of this too."""
 
@@ -214,13 +219,17 @@ class Timeline:
         self._say(Entry.of_clock(Kind.BREACHED, breach.key), output)
 
     def _classify(self, cause: Fact | Cause) -> None:
-        """The classification when it differs from what was said, before the verdicts that follow from it."""
-        said = self.said
-        decided = self.live.classification
-        if said.classified != (decided.severity, decided.covered, decided.counts_as_downtime):
-            previous = said.classified[0] if said.classified is not None else None
-            output = self._reporter().classified(previous, (cause.source, cause.id))
-            self._say(classified_entry(decided), output)
+        """The classification when it or its basis differs from what was said, before its verdicts."""
+        folded, said = self.live, self.said.classified
+        flags = (*folded.classification.flags, *folded.pinned.flags)
+        entry = classified_entry(
+            folded.classification, f"{folded.policy.name}/{folded.policy.version} {','.join(flags)}"
+        )
+        core, _, _ = entry.text.rpartition("|")
+        if core != said.rpartition("|")[0] or (entry.text != said and cause.type in REBASED):
+            previous = said.partition("|")[0] or None
+            output = self._reporter().classified(previous, (cause.type, cause.source, cause.id))
+            self._say(entry, output)
 
     def _describe(self, cause: Fact | Cause) -> None:
         """Ending and impacts, each when it differs from what was said."""

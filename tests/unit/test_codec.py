@@ -229,7 +229,8 @@ def test_an_output_becomes_value_and_headers() -> None:
             "marked_until": 5,
         },
     )
-    assert headers == headers_for("time.mark", "id-1", "/sla/incidents", "3", 1_000_000)
+    assert headers == headers_for("time.mark", "id-1", "/sla/incidents", "3", 1_000_000, backfill=True)
+    assert ("ce_backfill", b"true") in headers
 
 
 @pytest.mark.parametrize("name", ["Incident.avsc", "a.v0.avsc", "a.json", ".avsc", "a..b.avsc"])

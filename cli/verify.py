@@ -1,0 +1,159 @@
+"""`sla verify`: statements recomputed, from what they say themselves and from the events they were made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
+
+import typer
+
+from cli.exits import FOUND, wrong_use
+from cli.lines import STDIN, check_readable, read_lines
+from cli.progress import counting
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.sla.given import Difference, GivenStatement
+    from streams.sla.policy import Policies
+
+
+class Handed(NamedTuple):
+    """The statements of a file, each revision once, and how many other lines there were."""
+
+    statements: list[GivenStatement]
+    ignored: int
+
+
+def verify(
+    statement: Annotated[str, typer.Argument(metavar="STATEMENT|-", help="JSON lines with credit.statement events.")],
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--events", metavar="EVENTS", help="Input events, JSON lines; may be given again."),
+    ] = None,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+) -> None:
+    """Recompute statements and name the first term that differs. Exit code 1: some statement differs.
+
+    Without --events a statement is held against itself: its digest, the month's bounds, the sums of its intervals,
+    and the credit by the policy version it names. With --events also against the events that were known when it was
+    made, such as `sla tail --json` writes. Horizons are those of the environment (SLA_…), as for a worker.
+    """
+    from cli.options import settings_of
+    from cli.simulate import choose_policies
+
+    settings = settings_of()
+    chosen = choose_policies(settings, None, policies)
+    names = events or []
+    check_readable([statement, *names])
+    if [statement, *names].count(STDIN) > 1:
+        wrong_use("only one of STATEMENT and --events can be standard input")
+    handed = _statements(statement)
+    if not handed.statements:
+        wrong_use(f"{statement} has no credit.statement event")
+    found = _differences(handed.statements, chosen, settings, names, backfill=backfill)
+    if as_json:
+        _print_json(handed, found, events=bool(names))
+    else:
+        _print_lines(handed, found, events=bool(names))
+    if any(difference is not None for difference in found):
+        raise typer.Exit(FOUND)
+
+
+def _statements(name: str) -> Handed:
+    """Ends the command when a line is no event, or no statement as the schema has it."""
+    from streams.json_form import parse_line
+    from streams.sla.events import Rejection
+    from streams.sla.given import given_statement
+
+    found: dict[GivenStatement, None] = {}
+    ignored = 0
+    for number, line in enumerate(read_lines(name), 1):
+        if not line.strip():
+            continue
+        parsed = parse_line(line)
+        if isinstance(parsed, Rejection):
+            if parsed.code == "unknown_type":
+                ignored += 1
+                continue
+            wrong_use(f"{name}, line {number}: {parsed.message}")
+        kind, record = parsed
+        if kind != "credit.statement":
+            ignored += 1
+            continue
+        given = given_statement(record, cast(Mapping[str, object], json.loads(line)["data"]))
+        if given in found:
+            ignored += 1
+        else:
+            found[given] = None
+    return Handed(list(found), ignored)
+
+
+def _differences(
+    statements: list[GivenStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
+) -> list[Difference | None]:
+    from streams.sla.verify import check_alone
+    from streams.verify_log import Log, check_with_events
+
+    months: dict[tuple[str, str], list[GivenStatement]] = {}
+    for given in statements:
+        months.setdefault((given.tenant, given.month), []).append(given)
+    found = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
+    if names:
+        log = Log(policies, settings.horizons(), backfill=backfill)
+        with counting("events read") as one:
+            against = check_with_events(statements, _counted(names, one), log)
+        # What the events come to says more than that a sum does not fit; a digest alone comes last.
+        found = [against[index] or difference for index, difference in enumerate(found)]
+    return found
+
+
+def _counted(names: list[str], one: Callable[[], None]) -> Iterator[str]:
+    for name in names:
+        for line in read_lines(name):
+            one()
+            yield line
+
+
+def _title(given: GivenStatement) -> str:
+    return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
+
+
+def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+    from cli.shown import safe
+
+    for given, difference in zip(handed.statements, found, strict=True):
+        title = safe(_title(given))
+        if difference is None:
+            typer.echo(f"{title}: verified")
+            continue
+        concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
+        told = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
+        typer.echo(f"{title}: {difference.term} differs: {safe(told)}")
+    differ = sum(difference is not None for difference in found)
+    parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
+    if handed.ignored:
+        parts.append(f"{handed.ignored:,} other line{'' if handed.ignored == 1 else 's'} ignored")
+    against = "against the events" if events else "against themselves; with --events also against the events"
+    typer.echo(f"{', '.join(parts)} ({against})")
+
+
+def _print_json(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+    told = [
+        {
+            "tenant_id": given.tenant,
+            "month": given.month,
+            "status": given.status,
+            "revision": given.revision,
+            "digest": given.digest,
+            "verified": difference is None,
+            "difference": None if difference is None else difference._asdict(),
+        }
+        for given, difference in zip(handed.statements, found, strict=True)
+    ]
+    differ = sum(difference is not None for difference in found)
+    summary = {"verified": len(found) - differ, "differ": differ, "ignored": handed.ignored, "events": events}
+    typer.echo(json.dumps({**summary, "statements": told}, ensure_ascii=False, indent=2))

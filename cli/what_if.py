@@ -1,0 +1,116 @@
+"""`sla what-if`: recorded history under two policies, and what differs for each tenant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.exits import wrong_use
+from cli.lines import STDIN, check_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.settings import Settings
+    from streams.sla.policy import Policies, Policy
+
+
+def what_if(
+    events: Annotated[list[str], typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")],
+    policy: Annotated[str, typer.Option(metavar="NAME[@VERSION]|FILE", help="The policy to try.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[@VERSION]|FILE",
+            help="The policy to compare with; default: of the same name, else the default policy.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Go on to this RFC 3339 instant; default: the last arrival.")
+    ] = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
+    format_: Annotated[
+        Literal["table", "json", "csv"], typer.Option("--format", help="For people or programs.")
+    ] = "table",
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+) -> None:
+    """Show, per tenant, which breaches and credits recorded events have under one policy but not under the other.
+
+    Each of the two stands in turn for both their names: contracts on either plan are judged by it, and so are
+    platform-wide incidents. Breaches are those that stand at the end; credits are what each month comes to by then,
+    whether claimed or not. Months that are not closed yet count as they stand.
+    """
+    from cli.options import settings_of
+    from cli.simulate import _instant
+    from cli.what_if_files import as_csv, as_json, print_tables
+    from cli.what_if_run import Job, run
+
+    settings = settings_of()
+    end = None if until is None else _instant(until)
+    check_readable(events)
+    if events.count(STDIN) > 1:
+        wrong_use("standard input (-) can be read only once")
+    (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
+    found = run(Job(events, old, new, settings.horizons(), end, backfill))
+    if format_ == "table":
+        print_tables(found, old_label, new_label)
+        return
+    text = as_csv(found) if format_ == "csv" else as_json(found, old_label, new_label)
+    typer.get_binary_stream("stdout").write(text.encode())
+
+
+def sides(
+    settings: Settings, wanted: str, against: str | None, root: Path | None
+) -> tuple[tuple[Policies, str], tuple[Policies, str]]:
+    """The deployment with the old policy and with the new one, and what to call them. Raises SettingsError."""
+    from streams.policy_load import default_policies_dir, load_policies
+    from streams.policy_problems import PolicyError
+    from streams.what_if_result import replacing
+
+    tree = root or settings.policies or default_policies_dir()
+    try:
+        deployed = load_policies(tree)
+    except PolicyError as error:
+        wrong_use(str(error))
+    new = versions_of(wanted, deployed)
+    if against is None:
+        same = any(one.name == new[0].name for one in deployed) and wanted != new[0].name
+        against = new[0].name if same else settings.default_policy
+    old = versions_of(against, deployed)
+    names = {old[0].name, new[0].name}
+    return (
+        (replacing(deployed, old, names), _label(old, against)),
+        (replacing(deployed, new, names), _label(new, wanted)),
+    )
+
+
+def versions_of(wanted: str, deployed: Sequence[Policy]) -> list[Policy]:
+    """The versions that a file, a name or NAME@VERSION means. Ends the command when there are none."""
+    from cli.policy import is_file
+    from streams.policy_load import load_policy
+    from streams.policy_problems import PolicyError
+
+    if is_file(wanted):
+        try:
+            return [load_policy(Path(wanted))]
+        except PolicyError as error:
+            wrong_use(str(error))
+        except OSError as error:
+            wrong_use(f"{wanted} can't be read: {error.strerror}")
+    name, _, version = wanted.partition("@")
+    named = [one for one in deployed if one.name == name]
+    if not named:
+        known = ", ".join(sorted({one.name for one in deployed}))
+        wrong_use(f"there is no policy {name!r}; there are: {known}, or write a file's path")
+    chosen = [one for one in named if version in {"", one.version}]
+    if not chosen:
+        wrong_use(f"{name} has no version {version!r}; there are: {', '.join(one.version for one in named)}")
+    return chosen
+
+
+def _label(versions: list[Policy], wanted: str) -> str:
+    name = versions[0].name
+    told = f"{name} {versions[0].version}" if len(versions) == 1 else f"{name}, {len(versions)} versions by their dates"
+    return told if wanted.partition("@")[0] == name else f"{told} ({wanted})"

@@ -1,0 +1,34 @@
+"""What follows from one input or timer of an incident: outputs, a row of its log, or a refusal."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.sla import events as ev
+from streams.sla.incident import Fact
+from streams.sla.said import Entry
+
+
+class Step(NamedTuple):
+    """What one input or timer changed of one incident: a row of its log. `number` counts from 0."""
+
+    incident_id: str
+    number: int
+    facts: list[Fact]
+    entries: list[Entry]
+    clock: int
+
+
+class Decision(NamedTuple):
+    """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
+    number of steps whose rows may go, leaving a marker until the given instant (R1)."""
+
+    outputs: list[ev.Output]
+    step: Step | None = None
+    rejection: ev.Rejection | None = None
+    duplicate: bool = False
+    waiting: bool = False
+    orphans: tuple[Fact, ...] = ()
+    evicted: tuple[str, int, int] | None = None
+    forgotten: str | None = None
+    subject: str | None = None

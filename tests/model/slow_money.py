@@ -1,0 +1,143 @@
+"""Amounts for the slow model: every minute of a month is up, down or excluded; then the formula of R25."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor
+from typing import Any
+
+from slow_contracts import Contracts, version_at
+from slow_outage import Outage
+from slow_time import MICROS, minute, month_span, months_between
+
+from streams.sla.policy import CreditRule, Policy
+
+Line = dict[str, Any]
+Minutes = set[int]
+
+
+@dataclass
+class Amounts:
+    """One tenant-month; times in minutes (`eligible`: all under contract), money in minor units. `entitled`: a claim
+    came in time, or none is needed."""
+
+    eligible: int
+    downtime: int
+    excluded: int
+    availability: Fraction
+    guarantee_met: bool
+    credit_percent: Fraction
+    charge: int
+    credit: int
+    currency: str
+    entitled: bool
+
+
+def amounts_of(
+    lines: list[Line], contracts: Contracts, outages: list[Outage], until: int, lateness_days: int
+) -> dict[tuple[str, str], Amounts]:
+    """The amounts of every tenant-month whose final statement is due by `until`."""
+    found = {}
+    for tenant in contracts.tenants():
+        first = contracts.first(tenant)
+        zone = first["data"].get("time_zone", "UTC")
+        earliest = minute(first["time"]) - lateness_days * 24 * 60
+        for month in months_between(min(earliest, *contracts.changes(tenant)), until, zone):
+            start, end = month_span(month, zone)
+            under = minutes_under_contract(contracts, tenant, start, end)
+            if end < earliest or not under:
+                continue
+            ruling = contracts.ruling(tenant, max(under))
+            assert ruling is not None
+            # The last instant under contract, not its last minute, is what decides the version (R25).
+            policy = version_at(contracts.policies, ruling["plan"], max(under))
+            final = end + policy.statements.grace // MICROS
+            if final <= until:
+                claims = [
+                    minute(line["time"])
+                    for line in lines
+                    if (line["type"], line["subject"]) == ("credit.claimed", tenant) and line["data"]["month"] == month
+                ]
+                until_then = final + policy.credit.claim_within // MICROS
+                entitled = policy.credit.claim == "automatic" or any(at <= until_then for at in claims)
+                windows = windows_for(lines, tenant, policy)
+                affecting = [each for each in outages if each.tenants is None or tenant in each.tenants]
+                currency = first["data"]["monthly_charge"]["currency"]
+                found[tenant, month] = judge(under, ruling, policy, affecting, windows, currency, entitled)
+    return found
+
+
+def minutes_under_contract(contracts: Contracts, tenant: str, start: int, end: int) -> Minutes:
+    """The minutes of a month with a contract; between two changes of contracts it is the same one."""
+    under: Minutes = set()
+    edges = [start, *(at for at in contracts.changes(tenant) if start < at < end), end]
+    for begin, finish in pairwise(edges):
+        if contracts.ruling(tenant, begin) is not None:
+            under |= set(range(begin, finish))
+    return under
+
+
+def windows_for(lines: list[Line], tenant: str, policy: Policy) -> list[Line]:
+    """R23: the maintenance that excludes: the latest word on each id, not cancelled, announced in time."""
+    found = []
+    told = [line for line in lines if line["type"].startswith("maintenance.")]
+    for name in sorted({line["subject"] for line in told}):
+        last = max((x for x in told if x["subject"] == name), key=lambda x: (minute(x["time"]), x["id"]))
+        data = last["data"]
+        if last["type"] == "maintenance.cancelled":
+            continue
+        concerns = data["scope"] == "platform" or tenant in data["tenant_ids"]
+        notice = minute(data["start"]) - minute(data["announced_at"])
+        if concerns and notice >= policy.maintenance_notice // MICROS:
+            found.append(data)
+    return found
+
+
+def judge(
+    under: Minutes,
+    ruling: Line,
+    policy: Policy,
+    outages: list[Outage],
+    windows: list[Line],
+    currency: str,
+    entitled: bool,
+) -> Amounts:
+    low, high = min(under), max(under) + 1
+
+    def span(start: int, end: int) -> Minutes:
+        return set(range(max(low, start), min(high, end)))
+
+    down: Minutes = set()
+    for outage in outages:
+        counts = outage.impact in policy.downtime_impacts if outage.counts is None else outage.counts
+        if counts and policy.guarantees(outage.component):
+            hit = span(outage.start, outage.end)
+            for window in windows:
+                if outage.component in window["components"]:
+                    hit -= span(minute(window["start"]), minute(window["end"]))
+            down |= hit & under
+    covered: Minutes = set()
+    for window in windows:
+        if any(policy.guarantees(component) for component in window["components"]):
+            covered |= span(minute(window["start"]), minute(window["end"])) & under
+    excluded = covered - down
+    denominator = len(under) - len(excluded)
+    availability = Fraction(denominator - len(down), denominator) if denominator else Fraction(1)
+    met = availability * 100 >= policy.guarantee
+    percent = credit_percent(availability * 100, policy.credit)
+    charge = ruling["monthly_charge"]["amount_minor"]
+    credit = round(charge * percent / 100)  # a fraction rounds half to even
+    return Amounts(len(under), len(down), len(excluded), availability, met, percent, charge, credit, currency, entitled)
+
+
+def credit_percent(available: Fraction, rule: CreditRule) -> Fraction:
+    """R25, from a percentage to a percentage."""
+    points = max(Fraction(0), rule.below_percent - available)
+    match rule.step:
+        case "whole":
+            points = Fraction(floor(points))
+        case "started":
+            points = Fraction(ceil(points))
+    return min(rule.cap_percent, rule.percent_per_point * points)

@@ -1,0 +1,122 @@
+"""R2–R26: whatever came in whatever order, the product's last word is what a second, slow model says of it all."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from histories import PATIENT
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+from plans import plans
+from slow import Truth, truth
+from slow_time import MICROS
+from story import Line, run, texts
+from worlds import World, arrivals, by_meaning, worlds
+
+from cli.outcome import Event, Outcome, data_of, outcome_of
+from streams.sla.credits import decimals
+from streams.sla.instants import format_rfc3339
+from streams.sla.policy import Policies
+
+EXAMPLES = settings.default.max_examples if os.environ.get("HYPOTHESIS_PROFILE") else 60
+
+
+def said(world: World, lines: list[Line], policies: Policies, *, backfill: bool = False) -> Outcome:
+    outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, horizons=PATIENT)
+    refused = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
+    assert [each for each in refused if not late_claim(lines, each)] == []
+    return outcome_of(outputs)
+
+
+def late_claim(lines: list[Line], refused: dict[str, Any]) -> bool:
+    return refused["code"] == "too_late" and lines[refused["line"] - 1]["type"] == "credit.claimed"
+
+
+def agree(found: Outcome, wanted: Truth, *, straight: bool = False) -> None:
+    """Hold what was said to the truth. What was met by the facts known then can't be unsaid, but what stands met was
+    said; told straight, nothing else was."""
+    for of, told in wanted.incidents.items():
+        data = data_of(found.classified[of])
+        classified = (data["severity"], data["coverage"] == "covered", data["counts_as_downtime"])
+        assert classified == (told.judged.severity, told.judged.covered, told.counts), of
+        breaches = {key[:3] for key in map(clock, found.standing_breaches()) if key[-1] == of}
+        assert breaches == told.breaches(), of
+        mets = {key[:4] for key in map(clock, found.mets.values()) if key[-1] == of}
+        assert mets >= told.mets(), of
+        if straight:
+            assert mets == told.mets(), of
+    empty = {key for key, event in found.statements.items() if data_of(event)["eligible_s"] == 0}
+    assert found.statements.keys() - empty - open_months(found) == wanted.months.keys()
+    for key, amounts in wanted.months.items():
+        data = data_of(found.statements[key])
+        of_hundred = amounts.availability * 100
+        assert (
+            data
+            | {
+                "eligible_s": amounts.eligible * 60,
+                "downtime_s": amounts.downtime * 60,
+                "excluded_s": amounts.excluded * 60,
+                "availability": {
+                    "numerator": amounts.availability.numerator,
+                    "denominator": amounts.availability.denominator,
+                    "percent": decimals(of_hundred),
+                },
+                "guarantee_met": amounts.guarantee_met,
+                "monthly_charge": {"amount_minor": amounts.charge, "currency": amounts.currency},
+                "credit": {"amount_minor": amounts.credit, "currency": amounts.currency},
+            }
+            == data
+        ), key
+        issued = found.issued[key]
+        assert issued >= amounts.credit if amounts.entitled else issued == 0, key
+
+
+def clock(event: Event) -> tuple[Any, ...]:
+    data = data_of(event)
+    return data["metric"], data["instance"], data["deadline"], data.get("met_at"), event["subject"]
+
+
+def open_months(found: Outcome) -> set[tuple[str, str]]:
+    return {key for key, event in found.statements.items() if data_of(event)["status"] == "provisional"}
+
+
+@settings(max_examples=EXAMPLES)
+@given(worlds(), st.data())
+def test_r2_the_last_word_is_the_truth(world: World, data: st.DataObject) -> None:
+    policies = plans(world.base)
+    straight = by_meaning(world.lines)
+    note("\n".join(texts(straight)))
+    wanted = truth(world.lines, policies, world.until // MICROS)
+    agree(said(world, straight, policies), wanted, straight=True)
+    agree(said(world, data.draw(arrivals(straight)), policies), wanted)
+    agree(said(world, straight, policies, backfill=True), wanted)
+    shuffled = data.draw(st.permutations(straight))
+    agree(said(world, shuffled, policies, backfill=True), wanted)
+
+
+def test_the_model_itself() -> None:
+    """One history worked out by hand, so that two wrong programs can't agree on everything."""
+    from story import contract, opened, resolved, responded, updated
+
+    lines = [
+        contract("2026-02-20T00:00:00Z", charge=100_000),
+        opened("10:00"),
+        responded("10:30"),
+        updated("11:20"),
+        resolved("20:00", restored="19:00"),
+    ]
+    named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
+    until = 29_999_999  # 2027-01-15
+    found = truth(named, plans(0), until)
+    clocks = found.incidents["inc"]
+    day = "2026-03-02T"
+    assert clocks.mets() == {
+        ("response", 1, f"{day}12:00:00Z", f"{day}10:30:00Z"),
+        ("update", 1, f"{day}11:30:00Z", f"{day}11:20:00Z"),
+    }
+    assert clocks.breaches() == {("update", 2 + n, f"{day}{12 + n}:20:00Z") for n in range(8)}
+    march = found.months["acme", "2026-03"]
+    assert (march.eligible, march.downtime, march.excluded) == (31 * 1440, 9 * 60, 0)
+    assert (march.guarantee_met, march.credit_percent, march.credit) == (False, 0, 0)
+    assert ("acme", "2026-02") in found.months

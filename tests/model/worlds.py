@@ -1,0 +1,212 @@
+"""Whole histories drawn by Hypothesis, on a grid of minutes: incidents, contracts, maintenance, claims, arrivals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+from slow import RANK
+from story import (
+    CUSTOMER,
+    SUPPORT,
+    Line,
+    amended,
+    annulled,
+    claimed,
+    contract,
+    linked,
+    maintenance,
+    maintenance_cancelled,
+    merged,
+    opened,
+    policy_applied,
+    reclassified,
+    reopened,
+    requested,
+    resolved,
+    responded,
+    severity_set,
+    updated,
+    waiting,
+    waiting_ended,
+)
+
+from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
+
+#: Days around changes of daylight saving time (New York, Berlin, Lord Howe, all back), a new year, a leap day.
+BASES = ["2026-03-07", "2026-03-28", "2026-04-04", "2026-10-24", "2026-10-31", "2025-12-30", "2028-02-28"]
+ZONES = [None, "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]
+PLANS = ["scalr-emergency", "team", "retail", "unheard-of"]
+TENANTS = ["acme", "b", "c"]
+IMPACTS = [
+    "complete_outage",
+    "complete_outage",
+    "critical_performance",
+    "material_aspect",
+    "processing_delay",
+    "cosmetic",
+]
+COMPONENTS = ["api", "api", "api", "ui", "ui", "guest_agent", "backups", "other"]
+WHO = st.sampled_from([SUPPORT, SUPPORT, SUPPORT, CUSTOMER])
+#: Minutes by which a line comes late.
+LAGS = st.sampled_from([0, 0, 0, 1, 60, 300, 24 * 60, 3 * 24 * 60, 30 * 24 * 60])
+
+
+@dataclass
+class World:
+    """A history in no order, when it begins, and when everything is over."""
+
+    lines: list[Line]
+    base: int
+    until: int
+
+
+class Draws:
+    """The values that the lines of one history share."""
+
+    def __init__(self, draw: st.DrawFn, base: int) -> None:
+        self.draw = draw
+        self.base = base
+
+    def one(self, values: list[Any]) -> Any:
+        return self.draw(st.sampled_from(values))
+
+    def instant(self, days: int = 3) -> str:
+        """Mostly quarter hours, most of them in half a day, so that facts fall on deadlines and on each other."""
+        quarters = self.draw(st.one_of(st.integers(32, 80), st.integers(0, days * 96)))
+        odd = self.draw(st.sampled_from([0, 0, 0, 0, 1, 7]))
+        return format_rfc3339(self.base + quarters * 15 * MINUTE + odd * MINUTE)
+
+    def perhaps(self) -> str | None:
+        return self.instant() if self.draw(st.booleans()) else None
+
+    def tenants(self) -> list[str] | None:
+        return self.one([None, ["acme"], ["acme"], ["b"], ["acme", "b"], ["c", "b"], ["nobody"], ["nobody", "acme"]])
+
+    def opening(self, of: str) -> Line:
+        tier, channel = self.one([None, None, 1, 2]), self.one(["monitor", "phone", "ticket"])
+        component, impact = self.one(COMPONENTS), self.one(IMPACTS)
+        more = {"of": of, "tenants": self.tenants(), "tier": tier, "channel": channel, "started": self.perhaps()}
+        return opened(self.instant(), impact, component=component, **more)
+
+    def fact(self, of: str) -> Line:
+        at = self.instant()
+        match self.draw(st.integers(0, 17)):
+            case 0:
+                return self.opening(of)
+            case 1 | 2:
+                return responded(at, self.draw(WHO), of=of)
+            case 3 | 4 | 5:
+                return updated(at, self.draw(WHO), self.one(["public", "public", "internal"]), of=of)
+            case 6:
+                return requested(at, of=of)
+            case 7:
+                return reclassified(at, of=of, impact=self.one(IMPACTS))
+            case 8:
+                return reclassified(at, of=of, component=self.one(COMPONENTS), tier=self.one([None, 1, 3]))
+            case 9:
+                listed = self.tenants()
+                return reclassified(at, of=of, tenants=listed) if listed else reclassified(at, of=of, scope="platform")
+            case 10:
+                return severity_set(at, self.one(["P1", "P2", "P3", "P4", None]), of=of)
+            case 11:
+                return resolved(at, self.perhaps(), of=of)
+            case 12:
+                return reopened(at, self.perhaps(), of=of)
+            case 13:
+                return amended(at, self.perhaps(), self.perhaps(), self.one([None, None, True, False]), of=of)
+            case 14:
+                make = self.one([merged, linked, annulled])
+                return make(at, of=of)
+            case 15:
+                return waiting(at, self.one(["customer", "third_party"]), of=of)
+            case 16:
+                return waiting_ended(at, self.one(["customer", "third_party"]), of=of)
+            case _:
+                name, version = self.one([("scalr-emergency", "1"), ("team", "1"), ("retail", "1"), ("retail", "2")])
+                return policy_applied(at, name, version, of=of)
+
+    def contract(self) -> Line:
+        """Most were agreed long before; some come in the midst of it and reach back or ahead."""
+        moments = [self.base - 40 * DAY, self.base - 20 * DAY, self.base - 20 * DAY, self.base + 12 * HOUR]
+        time = format_rfc3339(self.one(moments))
+        before = format_rfc3339(self.base - 20 * DAY)
+        start = self.one([before, before, before, self.instant(), self.instant(40)])
+        end = self.one([None, None, None, self.instant(40)])
+        if end is not None and parse_rfc3339(end) <= parse_rfc3339(start):
+            end = None
+        more: dict[str, Any] = {"of": self.one(TENANTS), "end": end, "plan": self.one(PLANS), "zone": self.one(ZONES)}
+        more |= {
+            "tier": self.one([None, 1, 3]),
+            "charge": self.one([99_999, 7, 100_050]),
+            "member": self.one([True, False]),
+        }
+        # One currency each: a late fact that turns out the earliest, in another currency, is no case of the model.
+        return contract(time, start, currency={"acme": "USD", "b": "JPY", "c": "EUR"}[more["of"]], **more)
+
+    def maintenance(self) -> Line:
+        at, start, of = self.instant(), self.instant(), self.one(["m-1", "m-2"])
+        if self.one([False, False, False, True]):
+            return maintenance_cancelled(at, of=of)
+        end = format_rfc3339(parse_rfc3339(start) + self.one([30, 90, 1440]) * MINUTE)
+        announced = format_rfc3339(parse_rfc3339(start) + self.one([-1440, -60, -59, 0, 1]) * MINUTE)
+        components = self.one([["api"], ["ui", "backups"], ["guest_agent"], ["api", "ui"]])
+        tenants = self.one([None, ["acme"], ["b", "c"]])
+        return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=announced)
+
+    def claim(self) -> Line:
+        at = self.base + self.one([0, 20, 60, 63, 66, 90]) * DAY
+        months = {format_rfc3339(self.base + days * DAY)[:7] for days in (0, 4, 31)}
+        return claimed(format_rfc3339(at), self.one(sorted(months)), of=self.one(TENANTS))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    base = parse_rfc3339(f"{draw(st.sampled_from(BASES))}T00:00:00Z")
+    draws = Draws(draw, base)
+    lines: list[Line] = []
+    for number in range(draw(st.sampled_from([1, 1, 2, 3, 4]))):
+        of = f"inc-{number}"
+        lines.append(draws.opening(of))
+        lines += [draws.fact(of) for _ in range(draw(st.integers(0, 9)))]
+        lines.append(resolved(format_rfc3339(base + 4 * DAY), of=of))
+    lines += [draws.contract() for _ in range(draw(st.integers(0, 5)))]
+    lines += [draws.maintenance() for _ in range(draw(st.integers(0, 3)))]
+    lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
+    named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
+    # An amendment has to say something, and ends come after starts.
+    return World([line for line in named if sensible(line)], base, base + 110 * DAY)
+
+
+def sensible(line: Line) -> bool:
+    data = line["data"]
+    if line["type"] != "incident.amended":
+        return True
+    said = [key for key in ("started_at", "restored_at", "counts_as_downtime") if key in data]
+    times = [data.get("started_at"), data.get("restored_at")]
+    return bool(said) and (None in times or parse_rfc3339(times[0]) < parse_rfc3339(times[1]))
+
+
+def by_meaning(lines: list[Line]) -> list[Line]:
+    """As they happened, each arriving at its time."""
+
+    def key(line: Line) -> tuple[Any, ...]:
+        kind = line["type"]
+        return parse_rfc3339(line["time"]), kind in RANK, RANK.index(kind) if kind in RANK else kind, line["id"]
+
+    return sorted(lines, key=key)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, lines: list[Line]) -> list[Line]:
+    """The lines late by hours or weeks, some twice; what ends an incident comes soon, or it breaches for months."""
+    late = []
+    for line in lines:
+        for _ in range(draw(st.sampled_from([1, 1, 1, 2]))):
+            lag = draw(LAGS)
+            lag = min(lag, 300) if line["type"] == "incident.resolved" else lag
+            late.append((parse_rfc3339(line["time"]) + lag * MINUTE, line))
+    order = draw(st.permutations(range(len(late))))
+    found = sorted(zip([at for at, _ in late], order, [line for _, line in late], strict=True), key=lambda x: x[:2])
+    return [line | {"receivedtime": format_rfc3339(at)} for at, _, line in found]

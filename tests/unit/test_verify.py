@@ -1,0 +1,285 @@
+"""`sla verify`: every tampered term is named, with and without the events; what was known when counts (R18, R21–R26)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from story import (
+    Line,
+    amended,
+    claimed,
+    contract,
+    maintenance,
+    maintenance_cancelled,
+    opened,
+    resolved,
+    run,
+    texts,
+)
+from typer.testing import CliRunner
+
+from cli.main import app
+from streams.sla.statement import canonical_json
+
+Tamper = Callable[[dict[str, Any]], None]
+
+#: A contract, a maintenance window, an outage of 25 hours that it cuts, an amendment after the final statement.
+STORY = [
+    contract("2026-02-01T00:00:00Z", id="c-1"),
+    maintenance("2026-03-08T00:00:00Z", "2026-03-10T01:00:00Z", "2026-03-10T03:00:00Z", id="m-1e"),
+    opened("2026-03-10T00:00:00Z", id="o-1"),
+    resolved("2026-03-11T03:00:00Z", id="z-1"),
+    opened("2026-03-20T00:00:00Z", of="inc-2", id="o-2"),
+    resolved("2026-03-20T06:00:00Z", of="inc-2", id="z-2"),
+    amended("2026-04-06T00:00:00Z", of="inc-2", restored="2026-03-20T00:30:00Z", id="a-2"),
+]
+
+
+def statements(*lines: Line, until: str = "2026-04-20T00:00:00Z") -> list[Line]:
+    return [output for output in run(*lines, until=until) if output["type"] == "credit.statement"]
+
+
+def final(*lines: Line) -> Line:
+    return next(
+        one for one in statements(*(lines or STORY)) if one["data"]["status"] == "final" and one["data"]["downtime_s"]
+    )
+
+
+def digest_anew(data: dict[str, Any]) -> None:
+    """Hide the tampering from the digest."""
+    from hashlib import sha256
+
+    body = {key: value for key, value in data.items() if key != "digest"}
+    pairs = sorted({(item["kind"], item["id"]) for item in data["evidence"]})
+    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
+    data["digest"] = sha256(canonical_json(body).encode()).hexdigest()
+
+
+class Verify:
+    """Runs `sla verify` on lines, and says the first line and the exit code."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._file, self._events = tmp_path / "statements.jsonl", tmp_path / "events.jsonl"
+
+    def run(self, given: list[Line], events: list[Line] | None = None, *words: str) -> Result:
+        self._file.write_text("".join(f"{json.dumps(line)}\n" for line in given), encoding="utf-8")
+        more: list[str] = []
+        if events is not None:
+            self._events.write_text("\n".join(texts(events)), encoding="utf-8")
+            more = ["--events", str(self._events)]
+        result: Result = CliRunner().invoke(app, ["verify", str(self._file), *more, *words])
+        return result
+
+    def term(self, given: list[Line], events: list[Line] | None = None) -> str | None:
+        """The term that differs of the last statement."""
+        result = self.run(given, events, "--json")
+        told = json.loads(result.stdout)
+        assert result.exit_code == (1 if told["differ"] else 0)
+        difference = told["statements"][-1]["difference"]
+        return None if difference is None else difference["term"]
+
+
+@pytest.fixture
+def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verify:
+    for name in ("SLA_DEFAULT_POLICY", "SLA_POLICIES"):
+        monkeypatch.delenv(name, raising=False)
+    return Verify(tmp_path)
+
+
+def test_what_was_published_is_verified_with_and_without_its_events(verify: Verify) -> None:
+    given = statements(*STORY)
+    assert {one["data"]["status"] for one in given} == {"provisional", "final", "adjusted"}
+    for result in (verify.run(given), verify.run(given, STORY)):
+        assert result.exit_code == 0, result.stdout
+        assert result.stdout.count(": verified") == len(given)
+
+
+def put(*path: str | int, value: object) -> Tamper:
+    def tamper(data: dict[str, Any]) -> None:
+        holder: Any = data
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] = value(holder[path[-1]]) if callable(value) else value
+
+    return tamper
+
+
+ALONE: dict[str, tuple[str, Tamper]] = {
+    "period": ("period", put("period", "end", value="2026-04-01T01:00:00Z")),
+    "zone": ("period", put("period", "time_zone", value="Asia/Tokyo")),
+    "no zone": ("period", put("period", "time_zone", value="Mars/Base")),
+    "eligible longer than the month": ("eligible_s", put("eligible_s", value=9_999_999)),
+    "eligible": ("availability", put("eligible_s", value=lambda old: old - 3600)),
+    "an interval moved": ("downtime_s", put("intervals", 0, "end", value="2026-03-10T00:59:00Z")),
+    "intervals out of order": ("intervals", put("intervals", value=lambda old: old[::-1])),
+    "an interval out of the month": ("intervals", put("intervals", 0, "start", value="2026-02-10T00:00:00Z")),
+    "downtime": ("downtime_s", put("downtime_s", value=lambda old: old + 1)),
+    "exclusions that count": ("exclusions", put("exclusions", 0, "start", value="2026-03-10T00:30:00Z")),
+    "excluded": ("excluded_s", put("excluded_s", value=0)),
+    "numerator": ("availability", put("availability", "numerator", value=lambda old: old + 1)),
+    "percent": ("availability", put("availability", "percent", value="99.000000")),
+    "policy version": ("policy", put("policy", "version", value="7")),
+    "policy content": ("policy", put("policy", "digest", value="0" * 64)),
+    "guarantee": ("guarantee_met", put("guarantee_met", value=True)),
+    "charge": ("credit", put("monthly_charge", "amount_minor", value=200_000)),
+    "credit percent": ("credit_percent", put("credit_percent", value="40")),
+    "credit": ("credit", put("credit", "amount_minor", value=99)),
+    "currency": ("credit", put("credit", "currency", value="EUR")),
+    "delta": ("delta", put("delta", "amount_minor", value=5)),
+    "waived": ("waived", put("waived", "amount_minor", value=5)),
+    "evidence": ("digest", put("evidence", 0, "id", value="other")),
+    "flags": ("digest", put("flags", value=["unknown_plan"])),
+    "digest": ("digest", put("digest", value="0" * 64)),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_tampered_term_is_named_without_events(case: str, verify: Verify) -> None:
+    term, tamper = ALONE[case]
+    given = final()
+    tamper(given["data"])
+    assert verify.term([given]) == term
+
+
+def consistent(data: dict[str, Any], downtime: int, credit_percent: str, credit: int) -> None:
+    """Make sums, availability and credit fit some downtime."""
+    from fractions import Fraction
+
+    share = 1 - Fraction(downtime, data["eligible_s"] - data["excluded_s"])
+    scaled = int(share * 100 * 10**6)
+    percent = f"{scaled // 10**6}.{scaled % 10**6:06d}"
+    data["downtime_s"] = downtime
+    data["availability"] = {"numerator": share.numerator, "denominator": share.denominator, "percent": percent}
+    data |= {"credit_percent": credit_percent, "credit": {"amount_minor": credit, "currency": "USD"}}
+
+
+def test_a_forged_statement_that_fits_itself_does_not_fit_the_events(verify: Verify) -> None:
+    given = final()
+    data = given["data"]
+    removed = data["intervals"].pop()
+    assert removed["start"] == "2026-03-20T00:00:00Z"
+    consistent(data, data["downtime_s"] - 6 * 3600, "20", 20_000)
+    data["evidence"] = [item for item in data["evidence"] if item["id"] != "inc-2"]
+    digest_anew(data)
+    told = verify.run([given])
+    assert told.exit_code in {0, 1}
+    result = json.loads(verify.run([given], STORY, "--json").stdout)
+    assert result["statements"][0]["difference"] == {
+        "term": "intervals",
+        "stated": "nothing",
+        "recomputed": "2026-03-20T00:00:00Z to 2026-03-20T06:00:00Z",
+        "incidents": ["inc-2"],
+    }
+
+
+WITH_EVENTS: dict[str, tuple[str, Tamper]] = {
+    "zone of another month": ("period", put("period", "time_zone", value="Europe/Lisbon")),
+    "eligible": ("eligible_s", put("eligible_s", value=lambda old: old - 3600)),
+    "interval": ("intervals", put("intervals", 1, "end", value="2026-03-11T02:00:00Z")),
+    "downtime": ("downtime_s", put("downtime_s", value=1)),
+    "exclusions": ("exclusions", put("exclusions", value=[])),
+    "excluded": ("excluded_s", put("excluded_s", value=1)),
+    "availability": ("availability", put("availability", "denominator", value=7)),
+    "policy": ("policy", put("policy", "digest", value="0" * 64)),
+    "guarantee": ("guarantee_met", put("guarantee_met", value=True)),
+    "charge": ("monthly_charge", put("monthly_charge", "amount_minor", value=200_000)),
+    "credit percent": ("credit_percent", put("credit_percent", value="40")),
+    "credit": ("credit", put("credit", "amount_minor", value=99)),
+    "claimable until": ("claimable_until", put("claimable_until", value="2026-12-01T00:00:00Z")),
+    "evidence": ("evidence", put("evidence", 0, "id", value="other")),
+    "flags": ("flags", put("flags", value=["unknown_plan"])),
+    "digest": ("digest", put("digest", value="0" * 64)),
+    "tenant": ("period", put("tenant_id", value="nobody")),
+}
+
+
+@pytest.mark.parametrize("case", WITH_EVENTS)
+def test_the_first_term_that_the_events_say_otherwise_is_named(case: str, verify: Verify) -> None:
+    term, tamper = WITH_EVENTS[case]
+    given = final()
+    tamper(given["data"])
+    assert verify.term([given], STORY) == term
+
+
+def test_events_that_are_missing_name_their_incident(verify: Verify) -> None:
+    without = [line for line in STORY if line["subject"] != "inc-2"]
+    result = verify.run([final()], without)
+    assert result.exit_code == 1
+    assert "intervals differs" in result.stdout
+    assert "(incidents inc-2)" in result.stdout
+
+
+def test_r26_only_what_was_known_then_counts(verify: Verify) -> None:
+    """A late amendment makes an adjusted statement; the final one before it is right as it was."""
+    final_one, adjusted = (
+        one
+        for one in statements(*STORY)
+        if one["data"]["month"] == "2026-03" and one["data"]["status"] != "provisional"
+    )
+    assert final_one["data"]["downtime_s"] != adjusted["data"]["downtime_s"]
+    assert verify.term([final_one, adjusted], STORY) is None
+    early = copy.deepcopy(adjusted)
+    early["time"] = final_one["time"]
+    assert verify.term([early], STORY) == "intervals"
+
+
+def test_r26_delta_is_against_the_revision_before(verify: Verify) -> None:
+    given = [one for one in statements(*STORY) if one["data"]["month"] == "2026-03"]
+    tampered = copy.deepcopy(given)
+    tampered[-1]["data"]["delta"]["amount_minor"] += 1
+    digest_anew(tampered[-1]["data"])
+    assert verify.term(given) is None
+    assert verify.term(tampered) == "delta"
+    assert verify.term(tampered[-1:]) is None  # alone it could be right
+
+
+def test_r26_two_statements_of_one_revision_contradict_each_other(verify: Verify) -> None:
+    given = final()
+    other = copy.deepcopy(given)
+    other["data"]["flags"] = ["unknown_plan"]
+    digest_anew(other["data"])
+    assert verify.term([given, other]) == "revision"
+    assert json.loads(verify.run([given, given], None, "--json").stdout)["ignored"] == 1
+
+
+def test_r32_months_past_when_their_contract_was_loaded_know_the_whole_load(verify: Verify) -> None:
+    loaded = [{**line, "backfill": True} for line in STORY]
+    live = opened("2026-09-01T00:00:00Z", of="later", id="live")
+    given = statements(*loaded, live, until="2026-09-02T00:00:00Z")
+    assert {one["data"]["status"] for one in given} >= {"final"}
+    result = verify.run(given, [*loaded, live])
+    assert result.exit_code == 0, result.stdout
+
+
+def test_r23_a_cancelled_window_and_a_claim_change_nothing_that_is_verified(verify: Verify) -> None:
+    story = [
+        *STORY[:4],
+        maintenance_cancelled("2026-03-12T00:00:00Z", id="m-2e"),
+        claimed("2026-04-05T00:00:00Z", "2026-03", id="claim"),
+    ]
+    assert verify.run(statements(*story), story).exit_code == 0
+
+
+def test_wrong_use_ends_with_2(verify: Verify, tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["verify", str(tmp_path / "absent")]).exit_code == 2
+    none = verify.run([opened("10:00", id="1")])
+    assert none.exit_code == 2
+    assert "has no credit.statement event" in none.stderr
+    broken = final()
+    del broken["data"]["period"]
+    result = verify.run([STORY[0], broken])
+    assert (result.exit_code, "line 2: data.period: is missing" in result.stderr) == (2, True)
+
+
+def test_the_summary_counts_other_lines(verify: Verify) -> None:
+    result = verify.run(run(*STORY, until="2026-04-20T00:00:00Z"))
+    assert result.exit_code == 0
+    last = result.stdout.splitlines()[-1]
+    assert "0 differ, " in last
+    assert "other lines ignored" in last
