@@ -105,3 +105,23 @@ def test_nothing_acts_and_nothing_is_written_when_nothing_is_due() -> None:
         effects = Effects()
         assert shard.processor.act(START, 10, effects) == 0
         assert (effects.sends, effects.rows) == ([], {})
+
+
+def test_r32_a_load_makes_no_false_breach_though_its_contract_comes_last() -> None:
+    """The copy of a contract may be long on its way: until the load is quiet no default deadline is published."""
+    cluster = Cluster(policies())
+    now = START + 500 * DAY
+    history = [
+        opened("10:00", "material_aspect", tenants=["acme"], backfill=True),
+        responded("10:20", backfill=True),
+        updated("12:05", backfill=True),
+        resolved("13:00", backfill=True),
+    ]
+    for line in history:
+        cluster.publish(line, now)
+    cluster.publish(contract("1 10:00", "2026-01-01T00:00:00Z", tier=3, backfill=True), now)
+    cluster.pass_time(now + 30 * DAY)
+    kinds = [o["type"] for o in cluster.outputs()]
+    assert "sla.breached" not in kinds
+    assert "sla.breach_retracted" not in kinds
+    assert kinds.count("sla.met") >= 2

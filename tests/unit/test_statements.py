@@ -224,3 +224,14 @@ def test_r28_contracts_may_last_until_the_end_of_time() -> None:
     assert statements(outputs)["2026-03"]["downtime_s"] == 0
     end = opened("9999-12-31T12:00:00Z", "cosmetic")
     assert tell(run(contract("9999-11-30T00:00:00Z"), end), "classified") == ["classified P4 cosmetic"]
+
+
+def test_r1_r24_contracts_of_two_sources_with_one_id_rule_in_any_order() -> None:
+    """An event is (source, id): which of two rules may not depend on which arrived first."""
+    cheap = contract("2026-04-01T00:00:00Z", charge=100_000, id="c", source="/a")
+    dear = contract("2026-04-01T00:00:00Z", charge=900_000, id="c", source="/b")
+    charges = [
+        [event["data"]["monthly_charge"]["amount_minor"] for event in run(*lines, until="2026-05-10T00:00:00Z")]
+        for lines in ((cheap, dear), (dear, cheap))
+    ]
+    assert charges == [[900_000], [900_000]]
