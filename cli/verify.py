@@ -132,7 +132,7 @@ def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool
             continue
         concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
         told = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
-        typer.echo(f"{title}: {difference.term} differs: {safe(told)}")
+        typer.echo(f"{title}: differs in {difference.term}: {safe(told)}")
     differ = sum(difference is not None for difference in found)
     parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
     if handed.ignored:

@@ -43,7 +43,6 @@ def what_if(
     whether claimed or not. Months that are not closed yet count as they stand.
     """
     from cli.options import settings_of
-    from cli.simulate import _instant
     from cli.what_if_files import as_csv, as_json, print_tables
     from cli.what_if_run import Job, run
 
@@ -114,3 +113,15 @@ def _label(versions: list[Policy], wanted: str) -> str:
     name = versions[0].name
     told = f"{name} {versions[0].version}" if len(versions) == 1 else f"{name}, {len(versions)} versions by their dates"
     return told if wanted.partition("@")[0] == name else f"{told} ({wanted})"
+
+
+def _instant(text: str) -> int:
+    from streams.sla.instants import LATEST, parse_rfc3339
+
+    try:
+        instant = parse_rfc3339(text)
+    except ValueError as error:
+        wrong_use(f"--until: {error}")
+    if not 0 <= instant <= LATEST:
+        wrong_use("--until: lies outside the years 1970 to 9999")
+    return instant

@@ -48,11 +48,15 @@ def run(job: Job, *, processes: int | None = None) -> Comparison:
         names = [stack.enter_context(_spooled()) if name == STDIN else name for name in job.names]
         job = job._replace(names=names)
         size = sum(Path(name).stat().st_size for name in names)
-        shards = processes or max(1, min(len(os.sched_getaffinity(0)), size // BYTES_PER_PROCESS))
+        shards = processes or max(1, min(_cores(), size // BYTES_PER_PROCESS))
         if shards == 1:
             part = _shard(job, 0, 1)
             return compare([part], *(credits_of([part], side, job.horizons) for side in (job.old, job.new)))
         return _parallel(job, size, shards)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -57,13 +57,18 @@ def is_open(hours: BusinessHours, at: int) -> bool:
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Spans) -> int:
     """The minute at which the target has run out."""
     if target.business_days is not None:
-        assert not pauses, "the model pauses no business days"
-        return business_days(target.business_days, hours, start)
-    assert target.within is not None
-    left, at = target.within // MICROS, start
+        # Pauses put off by as much office time as they take.
+        due = business_days(target.business_days, hours, start)
+        if not pauses:
+            return due
+        left = sum(is_open(hours, at) for at in range(start, due))
+    else:
+        assert target.within is not None
+        left = target.within // MICROS
+    at, always = start, target.business_days is None and target.clock == "always"
     while left:
         resting = any(begin <= at < end for begin, end in pauses)
-        if not resting and (target.clock == "always" or is_open(hours, at)):
+        if not resting and (always or is_open(hours, at)):
             left -= 1
         at += 1
     return at

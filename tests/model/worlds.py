@@ -176,7 +176,7 @@ def worlds(draw: st.DrawFn) -> World:
     lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
     named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
     # An amendment has to say something, and ends come after starts.
-    return World([line for line in named if sensible(line)], base, base + 110 * DAY)
+    return World([line for line in named if sensible(line)], base, base + 125 * DAY)
 
 
 def sensible(line: Line) -> bool:

@@ -31,26 +31,59 @@ def changed(tmp_path: Path, *edits: tuple[str, str]) -> Path:
 
 CASES = {
     "response": (("within: PT2H", "within: PT1H"), "P1 response 2 h → 1 h"),
-    "business days": (("response: {business_days: 1}", "response: {business_days: 2}"), "P4 response 1 business day → 2 business days"),
+    "business days": (
+        ("response: {business_days: 1}", "response: {business_days: 2}"),
+        "P4 response 1 business day → 2 business days",
+    ),
     "no response": (("response: {within: PT24H, clock: always}", "response: null"), "P3 response 24 h → no target"),
     "updates": (("every: PT1H", "every: PT90M"), "P1 updates every 1 h → every 1 h 30 min"),
-    "on request": (("on_request: {business_days: 1}", "on_request: {business_days: 2}"), "P4 updates on request, within 1 business day → on request, within 2 business days"),
+    "on request": (
+        ("on_request: {business_days: 1}", "on_request: {business_days: 2}"),
+        "P4 updates on request, within 1 business day → on request, within 2 business days",
+    ),
     "reminder": (("remind_before: PT20M", "remind_before: PT5M"), "P2 update reminder 20 min before → 5 min before"),
-    "covered": (("covered: false, guaranteed: true", "covered: true, guaranteed: true"), "component backups: now covered"),
-    "guaranteed": (("covered: false, guaranteed: true", "covered: false, guaranteed: false"), "component backups: no longer guaranteed"),
-    "component removed": (("  backups: {title: {en: Backups, ja: バックアップ}, covered: false, guaranteed: true}  # downtime without clocks\n", ""), "component backups removed: it was not covered, guaranteed"),
-    "rule removed": (("  - {name: material-tier-1, when: {impact: [material_aspect], tier: [1]}, severity: P1}\n", ""), "rule material-tier-1 removed: it was outage of an important part (tier 1) is P1"),
-    "rule added": (("  - {name: delay,", "  - {name: calls, when: {scope: [platform]}, severity: P1}\n  - {name: delay,"), "rule calls added: any impact (everyone at once) is P1, tried before delay"),
-    "rule changed": (("impact: [cosmetic]}, severity: P4", "impact: [cosmetic]}, severity: P3"), "rule cosmetic: cosmetic fault is P4 → cosmetic fault is P3"),
+    "covered": (
+        ("covered: false, guaranteed: true", "covered: true, guaranteed: true"),
+        "component backups: now covered",
+    ),
+    "guaranteed": (
+        ("covered: false, guaranteed: true", "covered: false, guaranteed: false"),
+        "component backups: no longer guaranteed",
+    ),
+    "component removed": (
+        (
+            "  backups: {title: {en: Backups, ja: バックアップ}, covered: false, guaranteed: true}",
+            "",
+        ),
+        "component backups removed: it was not covered, guaranteed",
+    ),
+    "rule removed": (
+        ("  - {name: material-tier-1, when: {impact: [material_aspect], tier: [1]}, severity: P1}\n", ""),
+        "rule material-tier-1 removed: it was outage of an important part (tier 1) is P1",
+    ),
+    "rule added": (
+        ("  - {name: delay,", "  - {name: calls, when: {scope: [platform]}, severity: P1}\n  - {name: delay,"),
+        "rule calls added: any impact (everyone at once) is P1, tried before delay",
+    ),
+    "rule changed": (
+        ("impact: [cosmetic]}, severity: P4", "impact: [cosmetic]}, severity: P3"),
+        "rule cosmetic: cosmetic fault is P4 → cosmetic fault is P3",
+    ),
     "default": (("default_severity: P2", "default_severity: P3"), "severity when no rule fits P2 → P3"),
     "hours": (("mon-fri", "mon-thu"), "business time Mon-Fri 09:00-17:00 → Mon-Thu 09:00-17:00"),
     "guarantee": (('percent: "99.9"', 'percent: "99.95"'), "guarantee 99.9 % → 99.95 %"),
-    "downtime": (("performance, material_aspect]}\nmaint", "performance]}\nmaint"), "outage of an important part: no longer counts as downtime"),
+    "downtime": (
+        ("performance, material_aspect]}\nmaint", "performance]}\nmaint"),
+        "outage of an important part: no longer counts as downtime",
+    ),
     "notice": (("notice: PT0S", "notice: PT48H"), "maintenance notice none → 48 h"),
     "step": (("step: whole", "step: started"), "credit step whole → started"),
     "claim": (("claim_within: P60D", "claim_within: P30D"), "credit to be claimed within 60 days → 30 days"),
-    "from": (("effective_from: null", 'effective_from: "2026-07-01T00:00:00Z"'), "in force from the beginning → 2026-07-01T00:00:00Z"),
-}  # fmt: skip
+    "from": (
+        ("effective_from: null", 'effective_from: "2026-07-01T00:00:00Z"'),
+        "in force from the beginning → 2026-07-01T00:00:00Z",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -84,8 +117,15 @@ def test_name_and_version_alone_are_no_difference(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("micros", "text"),
-    [(0, "none"), (2 * HOUR, "2 h"), (90 * MINUTE, "1 h 30 min"), (72 * HOUR, "72 h"), (60 * DAY, "60 days"), (SECOND // 2, "0.5 s")],
-)  # fmt: skip
+    [
+        (0, "none"),
+        (2 * HOUR, "2 h"),
+        (90 * MINUTE, "1 h 30 min"),
+        (72 * HOUR, "72 h"),
+        (60 * DAY, "60 days"),
+        (SECOND // 2, "0.5 s"),
+    ],
+)
 def test_durations_in_short(micros: int, text: str) -> None:
     assert span(micros) == text
 
