@@ -10,7 +10,6 @@ import typer
 
 from streams.errors import SlaError
 
-FINE = 0
 FOUND = 1
 WRONG_USE = 2
 

@@ -216,8 +216,3 @@ class Host:
             if shard.state is not ShardState.RUNNING
         ]
         return reasons
-
-
-def build_app(settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: Clock | None = None) -> faust.App:
-    """The Faust app of a worker, for those who start it themselves."""
-    return Host(settings, agents, clock).app

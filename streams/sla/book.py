@@ -12,7 +12,7 @@ from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.steps import Decision, Step
 from streams.sla.timeline import Cause, Timeline
-from streams.sla.timers import TimerIndex
+from streams.sla.timers import TimerIndex, earliest
 
 __all__ = ["Decision", "Horizons", "IncidentBook", "Step", "check_time", "own_arrival"]
 
@@ -27,13 +27,12 @@ RESERVED_EVENTS = 200
 class _Kept:
     """An incident in the book: its timeline, hydrated when touched, and how many steps it has."""
 
-    __slots__ = ("last_arrival", "steps", "timeline", "waiting")
+    __slots__ = ("steps", "timeline", "waiting")
 
     def __init__(self, incident_id: str) -> None:
         self.timeline = Timeline(incident_id)
         self.steps = 0
         self.waiting: list[Fact] = []
-        self.last_arrival = 0
 
 
 def _first_to_give_up(waiting: list[Fact]) -> list[Fact]:
@@ -159,7 +158,6 @@ class IncidentBook:
         timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
         new = [*kept.waiting, fact]
         kept.waiting = []
-        kept.last_arrival = max(kept.last_arrival, fact.arrival)
         self._index_tenants(timeline.id, new)
         timeline.add(new, self._policies, self)
         decision = self._decision(kept, new)
@@ -200,11 +198,7 @@ class IncidentBook:
     def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
         until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        live, held = self._live.first(), self._held.first()
-        chosen = live if live is not None and live[0] < before else None
-        if held is not None and held[0] < before and (quiet or self._quiet_at < before):
-            chosen = held if chosen is None or held < chosen else chosen
-        return chosen
+        return earliest(self._live, self._held, before, quiet=quiet or self._quiet_at < before)
 
     def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
         """Let the earliest ripe timer act; None when there is none. `seen_at` is the instant of processing that

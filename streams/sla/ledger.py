@@ -14,7 +14,7 @@ from streams.sla.instants import LATEST, Month
 from streams.sla.maintenance import Maintenance
 from streams.sla.policy import Policies
 from streams.sla.statement import ImpactCopy
-from streams.sla.timers import TimerIndex
+from streams.sla.timers import TimerIndex, earliest
 
 
 class LedgerDecision(NamedTuple):
@@ -169,12 +169,8 @@ class Ledger:
     def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        live, held = self._live.first(), self._held.first()
         before = min(before, self._passed() + 1)
-        chosen = live if live is not None and live[0] < before else None
-        if held is not None and held[0] < before and (quiet or self._quiet_at < before):
-            chosen = held if chosen is None or held < chosen else chosen
-        return chosen
+        return earliest(self._live, self._held, before, quiet=quiet or self._quiet_at < before)
 
     def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
         """Let the earliest ripe timer act; None when there is none."""

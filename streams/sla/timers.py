@@ -37,3 +37,13 @@ class TimerIndex:
                 return due, key
             heappop(heap)
         return None
+
+
+def earliest(live: TimerIndex, held: TimerIndex, before: int, *, quiet: bool) -> tuple[int, str] | None:
+    """Of two indexes the first timer due strictly before an instant; those held back during a load of history only
+    once it is quiet (R32)."""
+    first, waiting = live.first(), held.first()
+    chosen = first if first is not None and first[0] < before else None
+    if quiet and waiting is not None and waiting[0] < before:
+        chosen = waiting if chosen is None or waiting < chosen else chosen
+    return chosen
