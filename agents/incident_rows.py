@@ -8,7 +8,7 @@ from typing import cast
 from agents.gate import Gate, row_key
 from streams.codec import Record as Fields
 from streams.sla.book import Step
-from streams.sla.events import INCIDENT_RANK, Event, Position
+from streams.sla.events import Position
 from streams.sla.incident import Fact
 from streams.sla.said import Entry
 
@@ -16,7 +16,7 @@ from streams.sla.said import Entry
 TEXTS = ("summary", "text", "reason")
 _SINGLE_OBJECT = b"\xc3\x01"
 
-STEP, MARKER, WAITING, CONTRACT, POLICY, MARK, QUIET = "i", "m", "w", "c", "@policy", "@mark", "@quiet"
+STEP, MARKER, WAITING, CONTRACT, MARK, QUIET = "i", "m", "w", "c", "@mark", "@quiet"
 
 
 def step_key(incident_id: str, number: int) -> bytes:
@@ -66,14 +66,8 @@ def decode_step(gate: Gate, row: Fields) -> Step:
     for kept in cast(list[Fields], row["facts"]):
         position = Position(topic, cast(int, kept["partition"]), cast(int, kept["offset"]))
         event = gate.event_of(cast(bytes, kept["event"]))
-        facts.append(fact_of(event, cast(int, kept["arrival"]), cast(bytes, kept["digest"]), position))
+        fact = Fact.of(event, cast(int, kept["arrival"]), position)
+        # The digest is of what arrived, texts included (R1).
+        facts.append(fact._replace(digest=cast(bytes, kept["digest"])))
     entries = [Entry(**entry) for entry in cast(list[dict[str, int]], row["said"])]  # type: ignore[arg-type]
     return Step(cast(str, row["incident_id"]), cast(int, row["number"]), facts, entries, cast(int, row["clock"]))
-
-
-def fact_of(event: Event, arrival: int, digest: bytes, position: Position) -> Fact:
-    """The fact of an accepted event; `arrival` is its arrival for its own incident (R32)."""
-    rank = INCIDENT_RANK[event.type]
-    return Fact(
-        event.time, rank, event.id, event.source, event.type, event.payload, arrival, digest, position, event.backfill
-    )

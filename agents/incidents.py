@@ -5,38 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from agents.erasure_rows import KIND as ERASED
+from agents.erasure_rows import bare, put_erased, restore_erased
 from agents.gate import QUARANTINE, Checked, Gate, Topics, position_of, row_key
 from agents.incident_rows import (
     CONTRACT,
     MARK,
     MARKER,
-    POLICY,
     QUIET,
     STEP,
     WAITING,
     decode_step,
     encode_step,
-    fact_of,
     lean_value,
     step_key,
 )
-from agents.policy_rows import PolicyRows
+from agents.policy_rows import KIND as USED
+from agents.policy_rows import TOLD, PolicyRows
 from agents.refusals import about
 from streams.clock import Clock
 from streams.codec import Codec
 from streams.partition import partition_of
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record, SubjectFailed
+from streams.sla.bare import bare_record
 from streams.sla.book import Decision, Horizons, IncidentBook, own_arrival
 from streams.sla.contracts import Contract
-from streams.sla.events import INCIDENT_RANK, ContractSet, Output, Rejection
+from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
 from streams.sla.facts import to_event
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
+from streams.sla.timeline import Cause
 
+POLICIES = (USED, TOLD)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
-_TOPIC_OF = {"incident.classified": "incidents", "incident.closed": "incidents", "impact.changed": "impacts"}
+_TOPIC_OF = {
+    "incident.classified": "incidents",
+    "incident.closed": "incidents",
+    "incident.link_changed": "incidents",
+    "impact.changed": "impacts",
+}
 
 
 class IncidentsProcessor:
@@ -58,7 +67,7 @@ class IncidentsProcessor:
             NAME, partition, topics, INCIDENT_RANK.__contains__, codec, elsewhere="contract events go elsewhere"
         )
         self._book = IncidentBook(policies, horizons)
-        self._policy_rows = PolicyRows(policies, codec)
+        self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = clock
         self._mark_every = mark_every
         self._next_mark = 0
@@ -77,12 +86,14 @@ class IncidentsProcessor:
             record, event = self._gate.kept(row)
             self._waiting[event.subject, event.source, event.id] = record
             arrival = own_arrival(event, record.arrival)
-            self._book.wait(fact_of(event, arrival, event.digest, position_of(record)), event.subject)
+            self._book.wait(Fact.of(event, arrival, position_of(record)), event.subject)
         elif kind == CONTRACT:
             record, event = self._gate.kept(row)
-            self._book.know(event.subject, event.source, Contract.of(event, position_of(record)))
-        elif kind == POLICY:
-            self._policy_rows.restore(row)
+            self._book.know(event.subject, Contract.of(event, position_of(record)))
+        elif kind in POLICIES:
+            self._policy_rows.restore(kind, row)
+        elif kind == ERASED:
+            restore_erased(row, self._book.erasures)
         elif kind == MARK:
             self._next_mark = cast(int, row["until"]) + self._mark_every
         elif kind == QUARANTINE:
@@ -132,23 +143,50 @@ class IncidentsProcessor:
             self._waiting[event.subject, event.source, event.id] = record
             effects.put(row_key(WAITING, event.subject, event.source, event.id), self._gate.keep(record, headers=True))
             return
-        assert record.value is not None
-        lean = {(event.source, event.id): lean_value(self._gate, event.type, fields, record.value)}
+        lean: dict[tuple[str, str], bytes] = {}
+        if not self._book.bare(event.subject):
+            assert record.value is not None
+            lean[event.source, event.id] = lean_value(self._gate, event.type, fields, record.value)
         self._write(decision, effects, record, lean)
 
     def _learn(self, shared: Record, copy: Record, effects: Effects) -> None:
-        """A copy of contract terms from the ledger agent (R20)."""
+        """A copy of contract terms (R20) or of an erasure (R29) from the ledger agent, or of a policy version that
+        any agent has decided by (R18)."""
         decoded = self._gate.copied(shared, copy, effects)
         if decoded is None:
             return
-        event = to_event(*decoded)
-        if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet):
-            self._gate.refuse(shared, Rejection("unknown_type", f"{decoded[0]} is no contract's terms"), effects)
+        if decoded[0] == "state.policy":
+            self._policy_rows.told(decoded[1], effects)
             return
-        contract = Contract.of(event, position_of(copy))
-        decisions = self._book.learn(event.subject, event.source, contract, copy.arrival)
-        effects.put(row_key(CONTRACT, event.subject, event.source, event.id), self._gate.keep(copy))
+        event = to_event(*decoded)
+        if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
+            self._gate.refuse(
+                shared, Rejection("unknown_type", f"{decoded[0]} is nothing that is copied here"), effects
+            )
+            return
+        if isinstance(event.payload, TenantErased):
+            self._erase(event, copy, effects)
+            return
+        named = self._book.erasures.event(event)
+        if named is not event:
+            copy = bare(self._gate, named, copy.arrival, position_of(copy))
+        decisions = self._book.learn(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
+        effects.put(row_key(CONTRACT, named.subject, named.source, named.id), self._gate.keep(copy))
         for decision in decisions:
+            self._write(decision, effects, copy, {})
+
+    def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
+        """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
+        tenant, gate = event.subject, self._gate
+        home = partition_of(tenant, gate.topics.partitions)
+        cause = Cause(event.type, event.time, event.source, event.id)
+        erased = self._book.erase(tenant, home, cause, copy.arrival)
+        put_erased(gate.codec, self._book.erasures, erased.name, home, effects)
+        for contract in erased.contracts:
+            effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
+            kept = bare(gate, contract.event(erased.name), copy.arrival, contract.position)
+            effects.put(row_key(CONTRACT, erased.name, contract.source, contract.id), gate.keep(kept))
+        for decision in erased.decisions:
             self._write(decision, effects, copy, {})
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
@@ -214,13 +252,16 @@ class IncidentsProcessor:
             self._publish(output, effects, cause)
         step = decision.step
         if step is not None:
+            for number in range(1, decision.replaces):
+                effects.put(step_key(step.incident_id, number), None)
             for fact in step.facts:
                 if (fact.source, fact.id) not in lean:
-                    lean[fact.source, fact.id] = self._adopted(step.incident_id, fact, effects)
+                    lean[fact.source, fact.id] = self._lean(step.incident_id, fact, effects)
             effects.put(step_key(step.incident_id, step.number), encode_step(gate, step, lean))
         for orphan in decision.orphans:
             assert decision.subject is not None
             original = self._forget_waiting(decision.subject, orphan, effects)
+            assert original is not None
             message = f"incident {decision.subject} was not opened in time"
             refusal = Rejection("orphan", message, orphan.id)
             gate.refuse(original, refusal, effects, known=about(orphan.type, decision.subject))
@@ -255,16 +296,26 @@ class IncidentsProcessor:
         if output.data["scope"] == "platform" or self._book.ever_platform(output.subject):
             return range(partitions)
         tenants = self._book.tenants(output.subject)
-        return sorted({partition_of(tenant, partitions) for tenant in tenants})
+        return sorted({self._home(tenant) for tenant in tenants})
 
-    def _adopted(self, subject: str, fact: Fact, effects: Effects) -> bytes:
-        """The kept value of a fact that waited for its opening, whose own row goes."""
+    def _home(self, tenant: str) -> int:
+        home = self._book.erasures.home(tenant)
+        return partition_of(tenant, self._gate.topics.partitions) if home is None else home
+
+    def _lean(self, subject: str, fact: Fact, effects: Effects) -> bytes:
+        """The kept value of a fact that waited for its opening, whose own row goes; or of one whose incident names an
+        erased tenant."""
         original = self._forget_waiting(subject, fact, effects)
+        if self._book.bare(subject):
+            return self._gate.codec.encode(fact.type, bare_record(fact.event(subject)))
+        assert original is not None
         decoded = self._gate.codec.decode(original.value)
         assert not isinstance(decoded, Rejection)
         assert original.value is not None
         return lean_value(self._gate, *decoded, original.value)
 
-    def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Record:
-        effects.put(row_key(WAITING, subject, fact.source, fact.id), None)
-        return self._waiting.pop((subject, fact.source, fact.id))
+    def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Record | None:
+        waited = self._waiting.pop((subject, fact.source, fact.id), None)
+        if waited is not None:
+            effects.put(row_key(WAITING, subject, fact.source, fact.id), None)
+        return waited

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from typing import cast
 
-from agents.gate import DERIVED_LIMIT, QUARANTINE, Gate, Topics, position_of, row_key
+from agents.erasure_rows import KIND as ERASED
+from agents.erasure_rows import bare, put_erased, restore_erased
+from agents.gate import QUARANTINE, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
-from agents.policy_rows import KIND as POLICY
-from agents.policy_rows import PolicyRows
+from agents.ledger_rows import FACT, IMPACTS, MARKED, MONTH, fact_key, month_row, put_impacts, put_month, rename
+from agents.policy_rows import KIND as USED
+from agents.policy_rows import TOLD, PolicyRows
 from agents.refusals import about
 from streams.codec import Codec
-from streams.codec import Record as Fields
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record, SubjectFailed
-from streams.sla.account import Stated
 from streams.sla.book import Horizons
-from streams.sla.closing import MonthRow
 from streams.sla.events import (
     CONTRACT_TYPES,
     ContractSet,
-    CreditClaimed,
     Event,
     MaintenanceCancelled,
     MaintenanceScheduled,
     Rejection,
+    TenantErased,
 )
 from streams.sla.facts import to_event
 from streams.sla.impacts import impact_copy
-from streams.sla.instants import Month
 from streams.sla.ledger import Ledger, LedgerDecision
 from streams.sla.policy import Policies
+from streams.sla.renaming import Renamed
 
+POLICIES = (USED, TOLD)
 NAME = "ledger"
 INPUTS = ("contract-events", "shared")
-FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
+MAINTENANCE = MaintenanceScheduled | MaintenanceCancelled
 
 
 class LedgerProcessor:
@@ -46,7 +47,7 @@ class LedgerProcessor:
         accepts = CONTRACT_TYPES.__contains__
         self._gate = Gate(NAME, partition, topics, accepts, codec, elsewhere="incident events go elsewhere")
         self._ledger = Ledger(policies, horizons, topics.partitions)
-        self._policy_rows = PolicyRows(policies, codec)
+        self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = 0
         self._quiet_at = 0
 
@@ -55,36 +56,24 @@ class LedgerProcessor:
     def restore(self, key: bytes, value: bytes) -> None:
         kind, row = self._gate.row(key, value)
         if kind == FACT:
-            self._restore_fact(row)
+            record, event = self._gate.kept(row)
+            self._clock = max(self._clock, record.arrival)
+            self._ledger.keep(event, record.arrival, position_of(record))
         elif kind == IMPACTS:
-            impacts = self._gate.codec.decode(cast(bytes, row["value"]), DERIVED_LIMIT)
-            assert not isinstance(impacts, Rejection)
-            self._ledger.keep_impact(impact_copy(impacts[1]))
+            self._ledger.keep_impact(impact_copy(row))
             self._clock = max(self._clock, cast(int, row["arrival"]))
         elif kind == MONTH:
-            self._ledger.restore_month(_month_row(row))
+            self._ledger.restore_month(month_row(row))
         elif kind == MARKED:
             self._ledger.mark(cast(int, row["partition"]), cast(int, row["until"]))
-        elif kind == POLICY:
-            self._policy_rows.restore(row)
+        elif kind in POLICIES:
+            self._policy_rows.restore(kind, row)
+        elif kind == ERASED:
+            restore_erased(row, self._ledger.erasures)
         elif kind == QUARANTINE:
             self._ledger.quarantine(str(row["subject"]))
         elif kind == QUIET:
             self._quiet_at = cast(int, row["until"])
-
-    def _restore_fact(self, row: Fields) -> None:
-        record, event = self._gate.kept(row)
-        position = position_of(record)
-        self._clock = max(self._clock, record.arrival)
-        match event.payload:
-            case ContractSet():
-                self._ledger.keep_contract(event, record.arrival, position)
-            case CreditClaimed():
-                self._ledger.keep_claim(event, position)
-            case MaintenanceScheduled() | MaintenanceCancelled():
-                self._ledger.keep_maintenance(event, position)
-            case _:
-                self._ledger.keep_other(event)
 
     def restored(self) -> None:
         self._ledger.restored(self._clock, self._quiet_at)
@@ -107,6 +96,7 @@ class LedgerProcessor:
         event = checked.event
         if self._ledger.release(event.subject):
             self._gate.release(event.subject, effects)
+        event = self._ledger.erasures.event(event)
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
             self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
@@ -115,20 +105,32 @@ class LedgerProcessor:
         counter = self._gate.count.duplicate if decision.duplicate else self._gate.count.applied
         counter.inc()
         if decision.kept:
-            effects.put(_fact_key(event), self._gate.keep(record))
-            self._spread(event, record, effects)
+            self._keep(checked.event, record, effects)
+        if decision.renamed is not None:
+            self._erased(decision.renamed, record.arrival, effects)
         self._write(decision, effects)
 
-    def _spread(self, event: Event, record: Record, effects: Effects) -> None:
-        """Bring contract terms to every incident partition, maintenance to every other ledger partition."""
-        gate = self._gate
-        if isinstance(event.payload, ContractSet):
-            for partition in range(gate.topics.partitions):
+    def _keep(self, event: Event, record: Record, effects: Effects) -> None:
+        """Keep an input, and bring it to whom it concerns: contract terms and erasures to every incident partition,
+        maintenance and erasures to every other ledger partition."""
+        gate, kept = self._gate, self._ledger.erasures.event(event)
+        if kept is not event:
+            stays = bare(gate, kept, record.arrival, position_of(record))
+            # Who receives an erasure has to know whom it is about; it leaves its reason behind here.
+            named = isinstance(event.payload, TenantErased)
+            record = bare(gate, event, record.arrival, position_of(record)) if named else stays
+            effects.put(fact_key(kept), gate.keep(stays))
+        else:
+            effects.put(fact_key(event), gate.keep(record))
+        for partition in range(gate.topics.partitions):
+            if isinstance(event.payload, ContractSet | TenantErased):
                 gate.copy_to(record, TO_INCIDENTS, partition, effects)
-        elif isinstance(event.payload, MaintenanceScheduled | MaintenanceCancelled):
-            for partition in range(gate.topics.partitions):
-                if partition != gate.partition:
-                    gate.copy_to(record, TO_LEDGER, partition, effects)
+            if isinstance(event.payload, MAINTENANCE | TenantErased) and partition != gate.partition:
+                gate.copy_to(record, TO_LEDGER, partition, effects)
+
+    def _erased(self, renamed: Renamed, arrival: int, effects: Effects) -> None:
+        rename(self._gate, renamed, arrival, effects)
+        put_erased(self._gate.codec, self._ledger.erasures, renamed.name, self._gate.partition, effects)
 
     def _copied(self, shared: Record, copy: Record, effects: Effects) -> None:
         """Impacts and time marks from the incidents agent; maintenance from another ledger partition."""
@@ -145,18 +147,24 @@ class LedgerProcessor:
         if kind == "impact.changed":
             impacts = impact_copy(fields)
             decision = self._ledger.impact(impacts, copy.arrival, backfill=bool(fields["backfill"]))
-            key = row_key(IMPACTS, impacts.incident_id)
-        else:
-            event = to_event(kind, fields)
-            if isinstance(event, Rejection) or not isinstance(
-                event.payload, MaintenanceScheduled | MaintenanceCancelled
-            ):
-                self._gate.refuse(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
-                return
-            decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
-            key = _fact_key(event)
+            if decision.kept:
+                put_impacts(self._gate, self._ledger.kept_impact(impacts.incident_id), copy.arrival, effects)
+            self._write(decision, effects)
+            return
+        if kind == "state.policy":
+            self._policy_rows.told(fields, effects)
+            return
+        event = to_event(kind, fields)
+        if isinstance(event, Rejection) or not isinstance(event.payload, MAINTENANCE | TenantErased):
+            self._gate.refuse(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
+            return
+        if isinstance(event.payload, TenantErased):
+            self._erased(self._ledger.erase(event.subject), copy.arrival, effects)
+            return
+        event = self._ledger.erasures.event(event)
+        decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
         if decision.kept:
-            effects.put(key, self._gate.keep(copy))
+            effects.put(fact_key(event), self._gate.keep(bare(self._gate, event, copy.arrival, position_of(copy))))
         self._write(decision, effects)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
@@ -191,7 +199,7 @@ class LedgerProcessor:
             self._policy_rows.used(output, effects)
             gate.publish(output, "credits", effects)
         for row in decision.months:
-            effects.put(row_key(MONTH, row.tenant, row.month), gate.codec.encode("state.month", _month_fields(row)))
+            put_month(gate, row, effects)
         self._keep_quiet(effects)
 
     def _keep_quiet(self, effects: Effects) -> None:
@@ -199,41 +207,3 @@ class LedgerProcessor:
         if self._ledger.quiet_at != self._quiet_at:
             self._quiet_at = self._ledger.quiet_at
             effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
-
-
-SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
-
-
-def _fact_key(event: Event) -> bytes:
-    return row_key(FACT, event.subject, event.source, event.id)
-
-
-def _month_fields(row: MonthRow) -> Fields:
-    stated = row.stated
-    settled = None
-    if stated.settled is not None:
-        settled = dict(zip(SETTLED, stated.settled, strict=True))
-    return {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
-
-
-def _month_row(row: Fields) -> MonthRow:
-    settled = cast(dict[str, int] | None, row["settled"])
-    stated = Stated(
-        revision=cast(int, row["revision"]),
-        guarantee_met=cast(bool, row["guarantee_met"]),
-        credit=cast(int, row["credit"]),
-        settled=None
-        if settled is None
-        else (
-            settled["downtime"],
-            settled["eligible"],
-            settled["charge"],
-            settled["credit"],
-            settled["excluded"],
-        ),
-        claimable_until=cast(int, row["claimable_until"]),
-        issued=cast(int, row["issued"]),
-        adjust_at=cast(int | None, row["adjust_at"]),
-        stated_at=cast(int, row["stated_at"]),
-    )
-    return MonthRow(cast(str, row["tenant_id"]), Month(cast(str, row["month"])), stated)

@@ -35,12 +35,12 @@ COMMANDS = {
     "what-if": Entry(
         "cli.what_if:what_if",
         "Compare two policies over recorded events.",
-        "sla what-if history.jsonl --policy candidate.yaml --against scalr-emergency",
+        "sla what-if --from-topics --policy candidate.yaml --against scalr-emergency",
     ),
     "verify": Entry(
         "cli.verify:verify",
         "Recompute statements from their evidence.",
-        "sla verify statements.jsonl --events history.jsonl",
+        "sla verify statements.jsonl --from-topics",
     ),
     "publish": Entry("cli.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
     "tail": Entry(
@@ -57,7 +57,9 @@ COMMANDS = {
         "cli.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
     ),
     "policy": Entry(
-        "cli.policy:policy_app", "Check policy files, show policies, compare two.", "sla policy show scalr-emergency"
+        "cli.policy:policy_app",
+        "Check policy files, show policies, compare two, list those in use.",
+        "sla policy show scalr-emergency",
     ),
     "topics": Entry(
         "cli.topics:topics_app", "Create the topics, or compare them with what is declared.", "sla topics show"

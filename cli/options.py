@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.exits import wrong_use
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
@@ -16,6 +18,16 @@ Brokers = Annotated[
 Prefix = Annotated[
     str | None, typer.Option("--prefix", help="What topic names start with; default: SLA_TOPIC_PREFIX, or sla.")
 ]
+FromTopics = Annotated[
+    bool,
+    typer.Option("--from-topics", help="Read the events that lie in the input topics now, instead of files."),
+]
+
+
+def check_from_topics(*, from_topics: bool, brokers: str | None, prefix: str | None) -> None:
+    """Ends the command when it is told where to read what it isn't told to read."""
+    if not from_topics and (brokers is not None or prefix is not None):
+        wrong_use("--brokers and --prefix say where --from-topics reads; give it too")
 
 
 def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:

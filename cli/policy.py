@@ -1,4 +1,5 @@
-"""`sla policy check|show|diff`: finds mistakes in policy files, shows policies as customers read them, compares two."""
+"""`sla policy check|show|diff|seen`: mistakes in policy files, policies as customers read them, two of them compared,
+versions that the log has seen."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from cli.options import Brokers, Prefix
 from streams import policy_text as text
 from streams.policy_load import (
     default_policies_dir,
@@ -30,7 +32,9 @@ WRONG_USE = 2
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
 
-policy_app = typer.Typer(help="Check policy files, show policies, compare two.", no_args_is_help=True)
+policy_app = typer.Typer(
+    help="Check policy files, show policies, compare two, list those in use.", no_args_is_help=True
+)
 
 
 @policy_app.command(epilog="Example: sla policy check policies/scalr-emergency/1.yaml")
@@ -92,6 +96,21 @@ def diff(
 
     sides = [_found(old, policies), _found(new, policies)]
     if print_changes(*sides, as_json=as_json):
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+@policy_app.command(epilog="Example: sla policy seen --brokers kafka:9092")
+def seen(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array for programs.")] = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List the versions that the log has been decided by, and whether each is deployed here as it was. Exit code 1:
+    some is not."""
+    from cli.policy_seen import print_seen
+
+    if not print_seen(brokers, prefix, policies, as_json=as_json):
         raise typer.Exit(FOUND_PROBLEMS)
 
 

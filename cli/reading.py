@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, Self
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from cli.connection import REQUEST_TIMEOUT_MS, explained, partitions_of
+from cli.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _FETCH_WAIT_MS = 200
 #: Records handed over at once; also how long Ctrl-C may have to wait.
 _MOST = 5_000
 _POLL_S = 0.5
+_PATIENCE_S = 30
 
 
 class Read(NamedTuple):
@@ -47,6 +48,7 @@ class Reader:
         self._security = security or {}
         self._runner = asyncio.Runner()
         self._consumer: Any = None
+        self._starts: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
     def __enter__(self) -> Self:
@@ -63,7 +65,7 @@ class Reader:
         self._close()
 
     def from_beginning(self) -> None:
-        """Read what is there first; `at_end` is then about what was there at this call."""
+        """Read what is there first; `at_end`, `size` and `there` are then about what was there at this call."""
         self._run(self._seek(beginning=True))
 
     def from_now(self) -> None:
@@ -74,6 +76,24 @@ class Reader:
         """Whether everything that was there has been read."""
         reached: bool = self._run(self._is_at_end())
         return reached
+
+    @property
+    def size(self) -> int:
+        """How many records there were, at most: marks of transactions are counted too."""
+        return sum(end - self._starts[where] for where, end in self._ends.items())
+
+    def there(self) -> Iterator[list[Read]]:
+        """What was there, and nothing that came later. A broker that falls silent before the end is a BrokerProblem."""
+        silent = 0
+        while not self.at_end():
+            found = self.poll()
+            silent = 0 if found else silent + 1
+            if silent >= _PATIENCE_S / _POLL_S:
+                raise BrokerProblem(
+                    f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_PATIENCE_S} s, but there is more to "
+                    "read: is it still running?"
+                )
+            yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
 
     def poll(self, timeout_s: float = _POLL_S) -> list[Read]:
         """What has arrived, in the order of arrival as far as it is known; empty when nothing did in that time."""
@@ -106,9 +126,9 @@ class Reader:
     async def _seek(self, *, beginning: bool) -> None:
         assigned = list(self._consumer.assignment())
         self._ends = await self._consumer.end_offsets(assigned)
-        starts = await self._consumer.beginning_offsets(assigned) if beginning else self._ends
+        self._starts = await self._consumer.beginning_offsets(assigned) if beginning else self._ends
         for where in assigned:
-            self._consumer.seek(where, starts[where])
+            self._consumer.seek(where, self._starts[where])
 
     async def _is_at_end(self) -> bool:
         # Positions pass commit markers and what was aborted, so they do reach the last stable offset.
@@ -140,5 +160,9 @@ def read_topics(
     """
     with Reader(bootstrap, topics, security) as reader:
         reader.from_beginning()
-        while not (until_end and reader.at_end()):
-            yield from reader.poll()
+        if until_end:
+            for found in reader.there():
+                yield from found
+        else:
+            while True:
+                yield from reader.poll()

@@ -10,10 +10,10 @@ from rich.text import Text
 from cli.reading import Read
 from streams.codec import decode
 from streams.json_form import to_json
+from streams.json_values import instant_to_json
 from streams.runtime import rejects
 from streams.sla.events import Rejection
 from streams.sla.ids import output_id
-from streams.sla.instants import format_rfc3339
 
 REJECTED_TYPE = "sla.rejected"
 _SEVERITY_STYLES = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "cyan"}
@@ -84,7 +84,7 @@ def event_of(record: Read) -> dict[str, object]:
 
 def _received(event: Mapping[str, object], record: Read) -> dict[str, object]:
     head = {name: value for name, value in event.items() if name not in {"data", "receivedtime"}}
-    return {**head, "receivedtime": format_rfc3339(record.arrival), "data": event["data"]}
+    return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
 
 
 def _rejected(record: Read, refused: Refused) -> dict[str, object]:
@@ -106,7 +106,7 @@ def _rejected(record: Read, refused: Refused) -> dict[str, object]:
         "type": REJECTED_TYPE,
         "source": "/sla/rejected",
         "subject": key_text(record) or original,
-        "time": format_rfc3339(refused.arrived),
+        "time": instant_to_json(refused.arrived),
         "data": data,
     }
     return _received(event, record)
@@ -120,7 +120,7 @@ def _own_form(record: Read, event_type: str, fields: Mapping[str, object]) -> di
         "type": event_type,
         "source": f"/{record.topic}",
         "subject": key_text(record) or "-",
-        "time": format_rfc3339(record.arrival),
+        "time": instant_to_json(record.arrival),
         "data": _plain(fields),
     }
 

@@ -11,6 +11,7 @@ import typer
 
 from cli.exits import FOUND, wrong_use
 from cli.lines import STDIN, check_readable, read_lines
+from cli.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
 from cli.progress import counting
 
 if TYPE_CHECKING:
@@ -32,20 +33,27 @@ def verify(
         list[str] | None,
         typer.Option("--events", metavar="EVENTS", help="Input events, JSON lines; may be given again."),
     ] = None,
+    from_topics: FromTopics = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
 ) -> None:
     """Recompute statements and name the first term that differs. Exit code 1: some statement differs.
 
     Without --events a statement is held against itself: its digest, the month's bounds, the sums of its intervals,
     and the credit by the policy version it names. With --events also against the events that were known when it was
-    made, such as `sla tail --json` writes. Horizons are those of the environment (SLA_…), as for a worker.
+    made, such as `sla tail --json` writes; with --from-topics those come straight from the input topics. Horizons are
+    those of the environment (SLA_…), as for a worker.
     """
-    from cli.options import settings_of
     from cli.simulate import choose_policies
+    from cli.topic_history import history_of
 
-    settings = settings_of()
+    if from_topics and events:
+        wrong_use("events come from files or from the topics: give --events or --from-topics, not both")
+    check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
+    settings = settings_of(brokers, prefix)
     chosen = choose_policies(settings, None, policies)
     names = events or []
     check_readable([statement, *names])
@@ -54,11 +62,10 @@ def verify(
     handed = _statements(statement)
     if not handed.statements:
         wrong_use(f"{statement} has no credit.statement event")
-    found = _differences(handed.statements, chosen, settings, names, backfill=backfill)
-    if as_json:
-        _print_json(handed, found, events=bool(names))
-    else:
-        _print_lines(handed, found, events=bool(names))
+    with history_of(names, settings, from_topics=from_topics) as history:
+        found = _differences(handed.statements, chosen, settings, history.names, backfill=backfill)
+    show = _print_json if as_json else _print_lines
+    show(handed, found, events=from_topics or bool(names))
     if any(difference is not None for difference in found):
         raise typer.Exit(FOUND)
 
@@ -137,8 +144,8 @@ def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool
     parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
     if handed.ignored:
         parts.append(f"{handed.ignored:,} other line{'' if handed.ignored == 1 else 's'} ignored")
-    against = "against the events" if events else "against themselves; with --events also against the events"
-    typer.echo(f"{', '.join(parts)} ({against})")
+    alone = "against themselves; with --events or --from-topics also against the events"
+    typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
 
 
 def _print_json(handed: Handed, found: list[Difference | None], *, events: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from cli.exits import wrong_use
 from cli.lines import STDIN, check_readable
+from cli.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def what_if(
-    events: Annotated[list[str], typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")],
     policy: Annotated[str, typer.Option(metavar="NAME[@VERSION]|FILE", help="The policy to try.")],
+    events: Annotated[
+        list[str] | None, typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")
+    ] = None,
+    from_topics: FromTopics = False,
     against: Annotated[
         str | None,
         typer.Option(
@@ -35,29 +40,44 @@ def what_if(
         Literal["table", "json", "csv"], typer.Option("--format", help="For people or programs.")
     ] = "table",
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
 ) -> None:
     """Show, per tenant, which breaches and credits recorded events have under one policy but not under the other.
 
     Each of the two stands in turn for both their names: contracts on either plan are judged by it, and so are
     platform-wide incidents. Breaches are those that stand at the end; credits are what each month comes to by then,
-    whether claimed or not. Months that are not closed yet count as they stand.
+    whether claimed or not. Months that are not closed yet count as they stand. The input topics may be read instead of
+    files, to their present end; it comes to the same as the lines of `sla tail --json`.
     """
-    from cli.options import settings_of
+    from cli.topic_history import history_of
     from cli.what_if_files import as_csv, as_json, print_tables
     from cli.what_if_run import Job, run
 
-    settings = settings_of()
+    names = events or []
+    _check_events(names, from_topics=from_topics)
+    check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
+    settings = settings_of(brokers, prefix)
     end = None if until is None else _instant(until)
-    check_readable(events)
-    if events.count(STDIN) > 1:
-        wrong_use("standard input (-) can be read only once")
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
-    found = run(Job(events, old, new, settings.horizons(), end, backfill))
+    with history_of(names, settings, from_topics=from_topics) as history:
+        found = run(Job(history.names, old, new, settings.horizons(), end, backfill))
+    found = replace(found, lines=found.lines + history.undecodable, refused=found.refused + history.undecodable)
     if format_ == "table":
         print_tables(found, old_label, new_label)
         return
     text = as_csv(found) if format_ == "csv" else as_json(found, old_label, new_label)
     typer.get_binary_stream("stdout").write(text.encode())
+
+
+def _check_events(names: list[str], *, from_topics: bool) -> None:
+    if from_topics and names:
+        wrong_use("events come from files or from the topics: give EVENTS or --from-topics, not both")
+    if not from_topics and not names:
+        wrong_use("there are no events: give files of JSON lines, - for standard input, or --from-topics")
+    check_readable(names)
+    if names.count(STDIN) > 1:
+        wrong_use("standard input (-) can be read only once")
 
 
 def sides(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli.cores import cores
 from cli.lines import STDIN, read_lines
 from streams.sla.book import Horizons
 from streams.sla.policy import Policies
@@ -48,15 +48,11 @@ def run(job: Job, *, processes: int | None = None) -> Comparison:
         names = [stack.enter_context(_spooled()) if name == STDIN else name for name in job.names]
         job = job._replace(names=names)
         size = sum(Path(name).stat().st_size for name in names)
-        shards = processes or max(1, min(_cores(), size // BYTES_PER_PROCESS))
+        shards = processes or max(1, min(cores(), size // BYTES_PER_PROCESS))
         if shards == 1:
             part = _shard(job, 0, 1)
             return compare([part], *(credits_of([part], side, job.horizons) for side in (job.old, job.new)))
         return _parallel(job, size, shards)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streams.sla.book import Decision, Horizons, IncidentBook
+from streams.sla.contracts import Contract
+from streams.sla.events import ContractSet, Event, Position, TenantErased
 from streams.sla.instants import LATEST
+from streams.sla.timeline import Cause
 
 INCIDENT_TOPIC, CONTRACT_TOPIC = "sla.incident-events", "sla.contract-events"
 
@@ -57,3 +60,13 @@ def let_pass(book: IncidentBook, passed: Passed) -> Iterator[Decision]:
     """What incidents' timers lead to as time passes."""
     while (decision := book.act(passed.before, quiet=passed.quiet)) is not None:
         yield decision
+
+
+def hear(book: IncidentBook, event: Event, arrival: int, position: Position) -> list[Decision]:
+    """What an accepted contract fact or erasure changes of incidents (R20, R29), where one book has all of them."""
+    named = book.erasures.event(event)
+    if isinstance(named.payload, ContractSet):
+        return book.learn(named.subject, Contract.of(named, position), arrival)
+    if isinstance(named.payload, TenantErased) and named.subject not in book.erasures:
+        return book.erase(named.subject, 0, Cause(event.type, event.time, event.source, event.id), arrival).decisions
+    return []

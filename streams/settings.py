@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     backfill_quiet: Duration = Field("PT10M", description="Silence that ends a load of history (R32).")  # type: ignore[assignment]
     retain_closed: Duration = Field("P120D", description="How long ended incidents stay amendable.")  # type: ignore[assignment]
     retain_markers: Duration = Field("P400D", description="How long ids of evicted incidents are remembered (R1).")  # type: ignore[assignment]
+    pseudonym_key: str = Field(
+        "",
+        repr=False,
+        description="Key of erased tenants' pseudonyms (R29); not to be changed after the first.",
+    )
     mark_every: Duration = Field("PT10S", description="How often incident partitions tell the ledger their time (R26).")  # type: ignore[assignment]
     health_host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
     health_port: int | None = Field(None, description="Port of /live, /ready and /metrics; none: not served.")
@@ -50,6 +55,7 @@ class Settings(BaseSettings):
     sasl_password: str | None = Field(None, repr=False)
     ssl_cafile: Path | None = Field(None, description="CA certificates of the brokers.")
     max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
+    max_batch_time: Duration = Field("PT0.5S", description="Deciding for one transaction, at most.")  # type: ignore[assignment]
     session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
     def horizons(self) -> Horizons:
@@ -60,6 +66,7 @@ class Settings(BaseSettings):
             backfill_quiet=self.backfill_quiet,
             retain_closed=self.retain_closed,
             retain_markers=self.retain_markers,
+            pseudonym_key=self.pseudonym_key.encode(),
         )
 
     def load_policies(self) -> Policies:
@@ -80,6 +87,7 @@ class Settings(BaseSettings):
             prefix=self.topic_prefix,
             partitions=self.partitions,
             max_batch=self.max_batch,
+            max_batch_s=self.max_batch_time / 1_000_000,
             max_clock_skew_us=self.max_clock_skew,
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from streams.codec import output_record
+from streams.history import hear
 from streams.json_form import Record, parse_line, to_json
 from streams.sla.book import Decision, Horizons, IncidentBook
-from streams.sla.contracts import Contract
-from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Output, Position, Rejection
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Output, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.ids import output_id
 from streams.sla.impacts import impact_copy
@@ -82,12 +82,13 @@ class Simulation:
             return
         assert event.type in CONTRACT_TYPES
         position = Position("sla.contract-events", 0, number - 1)
+        event = self._ledger.erasures.event(event)
         ledger = self._ledger.apply(event, self._arrival, position)
         if ledger.rejection is not None:
             yield self._rejected(ledger.rejection, number, event.subject)
         yield from self._stated(ledger)
-        if ledger.kept and isinstance(event.payload, ContractSet):
-            for decision in self._book.learn(event.subject, event.source, Contract.of(event, position), self._arrival):
+        if ledger.kept:
+            for decision in hear(self._book, event, self._arrival, position):
                 yield from self._said(decision)
 
     def _pass_time(self, before: int, *, quiet: bool) -> Iterator[dict[str, object]]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop
 
-from streams.history import CONTRACT_TOPIC, INCIDENT_TOPIC, Arrivals, Passed, let_pass
+from streams.history import CONTRACT_TOPIC, INCIDENT_TOPIC, Arrivals, Passed, hear, let_pass
 from streams.json_form import parse_line
 from streams.sla.book import Decision, Horizons, IncidentBook
-from streams.sla.contracts import Contract
-from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Position, Rejection
+from streams.sla.events import INCIDENT_RANK, Event, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.given import Difference, GivenStatement
 from streams.sla.impacts import impact_copy
@@ -55,8 +54,8 @@ class Log:
             self._impacts(self._book.apply(event, arrival, Position(INCIDENT_TOPIC, 0, number - 1)))
             return
         position = Position(CONTRACT_TOPIC, 0, number - 1)
-        if self.recount.take(event, arrival, position) and isinstance(event.payload, ContractSet):
-            for decision in self._book.learn(event.subject, event.source, Contract.of(event, position), arrival):
+        if self.recount.take(event, arrival, position):
+            for decision in hear(self._book, event, arrival, position):
                 self._impacts(decision)
 
     def _impacts(self, decision: Decision) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from streams.history import CONTRACT_TOPIC, INCIDENT_TOPIC, Arrivals, let_pass
+from streams.history import CONTRACT_TOPIC, INCIDENT_TOPIC, Arrivals, hear, let_pass
 from streams.json_form import parse_line
 from streams.sla.book import Decision, Horizons, IncidentBook
-from streams.sla.contracts import Contract
-from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.impacts import impact_copy
 from streams.sla.instants import parse_rfc3339
@@ -90,7 +89,9 @@ class _Side:
                 self.impacts[output.subject] = impact_copy(output.data)._replace(evidence=())
 
     def by_clock(self) -> dict[tuple[str, str, int], Breach]:
-        return {one[:3]: one for one in self.breaches.values()}
+        """Tenants that have been erased since go by their pseudonyms (R29)."""
+        names = self.book.erasures.names
+        return {one[:3]: one._replace(tenants=names(one.tenants)) for one in self.breaches.values()}
 
 
 class Shard:
@@ -155,11 +156,9 @@ class Shard:
         if not self._contracts.take(event, arrival, position):
             return False
         self._part.contracts.append(ContractLine(event, arrival, position))
-        if isinstance(event.payload, ContractSet):
-            contract = Contract.of(event, position)
-            for side in self._sides:
-                for decision in side.book.learn(event.subject, event.source, contract, arrival):
-                    side.take(decision)
+        for side in self._sides:
+            for decision in hear(side.book, event, arrival, position):
+                side.take(decision)
         return False
 
     def end(self) -> Part:

@@ -86,7 +86,7 @@ def credits_of(parts: Sequence[Part], policies: Policies, horizons: Horizons) ->
         recount.take(event, arrival, position)
     for part in parts:
         for copy in part.impacts:
-            recount.put(copy)
+            recount.put(recount.erasures.impacts(copy))
     end = parts[0].clock
     found: Months = {}
     for tenant in recount.tenants():

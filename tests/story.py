@@ -239,6 +239,10 @@ def maintenance_cancelled(time: str, *, of: str = "m-1", **more: Any) -> Line:
     return event("maintenance.cancelled", time, of, {"maintenance_id": of}, **more)
 
 
+def erased(time: str, *, of: str = "acme", **more: Any) -> Line:
+    return event("tenant.erased", time, of, {"tenant_id": of, "who": SUPPORT, "reason": "left us"}, **more)
+
+
 def texts(lines: Iterable[Line | str]) -> list[str]:
     """JSON lines; events without an id are called e1, e2, … by their line."""
     return [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streams.runtime.errors import RecordFailed, TimersFailed
+from streams.errors import SlaError
+from streams.runtime.errors import RecordFailed, ShardError, TimersFailed, WorkerRefused
 from streams.runtime.inbox import Inbox
 from streams.runtime.processor import Effects, Processor, Record, SubjectFailed
 
-SLICE = 256  # records folded before other shards and the commit in flight get a turn
+# Other shards, heartbeats and the commit in flight get a turn after so many records, or so much time.
+SLICE = 256
+SLICE_S = 0.05
 
 
 @dataclass(slots=True)
@@ -19,6 +22,8 @@ class Pending:
     effects: Effects = field(default_factory=Effects)
     records: int = 0
     acted: int = 0
+    spent_s: float = 0.0
+    """Time that folding it took so far, waiting aside."""
     sealed: bool = False
     """Commit this before anything else is folded."""
     quarantined: tuple[str, ...] = ()
@@ -33,10 +38,13 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Work in one transaction, at most."""
+    """Work in one transaction, at most. A record or timer that alone takes longer than `seconds` is one."""
 
     records: int
     acts: int
+    seconds: float
+    bytes: int = 16 * 1024 * 1024
+    """Values to be sent; a record or timer that alone sends more is one transaction."""
     attempts: int = 3
     """Tries of a record that makes the processor raise, before it is rejected as `internal`."""
 
@@ -56,6 +64,7 @@ class Fold:
         failed: dict[tuple[str, int], list[str]],
         failed_subjects: Mapping[str, Sequence[str]],
         backlog: Mapping[str, int],
+        stopwatch: Callable[[], float],
     ) -> None:
         self.processor = processor
         self.inbox = inbox
@@ -67,6 +76,8 @@ class Fold:
         self._limits = limits
         self._failed = failed
         self._failed_subjects = failed_subjects
+        self._stopwatch = stopwatch
+        self._slice_began = 0.0
         self._single = len(inbox.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
 
@@ -79,11 +90,18 @@ class Fold:
                 pending.forced = pending.sealed = True
 
     def step(self, pending: Pending) -> int | None:
-        """Fold up to SLICE records into `pending`.
+        """Fold a slice of records into `pending`.
 
         Returns an instant when the next record cannot be folded before it is known that all that arrived earlier, in
         the other topics too, has been received: a timer is due between (R11).
         """
+        self._slice_began = self._stopwatch()
+        try:
+            return self._step(pending)
+        finally:
+            pending.spent_s += self._sliced()
+
+    def _step(self, pending: Pending) -> int | None:
         inbox, processor, effects = self.inbox, self.processor, pending.effects
         for _ in range(SLICE):
             head = inbox.head()
@@ -114,10 +132,22 @@ class Fold:
             inbox.pop(topic)
             self.time = arrival
             pending.records += 1
-            if pending.sealed or pending.records >= self._limits.records:
-                pending.sealed = True
+            pending.sealed = pending.sealed or pending.records >= self._limits.records or self._full(pending)
+            if pending.sealed or self._sliced() >= SLICE_S:
                 return None
         return None
+
+    def _sliced(self) -> float:
+        """Seconds that this slice has taken so far."""
+        return self._stopwatch() - self._slice_began
+
+    def _full(self, pending: Pending) -> bool:
+        """Has this transaction taken its time, or is there much to write? What it holds waits for its end, and a group
+        of heavy records (late facts of long incidents, impacts of many tenants) would otherwise keep everything behind
+        them waiting for all of it."""
+        if pending.effects.bytes >= self._limits.bytes:
+            return True
+        return pending.spent_s + self._sliced() >= self._limits.seconds
 
     def ready(self) -> bool:
         """Is there a record to fold now?"""
@@ -137,18 +167,31 @@ class Fold:
         """The wall clock has passed `before` and all input that arrived earlier has been applied."""
         if before <= self.time:
             return
+        self._slice_began = self._stopwatch()
         due = self.processor.next_due()
         if due is None or due >= before or self._act(before, pending):
             self.time = before
+        pending.spent_s += self._sliced()
 
     def _act(self, before: int, pending: Pending) -> bool:
-        """Let timers act; False when the transaction is full, so that more may be due before `before`."""
+        """Let timers act; False when the transaction is full or the slice over: more may be due before `before`."""
         if self._failed_subjects and not pending.empty:
             pending.sealed = True  # what came before the crash is kept, so that the culprit can be set aside alone
             return False
-        room = self._limits.acts - pending.acted
+        while True:
+            due = self._act_one(before, pending)
+            pending.sealed = pending.acted >= self._limits.acts or self._full(pending)
+            if pending.sealed:
+                return False
+            if due is None or due >= before:
+                return True
+            if self._sliced() >= SLICE_S:
+                return False
+
+    def _act_one(self, before: int, pending: Pending) -> int | None:
+        """Let the timer that is due act, one alone as it may have much to say; when the next one is due."""
         try:
-            acted = self.processor.act(before, room, pending.effects)
+            acted = self.processor.act(before, 1, pending.effects)
             due = self.processor.next_due()
         except SubjectFailed as failed:
             cause = failed.__cause__ or failed
@@ -156,13 +199,10 @@ class Fold:
             raise self._timers_failed(before, message, failed.subject) from cause
         except Exception as error:
             raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
-        pending.acted += acted
-        if acted >= room:
-            pending.sealed = True
-            return False
-        if due is not None and due < before:
+        if not acted and due is not None and due < before:
             raise self._timers_failed(before, f"a timer due at {due} did not act when asked to act before {before}")
-        return True
+        pending.acted += acted
+        return due
 
     def _apply_suspect(self, record: Record, effects: Effects) -> None:
         key = (record.topic, record.offset)
@@ -175,7 +215,10 @@ class Fold:
         except Exception as error:
             raise self._record_failed(record, error) from error
 
-    def _record_failed(self, record: Record, error: Exception) -> RecordFailed:
+    def _record_failed(self, record: Record, error: Exception) -> ShardError:
+        if isinstance(error, SlaError):
+            # Nothing is wrong with the record: it tells that this deployment may not go on (R18).
+            return WorkerRefused(str(error), agent=self._agent, partition=self._partition)
         return RecordFailed(
             error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset
         )

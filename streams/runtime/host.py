@@ -145,7 +145,7 @@ class Host:
             log=KafkaLog(settings, self._offsets, spec.name, partition, spec.topics),
             feed=self,
             clock=self._clock,
-            limits=Limits(records=settings.max_batch, acts=settings.max_acts),
+            limits=Limits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
             max_clock_skew_us=settings.max_clock_skew_us,
             queue_records=settings.queue_records,
             refence_after_s=settings.session_timeout_ms / 1_000,

@@ -2,7 +2,7 @@
 
 State changes in place while the transaction before is still committing; that is safe because any failure ends this life
 and throws all of it away. Adaptive: an idle shard commits what there is at once; under load, what comes in during a
-commit makes the next transaction, up to the limit.
+commit makes the next transaction, up to the limits of count and of time.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ class Life:
                     await self._clock.wait(self._wake, None)
                 elif not self._horizon.advance(blocked, pending):
                     await self._clock.wait(self._wake, self._horizon.wake_at())
+                else:
+                    await asyncio.sleep(0)  # timers acted: others may need the loop before more of them do
         finally:
             self._horizon.close()
             if commit is not None:

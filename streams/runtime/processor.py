@@ -41,14 +41,18 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
 class Effects:
     """What one batch wants written: records to send in order, and changelog rows, each changed key once."""
 
-    __slots__ = ("rows", "sends")
+    __slots__ = ("bytes", "rows", "sends")
 
     def __init__(self) -> None:
         self.sends: list[Send] = []
         self.rows: dict[bytes, bytes | None] = {}
+        self.bytes = 0
+        """How much the values of `sends` weigh: what is copied to many partitions can be far more than came in."""
 
     def send(self, record: Send) -> None:
         self.sends.append(record)
+        if record.value is not None:
+            self.bytes += len(record.value)
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Set a changelog row; None deletes it (a tombstone)."""

@@ -18,6 +18,8 @@ class RuntimeSettings:
     """Records in one transaction, at most."""
     max_acts: int = 2_000
     """Timers acting in one transaction, at most."""
+    max_batch_s: float = 0.5
+    """Deciding for one transaction, at most; far below its timeout, as all shards of a worker share its time."""
     max_clock_skew_us: int = 0
     """How far this machine's clock may be ahead of the broker's (R11)."""
     queue_records: int = 12_000

@@ -61,6 +61,7 @@ class Shard:
         max_clock_skew_us: int = 0,
         queue_records: int = 12_000,
         refence_after_s: float = 10.0,
+        stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
         self.agent = agent
         self.partition = partition
@@ -75,6 +76,7 @@ class Shard:
         self._limits = limits
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
+        self._stopwatch = stopwatch
         self._inbox = Inbox(topics, queue_records)
         self._patience = Patience(limits.attempts)
         self._life: Life | None = None
@@ -167,6 +169,7 @@ class Shard:
             failed=self._patience.failed,
             failed_subjects=self._patience.subjects,
             backlog=found.ends,
+            stopwatch=self._stopwatch,
         )
         life = self._life = Life(
             fold,

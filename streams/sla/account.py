@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streams.sla.contracts import ContractHistory, Span
-from streams.sla.events import Position
+from streams.sla.contracts import Contract, ContractHistory, Span
+from streams.sla.erasure import Erasures
+from streams.sla.events import ContractSet, Event, Position
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies, Policy
 from streams.sla.statement import Period, Weighed
@@ -20,9 +21,18 @@ class Claim(NamedTuple):
     position: Position
 
 
+class Kept(NamedTuple):
+    """A contract fact, claim or erasure as it is kept, and where and when it came."""
+
+    event: Event
+    arrival: int
+    position: Position
+
+
 class Stated(NamedTuple):
     """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit,
-    excluded) of the latest non-provisional revision, `issued` the credit issued so far, None and 0 before the final.
+    excluded) of the latest non-provisional revision, `basis` what else makes it come out otherwise (Weighed.basis),
+    `issued` the credit issued so far; None, empty and 0 before the final.
     `stated_at` is the nominal instant of the latest provisional revision: none of an earlier one may follow it."""
 
     revision: int = 0
@@ -33,6 +43,7 @@ class Stated(NamedTuple):
     issued: int = 0
     adjust_at: int | None = None
     stated_at: int = 0
+    basis: str = ""
 
 
 class Terms(NamedTuple):
@@ -60,7 +71,7 @@ class Account:
         "claims",
         "contracts",
         "cursor",
-        "identities",
+        "kept",
         "known_at",
         "lateness",
         "months",
@@ -74,7 +85,7 @@ class Account:
         self.policies = policies
         self.lateness = lateness
         self.contracts = ContractHistory()
-        self.identities: dict[tuple[str, str], bytes] = {}
+        self.kept: dict[tuple[str, str], Kept] = {}
         self.claims: dict[Month, Claim] = {}
         self.months: dict[Month, Stated] = {}
         self.adjusting: set[Month] = set()
@@ -83,10 +94,39 @@ class Account:
         self.known_at = 0
         self._terms: dict[Month, Terms | None] = {}
 
-    def contracts_changed(self) -> None:
-        """Forget what was derived from contract facts; the cursor goes back to the first month (R24)."""
-        self._terms.clear()
-        self.cursor = self._first_month()
+    def keep(self, event: Event, arrival: int, position: Position) -> None:
+        """Take an accepted event in; a contract fact goes into the history as well."""
+        self.kept[event.source, event.id] = Kept(event, arrival, position)
+        if not isinstance(event.payload, ContractSet):
+            return
+        before = self.contracts.first if len(self.contracts) else None
+        self.known_at = arrival if before is None else min(self.known_at, arrival)
+        self.contracts.add(Contract.of(event, position))
+        # The earliest fact decides zone and currency of every month (R24).
+        self._terms_changed(event.payload.valid_from if self.contracts.first == before else None)
+
+    def _terms_changed(self, since: int | None) -> None:
+        """Forget what was derived for months that end after an instant, None for all. Those before are as they were,
+        so a long past costs a new fact nothing; the cursor goes back no further either."""
+        # A month that ends exactly where statements begin has one.
+        first = month_of(max(since or 0, self.begin - 1, 0), self.contracts.zone)
+        if since is None or self.cursor is None:
+            self._terms.clear()
+            self.cursor = first
+            return
+        for month in [month for month in self._terms if month >= first]:
+            del self._terms[month]
+        self.cursor = min(self.cursor, first)
+
+    def digest(self, event: Event) -> bytes | None:
+        """The digest of what is kept with this event's identity, if there is anything (R1)."""
+        kept = self.kept.get((event.source, event.id))
+        return None if kept is None else kept.event.digest
+
+    def rename(self, name: str, erasures: Erasures) -> None:
+        """The tenant is erased: another name, and nothing of the old one in what is kept (R29)."""
+        self.tenant = name
+        self.kept = {key: kept._replace(event=erasures.event(kept.event)) for key, kept in self.kept.items()}
 
     @property
     def begin(self) -> int:
@@ -94,12 +134,6 @@ class Account:
         if not len(self.contracts):
             return LATEST
         return max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
-
-    def _first_month(self) -> Month | None:
-        if not len(self.contracts):
-            return None
-        # A month that ends exactly where statements begin has one.
-        return month_of(max(self.begin - 1, 0), self.contracts.zone)
 
     def terms(self, month: Month) -> Terms | None:
         """None when the month has no statement (R24)."""

@@ -115,10 +115,10 @@ class Reporter:
         data |= {"detected_at": detected_at, "cause": cause, "severity": breach.severity}
         return self._output("sla.breached", breach.key, breach.at, data, breach.key.metric)
 
-    def retracted(self, key: ClockKey, at: int, cause: str) -> Output:
-        revision = next((c.revision for c in self._fold.clocks if (c.metric, c.instance) == key[:2]), 0)
+    def retracted(self, key: ClockKey, revision: int, at: int, cause: str) -> Output:
+        """`revision` is that of the clock's deadline as it stands now."""
         breach_id = output_id("sla.breached", self._incident_id, *key)
-        data = self._clock(key, max(revision, 0)) | {"breach_id": breach_id, "cause": cause}
+        data = self._clock(key, revision) | {"breach_id": breach_id, "cause": cause}
         return self._output("sla.breach_retracted", key, at, data, key.metric)
 
     def met(self, met: Met) -> Output:
@@ -172,6 +172,25 @@ class Reporter:
             ],
         }
         return self._finished("impact.changed", (revision,), time, data)
+
+    def links(self, old: str, new: str, revision: int, time: int) -> list[Output]:
+        """A merge that no longer stands, then one that does, each said of both incidents (R16)."""
+        found = []
+        for into, standing in ((old, False), (new, True)):
+            ours, theirs = (self._incident_id, "merged_into", into), (into, "merged_from", self._incident_id)
+            for incident, relation, other in (ours, theirs) if into else ():
+                data: dict[str, object] = {
+                    "policy": self._fold.policy.as_data(),
+                    "incident_id": incident,
+                    "relation": relation,
+                    "other": other,
+                    "standing": standing,
+                    "link_revision": revision,
+                }
+                kind = "incident.link_changed"
+                name = output_id(kind, incident, relation, other, standing, revision)
+                found.append(Output(kind, name, incident, time, data, self._backfill))
+        return found
 
     @staticmethod
     def _clock(key: ClockKey, revision: int) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.sla import events as ev
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
@@ -10,7 +10,8 @@ from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Horizons:
-    """How late, how early, how long: the worker settings of the contract, in microseconds."""
+    """How late, how early, how long: the worker settings of the contract, in microseconds; and how long the names of
+    erased tenants are known: not at all, so the key of their pseudonyms is here too (R29)."""
 
     lateness: int = 35 * DAY
     future_skew: int = 5 * MINUTE
@@ -18,6 +19,7 @@ class Horizons:
     backfill_quiet: int = 10 * MINUTE
     retain_closed: int = 120 * DAY
     retain_markers: int = 400 * DAY
+    pseudonym_key: bytes = field(default=b"", repr=False)
 
 
 def check_time(event: ev.Event, arrival: int, horizons: Horizons) -> ev.Rejection | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from streams.sla import events as ev
 from streams.sla.arrival import Horizons, check_time, own_arrival
-from streams.sla.contracts import Contract, ContractHistory
-from streams.sla.episodes import MAX_LISTED_BYTES, listed_bytes
+from streams.sla.contracts import Contract, ContractCopies
+from streams.sla.erasure import Erasures
 from streams.sla.incident import Fact
+from streams.sla.kept import Kept
 from streams.sla.policy import Policies
 from streams.sla.steps import Decision, Step
 from streams.sla.timeline import Cause, Timeline
@@ -16,28 +18,13 @@ from streams.sla.timers import TimerIndex, earliest
 
 __all__ = ["Decision", "Horizons", "IncidentBook", "Step", "check_time", "own_arrival"]
 
-MAX_EVENTS = 2000
-#: The facts that may not use the last `RESERVED_EVENTS` of an incident, so that it can always end (R28).
-BOUND_TYPES = frozenset(
-    ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
-)
-RESERVED_EVENTS = 200
 
+class Erased(NamedTuple):
+    """What an erasure rewrites: the tenant's contract terms under its pseudonym `name`, and its incidents (R29)."""
 
-class _Kept:
-    """An incident in the book: its timeline, hydrated when touched, and how many steps it has."""
-
-    __slots__ = ("steps", "timeline", "waiting")
-
-    def __init__(self, incident_id: str) -> None:
-        self.timeline = Timeline(incident_id)
-        self.steps = 0
-        self.waiting: list[Fact] = []
-
-
-def _first_to_give_up(waiting: list[Fact]) -> list[Fact]:
-    """Of facts that wait for an opening the live ones, if there are any: loaded ones are of another clock (R4, R32)."""
-    return [fact for fact in waiting if not fact.backfill] or waiting
+    name: str
+    contracts: list[Contract]
+    decisions: list[Decision]
 
 
 class IncidentBook:
@@ -46,39 +33,30 @@ class IncidentBook:
     def __init__(self, policies: Policies, horizons: Horizons) -> None:
         self._policies = policies
         self._horizons = horizons
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._markers: dict[str, int] = {}
-        self._contracts: dict[str, ContractHistory] = {}
-        self._contract_ids: set[tuple[str, str, str]] = set()
+        self._contracts = ContractCopies()
         self._concerned: dict[str, set[str]] = {}
         self._live = TimerIndex()
         self._held = TimerIndex()
         self._quarantined: set[str] = set()
         self._quiet_at = 0
+        self.erasures = Erasures(horizons.pseudonym_key)
 
     def __len__(self) -> int:
         return len(self._kept)
 
     # -- contract terms (R20) ----------------------------------------------------------------------------------------
 
-    def at(self, tenant: str, instant: int) -> Contract | None:
-        history = self._contracts.get(tenant)
-        return history.at(instant) if history is not None else None
+    def know(self, tenant: str, contract: Contract) -> bool:
+        """Keep a copy of contract terms without judging by it; also how one is restored."""
+        return self._contracts.add(tenant, contract)
 
-    def know(self, tenant: str, source: str, contract: Contract) -> bool:
-        """Keep a copy of contract terms; False when it is known already."""
-        identity = (tenant, source, contract.id)
-        if identity in self._contract_ids:
-            return False
-        self._contract_ids.add(identity)
-        self._contracts.setdefault(tenant, ContractHistory()).add(contract)
-        return True
-
-    def learn(self, tenant: str, source: str, contract: Contract, arrival: int) -> list[Decision]:
+    def learn(self, tenant: str, contract: Contract, arrival: int) -> list[Decision]:
         """A contract fact reached this partition: re-fold every retained incident it concerns (R20)."""
-        if not self.know(tenant, source, contract):
+        if not self.know(tenant, contract):
             return []
-        cause = Cause("contract.set", contract.time, source, f"{tenant}/{contract.id}")
+        cause = Cause("contract.set", contract.time, contract.source, f"{tenant}/{contract.id}")
         decisions = []
         for incident_id in sorted(self._concerned.get(tenant, ())):
             kept = self._kept[incident_id]
@@ -87,9 +65,31 @@ class IncidentBook:
                 continue
             if not timeline.backfilled:
                 timeline.clock = max(timeline.clock, arrival)
-            timeline.reconsider_terms(cause, self._policies, self)
+            timeline.reconsider_terms(cause, self._policies, self._contracts)
             decisions.append(self._decision(kept, []))
         return decisions
+
+    def erase(self, tenant: str, home: int, cause: Cause, arrival: int) -> Erased:
+        """A tenant is known by its pseudonym alone from now on; `home` is the partition of its account (R29)."""
+        name = self.erasures.pseudonym(tenant)
+        self.erasures.add(name, home)
+        contracts = self._contracts.rename(tenant, name)
+        concerned = sorted(self._concerned.pop(tenant, ()))
+        return Erased(name, contracts, [self._rewrite(self._kept[one], cause, arrival) for one in concerned])
+
+    def _rewrite(self, kept: Kept, cause: Cause, arrival: int) -> Decision:
+        """One step in place of all: the facts without what an erased tenant may not leave, and what was said."""
+        old = kept.timeline
+        facts = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in old.facts]
+        entries = old.said.entries()
+        timeline = kept.timeline = Timeline(old.id)
+        timeline.restore(facts, entries, old.clock if old.backfilled else max(old.clock, arrival))
+        timeline.differ(cause, self._policies, self._contracts)
+        self._index_tenants(kept, facts)
+        outputs, news = timeline.take()
+        steps, kept.steps = kept.steps, 1
+        self._schedule(kept)
+        return Decision(outputs, Step(timeline.id, 0, facts, [*entries, *news], timeline.clock), replaces=steps)
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class IncidentBook:
         """Fold one checked event in. The caller has let timers due before `arrival` act."""
         subject = event.subject
         kept = self._kept.get(subject)
-        if kept is not None and (known := self._find(kept, event)) is not None:
+        if kept is not None and (known := kept.find(event)) is not None:
             if known.digest == event.digest:
                 return Decision([], duplicate=True)
             message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
@@ -106,32 +106,13 @@ class IncidentBook:
         if refused is not None:
             return Decision([], rejection=refused)
         if kept is None:
-            kept = self._kept[subject] = _Kept(subject)
-        own = own_arrival(event, arrival)
-        rank = ev.INCIDENT_RANK[event.type]
-        fact = Fact(
-            event.time,
-            rank,
-            event.id,
-            event.source,
-            event.type,
-            event.payload,
-            own,
-            event.digest,
-            position,
-            event.backfill,
-        )
+            kept = self._kept[subject] = Kept(subject)
+        fact = Fact.of(event, own_arrival(event, arrival), position)
         if event.backfill:
             self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
         return self._add(kept, fact, event.traceparent)
 
-    @staticmethod
-    def _find(kept: _Kept, event: ev.Event) -> Fact | None:
-        """The fact with the event's identity (R1)."""
-        waiting = next((f for f in kept.waiting if f.id == event.id and f.source == event.source), None)
-        return waiting or kept.timeline.find(event.source, event.id)
-
-    def _refused(self, event: ev.Event, kept: _Kept | None) -> ev.Rejection | None:
+    def _refused(self, event: ev.Event, kept: Kept | None) -> ev.Rejection | None:
         """Why an event that is in time can't be applied all the same (R1, R18, R28)."""
         subject = event.subject
         if subject in self._markers:
@@ -139,18 +120,10 @@ class IncidentBook:
         if isinstance(event.payload, ev.PolicyApplied) and not self._policies.exact(*event.payload):
             message = f"this deployment has no policy {event.payload.policy} version {event.payload.version}"
             return ev.Rejection("invalid", message, event.id)
-        count = 0 if kept is None else len(kept.waiting) + len(kept.timeline.facts)
-        if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
-            message = f"incident {subject} has {count} events, the most an incident may have"
-            return ev.Rejection("oversize", message, event.id)
-        if kept is not None and isinstance(event.payload, ev.Reclassified | ev.Reopened | ev.Opened):
-            facts = [*kept.waiting, *kept.timeline.facts]
-            if listed_bytes([event.payload, *(fact.payload for fact in facts)]) > MAX_LISTED_BYTES:
-                message = f"incident {subject} changed too often for so many tenants: its impact list would be too long"
-                return ev.Rejection("oversize", message, event.id)
-        return None
+        oversize = None if kept is None else kept.oversize(event)
+        return None if oversize is None else ev.Rejection("oversize", oversize, event.id)
 
-    def _add(self, kept: _Kept, fact: Fact, traceparent: str | None) -> Decision:
+    def _add(self, kept: Kept, fact: Fact, traceparent: str | None) -> Decision:
         timeline = self._hydrated(kept)
         if fact.rank != 0 and not timeline.facts:
             self.wait(fact, timeline.id)
@@ -158,8 +131,10 @@ class IncidentBook:
         timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
         new = [*kept.waiting, fact]
         kept.waiting = []
-        self._index_tenants(timeline.id, new)
-        timeline.add(new, self._policies, self)
+        self._index_tenants(kept, new)
+        if self.erasures:
+            new = self._named(kept, new)
+        timeline.add(new, self._policies, self._contracts)
         decision = self._decision(kept, new)
         if traceparent is not None:
             decision = decision._replace(outputs=[o._replace(traceparent=traceparent) for o in decision.outputs])
@@ -167,14 +142,25 @@ class IncidentBook:
 
     def wait(self, fact: Fact, subject: str) -> None:
         """Keep a fact of an unknown incident until its opening comes (R4). Also how a waiting fact is restored."""
-        kept = self._kept.setdefault(subject, _Kept(subject))
+        kept = self._kept.setdefault(subject, Kept(subject))
         kept.waiting.append(fact)
         self._schedule(kept)
 
-    def _index_tenants(self, incident_id: str, facts: Iterable[Fact]) -> None:
+    def _index_tenants(self, kept: Kept, facts: Iterable[Fact]) -> None:
         for fact in facts:
-            for tenant in getattr(fact.payload, "tenant_ids", None) or ():
-                self._concerned.setdefault(tenant, set()).add(incident_id)
+            for tenant in map(self.erasures.name, getattr(fact.payload, "tenant_ids", None) or ()):
+                self._concerned.setdefault(tenant, set()).add(kept.timeline.id)
+                kept.bare = kept.bare or tenant in self.erasures
+
+    def _named(self, kept: Kept, facts: list[Fact]) -> list[Fact]:
+        """New facts as an incident keeps them that names an erased tenant (R29)."""
+        if not kept.bare:
+            return facts
+        return [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in facts]
+
+    def bare(self, incident_id: str) -> bool:
+        """Whether an incident names an erased tenant, so that its facts are kept bare (R29)."""
+        return self._kept[incident_id].bare
 
     def tenants(self, incident_id: str) -> set[str]:
         """Every tenant that a fact of an incident names."""
@@ -223,11 +209,12 @@ class IncidentBook:
             return self._decision(kept, [])
         return self._evict(kept, due)
 
-    def _give_up(self, kept: _Kept, due: int) -> Decision:
+    def _give_up(self, kept: Kept, due: int) -> Decision:
         """R4: an opening that does not come in time leaves its facts orphans, each rejected once."""
         limit = due - self._horizons.orphan_after
-        orphans = tuple(f for f in _first_to_give_up(kept.waiting) if f.arrival <= limit)
-        kept.waiting = [f for f in kept.waiting if f not in orphans]
+        orphans = tuple(f for f in kept.first_to_give_up() if f.arrival <= limit)
+        gone = frozenset(orphans)
+        kept.waiting = [f for f in kept.waiting if f not in gone]
         if not kept.waiting:
             del self._kept[kept.timeline.id]
             self._held.set(kept.timeline.id, None)
@@ -236,7 +223,7 @@ class IncidentBook:
             self._schedule(kept)
         return Decision([], orphans=orphans, subject=kept.timeline.id)
 
-    def _evict(self, kept: _Kept, due: int) -> Decision:
+    def _evict(self, kept: Kept, due: int) -> Decision:
         """R1: an incident that ended long ago leaves only a marker of its id."""
         incident_id = kept.timeline.id
         for tenant in set(kept.timeline.tenants()):
@@ -257,13 +244,13 @@ class IncidentBook:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def _hydrated(self, kept: _Kept) -> Timeline:
+    def _hydrated(self, kept: Kept) -> Timeline:
         timeline = kept.timeline
         if timeline.folded is None and timeline.facts:
-            timeline.refold(self._policies, self)
+            timeline.refold(self._policies, self._contracts)
         return timeline
 
-    def _decision(self, kept: _Kept, facts: list[Fact]) -> Decision:
+    def _decision(self, kept: Kept, facts: list[Fact]) -> Decision:
         timeline = kept.timeline
         outputs, entries = timeline.take()
         step = None
@@ -294,12 +281,12 @@ class IncidentBook:
         facts = [] if kept is None else [*kept.timeline.facts, *kept.waiting]
         return max(facts, key=lambda fact: fact.arrival).position if facts else None
 
-    def _schedule(self, kept: _Kept) -> None:
+    def _schedule(self, kept: Kept) -> None:
         timeline = kept.timeline
         if timeline.id in self._quarantined:
             return
         if kept.waiting:
-            first = _first_to_give_up(kept.waiting)
+            first = kept.first_to_give_up()
             due: int | None = min(f.arrival for f in first) + self._horizons.orphan_after
             backfilled = first[0].backfill
         else:
@@ -312,7 +299,7 @@ class IncidentBook:
 
     def restore_step(self, step: Step) -> None:
         """Take back one recorded step; `restored` follows once all are there."""
-        kept = self._kept.setdefault(step.incident_id, _Kept(step.incident_id))
+        kept = self._kept.setdefault(step.incident_id, Kept(step.incident_id))
         kept.timeline.restore(step.facts, step.entries, step.clock)
         kept.steps = max(kept.steps, step.number + 1)
 
@@ -327,6 +314,6 @@ class IncidentBook:
     def restored(self) -> None:
         """All rows are back: index tenants and timers."""
         for kept in self._kept.values():
-            self._index_tenants(kept.timeline.id, kept.timeline.facts)
+            self._index_tenants(kept, kept.timeline.facts)
             self._hydrated(kept)
             self._schedule(kept)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import cache, lru_cache
@@ -13,9 +14,6 @@ import holidays
 
 from streams.sla.instants import DAY, LATEST, to_datetime, to_micros
 from streams.sla.policy import BusinessHours, Target
-
-#: Half-open intervals in which a clock stands still, ascending; an end of None means until further notice (R14).
-Pauses = Sequence[tuple[int, int | None]]
 
 ONE_DAY = timedelta(days=1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -104,23 +102,88 @@ def add_business_days(hours: BusinessHours, start: int, days: int) -> int:
     return to_micros(datetime.combine(day, base.time().replace(fold=0), tzinfo=ZoneInfo(hours.zone)))
 
 
+class Pauses:
+    """Half-open intervals in which clocks stand still, ascending; the last may last until further notice (R14).
+
+    It keeps how long a clock has run before each, so that no deadline has to go through all of them: an incident may
+    rest a thousand times.
+    """
+
+    __slots__ = ("_ran", "begins", "ends")
+
+    def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+        self._ran: dict[BusinessHours | None, list[int]] = {}
+        for begin, end in spans:
+            self.begin(begin)
+            self.end(end)
+
+    def __bool__(self) -> bool:
+        return bool(self.begins)
+
+    @property
+    def open(self) -> bool:
+        """Whether clocks stand still until further notice."""
+        return len(self.begins) > len(self.ends)
+
+    def begin(self, at: int) -> None:
+        self.begins.append(at)
+
+    def end(self, at: int) -> int:
+        """End the pause that is open; one that took no time never was. Returns when it had begun."""
+        begin = self.begins[-1]
+        if begin < at:
+            self.ends.append(at)
+        else:
+            self.begins.pop()
+            for ran in self._ran.values():
+                del ran[len(self.begins) :]
+        return begin
+
+    def reopen(self, begin: int) -> None:
+        """Undo `end`."""
+        if self.open or not self.begins or self.begins[-1] != begin:
+            self.begins.append(begin)
+        else:
+            self.ends.pop()
+
+    def ran(self, hours: BusinessHours | None) -> list[int]:
+        """For each pause, how long a clock has run from the end of the first one until it begins."""
+        ran = self._ran.setdefault(hours, [])
+        for number in range(len(ran), len(self.begins)):
+            ran.append(ran[-1] + _between(hours, self.ends[number - 1], self.begins[number]) if number else 0)
+        return ran
+
+
+NO_PAUSES = Pauses()
+
+
+def _between(hours: BusinessHours | None, start: int, end: int) -> int:
+    return end - start if hours is None else business_between(hours, start, end)
+
+
 def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Pauses) -> int | None:
     """The instant at which `amount` has run on a clock that rests in its pauses; None while it rests for good."""
-    for begin, end in pauses:
-        if end is not None and end <= start:
-            continue
-        if begin > start:
-            done = start + amount if hours is None else add_business(hours, start, amount)
-            if done <= begin:
-                return done
-            amount -= begin - start if hours is None else business_between(hours, start, begin)
-        if end is None:
+    begins, ends = pauses.begins, pauses.ends
+    next_pause = bisect_right(ends, start)
+    while next_pause < len(begins) and begins[next_pause] <= start:
+        if next_pause == len(ends):
             return None
-        start = end
+        start = ends[next_pause]
+        next_pause += 1
+    if next_pause < len(begins):
+        ran = pauses.ran(hours)
+        already = ran[next_pause] - _between(hours, start, begins[next_pause])
+        done_before = bisect_left(ran, already + amount, next_pause)
+        if done_before == len(begins) and pauses.open:
+            return None
+        if done_before > next_pause:
+            start, amount = ends[done_before - 1], already + amount - ran[done_before - 1]
     return start + amount if hours is None else add_business(hours, start, amount)
 
 
-def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = ()) -> int | None:
+def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = NO_PAUSES) -> int | None:
     """When a clock that starts at `start` runs out; None while a pause holds it, or when that is after 9999 (R28)."""
     try:
         due = _deadline(target, hours, start, pauses)
@@ -130,36 +193,27 @@ def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = 
 
 
 def _deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses) -> int | None:
+    if target.business_days is not None and not pauses:
+        return add_business_days(hours, start, target.business_days)
+    return _elapsing(_kept_by(target, hours), start, _amount(target, hours, start), pauses)
+
+
+def _kept_by(target: Target, hours: BusinessHours) -> BusinessHours | None:
+    """The hours in which a target's time runs; None for always."""
+    return None if target.clock == "always" and target.business_days is None else hours
+
+
+def _amount(target: Target, hours: BusinessHours, start: int) -> int:
+    """How long a clock that starts at `start` has to run."""
     if target.business_days is not None:
-        unpaused = add_business_days(hours, start, target.business_days)
-        if not pauses:
-            return unpaused
-        return _elapsing(hours, start, business_between(hours, start, unpaused), pauses)
+        return business_between(hours, start, add_business_days(hours, start, target.business_days))
     assert target.within is not None
-    if target.clock == "always" and not pauses:
-        return start + target.within
-    return _elapsing(None if target.clock == "always" else hours, start, target.within, pauses)
-
-
-def elapsed(target: Target, hours: BusinessHours, start: int, end: int) -> int:
-    """Time on the target's own kind of clock in [start, end), pauses not deducted."""
-    if target.clock == "always" and target.business_days is None:
-        return max(0, end - start)
-    return business_between(hours, start, end)
+    return target.within
 
 
 def threshold(
-    target: Target, hours: BusinessHours, start: int, due: int, fraction: Fraction, pauses: Pauses = ()
+    target: Target, hours: BusinessHours, start: int, fraction: Fraction, pauses: Pauses = NO_PAUSES
 ) -> int | None:
-    """The instant at which `fraction` of the time from `start` to the deadline `due` has run (R10), rounded up."""
-    always = target.clock == "always" and target.business_days is None
-    if always and not pauses:
-        return start - (-(due - start) * fraction.numerator // fraction.denominator)
-    clock = None if always else hours
-    resting = 0
-    for begin, end in pauses:
-        stop = due if end is None else min(end, due)
-        if stop > max(begin, start):
-            resting += stop - max(begin, start) if always else business_between(hours, max(begin, start), stop)
-    total = elapsed(target, hours, start, due) - resting
-    return _elapsing(clock, start, -(-total * fraction.numerator // fraction.denominator), pauses)
+    """The instant at which `fraction` of the time from `start` to the deadline has run (R10), rounded up."""
+    share = -(-_amount(target, hours, start) * fraction.numerator // fraction.denominator)
+    return _elapsing(_kept_by(target, hours), start, share, pauses)

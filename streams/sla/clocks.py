@@ -84,16 +84,15 @@ class Clock:
             return
         self.revision += 1
         if warn_at:
-            marks = [(calendar.threshold(target, hours, self.start, due, f, pauses), f) for f in warn_at]
+            marks = [(calendar.threshold(target, hours, self.start, f, pauses), f) for f in warn_at]
             self.warnings = tuple((at, fraction) for at, fraction in marks if at is not None)
 
     def aim_as_if_resumed(self, hours: BusinessHours, pauses: calendar.Pauses, at: int) -> None:
         """Held by a pause: the deadline it would have if the pause ended at `at`, for a verdict to name (R3, R14)."""
         assert self.target is not None
-        ended = [(begin, at if end is None else end) for begin, end in pauses]
-        self.deadline = calendar.deadline(
-            self.target, hours, self.start, [(begin, end) for begin, end in ended if begin < end]
-        )
+        begin = pauses.end(at)
+        self.deadline = calendar.deadline(self.target, hours, self.start, pauses)
+        pauses.reopen(begin)
         self.revision += 1
 
     @property

@@ -23,7 +23,8 @@ class MonthRow(NamedTuple):
 
 def _differs(stated: Stated, weighed: Weighed) -> bool:
     """Whether a month with a final statement would now be stated otherwise (R26)."""
-    return (stated.settled, stated.guarantee_met) != (weighed.settled, weighed.guarantee_met)
+    said = stated.settled, stated.guarantee_met, stated.basis
+    return said != (weighed.settled, weighed.guarantee_met, weighed.basis)
 
 
 class Closing:
@@ -139,7 +140,13 @@ class Closing:
         until = terms.claimable_until
         stated = account.stated(month)
         stated = Stated(
-            stated.revision + 1, weighed.guarantee_met, weighed.credit, weighed.settled, until, stated.issued, None
+            revision=stated.revision + 1,
+            guarantee_met=weighed.guarantee_met,
+            credit=weighed.credit,
+            settled=weighed.settled,
+            claimable_until=until,
+            issued=stated.issued,
+            basis=weighed.basis,
         )
         self._publish(account, weighed, stated, "final", instant)
         self._state(account, month, stated)
@@ -164,6 +171,7 @@ class Closing:
             guarantee_met=weighed.guarantee_met,
             credit=weighed.credit,
             settled=weighed.settled,
+            basis=weighed.basis,
         )
         waived = max(0, stated.issued - weighed.credit)
         self._publish(account, weighed, stated, "adjusted", instant, delta=delta, waived=waived)

@@ -43,6 +43,19 @@ class Contract(NamedTuple):
             position,
         )
 
+    def event(self, tenant: str) -> Event:
+        """The contract fact that it was, without what only transport knew of it."""
+        terms = ContractSet(
+            self.valid_from,
+            self.valid_to,
+            self.plan,
+            self.charge,
+            self.tier,
+            self.time_zone,
+            self.emergency_member,
+        )
+        return Event(self.id, self.source, "contract.set", tenant, self.time, terms, False, None, None, b"")
+
 
 class Span(NamedTuple):
     """Terms in force over a half-open interval."""
@@ -120,3 +133,35 @@ class ContractHistory:
         if any(c.charge.currency != self.currency for c in self._facts):
             flags.append("currency_change_ignored")
         return tuple(flags)
+
+
+class ContractCopies:
+    """The terms of every tenant, as another partition's contract facts are known here (R20)."""
+
+    __slots__ = ("_histories", "_known")
+
+    def __init__(self) -> None:
+        self._histories: dict[str, ContractHistory] = {}
+        self._known: set[tuple[str, str, str]] = set()
+
+    def at(self, tenant: str, instant: int) -> Contract | None:
+        """The terms in force at an instant."""
+        history = self._histories.get(tenant)
+        return history.at(instant) if history is not None else None
+
+    def add(self, tenant: str, contract: Contract) -> bool:
+        """Keep a copy of contract terms; False when it is known already."""
+        identity = (tenant, contract.source, contract.id)
+        if identity in self._known:
+            return False
+        self._known.add(identity)
+        self._histories.setdefault(tenant, ContractHistory()).add(contract)
+        return True
+
+    def rename(self, tenant: str, name: str) -> list[Contract]:
+        """The terms of a tenant, which goes by another name from now on (R29)."""
+        history = self._histories.pop(tenant, ContractHistory())
+        for contract in history:
+            self._known.discard((tenant, contract.source, contract.id))
+            self.add(name, contract)
+        return list(history)

@@ -20,15 +20,17 @@ PLATFORM = ""
 class Impacts:
     """The highest revision of each incident's impact list, indexed by whom and when it touches."""
 
-    __slots__ = ("_buckets", "_known", "_running")
+    __slots__ = ("_buckets", "_known")
 
     def __init__(self) -> None:
         self._known: dict[str, ImpactCopy] = {}
-        self._buckets: dict[tuple[str, int], set[str]] = {}
-        self._running: dict[str, set[str]] = {}
+        self._buckets: dict[str, dict[int | None, set[str]]] = {}
 
     def get(self, incident_id: str) -> ImpactCopy | None:
         return self._known.get(incident_id)
+
+    def __getitem__(self, incident_id: str) -> ImpactCopy:
+        return self._known[incident_id]
 
     def put(self, copy: ImpactCopy) -> None:
         """Replace an incident's list."""
@@ -38,20 +40,28 @@ class Impacts:
                 self._discard(whom, bucket, copy.incident_id)
         self._known[copy.incident_id] = copy
         for whom, bucket in self._places(copy):
-            if bucket is None:
-                self._running.setdefault(whom, set()).add(copy.incident_id)
-            else:
-                self._buckets.setdefault((whom, bucket), set()).add(copy.incident_id)
+            self._buckets.setdefault(whom, {}).setdefault(bucket, set()).add(copy.incident_id)
 
     def _discard(self, whom: str, bucket: int | None, incident_id: str) -> None:
-        if bucket is None:
-            self._running.get(whom, set()).discard(incident_id)
-            return
-        found = self._buckets.get((whom, bucket))
+        buckets = self._buckets.get(whom, {})
+        found = buckets.get(bucket)
         if found is not None:
             found.discard(incident_id)
             if not found:
-                del self._buckets[whom, bucket]
+                del buckets[bucket]
+                if not buckets:
+                    del self._buckets[whom]
+
+    def rename(self, tenant: str, name: str) -> list[ImpactCopy]:
+        """The lists that named a tenant, with another name for it (R29)."""
+        renamed = []
+        for incident_id in sorted(set().union(*self._buckets.get(tenant, {}).values())):
+            old = self._known[incident_id]
+            named = (tuple(name if one == tenant else one for one in i.tenant_ids) for i in old.impacts)
+            impacts = tuple(i._replace(tenant_ids=names) for i, names in zip(old.impacts, named, strict=True))
+            renamed.append(old._replace(impacts=impacts))
+            self.put(renamed[-1])
+        return renamed
 
     @staticmethod
     def _places(copy: ImpactCopy) -> Iterator[tuple[str, int | None]]:
@@ -68,9 +78,10 @@ class Impacts:
         """Lists that may touch a tenant within [start, end), in the order of their incidents' ids."""
         found: set[str] = set()
         for whom in (PLATFORM, tenant):
-            found |= self._running.get(whom, set())
-            for bucket in range(start // BUCKET, end // BUCKET + 1):
-                found |= self._buckets.get((whom, bucket), set())
+            buckets = self._buckets.get(whom)
+            if buckets is not None:
+                for bucket in (None, *range(start // BUCKET, end // BUCKET + 1)):
+                    found |= buckets.get(bucket, set())
         return [self._known[incident_id] for incident_id in sorted(found)]
 
     def lasting(self, tenant: str, instant: int, end: int) -> bool:

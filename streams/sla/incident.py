@@ -26,18 +26,52 @@ class Fact(NamedTuple):
     position: ev.Position
     backfill: bool
 
+    @classmethod
+    def of(cls, event: ev.Event, arrival: int, position: ev.Position) -> Fact:
+        """The fact of an accepted event; `arrival` is its arrival for its own incident (R32)."""
+        rank = ev.INCIDENT_RANK[event.type]
+        return cls(
+            event.time,
+            rank,
+            event.id,
+            event.source,
+            event.type,
+            event.payload,
+            arrival,
+            event.digest,
+            position,
+            event.backfill,
+        )
+
+    def event(self, incident_id: str) -> ev.Event:
+        """The input that it was, without what only transport knew of it."""
+        return ev.Event(
+            self.id,
+            self.source,
+            self.type,
+            incident_id,
+            self.time,
+            self.payload,
+            self.backfill,
+            self.arrival if self.backfill else None,
+            None,
+            self.digest,
+        )
+
 
 class Fold(RunningClocks):
     """What follows from an opening and the facts after it, applied in order. `roll` lets deadlines pass."""
 
     __slots__ = (
         "annulled",
+        "backfill",
         "by_hand",
         "channel",
         "classified_at",
         "counts",
         "episodes",
         "evidence",
+        "merged_into",
         "opened_at",
         "pinned",
         "pins",
@@ -52,6 +86,7 @@ class Fold(RunningClocks):
         self.policies = policies
         self.terms = terms
         self.opened_at = opening.time
+        self.backfill = opening.backfill
         self.channel = opened.channel
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
         self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, terms)
@@ -59,8 +94,9 @@ class Fold(RunningClocks):
         self.by_hand: str | None = None
         self.counts: bool | None = None
         self.annulled = False
+        self.merged_into = ""
         started = opened.started_at if opened.started_at is not None else opening.time
-        self.episodes = [Episode(opening.time, started, self.subject)]
+        self.episodes = [Episode(opening.time, started, [(started, self.subject)])]
         self.evidence: list[ev.Position] = [opening.position]
         self.classified_at = opening.time
         self.policy = self.pinned.policy
@@ -100,9 +136,10 @@ class Fold(RunningClocks):
                 self._wait(on, at, begins=True)
             case ev.WaitingEnded(on):
                 self._wait(on, at, begins=False)
-            case ev.Merged():
+            case ev.Merged(into):
                 if self.ending is None:
                     self._end(at, "merged", at)
+                    self.merged_into = into
                     self.evidence.append(fact.position)
             case ev.Amended():
                 self._amended(fact.payload, at)
@@ -163,12 +200,11 @@ class Fold(RunningClocks):
     def _reopen(self, at: int, started_at: int | None) -> None:
         """R15: the next response instance from the reopening; window numbers run on; old verdicts stand."""
         self.ending = None
+        self.merged_into = ""
         self.responded_at = None
         self.response_instance += 1
         self.waiting.clear()
-        episode = Episode(at, started_at if started_at is not None else at, self.subject)
-        episode.changes = self.episodes[-1].changes.copy()  # each counts from its own time on, here too (R21)
-        self.episodes.append(episode)
+        self.episodes.append(self.episodes[-1].reopened(at, started_at if started_at is not None else at))
         self._start_clocks(at)
 
     def _annul(self, at: int) -> None:
@@ -178,6 +214,7 @@ class Fold(RunningClocks):
         if self.ending is None:
             self._end(at, "annulled", at)
         self.annulled = True
+        self.merged_into = ""
         self.ending = Ending(at, "annulled")
         for clock in self.clocks:
             if clock.state == BREACHED:

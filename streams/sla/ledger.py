@@ -8,23 +8,26 @@ from streams.sla import events as ev
 from streams.sla.account import Account, Claim
 from streams.sla.book import Horizons, check_time
 from streams.sla.closing import Closing, MonthRow
-from streams.sla.contracts import Contract
+from streams.sla.erasure import Erasures
 from streams.sla.impacts import PLATFORM, Impacts, tenants_of
 from streams.sla.instants import LATEST, Month
 from streams.sla.maintenance import Maintenance
 from streams.sla.policy import Policies
+from streams.sla.renaming import Renamed, erase
 from streams.sla.statement import ImpactCopy
 from streams.sla.timers import TimerIndex, earliest
 
 
 class LedgerDecision(NamedTuple):
-    """What follows from one input or timer. `kept` says that the input itself is state from now on."""
+    """What follows from one input or timer. `kept` says that the input itself is state from now on, under the names
+    of `erasures`."""
 
     outputs: list[ev.Output]
     months: list[MonthRow]
     rejection: ev.Rejection | None = None
     duplicate: bool = False
     kept: bool = False
+    renamed: Renamed | None = None
 
 
 class Ledger:
@@ -44,6 +47,7 @@ class Ledger:
         self._quiet_at = 0
         self._clock = 0
         self._closing = Closing(self._impacts, self._maintenance)
+        self.erasures = Erasures(horizons.pseudonym_key)
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -51,7 +55,8 @@ class Ledger:
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
-        """Fold one checked contract, claim or maintenance event in (R1, R5, R24, R26)."""
+        """Fold one checked contract, claim, erasure or maintenance event in, named as `erasures` has it (R1, R5, R24,
+        R26, R29)."""
         maintenance = isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled)
         known = self._maintenance.identity(event) if maintenance else self._identity(event)
         if known is not None:
@@ -62,54 +67,63 @@ class Ledger:
         if maintenance:
             return self.maintain(event, arrival, position)
         self._arrived(arrival, backfill=event.backfill)
+        if isinstance(event.payload, ev.TenantErased):
+            renamed = None if event.subject in self.erasures else self.erase(event.subject)
+            event = self.erasures.event(event)
+            self._account(event.subject).keep(event, arrival, position)
+            return self._decision(kept=True)._replace(renamed=renamed)
         account = self._account(event.subject)
         if isinstance(event.payload, ev.CreditClaimed):
-            return self._claim(account, event, position)
-        if isinstance(event.payload, ev.ContractSet):
-            before = account.contracts.first if len(account.contracts) else None
-            self.keep_contract(event, arrival, position)
-            # The earliest fact decides zone and currency of every month (R24).
-            everything = before is not None and account.contracts.first != before
-            self._touch(account, account.begin if everything else event.payload.valid_from, LATEST, arrival)
-        else:
-            self.keep_other(event)
+            return self._claim(account, event, arrival, position)
+        assert isinstance(event.payload, ev.ContractSet)
+        before = account.contracts.first if len(account.contracts) else None
+        account.keep(event, arrival, position)
+        # The earliest fact decides zone and currency of every month (R24).
+        everything = before is not None and account.contracts.first != before
+        self._touch(account, account.begin if everything else event.payload.valid_from, LATEST, arrival)
         return self._decision(kept=True)
 
-    def keep_contract(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
-        """Take a contract fact in without judging it; also how one is restored."""
-        account = self._account(event.subject)
-        account.identities[event.source, event.id] = event.digest
-        account.known_at = min(account.known_at, arrival) if len(account.contracts) else arrival
-        account.contracts.add(Contract.of(event, position))
-        account.contracts_changed()
+    def keep(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
+        """Restore a kept event, as it was kept."""
+        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
+            self._maintenance.add(event, position)
+        elif isinstance(event.payload, ev.CreditClaimed):
+            self._keep_claim(self._account(event.subject), event, arrival, position)
+        else:
+            self._account(event.subject).keep(event, arrival, position)
 
-    def keep_other(self, event: ev.Event) -> None:
-        """Remember an event that changes nothing but may not be repeated with other content (R1)."""
-        self._account(event.subject).identities[event.source, event.id] = event.digest
+    def erase(self, tenant: str) -> Renamed:
+        """Know a tenant by its pseudonym alone from now on, here and wherever it is named (R29)."""
+        renamed = erase(tenant, self.erasures, self._accounts, self._impacts, self._maintenance)
+        self._live.set(tenant, None)
+        self._held.set(tenant, None)
+        if renamed.name in self._accounts:
+            self._schedule(self._accounts[renamed.name])
+        return renamed
 
-    def keep_claim(self, event: ev.Event, position: ev.Position) -> None:
-        """Remember the earliest claim of a month; also how one is restored."""
+    @staticmethod
+    def _keep_claim(account: Account, event: ev.Event, arrival: int, position: ev.Position) -> None:
+        """Remember the earliest claim of a month."""
         assert isinstance(event.payload, ev.CreditClaimed)
-        account = self._account(event.subject)
-        account.identities[event.source, event.id] = event.digest
+        account.keep(event, arrival, position)
         month = Month(event.payload.month)
         claim = Claim(event.time, event.id, position)
         account.claims[month] = min(account.claims.get(month, claim), claim)
 
-    def _claim(self, account: Account, event: ev.Event, position: ev.Position) -> LedgerDecision:
+    def _claim(self, account: Account, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """R26: a claim in time is remembered; later it is `too_late`; repeats are ignored."""
         assert isinstance(event.payload, ev.CreditClaimed)
         refused = self._closing.refuse_claim(account, event)
         if refused is not None:
             return LedgerDecision([], [], refused)
-        self.keep_claim(event, position)
+        self._keep_claim(account, event, arrival, position)
         self._closing.claimed(account, Month(event.payload.month), event.time)
         return self._decision(kept=True)
 
     def _identity(self, event: ev.Event) -> bytes | None:
         """The digest of the fact with this event's identity, if there is one (R1)."""
         account = self._accounts.get(event.subject)
-        return None if account is None else account.identities.get((event.source, event.id))
+        return None if account is None else account.digest(event)
 
     def maintain(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """A maintenance fact, or its copy from another partition: weigh anew what it touches (R23)."""
@@ -123,13 +137,10 @@ class Ledger:
                     self._touch(self._accounts[tenant], window.start, window.end, arrival)
         return self._decision(kept=True)
 
-    def keep_maintenance(self, event: ev.Event, position: ev.Position) -> None:
-        """Restore a maintenance fact."""
-        self._maintenance.add(event, position)
-
     def impact(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> LedgerDecision:
         """An incident's impact list changed: the copy with the highest revision stands (R21, R22)."""
         self._arrived(arrival, backfill=backfill)
+        copy = self.erasures.impacts(copy)
         old = self._impacts.get(copy.incident_id)
         if old is not None and old.revision >= copy.revision:
             return LedgerDecision([], [], duplicate=True)
@@ -146,6 +157,10 @@ class Ledger:
     def keep_impact(self, copy: ImpactCopy) -> None:
         """Take an impact list in without weighing it; also how one is restored."""
         self._impacts.put(copy)
+
+    def kept_impact(self, incident_id: str) -> ImpactCopy:
+        """The impact list of an incident as it is kept; there must be one."""
+        return self._impacts[incident_id]
 
     def mark(self, partition: int, instant: int) -> None:
         """Every input of an incident partition that arrived by `instant` has been applied (R26)."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.sla.events import Event, MaintenanceCancelled, MaintenanceScheduled, Position
+from streams.sla.erasure import Erasures
+from streams.sla.events import Event, MaintenanceScheduled, Position
 from streams.sla.statement import Window
 
 
 class _Fact(NamedTuple):
+    """The order of the first three fields is that of event time (R2)."""
+
     time: int
     id: str
     source: str
-    payload: MaintenanceScheduled | MaintenanceCancelled
-    digest: bytes
+    event: Event
     position: Position
 
 
@@ -30,26 +32,41 @@ class Maintenance:
         """The digest of the fact with this event's identity, if there is one (R1)."""
         for fact in self._facts.get(event.subject, ()):
             if (fact.id, fact.source) == (event.id, event.source):
-                return fact.digest
+                return fact.event.digest
         return None
 
     def add(self, event: Event, position: Position) -> list[Window]:
         """Take a fact in; the windows that it ended or began, for what they touch to be weighed anew."""
-        payload = event.payload
-        assert isinstance(payload, MaintenanceScheduled | MaintenanceCancelled)
         facts = self._facts.setdefault(event.subject, [])
-        facts.append(_Fact(event.time, event.id, event.source, payload, event.digest, position))
-        facts.sort(key=lambda fact: (fact.time, fact.id, fact.source))
-        before = self._windows.pop(event.subject, None)
-        after = self._standing(event.subject, facts[-1])
-        if after is not None:
-            self._windows[event.subject] = after
+        facts.append(_Fact(event.time, event.id, event.source, event, position))
+        facts.sort(key=lambda fact: fact[:3])
+        before, after = self._windows.get(event.subject), self._stand(event.subject)
         return [window for window in (before, after) if window is not None and before != after]
+
+    def rename(self, erasures: Erasures) -> list[tuple[Event, Position]]:
+        """The facts that named a tenant who has just been erased, as they are kept from now on (R29)."""
+        renamed = []
+        for maintenance_id, facts in self._facts.items():
+            for index, fact in enumerate(facts):
+                event = erasures.event(fact.event)
+                if event is not fact.event:
+                    facts[index] = fact._replace(event=event)
+                    renamed.append((event, fact.position))
+            self._stand(maintenance_id)
+        return renamed
+
+    def _stand(self, maintenance_id: str) -> Window | None:
+        """The window that the latest fact leaves standing."""
+        window = self._standing(maintenance_id, self._facts[maintenance_id][-1])
+        self._windows.pop(maintenance_id, None)
+        if window is not None:
+            self._windows[maintenance_id] = window
+        return window
 
     @staticmethod
     def _standing(maintenance_id: str, fact: _Fact) -> Window | None:
-        plan = fact.payload
-        if isinstance(plan, MaintenanceCancelled):
+        plan = fact.event.payload
+        if not isinstance(plan, MaintenanceScheduled):
             return None
         return Window(
             maintenance_id,

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from streams.sla import events as ev
 from streams.sla.account import Account
 from streams.sla.arrival import Horizons, check_time
-from streams.sla.contracts import Contract
 from streams.sla.downtime import Interval, intersect, union
+from streams.sla.erasure import Erasures
 from streams.sla.impacts import Impacts
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
 from streams.sla.maintenance import Maintenance
 from streams.sla.policy import Policies
+from streams.sla.renaming import erase
 from streams.sla.statement import ImpactCopy, Weighed, counts, weigh
 
 
@@ -36,27 +37,30 @@ class Recount:
         self._accounts: dict[str, Account] = {}
         self._impacts = Impacts()
         self._maintenance = Maintenance()
+        self.erasures = Erasures(horizons.pseudonym_key)
 
     def take(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
         """Fold one checked contract or maintenance event in; False when it is refused, repeated or without effect on
         what a month comes to (R1, R5)."""
+        event = self.erasures.event(event)
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             if self._maintenance.identity(event) is None and check_time(event, arrival, self._horizons) is None:
                 self._maintenance.add(event, position)
                 return True
             return False
-        if not isinstance(event.payload, ev.ContractSet):
+        if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
             return False
+        if check_time(event, arrival, self._horizons) is not None:
+            return False
+        if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
+            erase(event.subject, self.erasures, self._accounts, self._impacts, self._maintenance)
+            event = self.erasures.event(event)
         account = self._accounts.get(event.subject)
         if account is None:
             account = self._accounts[event.subject] = Account(event.subject, self._policies, self._horizons.lateness)
-        identity = (event.source, event.id)
-        if identity in account.identities or check_time(event, arrival, self._horizons) is not None:
+        if account.digest(event) is not None:
             return False
-        account.identities[identity] = event.digest
-        account.known_at = min(account.known_at, arrival) if len(account.contracts) else arrival
-        account.contracts.add(Contract.of(event, position))
-        account.contracts_changed()
+        account.keep(event, arrival, position)
         return True
 
     def put(self, copy: ImpactCopy) -> None:
@@ -65,7 +69,7 @@ class Recount:
 
     def known_at(self, tenant: str) -> int | None:
         """When a tenant's contract first arrived; None when there is none."""
-        account = self._accounts.get(tenant)
+        account = self._accounts.get(self.erasures.name(tenant))
         return account.known_at if account is not None and len(account.contracts) else None
 
     def tenants(self) -> list[str]:
@@ -88,6 +92,7 @@ class Recount:
 
     def weigh(self, tenant: str, month: Month, instant: int) -> Recounted | None:
         """The month as of an instant, open outages running to it; None when the tenant has no contract."""
+        tenant = self.erasures.name(tenant)
         if self.known_at(tenant) is None:
             return None
         account = self._accounts[tenant]
@@ -100,6 +105,7 @@ class Recount:
 
     def concerned(self, tenant: str, weighed: Weighed, instant: int, spans: list[Interval]) -> list[str]:
         """The incidents whose downtime for a tenant touches some of the given spans."""
+        tenant = self.erasures.name(tenant)
         found = []
         for copy in self._impacts.between(tenant, weighed.period.start, weighed.period.end):
             outages = union(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.sla import events as ev
+from streams.sla.calendar import Pauses
 from streams.sla.clocks import BREACHED, CANCELLED, MET, OPEN, RESOLUTION, RESPONSE, UPDATE, Breach, Clock, Met
 from streams.sla.policy import Policy, SeverityTargets, UpdateTarget
 from streams.sla.severity import Classification
@@ -39,7 +40,7 @@ class RunningClocks:
     def __init__(self, policy: Policy, classification: Classification, at: int) -> None:
         self.policy = policy
         self.classification = classification
-        self.pauses: list[tuple[int, int | None]] = []
+        self.pauses = Pauses()
         self.waiting: set[str] = set()
         self.ending: Ending | None = None
         self.response: Clock | None = None
@@ -103,15 +104,13 @@ class RunningClocks:
 
     def _settle_pause(self, at: int) -> bool:
         """Begin or end the pause that the waiting and the severity call for; whether anything changed."""
-        paused = bool(self.pauses) and self.pauses[-1][1] is None
+        paused = self.pauses.open
         targets = self._targets()
         pausing = self.ending is None and targets is not None and bool(self.waiting & targets.pause_on)
         if pausing and not paused:
-            self.pauses.append((at, None))
+            self.pauses.begin(at)
         elif paused and not pausing:
-            begin = self.pauses.pop()[0]
-            if begin < at:
-                self.pauses.append((begin, at))
+            self.pauses.end(at)
         else:
             return False
         return True

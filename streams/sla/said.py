@@ -20,6 +20,7 @@ class Kind(IntEnum):
     NOTICED = 4
     CLOSED = 5
     IMPACTS = 6
+    LINK = 7
 
 
 class Entry(NamedTuple):
@@ -45,7 +46,18 @@ class Entry(NamedTuple):
 class Said:
     """The sum of the entries so far."""
 
-    __slots__ = ("breaches", "classified", "closed", "impacts", "impacts_revision", "judged", "mets", "notices")
+    __slots__ = (
+        "breaches",
+        "classified",
+        "closed",
+        "impacts",
+        "impacts_revision",
+        "judged",
+        "link",
+        "link_revision",
+        "mets",
+        "notices",
+    )
 
     def __init__(self) -> None:
         self.classified = ""
@@ -56,6 +68,8 @@ class Said:
         self.closed = ""
         self.impacts = ""
         self.impacts_revision = 0
+        self.link = ""
+        self.link_revision = 0
 
     def add(self, entry: Entry) -> None:
         """Take one entry in, when it is said or when it is restored."""
@@ -77,6 +91,29 @@ class Said:
             case Kind.IMPACTS:
                 self.impacts = entry.text
                 self.impacts_revision = entry.at
+            case Kind.LINK:
+                self.link = entry.text
+                self.link_revision = entry.at
+
+    def entries(self) -> list[Entry]:
+        """The fewest entries that add up to this."""
+        given = [Entry.of_clock(Kind.BREACHED, key) for key in self.breaches]
+        given += [
+            Entry(Kind.MET, _METRIC_NUMBER[metric], instance, deadline, at)
+            for (metric, instance), (deadline, at) in self.mets.items()
+        ]
+        for metric, instance in sorted(self.judged - {key[:2] for key in self.breaches} - self.mets.keys()):
+            # A verdict that was taken back: of which deadline is of no account any more.
+            undone = ClockKey(metric, instance, 0)
+            given += [Entry.of_clock(Kind.BREACHED, undone), Entry.of_clock(Kind.RETRACTED, undone)]
+        given += [Entry.of_clock(Kind.NOTICED, key, count) for key, count in self.notices.items()]
+        given += [
+            Entry(Kind.CLASSIFIED, text=self.classified),
+            Entry(Kind.CLOSED, text=self.closed),
+            Entry(Kind.IMPACTS, at=self.impacts_revision, text=self.impacts),
+            Entry(Kind.LINK, at=self.link_revision, text=self.link),
+        ]
+        return given
 
     def _notice(self, key: ClockKey, count: int) -> None:
         for old in [k for k in self.notices if k.metric == key.metric and k.instance < key.instance]:

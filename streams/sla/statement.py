@@ -76,6 +76,11 @@ class Weighed:
         availability is measured without it and must not depend on what came when (R2)."""
         return self.downtime, self.eligible, self.charge, self.credit, self.excluded
 
+    @property
+    def basis(self) -> str:
+        """What else a statement must not be left wrong about: its currency and the policy it was weighed by (R32)."""
+        return f"{self.currency} {self.policy.name}/{self.policy.version}"
+
 
 def counts(policy: Policy, impact: Impact) -> bool:
     """Whether an interval is downtime under a tenant's own plan (R21)."""

@@ -21,7 +21,8 @@ class Step(NamedTuple):
 
 class Decision(NamedTuple):
     """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
-    number of steps whose rows may go, leaving a marker until the given instant (R1)."""
+    number of steps whose rows may go, leaving a marker until the given instant (R1). `replaces` is how many steps
+    `step` stands for from now on (R29)."""
 
     outputs: list[ev.Output]
     step: Step | None = None
@@ -32,3 +33,4 @@ class Decision(NamedTuple):
     evicted: tuple[str, int, int] | None = None
     forgotten: str | None = None
     subject: str | None = None
+    replaces: int = 0

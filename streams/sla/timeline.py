@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from streams.sla.alerts import Reporter, closed_digest, impacts_digest
 from streams.sla.clocks import OPEN, UPDATE, Breach, Clock, ClockKey
+from streams.sla.episodes import Listed
 from streams.sla.events import Output
 from streams.sla.incident import Fact, Fold, fold
 from streams.sla.policy import Policies
@@ -42,6 +43,10 @@ DESCRIBED = frozenset(
 )
 
 
+#: An incident with fewer facts, and that is nearly every one, is searched quicker than an index of it is kept.
+INDEXED = 16
+
+
 class Timeline:
     """Facts sorted by meaning, the fold over them, and what has been said of it.
 
@@ -50,11 +55,13 @@ class Timeline:
     """
 
     __slots__ = (
+        "_index",
         "clock",
         "entries",
         "facts",
         "folded",
         "id",
+        "listed",
         "outputs",
         "pending",
         "said",
@@ -65,6 +72,8 @@ class Timeline:
     def __init__(self, incident_id: str) -> None:
         self.id = incident_id
         self.facts: list[Fact] = []
+        self.listed = Listed()
+        self._index: dict[tuple[str, str], Fact] = {}
         self.folded: Fold | None = None
         self.said = Said()
         self.clock = 0
@@ -78,18 +87,22 @@ class Timeline:
 
     def find(self, source: str, event_id: str) -> Fact | None:
         """The fact with that identity (R1)."""
-        for fact in self.facts:
-            if fact.id == event_id and fact.source == source:
-                return fact
-        return None
+        if len(self.facts) < INDEXED:
+            return next((fact for fact in self.facts if fact.id == event_id and fact.source == source), None)
+        if not self._index:
+            self._index = {(fact.source, fact.id): fact for fact in self.facts}
+        return self._index.get((source, event_id))
+
+    def _keep(self, fact: Fact) -> None:
+        insort(self.facts, fact)
+        self.listed = self.listed.plus([fact.payload])
+        if self._index:
+            self._index[fact.source, fact.id] = fact
 
     @property
     def backfilled(self) -> bool:
         """Whether the opening that stands is history being loaded (R5, R32)."""
-        first = self.facts[0]
-        if first.rank == 0:
-            return first.backfill
-        return next((fact.backfill for fact in self.facts if fact.rank == 0), first.backfill)
+        return self.live.backfill
 
     @property
     def live(self) -> Fold:
@@ -99,7 +112,7 @@ class Timeline:
     def restore(self, facts: list[Fact], entries: list[Entry], clock: int) -> None:
         """Take back one recorded step."""
         for fact in facts:
-            insort(self.facts, fact)
+            self._keep(fact)
         for entry in entries:
             self.said.add(entry)
         self.clock = max(self.clock, clock)
@@ -129,7 +142,7 @@ class Timeline:
             and cause.time > folded.rolled
             and cause.type != "incident.annulled"
         ):
-            self.facts.append(cause)
+            self._keep(cause)
             folded.apply(cause)
             folded.roll(self.clock)
             self._classify(cause)
@@ -142,7 +155,7 @@ class Timeline:
                 self._describe(cause)
             return
         for fact in new:
-            insort(self.facts, fact)
+            self._keep(fact)
         self.differ(cause, policies, terms)
 
     def differ(self, cause: Fact | Cause, policies: Policies, terms: Terms) -> None:
@@ -154,8 +167,11 @@ class Timeline:
         self._classify(cause)
         following = {breach.key for breach in folded.breaches}
         because = RETRACTION_CAUSES.get(cause.type, "late_evidence")
-        for key in [key for key in self.said.breaches if key not in following]:
-            output = self._reporter().retracted(key, max(cause.time, folded.opened_at), because)
+        gone = [key for key in self.said.breaches if key not in following]
+        revisions = {(clock.metric, clock.instance): clock.revision for clock in folded.clocks} if gone else {}
+        for key in gone:
+            revision = max(revisions.get(key[:2], 0), 0)
+            output = self._reporter().retracted(key, revision, max(cause.time, folded.opened_at), because)
             self._say(Entry.of_clock(Kind.RETRACTED, key), output)
         for breach in folded.breaches:
             if breach.reclassified and breach.key not in self.said.breaches:
@@ -246,6 +262,17 @@ class Timeline:
             revision = said.impacts_revision + 1
             output = self._reporter().impact_changed(impacts, revision, max(cause.time, folded.opened_at))
             self._say(Entry(Kind.IMPACTS, at=revision, text=digest), output)
+        if folded.merged_into != said.link:
+            self._link(cause)
+
+    def _link(self, cause: Fact | Cause) -> None:
+        """R16: a merge leaves a link on both incidents; one that no longer follows is taken off both."""
+        folded, old = self.live, self.said.link
+        at, revision = max(cause.time, folded.opened_at), self.said.link_revision + 1
+        entry = Entry(Kind.LINK, at=revision, text=folded.merged_into)
+        outputs = self._reporter().links(old, folded.merged_into, revision, at)
+        self._note(entry)
+        self.outputs += outputs
 
     def _note(self, entry: Entry) -> None:
         self.said.add(entry)

@@ -284,7 +284,7 @@ def test_a_worker_with_other_policies_than_the_state_refuses_it() -> None:
 
 
 def policy_rows(rows: dict[bytes, bytes]) -> list[bytes]:
-    return [key for key in rows if key.startswith(b"@policy")]
+    return [key for key in rows if key.startswith(b"@policy\x1f")]
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------

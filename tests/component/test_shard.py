@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from memory_log import ManualClock, MemoryFeed, MemoryLog, broker_away
 
+from streams.errors import PolicyChanged
 from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied, encode_applied
 from streams.runtime.errors import InputLost, WriteRefused
 from streams.runtime.fold import Limits
@@ -85,10 +86,13 @@ class Bench:
     clock: ManualClock = field(default_factory=ManualClock)
     records: int = 1_000
     acts: int = 1_000
+    seconds: float = 1_000.0
+    bytes: int = 1_000_000
     bound: int = 1_000
     skew_us: int = 0
     live: bool = True
     make: Callable[[int], Diary] = Diary
+    stopwatch: Callable[[], float] = field(default=lambda: 0.0)
     feed: MemoryFeed = field(init=False)
     shard: Shard = field(init=False)
 
@@ -102,9 +106,10 @@ class Bench:
             log=self.log,
             feed=self.feed,
             clock=self.clock,
-            limits=Limits(records=self.records, acts=self.acts),
+            limits=Limits(records=self.records, acts=self.acts, seconds=self.seconds, bytes=self.bytes),
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,
+            stopwatch=self.stopwatch,
         )
         self.shard.start()
         return self.shard
@@ -456,6 +461,125 @@ def test_work_per_transaction_is_bounded() -> None:
         await bench.settle(600)
         assert bench.log.values()[10:] == [*(f"due {10 + number}" for number in range(10)), "11 last @100"]
         assert bench.log.sizes == [4, 4, 2 + 3, 3, 3, 1 + 1]
+        await shard.stop()
+
+    run(scenario)
+
+
+class Slow(Diary):
+    """A record `heavy` takes ten seconds of the stopwatch, any other, and a timer, one."""
+
+    elapsed = 0.0
+
+    def apply(self, record: Record, effects: Effects) -> None:
+        Slow.elapsed += 10 if record.value == b"heavy" else 1
+        super().apply(record, effects)
+
+    def act(self, before: int, limit: int, effects: Effects) -> int:
+        acted = super().act(before, limit, effects)
+        Slow.elapsed += acted
+        return acted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes"),
+    [
+        (4.0, [4, 3 + 1, 1, 1, 1 + 3, 4, 1]),
+        (3.5, [4, 3 + 1, 1, 1, 1 + 3, 4, 1]),
+        (12.0, [7 + 2, 2 + 1, 6 + 1]),
+        (0.5, [1] * 19),
+        (1000.0, [19]),
+    ],
+)
+def test_time_per_transaction_is_bounded_but_for_one_record(seconds: float, sizes: list[int]) -> None:
+    """Heavy records commit in pieces, in order; one that takes longer than the limit by itself goes through too."""
+
+    async def scenario() -> None:
+        bench = Bench(seconds=seconds, make=Slow, stopwatch=lambda: Slow.elapsed)
+        values = [*(f"timer:{10 + number}" for number in range(7)), "light", "heavy", "heavy", "light"]
+        for value in values:
+            bench.log.append("in", 1, value)
+        bench.log.append("in", 100, "last")
+        shard = bench.start()
+        await bench.settle(600)
+        assert [value.split()[1] for value in bench.log.values()] == [
+            *values,
+            *(str(10 + number) for number in range(7)),
+            "last",
+        ]
+        assert bench.log.sizes == sizes
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_what_a_transaction_writes_is_bounded_but_for_one_record() -> None:
+    async def scenario() -> None:
+        bench = Bench(bytes=20)
+        values = ["a", "b", "x" * 50, "y" * 50, "c", "d"]
+        for value in values:
+            bench.log.append("in", 1, value)
+        shard = bench.start()
+        await bench.settle(600)
+        assert [value.split()[1] for value in bench.log.values()] == values
+        assert bench.log.sizes == [3, 1, 2]
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
+    """Nothing is wrong with the record: it is not rejected, and nothing is written."""
+
+    class Told(Diary):
+        def apply(self, record: Record, effects: Effects) -> None:
+            if record.value == b"other content":
+                raise PolicyChanged("scalr-emergency 1 has other content")
+            super().apply(record, effects)
+
+    async def scenario() -> None:
+        bench = Bench(make=Told)
+        bench.log.append("in", 1, "a")
+        shard = bench.start()
+        await bench.settle()
+        await bench.add(2, "other content")
+        assert shard.state is ShardState.HALTED
+        assert shard.refused is not None
+        assert bench.log.values() == ["1 a @1"]
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_neighbours_get_the_loop_between_slow_records() -> None:
+    """However many records one transaction takes, other shards and the heartbeat need not wait for all of them."""
+
+    async def scenario() -> None:
+        turns: list[int] = []
+
+        async def neighbour() -> None:
+            while True:
+                turns.append(len(decided))
+                await asyncio.sleep(0)
+
+        decided: list[int] = []
+
+        class Watched(Slow):
+            def apply(self, record: Record, effects: Effects) -> None:
+                decided.append(record.offset)
+                super().apply(record, effects)
+
+        bench = Bench(make=Watched, stopwatch=lambda: Slow.elapsed)
+        for number in range(20):
+            bench.log.append("in", 1, f"timer:{10 + number}")
+        bench.log.append("in", 100, "last")
+        shard = bench.start()
+        other = asyncio.create_task(neighbour())
+        await bench.settle()
+        assert set(turns) >= set(range(1, 22)), "a turn after each record"
+        assert bench.log.sizes == [20 + 20 + 1], "of one transaction"
+        assert turns.count(20) >= 20, "and after each timer"
+        other.cancel()
         await shard.stop()
 
     run(scenario)

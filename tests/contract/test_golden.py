@@ -29,6 +29,7 @@ OUTPUTS = {
     "sla.breach_retracted",
     "sla.met",
     "impact.changed",
+    "incident.link_changed",
     "credit.statement",
     "credit.issued",
     "time.mark",

@@ -5,8 +5,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from click.testing import Result
+from on_kafka import PARTITIONS, Run
+from typer.testing import CliRunner
 
 from cli.broker import start_broker
+from cli.main import app
+from cli.topics import apply_topics
+from streams.topics import declared
 
 _numbers = itertools.count(1)
 
@@ -23,3 +29,26 @@ def prefix(request: pytest.FixtureRequest) -> str:
     """A start for topic, group and transactional ids that no other test has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     return f"t{next(_numbers)}-{name[:40]}-"
+
+
+@pytest.fixture
+def topics(broker: str, prefix: str) -> str:
+    """The prefix of a deployment whose topics are there."""
+    own = f"{prefix}sla"
+    apply_topics(broker, declared(own, PARTITIONS))
+    return own
+
+
+@pytest.fixture
+def run(broker: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command against that deployment."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLA_BROKERS", broker)
+    monkeypatch.setenv("SLA_TOPIC_PREFIX", topics)
+
+    def call(*words: object, stdin: bytes | None = None) -> Result:
+        result: Result = CliRunner().invoke(app, list(map(str, words)), input=stdin)
+        return result
+
+    return call

@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from kafka import KafkaProducer
-from typer.testing import CliRunner
+from on_kafka import PARTITIONS, Run, put, tailed
 
-from cli.main import app
 from cli.publishing import publish_lines
 from cli.reading import Read, read_topics
-from cli.topics import apply_topics
 from streams.codec import encode
 from streams.partition import partition_of
 from streams.runtime.processor import Record
 from streams.runtime.rejects import rejected
 from streams.sla.instants import parse_rfc3339
-from streams.topics import declared
 
 pytestmark = pytest.mark.kafka
 
@@ -31,51 +26,14 @@ ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "examples" / "data" / "contracts.jsonl"
 HISTORY = ROOT / "examples" / "data" / "code-hosting-2022-2024.jsonl"
 NOWHERE = "127.0.0.1:1"
-PARTITIONS = 5
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def topics(broker: str, prefix: str) -> str:
-    """The prefix of a deployment whose topics are there."""
-    own = f"{prefix}sla"
-    apply_topics(broker, declared(own, PARTITIONS))
-    return own
-
-
-@pytest.fixture
-def run(broker: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SLA_BROKERS", broker)
-    monkeypatch.setenv("SLA_TOPIC_PREFIX", topics)
-
-    def call(*words: object, stdin: bytes | None = None) -> Result:
-        result: Result = CliRunner().invoke(app, list(map(str, words)), input=stdin)
-        return result
-
-    return call
 
 
 def read(broker: str, *names: str) -> list[Read]:
     return list(read_topics([broker], names))
 
 
-def tailed(run: Run, *words: object) -> list[dict[str, Any]]:
-    result = run("tail", "--json", *words, "--from-beginning", "--until-idle", "0.2")
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
 def history(count: int) -> list[str]:
     return HISTORY.read_text(encoding="utf-8").splitlines()[:count]
-
-
-def put(broker: str, topic: str, value: bytes, key: str = "k", headers: Sequence[tuple[str, bytes]] = ()) -> None:
-    producer = KafkaProducer(bootstrap_servers=broker)
-    producer.send(topic, key=key.encode(), value=value, headers=list(headers), partition=0).get(10)
-    producer.close()
 
 
 def test_what_is_published_lies_in_its_partition_and_is_tailed_as_it_was(run: Run, broker: str, topics: str) -> None:

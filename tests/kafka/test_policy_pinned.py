@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.follow import Follower
+from cli.main import app
 from cli.publishing import publish_lines
 from cli.stack import Stack, StackError
 from streams.clock import SystemClock
@@ -37,9 +39,18 @@ def test_changed_content_under_a_known_label_stops_the_worker(tmp_path: Path) ->
             while not follower.poll(0.2):
                 assert time.monotonic() < deadline, "the incident was not classified"
         assert stack.stop_worker() == 0
+        words = ["policy", "seen", "--brokers", stack.bootstrap, "--policies", str(policies)]
+        said = CliRunner().invoke(app, words)
+        assert (said.exit_code, said.stdout.split()[:2], said.stdout.split()[3:]) == (
+            0,
+            ["scalr-emergency", "1"],
+            ["deployed"],
+        )
 
         shipped = policies / "scalr-emergency" / "1.yaml"
         shipped.write_text(shipped.read_text().replace("within: PT2H", "within: PT3H"))
+        said = CliRunner().invoke(app, words)
+        assert (said.exit_code, said.stdout.split()[3:]) == (1, ["other", "content"])
         with pytest.raises(StackError, match="give the new content a version of its own"):
             stack.start_worker()
         shutil.rmtree(policies / "scalr-emergency")

@@ -33,6 +33,8 @@ class Clocks:
     judged: Judged
     counts: bool = False
     clocks: list[Clock] = field(default_factory=list)
+    events: set[str] = field(default_factory=set)
+    """What happened on the way that clocks don't tell, for `features`."""
 
     def breaches(self) -> set[tuple[str, int, str]]:
         return {(x.metric, x.instance, text_of(x.deadline)) for x in self.clocks if x.state == "breached"}
@@ -51,7 +53,7 @@ def fold(facts: list[Line], ruling: Ruling, until: int) -> Clocks:
             folding.elapse(fact["at"] - 1)
             folding.apply(fact)
     folding.elapse(until)
-    return Clocks(folding.judged, folding.counts(), folding.clocks)
+    return Clocks(folding.judged, folding.counts(), folding.clocks, folding.events)
 
 
 class Folding:
@@ -66,6 +68,7 @@ class Folding:
         self.amended: bool | None = None
         self.judged = ruling.judge(self.policy, self.state, None)
         self.clocks: list[Clock] = []
+        self.events: set[str] = set()
         self.response: Clock | None = None
         self.resolution: Clock | None = None
         self.window: Clock | None = None
@@ -80,6 +83,8 @@ class Folding:
     def apply(self, fact: Line) -> None:
         self.now = fact["at"]
         data = fact["data"]
+        ended = self.over is not None
+        self.events.add(f"{fact['type'].removeprefix('incident.')} {'an ended' if ended else 'an open'} incident")
         match fact["type"]:
             case "incident.opened":
                 self.begin()
@@ -171,6 +176,7 @@ class Folding:
         awaited = bool(self.judged.targets.pause_on & self.waits)
         if awaited and self.resting_since is None:
             self.resting_since = self.now
+            self.events.add("a pause held clocks")
         elif not awaited and self.resting_since is not None:
             self.pauses.append((self.resting_since, self.now))
             self.resting_since = None
@@ -188,10 +194,13 @@ class Folding:
             self.window.state = "cancelled"
             self.window = None
         self.aim()
+        self.events.add("a change of what is promised")
         for clock in (self.response, self.resolution):
             if clock is not None and clock.state == "open" and clock.deadline <= self.now:
+                self.events.add("a breach by reclassification")
                 self.breach(clock)
         if self.window is not None and self.window.deadline <= self.now:
+            self.events.add("a breach by reclassification")
             self.breach(self.window)
         if self.window is None and regular and self.response_over():
             self.open_window()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 from slow_contracts import Contracts, version_at
 from slow_outage import Outage
@@ -18,10 +18,19 @@ Line = dict[str, Any]
 Minutes = set[int]
 
 
+class Month(NamedTuple):
+    """What nothing in a month changes. `entitled`: a claim came by `claimable_until`, or none is needed."""
+
+    currency: str
+    end: int
+    claimable_until: int
+    entitled: bool
+
+
 @dataclass
 class Amounts:
-    """One tenant-month; times in minutes (`eligible`: all under contract), money in minor units. `entitled`: a claim
-    came in time, or none is needed."""
+    """One tenant-month; times in minutes (`eligible`: all under contract), money in minor units. `spared`: maintenance
+    cut an outage that would count."""
 
     eligible: int
     downtime: int
@@ -31,8 +40,8 @@ class Amounts:
     credit_percent: Fraction
     charge: int
     credit: int
-    currency: str
-    entitled: bool
+    spared: bool
+    month: Month
 
 
 def amounts_of(
@@ -60,12 +69,13 @@ def amounts_of(
                     for line in lines
                     if (line["type"], line["subject"]) == ("credit.claimed", tenant) and line["data"]["month"] == month
                 ]
-                until_then = final + policy.credit.claim_within // MICROS
-                entitled = policy.credit.claim == "automatic" or any(at <= until_then for at in claims)
+                claimable = final + policy.credit.claim_within // MICROS
+                entitled = policy.credit.claim == "automatic" or any(at <= claimable for at in claims)
                 windows = windows_for(lines, tenant, policy)
                 affecting = [each for each in outages if each.tenants is None or tenant in each.tenants]
                 currency = first["data"]["monthly_charge"]["currency"]
-                found[tenant, month] = judge(under, ruling, policy, affecting, windows, currency, entitled)
+                fixed = Month(currency, end, claimable, entitled)
+                found[tenant, month] = judge(under, ruling, policy, affecting, windows, fixed)
     return found
 
 
@@ -101,8 +111,7 @@ def judge(
     policy: Policy,
     outages: list[Outage],
     windows: list[Line],
-    currency: str,
-    entitled: bool,
+    month: Month,
 ) -> Amounts:
     low, high = min(under), max(under) + 1
 
@@ -110,10 +119,12 @@ def judge(
         return set(range(max(low, start), min(high, end)))
 
     down: Minutes = set()
+    reported: Minutes = set()
     for outage in outages:
         counts = outage.impact in policy.downtime_impacts if outage.counts is None else outage.counts
         if counts and policy.guarantees(outage.component):
             hit = span(outage.start, outage.end)
+            reported |= hit & under
             for window in windows:
                 if outage.component in window["components"]:
                     hit -= span(minute(window["start"]), minute(window["end"]))
@@ -129,7 +140,8 @@ def judge(
     percent = credit_percent(availability * 100, policy.credit)
     charge = ruling["monthly_charge"]["amount_minor"]
     credit = round(charge * percent / 100)  # a fraction rounds half to even
-    return Amounts(len(under), len(down), len(excluded), availability, met, percent, charge, credit, currency, entitled)
+    spared = reported != down
+    return Amounts(len(under), len(down), len(excluded), availability, met, percent, charge, credit, spared, month)
 
 
 def credit_percent(available: Fraction, rule: CreditRule) -> Fraction:

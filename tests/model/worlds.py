@@ -34,10 +34,12 @@ from story import (
 
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
 
-#: Days around changes of daylight saving time (New York, Berlin, Lord Howe, all back), a new year, a leap day.
-BASES = ["2026-03-07", "2026-03-28", "2026-04-04", "2026-10-24", "2026-10-31", "2025-12-30", "2028-02-28"]
-ZONES = [None, "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]
-PLANS = ["scalr-emergency", "team", "retail", "unheard-of"]
+#: Days around changes of daylight saving time (New York, Berlin, Lord Howe, all back), a new year, a leap day (twice).
+BASES = ["2026-03-07", "2026-03-28", "2026-04-04", "2026-10-24", "2026-10-31", "2025-12-30"]
+BASES += ["2028-02-27", "2028-02-28"]
+ZONES = [None, None, "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]
+PLANS = ["scalr-emergency", "team", "team", "retail", "retail", "unheard-of"]
+APPLICABLE = [("scalr-emergency", "1"), ("scalr-emergency", "2"), ("team", "1"), ("retail", "1"), ("retail", "2")]
 TENANTS = ["acme", "b", "c"]
 IMPACTS = [
     "complete_outage",
@@ -47,7 +49,7 @@ IMPACTS = [
     "processing_delay",
     "cosmetic",
 ]
-COMPONENTS = ["api", "api", "api", "ui", "ui", "guest_agent", "backups", "other"]
+COMPONENTS = ["api", "api", "api", "api", "ui", "ui", "guest_agent", "backups", "other"]
 WHO = st.sampled_from([SUPPORT, SUPPORT, SUPPORT, CUSTOMER])
 #: Minutes by which a line comes late.
 LAGS = st.sampled_from([0, 0, 0, 1, 60, 300, 24 * 60, 3 * 24 * 60, 30 * 24 * 60])
@@ -62,6 +64,10 @@ class World:
     until: int
 
 
+def after(time: str, minutes: int) -> str:
+    return format_rfc3339(parse_rfc3339(time) + minutes * MINUTE)
+
+
 class Draws:
     """The values that the lines of one history share."""
 
@@ -74,7 +80,7 @@ class Draws:
 
     def instant(self, days: int = 3) -> str:
         """Mostly quarter hours, most of them in half a day, so that facts fall on deadlines and on each other."""
-        quarters = self.draw(st.one_of(st.integers(32, 80), st.integers(0, days * 96)))
+        quarters = self.draw(st.one_of(st.integers(32, 80), st.integers(96, 160), st.integers(0, days * 96)))
         odd = self.draw(st.sampled_from([0, 0, 0, 0, 1, 7]))
         return format_rfc3339(self.base + quarters * 15 * MINUTE + odd * MINUTE)
 
@@ -82,13 +88,47 @@ class Draws:
         return self.instant() if self.draw(st.booleans()) else None
 
     def tenants(self) -> list[str] | None:
-        return self.one([None, ["acme"], ["acme"], ["b"], ["acme", "b"], ["c", "b"], ["nobody"], ["nobody", "acme"]])
+        return self.one(
+            [None, ["acme"], ["acme"], ["b"], ["acme", "b"], ["c", "b"], TENANTS, ["nobody"], ["nobody", "b"]]
+        )
 
     def opening(self, of: str) -> Line:
         tier, channel = self.one([None, None, 1, 2]), self.one(["monitor", "phone", "ticket"])
         component, impact = self.one(COMPONENTS), self.one(IMPACTS)
         more = {"of": of, "tenants": self.tenants(), "tier": tier, "channel": channel, "started": self.perhaps()}
         return opened(self.instant(), impact, component=component, **more)
+
+    def facts(self, of: str) -> list[Line]:
+        """One fact, or two that belong together: a pause, a change there and back, what comes after an end."""
+        first, second = sorted([self.instant(), self.instant()])
+        match self.draw(st.integers(0, 13)):
+            case 0 | 5:
+                on = self.one(["customer", "customer", "customer", "third_party"])
+                return [waiting(first, on, of=of), waiting_ended(second, on, of=of)]
+            case 1 | 7:
+                low, high = self.one(["P3", "P4"]), self.one(["P1", "P1", "P2"])
+                return [severity_set(format_rfc3339(self.base), low, of=of), severity_set(second, high, of=of)]
+            case 2:
+                return [resolved(first, of=of), self.after_end(second, of)]
+            case 3 | 6:
+                return [responded(first, of=of), updated(after(first, 30), of=of)]
+            case 4:
+                return [self.one([merged, annulled])(first, of=of)]
+            case _:
+                return [self.fact(of)]
+
+    def after_end(self, at: str, of: str) -> Line:
+        match self.draw(st.integers(0, 4)):
+            case 0:
+                return annulled(at, of=of)
+            case 1:
+                return amended(at, restored=self.instant(), of=of)
+            case 2:
+                return amended(at, counts=self.one([True, False]), of=of)
+            case 3:
+                return policy_applied(at, *self.one(APPLICABLE), of=of)
+            case _:
+                return reopened(at, self.perhaps(), of=of)
 
     def fact(self, of: str) -> Line:
         at = self.instant()
@@ -117,14 +157,14 @@ class Draws:
             case 13:
                 return amended(at, self.perhaps(), self.perhaps(), self.one([None, None, True, False]), of=of)
             case 14:
-                make = self.one([merged, linked, annulled])
+                make = self.one([merged, merged, linked, annulled])
                 return make(at, of=of)
             case 15:
                 return waiting(at, self.one(["customer", "third_party"]), of=of)
             case 16:
                 return waiting_ended(at, self.one(["customer", "third_party"]), of=of)
             case _:
-                name, version = self.one([("scalr-emergency", "1"), ("team", "1"), ("retail", "1"), ("retail", "2")])
+                name, version = self.one(APPLICABLE)
                 return policy_applied(at, name, version, of=of)
 
     def contract(self) -> Line:
@@ -132,11 +172,16 @@ class Draws:
         moments = [self.base - 40 * DAY, self.base - 20 * DAY, self.base - 20 * DAY, self.base + 12 * HOUR]
         time = format_rfc3339(self.one(moments))
         before = format_rfc3339(self.base - 20 * DAY)
-        start = self.one([before, before, before, self.instant(), self.instant(40)])
-        end = self.one([None, None, None, self.instant(40)])
+        start = self.one([before, before, before, before, self.instant(), self.instant(40)])
+        end = self.one([None, None, None, None, self.instant(40)])
         if end is not None and parse_rfc3339(end) <= parse_rfc3339(start):
             end = None
-        more: dict[str, Any] = {"of": self.one(TENANTS), "end": end, "plan": self.one(PLANS), "zone": self.one(ZONES)}
+        more: dict[str, Any] = {
+            "of": self.one(["acme", *TENANTS]),
+            "end": end,
+            "plan": self.one(PLANS),
+            "zone": self.one(ZONES),
+        }
         more |= {
             "tier": self.one([None, 1, 3]),
             "charge": self.one([99_999, 7, 100_050]),
@@ -145,34 +190,37 @@ class Draws:
         # One currency each: a late fact that turns out the earliest, in another currency, is no case of the model.
         return contract(time, start, currency={"acme": "USD", "b": "JPY", "c": "EUR"}[more["of"]], **more)
 
-    def maintenance(self) -> Line:
-        at, start, of = self.instant(), self.instant(), self.one(["m-1", "m-2"])
+    def maintenance(self, outages: list[str]) -> Line:
+        """Half of the windows begin when an outage does."""
+        at, start, of = self.instant(), self.one([self.instant(), *outages]), self.one(["m-1", "m-2"])
         if self.one([False, False, False, True]):
             return maintenance_cancelled(at, of=of)
-        end = format_rfc3339(parse_rfc3339(start) + self.one([30, 90, 1440]) * MINUTE)
-        announced = format_rfc3339(parse_rfc3339(start) + self.one([-1440, -60, -59, 0, 1]) * MINUTE)
-        components = self.one([["api"], ["ui", "backups"], ["guest_agent"], ["api", "ui"]])
-        tenants = self.one([None, ["acme"], ["b", "c"]])
+        end, announced = after(start, self.one([30, 90, 1440])), after(start, self.one([-1440, -1440, -60, -59, 0, 1]))
+        components = self.one([["api"], ["ui", "backups"], ["guest_agent"], ["api", "ui"], ["api", "ui"]])
+        tenants = self.one([None, None, ["acme"], ["b", "c"]])
         return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=announced)
 
     def claim(self) -> Line:
-        at = self.base + self.one([0, 20, 60, 63, 66, 90]) * DAY
+        at = self.base + self.one([0, 20, 60, 63, 66, 90, 100, 120]) * DAY
         months = {format_rfc3339(self.base + days * DAY)[:7] for days in (0, 4, 31)}
         return claimed(format_rfc3339(at), self.one(sorted(months)), of=self.one(TENANTS))
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    base = parse_rfc3339(f"{draw(st.sampled_from(BASES))}T00:00:00Z")
+def worlds(draw: st.DrawFn, day: str) -> World:
+    base = parse_rfc3339(f"{day}T00:00:00Z")
     draws = Draws(draw, base)
     lines: list[Line] = []
     for number in range(draw(st.sampled_from([1, 1, 2, 3, 4]))):
         of = f"inc-{number}"
         lines.append(draws.opening(of))
-        lines += [draws.fact(of) for _ in range(draw(st.integers(0, 9)))]
+        if draw(st.booleans()):
+            lines.append(resolved(after(lines[-1]["time"], draws.one([45, 120, 360])), of=of))
+        lines += [line for _ in range(draw(st.integers(0, 7))) for line in draws.facts(of)]
         lines.append(resolved(format_rfc3339(base + 4 * DAY), of=of))
-    lines += [draws.contract() for _ in range(draw(st.integers(0, 5)))]
-    lines += [draws.maintenance() for _ in range(draw(st.integers(0, 3)))]
+    lines += [draws.contract() for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3, 4, 4, 5])))]
+    outages = [line["time"] for line in lines if line["type"] == "incident.opened"]
+    lines += [draws.maintenance(outages) for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3])))]
     lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
     named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
     # An amendment has to say something, and ends come after starts.

@@ -76,14 +76,14 @@ def slow_deadline(hours: BusinessHours | None, start: int, minutes: int, pauses:
 @given(offices(), instants(), st.integers(1, 900), PAUSES)
 def test_business_hours(hours: BusinessHours, start: int, minutes: int, gaps: list[tuple[int, int]]) -> None:
     pauses = pauses_from(start, gaps)
-    found = calendar.deadline(Target(within=minutes * MINUTE, clock="business"), hours, start, pauses)
+    found = calendar.deadline(Target(within=minutes * MINUTE, clock="business"), hours, start, calendar.Pauses(pauses))
     assert found == slow_deadline(hours, start, minutes, pauses)
 
 
 @given(offices(), instants(), st.integers(1, 2000), PAUSES)
 def test_elapsed_time(hours: BusinessHours, start: int, minutes: int, gaps: list[tuple[int, int]]) -> None:
     pauses = pauses_from(start, gaps)
-    found = calendar.deadline(Target(within=minutes * MINUTE), hours, start, pauses)
+    found = calendar.deadline(Target(within=minutes * MINUTE), hours, start, calendar.Pauses(pauses))
     assert found == slow_deadline(None, start, minutes, pauses)
 
 
@@ -120,10 +120,10 @@ def test_r10_thresholds(
     minutes *= 20  # so that every threshold falls on a minute
     minutes = min(minutes, 4000)
     target = Target(within=minutes * MINUTE, clock="business" if business else "always")
-    due = calendar.deadline(target, hours, start, pauses)
+    due = calendar.deadline(target, hours, start, calendar.Pauses(pauses))
     assert due is not None
     share = Fraction(fraction)
-    found = calendar.threshold(target, hours, start, due, share, pauses)
+    found = calendar.threshold(target, hours, start, share, calendar.Pauses(pauses))
     assert found == slow_deadline(hours if business else None, start, int(minutes * share), pauses)
 
 

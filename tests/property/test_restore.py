@@ -12,7 +12,7 @@ from streams.simulate import Simulation
 from streams.sla.book import Decision, IncidentBook, Step
 from streams.sla.closing import MonthRow
 from streams.sla.contracts import Contract
-from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceCancelled, MaintenanceScheduled, Position
+from streams.sla.events import Event, Position
 from streams.sla.incident import Fact
 from streams.sla.instants import MINUTE, Month, parse_rfc3339
 from streams.sla.ledger import Ledger, LedgerDecision
@@ -27,7 +27,7 @@ class Book(IncidentBook):
         self.steps: list[Step] = []
         self.waits: dict[tuple[str, str, str], Fact] = {}
         self.markers: dict[str, int] = {}
-        self.terms: list[tuple[str, str, Contract]] = []
+        self.terms: list[tuple[str, Contract]] = []
 
     def _recorded(self, decision: Decision) -> Decision:
         if decision.step is not None:
@@ -45,9 +45,9 @@ class Book(IncidentBook):
     def apply(self, event: Event, arrival: int, position: Position) -> Decision:
         return self._recorded(super().apply(event, arrival, position))
 
-    def learn(self, tenant: str, source: str, contract: Contract, arrival: int) -> list[Decision]:
-        self.terms.append((tenant, source, contract))
-        return [self._recorded(decision) for decision in super().learn(tenant, source, contract, arrival)]
+    def learn(self, tenant: str, contract: Contract, arrival: int) -> list[Decision]:
+        self.terms.append((tenant, contract))
+        return [self._recorded(decision) for decision in super().learn(tenant, contract, arrival)]
 
     def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
         decision = super().act(before, seen_at=seen_at, quiet=quiet)
@@ -59,8 +59,8 @@ class Book(IncidentBook):
 
     def rebuilt(self) -> Book:
         book = Book()
-        for tenant, source, terms in self.terms:
-            book.know(tenant, source, terms)
+        for tenant, terms in self.terms:
+            book.know(tenant, terms)
         book.terms = list(self.terms)
         for step in self.steps:
             book.restore_step(step)
@@ -110,13 +110,7 @@ class Books(Ledger):
     def rebuilt(self) -> Books:
         ledger = Books()
         for event, arrival, position in self.events:
-            match event.payload:
-                case ContractSet():
-                    ledger.keep_contract(event, arrival, position)
-                case CreditClaimed():
-                    ledger.keep_claim(event, position)
-                case MaintenanceScheduled() | MaintenanceCancelled():
-                    ledger.keep_maintenance(event, position)
+            ledger.keep(event, arrival, position)
         for copy in self.copies.values():
             ledger.keep_impact(copy)
         for row in self.rows.values():

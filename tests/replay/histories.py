@@ -50,6 +50,7 @@ GOLDENS = [
     Golden("several-tenants", "2026-04-10T00:00:00Z", policy="code-hosting"),
     Golden("daylight-saving", "2026-04-10T00:00:00Z"),
     Golden("claimed-and-waived", "2026-05-01T00:00:00Z"),
+    Golden("erased", "2026-04-20T00:00:00Z"),
     Golden("backfill", "2026-04-10T00:00:00Z", backfill=True),
     Golden("rejected", "2026-03-04T00:00:00Z"),
 ]

@@ -42,8 +42,9 @@ def test_each_recording_is_played() -> None:
 def test_together_they_say_every_type_and_refuse_in_most_ways() -> None:
     said = [json.loads(line) for golden in GOLDENS for line in golden.output.read_text().splitlines()]
     assert {record["type"] for record in said} == {
-        *("incident.classified", "incident.closed", "impact.changed", "sla.rejected", "credit.statement"),
+        *("incident.classified", "incident.closed", "incident.link_changed", "impact.changed", "sla.rejected"),
         *("sla.warning", "sla.update_due", "sla.breached", "sla.breach_retracted", "sla.met", "credit.issued"),
+        "credit.statement",
     }
     codes = {record["data"]["code"] for record in said if record["type"] == "sla.rejected"}
     assert codes >= {

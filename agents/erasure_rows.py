@@ -1,0 +1,38 @@
+"""Erased tenants in the changelog (R29): whom a partition knows by pseudonym alone, and inputs without their names."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from agents.gate import Gate, row_key
+from streams.codec import Codec
+from streams.codec import Record as Fields
+from streams.errors import PseudonymKeyChanged
+from streams.runtime.processor import Effects, Record
+from streams.sla.bare import bare_record
+from streams.sla.erasure import Erasures
+from streams.sla.events import Event, Position
+
+KIND = "@erased"
+
+
+def put_erased(codec: Codec, erasures: Erasures, pseudonym: str, home: int, effects: Effects) -> None:
+    """Write the row of a tenant erased just now."""
+    fields = {"pseudonym": pseudonym, "home": home, "key_check": erasures.key_check}
+    effects.put(row_key(KIND, pseudonym), codec.encode("state.erased", fields))
+
+
+def restore_erased(row: Fields, erasures: Erasures) -> None:
+    """Raises PseudonymKeyChanged when this deployment's key is not the one that the row was written with."""
+    if row["key_check"] != erasures.key_check:
+        raise PseudonymKeyChanged(
+            "tenants have been erased with another SLA_PSEUDONYM_KEY than this worker's: with this one their names "
+            "would come back; set the key that was used then"
+        )
+    erasures.add(str(row["pseudonym"]), cast(int, row["home"]))
+
+
+def bare(gate: Gate, event: Event, arrival: int, position: Position) -> Record:
+    """An input as it is kept under pseudonyms: what its event holds, at the original's place (R29)."""
+    value = gate.codec.encode(event.type, bare_record(event))
+    return Record(*position, arrival, event.subject.encode(), value, [])

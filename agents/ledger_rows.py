@@ -1,0 +1,65 @@
+"""Changelog rows of the ledger agent: facts, impact lists and months, to Avro and back."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from agents.erasure_rows import bare
+from agents.gate import Gate, row_key
+from streams.codec import Record as Fields
+from streams.runtime.processor import Effects
+from streams.sla.account import Stated
+from streams.sla.closing import MonthRow
+from streams.sla.events import Event
+from streams.sla.instants import Month
+from streams.sla.renaming import Renamed
+from streams.sla.statement import ImpactCopy
+
+FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
+_SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
+
+
+def fact_key(event: Event) -> bytes:
+    return row_key(FACT, event.subject, event.source, event.id)
+
+
+def put_impacts(gate: Gate, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
+    fields = {
+        "incident_id": impacts.incident_id,
+        "incident_revision": impacts.revision,
+        "arrival": arrival,
+        "intervals": [{**one._asdict(), "tenant_ids": list(one.tenant_ids)} for one in impacts.impacts],
+        "evidence": [position._asdict() for position in impacts.evidence],
+    }
+    effects.put(row_key(IMPACTS, impacts.incident_id), gate.codec.encode("state.impacts", fields))
+
+
+def put_month(gate: Gate, row: MonthRow, effects: Effects) -> None:
+    stated = row.stated
+    settled = None if stated.settled is None else dict(zip(_SETTLED, stated.settled, strict=True))
+    fields = {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
+    effects.put(row_key(MONTH, row.tenant, row.month), gate.codec.encode("state.month", fields))
+
+
+def month_row(row: Fields) -> MonthRow:
+    """Undo `put_month`."""
+    fields = dict(row)
+    tenant, month = cast(str, fields.pop("tenant_id")), Month(cast(str, fields.pop("month")))
+    settled = cast(dict[str, int] | None, fields["settled"])
+    if settled is not None:
+        fields["settled"] = tuple(settled[name] for name in _SETTLED)
+    return MonthRow(tenant, month, Stated(**fields))  # type: ignore[arg-type]
+
+
+def rename(gate: Gate, renamed: Renamed, arrival: int, effects: Effects) -> None:
+    """Every row that named an erased tenant, under its pseudonym (R29)."""
+    for event, came, position in renamed.facts:
+        effects.put(row_key(FACT, renamed.tenant, event.source, event.id), None)
+        effects.put(fact_key(event), gate.keep(bare(gate, event, came, position)))
+    for month, stated in renamed.months:
+        effects.put(row_key(MONTH, renamed.tenant, month), None)
+        put_month(gate, MonthRow(renamed.name, month, stated), effects)
+    for event, position in renamed.maintenance:
+        effects.put(fact_key(event), gate.keep(bare(gate, event, event.time, position)))
+    for impacts in renamed.impacts:
+        put_impacts(gate, impacts, arrival, effects)

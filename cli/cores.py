@@ -1,0 +1,36 @@
+"""How many processes this machine has room for, and work spread over them in its order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+#: So much per process is under way at once.
+_AHEAD = 2
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(work: Callable[[Given], Made], pieces: Iterable[Given], processes: int) -> Iterator[Made]:
+    """What `work` makes of each piece, in their order; in constant memory, and in this process if one is enough."""
+    if processes <= 1:
+        yield from map(work, pieces)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        under_way: deque[Future[Made]] = deque()
+        for piece in pieces:
+            under_way.append(pool.submit(work, piece))
+            if len(under_way) > _AHEAD * processes:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()

@@ -1,0 +1,92 @@
+"""Erased tenants (R29): their pseudonyms, a keyed hash, and events without their names."""
+
+from __future__ import annotations
+
+from hmac import digest
+from typing import NamedTuple, TypeVar
+
+from streams.sla.bare import bare_record
+from streams.sla.events import Event, Linked, Payload, Rejection, Who
+from streams.sla.facts import to_event
+from streams.sla.statement import ImpactCopy
+
+_P = TypeVar("_P", bound=NamedTuple)
+ERASED = "erased"
+
+
+class Erasures:
+    """The tenants that are erased, known only by pseudonym. Who gives the same id again is known by it too."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._homes: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._homes)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._homes
+
+    def pseudonym(self, tenant: str) -> str:
+        """HMAC-SHA-256 of the tenant's id, its first 128 bits in hex."""
+        return f"{ERASED}-{digest(self._key, tenant.encode(), 'sha256').hex()[:32]}"
+
+    @property
+    def key_check(self) -> str:
+        """Tells whether a key is the one that pseudonyms were made with, without telling the key."""
+        return digest(self._key, b"\x00key check", "sha256").hex()[:32]
+
+    def add(self, pseudonym: str, home: int = 0) -> None:
+        """`home` is the partition where the tenant's account is kept: a pseudonym's own hash leads elsewhere."""
+        self._homes[pseudonym] = home
+
+    def home(self, name: str) -> int | None:
+        """The partition of an erased tenant's account; None for one who is not erased."""
+        return self._homes.get(name)
+
+    def name(self, tenant: str) -> str:
+        """The name to use for a tenant: the pseudonym once it is erased."""
+        if not self._homes:
+            return tenant
+        hidden = self.pseudonym(tenant)
+        return hidden if hidden in self._homes else tenant
+
+    def names(self, tenants: tuple[str, ...]) -> tuple[str, ...]:
+        """The names to use, in the same order; the very tuple when nothing changes."""
+        named = tuple(map(self.name, tenants))
+        return tenants if named == tenants else named
+
+    def impacts(self, copy: ImpactCopy) -> ImpactCopy:
+        """An impact list under the names that are used here: its sender may not know of an erasure yet."""
+        if not self._homes:
+            return copy
+        return copy._replace(impacts=tuple(i._replace(tenant_ids=self.names(i.tenant_ids)) for i in copy.impacts))
+
+    def event(self, event: Event) -> Event:
+        """A contract or maintenance event as it is kept; the very event when no erased tenant is in it. Its digest is
+        over what is left, so that a repetition is found by the same way (R1)."""
+        if not self._homes:
+            return event
+        payload = self._renamed(event.payload)
+        subject = event.subject if event.type.startswith("maintenance.") else self.name(event.subject)
+        if payload is event.payload and subject == event.subject:
+            return event
+        kept = to_event(event.type, bare_record(event._replace(subject=subject, payload=payload)))
+        assert not isinstance(kept, Rejection)
+        return kept
+
+    def payload(self, payload: Payload) -> Payload:
+        """What is kept of a fact about an incident that names an erased tenant: no persons, tickets or calls."""
+        if isinstance(payload, Linked):
+            return Linked(*(None if name is None else ERASED for name in payload))
+        who = getattr(payload, "who", None)
+        if isinstance(who, Who) and who.id is not None:
+            payload = payload._replace(who=Who(who.kind, None))  # type: ignore[call-arg]
+        return self._renamed(payload)
+
+    def _renamed(self, payload: _P) -> _P:
+        tenants = getattr(payload, "tenant_ids", None)
+        if not tenants:
+            return payload
+        named = self.names(tenants)
+        return payload if named is tenants else payload._replace(tenant_ids=named)

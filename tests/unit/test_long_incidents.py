@@ -1,0 +1,80 @@
+"""Incidents with hundreds of facts: identity, limits, episodes and pauses stay what they are in short ones."""
+
+from __future__ import annotations
+
+import pytest
+from story import MONDAY, policies
+
+from streams.sla import events as ev
+from streams.sla.book import Decision, Horizons, IncidentBook
+from streams.sla.calendar import Pauses, deadline
+from streams.sla.episodes import Episode, Listed
+from streams.sla.instants import HOUR, MINUTE
+from streams.sla.policy import BusinessHours, Target
+from streams.sla.severity import Subject
+
+SUPPORT = ev.Who("support", "ann")
+OPENED = ev.Opened("tenants", ("acme",), "api", "complete_outage", None, "monitor", None)
+ALWAYS = BusinessHours("UTC", ((0, 24 * 60),) * 7, None)
+
+
+def apply(book: IncidentBook, name: str, minute: int, payload: ev.Payload, digest: bytes = b"") -> Decision:
+    kind = "incident.opened" if isinstance(payload, ev.Opened) else "incident.updated"
+    time = MONDAY + minute * MINUTE
+    event = ev.Event(name, "/desk", kind, "inc-1", time, payload, False, None, None, digest)
+    return book.apply(event, MONDAY + 24 * HOUR, ev.Position("in", 0, minute))
+
+
+@pytest.mark.parametrize("facts", [3, 15, 16, 17, 200])
+def test_r1_any_fact_is_known_again(facts: int) -> None:
+    """Those that came in order, late, and after some were looked up already."""
+    book = IncidentBook(policies(), Horizons())
+    apply(book, "open", 0, OPENED)
+    for number in range(1, facts):
+        minute = number if number % 3 else 1000 - number
+        assert not apply(book, f"fact-{number}", minute, ev.Updated(SUPPORT, "public")).duplicate
+    for number in range(1, facts):
+        again = apply(book, f"fact-{number}", number, ev.Updated(SUPPORT, "public"))
+        assert again.duplicate
+        other = apply(book, f"fact-{number}", number, ev.Updated(SUPPORT, "public"), b"other")
+        assert other.rejection is not None
+        assert other.rejection.code == "conflict"
+
+
+def test_r28_what_an_impact_list_may_weigh_adds_up() -> None:
+    changed = ev.Reclassified(None, None, None, "tenants", ("acme", "beta-corp"))
+    payloads = [OPENED, changed, ev.Updated(SUPPORT, "public"), ev.Reopened(None)]
+    assert Listed().plus(payloads) == Listed().plus(payloads[:2]).plus(payloads[2:]) == Listed(3, 6 + 11)
+    assert Listed().plus(payloads).bytes == 3 * 17
+
+
+def test_r21_episodes_share_changes_but_not_those_that_came_later() -> None:
+    def subject(component: str) -> Subject:
+        return Subject("platform", (), component, "complete_outage", None)
+
+    first = Episode(0, 0, [(0, subject("ui"))])
+    first.change(10, subject("api"))
+    first.restored = 20
+    second = first.reopened(30, 5)
+    second.change(40, subject("backups"))
+    first.amended_restored = 50
+
+    def told(episode: Episode) -> list[tuple[str, int, int | None]]:
+        return [(impact.component, impact.start, impact.end) for impact in episode.impacts(None)]
+
+    assert told(first) == [("ui", 0, 10), ("api", 10, 50)]
+    assert told(second) == [("ui", 5, 10), ("api", 10, 40), ("backups", 40, None)]
+
+
+def test_r14_a_pause_that_ends_and_is_reopened_is_as_it_was() -> None:
+    pauses = Pauses([(10 * MINUTE, 20 * MINUTE)])
+    pauses.begin(30 * MINUTE)
+    target = Target(within=25 * MINUTE, clock="business")
+    for start in (0, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE):
+        assert deadline(target, ALWAYS, start, pauses) is None
+    for at, due in ((30, 35), (45, 50)):
+        begin = pauses.end(at * MINUTE)
+        assert deadline(target, ALWAYS, 0, pauses) == due * MINUTE
+        pauses.reopen(begin)
+        assert pauses.open
+        assert deadline(target, ALWAYS, 0, pauses) is None
