@@ -89,6 +89,11 @@ class Horizon:
         if self._asking is not None and self._asking.done():
             asking, self._asking = self._asking, None
             self._ends = asking.result()
-        if self._ends is not None and self._fold.inbox.reached(self._ends):
+        if self._ends is None:
+            return
+        covered = self._fold.inbox.covered_ms(self._ends)
+        if covered is None or covered * _MS >= self._instant:
             self._ends = None
             self._fold.known = max(self._fold.known, self._instant)
+        else:
+            self._fold.known = max(self._fold.known, covered * _MS)

@@ -118,6 +118,15 @@ class Inbox:
         """Has everything below `ends` been received?"""
         return all(self._received[topic] >= end for topic, end in ends.items())
 
+    def covered_ms(self, ends: Mapping[str, int]) -> int | None:
+        """Below which timestamp nothing is missing; None if everything below `ends` has been received.
+
+        A topic with records queued is covered up to the last of them: it may be closed, so that its end is not reached
+        before they are applied.
+        """
+        short = [queue for topic, queue in self._pairs if self._received[topic] < ends.get(topic, 0)]
+        return min((max(q[0].timestamp, q[-1].timestamp) if q else 0 for q in short), default=None)
+
     def silent_short_of(self, ends: Mapping[str, int]) -> bool:
         """Is there a topic with nothing queued whose records below `ends` have not all been received?"""
         return any(not queue and self._received[topic] < ends.get(topic, 0) for topic, queue in self._pairs)

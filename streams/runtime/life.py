@@ -14,7 +14,7 @@ from time import perf_counter
 from streams.clock import Clock
 from streams.runtime import metrics
 from streams.runtime.applied import Applied, encode_applied
-from streams.runtime.errors import ShardError
+from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
 from streams.runtime.fold import Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
@@ -80,6 +80,13 @@ class Life:
                     await self._clock.wait(self._wake, self._horizon.wake_at())
                 else:
                     await asyncio.sleep(0)  # timers acted: others may need the loop before more of them do
+        except (RecordFailed, TimersFailed) as error:
+            # What failed stands on what is still committing: if that is not written, this is not counted.
+            if commit is not None:
+                await asyncio.gather(commit, return_exceptions=True)
+                if not commit.cancelled() and (unwritten := commit.exception()) is not None:
+                    raise unwritten from error
+            raise
         finally:
             self._horizon.close()
             if commit is not None:

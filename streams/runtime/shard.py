@@ -16,6 +16,7 @@ import structlog
 from streams.clock import Clock
 from streams.runtime import metrics
 from streams.runtime.errors import (
+    OffsetsDiffer,
     RecordFailed,
     ShardError,
     ShardFenced,
@@ -79,6 +80,8 @@ class Shard:
         self._stopwatch = stopwatch
         self._inbox = Inbox(topics, queue_records)
         self._patience = Patience(limits.attempts)
+        self._differed = False
+        """The last recovery found offsets that differ: if the next one does too, nobody else made them."""
         self._life: Life | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -156,7 +159,15 @@ class Shard:
         self._enter(ShardState.RECOVERING, "replaying the changelog")
         started = perf_counter()
         transactions = self._transactions = await self._log.fence()
-        found = await recover(self._log, self._make, self.agent, self.partition, self.topics)
+        try:
+            found = await recover(self._log, self._make, self.agent, self.partition, self.topics)
+        except OffsetsDiffer as error:
+            if self._differed:
+                raise
+            # Whoever fenced us meanwhile may have committed between our reading the one and the other.
+            self._differed = True
+            raise ShardFenced(str(error), agent=self.agent, partition=self.partition) from error
+        self._differed = False
         self._inbox.begin(found.applied.offsets)
         self._patience.passed(found.applied.offsets)
         fold = Fold(
