@@ -82,7 +82,9 @@ def drawn(seed: int) -> Plan:
         topics=topics,
         arrivals=arrivals,
         sizes=Sizes(
-            limits=Limits(records=random.choice((1, 3, 10)), acts=random.choice((1, 2, 10))),
+            limits=Limits(
+                records=random.choice((1, 3, 10)), acts=random.choice((1, 2, 10)), seconds=random.choice((0.05, 9.0))
+            ),
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),
             skew_us=random.choice((0, 7_000, 250_000)),

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -145,6 +146,7 @@ class Worker:
             limits=sizes.limits,
             max_clock_skew_us=sizes.skew_us,
             queue_records=sizes.queue,
+            stopwatch=count(0.0, 0.01).__next__,  # each look at it is 10 ms later, in every run of a seed
         )
         tell = network.trace
         self.shard._logger = Trace(None if tell is None else lambda said: tell(f"p{process} {said}"))
