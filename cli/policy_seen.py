@@ -36,10 +36,11 @@ def seen_versions(brokers: str | None, prefix: str | None, policies: Path | None
     settings = settings_of(brokers, prefix)
     deployed = load_policies(policies or settings.policies or default_policies_dir())
     ours = {(one.name, one.version): one.digest for one in deployed}
-    topic = f"{settings.topic_prefix}.ledger-changelog"
+    # Each partition hears of each version, but whoever has just decided by one knows it first.
+    topics = [f"{settings.topic_prefix}.{agent}-changelog" for agent in ("incidents", "ledger")]
     found: dict[tuple[str, str], str] = {}
     with counting("changelog rows read") as one:
-        for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()):
+        for record in read_topics(settings.bootstrap(), topics, settings.aiokafka_security()):
             one()
             found |= _version(record)
     return [

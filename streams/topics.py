@@ -110,7 +110,7 @@ _TABLE = (
         "incidents",
         "incident id",
         "incidents agent",
-        "incident.classified, incident.closed",
+        "incident.classified, incident.closed, incident.link_changed",
         _YEAR,
         _REPORTED,
     ),
