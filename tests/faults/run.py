@@ -1,0 +1,199 @@
+"""One scenario: a deployment under load, faults, then the end of the load and the judgement."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random  # noqa: TID251 -- seeded
+
+from kafka import KafkaConsumer, TopicPartition
+
+from cli.broker import start_broker
+from streams.clock import SystemClock
+
+from .billing import totals
+from .deployment import PARTITIONS, PREFIX, ROOT, Brokers, Deployment, patiently, wait_for
+from .evidence import gather, lag, unread_credits
+from .load import Incidents, Publisher, Sent, contracts, past
+from .oracle import judge
+
+SETTLE_S = 14.0
+"""Backfill's quiet, the statements after it, and one more round of provisional ones."""
+
+
+@dataclass
+class Result:
+    """What a scenario came to. `faults` counts what was done to it, `gap_s` is the longest time that nothing new
+    became visible while load was coming in."""
+
+    name: str
+    seed: int
+    problems: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    gap_s: float = 0.0
+    seconds: float = 0.0
+
+
+class Pulse:
+    """Watches committed outputs grow, from a thread of its own; remembers the longest pause."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.longest_s = 0.0
+        self._bootstrap = bootstrap
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False
+        )
+        wanted = [TopicPartition(f"{PREFIX}.incidents", number) for number in range(PARTITIONS)]
+        last, since = 0, time.monotonic()
+        while not self._stop.wait(0.1):
+            try:
+                now = sum(consumer.end_offsets(wanted).values())
+            except Exception:  # the broker is away: nothing is visible
+                now = last
+            if now != last:
+                last, since = now, time.monotonic()
+            self.longest_s = max(self.longest_s, time.monotonic() - since)
+        consumer.close()
+
+
+class Run:
+    """What a scenario may use."""
+
+    def __init__(self, deployment: Deployment, result: Result, *, short: bool) -> None:
+        self.deployment = deployment
+        self.random = Random(result.seed)
+        self.result = result
+        self.short = short
+        self.publisher = Publisher(deployment.bootstrap)
+        self.incidents = Incidents(result.seed)
+        self.billing: subprocess.Popen[bytes] | None = None
+
+    def times(self, full: int, short: int) -> range:
+        """How often to repeat a fault."""
+        return range(short if self.short else full)
+
+    def did(self, fault: str, times: int = 1) -> None:
+        """Count a fault, and say so."""
+        self.result.faults[fault] += times
+        print(f"  {fault} #{self.result.faults[fault]}", file=sys.stderr, flush=True)
+
+    def pause(self, least: float, most: float) -> None:
+        """Let load flow for a drawn time."""
+        time.sleep(self.random.uniform(least, most))
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.deployment.folder / "billing.sqlite"
+
+    def start_billing(self) -> None:
+        self.billing = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.faults.billing", self.deployment.bootstrap),
+                *(f"{PREFIX}.credits", str(self.ledger_file)),
+            ],
+            cwd=ROOT,
+            stderr=(self.deployment.folder / "billing.log").open("ab"),
+        )
+
+    def restart_billing(self) -> None:
+        assert self.billing is not None
+        self.billing.kill()
+        self.billing.wait()
+        self.start_billing()
+
+
+Scenario = Callable[[Run], None]
+
+
+@contextmanager
+def one_broker(folder: Path) -> Iterator[Brokers]:
+    """A single node; its data go with it."""
+    with start_broker(folder / "kafka") as broker:
+        yield broker
+
+
+def execute(
+    name: str,
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    *,
+    short: bool = False,
+    rate: float = 250.0,
+    brokers: Callable[[Path], object] = one_broker,
+    replication: int = 1,
+    mixed_in: Callable[[Run], Callable[[], Sent | None]] | None = None,
+) -> Result:
+    """Run a scenario and judge it. Whatever goes wrong is in the result's problems."""
+    result = Result(name, seed)
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication) as deployment:  # type: ignore[attr-defined]
+            _execute(Run(deployment, result, short=short), scenario, rate, mixed_in)
+    except Exception as error:
+        result.problems.append(f"{type(error).__name__}: {error}")
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _execute(
+    run: Run, scenario: Scenario, rate: float, mixed_in: Callable[[Run], Callable[[], Sent | None]] | None
+) -> None:
+    deployment, result = run.deployment, run.result
+    deployment.start_worker()
+    patiently(lambda: Publisher(deployment.bootstrap).send(contracts(SystemClock().now())))
+    wait_for(lambda: not lag(deployment.bootstrap), "contracts are known")
+    run.start_billing()
+    history = past()
+    other = mixed_in(run) if mixed_in is not None else lambda: None
+    turns = run.random
+
+    def mixed() -> Sent | None:
+        return (next(history, None) if turns.random() < 0.4 else None) or other()
+
+    pulse = Pulse(deployment.bootstrap)
+    run.publisher.start(run.incidents, rate, mixed_in=mixed)
+    pulse.start()
+    try:
+        scenario(run)
+    finally:
+        run.publisher.finish()
+        pulse.stop()
+        result.gap_s = pulse.longest_s
+    Publisher(deployment.bootstrap).send(iter([*history, *run.incidents.ending(SystemClock().now())]))
+    if not deployment.alive():
+        deployment.start_worker(wait=False)
+    deployment.wait_until_served()
+    wait_for(lambda: not lag(deployment.bootstrap), "all input is applied")
+    time.sleep(SETTLE_S)
+    wait_for(lambda: not lag(deployment.bootstrap), "all input is applied")
+    codes = [worker.stop() for worker in deployment.alive()]
+    if any(codes):
+        result.problems.append(f"workers ended with {codes}")
+    wait_for(lambda: not unread_credits(deployment.bootstrap), "billing has read all credits")
+    assert run.billing is not None
+    run.billing.kill()
+    run.billing.wait()
+    verdict = judge(gather(deployment.bootstrap), totals(run.ledger_file))
+    result.problems += verdict.problems
+    result.counts += verdict.counts

@@ -1,0 +1,105 @@
+"""The product's worker, with a crash at a named point inside a batch, and a decision that crashes on marked input.
+
+FAULT_POINT is one of POINTS, FAULT_TURN which time it is reached (from 1). An incident whose id starts with `crash-on-`
+makes the decision raise when it is updated, in every worker, whatever the environment says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from agents.incidents import IncidentsProcessor
+from agents.worker import main
+from streams.codec import Codec
+from streams.runtime import recovery, shard
+from streams.runtime.host import Host
+from streams.runtime.transactions import KafkaTransactions
+
+CRASHES = b"crash-on-"
+POINTS = (
+    "before-outputs",
+    "between-outputs",
+    "after-outputs-before-offsets",
+    "after-offsets-before-commit",
+    "after-commit",
+    "during-recovery",
+    "after-fencing",
+    "during-assignment",
+)
+
+
+class Countdown:
+    """Kills this process when a point is reached for the n-th time."""
+
+    def __init__(self, point: str, turn: int) -> None:
+        self._point = point
+        self._left = turn
+
+    def reached(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if self._left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def around(owner: Any, name: str, before: Callable[[], None] | None, after: Callable[[], None] | None) -> None:
+    """Have an async function call others before and after."""
+    original = getattr(owner, name)
+
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            before()
+        result = await original(*args, **kwargs)
+        if after is not None:
+            after()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def install(countdown: Countdown) -> None:
+    """Patch every point into the runtime."""
+
+    def at(point: str) -> Callable[[], None]:
+        return lambda: countdown.reached(point)
+
+    around(KafkaTransactions, "_send", at("before-outputs"), at("after-outputs-before-offsets"))
+    around(KafkaTransactions, "_send_to", None, at("between-outputs"))
+    around(KafkaTransactions, "fence", None, at("after-fencing"))
+    around(KafkaTransactions, "commit", None, at("after-commit"))
+    around(AIOKafkaProducer, "commit_transaction", at("after-offsets-before-commit"), None)
+    around(Host, "_on_assigned", None, at("during-assignment"))
+    recover = recovery.recover
+
+    async def recovering(*args: Any, **kwargs: Any) -> Any:
+        countdown.reached("during-recovery")
+        return await recover(*args, **kwargs)
+
+    shard.recover = recovering  # type: ignore[attr-defined]
+
+
+def crash_on_marked_input() -> None:
+    """A decision that raises for `incident.updated` of marked incidents."""
+    apply, codec = IncidentsProcessor.apply, Codec()
+
+    def fragile(self: IncidentsProcessor, record: Any, effects: Any) -> None:
+        if record.key is not None and record.key.startswith(CRASHES) and record.value is not None:
+            decoded = codec.decode(record.value)
+            if isinstance(decoded, tuple) and decoded[0] == "incident.updated":
+                raise ValueError("injected: this decision crashes")
+        apply(self, record, effects)
+
+    IncidentsProcessor.apply = fragile  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    crash_on_marked_input()
+    if os.environ.get("FAULT_POINT"):
+        install(Countdown(os.environ["FAULT_POINT"], int(os.environ.get("FAULT_TURN", "1"))))
+    sys.exit(main())
