@@ -16,9 +16,9 @@ from streams.sla.events import Event, Position
 KIND = "@erased"
 
 
-def put_erased(codec: Codec, erasures: Erasures, pseudonym: str, home: int, effects: Effects) -> None:
+def put_erased(codec: Codec, erasures: Erasures, pseudonym: str, effects: Effects) -> None:
     """Write the row of a tenant erased just now."""
-    fields = {"pseudonym": pseudonym, "home": home, "key_check": erasures.key_check}
+    fields = {"pseudonym": pseudonym, "home": erasures.home(pseudonym), "key_check": erasures.key_check}
     effects.put(row_key(KIND, pseudonym), codec.encode("state.erased", fields))
 
 

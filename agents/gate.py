@@ -56,6 +56,7 @@ class Gate:
         codec: Codec,
         *,
         elsewhere: str,
+        home: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self.agent = agent
         self.partition = partition
@@ -64,6 +65,7 @@ class Gate:
         self.count = AgentCounters(agent)
         self._accepts = accepts
         self._elsewhere = elsewhere
+        self._home = home
         self._source = f"/sla/{agent}"
         self._shared = topics.name("shared")
         self._log = RefusalLog(agent, partition)
@@ -83,7 +85,8 @@ class Gate:
         if isinstance(event, Rejection):
             self.refuse(record, event, effects, known=about(kind, fields["subject"]))
             return None
-        own = partition_of(event.subject, self.topics.partitions)
+        home = self._home(event.subject)  # a pseudonym's account is where its tenant's was (R29)
+        own = partition_of(event.subject, self.topics.partitions) if home is None else home
         if own == self.partition:
             return Checked(event, fields)
         if forwarded:
@@ -168,8 +171,9 @@ class Gate:
 
     # -- inputs that are state -----------------------------------------------------------------------------------------
 
-    def keep(self, record: Record, *, headers: bool = False) -> bytes:
-        """The row of an input that is state itself; with its headers where it may yet be rejected."""
+    def keep(self, record: Record, *, headers: bool = False, digest: bytes = b"") -> bytes:
+        """The row of an input that is state itself; with its headers where it may yet be rejected, with the digest of
+        what arrived where the value is not that any more (R1)."""
         kept = [{"name": name, "value": value} for name, value in record.headers] if headers else []
         fields = {
             "topic": record.topic,
@@ -179,6 +183,7 @@ class Gate:
             "key": record.key,
             "value": record.value,
             "headers": kept,
+            "digest": digest,
         }
         return self.codec.encode("state.kept_input", fields)
 
@@ -194,7 +199,8 @@ class Gate:
             cast(bytes, row["value"]),
             headers,
         )
-        return record, self.event_of(record.value)
+        event, digest = self.event_of(record.value), cast(bytes, row["digest"])
+        return record, event._replace(digest=digest) if digest else event
 
     def event_of(self, value: bytes | None) -> Event:
         """The event of a value that was accepted before. Raises ValueError when it is none: the state is damaged."""

@@ -24,12 +24,16 @@ def step_key(incident_id: str, number: int) -> bytes:
 
 
 def lean_value(gate: Gate, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
-    """The input as it is kept: without texts, in single-object encoding. Most inputs can be kept as they came."""
+    """The input as it is kept: without texts, without tenants that a platform-wide scope ignores, in single-object
+    encoding. Most inputs can be kept as they came."""
     present = [name for name in TEXTS if fields.get(name) is not None]
-    if not present and value[:2] == _SINGLE_OBJECT:
+    ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
+    if not present and not ignored and value[:2] == _SINGLE_OBJECT:
         return value
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
     lean = {**fields, **{name: "" if name == "reason" else None for name in present}}
+    if ignored:
+        lean["tenant_ids"] = []
     return gate.codec.encode(event_type, lean)
 
 

@@ -178,16 +178,21 @@ class IncidentsProcessor:
     def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
         """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
         tenant, gate = event.subject, self._gate
+        if tenant in self._book.erasures:
+            return
         home = partition_of(tenant, gate.topics.partitions)
         cause = Cause(event.type, event.time, event.source, event.id)
         erased = self._book.erase(tenant, home, cause, copy.arrival)
-        put_erased(gate.codec, self._book.erasures, erased.name, home, effects)
+        put_erased(gate.codec, self._book.erasures, erased.name, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
             kept = bare(gate, contract.event(erased.name), copy.arrival, contract.position)
             effects.put(row_key(CONTRACT, erased.name, contract.source, contract.id), gate.keep(kept))
         for decision in erased.decisions:
             self._write(decision, effects, copy, {})
+            if decision.crashed is not None:
+                assert decision.step is not None
+                self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
         self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)

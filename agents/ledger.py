@@ -8,11 +8,12 @@ from agents.erasure_rows import KIND as ERASED
 from agents.erasure_rows import bare, put_erased, restore_erased
 from agents.gate import QUARANTINE, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
-from agents.ledger_rows import FACT, IMPACTS, MARKED, MONTH, fact_key, month_row, put_impacts, put_month, rename
+from agents.ledger_rows import FACT, IMPACTS, MARKED, MONTH, month_row, put_fact, put_impacts, put_month, rename
 from agents.policy_rows import KIND as USED
 from agents.policy_rows import TOLD, PolicyRows
 from agents.refusals import about
 from streams.codec import Codec
+from streams.partition import partition_of
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.sla.book import Horizons
@@ -45,8 +46,12 @@ class LedgerProcessor:
     ) -> None:
         codec = codec or Codec()
         accepts = CONTRACT_TYPES.__contains__
-        self._gate = Gate(NAME, partition, topics, accepts, codec, elsewhere="incident events go elsewhere")
-        self._ledger = Ledger(policies, horizons, topics.partitions)
+        self._ledger = Ledger(policies, horizons, topics.partitions, partition)
+        self._gate = Gate(
+            *(NAME, partition, topics, accepts, codec),
+            elsewhere="incident events go elsewhere",
+            home=self._ledger.erasures.home,
+        )
         self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = 0
         self._quiet_at = 0
@@ -93,10 +98,9 @@ class LedgerProcessor:
         checked = self._gate.check(record, effects, forwarded=forwarded)
         if checked is None:
             return
-        event = checked.event
+        event = self._ledger.erasures.event(checked.event)
         if self._ledger.release(event.subject):
             self._gate.release(event.subject, effects)
-        event = self._ledger.erasures.event(event)
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
             self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
@@ -114,14 +118,11 @@ class LedgerProcessor:
         """Keep an input, and bring it to whom it concerns: contract terms and erasures to every incident partition,
         maintenance and erasures to every other ledger partition."""
         gate, kept = self._gate, self._ledger.erasures.event(event)
+        arrival, position = record.arrival, position_of(record)
+        put_fact(gate, kept, arrival, position, effects)
         if kept is not event:
-            stays = bare(gate, kept, record.arrival, position_of(record))
             # Who receives an erasure has to know whom it is about; it leaves its reason behind here.
-            named = isinstance(event.payload, TenantErased)
-            record = bare(gate, event, record.arrival, position_of(record)) if named else stays
-            effects.put(fact_key(kept), gate.keep(stays))
-        else:
-            effects.put(fact_key(event), gate.keep(record))
+            record = bare(gate, event if isinstance(event.payload, TenantErased) else kept, arrival, position)
         for partition in range(gate.topics.partitions):
             if isinstance(event.payload, ContractSet | TenantErased):
                 gate.copy_to(record, TO_INCIDENTS, partition, effects)
@@ -130,7 +131,7 @@ class LedgerProcessor:
 
     def _erased(self, renamed: Renamed, arrival: int, effects: Effects) -> None:
         rename(self._gate, renamed, arrival, effects)
-        put_erased(self._gate.codec, self._ledger.erasures, renamed.name, self._gate.partition, effects)
+        put_erased(self._gate.codec, self._ledger.erasures, renamed.name, effects)
 
     def _copied(self, shared: Record, copy: Record, effects: Effects) -> None:
         """Impacts and time marks from the incidents agent; maintenance from another ledger partition."""
@@ -159,12 +160,14 @@ class LedgerProcessor:
             self._gate.refuse(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
             return
         if isinstance(event.payload, TenantErased):
-            self._erased(self._ledger.erase(event.subject), copy.arrival, effects)
+            if event.subject not in self._ledger.erasures:
+                home = partition_of(event.subject, self._gate.topics.partitions)
+                self._erased(self._ledger.erase(event.subject, home), copy.arrival, effects)
             return
         event = self._ledger.erasures.event(event)
         decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
         if decision.kept:
-            effects.put(fact_key(event), self._gate.keep(bare(self._gate, event, copy.arrival, position_of(copy))))
+            put_fact(self._gate, event, copy.arrival, position_of(copy), effects)
         self._write(decision, effects)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:

@@ -10,7 +10,7 @@ from streams.codec import Record as Fields
 from streams.runtime.processor import Effects
 from streams.sla.account import Stated
 from streams.sla.closing import MonthRow
-from streams.sla.events import Event
+from streams.sla.events import Event, Position
 from streams.sla.instants import Month
 from streams.sla.renaming import Renamed
 from streams.sla.statement import ImpactCopy
@@ -19,8 +19,10 @@ FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
-def fact_key(event: Event) -> bytes:
-    return row_key(FACT, event.subject, event.source, event.id)
+def put_fact(gate: Gate, event: Event, arrival: int, position: Position, effects: Effects) -> None:
+    """Keep an input: what its event holds, at the original's place, so without texts and persons."""
+    row = gate.keep(bare(gate, event, arrival, position), digest=event.digest)
+    effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 
 def put_impacts(gate: Gate, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
@@ -55,11 +57,11 @@ def rename(gate: Gate, renamed: Renamed, arrival: int, effects: Effects) -> None
     """Every row that named an erased tenant, under its pseudonym (R29)."""
     for event, came, position in renamed.facts:
         effects.put(row_key(FACT, renamed.tenant, event.source, event.id), None)
-        effects.put(fact_key(event), gate.keep(bare(gate, event, came, position)))
+        put_fact(gate, event, came, position, effects)
     for month, stated in renamed.months:
         effects.put(row_key(MONTH, renamed.tenant, month), None)
         put_month(gate, MonthRow(renamed.name, month, stated), effects)
-    for event, position in renamed.maintenance:
-        effects.put(fact_key(event), gate.keep(bare(gate, event, event.time, position)))
+    for event, came, position in renamed.maintenance:
+        put_fact(gate, event, came, position, effects)
     for impacts in renamed.impacts:
         put_impacts(gate, impacts, arrival, effects)

@@ -25,13 +25,13 @@ class PolicyRows:
         self._policies = policies
         self._gate = gate
         self._used: set[str] = set()
-        self._known: set[str] = set()
+        self._known: dict[tuple[str, str], str] = {}
 
     def restore(self, kind: str, row: Fields) -> None:
         """Raises PolicyChanged when the version has other content than it had, or is missing though this partition
         has decided by it."""
         name, version, digest = self._checked(row)
-        self._known.add(digest)
+        self._known[name, version] = digest
         if kind != KIND:
             return
         self._used.add(digest)
@@ -45,8 +45,9 @@ class PolicyRows:
         """Another partition has decided by a version. Raises PolicyChanged when its content is not ours; one that is
         missing here is fine as long as nothing here was decided by it, as while workers are being replaced."""
         name, version, digest = self._checked(fields)
-        if digest not in self._known:
-            self._known.add(digest)
+        # Of two contents under one label that is missing here the first stands: those who have it stop.
+        if (name, version) not in self._known:
+            self._known[name, version] = digest
             effects.put(row_key(TOLD, name, version), self._gate.codec.encode("state.policy", fields))
 
     def _checked(self, row: Fields) -> tuple[str, str, str]:
@@ -70,9 +71,9 @@ class PolicyRows:
         gate = self._gate
         row = gate.codec.encode("state.policy", policy)
         effects.put(row_key(KIND, name, version), row)
-        if digest in self._known:
+        if (name, version) in self._known:
             return
-        self._known.add(digest)
+        self._known[name, version] = digest
         key = f"{name}/{version}".encode()
         record = Record(gate.topics.name("shared"), gate.partition, 0, output.time, key, row, [])
         for partition in range(gate.topics.partitions):

@@ -29,8 +29,12 @@ class Outcome:
     issued: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, event: Event) -> bool:
-        """Take one event in; False when its id was seen before."""
+        """Take one event in; False when its id was seen before. A breach that is said again after it was retracted
+        stands again: it is the same one (R3)."""
         name = str(event["id"])
+        if name in self.retracted and event["type"] == "sla.breached":
+            self.retracted.discard(name)
+            return True
         if name in self.seen:
             return False
         self.seen.add(name)

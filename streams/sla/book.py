@@ -78,18 +78,35 @@ class IncidentBook:
         return Erased(name, contracts, [self._rewrite(self._kept[one], cause, arrival) for one in concerned])
 
     def _rewrite(self, kept: Kept, cause: Cause, arrival: int) -> Decision:
-        """One step in place of all: the facts without what an erased tenant may not leave, and what was said."""
+        """One step in place of all: the facts without what an erased tenant may not leave, and what was said. An
+        incident whose decision crashes on it is to be set aside, but its names go all the same (R27)."""
+        self._bare(kept)
+        timeline, crashed = kept.timeline, None
+        try:
+            if not self._hydrated(kept).backfilled:
+                timeline.clock = max(timeline.clock, arrival)
+            timeline.differ(cause, self._policies, self._contracts)
+        except Exception as error:
+            crashed = f"{type(error).__name__}: {error}"
+            self.quarantine(timeline.id)
+        self._index_tenants(kept, timeline.facts)
+        return self._whole(kept)._replace(crashed=crashed)
+
+    def _bare(self, kept: Kept) -> None:
+        """Take from an incident's facts what an erased tenant may not leave; it is folded when touched."""
         old = kept.timeline
         facts = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in old.facts]
-        entries = old.said.entries()
-        timeline = kept.timeline = Timeline(old.id)
-        timeline.restore(facts, entries, old.clock if old.backfilled else max(old.clock, arrival))
-        timeline.differ(cause, self._policies, self._contracts)
-        self._index_tenants(kept, facts)
-        outputs, news = timeline.take()
+        kept.bare, kept.timeline = True, Timeline(old.id)
+        kept.timeline.restore(facts, old.said.entries(), old.clock)
+
+    def _whole(self, kept: Kept) -> Decision:
+        """What follows, with a step that stands for all steps so far."""
+        timeline = kept.timeline
+        outputs, _ = timeline.take()
         steps, kept.steps = kept.steps, 1
         self._schedule(kept)
-        return Decision(outputs, Step(timeline.id, 0, facts, [*entries, *news], timeline.clock), replaces=steps)
+        step = Step(timeline.id, 0, list(timeline.facts), timeline.said.entries(), timeline.clock)
+        return Decision(outputs, step, replaces=steps)
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -131,11 +148,15 @@ class IncidentBook:
         timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
         new = [*kept.waiting, fact]
         kept.waiting = []
+        was_bare = kept.bare
         self._index_tenants(kept, new)
-        if self.erasures:
-            new = self._named(kept, new)
+        if kept.bare:
+            new = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in new]
+            if not was_bare:
+                self._bare(kept)
+                timeline = self._hydrated(kept)
         timeline.add(new, self._policies, self._contracts)
-        decision = self._decision(kept, new)
+        decision = self._decision(kept, new) if was_bare or not kept.bare else self._whole(kept)
         if traceparent is not None:
             decision = decision._replace(outputs=[o._replace(traceparent=traceparent) for o in decision.outputs])
         return decision
@@ -151,12 +172,6 @@ class IncidentBook:
             for tenant in map(self.erasures.name, getattr(fact.payload, "tenant_ids", None) or ()):
                 self._concerned.setdefault(tenant, set()).add(kept.timeline.id)
                 kept.bare = kept.bare or tenant in self.erasures
-
-    def _named(self, kept: Kept, facts: list[Fact]) -> list[Fact]:
-        """New facts as an incident keeps them that names an erased tenant (R29)."""
-        if not kept.bare:
-            return facts
-        return [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in facts]
 
     def bare(self, incident_id: str) -> bool:
         """Whether an incident names an erased tenant, so that its facts are kept bare (R29)."""

@@ -52,8 +52,10 @@ class Erasures:
         return hidden if hidden in self._homes else tenant
 
     def names(self, tenants: tuple[str, ...]) -> tuple[str, ...]:
-        """The names to use, in the same order; the very tuple when nothing changes."""
-        named = tuple(map(self.name, tenants))
+        """The names to use, each once, in the same order; the very tuple when nothing changes."""
+        if not self._homes:
+            return tenants
+        named = tuple(dict.fromkeys(map(self.name, tenants)))
         return tenants if named == tenants else named
 
     def impacts(self, copy: ImpactCopy) -> ImpactCopy:

@@ -34,7 +34,8 @@ class Ledger:
     """The accounts of one partition. With `partitions` > 0 statements wait until every incident partition is known to
     have passed their instant (R26); simulation has one partition and no marks. Instants in microseconds."""
 
-    def __init__(self, policies: Policies, horizons: Horizons, partitions: int = 0) -> None:
+    def __init__(self, policies: Policies, horizons: Horizons, partitions: int = 0, partition: int = 0) -> None:
+        self._partition = partition
         self._policies = policies
         self._horizons = horizons
         self._accounts: dict[str, Account] = {}
@@ -68,7 +69,7 @@ class Ledger:
             return self.maintain(event, arrival, position)
         self._arrived(arrival, backfill=event.backfill)
         if isinstance(event.payload, ev.TenantErased):
-            renamed = None if event.subject in self.erasures else self.erase(event.subject)
+            renamed = None if event.subject in self.erasures else self.erase(event.subject, self._partition)
             event = self.erasures.event(event)
             self._account(event.subject).keep(event, arrival, position)
             return self._decision(kept=True)._replace(renamed=renamed)
@@ -86,15 +87,16 @@ class Ledger:
     def keep(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
         """Restore a kept event, as it was kept."""
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
-            self._maintenance.add(event, position)
+            self._maintenance.add(event, arrival, position)
         elif isinstance(event.payload, ev.CreditClaimed):
             self._keep_claim(self._account(event.subject), event, arrival, position)
         else:
             self._account(event.subject).keep(event, arrival, position)
 
-    def erase(self, tenant: str) -> Renamed:
-        """Know a tenant by its pseudonym alone from now on, here and wherever it is named (R29)."""
-        renamed = erase(tenant, self.erasures, self._accounts, self._impacts, self._maintenance)
+    def erase(self, tenant: str, home: int) -> Renamed:
+        """Know a tenant by its pseudonym alone from now on, wherever it is named here; `home` is the partition of its
+        account (R29)."""
+        renamed = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
         self._live.set(tenant, None)
         self._held.set(tenant, None)
         if renamed.name in self._accounts:
@@ -130,7 +132,7 @@ class Ledger:
         self._arrived(arrival, backfill=event.backfill)
         if self._maintenance.identity(event) is not None:
             return LedgerDecision([], [], duplicate=True)
-        for window in self._maintenance.add(event, position):
+        for window in self._maintenance.add(event, arrival, position):
             tenants = list(self._accounts) if window.scope == "platform" else sorted(window.tenant_ids)
             for tenant in tenants:
                 if tenant in self._accounts:

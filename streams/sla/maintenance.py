@@ -16,6 +16,7 @@ class _Fact(NamedTuple):
     id: str
     source: str
     event: Event
+    arrival: int
     position: Position
 
 
@@ -35,15 +36,15 @@ class Maintenance:
                 return fact.event.digest
         return None
 
-    def add(self, event: Event, position: Position) -> list[Window]:
+    def add(self, event: Event, arrival: int, position: Position) -> list[Window]:
         """Take a fact in; the windows that it ended or began, for what they touch to be weighed anew."""
         facts = self._facts.setdefault(event.subject, [])
-        facts.append(_Fact(event.time, event.id, event.source, event, position))
+        facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
         facts.sort(key=lambda fact: fact[:3])
         before, after = self._windows.get(event.subject), self._stand(event.subject)
         return [window for window in (before, after) if window is not None and before != after]
 
-    def rename(self, erasures: Erasures) -> list[tuple[Event, Position]]:
+    def rename(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
         """The facts that named a tenant who has just been erased, as they are kept from now on (R29)."""
         renamed = []
         for maintenance_id, facts in self._facts.items():
@@ -51,7 +52,7 @@ class Maintenance:
                 event = erasures.event(fact.event)
                 if event is not fact.event:
                     facts[index] = fact._replace(event=event)
-                    renamed.append((event, fact.position))
+                    renamed.append((event, fact.arrival, fact.position))
             self._stand(maintenance_id)
         return renamed
 

@@ -45,7 +45,7 @@ class Recount:
         event = self.erasures.event(event)
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             if self._maintenance.identity(event) is None and check_time(event, arrival, self._horizons) is None:
-                self._maintenance.add(event, position)
+                self._maintenance.add(event, arrival, position)
                 return True
             return False
         if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
@@ -53,7 +53,7 @@ class Recount:
         if check_time(event, arrival, self._horizons) is not None:
             return False
         if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
-            erase(event.subject, self.erasures, self._accounts, self._impacts, self._maintenance)
+            erase(event.subject, 0, self.erasures, self._accounts, self._impacts, self._maintenance)
             event = self.erasures.event(event)
         account = self._accounts.get(event.subject)
         if account is None:

@@ -20,16 +20,21 @@ class Renamed(NamedTuple):
     name: str
     facts: list[Kept]
     months: list[tuple[Month, Stated]]
-    maintenance: list[tuple[Event, Position]]
+    maintenance: list[tuple[Event, int, Position]]
     impacts: list[ImpactCopy]
 
 
 def erase(
-    tenant: str, erasures: Erasures, accounts: dict[str, Account], impacts: Impacts, maintenance: Maintenance
+    tenant: str,
+    home: int,
+    erasures: Erasures,
+    accounts: dict[str, Account],
+    impacts: Impacts,
+    maintenance: Maintenance,
 ) -> Renamed:
-    """Add a tenant to the erased, and change whatever names it."""
+    """Add a tenant to the erased, and change whatever names it. `home` is the partition of its account."""
     name = erasures.pseudonym(tenant)
-    erasures.add(name)
+    erasures.add(name, home)
     facts: list[Kept] = []
     months: list[tuple[Month, Stated]] = []
     account = accounts.pop(tenant, None)

@@ -78,8 +78,11 @@ class Weighed:
 
     @property
     def basis(self) -> str:
-        """What else a statement must not be left wrong about: its currency and the policy it was weighed by (R32)."""
-        return f"{self.currency} {self.policy.name}/{self.policy.version}"
+        """Digest of what else a statement must not be left wrong about (R32): its month's bounds, its currency, the
+        policy it was weighed by, what was down and what was excluded when."""
+        policy = self.policy.name, self.policy.version
+        spans = [tuple(one) for one in (self.period, *self.intervals, *self.exclusions)]
+        return sha256(repr((spans, len(self.exclusions), self.currency, policy)).encode()).hexdigest()[:16]
 
 
 def counts(policy: Policy, impact: Impact) -> bool:

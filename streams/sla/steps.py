@@ -22,7 +22,7 @@ class Step(NamedTuple):
 class Decision(NamedTuple):
     """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
     number of steps whose rows may go, leaving a marker until the given instant (R1). `replaces` is how many steps
-    `step` stands for from now on (R29)."""
+    `step` stands for from now on (R29); `crashed` says why its incident could not be folded then."""
 
     outputs: list[ev.Output]
     step: Step | None = None
@@ -34,3 +34,4 @@ class Decision(NamedTuple):
     forgotten: str | None = None
     subject: str | None = None
     replaces: int = 0
+    crashed: str | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
-from agent_harness import AGENTS, INCIDENTS, Cluster, play
+from agent_harness import AGENTS, INCIDENTS, LEDGER, Cluster, play
 from story import (
+    Line,
     claimed,
     contract,
     erased,
@@ -27,10 +29,13 @@ from story import (
 from agents.policy_rows import KIND, TOLD
 from cli.outcome import disagreements, outcome_of
 from streams.errors import PolicyChanged, PseudonymKeyChanged
+from streams.runtime.processor import Effects
 from streams.simulate import simulate
 from streams.sla.book import Horizons
 from streams.sla.erasure import Erasures
+from streams.sla.events import Rejection
 from streams.sla.instants import DAY, parse_rfc3339
+from streams.sla.timeline import Timeline
 
 KEYED = replace(Horizons(), pseudonym_key=b"a key")
 NAME = Erasures(b"a key").pseudonym("acme")
@@ -132,3 +137,117 @@ def test_r18_a_version_that_only_others_have_used_may_be_missing_here() -> None:
         else:
             cluster.rebuild(shard)
             assert shard.rows
+
+
+def loaded(*lines: Line, key: str = "a key") -> Cluster:
+    cluster = Cluster(policies(), replace(KEYED, pseudonym_key=key.encode()), mark_every=DAY)
+    play(cluster, texts(lines), until=parse_rfc3339("2026-03-06T00:00:00Z"))
+    return cluster
+
+
+def names_left(cluster: Cluster) -> list[bytes]:
+    return [
+        key for shard in cluster.shards.values() for key, row in shard.rows.items() if b"acme" in (key + row).lower()
+    ]
+
+
+def test_r27_r29_the_next_input_under_the_old_name_lifts_a_quarantine() -> None:
+    cluster = loaded(contract("2026-02-20T00:00:00Z"), erased("1 00:00"))
+    home = cluster.shards[LEDGER, cluster.own("acme")]
+    effects = Effects()
+    home.processor.quarantine(NAME, "it crashed", effects, 3)
+    cluster._commit(home, effects)
+    assert len(cluster.rows(LEDGER, "q")) == 1
+    cluster.publish(claimed("5 00:00", "2026-03"), parse_rfc3339("2026-03-07T00:00:00Z"))
+    assert cluster.rows(LEDGER, "q") == {}
+    cluster.pass_time(UNTIL)
+    assert (NAME, "2026-03") in cluster.outcome().statements
+
+
+def test_r29_r32_inputs_under_the_pseudonym_find_its_account() -> None:
+    lines = [
+        *(contract("2026-02-20T00:00:00Z"), opened("10:00", tenants=["acme"]), resolved("2 12:00")),
+        *(erased("3 00:00"), claimed("4 00:00", "2026-03", of=NAME), erased("5 00:00", of=NAME, id="twice")),
+        *(
+            contract("6 00:00", "2026-02-20T00:00:00Z", of=NAME, charge=77_700),
+            opened("7 00:00", of="x", tenants=["acme"]),
+        ),
+        *(opened("8 00:00", of="y", tenants=["acme", NAME, "acme"]), responded("8 01:00", of="y")),
+    ]
+    cluster = Cluster(policies(), KEYED, mark_every=DAY)
+    play(cluster, texts(lines), until=UNTIL)
+    expected = outcome_of(simulate(texts(lines), policies(), until=UNTIL, horizons=KEYED))
+    assert disagreements(expected, cluster.outcome()) == []
+    assert cluster.outcome().issued == expected.issued
+    assert {tenant for tenant, _ in expected.issued} == {NAME}
+    assert len(cluster.rows(LEDGER, "@erased")) == 4
+    listed = [o["data"]["tenant_ids"] for o in cluster.outputs() if o["subject"] == "y" and "tenant_ids" in o["data"]]
+    assert listed
+    assert all(names == [NAME] for names in listed)
+    assert cluster.doubled() == []
+
+
+def test_r29_a_restart_after_an_erasure_continues_at_the_same_instant() -> None:
+    window = maintenance("00:00", "5 09:00", "5 12:00", tenants=["acme"], received="20:00")
+    cluster = loaded(contract("2026-02-20T00:00:00Z"), window, erased("20:01"))
+    before = {
+        shard.partition: shard.processor._ledger._maintenance._facts
+        for shard in cluster.shards.values()
+        if shard.agent == LEDGER
+    }
+    cluster.rebuild_all()
+    after = {
+        shard.partition: shard.processor._ledger._maintenance._facts
+        for shard in cluster.shards.values()
+        if shard.agent == LEDGER
+    }
+    assert before == after
+
+
+def test_r27_r29_an_incident_that_can_not_be_folded_keeps_nobody_from_being_erased(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = loaded(*(opened("10:00", of=f"inc-{n}", tenants=["acme"]) for n in range(8)))
+    refold = Timeline.refold
+
+    def fragile(self: Timeline, *args: Any) -> None:
+        if self.id == "inc-3":
+            raise ValueError("it crashes")
+        refold(self, *args)
+
+    monkeypatch.setattr(Timeline, "refold", fragile)
+    cluster.publish(erased("5 00:00"), parse_rfc3339("2026-03-07T00:00:00Z"))
+    assert names_left(cluster) == []
+    assert [key.split(b"\x1f")[1].partition(b"@")[0] for key in cluster.rows(INCIDENTS, "q")] == [b"inc-3"]
+    assert cluster.codes() == ["internal"]
+
+
+def test_r29_names_that_are_listed_in_vain_or_only_later_go_too() -> None:
+    wide = opened("10:00", of="wide")
+    wide["data"]["tenant_ids"] = ["acme"]
+    window = maintenance("00:00", "1 09:00", "1 12:00", of="m-wide")
+    window["data"]["tenant_ids"] = ["acme"]
+    other = [opened("10:00", tenants=["other"]), linked("10:01", "ACME-TICKET"), responded("10:02")]
+    late = [erased("2 00:00"), reclassified("2 01:00", tenants=["acme"]), linked("2 02:00", "ACME-TICKET-2")]
+    cluster = loaded(wide, window, *other, *late, {**window, "id": "again"}, {**window, "id": "again"})
+    assert names_left(cluster) == []
+    cluster.rebuild_all()
+    play(cluster, texts([resolved("9 00:00", id="end")]), until=UNTIL)
+    lines = texts([wide, window, *other, *late, {**window, "id": "again"}, {**window, "id": "again"}])
+    expected = outcome_of(
+        simulate([*lines, *texts([resolved("9 00:00", id="end")])], policies(), until=UNTIL, horizons=KEYED)
+    )
+    assert disagreements(expected, cluster.outcome()) == []
+    assert cluster.codes() == []
+
+
+def test_r18_of_two_contents_that_are_missing_here_the_first_stands() -> None:
+    cluster = Cluster(policies())
+    shard = cluster.shards[INCIDENTS, 0]
+    rows = shard.processor._policy_rows
+    for digest in ("a" * 64, "b" * 64):
+        effects = Effects()
+        rows.told({"name": "unknown", "version": "2", "digest": digest}, effects)
+        cluster._commit(shard, effects)
+    kept = [cluster.codec.decode(row) for row in cluster.rows(INCIDENTS, TOLD).values()]
+    assert [row[1]["digest"] for row in kept if not isinstance(row, Rejection)] == ["a" * 64]

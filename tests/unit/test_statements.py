@@ -235,3 +235,22 @@ def test_r1_r24_contracts_of_two_sources_with_one_id_rule_in_any_order() -> None
         for lines in ((cheap, dear), (dear, cheap))
     ]
     assert charges == [[900_000], [900_000]]
+
+
+def test_r26_r32_a_final_that_is_wrong_about_when_it_was_down_is_adjusted_with_no_delta() -> None:
+    """The outage is found to have been an hour later: as long as before, and no credit differs."""
+    late = amended("3 00:00", started="11:00", restored="13:00", received="34 00:00")
+    lines = [contract("2026-02-20T00:00:00Z"), opened("10:00", tenants=["acme"]), resolved("12:00"), late]
+    march = statements(run(*lines, until="40 00:00"))["2026-03"]
+    assert (march["status"], march["delta"]["amount_minor"], march["downtime_s"]) == ("adjusted", 0, 7200)
+    assert march["intervals"] == [{"start": "2026-03-02T11:00:00Z", "end": "2026-03-02T13:00:00Z"}]
+
+
+def test_r24_r26_a_final_in_the_wrong_zone_or_currency_is_adjusted() -> None:
+    first = contract("10 00:00", "2026-01-01T00:00:00Z")
+    for changes in ({"zone": "Asia/Tokyo"}, {"currency": "EUR"}):
+        earlier = contract("8 00:00", "2026-01-01T00:00:00Z", id="a", received="34 00:00", **changes)
+        march = statements(run(first, earlier, until="40 00:00"))["2026-03"]
+        assert march["status"] == "adjusted"
+        assert march["credit"]["currency"] == changes.get("currency", "USD")
+        assert march["period"]["time_zone"] == changes.get("zone", "UTC")
