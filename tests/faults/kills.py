@@ -6,7 +6,6 @@ from .deployment import wait_for
 from .run import Run
 from .worker import POINTS
 
-
 #: A worker is assigned once, and recovers each of its shards once.
 MOST_TURNS = {"during-assignment": 1, "during-recovery": 4, "after-fencing": 4}
 
