@@ -37,8 +37,9 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
-chaos: $(INSTALLED) ## only the tests that kill and pause real processes on a real broker
-	@$(BIN)/python -m pytest -m "kafka or chaos" $(ARGS)
+chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, then kills, pauses, broken brokers and networks for real
+	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs the index, takes minutes)
 	@echo "lock: pip-tools comes into an environment of its own"

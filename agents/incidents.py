@@ -211,6 +211,11 @@ class IncidentsProcessor:
         acted = 0
         while acted < limit:
             ripe = self._book.ripe(before)
+            following = before if ripe is None else ripe[0]
+            if self._next_mark < following:  # in the order of their instants: what is written is dated by it (R11)
+                self._mark(following - 1, effects)
+                acted += 1
+                continue
             if ripe is None:
                 break
             try:
@@ -219,9 +224,6 @@ class IncidentsProcessor:
                 self._write(decision, effects, None, {})
             except Exception as error:
                 raise SubjectFailed(ripe[1]) from error
-            acted += 1
-        if acted < limit and self._next_mark < before:
-            self._mark(before - 1, effects)
             acted += 1
         return acted
 

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from cli.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
+from streams.runtime.header_names import accept_any
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _FETCH_WAIT_MS = 200
@@ -108,6 +109,7 @@ class Reader:
 
     async def _start(self) -> None:
         partitions = await partitions_of(self._bootstrap, self._topics, self._security)
+        accept_any()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id="sla-read",

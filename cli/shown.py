@@ -57,7 +57,7 @@ def refused_of(record: Read) -> Refused | None:
             int(said[rejects.TIMESTAMP]) * 1000,
             int(said[rejects.ATTEMPTS]),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
         return None
 
 

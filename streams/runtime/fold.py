@@ -24,6 +24,8 @@ class Pending:
     acted: int = 0
     spent_s: float = 0.0
     """Time that folding it took so far, waiting aside."""
+    due: int | None = None
+    """The earliest timer that the wall clock let act in it."""
     sealed: bool = False
     """Commit this before anything else is folded."""
     quarantined: tuple[str, ...] = ()
@@ -169,6 +171,8 @@ class Fold:
             return
         self._slice_began = self._stopwatch()
         due = self.processor.next_due()
+        if due is not None and due < before and pending.due is None:
+            pending.due = due
         if due is None or due >= before or self._act(before, pending):
             self.time = before
         pending.spent_s += self._sliced()
@@ -180,6 +184,8 @@ class Fold:
             return False
         while True:
             due = self._act_one(before, pending)
+            # What is written carries this time, so it may not lag behind the timers that have acted (R11).
+            self.time = max(self.time, before if due is None else min(due, before))
             pending.sealed = pending.acted >= self._limits.acts or self._full(pending)
             if pending.sealed:
                 return False

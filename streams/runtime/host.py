@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ class Host:
             self.settings.app_id,
             broker=[f"kafka://{broker}" for broker in self.settings.brokers],
             autodiscover=False,
-            datadir=tempfile.gettempdir(),  # named only because Faust wants one: nothing is kept there
+            datadir=os.curdir,  # named only because Faust wants one
             Topic=BatchTopic,
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -69,6 +69,7 @@ class Host:
             broker_heartbeat_interval=self.settings.heartbeat_interval_ms / 1_000,
             broker_request_timeout=max(self.settings.request_timeout_ms, self.settings.session_timeout_ms) / 1_000,
         )
+        app._create_directories = lambda: None  # nothing is kept on disk: a worker starts where it can't write
         app.boot_strategy = _Boot(app)
         app.transport = BatchTransport(app, self.settings, self._out_of_range)
         for spec in self.agents:

@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.runtime.errors import ShardInterrupted
 from streams.runtime.log import Bounds
+from streams.runtime.progress import Progress
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
 
@@ -129,11 +130,15 @@ class KafkaLog:
             await consumer.start()
             consumer.assign([changelog])
             end = (await consumer.end_offsets([changelog]))[changelog]
-            consumer.seek(changelog, (await consumer.beginning_offsets([changelog]))[changelog])
+            start = (await consumer.beginning_offsets([changelog]))[changelog]
+            consumer.seek(changelog, start)
+            progress = Progress(self._agent, self._partition, "offsets", end - start)
             # The position passes commit markers and rows that compaction removed, so it does reach the end.
-            while await consumer.position(changelog) < end:
+            while (position := await consumer.position(changelog)) < end:
+                progress.done(position - start)
                 fetched = await consumer.getmany(changelog, timeout_ms=self._settings.fetch_max_wait_ms)
                 yield [(record.key, record.value) for record in fetched.get(changelog, ())]
+            progress.done(end - start)
         except (KafkaError, OSError) as error:
             raise self._interrupted("replay", error) from error
         finally:

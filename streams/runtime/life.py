@@ -105,6 +105,8 @@ class Life:
         started = perf_counter()
         await self._transactions.commit(write)
         metrics.COMMIT_SECONDS.labels(self._labels[0]).observe(perf_counter() - started)
+        if pending.due is not None:
+            metrics.TIMER_LAG_SECONDS.labels(self._labels[0]).observe((self._clock.now() - pending.due) / 1_000_000)
         metrics.RECORDS.labels(*self._labels).inc(pending.records)
         metrics.TIMERS.labels(*self._labels).inc(pending.acted)
         metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))

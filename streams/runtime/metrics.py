@@ -21,6 +21,19 @@ COMMIT_SECONDS = Histogram(
 RECOVERY_SECONDS = Gauge(
     "sla_shard_recovery_seconds", "How long the last recovery took.", ["agent", "partition"], registry=REGISTRY
 )
+RECOVERY_LEFT = Gauge(
+    "sla_shard_recovery_left",
+    "What is still to be read (offsets) or restored (rows) of the changelog.",
+    ["agent", "partition", "what"],
+    registry=REGISTRY,
+)
+TIMER_LAG_SECONDS = Histogram(
+    "sla_shard_timer_lag_seconds",
+    "From the instant of the earliest live timer in a transaction to its commit.",
+    ["agent"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+    registry=REGISTRY,
+)
 QUEUED = Gauge("sla_shard_queued_records", "Records waiting in the shard.", ["agent", "partition"], registry=REGISTRY)
 STATE = Gauge(
     "sla_shard_state",

@@ -11,6 +11,7 @@ from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied
 from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, WorkerRefused
 from streams.runtime.log import Bounds, ShardLog
 from streams.runtime.processor import Processor
+from streams.runtime.progress import Progress
 
 _ROWS_A_TURN = 2_000
 
@@ -47,6 +48,7 @@ async def recover(
     bounds = await log.bounds()
     offsets = starting_offsets(applied, committed, bounds, agent=agent, partition=partition, topics=topics)
     processor = make(partition)
+    progress = Progress(agent, partition, "rows", len(rows))
     for count, (key, value) in enumerate(rows.items()):
         try:
             processor.restore(key, value)
@@ -55,7 +57,9 @@ async def recover(
         except Exception as error:
             raise StateUnreadable(f"row {key!r}: {error!r}", agent=agent, partition=partition) from error
         if count % _ROWS_A_TURN == 0:
+            progress.done(count)
             await asyncio.sleep(0)
+    progress.done(len(rows))
     rows.clear()
     processor.restored()
     return Recovered(

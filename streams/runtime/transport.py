@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from yarl import URL
 
+from streams.runtime.header_names import accept_any
 from streams.runtime.log import Batch
 from streams.runtime.settings import RuntimeSettings
 
@@ -59,6 +60,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: BatchTransport) -> aiokafka.AIOKafkaConsumer:
         settings = transport.settings
+        accept_any()
         self._assignor = RangePartitionAssignor  # equal partition counts: partition p of every topic has one owner
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(settings.brokers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -359,6 +360,30 @@ def test_time_never_goes_back() -> None:
         await bench.settle()
         assert bench.log.values() == ["1 a @10", "2 b @10"]
         assert last_applied(bench.log) == Applied({"in": 2}, 10 * MS)
+        await shard.stop()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_transaction_that_ends_between_timers_carries_no_time_before_those_that_acted(live: bool) -> None:
+    async def scenario() -> None:
+        bench = Bench(acts=1)
+        for due in (20, 30, 30):
+            bench.log.append("in", 10, f"timer:{due}")
+        if not live:
+            bench.log.append("in", 40, "later")
+        shard = bench.start()
+        await bench.settle()
+        await bench.tick(50)
+        assert [value for value in bench.log.values() if value.startswith("due")] == ["due 20", "due 30", "due 30"]
+        written = iter(bench.log.values())
+        times = [decode_applied(value).time for key, value in bench.log.changelog if key == APPLIED_KEY and value]
+        assert times == sorted(times)
+        for size, time in zip(bench.log.sizes, times, strict=True):
+            for value in itertools.islice(written, size):
+                what, instant = value.split()[:2]
+                assert what != "due" or int(instant) * MS <= time <= 50 * MS, (value, time)
         await shard.stop()
 
     run(scenario)

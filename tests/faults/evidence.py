@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ def gather(bootstrap: str) -> Evidence:
     """Read everything."""
     found = Evidence()
     codec = Codec()
-    for record in read_topics([bootstrap], [TOPICS.name(topic) for topic in (*INPUTS, *OUTPUTS, "rejected")]):
+    for record in read_topics(bootstrap.split(","), [TOPICS.name(topic) for topic in (*INPUTS, *OUTPUTS, "rejected")]):
         topic = record.topic.removeprefix(f"{PREFIX}.")
         if topic in INPUTS:
             found.inputs.append(record)
@@ -72,7 +72,7 @@ def gather(bootstrap: str) -> Evidence:
             found.outputs.append({**event, "visible": record.arrival})
     found.inputs.sort(key=lambda each: (each.arrival, each.topic, each.partition, each.offset))
     for agent in AGENTS:
-        for record in read_topics([bootstrap], [f"{PREFIX}.{agent}-changelog"]):
+        for record in read_topics(bootstrap.split(","), [f"{PREFIX}.{agent}-changelog"]):
             rows = found.rows.setdefault((agent, record.partition), {})
             assert record.key is not None
             if record.value is None:
@@ -146,7 +146,7 @@ def _consumer(bootstrap: str, group: str | None, level: str = "read_committed") 
     return KafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, isolation_level=level)
 
 
-def doubled(outputs: list[dict[str, Any]]) -> list[str]:
+def doubled(outputs: Iterable[dict[str, Any]]) -> list[str]:
     """Outputs that a reader of committed records sees more than once."""
     counts = Counter((each["type"], each["id"]) for each in outputs if each["type"] != "time.mark")
     return [f"{kind} {name} {count} times" for (kind, name), count in counts.items() if count > 1]

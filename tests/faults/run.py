@@ -120,6 +120,11 @@ class Run:
         self.billing.wait()
         self.start_billing()
 
+    def keep_billing(self) -> None:
+        """Start it again if it has ended, as a supervisor would: its client gives up when brokers are long away."""
+        if self.billing is not None and self.billing.poll() is not None:
+            self.start_billing()
+
 
 Scenario = Callable[[Run], None]
 
@@ -142,14 +147,15 @@ def execute(
     brokers: Callable[[Path], object] = one_broker,
     replication: int = 1,
     mixed_in: Callable[[Run], Callable[[], Sent | None]] | None = None,
+    held_back: bool = False,
 ) -> Result:
-    """Run a scenario and judge it. Whatever goes wrong is in the result's problems."""
+    """Run a scenario and judge it (`held_back` as oracle.judge has it). Whatever goes wrong is in its problems."""
     result = Result(name, seed)
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication) as deployment:  # type: ignore[attr-defined]
-            _execute(Run(deployment, result, short=short), scenario, rate, mixed_in)
+            _execute(Run(deployment, result, short=short), scenario, rate, mixed_in, held_back)
     except Exception as error:
         result.problems.append(f"{type(error).__name__}: {error}")
     result.seconds = time.monotonic() - began
@@ -157,22 +163,22 @@ def execute(
 
 
 def _execute(
-    run: Run, scenario: Scenario, rate: float, mixed_in: Callable[[Run], Callable[[], Sent | None]] | None
+    run: Run,
+    scenario: Scenario,
+    rate: float,
+    mixed_in: Callable[[Run], Callable[[], Sent | None]] | None,
+    held_back: bool,
 ) -> None:
     deployment, result = run.deployment, run.result
     deployment.start_worker()
     patiently(lambda: Publisher(deployment.bootstrap).send(contracts(SystemClock().now())))
     wait_for(lambda: not lag(deployment.bootstrap), "contracts are known")
     run.start_billing()
-    history = past()
+    # At once: a load with pauses longer than the quiet that ends it means something else (R32).
+    Publisher(deployment.bootstrap).send(past())
     other = mixed_in(run) if mixed_in is not None else lambda: None
-    turns = run.random
-
-    def mixed() -> Sent | None:
-        return (next(history, None) if turns.random() < 0.4 else None) or other()
-
     pulse = Pulse(deployment.bootstrap)
-    run.publisher.start(run.incidents, rate, mixed_in=mixed)
+    run.publisher.start(run.incidents, rate, mixed_in=other)
     pulse.start()
     try:
         scenario(run)
@@ -180,7 +186,7 @@ def _execute(
         run.publisher.finish()
         pulse.stop()
         result.gap_s = pulse.longest_s
-    Publisher(deployment.bootstrap).send(iter([*history, *run.incidents.ending(SystemClock().now())]))
+    Publisher(deployment.bootstrap).send(run.incidents.ending(SystemClock().now()))
     if not deployment.alive():
         deployment.start_worker(wait=False)
     deployment.wait_until_served()
@@ -190,10 +196,15 @@ def _execute(
     codes = [worker.stop() for worker in deployment.alive()]
     if any(codes):
         result.problems.append(f"workers ended with {codes}")
-    wait_for(lambda: not unread_credits(deployment.bootstrap), "billing has read all credits")
+
+    def billed() -> bool:
+        run.keep_billing()
+        return not unread_credits(deployment.bootstrap)
+
+    wait_for(billed, "billing has read all credits")
     assert run.billing is not None
     run.billing.kill()
     run.billing.wait()
-    verdict = judge(gather(deployment.bootstrap), totals(run.ledger_file))
+    verdict = judge(gather(deployment.bootstrap), totals(run.ledger_file), held_back=held_back)
     result.problems += verdict.problems
     result.counts += verdict.counts

@@ -1,12 +1,15 @@
 """The product's worker, with a crash at a named point inside a batch, and a decision that crashes on marked input.
 
 FAULT_POINT is one of POINTS, FAULT_TURN which time it is reached (from 1). An incident whose id starts with `crash-on-`
-makes the decision raise when it is updated, in every worker, whatever the environment says.
+makes the decision raise when it is updated, in every worker, whatever the environment says. FAULT_CLOCK_US is how far
+the clock of this worker is ahead; SIGUSR1 sets it right, and wrong again. FAULT_FOLDER is where it works,
+FAULT_FILE_BYTES the largest file that it may write.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 
 from agents.incidents import IncidentsProcessor
 from agents.worker import main
+from streams.clock import SystemClock
 from streams.codec import Codec
 from streams.runtime import recovery, shard
 from streams.runtime.host import Host
@@ -98,8 +102,26 @@ def crash_on_marked_input() -> None:
     IncidentsProcessor.apply = fragile  # type: ignore[method-assign]
 
 
+def step_clock(by_us: int) -> None:
+    """Have this worker's clock be wrong until SIGUSR1, and so on in turns."""
+    right = SystemClock.now
+    wrong_by = [by_us]
+
+    def step(*_: object) -> None:
+        wrong_by[0] = by_us - wrong_by[0]
+
+    SystemClock.now = lambda self: right(self) + wrong_by[0]  # type: ignore[method-assign]
+    signal.signal(signal.SIGUSR1, step)
+
+
 if __name__ == "__main__":
     crash_on_marked_input()
+    if os.environ.get("FAULT_CLOCK_US"):
+        step_clock(int(os.environ["FAULT_CLOCK_US"]))
+    if os.environ.get("FAULT_FOLDER"):
+        os.chdir(os.environ["FAULT_FOLDER"])
+    if os.environ.get("FAULT_FILE_BYTES"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["FAULT_FILE_BYTES"]),) * 2)
     if os.environ.get("FAULT_POINT"):
         install(Countdown(os.environ["FAULT_POINT"], int(os.environ.get("FAULT_TURN", "1"))))
     sys.exit(main())

@@ -1,0 +1,40 @@
+"""Every scenario by name: what is done, how fast the load comes, and to what kind of deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import brokers, disk, kills, network, plain_faust, poison, recovering, timers, workers
+from .run import Result, Scenario, execute
+
+
+def _plan(scenario: Scenario, **options: Any) -> Callable[[str, int, Path, bool], Result]:
+    def play(name: str, seed: int, folder: Path, short: bool) -> Result:
+        return execute(name, scenario, seed, folder, short=short, **options)
+
+    return play
+
+
+SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
+    "kill-at-random": _plan(kills.at_random),
+    "kill-at-points": _plan(kills.at_points),
+    "churn": _plan(workers.churn, rate=150.0),
+    "scale": _plan(workers.scale),
+    "zombies": _plan(workers.zombies, rate=150.0),
+    "broker-restarts": _plan(brokers.restarts, rate=150.0),
+    "three-brokers": _plan(brokers.losses, rate=80.0, brokers=brokers.three_brokers, replication=3, held_back=True),
+    "network": _plan(network.bad_network, rate=100.0, brokers=network.proxied),
+    "kill-at-deadlines": _plan(timers.at_deadlines, rate=100.0),
+    "clock-behind": _plan(timers.clock_behind, rate=100.0),
+    "clock-ahead": _plan(timers.clock_ahead, rate=100.0),
+    "silent-partition": _plan(timers.silent_partition, rate=100.0, mixed_in=timers.elsewhere),
+    "same-second": _plan(timers.same_second, rate=50.0),
+    "poison": _plan(poison.poisoned, mixed_in=poison.mixed_in),
+    "no-disk": _plan(disk.folders_fail, rate=100.0),
+    "compaction": _plan(recovering.compacted),
+    "offsets-moved": _plan(recovering.offsets_moved, rate=100.0),
+    "moved": _plan(recovering.moved, rate=50.0),
+    "control": plain_faust.control,
+}

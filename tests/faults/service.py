@@ -1,0 +1,50 @@
+"""Who serves what, as the workers' own pages say: they answer whatever happens to brokers and network."""
+
+from __future__ import annotations
+
+import re
+
+from .deployment import PARTITIONS, Worker, wait_for
+from .evidence import AGENTS
+from .run import Run
+
+Shard = tuple[str, int]
+"""Agent and partition."""
+
+ALL: frozenset[Shard] = frozenset((agent, partition) for agent in AGENTS for partition in range(PARTITIONS))
+_RUNNING = re.compile(r'^sla_shard_state\{agent="(\w+)",partition="(\d+)",state="running"\} 1\.0$', re.MULTILINE)
+_APPLIED = re.compile(r'^sla_shard_records_total\{agent="(\w+)",partition="(\d+)"\} (\S+)$', re.MULTILINE)
+
+
+def running(worker: Worker) -> set[Shard]:
+    """The shards that run there."""
+    return {(agent, int(partition)) for agent, partition in _RUNNING.findall(worker.get("/metrics")[1])}
+
+
+def applied(worker: Worker) -> dict[Shard, float]:
+    """By shard, how many records it has applied and committed since the worker started."""
+    found = _APPLIED.findall(worker.get("/metrics")[1])
+    return {(agent, int(partition)): float(count) for agent, partition, count in found}
+
+
+def serves_since(worker: Worker, before: dict[Shard, float]) -> set[Shard]:
+    """The shards that have committed more there than they had `before`."""
+    return {shard for shard, count in applied(worker).items() if count > before.get(shard, 0.0)}
+
+
+def wait_until_flowing(run: Run) -> None:
+    """Until every shard has committed something new, wherever it is: ready alone may be a memory of better times."""
+    before = {worker.name: applied(worker) for worker in run.deployment.alive()}
+    left = set(ALL)
+
+    def flows() -> bool:
+        run.keep_billing()
+        for worker in run.deployment.alive():
+            left.difference_update(serves_since(worker, before.get(worker.name, {})))
+        return not left
+
+    try:
+        wait_for(flows, "every shard commits")
+    except TimeoutError as error:
+        pages = {worker.name: worker.get("/ready")[1] for worker in run.deployment.alive()}
+        raise TimeoutError(f"{error}; not {sorted(left)}; {pages}") from None
