@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "same-second": _plan(timers.same_second, rate=50.0),
     "poison": _plan(poison.poisoned, mixed_in=poison.mixed_in),
     "no-disk": _plan(disk.folders_fail, rate=100.0),
+    "no-disk-at-start": _plan(disk.started_without, rate=100.0),
     "compaction": _plan(recovering.compacted),
     "offsets-moved": _plan(recovering.offsets_moved, rate=100.0),
     "moved": _plan(recovering.moved, rate=50.0),
