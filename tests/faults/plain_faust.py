@@ -55,13 +55,14 @@ def app_of(bootstrap: str) -> object:
 
 
 def _worker(bootstrap: str, log: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.plain_faust", bootstrap, "worker", "-l", "warn", "--without-web"],
-        stdout=log.open("ab"),
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.plain_faust", bootstrap, "worker", "-l", "warn", "--without-web"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
 
 
 def copies(bootstrap: str) -> Counter[int]:

@@ -105,14 +105,9 @@ class Run:
         return self.deployment.folder / "billing.sqlite"
 
     def start_billing(self) -> None:
-        self.billing = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.faults.billing", self.deployment.bootstrap),
-                *(f"{PREFIX}.credits", str(self.ledger_file)),
-            ],
-            cwd=ROOT,
-            stderr=(self.deployment.folder / "billing.log").open("ab"),
-        )
+        command = [sys.executable, "-m", "tests.faults.billing", self.deployment.bootstrap, f"{PREFIX}.credits"]
+        with (self.deployment.folder / "billing.log").open("ab") as log:
+            self.billing = subprocess.Popen([*command, str(self.ledger_file)], cwd=ROOT, stderr=log)
 
     def restart_billing(self) -> None:
         assert self.billing is not None
