@@ -69,7 +69,12 @@ class Ledger:
             return self.maintain(event, arrival, position)
         self._arrived(arrival, backfill=event.backfill)
         if isinstance(event.payload, ev.TenantErased):
-            renamed = None if event.subject in self.erasures else self.erase(event.subject, self._partition)
+            renamed = None
+            if event.subject not in self.erasures:
+                if self.erasures.pseudonym(event.subject) in self._accounts:
+                    message = "another tenant has this one's pseudonym for its id: give that one another, then erase"
+                    return LedgerDecision([], [], ev.Rejection("conflict", message, event.id))
+                renamed = self.erase(event.subject, self._partition)
             event = self.erasures.event(event)
             self._account(event.subject).keep(event, arrival, position)
             return self._decision(kept=True)._replace(renamed=renamed)

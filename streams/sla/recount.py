@@ -53,6 +53,8 @@ class Recount:
         if check_time(event, arrival, self._horizons) is not None:
             return False
         if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
+            if self.erasures.pseudonym(event.subject) in self._accounts:
+                return False
             erase(event.subject, 0, self.erasures, self._accounts, self._impacts, self._maintenance)
             event = self.erasures.event(event)
         account = self._accounts.get(event.subject)

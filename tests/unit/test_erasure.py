@@ -249,3 +249,9 @@ def test_r29_what_if_knows_pseudonyms_too() -> None:
     assert {tenant for tenant, _ in months} == {NAME, "other"}
     assert set(part.standing[0]) == {NAME, "other"}
     assert months[NAME, Month("2026-03")][0] == 50_000
+
+
+def test_r29_a_pseudonym_that_somebody_goes_by_is_not_given_to_another() -> None:
+    found = told([*STORY, contract("2026-02-20T00:00:00Z", of=NAME), erased("3 00:00")])
+    assert [line["data"]["code"] for line in found if line["type"] == "sla.rejected"] == ["conflict"]
+    assert statements(found)["2026-03"]["tenant_id"] == "acme"
