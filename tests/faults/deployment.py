@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -162,10 +162,6 @@ class Deployment:
     def wait_until_served(self, seconds: float = READY_S) -> None:
         """Until every live worker is ready, so that every partition is processed."""
         wait_for(lambda: bool(self.alive()) and all(map(Worker.ready, self.alive())), "workers are ready", seconds)
-
-    def environment(self) -> Mapping[str, str]:
-        """What a process of this deployment is started with."""
-        return {"SLA_BROKERS": self.bootstrap, **self._settings}
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = READY_S) -> None:

@@ -7,11 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .deployment import PARTITIONS, Worker, wait_for
-from .evidence import AGENTS
+from .deployment import Worker, wait_for
 from .run import Run
-
-SHARDS = PARTITIONS * len(AGENTS)
+from .service import serves_all
 
 
 def _deleted(worker: Worker, *folders: Path) -> None:
@@ -77,13 +75,3 @@ def started_without(run: Run) -> None:
         run.deployment.start_worker(FAULT_FILE_BYTES="0", TMPDIR=str(run.deployment.folder / "no-such-folder"))
         run.did("started on a full disk")
         run.pause(2.0, 4.0)
-
-
-def serves_all(worker: Worker) -> bool:
-    """Whether it runs every shard of the deployment."""
-    return running(worker) == SHARDS and worker.ready()
-
-
-def running(worker: Worker) -> int:
-    """How many of its shards run."""
-    return sum('state="running"} 1.0' in line for line in worker.get("/metrics")[1].splitlines())

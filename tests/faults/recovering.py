@@ -15,9 +15,9 @@ from streams.runtime.settings import RuntimeSettings
 
 from . import crowds
 from .deployment import PARTITIONS, PREFIX, Worker, wait_for
-from .disk import SHARDS, running, serves_all
 from .evidence import AGENTS, lag
 from .run import Run
+from .service import ALL, running, serves_all
 
 #: Compaction as soon as there is anything outdated, of all but the open segment, which closes every second.
 EAGER = {
@@ -42,7 +42,8 @@ def compacted(run: Run) -> None:
         configure(run, changelogs, EAGER)
         before = oldest(run, changelogs)
         wait_for(
-            lambda before=before: cleaned(oldest(run, changelogs), before) >= SHARDS // 2, "the cleaner has been there"
+            lambda before=before: cleaned(oldest(run, changelogs), before) >= len(ALL) // 2,
+            "the cleaner has been there",
         )
         configure(run, changelogs, NEVER)
         run.pause(1.0, 5.0)  # new rows upon compacted ones
@@ -100,7 +101,7 @@ def offsets_moved(run: Run) -> None:
         move(run, agent, where, wrong)
         run.did("group offset moved")
         worker = run.deployment.start_worker(wait=False)
-        wait_for(lambda worker=worker: running(worker) == SHARDS - 1 and halted(worker), "one shard halts")
+        wait_for(lambda worker=worker: len(running(worker)) == len(ALL) - 1 and halted(worker), "one shard halts")
         if (found := halted(worker)) != [(agent, partition)]:
             run.result.problems.append(f"halted: {found}, not {agent} {partition}")
         changelog = TopicPartition(f"{PREFIX}.{agent}-changelog", partition)

@@ -21,6 +21,11 @@ def running(worker: Worker) -> set[Shard]:
     return {(agent, int(partition)) for agent, partition in _RUNNING.findall(worker.get("/metrics")[1])}
 
 
+def serves_all(worker: Worker) -> bool:
+    """Whether it runs every shard of the deployment."""
+    return running(worker) == ALL and worker.ready()
+
+
 def applied(worker: Worker) -> dict[Shard, float]:
     """By shard, how many records it has applied and committed since the worker started."""
     found = _APPLIED.findall(worker.get("/metrics")[1])
