@@ -1,11 +1,13 @@
 """The control: plain Faust with `exactly_once`, told to copy each record and count per key. It must be caught.
 
-`python -m tests.faults.plain_faust BOOTSTRAP worker -l warn --without-web` runs the worker under test.
+`python -m tests.faults.plain_faust BOOTSTRAP TURN worker -l warn --without-web` runs the worker under test, which dies
+by SIGKILL when its TURN-th transaction has been committed (0: never), a point at which our workers die too.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random  # noqa: TID251 -- seeded
 
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
@@ -54,10 +57,26 @@ def app_of(bootstrap: str) -> object:
     return app
 
 
-def _worker(bootstrap: str, log: Path) -> subprocess.Popen[bytes]:
+def die_after_commit(turn: int) -> None:
+    """SIGKILL to this process right after its turn-th transaction has been committed."""
+    commit = AIOKafkaProducer.commit_transaction
+    left = turn
+
+    async def commit_then_die(producer: AIOKafkaProducer) -> None:
+        nonlocal left
+        await commit(producer)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AIOKafkaProducer.commit_transaction = commit_then_die
+
+
+def _worker(bootstrap: str, log: Path, turn: int) -> subprocess.Popen[bytes]:
+    module = [sys.executable, "-m", "tests.faults.plain_faust", bootstrap, str(turn)]
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.plain_faust", bootstrap, "worker", "-l", "warn", "--without-web"],
+            [*module, "worker", "-l", "warn", "--without-web"],
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -84,13 +103,25 @@ def copies(bootstrap: str) -> Counter[int]:
         consumer.close()
 
 
+def committed(bootstrap: str) -> dict[int, int]:
+    """By partition, the offset that plain Faust has committed."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=APP, enable_auto_commit=False)
+    try:
+        return {number: consumer.committed(TopicPartition(SOURCE, number)) or 0 for number in range(PARTITIONS)}
+    finally:
+        consumer.close()
+
+
 def control(name: str, seed: int, folder: Path, short: bool) -> Result:
     """Kill plain Faust a few times over 20,000 records, and hold it to what we are held to: each copy once."""
     result = Result(name, seed)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with start_broker(folder / "kafka") as broker:
-        _control(broker.bootstrap, folder / "plain.log", 8_000 if short else 20_000, result)
+    try:
+        with start_broker(folder / "kafka") as broker:
+            _control(broker.bootstrap, folder / "plain.log", 8_000 if short else 20_000, result)
+    except Exception as error:
+        result.problems.append(f"{type(error).__name__}: {error}")
     result.seconds = time.monotonic() - began
     return result
 
@@ -100,27 +131,35 @@ def _control(bootstrap: str, log: Path, records: int, result: Result) -> None:
     admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in (SOURCE, COPY)])
     admin.close()
     random = Random(result.seed)
-    worker = _worker(bootstrap, log)
+    # Not a multiple of the partitions: each turn's offsets and copies lie in one transaction per partition, and the
+    # copies of a partition go to others, as after any change of key.
+    turns = [PARTITIONS * random.randint(1, 2) + random.randint(1, PARTITIONS - 1) for _ in range(4)]
+    worker = _worker(bootstrap, log, turns[0])
     try:
         producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
         began = time.monotonic()
-        kills = {records * share // 100 + random.randrange(records // 20) for share in (15, 30, 45, 60, 75)}
         for number in range(records):
             key = number % KEYS
             producer.send(SOURCE, b"%d" % number, b"%d" % key, partition=key % PARTITIONS)
-            time.sleep(max(0.0, number / 1_500 - (time.monotonic() - began)))
-            if number in kills:
-                worker.kill()
-                worker.wait()
-                result.faults["kill -9 of plain Faust"] += 1
-                worker = _worker(bootstrap, log)
+            time.sleep(max(0.0, number / 500 - (time.monotonic() - began)))
+            if turns and worker.poll() is not None:
+                turns.pop(0)
+                result.faults["kill -9 of plain Faust after a commit"] += 1
+                worker = _worker(bootstrap, log, turns[0] if turns else 0)
         producer.close()
+        if turns:
+            worker.kill()
+            worker.wait()
+            worker = _worker(bootstrap, log, 0)
         _wait_until_still(bootstrap)
     finally:
         worker.kill()
         worker.wait()
     found = copies(bootstrap)
-    lost, doubled = records - len(found), sum(count - 1 for count in found.values())
+    behind = committed(bootstrap)
+    # What lies before the committed offset is never read again. (Partition and offset of a number: see the loop above.)
+    lost = sum(n // PARTITIONS < behind[n % PARTITIONS] for n in range(records) if n not in found)
+    doubled = sum(count - 1 for count in found.values())
     result.counts.update({"inputs": records, "lost by plain Faust": lost, "doubled by plain Faust": doubled})
     if not lost and not doubled:
         result.problems.append("the control was not caught losing or doubling anything")
@@ -142,5 +181,6 @@ def _wait_until_still(bootstrap: str) -> None:
 
 
 if __name__ == "__main__":
-    bootstrap = sys.argv.pop(1)
+    bootstrap, turn = sys.argv.pop(1), int(sys.argv.pop(1))
+    die_after_commit(turn)
     app_of(bootstrap).main()  # type: ignore[attr-defined]
