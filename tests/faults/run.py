@@ -94,7 +94,7 @@ class Run:
     def did(self, fault: str, times: int = 1) -> None:
         """Count a fault, and say so."""
         self.result.faults[fault] += times
-        print(f"  {fault} #{self.result.faults[fault]}", file=sys.stderr, flush=True)
+        print(f"  {self.result.name}: {fault} #{self.result.faults[fault]}", file=sys.stderr, flush=True)
 
     def pause(self, least: float, most: float) -> None:
         """Let load flow for a drawn time."""
