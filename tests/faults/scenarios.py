@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from . import brokers, disk, kills, network, plain_faust, poison, recovering, timers, workers
+from . import brokers, disk, kills, network, plain_faust, poison, readers, recovering, timers, workers
 from .run import Result, Scenario, execute
 
 
@@ -39,6 +39,7 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "poison": _plan(poison.poisoned, mixed_in=poison.mixed_in),
     "no-disk": _plan(disk.folders_fail, rate=100.0),
     "no-disk-at-start": _plan(disk.started_without, rate=100.0),
+    "readers": _plan(readers.misbehaving),
     "compaction": _plan(recovering.compacted),
     "offsets-moved": _plan(recovering.offsets_moved, rate=100.0),
     "control": plain_faust.control,
