@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -216,6 +216,13 @@ class Gate:
         if isinstance(decoded, Rejection):
             raise ValueError(f"changelog row {key!r} can't be read: {decoded.code}: {decoded.message}")
         return key.split(b"\x1f", 1)[0].decode(), decoded[1]
+
+    def rows(self, values: bytes) -> Iterator[Fields]:
+        """The fields of rows that lie one after the other. Raises ValueError when they can't be read."""
+        for decoded in self.codec.decode_each(values):
+            if isinstance(decoded, Rejection):
+                raise ValueError(f"kept rows can't be read: {decoded.code}: {decoded.message}")
+            yield decoded[1]
 
 
 def position_of(record: Record) -> Position:

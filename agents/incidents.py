@@ -13,9 +13,9 @@ from agents.incident_rows import (
     MARK,
     MARKER,
     QUIET,
-    STEP,
+    STEP_KEY,
     WAITING,
-    decode_step,
+    StepRows,
     encode_step,
     lean_value,
     step_key,
@@ -40,6 +40,8 @@ from streams.sla.timeline import Cause
 POLICIES = (USED, TOLD)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
+AT_HAND = 4_000
+"""Incidents kept as objects, unless settings say otherwise: some kilobytes each."""
 _TOPIC_OF = {
     "incident.classified": "incidents",
     "incident.closed": "incidents",
@@ -60,13 +62,16 @@ class IncidentsProcessor:
         *,
         clock: Clock,
         mark_every: int,
+        at_hand: int = AT_HAND,
         codec: Codec | None = None,
     ) -> None:
+        """`at_hand` is how many incidents are kept as objects, the others as their rows."""
         codec = codec or Codec()
         self._gate = Gate(
             NAME, partition, topics, INCIDENT_RANK.__contains__, codec, elsewhere="contract events go elsewhere"
         )
-        self._book = IncidentBook(policies, horizons)
+        self._steps = StepRows(self._gate)
+        self._book = IncidentBook(policies, horizons, self._steps, at_hand)
         self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = clock
         self._mark_every = mark_every
@@ -77,10 +82,11 @@ class IncidentsProcessor:
     # -- state ---------------------------------------------------------------------------------------------------------
 
     def restore(self, key: bytes, value: bytes) -> None:
+        if key.startswith(STEP_KEY):
+            self._book.restore_step(*self._steps.restore(key, value))
+            return
         kind, row = self._gate.row(key, value)
-        if kind == STEP:
-            self._book.restore_step(decode_step(self._gate, row))
-        elif kind == MARKER:
+        if kind == MARKER:
             self._book.mark(str(row["incident_id"]), cast(int, row["until"]))
         elif kind == WAITING:
             record, event = self._gate.kept(row)
@@ -103,7 +109,7 @@ class IncidentsProcessor:
             self._book.restore_quiet(self._quiet_at)
 
     def restored(self) -> None:
-        self._book.restored()
+        """Nothing is left to do: what rows name was indexed as they came."""
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -120,12 +126,14 @@ class IncidentsProcessor:
                 return
             if not routed.forwarded:
                 self._learn(record, routed.record, effects)
+                self._book.put_back()
                 return
             record, forwarded = routed.record, True
         checked = gate.check(record, effects, forwarded=forwarded)
         if checked is not None:
             self._decide(record, checked, effects)
             self._keep_quiet(effects)
+            self._book.put_back()
 
     def _decide(self, record: Record, checked: Checked, effects: Effects) -> None:
         event, fields = checked
@@ -222,6 +230,7 @@ class IncidentsProcessor:
                 decision = self._book.act(before, seen_at=self._clock.now())
                 assert decision is not None
                 self._write(decision, effects, None, {})
+                self._book.put_back()
             except Exception as error:
                 raise SubjectFailed(ripe[1]) from error
             acted += 1
@@ -264,7 +273,11 @@ class IncidentsProcessor:
             for fact in step.facts:
                 if (fact.source, fact.id) not in lean:
                     lean[fact.source, fact.id] = self._lean(step.incident_id, fact, effects)
-            effects.put(step_key(step.incident_id, step.number), encode_step(gate, step, lean))
+            row = encode_step(gate, step, lean)
+            effects.put(step_key(step.incident_id, step.number), row)
+            if decision.replaces:
+                self._steps.drop(step.incident_id)
+            self._steps.add(step.incident_id, row)
         for orphan in decision.orphans:
             assert decision.subject is not None
             original = self._forget_waiting(decision.subject, orphan, effects)
@@ -274,6 +287,7 @@ class IncidentsProcessor:
             gate.refuse(original, refusal, effects, known=about(orphan.type, decision.subject))
         if decision.evicted is not None:
             incident_id, steps, until = decision.evicted
+            self._steps.drop(incident_id)
             for number in range(steps):
                 effects.put(step_key(incident_id, number), None)
             marker = {"incident_id": incident_id, "until": until}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from fastavro import schemaless_reader, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
@@ -110,6 +110,38 @@ class Codec:
             left = size - stream.tell()
             return Rejection("undecodable", f"{left} bytes are left over after the {found.name} record")
         return found.name, record
+
+    def decode_each(self, values: bytes) -> Iterator[tuple[str, Record] | Rejection]:
+        """Records of our own that lie one after the other; ends after the first that can't be read."""
+        stream, size = BytesIO(values), len(values)
+        while stream.tell() < size:
+            found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+            if found is None:
+                yield Rejection("unknown_schema", f"no schema has the fingerprint at {stream.tell()} of {size} bytes")
+                return
+            try:
+                yield found.name, schemaless_reader(stream, found.writer, found.reader)
+            except Exception as error:
+                yield Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
+                return
+
+    def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Record | None]:
+        """Reads the first fields of a record and no more, which are `names`. What it makes gives None for a record
+        that another version of the schema wrote."""
+        head, schema, _ = self._writers[event_type]
+        fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
+        assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
+        prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
+
+        def read(value: bytes) -> Record | None:
+            if not value.startswith(head):
+                return None
+            stream = BytesIO(value)
+            stream.seek(len(head))
+            record: Record = schemaless_reader(stream, prefix, None)
+            return record
+
+        return read
 
     def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
         """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:

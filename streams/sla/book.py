@@ -12,9 +12,10 @@ from streams.sla.erasure import Erasures
 from streams.sla.incident import Fact
 from streams.sla.kept import Kept
 from streams.sla.policy import Policies
+from streams.sla.shelf import EVERYTHING, Nothing, Recorded, Shelf
 from streams.sla.steps import Decision, Step
 from streams.sla.timeline import Cause, Timeline
-from streams.sla.timers import TimerIndex, earliest
+from streams.sla.timers import Timers
 
 __all__ = ["Decision", "Horizons", "IncidentBook", "Step", "check_time", "own_arrival"]
 
@@ -30,21 +31,18 @@ class Erased(NamedTuple):
 class IncidentBook:
     """The incidents of one partition. Instants are microseconds; `arrival` is the broker's append time (R32)."""
 
-    def __init__(self, policies: Policies, horizons: Horizons) -> None:
+    def __init__(
+        self, policies: Policies, horizons: Horizons, recorded: Recorded | None = None, at_hand: int = EVERYTHING
+    ) -> None:
+        """`at_hand` is how many incidents are kept as objects beside what is `recorded` of all."""
         self._policies = policies
         self._horizons = horizons
-        self._kept: dict[str, Kept] = {}
+        self._shelf = Shelf(Nothing() if recorded is None else recorded, at_hand, self._woken)
         self._markers: dict[str, int] = {}
         self._contracts = ContractCopies()
         self._concerned: dict[str, set[str]] = {}
-        self._live = TimerIndex()
-        self._held = TimerIndex()
-        self._quarantined: set[str] = set()
-        self._quiet_at = 0
+        self._timers = Timers()
         self.erasures = Erasures(horizons.pseudonym_key)
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
     # -- contract terms (R20) ----------------------------------------------------------------------------------------
 
@@ -54,13 +52,16 @@ class IncidentBook:
 
     def learn(self, tenant: str, contract: Contract, arrival: int) -> list[Decision]:
         """A contract fact reached this partition: re-fold every retained incident it concerns (R20)."""
-        if not self.know(tenant, contract):
+        if self._contracts.knows(tenant, contract):
             return []
         cause = Cause("contract.set", contract.time, contract.source, f"{tenant}/{contract.id}")
         decisions = []
-        for incident_id in sorted(self._concerned.get(tenant, ())):
-            kept = self._kept[incident_id]
-            timeline = self._hydrated(kept)
+        concerned = [self._shelf.known(one) for one in sorted(self._concerned.get(tenant, ()))]
+        for kept in concerned:
+            self._hydrated(kept)  # by the terms that were known before
+        self.know(tenant, contract)
+        for kept in concerned:
+            timeline = kept.timeline
             if timeline.folded is None:
                 continue
             if not timeline.backfilled:
@@ -75,7 +76,7 @@ class IncidentBook:
         self.erasures.add(name, home)
         contracts = self._contracts.rename(tenant, name)
         concerned = sorted(self._concerned.pop(tenant, ()))
-        return Erased(name, contracts, [self._rewrite(self._kept[one], cause, arrival) for one in concerned])
+        return Erased(name, contracts, [self._rewrite(self._shelf.known(one), cause, arrival) for one in concerned])
 
     def _rewrite(self, kept: Kept, cause: Cause, arrival: int) -> Decision:
         """One step in place of all: the facts without what an erased tenant may not leave, and what was said. An
@@ -104,8 +105,9 @@ class IncidentBook:
         timeline = kept.timeline
         outputs, _ = timeline.take()
         steps, kept.steps = kept.steps, 1
-        self._schedule(kept)
-        step = Step(timeline.id, 0, list(timeline.facts), timeline.said.entries(), timeline.clock)
+        due, held = self._schedule(kept)
+        kept.recorded_due = due
+        step = Step(timeline.id, 0, list(timeline.facts), timeline.said.entries(), timeline.clock, due, held)
         return Decision(outputs, step, replaces=steps)
 
     # -- facts -------------------------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class IncidentBook:
     def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> Decision:
         """Fold one checked event in. The caller has let timers due before `arrival` act."""
         subject = event.subject
-        kept = self._kept.get(subject)
+        kept = self._shelf.get(subject)
         if kept is not None and (known := kept.find(event)) is not None:
             if known.digest == event.digest:
                 return Decision([], duplicate=True)
@@ -123,10 +125,10 @@ class IncidentBook:
         if refused is not None:
             return Decision([], rejection=refused)
         if kept is None:
-            kept = self._kept[subject] = Kept(subject)
+            kept = self._shelf.make(subject)
         fact = Fact.of(event, own_arrival(event, arrival), position)
         if event.backfill:
-            self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
+            self._timers.quiet_not_before(arrival + self._horizons.backfill_quiet)
         return self._add(kept, fact, event.traceparent)
 
     def _refused(self, event: ev.Event, kept: Kept | None) -> ev.Rejection | None:
@@ -163,7 +165,7 @@ class IncidentBook:
 
     def wait(self, fact: Fact, subject: str) -> None:
         """Keep a fact of an unknown incident until its opening comes (R4). Also how a waiting fact is restored."""
-        kept = self._kept.setdefault(subject, Kept(subject))
+        kept = self._shelf.make(subject)
         kept.waiting.append(fact)
         self._schedule(kept)
 
@@ -175,31 +177,27 @@ class IncidentBook:
 
     def bare(self, incident_id: str) -> bool:
         """Whether an incident names an erased tenant, so that its facts are kept bare (R29)."""
-        return self._kept[incident_id].bare
+        return self._shelf.known(incident_id).bare
 
     def tenants(self, incident_id: str) -> set[str]:
         """Every tenant that a fact of an incident names."""
-        return set(self._kept[incident_id].timeline.tenants())
+        return set(self._shelf.known(incident_id).timeline.tenants())
 
     def ever_platform(self, incident_id: str) -> bool:
         """Whether any fact of an incident says that it concerns everyone, though it may not any more."""
-        facts = self._kept[incident_id].timeline.facts
+        facts = self._shelf.known(incident_id).timeline.facts
         return any(getattr(fact.payload, "scope", None) == "platform" for fact in facts)
 
     # -- timers ------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
         """The earliest instant at which a timer acts once time has passed it."""
-        live, held = self._live.first(), self._held.first()
-        dues = [] if live is None else [live[0]]
-        if held is not None:
-            dues.append(max(held[0], self._quiet_at))
-        return min(dues, default=None)
+        return self._timers.next_due()
 
     def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
         until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        return earliest(self._live, self._held, before, quiet=quiet or self._quiet_at < before)
+        return self._timers.ripe(before, quiet=quiet)
 
     def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
         """Let the earliest ripe timer act; None when there is none. `seen_at` is the instant of processing that
@@ -213,12 +211,16 @@ class IncidentBook:
     def _act(self, key: str, due: int, seen_at: int) -> Decision:
         if key in self._markers:
             del self._markers[key]
-            self._live.set(key, None)
+            self._timers.set(key, None)
             return Decision([], forgotten=key)
-        kept = self._kept[key]
+        kept = self._shelf.get(key)
+        assert kept is not None, f"a timer of {key}, which is not known"
         if kept.waiting:
             return self._give_up(kept, due)
         timeline = self._hydrated(kept)
+        wanted, _ = self._schedule(kept)
+        if wanted != due:  # its record named an instant at which nothing was said, or nothing is to come
+            return Decision([])
         if timeline.due() is not None:
             timeline.act(due, seen_at)
             return self._decision(kept, [])
@@ -231,9 +233,8 @@ class IncidentBook:
         gone = frozenset(orphans)
         kept.waiting = [f for f in kept.waiting if f not in gone]
         if not kept.waiting:
-            del self._kept[kept.timeline.id]
-            self._held.set(kept.timeline.id, None)
-            self._live.set(kept.timeline.id, None)
+            self._shelf.discard(kept.timeline.id)
+            self._timers.set(kept.timeline.id, None)
         else:
             self._schedule(kept)
         return Decision([], orphans=orphans, subject=kept.timeline.id)
@@ -246,8 +247,7 @@ class IncidentBook:
             concerned.discard(incident_id)
             if not concerned:
                 self._concerned.pop(tenant, None)
-        del self._kept[incident_id]
-        self._held.set(incident_id, None)
+        self._shelf.discard(incident_id)
         until = due + self._horizons.retain_markers
         self.mark(incident_id, until)
         return Decision([], evicted=(incident_id, kept.steps, until))
@@ -255,9 +255,13 @@ class IncidentBook:
     def mark(self, incident_id: str, until: int) -> None:
         """Remember an evicted incident's id until an instant."""
         self._markers[incident_id] = until
-        self._live.set(incident_id, until)
+        self._timers.set(incident_id, until)
 
     # -- state -------------------------------------------------------------------------------------------------------
+
+    def _woken(self, kept: Kept) -> None:
+        if self.erasures:
+            kept.bare = any(tenant in self.erasures for tenant in kept.timeline.tenants())
 
     def _hydrated(self, kept: Kept) -> Timeline:
         timeline = kept.timeline
@@ -268,67 +272,70 @@ class IncidentBook:
     def _decision(self, kept: Kept, facts: list[Fact]) -> Decision:
         timeline = kept.timeline
         outputs, entries = timeline.take()
+        due, held = self._schedule(kept)
         step = None
-        if facts or entries:
-            step = Step(timeline.id, kept.steps, facts, entries, timeline.clock)
+        # A timer that acts with nothing to say is not worth a row: woken too early it says nothing again. Too late is
+        # another matter.
+        earlier = due is not None and (kept.recorded_due is None or due < kept.recorded_due)
+        if facts or entries or earlier:
+            step = Step(timeline.id, kept.steps, facts, entries, timeline.clock, due, held)
             kept.steps += 1
-        self._schedule(kept)
+            kept.recorded_due = due
         return Decision(outputs, step)
 
     def quarantine(self, incident_id: str) -> None:
         """Its timers crash: they act no more until the next input about it; its state is kept (R27)."""
-        self._quarantined.add(incident_id)
-        self._live.set(incident_id, None)
-        self._held.set(incident_id, None)
+        self._timers.quarantine(incident_id)
 
     def release(self, incident_id: str) -> bool:
         """Let a quarantined incident's timers act again; False when it was not quarantined."""
-        if incident_id not in self._quarantined:
+        if not self._timers.release(incident_id):
             return False
-        self._quarantined.remove(incident_id)
-        if incident_id in self._kept:
-            self._schedule(self._kept[incident_id])
+        kept = self._shelf.get(incident_id)
+        if kept is not None:
+            self._hydrated(kept)
+            self._schedule(kept)
         return True
 
     def last_input(self, incident_id: str) -> ev.Position | None:
         """Where the input about an incident lies that arrived last."""
-        kept = self._kept.get(incident_id)
+        kept = self._shelf.get(incident_id)
         facts = [] if kept is None else [*kept.timeline.facts, *kept.waiting]
         return max(facts, key=lambda fact: fact.arrival).position if facts else None
 
-    def _schedule(self, kept: Kept) -> None:
+    def _schedule(self, kept: Kept) -> tuple[int | None, bool]:
+        """Set an incident's timer: when, and whether it is held back until a load of history is through (R32)."""
         timeline = kept.timeline
-        if timeline.id in self._quarantined:
-            return
         if kept.waiting:
             first = kept.first_to_give_up()
             due: int | None = min(f.arrival for f in first) + self._horizons.orphan_after
-            backfilled = first[0].backfill
+            held = first[0].backfill
         else:
             due = timeline.due()
-            backfilled = timeline.backfilled
+            held = timeline.folded is not None and timeline.backfilled
             if due is None and timeline.folded is not None and timeline.folded.ending is not None:
                 due = timeline.clock + self._horizons.retain_closed
-        self._live.set(timeline.id, None if backfilled else due)
-        self._held.set(timeline.id, due if backfilled else None)
+        self._set_timer(timeline.id, due, held=held)
+        return due, held
 
-    def restore_step(self, step: Step) -> None:
-        """Take back one recorded step; `restored` follows once all are there."""
-        kept = self._kept.setdefault(step.incident_id, Kept(step.incident_id))
-        kept.timeline.restore(step.facts, step.entries, step.clock)
-        kept.steps = max(kept.steps, step.number + 1)
+    def _set_timer(self, incident_id: str, due: int | None, *, held: bool) -> None:
+        self._timers.set(incident_id, None if held else due, due if held else None)
+
+    def restore_step(self, incident_id: str, due: int | None, held: bool, tenants: Iterable[str]) -> None:
+        """One of an incident's recorded steps is back, in their order: index what it names. The rest of it is read when
+        the incident is woken."""
+        self._set_timer(incident_id, due, held=held)
+        for tenant in tenants:
+            self._concerned.setdefault(tenant, set()).add(incident_id)
 
     def restore_quiet(self, until: int) -> None:
-        self._quiet_at = max(self._quiet_at, until)
+        self._timers.quiet_not_before(until)
 
     @property
     def quiet_at(self) -> int:
         """No backfill is expected after this instant (R32)."""
-        return self._quiet_at
+        return self._timers.quiet_at
 
-    def restored(self) -> None:
-        """All rows are back: index tenants and timers."""
-        for kept in self._kept.values():
-            self._index_tenants(kept, kept.timeline.facts)
-            self._hydrated(kept)
-            self._schedule(kept)
+    def put_back(self) -> None:
+        """Keep no more incidents at hand than there may be; between two inputs or timers."""
+        self._shelf.put_back()

@@ -149,12 +149,15 @@ class ContractCopies:
         history = self._histories.get(tenant)
         return history.at(instant) if history is not None else None
 
+    def knows(self, tenant: str, contract: Contract) -> bool:
+        """Whether there is a copy of these terms."""
+        return (tenant, contract.source, contract.id) in self._known
+
     def add(self, tenant: str, contract: Contract) -> bool:
         """Keep a copy of contract terms; False when it is known already."""
-        identity = (tenant, contract.source, contract.id)
-        if identity in self._known:
+        if self.knows(tenant, contract):
             return False
-        self._known.add(identity)
+        self._known.add((tenant, contract.source, contract.id))
         self._histories.setdefault(tenant, ContractHistory()).add(contract)
         return True
 

@@ -17,15 +17,16 @@ RESERVED_EVENTS = 200
 
 class Kept:
     """The timeline is hydrated when touched; `steps` is how many rows its log has, `bare` whether it names an erased
-    tenant (R29)."""
+    tenant (R29), `recorded_due` the timer that the last row names."""
 
-    __slots__ = ("bare", "steps", "timeline", "waiting")
+    __slots__ = ("bare", "recorded_due", "steps", "timeline", "waiting")
 
     def __init__(self, incident_id: str) -> None:
         self.timeline = Timeline(incident_id)
         self.steps = 0
         self.waiting: list[Fact] = []
         self.bare = False
+        self.recorded_due: int | None = None
 
     def find(self, event: ev.Event) -> Fact | None:
         """The fact with the event's identity (R1)."""

@@ -15,7 +15,7 @@ from streams.sla.maintenance import Maintenance
 from streams.sla.policy import Policies
 from streams.sla.renaming import Renamed, erase
 from streams.sla.statement import ImpactCopy
-from streams.sla.timers import TimerIndex, earliest
+from streams.sla.timers import Timers
 
 
 class LedgerDecision(NamedTuple):
@@ -42,10 +42,7 @@ class Ledger:
         self._impacts = Impacts()
         self._maintenance = Maintenance()
         self._marks: dict[int, int] = dict.fromkeys(range(partitions), -1)
-        self._live = TimerIndex()
-        self._held = TimerIndex()
-        self._quarantined: set[str] = set()
-        self._quiet_at = 0
+        self._timers = Timers()
         self._clock = 0
         self._closing = Closing(self._impacts, self._maintenance)
         self.erasures = Erasures(horizons.pseudonym_key)
@@ -102,8 +99,7 @@ class Ledger:
         """Know a tenant by its pseudonym alone from now on, wherever it is named here; `home` is the partition of its
         account (R29)."""
         renamed = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
-        self._live.set(tenant, None)
-        self._held.set(tenant, None)
+        self._timers.set(tenant, None)
         if renamed.name in self._accounts:
             self._schedule(self._accounts[renamed.name])
         return renamed
@@ -181,18 +177,12 @@ class Ledger:
 
     def next_due(self) -> int | None:
         """The earliest instant at which a statement is due, of those that no incident partition holds back."""
-        passed = self._passed()
-        live, held = self._live.first(), self._held.first()
-        dues = [] if live is None else [live[0]]
-        if held is not None:
-            dues.append(max(held[0], self._quiet_at))
-        return min((due for due in dues if due <= passed), default=None)
+        return self._timers.next_due(self._passed())
 
     def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        before = min(before, self._passed() + 1)
-        return earliest(self._live, self._held, before, quiet=quiet or self._quiet_at < before)
+        return self._timers.ripe(min(before, self._passed() + 1), quiet=quiet)
 
     def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
         """Let the earliest ripe timer act; None when there is none."""
@@ -200,7 +190,7 @@ class Ledger:
         if chosen is None:
             return None
         due, tenant = chosen
-        quiet = quiet or self._quiet_at < min(before, self._passed() + 1)
+        quiet = quiet or self._timers.quiet_at < min(before, self._passed() + 1)
         self._clock = max(self._clock, due + 1)
         account = self._accounts[tenant]
         self._closing.act(account, due, quiet=quiet)
@@ -216,15 +206,12 @@ class Ledger:
 
     def quarantine(self, tenant: str) -> None:
         """Its closes crash: they act no more until the next input of the tenant; its state is kept (R27)."""
-        self._quarantined.add(tenant)
-        self._live.set(tenant, None)
-        self._held.set(tenant, None)
+        self._timers.quarantine(tenant)
 
     def release(self, tenant: str) -> bool:
         """Let a quarantined tenant's timers act again; False when it was not quarantined."""
-        if tenant not in self._quarantined:
+        if not self._timers.release(tenant):
             return False
-        self._quarantined.remove(tenant)
         if tenant in self._accounts:
             self._schedule(self._accounts[tenant])
         return True
@@ -235,8 +222,6 @@ class Ledger:
         return [*account.contracts][-1].position if account is not None and len(account.contracts) else None
 
     def _schedule(self, account: Account) -> None:
-        if account.tenant in self._quarantined:
-            return
         live: list[int] = [at for m in account.adjusting if (at := account.stated(m).adjust_at) is not None]
         held = None
         closing = account.next_close()
@@ -251,8 +236,7 @@ class Ledger:
                 account.touched.discard(month)
             else:
                 live.append(instant)
-        self._live.set(account.tenant, min(live, default=None))
-        self._held.set(account.tenant, held)
+        self._timers.set(account.tenant, min(live, default=None), held)
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -265,7 +249,7 @@ class Ledger:
     def _arrived(self, arrival: int, *, backfill: bool) -> None:
         self._clock = max(self._clock, arrival)
         if backfill:
-            self._quiet_at = max(self._quiet_at, arrival + self._horizons.backfill_quiet)
+            self._timers.quiet_not_before(arrival + self._horizons.backfill_quiet)
 
     def _repeated(self, event: ev.Event, known: bytes) -> LedgerDecision:
         if known == event.digest:
@@ -282,7 +266,8 @@ class Ledger:
 
     def restored(self, clock: int, quiet_at: int) -> None:
         """All rows are back: index the timers as of the instant reached."""
-        self._clock, self._quiet_at = max(self._clock, clock), max(self._quiet_at, quiet_at)
+        self._clock = max(self._clock, clock)
+        self._timers.quiet_not_before(quiet_at)
         for account in self._accounts.values():
             account.touch_open_months(self._clock)
             self._schedule(account)
@@ -290,4 +275,4 @@ class Ledger:
     @property
     def quiet_at(self) -> int:
         """No backfill is expected after this instant (R32)."""
-        return self._quiet_at
+        return self._timers.quiet_at

@@ -10,13 +10,20 @@ from streams.sla.said import Entry
 
 
 class Step(NamedTuple):
-    """What one input or timer changed of one incident: a row of its log. `number` counts from 0."""
+    """What one input or timer changed of one incident: a row of its log. `number` counts from 0. `due` is when the
+    incident wants waking next, `held` whether the quiet after a load of history is waited for then (R32)."""
 
     incident_id: str
     number: int
     facts: list[Fact]
     entries: list[Entry]
     clock: int
+    due: int | None = None
+    held: bool = False
+
+    def tenants(self) -> list[str]:
+        """Every tenant that a fact of this step names."""
+        return list(dict.fromkeys(t for fact in self.facts for t in getattr(fact.payload, "tenant_ids", None) or ()))
 
 
 class Decision(NamedTuple):

@@ -189,7 +189,9 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
             )
             for key, row in live.items():
                 incidents.restore(key, row)
-            for subject, each in incidents._book._kept.items():
+            for subject in {*incidents._steps, *(subject for subject, _, _ in incidents._waiting)}:
+                each = incidents._book._shelf.known(subject)
+                incidents._book.put_back()
                 subjects.add(subject)
                 applied += len(each.timeline.facts) + len(each.waiting)
                 kept |= {(subject, key.metric, key.instance) for key in each.timeline.said.breaches}

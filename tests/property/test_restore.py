@@ -20,29 +20,34 @@ from streams.sla.statement import ImpactCopy
 
 
 class Book(IncidentBook):
-    """A book that records its rows, and can be rebuilt from them."""
+    """A book that records its rows, and can be rebuilt from them. One incident at hand is all that it is allowed, so
+    that every other is woken from its rows."""
 
     def __init__(self) -> None:
-        super().__init__(policies(), PATIENT)
-        self.steps: list[Step] = []
+        super().__init__(policies(), PATIENT, self, 1)
+        self.rows: list[Step] = []
         self.waits: dict[tuple[str, str, str], Fact] = {}
         self.markers: dict[str, int] = {}
         self.terms: list[tuple[str, Contract]] = []
 
+    def steps(self, incident_id: str) -> list[Step]:
+        return [step for step in self.rows if step.incident_id == incident_id]
+
     def _recorded(self, decision: Decision) -> Decision:
         if decision.step is not None:
-            self.steps.append(decision.step)
+            self.rows.append(decision.step)
             for fact in decision.step.facts:
                 self.waits.pop((decision.step.incident_id, fact.source, fact.id), None)
         if decision.evicted is not None:
             gone, _, until = decision.evicted
-            self.steps = [step for step in self.steps if step.incident_id != gone]
+            self.rows = [step for step in self.rows if step.incident_id != gone]
             self.markers[gone] = until
         if decision.forgotten is not None:
             del self.markers[decision.forgotten]
         return decision
 
     def apply(self, event: Event, arrival: int, position: Position) -> Decision:
+        self.put_back()
         return self._recorded(super().apply(event, arrival, position))
 
     def learn(self, tenant: str, contract: Contract, arrival: int) -> list[Decision]:
@@ -50,6 +55,7 @@ class Book(IncidentBook):
         return [self._recorded(decision) for decision in super().learn(tenant, contract, arrival)]
 
     def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
+        self.put_back()
         decision = super().act(before, seen_at=seen_at, quiet=quiet)
         return None if decision is None else self._recorded(decision)
 
@@ -62,16 +68,15 @@ class Book(IncidentBook):
         for tenant, terms in self.terms:
             book.know(tenant, terms)
         book.terms = list(self.terms)
-        for step in self.steps:
-            book.restore_step(step)
-        book.steps = list(self.steps)
+        book.rows = list(self.rows)
+        for step in self.rows:
+            book.restore_step(step.incident_id, step.due, step.held, step.tenants())
         for (subject, _, _), fact in self.waits.items():
             book.wait(fact, subject)
         for incident_id, until in self.markers.items():
             book.mark(incident_id, until)
         book.markers = dict(self.markers)
         book.restore_quiet(self.quiet_at)
-        book.restored()
         return book
 
 
@@ -84,6 +89,9 @@ class Books(Ledger):
         self.copies: dict[str, ImpactCopy] = {}
         self.rows: dict[tuple[str, Month], MonthRow] = {}
         self.seen = 0
+
+    def steps(self, incident_id: str) -> list[Step]:
+        return [step for step in self.rows if step.incident_id == incident_id]
 
     def _recorded(self, decision: LedgerDecision) -> LedgerDecision:
         self.rows |= {(row.tenant, row.month): row for row in decision.months}
