@@ -71,6 +71,6 @@ def _wait_until_applied(run: Run, agent: str, topic: str) -> None:
         wanted = [TopicPartition(f"{PREFIX}.{topic}", number) for number in range(PARTITIONS)]
         for each, end in consumer.end_offsets(wanted).items():
             # The last offset may be the mark of a transaction, which nobody commits.
-            wait_for(lambda each=each, end=end: (consumer.committed(each) or 0) >= end - 1, "contract terms are known")
+            wait_for(lambda each=each, end=end: (consumer.committed(each) or 0) >= end - 1, "terms are known", 180)
     finally:
         consumer.close()

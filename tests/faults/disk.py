@@ -47,7 +47,7 @@ FAULTS: dict[str, Callable[..., None]] = {
 def folders_fail(run: Run) -> None:
     """A worker's working and temporary directories deleted, unusable, read-only, full; then it takes partitions over
     in that state, as the other worker dies."""
-    for turn in run.times(3, 1):
+    for turn in run.times(2, 1):
         for fault, act in FAULTS.items():
             folders = [run.deployment.folder / f"{what}-{turn}-{act.__name__}" for what in ("working", "temporary")]
             for folder in folders:

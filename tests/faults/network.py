@@ -60,7 +60,7 @@ def bad_network(run: Run) -> None:
     assert isinstance(nodes, Proxied)
     run.deployment.start_worker()
     phases = [slow, silent, cut_off, commits_unanswered]
-    for _ in run.times(4, 1):
+    for _ in run.times(2, 1):
         run.random.shuffle(phases)
         for phase in phases:
             run.pause(0.5, 2.0)

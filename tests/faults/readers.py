@@ -25,7 +25,7 @@ def misbehaving(run: Run) -> None:
         thread.start()
     run.did("reader that takes a second for each record", len(slow))
     try:
-        for _ in run.times(3, 1):
+        for _ in run.times(2, 1):
             for fault, act in FAULTS.items():
                 run.pause(1.0, 2.0)
                 act(run)

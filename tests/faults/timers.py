@@ -67,7 +67,7 @@ def _with_clock_off(run: Run, offset: int, **environment: str) -> None:
     clock, names = SystemClock(), []
     step = "clock an hour ahead" if offset > 0 else "clock an hour behind"
     with Watch(run.deployment.bootstrap, _NOBODY_ANSWERS) as watch:
-        for turn in run.times(8, 2):
+        for turn in run.times(4, 2):
             run.deployment.alive()[0].kill()
             worker = run.deployment.start_worker(wait=True, FAULT_CLOCK_US=str(offset), **environment)
             run.did(f"started with a {step}")

@@ -49,7 +49,7 @@ def churn(run: Run) -> None:
 def scale(run: Run) -> None:
     """1 → 3 → 1 under load; those that go may go without a word."""
     deployment = run.deployment
-    for _ in run.times(4, 1):
+    for _ in run.times(2, 1):
         while len(deployment.alive()) < MOST_ALIVE:
             deployment.start_worker()
             run.did("one more")
