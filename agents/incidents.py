@@ -40,8 +40,6 @@ from streams.sla.timeline import Cause
 POLICIES = (USED, TOLD)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
-AT_HAND = 4_000
-"""Incidents kept as objects, unless settings say otherwise: some kilobytes each."""
 _TOPIC_OF = {
     "incident.classified": "incidents",
     "incident.closed": "incidents",
@@ -62,7 +60,7 @@ class IncidentsProcessor:
         *,
         clock: Clock,
         mark_every: int,
-        at_hand: int = AT_HAND,
+        at_hand: int = 4_000,
         codec: Codec | None = None,
     ) -> None:
         """`at_hand` is how many incidents are kept as objects, the others as their rows."""

@@ -27,7 +27,13 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
 
     def incidents_of(partition: int) -> incidents.IncidentsProcessor:
         return incidents.IncidentsProcessor(
-            partition, topics, policies, horizons, clock=clock, mark_every=settings.mark_every
+            partition,
+            topics,
+            policies,
+            horizons,
+            clock=clock,
+            mark_every=settings.mark_every,
+            at_hand=settings.incidents_at_hand,
         )
 
     def ledger_of(partition: int) -> ledger.LedgerProcessor:

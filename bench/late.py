@@ -80,7 +80,7 @@ def measure(policies: Policies, arriving: Arriving, facts: int, rounds: int) -> 
         decision = book.apply(late, arrival, position)
         took = process_time() - started
         assert decision.rejection is None, decision.rejection
-        kept = book._kept[incident].timeline.facts
+        kept = book._shelf.known(incident).timeline.facts
         started = process_time()
         fold(kept, policies, NoContracts())
         found.append((took, process_time() - started, len(decision.outputs)))

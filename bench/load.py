@@ -34,7 +34,7 @@ def contracts(tenants: int, now: int, partitions: int) -> Iterator[Encoded]:
             "tier": number % 3 + 1,
             "emergency_member": True,
         }
-        yield _encoded("contract.set", record, partitions)
+        yield encoded("contract.set", record, partitions)
 
 
 def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, seed: int = 1) -> Iterator[Encoded]:
@@ -50,7 +50,7 @@ def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, se
             name = f"inc-{seed}-{opened}"
             opened += 1
             open_incidents.append((name, 0))
-            yield _encoded("incident.opened", _opened(random, name, at, tenants), partitions)
+            yield encoded("incident.opened", _opened(random, name, at, tenants), partitions)
             continue
         slot = random.randrange(len(open_incidents))
         name, step = open_incidents[slot]
@@ -58,13 +58,13 @@ def incidents(events: int, now: int, partitions: int, *, tenants: int = 1000, se
         base: dict[str, object] = {"event_id": f"{name}-{step}", "source": SOURCE, "subject": name, "occurred_at": at}
         who = {"kind": "support", "id": "agent-7"}
         if step == 0:
-            yield _encoded("incident.responded", {**base, "who": who}, partitions)
+            yield encoded("incident.responded", {**base, "who": who}, partitions)
         elif step < 4:
-            yield _encoded("incident.updated", {**base, "who": who, "visibility": "public"}, partitions)
+            yield encoded("incident.updated", {**base, "who": who, "visibility": "public"}, partitions)
         else:
             open_incidents[slot] = open_incidents[-1]
             open_incidents.pop()
-            yield _encoded("incident.resolved", base, partitions)
+            yield encoded("incident.resolved", base, partitions)
 
 
 def _opened(random: Random, name: str, at: int, tenants: int) -> dict[str, object]:
@@ -85,7 +85,8 @@ def _opened(random: Random, name: str, at: int, tenants: int) -> dict[str, objec
     }
 
 
-def _encoded(event_type: str, record: dict[str, object], partitions: int) -> Encoded:
+def encoded(event_type: str, record: dict[str, object], partitions: int) -> Encoded:
+    """An event as its publisher would send it."""
     subject = str(record["subject"])
     headers = headers_for(
         event_type, str(record["event_id"]), str(record["source"]), subject, int(str(record["occurred_at"]))

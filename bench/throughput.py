@@ -60,13 +60,16 @@ async def publish(bootstrap: str, topic: str, load: Iterable[Encoded]) -> list[i
 async def read_limit(bootstrap: str, events: int) -> float:
     """Seconds to read the same events with `getmany`, decode and check each: nothing of it kept."""
     codec = Codec()
+    # Not by seek_to_beginning: a reset to the end that is under way can come after it.
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, group_id=None
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        group_id=None,
     )
     async with consumer:
-        partitions = [TopicPartition(_INCIDENTS, number) for number in range(PARTITIONS)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        consumer.assign([TopicPartition(_INCIDENTS, number) for number in range(PARTITIONS)])
         seen, started = 0, time.perf_counter()
         while seen < events:
             for records in (await consumer.getmany(timeout_ms=200, max_records=4000)).values():
@@ -114,11 +117,24 @@ def measure(events: int, tenants: int = 1000) -> Round:
 
 
 def bench(
-    events: Annotated[int, typer.Option("--events", min=1000, help="Incident events in each round.")] = 300_000,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds, each on a new broker.")] = 3,
+    events: Annotated[
+        int | None, typer.Option("--events", min=1000, help="Incident events in each round (300000; peers: 1000000).")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Rounds, each from no state (3; peers: 5).")
+    ] = None,
     tenants: Annotated[int, typer.Option("--tenants", min=1, help="Tenants under contract.")] = 1000,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside Kafka Streams, Quix Streams and Faust: python -m bench.peers.")
+    ] = False,
 ) -> None:
     """Measure a worker end to end, exactly once, beside the raw limit of reading and decoding the same topic."""
+    if peers:
+        from bench.peers.__main__ import main as measure_peers  # it uses this module
+
+        given = {"--events": events, "--rounds": rounds}
+        raise typer.Exit(measure_peers([part for key, n in given.items() if n for part in (key, str(n))]))
+    events, rounds = events or 300_000, rounds or 3
     print(f"{rounds} rounds of {events:,} incident events, {tenants:,} tenants, {PARTITIONS} partitions, one worker")
     done = []
     for number in range(rounds):

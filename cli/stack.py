@@ -53,8 +53,8 @@ class Stack:
     def apply_topics(self) -> None:
         apply_topics(self.bootstrap, declared("sla", self._partitions, 1))
 
-    def start_worker(self) -> None:
-        """Start a worker and wait until every shard is ready. Raises StackError."""
+    def start_worker(self, wait_s: float = _READY_S) -> int:
+        """Start a worker and wait until every shard is ready; its process id. Raises StackError."""
         settings = {
             "SLA_BROKERS": self.bootstrap,
             "SLA_PARTITIONS": str(self._partitions),
@@ -71,15 +71,16 @@ class Stack:
                 env={**os.environ, **settings, **self._environment},
                 cwd=Path(__file__).resolve().parents[1],
             )
-        deadline = time.monotonic() + _READY_S
+        deadline = time.monotonic() + wait_s
         while not self.ready():
             if self._worker.poll() is not None:
                 raise StackError(
                     f"the worker ended with code {self._worker.returncode}; see {self.log}: {self._last_line()}"
                 )
             if time.monotonic() > deadline:
-                raise StackError(f"the worker was not ready within {_READY_S:.0f} s; see {self.log}")
+                raise StackError(f"the worker was not ready within {wait_s:.0f} s; see {self.log}")
             time.sleep(0.05)
+        return self._worker.pid
 
     def ready(self) -> bool:
         """Whether the worker says that all its shards process."""

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     ssl_cafile: Path | None = Field(None, description="CA certificates of the brokers.")
     max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
     max_batch_time: Duration = Field("PT0.5S", description="Deciding for one transaction, at most.")  # type: ignore[assignment]
+    incidents_at_hand: int = Field(
+        4000,
+        ge=1,
+        description="Incidents of a partition that are kept decoded, some kilobytes each; the others as their rows.",
+    )
     session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
     def horizons(self) -> Horizons:

@@ -23,7 +23,11 @@ class Step(NamedTuple):
 
     def tenants(self) -> list[str]:
         """Every tenant that a fact of this step names."""
-        return list(dict.fromkeys(t for fact in self.facts for t in getattr(fact.payload, "tenant_ids", None) or ()))
+        named: list[str] = []
+        for fact in self.facts:
+            if isinstance(fact.payload, ev.Opened | ev.Reclassified):  # no other names whom it concerns
+                named += fact.payload.tenant_ids or ()
+        return named
 
 
 class Decision(NamedTuple):

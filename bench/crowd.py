@@ -1,0 +1,155 @@
+"""A worker with very many open incidents: how long it takes to come back, what it holds, how fast it still is.
+
+    python -m bench.crowd [--open 0 100000 1000000] [--facts 1] [--rate 500] [--seconds 30]
+
+For each size a new broker whose changelog is written beforehand by processors without a broker, as a worker would have
+written it; then a worker is started, its recovery timed and its memory read. Then events come at a steady rate: how
+long until their classification can be read, and how long after its deadline a breach can (read_committed readers, one
+clock). At last a backlog of events about incidents old and new, as fast as it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+from agents.gate import Topics
+from agents.incidents import IncidentsProcessor
+from bench.latency import Latencies, measure_latency, opening
+from bench.load import SOURCE, Encoded, encoded
+from bench.throughput import publish, wait_applied
+from cli.stack import Stack
+from streams.clock import SystemClock
+from streams.policy_load import default_policies_dir, load_policies
+from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
+from streams.runtime.processor import Effects, Record
+from streams.sla.arrival import Horizons
+from streams.sla.instants import HOUR, SECOND
+from streams.sla.policy import Policies
+
+PARTITIONS = 8
+POLICY = "code-hosting"
+"""P3 there may take 24 hours to respond and the bench opens incidents an hour old: no timer is near."""
+BACKLOG = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One size: seconds, bytes, events a second."""
+
+    ready_s: float
+    rss: int
+    rate: float
+    latencies: Latencies
+
+
+def facts_of(number: int, facts: int, now: int) -> Iterator[Encoded]:
+    """An open incident: its opening, then answers and updates."""
+    name = f"crowd-{number}"
+    yield opening(name, now - HOUR, PARTITIONS)
+    for step in range(1, facts):
+        yield update(name, step, now - HOUR + step * SECOND)
+
+
+def update(name: str, step: int, at: int) -> Encoded:
+    """An update that tells the customer something."""
+    who = {"kind": "support", "id": "agent-7"}
+    base = {"event_id": f"{name}-{step}", "source": SOURCE, "subject": name, "occurred_at": at}
+    return encoded("incident.updated", {**base, "who": who, "visibility": "public"}, PARTITIONS)
+
+
+def changelog(count: int, facts: int, now: int) -> Iterator[Encoded]:
+    """Rows of all partitions as workers would have written them, and their applied rows."""
+    topics, clock = Topics("sla", PARTITIONS), SystemClock()
+    policies = Policies.of(load_policies(default_policies_dir()), POLICY)
+    made = [
+        IncidentsProcessor(number, topics, policies, Horizons(), clock=clock, mark_every=10 * SECOND)
+        for number in range(PARTITIONS)
+    ]
+    for number in range(count):
+        effects = Effects()
+        for _, partition, key, value, headers in facts_of(number, facts, now):
+            record = Record("sla.incident-events", partition, number, now, key, value, headers)
+            made[partition].apply(record, effects)
+        for row, fields in effects.rows.items():
+            if fields is not None:
+                yield "state", partition, row, fields, []
+    applied = Applied({"sla.incident-events": 0, "sla.shared": 0}, now)
+    for number in range(PARTITIONS):
+        yield "state", number, APPLIED_KEY, encode_applied(applied), []
+
+
+def backlog(count: int, now: int) -> Iterator[Encoded]:
+    """Half about incidents of the crowd, drawn evenly from all of it; half of new ones."""
+    for number in range(BACKLOG // 2):
+        if count:
+            yield update(f"crowd-{number * 7919 % count}", 1_000 + number, now - 60 * SECOND)
+        yield opening(f"new-{number}", now - 60 * SECOND, PARTITIONS)
+
+
+def measure(count: int, facts: int, rate: int, seconds: int) -> Found:
+    """One size on a new broker."""
+    environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
+    with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
+        stack.apply_topics()
+        now = SystemClock().now()
+        asyncio.run(publish(stack.bootstrap, "sla.incidents-changelog", changelog(count, facts, now)))
+        started = time.perf_counter()
+        pid = stack.start_worker(wait_s=600)
+        ready_s = time.perf_counter() - started
+        rss = resident(pid)
+        latencies = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, rate, seconds))
+        stack.stop_worker()
+        now = SystemClock().now()
+        sent = list(backlog(count, now))
+        counts = asyncio.run(publish(stack.bootstrap, "sla.incident-events", sent))
+        counts = [was + more for was, more in zip(latencies.sent, counts, strict=True)]
+        stack.start_worker(wait_s=600)
+        started = time.perf_counter()
+        ended = asyncio.run(wait_applied(stack.bootstrap, "sla-incidents", "sla.incident-events", counts))
+        return Found(ready_s, rss, len(sent) / (ended - started), latencies)
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process that are in memory."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
+def main() -> None:
+    """Measure each size and print a line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--open", type=int, nargs="+", default=[0, 100_000, 1_000_000])
+    parser.add_argument("--facts", type=int, default=1, help="events of each open incident")
+    parser.add_argument("--rate", type=int, default=500, help="events a second while latency is measured")
+    parser.add_argument("--seconds", type=int, default=30, help="how long")
+    options = parser.parse_args()
+    empty: int | None = None
+    for count in options.open:
+        found = measure(count, options.facts, options.rate, options.seconds)
+        empty = found.rss if empty is None else empty
+        each = f", {(found.rss - empty) / count:,.0f} B each beside the first line's" if count else ""
+        print(
+            f"{count:,} open of {options.facts} facts: ready in {found.ready_s:.1f} s, {found.rss >> 20:,} MiB{each}, "
+            f"backlog at {found.rate:,.0f} events/s\n"
+            f"  at {options.rate} events/s: {shown('classified after', found.latencies.classified)}; "
+            f"{shown('breach after its deadline', found.latencies.breached)}",
+            flush=True,
+        )
+
+
+def shown(what: str, seconds: list[float]) -> str:
+    """Quantiles in milliseconds."""
+    if len(seconds) < 100:
+        return f"{what}: only {len(seconds)} seen"
+    cuts = quantiles(seconds, n=100)
+    return f"{what} p50 {cuts[49] * 1e3:,.0f} ms, p99 {cuts[98] * 1e3:,.0f} ms ({len(seconds):,})"
+
+
+if __name__ == "__main__":
+    main()
