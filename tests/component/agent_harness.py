@@ -83,6 +83,7 @@ class Cluster:
         partitions: int = 4,
         act_limit: int = 1_000,
         mark_every: int = HOUR,
+        at_hand: int = 4_000,
     ) -> None:
         self.topics = Topics("sla", partitions)
         self.clock = Stopped()
@@ -93,6 +94,7 @@ class Cluster:
         self._horizons = horizons or Horizons()
         self._act_limit = act_limit
         self._mark_every = mark_every
+        self._at_hand = at_hand
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._shared: deque[tuple[int, Record]] = deque()
         self.shards = {
@@ -104,7 +106,13 @@ class Cluster:
     def _made(self, agent: str, partition: int) -> Any:
         if agent == INCIDENTS:
             return IncidentsProcessor(
-                partition, self.topics, self._policies, self._horizons, clock=self.clock, mark_every=self._mark_every
+                partition,
+                self.topics,
+                self._policies,
+                self._horizons,
+                clock=self.clock,
+                mark_every=self._mark_every,
+                at_hand=self._at_hand,
             )
         return LedgerProcessor(partition, self.topics, self._policies, self._horizons)
 

@@ -243,3 +243,25 @@ def test_one_record_name_belongs_to_one_type() -> None:
     text = '{"type": "record", "name": "A", "fields": []}'
     with pytest.raises(ValueError, match="is both"):
         registry.build([("a.avsc", text), ("b.avsc", text)])
+
+
+def test_records_of_our_own_one_after_the_other() -> None:
+    """How kept rows lie in memory: Avro says where each ends."""
+    codec = Codec()
+    mark = encode("state.mark", {"partition": 3, "until": 5})
+    assert list(codec.decode_each(VALUE + mark + VALUE)) == [codec.decode(each) for each in (VALUE, mark, VALUE)]
+    assert list(codec.decode_each(b"")) == []
+
+
+@pytest.mark.parametrize(("tail", "code"), [(VALUE[:-1], "undecodable"), (b"\xc3\x01" + bytes(9), "unknown_schema")])
+def test_the_first_that_can_not_be_read_ends_the_sequence(tail: bytes, code: str) -> None:
+    found = list(Codec().decode_each(VALUE + tail + VALUE))[1:]
+    assert [isinstance(each, Rejection) and each.code for each in found] in ([code], [code, code])
+
+
+def test_the_first_fields_alone() -> None:
+    read = Codec().prefix_reader("incident.updated", ("event_id", "source", "subject"))
+    assert read(VALUE) == {"event_id": "e-1", "source": "/desk", "subject": "inc-1"}
+    assert read(encode("state.mark", {"partition": 3, "until": 5})) is None
+    with pytest.raises(AssertionError, match="begins with other fields"):
+        Codec().prefix_reader("incident.updated", ("event_id", "subject"))
