@@ -16,7 +16,7 @@ _FREE = frozenset(["status", "revision", "delta", "evidence", "digest", "claimab
 
 @dataclass
 class Outcome:
-    """The sum of output events, whatever order they came in and however often the same one came."""
+    """The sum of output events in the order in which they were said, however often each was read in a row."""
 
     seen: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -30,11 +30,16 @@ class Outcome:
 
     def add(self, event: Event) -> bool:
         """Take one event in; False when its id was seen before. A breach that is said again after it was retracted
-        stands again: it is the same one (R3)."""
+        stands again, and its retraction may follow again: they are the same ones (R3)."""
         name = str(event["id"])
         if name in self.retracted and event["type"] == "sla.breached":
             self.retracted.discard(name)
             return True
+        if name in self.seen and event["type"] == "sla.breach_retracted":
+            breach = str(data_of(event)["breach_id"])
+            again = breach not in self.retracted
+            self.retracted.add(breach)
+            return again
         if name in self.seen:
             return False
         self.seen.add(name)

@@ -36,7 +36,7 @@ SETTINGS = {
     "SLA_LOG_FORMAT": "json",
     "PYTHONUNBUFFERED": "1",
 }
-READY_S = 90.0
+READY_S = 180.0
 
 
 class Brokers(Protocol):
