@@ -2,7 +2,7 @@
 
     python -m tests.faults [--seed N] [--only NAME…] [--short] [--jobs N] [--keep DIR] [--report FILE]
 
-Two scenarios run at a time, each on a broker of its own: most of their time is waiting.
+Three scenarios run at a time, each on a broker of its own: most of their time is waiting.
 
 Exit code 1 when any scenario has a problem; the line that replays it is printed.
 """
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="draws everything; default: a new one, which is printed")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="NAME", help=f"of: {', '.join(SCENARIOS)}")
     parser.add_argument("--short", action="store_true", help="few of each fault")
-    parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time (2)")
+    parser.add_argument("--jobs", type=int, default=3, help="scenarios at a time (3)")
     parser.add_argument("--keep", type=Path, help="keep logs and data here")
     parser.add_argument("--report", type=Path, help="write the figures as a Markdown table")
     options = parser.parse_args()

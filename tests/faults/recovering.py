@@ -1,9 +1,8 @@
-"""Recovery: from a changelog at any stage of compaction, with offsets that somebody moved, of very many incidents."""
+"""Recovery: from a changelog at any stage of compaction, with offsets that somebody moved."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,11 +12,10 @@ from kafka.structs import OffsetAndMetadata
 from streams.runtime.applied import APPLIED_KEY
 from streams.runtime.settings import RuntimeSettings
 
-from . import crowds
 from .deployment import PARTITIONS, PREFIX, Worker, wait_for
-from .evidence import AGENTS, lag
+from .evidence import AGENTS
 from .run import Run
-from .service import ALL, running, serves_all
+from .service import ALL, running
 
 #: Compaction as soon as there is anything outdated, of all but the open segment, which closes every second.
 EAGER = {
@@ -170,23 +168,3 @@ def move(run: Run, agent: str, where: TopicPartition, offset: int) -> None:
         consumer.commit({where: OffsetAndMetadata(offset, "", -1)})
     finally:
         consumer.close()
-
-
-def moved(run: Run) -> None:
-    """100,000 open incidents change workers: half of them as one joins, the rest as the other dies."""
-    count = 3_000 if run.short else 100_000
-    crowds.load(run, "moved", count)
-    wait_for(lambda: sum(lag(run.deployment.bootstrap).values()) < 1_000, "the crowd is applied", 300)
-    first = run.deployment.alive()[0]
-    began = time.monotonic()
-    second = run.deployment.start_worker()
-    wait_for(lambda: running(first) and running(second), "both have partitions")
-    run.did("incidents moved to a worker that joined", count // 2)
-    run.result.counts["joined, all served after ms"] = int((time.monotonic() - began) * 1_000)
-    run.pause(2.0, 4.0)
-    began = time.monotonic()
-    first.kill()
-    run.did("kill -9 of the first worker")
-    wait_for(lambda: serves_all(second), "the second serves everything")
-    run.result.counts["killed, all served after ms"] = int((time.monotonic() - began) * 1_000)
-    run.pause(1.0, 2.0)

@@ -20,10 +20,9 @@ def _plan(scenario: Scenario, **options: Any) -> Callable[[str, int, Path, bool]
     return play
 
 
-#: Those that take longest come first: two run at a time.
+#: Those that take longest come first: several run at a time.
 SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "same-second": _plan(timers.same_second, rate=50.0),
-    "moved": _plan(recovering.moved, rate=50.0),
     "kill-at-points": _plan(kills.at_points),
     "kill-at-random": _plan(kills.at_random),
     "three-brokers": _plan(brokers.losses, rate=80.0, brokers=brokers.three_brokers, replication=3, held_back=True),

@@ -13,8 +13,10 @@ from streams.sla.instants import HOUR, SECOND, format_rfc3339
 
 from . import crowds
 from .deployment import PARTITIONS, PREFIX, wait_for
+from .evidence import lag
 from .load import Incidents, Publisher, Sent, line_of, record_of
 from .run import Run
+from .service import running, serves_all
 from .watching import Watch
 
 #: Of P1 on the plan of seconds, after the opening: the response's breach, and that of the first two windows.
@@ -136,21 +138,39 @@ def silent_partition(run: Run) -> None:
 
 
 def same_second(run: Run) -> None:
-    """100,000 deadlines at one instant; in the counts, how long until the last alert could be read."""
-    count, ahead_s = (5_000, 40) if run.short else (100_000, 180)
+    """100,000 open incidents change workers: half of them as one joins, the rest as the other dies. Then all their
+    deadlines come at one instant; in the counts, how long until the last alert could be read."""
+    count, ahead_s = (5_000, 70) if run.short else (100_000, 300)
     due = (SystemClock().now() // SECOND + ahead_s) * SECOND
     took = crowds.load(run, "crowd", count, due - crowds.RESPONSE_S * SECOND)
     run.result.counts["crowd loaded in ms"] = int(took * 1_000)
+    wait_for(lambda: sum(lag(run.deployment.bootstrap).values()) < 1_000, "the crowd is applied", 600)
+    _move(run, count)
     sleep_until(due - 2 * SECOND)
     with Watch(run.deployment.bootstrap, "crowd") as watch:
         sleep_until(due)
         run.did("deadlines at one instant", count)
-        wait_for(lambda: len(watch.seen) >= count, "all breaches of the crowd", 180)
+        wait_for(lambda: len(watch.of("sla.breached")) >= count, "all breaches of the crowd", 600)
     breaches = sorted(each.at - due for each in watch.of("sla.breached"))
     run.result.counts["deadline to first alert in ms"] = breaches[0] // 1_000
     run.result.counts["deadline to median alert in ms"] = breaches[len(breaches) // 2] // 1_000
     run.result.counts["deadline to last alert in ms"] = breaches[-1] // 1_000
     run.result.problems += watch.early()[:5]
+
+
+def _move(run: Run, count: int) -> None:
+    first = run.deployment.alive()[0]
+    began = time.monotonic()
+    second = run.deployment.start_worker()
+    wait_for(lambda: running(first) and running(second), "both have partitions")
+    run.did("open incidents moved to a worker that joined", count // 2)
+    run.result.counts["joined, all served after ms"] = int((time.monotonic() - began) * 1_000)
+    run.pause(2.0, 4.0)
+    began = time.monotonic()
+    first.kill()
+    run.did("kill -9 of the first worker")
+    wait_for(lambda: serves_all(second), "the second serves everything")
+    run.result.counts["killed, all served after ms"] = int((time.monotonic() - began) * 1_000)
 
 
 # -- what the scenarios share ------------------------------------------------------------------------------------------
