@@ -56,6 +56,17 @@ COMMANDS = {
     "rejected": Entry(
         "cli.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
     ),
+    "contracts": Entry(
+        "cli.contracts:contracts_app",
+        "Bring contract terms in from a file; look at those that hold.",
+        "sla contracts import contracts.csv --dry-run",
+    ),
+    "maintenance": Entry(
+        "cli.maintenance:maintenance_app", "Announce and cancel maintenance windows.", "sla maintenance list"
+    ),
+    "claim": Entry(
+        "cli.claim:claim", "Claim a tenant's credit of a month.", "sla claim acme 2026-04 --who customer:pat"
+    ),
     "policy": Entry(
         "cli.policy:policy_app",
         "Check policy files, show policies, compare two, list those in use.",
@@ -65,6 +76,11 @@ COMMANDS = {
         "cli.topics:topics_app", "Create the topics, or compare them with what is declared.", "sla topics show"
     ),
     "bench": Entry("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
+    "intake": Entry(
+        "cli.intake:intake_app",
+        "Take incidents in over HTTP, or test how requests are mapped.",
+        "sla intake test notification.json --source prometheus",
+    ),
     "worker": Entry("cli.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"),
 }
 

@@ -69,7 +69,6 @@ class Stack:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **settings, **self._environment},
-                cwd=Path(__file__).resolve().parents[1],
             )
         deadline = time.monotonic() + wait_s
         while not self.ready():

@@ -1,0 +1,70 @@
+"""What a service that uses the client may have to handle.
+
+SlaError
+└── ClientError
+    ├── InvalidEvent       an event can't be applied as it is; nothing was sent
+    ├── DeliveryFailed     the broker did not acknowledge one event or several
+    ├── BrokerUnavailable  Kafka doesn't answer, lacks a topic or refuses the client
+    └── UndecodableRecord  a record that was read is no event of the product
+"""
+
+# ruff: noqa: N818 -- these name what happened
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streams.errors import SlaError
+from streams.sla.events import Rejection
+
+
+class ClientError(SlaError):
+    """Base of all; its text says what is wrong and what to do."""
+
+
+class InvalidEvent(ClientError):
+    """An event that the product would reject. `code` is what it would be rejected with (`invalid`, `oversize`,
+    `four_eyes`, `cycle`, `unknown_type`), `field` the field that is wrong, such as `tier` or `who.id`, if it is one."""
+
+    def __init__(self, refusal: Rejection, what: str = "") -> None:
+        super().__init__(f"{what}: {refusal.message}" if what else refusal.message)
+        self.code = refusal.code
+        self.event_id = refusal.event_id
+        name, colon, _ = refusal.message.partition(":")
+        self.field = name.removeprefix("data.") if colon and " " not in name else None
+
+
+class DeliveryFailed(ClientError):
+    """Events that the broker did not acknowledge: `events`, as they were sent. With `retriable` they may or may not be
+    in Kafka, and the same events (same ids, same times) are to be sent again, which counts once."""
+
+    def __init__(self, message: str, events: Sequence[Mapping[str, object]], *, retriable: bool) -> None:
+        super().__init__(message)
+        self.events = tuple(events)
+        self.retriable = retriable
+
+
+class BrokerUnavailable(ClientError):
+    """Kafka doesn't answer, lacks a topic or refuses this client."""
+
+
+class Position(NamedTuple):
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}, partition {self.partition}, offset {self.offset}"
+
+
+class UndecodableRecord(ClientError):
+    """A record that this release can't read: `position` says where it lies, `code` and `reason` why, `value` is it."""
+
+    def __init__(self, position: Position, refusal: Rejection, value: bytes | None) -> None:
+        super().__init__(f"{position}: {refusal.code}: {refusal.message}")
+        self.position = position
+        self.code = refusal.code
+        self.reason = refusal.message
+        self.value = value

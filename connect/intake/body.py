@@ -1,0 +1,39 @@
+"""Bytes to JSON, refusing what different readers would read differently; nothing that is sent here raises."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import NoReturn
+
+from streams.sla.events import Rejection
+
+
+def parse(body: bytes) -> object | Rejection:
+    """The JSON value of a body, or why it is none (`undecodable`). Numbers with a fraction are Decimals."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return Rejection("undecodable", f"byte {error.start} is not UTF-8")
+    try:
+        value: object = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        return Rejection("undecodable", f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    except RecursionError:
+        return Rejection("undecodable", "not JSON of an event: nested too deeply")
+    except (ValueError, ArithmeticError) as error:
+        return Rejection("undecodable", f"not JSON of an event: {error}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:60]!r} comes twice in one object")
+    return result
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")

@@ -1,0 +1,76 @@
+"""Runs the intake as a process: signals, a clean end, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from connect.intake.mapping_file import load_mapping
+from connect.intake.publishing import KafkaPublisher, kafka_producer
+from connect.intake.secret_keys import read_secrets
+from connect.intake.server import Intake
+from connect.intake.settings import IntakeSettings
+from streams.clock import Clock, SystemClock
+from streams.errors import SettingsError
+from streams.settings import Settings
+from streams.sla.instants import SECOND
+
+_KEEP_ALIVE_S = 75.0
+
+
+async def serve(
+    kafka: Settings,
+    settings: IntakeSettings,
+    *,
+    clock: Clock | None = None,
+    listening: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. `listening` is told the address.
+
+    Raises MappingError, SettingsError, OSError when it can't start so.
+    """
+    log = structlog.get_logger("connect.intake")
+    try:
+        sources = load_mapping(settings.mapping)
+    except FileNotFoundError as error:
+        told = f"there is no mapping file {settings.mapping}; set SLA_INTAKE_MAPPING or write --mapping"
+        raise SettingsError(told) from error
+    secrets = read_secrets(sources.values(), os.environ)
+    timeout_s = settings.ack_timeout / SECOND
+    publisher = KafkaPublisher(
+        kafka_producer(kafka.bootstrap(), kafka.aiokafka_security(), timeout_s),
+        kafka.topic_prefix,
+        settings.max_in_flight,
+        timeout_s,
+    )
+    intake = Intake(sources, secrets, settings, publisher, clock or SystemClock())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        intake.app(),
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        shutdown_timeout=settings.stop_within / SECOND,
+    )
+    await runner.setup()
+    publisher.start()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        where = ":".join(map(str, runner.addresses[0][:2]))
+        log.info("intake listens", address=where, sources=sorted(sources))
+        listening(where)
+        await stop.wait()
+        intake.stopping = True
+    finally:
+        await runner.cleanup()  # no new connections; requests under way get their answers
+        await publisher.stop()
+    log.info("intake stopped")
+    return 0

@@ -1,0 +1,133 @@
+"""The intake's application in this process, over a way to Kafka that the test holds: what tests of it share."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from connect.intake.limits import Budget
+from connect.intake.mapping_file import load_mapping
+from connect.intake.publishing import Publisher, Unavailable
+from connect.intake.records import Outgoing
+from connect.intake.secret_keys import read_secrets
+from connect.intake.server import Intake
+from connect.intake.settings import IntakeSettings
+from streams.sla.instants import format_rfc3339, parse_rfc3339
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data" / "intake"
+NOW = "2026-04-10T08:00:00Z"
+SECRETS = {
+    "SLA_INTAKE_PROMETHEUS_TOKEN": "prometheus-token-0001",
+    "SLA_INTAKE_ZENDESK_SECRET": "zendesk-secret-00001",
+    "SLA_INTAKE_JIRA_SECRET": "jira-secret-00000001",
+    "SLA_INTAKE_BILLING_TOKEN": "billing-token-000001",
+    "SLA_INTAKE_SERVICES_TOKEN": "services-token-00001",
+}
+
+
+class HandClock:
+    """Time moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.at = parse_rfc3339(NOW)
+
+    def now(self) -> int:
+        return self.at
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        raise AssertionError("the intake does not wait by this clock")
+
+
+class HeldPublisher:
+    """A way to Kafka that acknowledges when `open` is set, and fails with `trouble`."""
+
+    def __init__(self) -> None:
+        self.held = Budget(1 << 30)
+        self.given: list[Outgoing] = []
+        self.acknowledged: list[Outgoing] = []
+        self.trouble: str | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        self.given += records
+        await self.open.wait()
+        if self.trouble is not None:
+            raise Unavailable(self.trouble)
+        self.acknowledged += records
+
+    def unready(self) -> str | None:
+        return self.trouble
+
+
+class Bench:
+    """One intake that answers to a client."""
+
+    def __init__(self, client: TestClient, publisher: HeldPublisher, clock: HandClock, intake: Intake) -> None:  # type: ignore[type-arg]
+        self.client = client
+        self.publisher = publisher
+        self.clock = clock
+        self.intake = intake
+
+    async def post(self, path: str, body: object, **headers: str) -> tuple[int, dict[str, object], dict[str, str]]:
+        """Status, body and headers of the answer; JSON is made of anything but bytes."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {"Content-Type": "application/json"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        async with self.client.post(path, data=data, headers=named) as answer:
+            return answer.status, await answer.json(), dict(answer.headers)
+
+    async def hook(self, name: str, body: bytes, **headers: str) -> tuple[int, dict[str, object], dict[str, str]]:
+        """A webhook, signed as its sender signs it."""
+        return await self.post(f"/v1/hooks/{name}", body, **{**signed(name, body, self.clock.at), **headers})
+
+
+def recorded(name: str) -> bytes:
+    return (DATA / f"{name}.json").read_bytes()
+
+
+def token(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {SECRETS[f'SLA_INTAKE_{name.upper()}_TOKEN']}"}
+
+
+def signed(name: str, body: bytes, at: int) -> dict[str, str]:
+    """The headers that prove a webhook."""
+    if name == "zendesk":
+        time = format_rfc3339(at)
+        digest = hmac.digest(SECRETS["SLA_INTAKE_ZENDESK_SECRET"].encode(), time.encode() + body, "sha256")
+        return {
+            "X-Zendesk-Webhook-Signature": base64.b64encode(digest).decode(),
+            "X-Zendesk-Webhook-Signature-Timestamp": time,
+        }
+    if name == "jira":
+        made = hmac.digest(SECRETS["SLA_INTAKE_JIRA_SECRET"].encode(), body, "sha256").hex()
+        return {"X-Hub-Signature": f"sha256={made}", "X-Atlassian-Webhook-Identifier": "one"}
+    return token(name)
+
+
+@asynccontextmanager
+async def served(publisher: Publisher | None = None, **changed: object) -> AsyncIterator[Bench]:
+    """An intake with the shipped example mapping; `changed` are settings, unchecked."""
+    clock, way = HandClock(), publisher or HeldPublisher()
+    sources = load_mapping(ROOT / "examples" / "intake.yaml")
+    settings = IntakeSettings().model_copy(update=changed)
+    intake = Intake(sources, read_secrets(sources.values(), SECRETS), settings, way, clock)
+    async with TestClient(TestServer(intake.app())) as client:
+        yield Bench(client, way, clock, intake)  # type: ignore[arg-type]
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(30):
+            await scenario()
+
+    asyncio.run(limited())

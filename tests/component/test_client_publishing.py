@@ -1,0 +1,202 @@
+"""The publisher over a fake producer: partitions, acknowledgements, refusals, closing."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, NamedTuple
+
+import pytest
+from kafka.errors import KafkaTimeoutError, NotEnoughReplicasError, TopicAuthorizationFailedError
+from kafka.future import Future
+
+from connect.client import (
+    BrokerUnavailable,
+    ClientError,
+    DeliveryFailed,
+    IncidentPublisher,
+    InvalidEvent,
+    Position,
+    Who,
+)
+from connect.publishing import _connected
+from streams.partition import partition_of
+
+KIM = Who("support", "kim")
+REFUSED = TopicAuthorizationFailedError("sla.incident-events")
+
+
+class Metadata(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+
+
+class FakeProducer:
+    """Acknowledges at a flush; `outcomes` has what happens to each event in turn, None for success."""
+
+    def __init__(self, *outcomes: Exception | None, partitions: int = 5) -> None:
+        self.outcomes = list(outcomes)
+        self.sent: list[tuple[str, dict[str, Any], Future]] = []
+        self.absent: Exception | None = None
+        self.slow: Exception | None = None
+        self.closed = 0
+        self._partitions = partitions
+
+    def partitions_for(self, topic: str) -> set[int]:
+        if self.absent is not None:
+            raise self.absent
+        return set(range(self._partitions))
+
+    def send(self, topic: str, **record: Any) -> Future:
+        future = Future()
+        self.sent.append((topic, record, future))
+        return future
+
+    def flush(self, timeout: float | None = None) -> None:
+        if self.slow is not None:
+            raise self.slow
+        for offset, (topic, record, future) in enumerate(self.sent):
+            if future.is_done:
+                continue
+            outcome = self.outcomes.pop(0) if self.outcomes else None
+            if outcome is None:
+                future.success(Metadata(topic, record["partition"], offset))
+            else:
+                future.failure(outcome)
+
+    def close(self, timeout: float | None = None) -> None:
+        self.closed += 1
+
+
+def publisher(producer: FakeProducer) -> IncidentPublisher:
+    return IncidentPublisher("kafka:9092", "/desk", producer=producer)
+
+
+def test_an_event_goes_to_the_partition_of_its_subject_and_tells_where_it_lies() -> None:
+    producer = FakeProducer()
+    with publisher(producer) as desk:
+        deliveries = [desk.responded(f"inc-{number}", who=KIM) for number in range(50)]
+        with pytest.raises(NotYet):
+            deliveries[0].result(timeout=0)
+        assert not deliveries[0].cancel()
+    for number, delivery in enumerate(deliveries):
+        own = partition_of(f"inc-{number}", 5)
+        assert delivery.result(timeout=0) == Position("sla.incident-events", own, number)
+        assert producer.sent[number][1]["partition"] == own
+    assert str(deliveries[0].result()).startswith("sla.incident-events, partition ")
+
+
+def test_closing_flushes_but_does_not_close_a_producer_of_ones_own() -> None:
+    producer = FakeProducer()
+    desk = publisher(producer)
+    delivery = desk.responded("inc-1", who=KIM)
+    desk.close()
+    desk.close()
+    assert delivery.done()
+    assert producer.closed == 0
+    with pytest.raises(ClientError, match="is closed"):
+        desk.responded("inc-1", who=KIM)
+
+
+@pytest.mark.parametrize(
+    ("error", "retriable", "advice"),
+    [
+        (KafkaTimeoutError("30 s"), True, "send the same event again, with its id and time"),
+        (NotEnoughReplicasError(), True, "send the same event again"),
+        (REFUSED, False, "sending it again won't help"),
+    ],
+)
+def test_a_failed_delivery_says_what_to_do(error: Exception, retriable: bool, advice: str) -> None:
+    with publisher(FakeProducer(error)) as desk:
+        delivery = desk.responded("inc-1", who=KIM, event_id="e1")
+        with pytest.raises(DeliveryFailed, match=advice) as caught:
+            desk.flush()
+        assert caught.value.retriable is retriable
+        assert caught.value.events == (delivery.event,)
+        assert str(caught.value).startswith("incident.responded inc-1 (id e1) was not acknowledged by kafka:9092: ")
+        assert delivery.exception(timeout=0) is caught.value
+
+
+def test_the_same_event_is_sent_again_byte_by_byte() -> None:
+    producer = FakeProducer(KafkaTimeoutError("30 s"))
+    with publisher(producer) as desk:
+        first = desk.responded("inc-1", who=KIM)
+        producer.flush()
+        assert isinstance(first.exception(), DeliveryFailed)
+        second = desk.publish(first.event)
+        producer.flush()
+        assert second.result(timeout=0).offset == 1
+    assert producer.sent[0][1] == producer.sent[1][1]
+
+
+def test_what_a_delivery_has_told_is_not_told_again_at_the_end() -> None:
+    producer = FakeProducer(KafkaTimeoutError("30 s"))
+    with publisher(producer) as desk:
+        delivery = desk.responded("inc-1", who=KIM)
+        producer.flush()
+        with pytest.raises(DeliveryFailed):
+            delivery.result()
+
+
+def test_several_failures_are_told_together_at_the_end() -> None:
+    desk = publisher(FakeProducer(KafkaTimeoutError("30 s"), None, REFUSED))
+    for number in range(3):
+        desk.responded(f"inc-{number}", who=KIM)
+    with pytest.raises(DeliveryFailed, match="2 events were not acknowledged, the first: ") as e:
+        desk.close()
+    assert [event["subject"] for event in e.value.events] == ["inc-0", "inc-2"]
+    assert e.value.retriable is False
+    desk.close()
+
+
+def test_an_error_inside_the_with_is_not_hidden_by_one_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    desk = publisher(FakeProducer(REFUSED))
+    desk.responded("inc-1", who=KIM)
+    with pytest.raises(InvalidEvent), desk:
+        desk.responded("", who=KIM)
+    assert "at the end of a publisher that already failed" in caplog.text
+
+
+def test_a_flush_that_takes_too_long_is_told() -> None:
+    producer = FakeProducer()
+    desk = publisher(producer)
+    desk.responded("inc-1", who=KIM)
+    producer.slow = KafkaTimeoutError("1 s")
+    with pytest.raises(DeliveryFailed, match="has not acknowledged all events in time"):
+        desk.flush(timeout_s=1)
+    producer.slow = None
+    desk.close()
+
+
+def test_a_topic_that_cannot_be_written_is_told_before_anything_is_sent() -> None:
+    producer = FakeProducer()
+    producer.absent = KafkaTimeoutError("Failed to update metadata after 10 secs.")
+    with publisher(producer) as desk:
+        with pytest.raises(BrokerUnavailable, match="nothing was sent: is Kafka running, and does the topic exist"):
+            desk.responded("inc-1", who=KIM)
+        assert producer.sent == []
+
+
+def test_asyncio_can_wait_for_it() -> None:
+    producer = FakeProducer(None, REFUSED)
+
+    async def both() -> tuple[Position, str]:
+        desk = publisher(producer)
+        first, second = (asyncio.wrap_future(desk.responded("inc-1", who=KIM)) for _ in range(2))
+        producer.flush()
+        position = await first
+        with pytest.raises(DeliveryFailed) as caught:
+            await second
+        desk.close()
+        return position, str(caught.value)
+
+    position, told = asyncio.run(both())
+    assert position.topic == "sla.incident-events"
+    assert "won't help" in told
+
+
+@pytest.mark.parametrize("name", ["acks", "enable_idempotence", "bootstrap_servers", "retries"])
+def test_what_the_promises_rest_on_is_not_to_be_chosen(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is not to be chosen"):
+        _connected("127.0.0.1:1", 1.0, {name: 1})

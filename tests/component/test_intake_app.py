@@ -1,0 +1,391 @@
+"""The intake's promises over HTTP: 202 after the acknowledgement only, and each refusal with its status."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from hashlib import blake2b
+
+import jsonschema
+import pytest
+from intake_bench import SECRETS, Bench, recorded, run, served, signed, token
+from structlog.testing import capture_logs
+
+from connect.intake.examples import EXAMPLES, STRUCTURED_EXAMPLE
+from connect.intake.openapi import document
+from connect.intake.plain import ROUTES
+from streams.codec import decode
+from streams.runtime import rejects
+from streams.sla.events import Rejection
+from streams.sla.instants import SECOND, parse_rfc3339
+
+STRUCTURED = {"Content_Type": "application/cloudevents+json"}
+BATCH = {"Content_Type": "application/cloudevents-batch+json"}
+
+
+def types(bench: Bench) -> list[str]:
+    """What Kafka has: event types, and codes of rejects."""
+    found = []
+    for record in bench.publisher.acknowledged:
+        headers = dict(record.headers)
+        found.append((headers.get(rejects.CODE) or headers["ce_type"]).decode())
+    return found
+
+
+def test_202_comes_after_the_acknowledgement_and_not_before() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            asked = asyncio.create_task(bench.hook("prometheus", recorded("alertmanager-firing")))
+            while len(bench.publisher.given) < 2:
+                await asyncio.sleep(0)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not asked.done()
+            bench.publisher.open.set()
+            status, body, _ = await asked
+            assert status == 202
+            assert [each["type"] for each in body["published"]] == ["incident.opened"] * 2  # type: ignore[index, attr-defined]
+            assert types(bench) == ["incident.opened"] * 2
+
+    run(scenario)
+
+
+def test_every_sender_gets_in_with_its_own_proof() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for name, body in (
+                ("prometheus", "alertmanager-resolved"),
+                ("zendesk", "zendesk-created"),
+                ("jira", "jira-created"),
+            ):
+                status, answer, _ = await bench.hook(name, recorded(body))
+                assert status == 202, answer
+            assert len(types(bench)) == 5
+            record = bench.publisher.acknowledged[0]
+            decoded = decode(record.value)
+            assert not isinstance(decoded, Rejection)
+            assert decoded[1]["subject"] == record.key
+            assert record.topic == "incident-events"
+
+    run(scenario)
+
+
+def test_an_alert_that_goes_on_after_it_was_taken_for_resolved_reopens_its_incident() -> None:
+    """Prometheus was cut off: the same fingerprint and start again. What says so late but was sent before does not."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+
+            async def told(name: str) -> list[dict[str, str]]:
+                status, body, _ = await bench.hook("prometheus", recorded(f"alertmanager-{name}"))
+                assert status == 202
+                subject = "prometheus-3b4b9ea4f3ae8b1a-20260410T075200.123456Z"
+                return [each for each in body["published"] if each["subject"] == subject]  # type: ignore[attr-defined]
+
+            bench.clock.at = parse_rfc3339("2026-04-10T09:10:30Z")
+            assert [each["type"] for each in await told("resolved")] == ["incident.opened", "incident.resolved"]
+            assert [each["type"] for each in await told("firing")] == ["incident.opened"]
+            bench.clock.at += 60 * SECOND
+            first = await told("firing")
+            assert [each["type"] for each in first] == ["incident.opened", "incident.reopened"]
+            bench.clock.at += 3600 * SECOND
+            assert await told("firing") == first
+            reopened = [
+                each for each in bench.publisher.acknowledged if dict(each.headers)["ce_type"].endswith(b"reopened")
+            ]
+            assert reopened[0] == reopened[1]
+            decoded = decode(reopened[0].value)
+            assert not isinstance(decoded, Rejection)
+            assert decoded[1]["started_at"] == parse_rfc3339("2026-04-10T09:10:00.5Z")
+            assert decoded[1]["occurred_at"] == parse_rfc3339("2026-04-10T09:11:30Z")
+
+    run(scenario)
+
+
+def test_kafka_away_is_503_and_the_same_request_later_gets_in() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.trouble = "Kafka is away"
+            status, body, headers = await bench.hook("zendesk", recorded("zendesk-created"))
+            assert (status, headers["Retry-After"]) == (503, "5")
+            assert "counts once" in str(body["error"])
+            async with bench.client.get("/ready") as answer:
+                assert (answer.status, (await answer.json())["reasons"]) == (503, [{"reason": "Kafka is away"}])
+            bench.publisher.trouble = None
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
+            first, second = bench.publisher.given
+            assert first == second
+
+    run(scenario)
+
+
+def test_what_cannot_be_mapped_is_422_and_kept_untouched_once() -> None:
+    """R27: the original bytes, with why; the good alert beside it is published."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            body = recorded("alertmanager-unmapped")
+            for _ in range(3):
+                status, answer, _ = await bench.hook("prometheus", body)
+                assert status == 422
+                (told,) = answer["rejected"]  # type: ignore[misc]
+                assert (told["item"], told["code"]) == ("alerts[0]", "invalid")  # type: ignore[index]
+                assert "labels.service is 'printer'" in str(answer["error"])
+            assert types(bench).count("invalid") == 1
+            assert types(bench).count("incident.opened") == 3
+            (kept,) = [each for each in bench.publisher.acknowledged if each.topic == "rejected"]
+            headers = dict(kept.headers)
+            assert (kept.value, kept.key) == (body, "prometheus")
+            assert headers["content-type"] == b"application/json"
+            assert headers[rejects.TOPIC] == b"intake/prometheus"
+            assert headers[rejects.MESSAGE].startswith(b"alerts[0]: component: labels.service")
+            assert int(headers[rejects.TIMESTAMP]) * 1000 == bench.clock.at
+            number = int.from_bytes(blake2b(body, digest_size=6).digest(), "big")
+            place = [int(headers[name]) for name in (rejects.PARTITION, rejects.OFFSET, rejects.ATTEMPTS)]
+            assert place == [0, number, 1]
+            assert SECRETS["SLA_INTAKE_PROMETHEUS_TOKEN"].encode() not in b"".join(headers.values())
+
+    run(scenario)
+
+
+def test_a_reject_that_kafka_did_not_take_is_503_and_written_later() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.trouble = "away"
+            assert (await bench.hook("jira", b"{"))[0] == 503
+            bench.publisher.trouble = None
+            assert (await bench.hook("jira", b"{"))[0] == 422
+            assert types(bench) == ["undecodable"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("prometheus", {"Authorization": "Bearer prometheus-token-0002"}),
+        ("prometheus", {"Authorization": f"Bearer {SECRETS['SLA_INTAKE_BILLING_TOKEN']}"}),
+        ("prometheus", {"Authorization": ""}),
+        ("zendesk", {"X-Zendesk-Webhook-Signature": "AAAA"}),
+        ("zendesk", {"X-Zendesk-Webhook-Signature-Timestamp": "2026-04-10T08:00:01Z"}),
+        ("jira", {"X-Hub-Signature": "sha256=00"}),
+        ("jira", {"X-Hub-Signature": ""}),
+    ],
+)
+def test_who_cannot_prove_it_leaves_no_trace(name: str, change: dict[str, str]) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for body in (recorded(f"{'alertmanager-firing' if name == 'prometheus' else name + '-created'}"), b"{"):
+                status, _, headers = await bench.hook(name, body, **change)
+                assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert bench.publisher.given == []
+
+    run(scenario)
+
+
+def test_a_signature_that_is_replayed_late_is_refused() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = recorded("zendesk-created")
+            proof = signed("zendesk", body, bench.clock.at)
+            bench.clock.at += 301 * SECOND
+            status, answer, _ = await bench.post("/v1/hooks/zendesk", body, **proof)
+            assert status == 401
+            assert "is not within 300 s of now" in str(answer["error"])
+            bench.clock.at -= SECOND
+            assert (await bench.post("/v1/hooks/zendesk", body, **proof))[0] == 202
+
+    run(scenario)
+
+
+def test_a_source_that_sends_too_much_waits_and_others_do_not() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = recorded("alertmanager-watchdog")
+            answers = [await bench.hook("prometheus", body) for _ in range(101)]
+            assert [status for status, _, _ in answers] == [202] * 100 + [429]
+            assert answers[-1][2]["Retry-After"] == "1"
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+            bench.clock.at += SECOND
+            assert (await bench.hook("prometheus", body))[0] == 202
+
+    run(scenario)
+
+
+def test_strangers_do_not_use_up_a_sources_rate() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for _ in range(150):
+                assert (await bench.hook("jira", b"{}", **{"X-Hub-Signature": "sha256=00"}))[0] == 401
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_bodies_are_bounded_however_they_come() -> None:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b" " * 1000
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+
+    async def scenario() -> None:
+        async with served(max_body=10_000, body_timeout=100_000) as bench:
+            headers = {"Content-Type": "application/json", **token("services")}
+
+            async def send(data: object, **more: str) -> tuple[int, str]:
+                async with bench.client.post("/v1/incidents", data=data, headers=headers | more) as answer:
+                    return answer.status, (await answer.json())["error"]
+
+            assert (await send(b" " * 10_001))[0] == 413
+            assert (await send(pieces(11)))[0] == 413
+            assert (await send(pieces(10)))[0] == 422  # as long as allowed, but no JSON
+            status, told = await send(gzip.compress(b" " * 1_000_000), **{"Content-Encoding": "gzip"})
+            assert (status, "Content-Encoding" in told) == (415, True)
+            assert (await send(stalled()))[0] == 408
+            assert bench.intake._reader.budget.taken == 0
+
+    run(scenario)
+
+
+def test_what_is_held_at_once_is_bounded() -> None:
+    async def scenario() -> None:
+        async with served(max_in_flight=9_000) as bench:
+            bench.publisher.open.clear()
+            body = json.dumps(STRUCTURED_EXAMPLE).encode().ljust(5_000)
+            asked = asyncio.create_task(bench.post("/v1/events", body, **STRUCTURED, **token("services")))
+            while not bench.publisher.given:
+                await asyncio.sleep(0)
+            status, _, headers = await bench.post("/v1/events", body, **STRUCTURED, **token("services"))
+            assert (status, headers["Retry-After"]) == (503, "1")
+            bench.publisher.open.set()
+            assert (await asked)[0] == 202
+            assert (await bench.post("/v1/events", body, **STRUCTURED, **token("services")))[0] == 202
+
+    run(scenario)
+
+
+def test_a_sender_publishes_only_what_it_may_and_the_attempt_is_kept() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            status, answer, _ = await bench.post("/v1/events", STRUCTURED_EXAMPLE, **STRUCTURED, **token("billing"))
+            assert status == 403
+            assert "may not publish incident.opened" in str(answer["error"])
+            assert types(bench) == ["forbidden"]
+            assert (await bench.post("/v1/contracts", EXAMPLES["contract.set"], **token("billing")))[0] == 202
+            assert (await bench.post("/v1/claims", EXAMPLES["credit.claimed"], **token("services")))[0] == 403
+            assert bench.publisher.acknowledged[1].topic == "contract-events"
+
+    run(scenario)
+
+
+def test_cloudevents_in_three_modes() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            mine = token("services")
+            assert (await bench.post("/v1/events", STRUCTURED_EXAMPLE, **STRUCTURED, **mine))[0] == 202
+            bad = STRUCTURED_EXAMPLE | {"type": "sla.breached"}
+            status, answer, _ = await bench.post("/v1/events", [STRUCTURED_EXAMPLE, bad], **BATCH, **mine)
+            assert (status, len(answer["published"])) == (422, 1)  # type: ignore[arg-type]
+            binary = {f"ce-{name}": str(value) for name, value in STRUCTURED_EXAMPLE.items() if name != "data"}
+            assert (await bench.post("/v1/events", STRUCTURED_EXAMPLE["data"], **binary, **mine))[0] == 202
+            assert (await bench.post("/v1/events", b"x", Content_Type="text/plain", **mine))[0] == 415
+            first, _, _, last = bench.publisher.acknowledged
+            assert first == last
+
+    run(scenario)
+
+
+def test_every_example_of_the_openapi_document_is_valid_and_accepted() -> None:
+    schemas = document()["components"]["schemas"]
+
+    async def scenario() -> None:
+        async with served() as bench:
+            for route in ROUTES:
+                media = document()["paths"][route.path]["post"]["requestBody"]["content"]["application/json"]
+                example = media["examples"]["example"]["value"]
+                schema = schemas[media["schema"]["$ref"].rpartition("/")[2]]
+                jsonschema.Draft202012Validator.check_schema(schema)
+                jsonschema.validate(example, schema)
+                with pytest.raises(jsonschema.ValidationError):
+                    jsonschema.validate(example | {"extra": 1}, schema)
+                who = "services" if route.event_type.startswith("incident") else "billing"
+                status, answer, _ = await bench.post(route.path.replace("{id}", "inc-42"), example, **token(who))
+                assert status == 202, answer
+            assert len(types(bench)) == len(ROUTES) == 19
+            async with bench.client.get("/openapi.json") as answer:
+                assert (await answer.json()) == json.loads(json.dumps(document()))
+
+    run(scenario)
+
+
+def test_unknown_addresses_and_methods_are_told_in_json() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for path, status in (("/v1/hooks/nagios", 404), ("/v1/hooks/services", 404), ("/v2/x", 404)):
+                found, body, _ = await bench.post(path, b"{}", **token("services"))
+                assert (found, "error" in body) == (status, True)
+            async with bench.client.get("/v1/incidents") as answer:
+                assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+            assert (
+                await bench.post("/v1/incidents/%00/resolved", {"time": "2026-04-10T08:00:00Z"}, **token("services"))
+            )[0] == 422
+            # Headers that are not UTF-8: a trace context that is none counts as absent.
+            odd = {"Content-Type": "text/\udcff; x=\udcfe", "X-Odd": "\udcff"}
+            assert (await bench.hook("jira", b"{", **odd))[0] == 422
+            opening = EXAMPLES["incident.opened"]
+            assert (await bench.post("/v1/incidents", opening, traceparent="\udcff", **token("services")))[0] == 202
+            assert (await bench.post("/v1/incidents", b"{}", Content_Type="text/plain", **token("services")))[0] == 415
+
+    run(scenario)
+
+
+def test_how_it_is_shows_in_metrics_and_health_and_no_secret_in_any_log() -> None:
+    async def scenario() -> None:
+        with capture_logs() as logs:
+            async with served() as bench:
+                await bench.hook("prometheus", recorded("alertmanager-firing"))
+                await bench.hook("prometheus", recorded("alertmanager-unmapped"))
+                truncated = json.loads(recorded("alertmanager-watchdog")) | {"truncatedAlerts": 4}
+                await bench.hook("prometheus", json.dumps(truncated).encode())
+                await bench.hook("zendesk", recorded("zendesk-created"), **{"X-Zendesk-Webhook-Signature": "no"})
+                for path in ("/healthz", "/live", "/ready"):
+                    async with bench.client.get(path) as answer:
+                        assert answer.status == 200
+                async with bench.client.get("/metrics") as answer:
+                    text = await answer.text()
+                bench.intake.stopping = True
+                async with bench.client.get("/ready") as answer:
+                    assert answer.status == 503
+        for line in (
+            'sla_intake_published_total{source="prometheus",type="incident.opened"} 3.0',
+            'sla_intake_refused_total{code="invalid",source="prometheus"} 1.0',
+            'sla_intake_ignored_total{source="prometheus"} 1.0',
+            'sla_intake_truncated_alerts_total{source="prometheus"} 4.0',
+            'sla_intake_requests_total{source="zendesk",status="401"} 1.0',
+            'sla_intake_held_bytes{what="bodies"} 0.0',
+        ):
+            assert line in text, text
+        assert logs
+        said = json.dumps(logs) + text
+        assert not [secret for secret in SECRETS.values() if secret in said]
+
+    run(scenario)
+
+
+def test_a_bug_of_ours_is_500_without_details() -> None:
+    async def scenario() -> None:
+        with capture_logs() as logs:
+            async with served() as bench:
+                bench.publisher.publish = None  # type: ignore[method-assign, assignment]
+                status, body, _ = await bench.hook("jira", recorded("jira-created"))
+                assert (status, body) == (500, {"error": "the intake failed at this; its log says more"})
+                assert bench.intake._reader.budget.taken == 0
+        assert logs[-1]["log_level"] == "error"
+
+    run(scenario)

@@ -1,0 +1,256 @@
+"""The way to Kafka over a producer that the test holds: timeouts, bounded memory, a broken producer made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from intake_bench import ROOT, SECRETS, recorded, run, served, token
+
+from connect.intake import publishing, service
+from connect.intake.publishing import KafkaPublisher, Unavailable
+from connect.intake.records import Outgoing
+from connect.intake.settings import IntakeSettings
+from streams.partition import partition_of
+from streams.settings import Settings
+
+PARTITIONS = 5
+
+
+class FakeProducer:
+    """An AIOKafkaProducer as far as it is used; its records are acknowledged by hand."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.client = self
+        self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
+        self.stopped = False
+
+    async def start(self) -> None:
+        if self.world.away:
+            raise KafkaConnectionError("away")
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def send(self, topic: str, *, partition: int, **_: object) -> asyncio.Future[None]:
+        if self.world.refuses is not None:
+            raise self.world.refuses
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent.append((topic, partition, future))
+        if self.world.prompt:
+            future.set_result(None)
+        return future
+
+    async def fetch_all_metadata(self) -> FakeProducer:
+        return self
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return None if topic in self.world.absent else set(range(PARTITIONS))
+
+
+class World:
+    """What the producers of a test meet."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.prompt = True
+        self.absent: set[str] = set()
+        self.refuses: Exception | None = None
+        self.made: list[FakeProducer] = []
+
+    def make(self) -> FakeProducer:
+        self.made.append(FakeProducer(self))
+        return self.made[-1]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(publishing, "_LOOK_S", 0.01)
+    return World()
+
+
+def record(key: str = "inc-1", size: int = 100) -> Outgoing:
+    return Outgoing("incident-events", key, b"x" * size, [])
+
+
+def publisher_of(world: World, limit: int = 10_000, timeout_s: float = 0.05) -> KafkaPublisher:
+    return KafkaPublisher(world.make, "sla", limit, timeout_s)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_records_go_to_their_own_partitions(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world)
+        with pytest.raises(Unavailable, match="not connected"):
+            await publisher.publish([record()])
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        keys = [f"inc-{number}" for number in range(20)]
+        await publisher.publish([record(key) for key in keys])
+        found = [(topic, partition) for topic, partition, _ in world.made[0].sent]
+        assert found == [("sla.incident-events", partition_of(key, PARTITIONS)) for key in keys]
+        assert publisher.held.taken == 0
+        await publisher.stop()
+        assert world.made[0].stopped
+
+    run(scenario)
+
+
+def test_what_kafka_does_not_answer_is_told_in_time_and_held_until_it_does(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world, limit=1_000)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        with pytest.raises(Unavailable, match="not acknowledged within"):
+            await publisher.publish([record(size=300), record(size=300)])
+        assert publisher.unready() is not None
+        held = publisher.held.taken
+        assert held > 600
+        with pytest.raises(Unavailable, match="at most 1,000 are held"):
+            await publisher.publish([record(size=300)])
+        assert publisher.held.taken == held
+        for _, _, future in world.made[0].sent:
+            future.set_result(None)  # the broker is back
+        await until(lambda: publisher.held.taken == 0)
+        await until(lambda: publisher.unready() is None)
+        assert len(world.made) == 1
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.refuses = KafkaError("a fatal error of the producer")
+        with pytest.raises(Unavailable, match="a fatal error"):
+            await publisher.publish([record(), record()])
+        assert publisher.held.taken == 0
+        world.refuses = None
+        await until(lambda: len(world.made) == 2 and publisher.unready() is None)
+        assert world.made[0].stopped
+        world.prompt = False
+        with pytest.raises(Unavailable):
+            await publisher.publish([record()])
+        await until(lambda: len(world.made) == 3 and publisher.held.taken == 0)  # it waited for four timeouts
+        world.prompt = True
+        await until(lambda: publisher.unready() is None)
+        await publisher.publish([record()])
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world, timeout_s=5)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.refuses = MessageSizeTooLargeError("too large")
+        with pytest.raises(Unavailable, match="of that size"):
+            await publisher.publish([record()])
+        assert publisher.unready() is None
+        world.refuses, world.prompt = None, False
+        asked = asyncio.create_task(publisher.publish([record("a"), record("b")]))
+        await until(lambda: len(world.made[0].sent) == 2)
+        first, second = (future for _, _, future in world.made[0].sent)
+        first.set_result(None)
+        second.set_exception(KafkaError("no leader"))
+        with pytest.raises(Unavailable, match="no leader"):
+            await asked
+        assert publisher.held.taken == 0
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_it_waits_for_a_broker_and_for_topics(world: World) -> None:
+    async def scenario() -> None:
+        world.away, world.absent = True, {"sla.rejected"}
+        publisher = publisher_of(world)
+        publisher.start()
+        await until(lambda: "does not answer" in (publisher.unready() or ""))
+        world.away = False
+        await until(lambda: "no topic sla.rejected; `sla topics apply`" in (publisher.unready() or ""))
+        world.absent = set()
+        await until(lambda: publisher.unready() is None)
+        assert all(producer.stopped for producer in world.made[:-1])
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_slow_kafka_is_503_over_http(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        async with served(publisher) as bench:
+            status, _, headers = await bench.hook("jira", recorded("jira-created"))
+            assert (status, headers["Retry-After"]) == (503, "5")
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_the_real_producer_is_idempotent_and_asks_for_all_replicas() -> None:
+    async def scenario() -> None:
+        producer: Any = publishing.kafka_producer(["127.0.0.1:1"], {}, 5.0)()
+        assert producer._sender._acks == -1
+        assert producer._txn_manager is not None
+        await producer.stop()
+
+    run(scenario)
+
+
+def test_at_sigterm_requests_under_way_get_their_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "kafka_producer", lambda *_: world.make)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+    async def scenario() -> None:
+        settings = IntakeSettings(port=0, mapping=ROOT / "examples" / "intake.yaml")
+        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(service.serve(Settings(), settings, listening=address.set_result))
+        url = f"http://{await address}"
+        async with aiohttp.ClientSession(headers=token("prometheus")) as session:
+
+            async def ready() -> bool:
+                async with session.get(f"{url}/ready") as answer:
+                    return answer.status == 200
+
+            while not await ready():
+                await asyncio.sleep(0.01)
+            world.prompt = False
+            body = recorded("alertmanager-firing")
+            asked = asyncio.create_task(session.post(f"{url}/v1/hooks/prometheus", data=body))
+            await until(lambda: len(world.made[0].sent) == 2)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            assert not asked.done()
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(f"{url}/ready")
+            for _, _, future in world.made[0].sent:
+                future.set_result(None)
+            async with await asked as answer:
+                assert answer.status == 202
+            assert await running == 0
+        assert world.made[0].stopped
+
+    run(scenario)

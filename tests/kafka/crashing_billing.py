@@ -1,0 +1,33 @@
+"""The billing example with a crash at a chosen moment: after the booking, before Kafka hears of it.
+
+Its session is short, so that the group soon misses it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+
+from connect.client import consume_credits
+from examples.billing import book, opened
+
+CRASHED = 70
+
+
+def main() -> None:
+    """`crashing_billing BROKERS PREFIX BOOKS COUNT`: end without another word after so many bookings."""
+    brokers, prefix, path, count = sys.argv[1:]
+    left = int(count)
+    with (
+        closing(opened(path)) as books,
+        consume_credits(brokers, group="billing", prefix=prefix, kafka={"session_timeout_ms": 6_000}) as credits_,
+    ):
+        for event in credits_:
+            left -= book(books, event)
+            if left == 0:
+                os._exit(CRASHED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Nothing that a sender may write makes the intake's core raise: recorded payloads with any part replaced (R27)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connect.intake import cloud_events, decide
+from connect.intake.answers import decided
+from connect.intake.examples import EXAMPLES, STRUCTURED_EXAMPLE
+from connect.intake.mapping_file import load_mapping
+from connect.intake.plain import ROUTES
+from connect.intake.records import reject_record
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
+RECORDED = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "tests/data/intake").glob("*.json")
+}
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(2**70), max_value=2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from(["\ud800", "x" * 5000, "2026-04-10T08:00:00Z", "9999-12-31T23:59:59.9999999-23:59", "\0", "*"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "key", "name", "a"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += places(inner, (*path, key))
+    return found
+
+
+def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
+    if not path:
+        return by
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], by)
+    return copy
+
+
+@st.composite
+def mutated(draw: st.DrawFn, payload: Any) -> bytes:
+    for _ in range(draw(st.integers(min_value=1, max_value=3))):
+        payload = replaced(payload, draw(st.sampled_from(places(payload))), draw(VALUES))
+    return json.dumps(payload).encode()
+
+
+def answered(decision: decide.Decision, source: str, content: bytes) -> None:
+    """What follows a decision has to work too: the answer, and the record of the rejected topic."""
+    assert decided(decision).status in {202, 403, 422}
+    if decision.refused:
+        reject_record(source, "application/json", content, decision.refused, 0)
+    for ready in decision.ready:
+        ready.record.key.encode()
+
+
+@settings(max_examples=600)
+@given(st.data())
+def test_webhooks(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(RECORDED)))
+    content = data.draw(mutated(RECORDED[name]))
+    source = SOURCES[name.partition("-")[0].replace("alertmanager", "prometheus")]
+    answered(decide.hook(source, content), source.name, content)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_plain_json_and_cloudevents(data: st.DataObject) -> None:
+    route = data.draw(st.sampled_from(ROUTES))
+    content = data.draw(mutated(EXAMPLES[route.event_type]))
+    path_id = data.draw(st.text(min_size=1, max_size=140)) if route.subject == "{id}" else None
+    source = SOURCES["services"]
+    answered(decide.fact(source, route, path_id, {}, content), source.name, content)
+    batch = data.draw(mutated([STRUCTURED_EXAMPLE]))
+    answered(decide.events(source, cloud_events.BATCH, {}, batch), source.name, batch)
+
+
+@given(st.binary(max_size=40))
+def test_bytes(content: bytes) -> None:
+    for source in SOURCES.values():
+        if source.format == "api":
+            answered(decide.events(source, cloud_events.STRUCTURED, {}, content), source.name, content)
+        else:
+            answered(decide.hook(source, content), source.name, content)

@@ -1,0 +1,266 @@
+"""Mapping files, secrets, limits and settings of the intake: every mistake has its line, no secret shows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from connect.intake import openapi, secret_keys
+from connect.intake.limits import Bucket, Budget, Ended, Recent
+from connect.intake.mapping import Source
+from connect.intake.mapping_file import MappingError, load_mapping
+from connect.intake.secret_keys import Secret, read_secrets
+from connect.intake.settings import read_intake_settings
+from streams.errors import SettingsError
+from streams.sla.instants import SECOND, parse_rfc3339
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "intake.yaml"
+DATA = ROOT / "tests" / "data" / "intake"
+
+GOOD = """\
+version: 1
+sources:
+  prom:
+    format: alertmanager
+    secrets: [{env: TOKEN}]
+    component: [{from: labels.service}]
+    impact: [{value: cosmetic}]
+    tenants: [{value: "*"}]
+"""
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "intake.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(MappingError) as caught:
+        load_mapping(file)
+    return [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
+
+
+def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
+    assert set(load_mapping(EXAMPLE)) == {"prometheus", "zendesk", "jira", "billing", "services"}
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD, encoding="utf-8")
+    assert load_mapping(file)["prom"].source == "/intake/prom"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("version: 1", "version: 2", "1: version: 2 is unknown here; allowed: 1"),
+        ("format: alertmanager", "format: nagios", "4: sources.prom.format: 'nagios' is unknown here"),
+        ("impact:", "impakt:", "7: sources.prom.impakt: unknown key; did you mean impact?"),
+        (
+            "value: cosmetic",
+            "value: cosmatic",
+            "7: sources.prom.impact[0].value: 'cosmatic' is no impact; did you mean cosmetic?",
+        ),
+        (
+            "{value: cosmetic}",
+            "{from: labels.s, values: {a: huge}}",
+            "7: sources.prom.impact[0].values.a: 'huge' is no impact",
+        ),
+        ("{value: cosmetic}", "{}", "7: sources.prom.impact[0]: an entry names one origin"),
+        (
+            "{value: cosmetic}",
+            "{value: cosmetic, values: {a: b}}",
+            "7: sources.prom.impact[0]: a table of values needs a path",
+        ),
+        ("labels.service", "label.service", "6: sources.prom.component[0].from: 'label.service' begins with nothing"),
+        ("labels.service", "labels..service", "6: sources.prom.component[0].from: 'labels..service' is no path"),
+        ("{env: TOKEN}", "{env: TOKEN, file: x}", "5: sources.prom.secrets[0]: a secret is in one place"),
+        ("[{env: TOKEN}]", "[]", "5: sources.prom.secrets: this is empty"),
+        ("  prom:", "  Prom:", "3: sources.Prom: 'Prom' is no name of a source"),
+        ('    tenants: [{value: "*"}]', "    rate: {burst: 0}", "8: sources.prom.rate.burst: 0 is out of bounds"),
+        ('    tenants: [{value: "*"}]', "    tier: [{value: 4}]", "8: sources.prom.tier[0].value: 4 is no tier"),
+        (
+            '    tenants: [{value: "*"}]',
+            "    allow: [incident.*]",
+            "8: sources.prom.allow: a source of format alertmanager",
+        ),
+        ('    tenants: [{value: "*"}]', "    replay_window: PT2H", "8: sources.prom.replay_window: a replay window"),
+        ('    tenants: [{value: "*"}]', "", "3: sources.prom: tenants: says nothing"),
+        (
+            "    format: alertmanager",
+            "    format: api",
+            "6: sources.prom.component: events of format api say this themselves",
+        ),
+        ("    impact:", "    component: []\n    impact:", "7: sources.prom.component: this key is here twice"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in GOOD
+    found = problems(tmp_path, GOOD.replace(old, new))
+    assert any(each.startswith(told) for each in found), found
+
+
+def test_secrets_come_from_environment_or_files_and_never_show(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef\n", encoding="utf-8")
+    source = load_mapping(EXAMPLE)["prometheus"]
+    both = (source.secrets[0], source.secrets[0]._replace(kind="file", name=str(file)))
+    two = Source("p", "alertmanager", both, "/p")
+    (env, from_file) = read_secrets([two], {"SLA_INTAKE_PROMETHEUS_TOKEN": "fedcba9876543210"})["p"]
+    assert from_file.same("0123456789abcdef")
+    assert env.same("fedcba9876543210")
+    assert "fedc" not in repr(env) + str(env)
+    for environment, told in (
+        ({}, "is empty or not set"),
+        ({"SLA_INTAKE_PROMETHEUS_TOKEN": "hunter2"}, "is too short"),
+    ):
+        with pytest.raises(SettingsError, match=told) as caught:
+            read_secrets([two], environment)
+        assert "hunter2" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_secrets([two], {"SLA_INTAKE_PROMETHEUS_TOKEN": "fedcba9876543210"})
+
+
+def test_signatures_fit_their_body_key_and_time_alone() -> None:
+    key, body, time = "a-signing-secret", b'{"a":1}', "2026-04-10T08:00:00Z"
+    zendesk = base64.b64encode(hmac.digest(key.encode(), time.encode() + body, "sha256")).decode()
+    hub = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+    rotated = (Secret("the-next-secret-1"), Secret(key))
+    assert secret_keys.zendesk(rotated, zendesk, time, body)
+    assert secret_keys.hub(rotated, hub, body)
+    other = (Secret("the-next-secret-1"),)
+    for given in (None, "", zendesk[:-2], zendesk.lower(), "ü\udc80"):
+        assert not secret_keys.zendesk(rotated, given, time, body)
+        assert not secret_keys.hub(rotated, given, body)
+    assert not secret_keys.zendesk(rotated, zendesk, None, body)
+    assert not secret_keys.zendesk(rotated, zendesk, "2026-04-10T08:00:01Z", body)
+    assert not secret_keys.zendesk(rotated, zendesk, time, body + b" ")
+    assert not secret_keys.zendesk(other, zendesk, time, body)
+    assert not secret_keys.hub(other, hub, body)
+    assert not secret_keys.hub(rotated, hub.removeprefix("sha256="), body)
+    assert secret_keys.bearer(rotated, f"bearer {key}")
+    for given in (None, key, f"Basic {key}", f"Bearer {key}x", "Bearer "):
+        assert not secret_keys.bearer(rotated, given)
+
+
+def test_a_replayed_timestamp_is_old_soon() -> None:
+    signed, window = "2026-04-10T08:00:00Z", 300 * SECOND
+    now = parse_rfc3339(signed)
+    assert secret_keys.fresh(signed, now + window, window)
+    assert secret_keys.fresh(signed, now - window, window)
+    assert not secret_keys.fresh(signed, now + window + 1, window)
+    assert not secret_keys.fresh(signed, now - window - 1, window)
+    assert not secret_keys.fresh("soon", now, window)
+
+
+def test_a_bucket_lets_a_burst_through_then_its_rate() -> None:
+    bucket = Bucket(2.0, 3, now=0)
+    assert [bucket.take(0) for _ in range(4)] == [None, None, None, 1]
+    assert bucket.take(SECOND // 2) is None
+    assert bucket.take(SECOND // 2) == 1
+    assert bucket.take(0) == 1  # the clock was stepped back
+    assert Bucket(0.1, 1, 0).take(0) is None
+    slow = Bucket(0.1, 1, 0)
+    slow.take(0)
+    assert slow.take(0) == 10
+
+
+def test_budgets_and_memories_are_bounded() -> None:
+    budget = Budget(10)
+    assert budget.take(6)
+    assert not budget.take(5)
+    budget.give(6)
+    assert budget.take(10)
+    recent = Recent(2)
+    for digest in (b"1", b"2", b"3"):
+        recent.add(digest)
+    assert (b"1" in recent, b"3" in recent) == (False, True)
+
+
+def test_what_is_remembered_of_resolutions_is_bounded_and_settles() -> None:
+    ended = Ended(2)
+    ended.add("a", 100 * SECOND, 500 * SECOND)
+    assert ended.going_on("a", 559 * SECOND) is None
+    assert ended.going_on("a", 560 * SECOND) == (100 * SECOND, 560 * SECOND)
+    ended.add("a", 90 * SECOND, 600 * SECOND)
+    ended.add("a", 100 * SECOND, 600 * SECOND)
+    assert ended.going_on("a", 601 * SECOND) == (100 * SECOND, 560 * SECOND)
+    ended.add("a", 200 * SECOND, 700 * SECOND)
+    assert ended.going_on("a", 701 * SECOND) is None
+    assert ended.going_on("a", 900 * SECOND) == (200 * SECOND, 900 * SECOND)
+    ended.add("b", 0, 0)
+    ended.add("c", 0, 0)
+    assert ended.going_on("a", 900 * SECOND) is None
+    assert ended.going_on("c", 900 * SECOND) == (0, 900 * SECOND)
+
+
+def test_settings_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_INTAKE_MAX_BODY", "2048")
+    monkeypatch.setenv("SLA_INTAKE_ACK_TIMEOUT", "PT2S")
+    assert (read_intake_settings().max_body, read_intake_settings().ack_timeout) == (2048, 2 * SECOND)
+    monkeypatch.setenv("SLA_INTAKE_RETRY_AFTER", "60")
+    with pytest.raises(SettingsError, match="SLA_INTAKE_RETRY_AFTER"):
+        read_intake_settings()
+
+
+def test_the_kept_openapi_document_is_the_one_that_is_served() -> None:
+    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "python -m connect.intake.openapi"
+
+
+def test_the_dry_run_shows_what_would_be_published_or_why_not() -> None:
+    def run(*words: object, code: int = 0) -> str:
+        done = CliRunner().invoke(app, ["intake", "test", *map(str, words), "--mapping", str(EXAMPLE)])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    shown = run(DATA / "alertmanager-firing.json").splitlines()
+    assert shown[0] == "as prometheus (alertmanager):"
+    assert json.loads(shown[2])["type"] == "incident.opened"
+    assert "reject alerts[0] as invalid: component" in run(DATA / "alertmanager-unmapped.json", code=1)
+    assert "ignore alerts[0]: the mapping ignores it" in run(DATA / "alertmanager-watchdog.json")
+    assert "incident.resolved of zendesk-5158" in run(DATA / "zendesk-solved.json")
+    assert "incident.waiting of jira-10042" in run(DATA / "jira-waiting.json", "--source", "jira")
+    assert "there is no source 'x'" in run(DATA / "jira-waiting.json", "--source", "x", code=2)
+    assert "can't be read" in run(DATA / "absent.json", code=2)
+
+
+def test_the_dry_run_of_plain_json_and_cloudevents(tmp_path: Path) -> None:
+    def run(body: object, *words: object, code: int = 0) -> str:
+        file = tmp_path / "body.json"
+        file.write_text(json.dumps(body), encoding="utf-8")
+        done = CliRunner().invoke(app, ["intake", "--mapping", str(EXAMPLE), "test", str(file), *map(str, words)])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    opening = openapi.EXAMPLES["incident.opened"]
+    assert "incident.opened of inc-42" in run(opening, "--path", "/v1/incidents", "--source", "services")
+    resolved = openapi.EXAMPLES["incident.resolved"]
+    words = ("--path", "/v1/incidents/inc-42/resolved", "--source", "services")
+    assert "incident.resolved of inc-42" in run(resolved, *words)
+    assert "there is no address /v1/x" in run(resolved, "--path", "/v1/x", "--source", "services", code=2)
+    assert "which source sends it?" in run(opening, "--path", "/v1/incidents", code=2)
+    event = openapi.STRUCTURED_EXAMPLE
+    assert "incident.opened of inc-42" in run(event, "--source", "services")
+    assert "billing may not publish" in run([event], "--source", "billing", code=1)
+    assert "nothing: there is nothing in it" in run([], "--source", "services")
+
+
+def test_an_intake_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*words: object) -> str:
+        done = CliRunner().invoke(app, ["intake", *map(str, words)])
+        assert done.exit_code == 2
+        assert done.stderr.count("\n") == 1
+        return done.stderr
+
+    monkeypatch.delenv("SLA_INTAKE_PROMETHEUS_TOKEN", raising=False)
+    assert "there is no mapping file" in told("--mapping", tmp_path / "absent.yaml")
+    assert "SLA_INTAKE_PROMETHEUS_TOKEN is empty or not set" in told("--mapping", EXAMPLE)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(
+        GOOD.replace("impact:", "impakt:").replace("  prom:\n", "  prom:\n    impact: [{value: cosmetic}]\n")
+    )
+    assert f"{bad}:8: sources.prom.impakt: unknown key" in told("--mapping", bad)
+    assert "SLA_INTAKE_PORT" in told("--mapping", EXAMPLE, "--port", "70000")
