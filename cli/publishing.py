@@ -12,16 +12,10 @@ from aiokafka import AIOKafkaProducer
 
 from cli.batches import PATIENCE_S, Batches
 from cli.connection import BrokerProblem, explained, partitions_of
-from streams.codec import MAX_RECORD_BYTES, encode
-from streams.headers import headers_for
+from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC, input_record
 from streams.json_form import parse_line
 from streams.partition import partition_of
-from streams.sla.events import INCIDENT_RANK, Event, Rejection
-from streams.sla.facts import to_event
-from streams.sla.instants import format_rfc3339
-
-INCIDENT_TOPIC = "incident-events"
-CONTRACT_TOPIC = "contract-events"
+from streams.sla.events import Rejection
 
 _LINGER_MS = 20
 _BATCH_BYTES = 256 * 1024
@@ -75,15 +69,10 @@ def prepare(number: int, line: str, *, backfill: bool = False) -> Ready | BadLin
     event_type, record = parsed
     if backfill:
         record["backfill"] = True
-    event = to_event(event_type, record)
-    if isinstance(event, Rejection):
-        return BadLine(number, event)
-    value = encode(event_type, record)
-    if len(value) > MAX_RECORD_BYTES:
-        message = f"the record has {len(value):,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"
-        return BadLine(number, Rejection("oversize", message, event.id))
-    topic = INCIDENT_TOPIC if event_type in INCIDENT_RANK else CONTRACT_TOPIC
-    return Ready(topic, event.subject, value, _headers(event))
+    ready = input_record(event_type, record)
+    if isinstance(ready, Rejection):
+        return BadLine(number, ready)
+    return Ready(ready.topic, ready.event.subject, ready.value, ready.headers)
 
 
 def publish_lines(
@@ -185,12 +174,3 @@ def _numbered(lines: Iterable[str | None]) -> Iterator[tuple[int, str | None]]:
         number += line is not None
         if line is None or line.strip():
             yield number, line
-
-
-def _headers(event: Event) -> list[tuple[str, bytes]]:
-    headers = headers_for(event.type, event.id, event.source, event.subject, event.time, traceparent=event.traceparent)
-    if event.backfill:
-        headers.append(("ce_backfill", b"true"))
-    if event.received is not None:
-        headers.append(("ce_receivedtime", format_rfc3339(event.received).encode()))
-    return headers

@@ -12,10 +12,10 @@ import typer
 
 from cli.cores import cores, spread
 from cli.progress import counting
-from cli.publishing import CONTRACT_TOPIC, INCIDENT_TOPIC
 from cli.reading import Read, Reader, in_order
 from cli.shown import Undecodable, event_of, safe
 from streams.errors import SlaError
+from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.json_form import format_line
 from streams.settings import Settings
 

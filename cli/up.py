@@ -1,4 +1,4 @@
-"""`sla up`: broker and worker with the real policies; data stay in a named directory between runs."""
+"""`sla up`: broker, worker and intake with the real policies; data stay in a named directory between runs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from typing import Annotated
 import typer
 
 from cli.broker_files import BrokerError
+from cli.local_intake import LocalIntake
 from cli.stack import Stack, StackError
 
 DEFAULT_DATA = Path(".sla/up")
 DEFAULT_PORT = 9092
+DEFAULT_INTAKE_PORT = 8088
 
 
 def up(
     data: Annotated[Path, typer.Option("--data", help="Where broker and logs keep their data.")] = DEFAULT_DATA,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where Kafka listens.")] = DEFAULT_PORT,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="What the intake takes requests for; default: plain JSON, a token.")
+    ] = None,
+    intake_port: Annotated[
+        int, typer.Option("--intake-port", min=1, max=65535, help="Where the intake listens.")
+    ] = DEFAULT_INTAKE_PORT,
 ) -> None:
-    """Run an embedded broker and a worker on this machine until Ctrl-C; what they hold is there again next time."""
+    """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; what they hold is there again next
+    time."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -30,17 +39,26 @@ def up(
         with Stack(data, port=port) as stack:
             stack.apply_topics()
             stack.start_worker()
-            print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
-            print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
-            print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
-            print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
-            print("Ctrl-C stops both.", flush=True)
-            while not stop.wait(0.5):
-                if not stack.worker_alive():
-                    raise StackError(f"the worker ended; see {stack.log}")
-                if not stack.broker.alive:
-                    raise StackError(f"Kafka ended; see {stack.broker.data_dir / 'broker.log'}")
+            with LocalIntake(stack.bootstrap, data, mapping, intake_port) as intake:
+                print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
+                print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
+                print(f"intake       ready at {intake.url}/ready, mapping {intake.mapping}, log in {intake.log}")
+                print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
+                print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
+                print("Ctrl-C stops all three.", flush=True)
+                _watch(stack, intake, stop)
             print("stopping", flush=True)
     except (BrokerError, StackError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
+
+
+def _watch(stack: Stack, intake: LocalIntake, stop: threading.Event) -> None:
+    """Until told to stop. Raises StackError when one of them has ended by itself."""
+    while not stop.wait(0.5):
+        if not stack.worker_alive():
+            raise StackError(f"the worker ended; see {stack.log}")
+        if not stack.broker.alive:
+            raise StackError(f"Kafka ended; see {stack.broker.data_dir / 'broker.log'}")
+        if not intake.alive:
+            raise StackError(f"the intake ended; see {intake.log}")

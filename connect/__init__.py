@@ -1,1 +1,1 @@
-"""The outside world: client, intake and notifier come with their own issues; nothing is here yet."""
+"""The outside world: the client for other services, contract files, and the intake over HTTP."""

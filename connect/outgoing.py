@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
 from connect.errors import InvalidEvent
-from streams.codec import MAX_RECORD_BYTES, encode
-from streams.headers import headers_for
+from streams.inputs import InputRecord, input_record
 from streams.json_form import from_json
-from streams.sla.events import INCIDENT_RANK, Event, Rejection
-from streams.sla.facts import to_event
+from streams.sla.events import Rejection
 from streams.sla.instants import format_rfc3339, to_micros
 
 #: An aware datetime, or RFC 3339 text such as 2026-01-31T09:00:00Z.
@@ -40,42 +38,13 @@ class Envelope(TypedDict, total=False):
     traceparent: str
 
 
-class Outgoing(NamedTuple):
-    """A checked event as it goes to Kafka; `topic` without prefix."""
-
-    topic: str
-    event: Event
-    value: bytes
-    headers: list[tuple[str, bytes]]
-
-
-def outgoing(event: Mapping[str, object]) -> Outgoing:
+def outgoing(event: Mapping[str, object]) -> InputRecord:
     """The record of an event in the JSON form. Raises InvalidEvent for what the product would reject."""
-    what = f"{event.get('type')} {event.get('subject')}"
     parsed = from_json(dict(event), inputs_only=True)
-    if isinstance(parsed, Rejection):
-        raise InvalidEvent(parsed, what)
-    event_type, record = parsed
-    checked = to_event(event_type, record)
-    if isinstance(checked, Rejection):
-        raise InvalidEvent(checked, what)
-    value = encode(event_type, record)
-    if len(value) > MAX_RECORD_BYTES:
-        message = f"the record has {len(value):,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"
-        raise InvalidEvent(Rejection("oversize", message, checked.id), what)
-    headers = headers_for(
-        checked.type,
-        checked.id,
-        checked.source,
-        checked.subject,
-        checked.time,
-        traceparent=checked.traceparent,
-        backfill=checked.backfill,
-    )
-    if checked.received is not None:
-        headers.append(("ce_receivedtime", format_rfc3339(checked.received).encode()))
-    topic = "incident-events" if event_type in INCIDENT_RANK else "contract-events"
-    return Outgoing(topic, checked, value, headers)
+    ready = parsed if isinstance(parsed, Rejection) else input_record(*parsed)
+    if isinstance(ready, Rejection):
+        raise InvalidEvent(ready, f"{event.get('type')} {event.get('subject')}")
+    return ready
 
 
 def instant(value: Instant, field: str) -> str:

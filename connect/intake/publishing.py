@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from connect.intake.limits import Budget
-from connect.intake.records import CONTRACT_TOPIC, INCIDENT_TOPIC, REJECTED_TOPIC, Outgoing
+from connect.intake.records import REJECTED_TOPIC, Outgoing
 from streams.errors import SlaError
+from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.partition import partition_of
 
 _TOPICS = (INCIDENT_TOPIC, CONTRACT_TOPIC, REJECTED_TOPIC)

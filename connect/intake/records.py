@@ -7,17 +7,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from connect.intake.outcome import Event, Refused
-from streams.codec import MAX_RECORD_BYTES, encode
-from streams.headers import headers_for
+from streams.inputs import input_record
 from streams.json_form import from_json
 from streams.runtime.processor import Record
 from streams.runtime.rejects import rejected
-from streams.sla.events import INCIDENT_RANK, Rejection
-from streams.sla.facts import to_event
-from streams.sla.instants import format_rfc3339
+from streams.sla.events import Rejection
 
-INCIDENT_TOPIC = "incident-events"
-CONTRACT_TOPIC = "contract-events"
 REJECTED_TOPIC = "rejected"
 _HEADER_BYTES = 16
 _NUMBER_BYTES = 6
@@ -53,29 +48,12 @@ def prepare(event: Event) -> Ready | Rejection:
     parsed = from_json(event, inputs_only=True)
     if isinstance(parsed, Rejection):
         return parsed
-    event_type, fields = parsed
-    checked = to_event(event_type, fields)
-    if isinstance(checked, Rejection):
-        return checked
-    value = encode(event_type, fields)
-    if len(value) > MAX_RECORD_BYTES:
-        message = f"the record has {len(value):,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"
-        return Rejection("oversize", message, checked.id)
-    headers = headers_for(
-        event_type,
-        checked.id,
-        checked.source,
-        checked.subject,
-        checked.time,
-        traceparent=checked.traceparent,
-        backfill=checked.backfill,
-    )
-    if checked.received is not None:
-        headers.append(("ce_receivedtime", format_rfc3339(checked.received).encode()))
-    topic = INCIDENT_TOPIC if event_type in INCIDENT_RANK else CONTRACT_TOPIC
-    return Ready(
-        event_type, checked.id, checked.subject, checked.time, Outgoing(topic, checked.subject, value, headers)
-    )
+    ready = input_record(*parsed)
+    if isinstance(ready, Rejection):
+        return ready
+    checked = ready.event
+    record = Outgoing(ready.topic, checked.subject, ready.value, ready.headers)
+    return Ready(checked.type, checked.id, checked.subject, checked.time, record)
 
 
 def reject_record(source: str, media_type: str, content: bytes, refused: Sequence[Refused], arrival: int) -> Outgoing:
