@@ -38,7 +38,7 @@ def opening(name: str, at: int, partitions: int) -> Encoded:
         "subject": name,
         "occurred_at": at,
         "scope": "tenants",
-        "tenant_ids": [f"tenant-{hash(name) % 1000}"],
+        "tenant_ids": [f"tenant-{int(name.rpartition('-')[2]) % 1000}"],
         "component": "git_operations",
         "impact": "processing_delay",
         "channel": "monitor",
@@ -106,5 +106,5 @@ async def _read(
             assert not isinstance(decoded, Rejection)
             if decoded[0] == "incident.classified":
                 found.classified.append(time.perf_counter() - sent_at[name])
-            elif decoded[0] == "sla.breached" and name in due_at:
+            elif decoded[0] == "sla.breached" and name in due_at and decoded[1]["metric"] == "response":
                 found.breached.append((clock.now() - due_at[name]) / SECOND)

@@ -8,6 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from connect.intake.mapping_file import load_mapping
+from connect.intake.settings import IntakeSettings
 from streams.policy_load import load_policies
 from streams.settings import Settings
 
@@ -48,7 +50,8 @@ def test_every_file_is_listed_and_every_listed_file_exists() -> None:
     generated += [
         name.partition("=")[2] for each in KUSTOMIZATION["configMapGenerator"] for name in each.get("files", [])
     ]
-    there = {str(path.relative_to(BASE)) for path in BASE.rglob("*") if path.is_file()}
+    files = (path.relative_to(BASE) for path in BASE.rglob("*") if path.is_file())
+    there = {str(path) for path in files if path.parts[0] != "intake"}
     assert there == {*generated, *FILES, "kustomization.yaml", "README.md"}
 
 
@@ -145,3 +148,38 @@ def test_policies_are_the_projects_and_load_as_kubernetes_mounts_them(tmp_path: 
         (tmp_path / child.name).symlink_to(f"..data/{child.name}")
     loaded = load_policies(tmp_path)
     assert [policy.name for policy in loaded] == [SETTINGS["SLA_DEFAULT_POLICY"]]
+
+
+# -- the intake, a component of its own --------------------------------------------------------------------------------
+
+INTAKE = BASE / "intake"
+DEPLOYMENT, SERVICE = yaml.safe_load_all((INTAKE / "intake.yaml").read_text())
+
+
+@pytest.mark.parametrize("manifest", [DEPLOYMENT, SERVICE], ids=["deployment", "service"])
+def test_the_intakes_manifests_are_strictly_valid(manifest: dict[str, Any]) -> None:
+    assert kubernetes_validate.validate(manifest, KUBERNETES, strict=True).startswith(KUBERNETES)
+
+
+def test_the_intake_is_as_hardened_as_the_worker_and_runs_as_it() -> None:
+    spec, worker = DEPLOYMENT["spec"]["template"]["spec"], PODS["Deployment"]["spec"]
+    for name in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
+        assert spec[name] == worker[name]
+    (only,) = spec["containers"]
+    assert only["securityContext"] == container("Deployment")["securityContext"]
+    assert only["image"] == container("Deployment")["image"]
+
+
+def test_the_intake_is_asked_where_it_answers() -> None:
+    (only,) = DEPLOYMENT["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each["value"] for each in only["env"]}
+    assert set(given) <= {f"SLA_INTAKE_{name.upper()}" for name in IntakeSettings.model_fields}
+    (port,) = only["ports"]
+    assert str(port["containerPort"]) == given["SLA_INTAKE_PORT"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert only[probe]["httpGet"]["port"] == port["name"]
+        assert f'"{only[probe]["httpGet"]["path"]}"' in (ROOT / "connect/intake/server.py").read_text()
+    assert SERVICE["spec"]["selector"].items() <= DEPLOYMENT["spec"]["template"]["metadata"]["labels"].items()
+    mapping = Path(given["SLA_INTAKE_MAPPING"])
+    assert [each["mountPath"] for each in only["volumeMounts"] if each["name"] == "mapping"] == [str(mapping.parent)]
+    assert set(load_mapping(INTAKE / mapping.name)) == {"services"}
