@@ -21,11 +21,12 @@ from statistics import quantiles
 from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
 from bench.latency import Latencies, measure_latency, opening
-from bench.load import SOURCE, Encoded, encoded
+from bench.load import SOURCE, Encoded, contracts, encoded
 from bench.throughput import publish, wait_applied
 from cli.stack import Stack
 from streams.clock import SystemClock
 from streams.policy_load import default_policies_dir, load_policies
+from streams.routing import COPY, TO_INCIDENTS, enclose
 from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
 from streams.runtime.processor import Effects, Record
 from streams.sla.arrival import Horizons
@@ -36,6 +37,7 @@ PARTITIONS = 8
 POLICY = "code-hosting"
 """P3 there may take 24 hours to respond and the bench opens incidents an hour old: no timer is near."""
 BACKLOG = 20_000
+TENANTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,29 @@ def changelog(count: int, facts: int, now: int) -> Iterator[Encoded]:
         IncidentsProcessor(number, topics, policies, Horizons(), clock=clock, mark_every=10 * SECOND)
         for number in range(PARTITIONS)
     ]
+    for _, _, key, value, headers in contracts(TENANTS, now, PARTITIONS, POLICY):
+        terms = Record("sla.contract-events", 0, 0, now, key, value, headers)
+        for number, each in enumerate(made):
+            effects = Effects()
+            copy = enclose(terms, TO_INCIDENTS, COPY, "sla.shared", number)
+            each.apply(Record("sla.shared", number, 0, now, copy.key, copy.value, copy.headers), effects)
+            yield from rows_of(effects, number)
     for number in range(count):
         effects = Effects()
         for _, partition, key, value, headers in facts_of(number, facts, now):
             record = Record("sla.incident-events", partition, number, now, key, value, headers)
             made[partition].apply(record, effects)
-        for row, fields in effects.rows.items():
-            if fields is not None:
-                yield "state", partition, row, fields, []
+        yield from rows_of(effects, partition)
     applied = Applied({"sla.incident-events": 0, "sla.shared": 0}, now)
     for number in range(PARTITIONS):
         yield "state", number, APPLIED_KEY, encode_applied(applied), []
+
+
+def rows_of(effects: Effects, partition: int) -> Iterator[Encoded]:
+    """What a transaction would write to the changelog."""
+    for key, value in effects.rows.items():
+        if value is not None:
+            yield "state", partition, key, value, []
 
 
 def backlog(count: int, now: int) -> Iterator[Encoded]:

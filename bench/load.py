@@ -18,7 +18,7 @@ Encoded = tuple[str, int, bytes, bytes, list[tuple[str, bytes]]]
 """Event type, partition, key, value, headers."""
 
 
-def contracts(tenants: int, now: int, partitions: int) -> Iterator[Encoded]:
+def contracts(tenants: int, now: int, partitions: int, plan: str = "scalr-emergency") -> Iterator[Encoded]:
     """One contract per tenant, in force since a month before `now`."""
     for number in range(tenants):
         tenant = f"tenant-{number}"
@@ -29,7 +29,7 @@ def contracts(tenants: int, now: int, partitions: int) -> Iterator[Encoded]:
             "occurred_at": now - 30 * 86_400 * SECOND,
             "tenant_id": tenant,
             "valid_from": now - 30 * 86_400 * SECOND,
-            "plan": "scalr-emergency",
+            "plan": plan,
             "monthly_charge": {"amount_minor": 100_000, "currency": "USD"},
             "tier": number % 3 + 1,
             "emergency_member": True,
