@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -22,7 +23,7 @@ version: 1
 sources:
   local:
     format: api
-    secrets: [{{file: {token}}}]
+    secrets: [{{file: {quoted}}}]
     allow: [incident.*, contract.*, credit.*, maintenance.*]
 """
 
@@ -87,5 +88,5 @@ def _own_mapping(data: Path) -> Path:
     if not token.exists():
         token.touch(mode=0o600)
         token.write_text(secrets.token_urlsafe(24), encoding="ascii")
-    mapping.write_text(_MAPPING.format(token=token), encoding="utf-8")
+    mapping.write_text(_MAPPING.format(token=token, quoted=json.dumps(str(token))), encoding="utf-8")
     return mapping

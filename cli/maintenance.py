@@ -53,10 +53,7 @@ def schedule(
     standing = log_of(settings).maintenance.get(maintenance)
     now = SystemClock().now()
     at = now if standing is None else max(now, standing.time + 1)
-    announced = announced_at
-    if announced is None:  # said again without it: the announcement stands
-        kept = standing.payload if standing is not None else None
-        announced = format_rfc3339(kept.announced_at if isinstance(kept, MaintenanceScheduled) else now)
+    announced = announced_at or format_rfc3339(now)
     data = {
         "maintenance_id": maintenance,
         "scope": "platform" if platform else "tenants",
@@ -76,7 +73,12 @@ def schedule(
     }
     plan = outgoing({**event, "id": "checked"}).event.payload
     assert isinstance(plan, MaintenanceScheduled)
-    if standing is not None and standing.payload == plan:
+    kept = standing.payload if standing is not None else None
+    # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).
+    same = plan
+    if announced_at is None and isinstance(kept, MaintenanceScheduled):
+        same = plan._replace(announced_at=kept.announced_at)
+    if kept == same:
         typer.echo(f"{maintenance} is scheduled so already; nothing was published")
         return
     publish(settings, [{**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}])

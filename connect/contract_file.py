@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from streams.json_form import from_json
+from streams.json_form import from_json, unique_object
 from streams.sla.events import ContractSet, Rejection
 from streams.sla.facts import to_event
 
@@ -84,7 +84,7 @@ def _json_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
         if not line.strip():
             continue
         try:
-            found = json.loads(line.removeprefix("\ufeff"), object_pairs_hook=_unique)
+            found = json.loads(line.removeprefix("\ufeff"), object_pairs_hook=unique_object)
         except (ValueError, RecursionError) as error:
             yield number, f"not JSON: {error}"
             continue
@@ -103,7 +103,9 @@ def _misplaced(found: object) -> str | None:
 
 
 def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
-    reader = csv.reader([line if line.endswith("\n") else f"{line}\n" for line in lines], strict=True)
+    ended = [line if line.endswith("\n") else f"{line}\n" for line in lines]
+    ended[:1] = [line.removeprefix("\ufeff") for line in ended[:1]]  # before quotes are looked for
+    reader = csv.reader(ended, strict=True)
     names: list[str] | None = None
     start = 1
     try:
@@ -112,7 +114,7 @@ def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = [cell.strip().removeprefix("\ufeff") for cell in cells]
+                names = [cell.strip() for cell in cells]
                 if problem := _wrong_names(names):
                     yield number, problem
                     return
@@ -171,10 +173,3 @@ def _row(number: int, data: dict[str, object]) -> Row | BadLine:
         return BadLine(number, message.replace("subject", "tenant_id", 1) if message.startswith("subject") else message)
     assert isinstance(checked.payload, ContractSet)
     return Row(number, tenant, checked.payload, data)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    names = [name for name, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"the key {twice[0]!r} comes twice in one object")
-    return dict(pairs)

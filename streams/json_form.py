@@ -114,7 +114,7 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
 def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Record] | Rejection:
     """Event type and record of one JSON line; `undecodable` names the column of what is not JSON."""
     try:
-        obj = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique)
+        obj = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         return Rejection("undecodable", f"not JSON: {error.msg} at {where}")
@@ -162,12 +162,13 @@ def _backfill(value: object) -> bool:
     raise MisfitError("backfill", f"expected true or false, got {json.dumps(value, default=str)}")
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} comes twice in one object")
+def unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For `json.loads`: an object whose keys are not there twice. Raises ValueError naming the one that is."""
+    result: dict[str, object] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the key {name[:60]!r} comes twice in one object")
+        result[name] = value
     return result
 
 

@@ -44,10 +44,13 @@ def outcomes(payload: object, source: Source, going_on: GoingOn) -> Iterator[Out
         yield from _alert(f"alerts[{index}]", alert, source, going_on)
 
 
+_MOST_COUNTED = 1_000_000
+
+
 def truncated(payload: object) -> int:
     """How many alerts Alertmanager left out because of `max_alerts`: they are in no notification at all."""
     count = payload.get("truncatedAlerts") if isinstance(payload, dict) else 0
-    return count if isinstance(count, int) and count > 0 else 0
+    return min(count, _MOST_COUNTED) if isinstance(count, int) and count > 0 else 0
 
 
 def _alert(item: str, alert: object, source: Source, going_on: GoingOn) -> Iterator[Outcome]:

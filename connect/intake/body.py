@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import NoReturn
 
+from streams.json_form import unique_object
 from streams.sla.events import Rejection
 
 
@@ -16,7 +17,9 @@ def parse(body: bytes) -> object | Rejection:
     except UnicodeDecodeError as error:
         return Rejection("undecodable", f"byte {error.start} is not UTF-8")
     try:
-        value: object = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique)
+        value: object = json.loads(
+            text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object
+        )
     except json.JSONDecodeError as error:
         return Rejection("undecodable", f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     except RecursionError:
@@ -24,15 +27,6 @@ def parse(body: bytes) -> object | Rejection:
     except (ValueError, ArithmeticError) as error:
         return Rejection("undecodable", f"not JSON of an event: {error}")
     return value
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:60]!r} comes twice in one object")
-    return result
 
 
 def _no_constant(text: str) -> NoReturn:

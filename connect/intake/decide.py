@@ -72,6 +72,9 @@ def checked(outcomes: Iterable[Outcome], source: Source) -> Decision:
                         f"{source.name} may not publish {ready.event_type}; its `allow` names {', '.join(source.allow)}"
                     )
                     decision.refused.append(Refused(item, "forbidden", told))
+                elif event.get("source") in source.others:
+                    told = f"{source.name} may not speak for {event['source']}, another source of this intake"
+                    decision.refused.append(Refused(item, "forbidden", told))
                 else:
                     decision.ready.append(ready)
     return decision

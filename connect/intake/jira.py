@@ -39,7 +39,12 @@ def outcomes(payload: object, source: Source) -> Iterator[Outcome]:
         yield Refused("", "invalid", str(error))
         return
     if kind == "jira:issue_created":
-        yield from tickets.opened(ticket, payload, source)
+        fields = payload["issue"]["fields"]
+        status = fields.get("status")
+        first = {"toString": status.get("name")} if isinstance(status, dict) else {}
+        # The fields may show a later status than the first: its change is then told of by itself.
+        untouched = fields.get("updated") == fields.get("created")
+        yield from tickets.opened(ticket, payload, source, _state(payload, first, source) if untouched else "open")
         return
     aside = left_aside(source, payload)
     if kind == "jira:issue_updated":
@@ -48,7 +53,7 @@ def outcomes(payload: object, source: Source) -> Iterator[Outcome]:
         yield Ignored("", aside.reason)
     else:
         comment = payload["comment"]
-        text, public = comment.get("body"), comment.get("jsdPublic", True) is not False
+        text, public = comment.get("body"), comment.get("jsdPublic") is True
         given = text if isinstance(text, str) else None
         yield from tickets.commented(ticket._replace(by=_who(comment.get("author"))), given, public, source)
 
@@ -146,7 +151,7 @@ def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, A
             fields[name] = str(old or "").split()
         elif isinstance(now, list):
             kept = [
-                each for each in now if not (isinstance(each, dict) and new in {each.get("name"), each.get("value")})
+                each for each in now if not (isinstance(each, dict) and new in (each.get("name"), each.get("value")))
             ]
             fields[name] = [*kept, {"name": old, "value": old}] if old else kept
         elif isinstance(now, dict) or (now is None and new is None and old):
@@ -160,6 +165,7 @@ def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, A
 def _who(author: object) -> dict[str, object]:
     if not isinstance(author, dict):
         return {"kind": "system"}
-    kind = {"customer": "customer", "app": "system"}.get(str(author.get("accountType")), "support")
+    # Who it is not said of, as Data Center says it of nobody, answers no clock: better late than wrongly met.
+    kind = {"customer": "customer", "atlassian": "support"}.get(str(author.get("accountType")), "system")
     identity = author.get("accountId") or author.get("name")
     return {"kind": kind, "id": identity} if isinstance(identity, str) else {"kind": kind}

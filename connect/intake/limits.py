@@ -10,8 +10,8 @@ from connect.intake.mapping import Source
 from streams.sla.instants import SECOND
 
 _MOST_REMEMBERED = 10_000
-#: No request is under way for so long.
-_SETTLED = 60 * SECOND
+#: Alertmanager sends what it knew again until its group_interval is over, 5 minutes as delivered.
+_SETTLED = 10 * 60 * SECOND
 
 
 class Bucket:

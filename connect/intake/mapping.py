@@ -86,6 +86,8 @@ class Source:
     tenants: tuple[Entry, ...] = ()
     summary: tuple[Entry, ...] = ()
     states: States = field(default_factory=States)
+    others: frozenset[str] = frozenset()
+    """The CloudEvents sources of the other senders: nobody speaks for them."""
 
     def allows(self, event_type: str) -> bool:
         """Whether this sender may publish such an event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -44,7 +45,9 @@ def load_mapping(path: Path) -> dict[str, Source]:
     problems += _cross_checks(placed.data, file, placed.places)
     if problems or document is None:
         raise MappingError(problems)
-    return {name: _source(name, keys, placed.places) for name, keys in document.sources.items()}
+    sources = {name: _source(name, keys, placed.places) for name, keys in document.sources.items()}
+    speaking = {each.source for each in sources.values()}
+    return {name: replace(each, others=frozenset(speaking - {each.source})) for name, each in sources.items()}
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
@@ -129,6 +132,7 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         replay_window=keys.replay_window,
         ignore=tuple(_conditions(each) for each in keys.ignore),
         states=_states(keys.states, {"zendesk": zendesk.STATES, "jira": jira.STATES}.get(keys.format, States())),
+        others=frozenset(),
         **fields,
     )
 

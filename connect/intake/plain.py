@@ -63,16 +63,18 @@ def outcome(route: Route, path_id: str | None, headers: Mapping[str, str], conte
             return Refused("", "invalid", f"{name[:60]}: {route.event_type} has no such field{near}")
     if given.get("time") is None:
         return Refused("", "invalid", "time: is missing; say when it happened, so that a retry says the same")
+    event_id = given.get("id")
+    if "id" in given and not (isinstance(event_id, str) and event_id):
+        return Refused("", "invalid", "id: expected a text that is not empty; without one it follows from what is said")
     subject = path_id if route.subject == "{id}" else given.get(route.subject)
     if not isinstance(subject, str) or not subject:
         return Refused("", "invalid", f"{route.subject}: is missing; expected a text")
     data = {name: value for name, value in given.items() if name not in ENVELOPE and name != "incident_id"}
     if route.event_type == "maintenance.cancelled":
         data["maintenance_id"] = subject
-    event_id = given.get("id")
     made = event(
         route.event_type,
-        event_id if isinstance(event_id, str) and event_id else _digest(route.event_type, subject, given),
+        event_id if isinstance(event_id, str) else _digest(route.event_type, subject, given),
         source.source,
         subject,
         given["time"],

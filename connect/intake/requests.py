@@ -20,6 +20,7 @@ _ZENDESK_TIMESTAMP = "X-Zendesk-Webhook-Signature-Timestamp"
 _JIRA_SIGNATURE = "X-Hub-Signature"
 _CHUNK_BYTES = 64 * 1024
 _RETRY_SOON_S = 1
+_UNPROVEN_SHARE = 8
 
 
 class Reader:
@@ -27,17 +28,19 @@ class Reader:
 
     def __init__(self, max_body: int, budget: Budget, timeout_us: int) -> None:
         self.budget = budget
+        self.unproven = Budget(max(budget.limit // _UNPROVEN_SHARE, max_body))
+        """For bodies that prove their sender: anyone may begin to send one."""
         self._max_body = max_body
         self._timeout_s = timeout_us / SECOND
 
-    def reserve(self, request: web.Request) -> int:
+    def reserve(self, request: web.Request, budget: Budget) -> int:
         """Room for the body: its length, or the largest when it is not told. Raises Turned 413, 415, 503."""
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Turned(415, "Content-Encoding: send the body as it is; signatures and limits are over its bytes")
         size = self._max_body if request.content_length is None else request.content_length
         if size > self._max_body:
             raise Turned(413, f"the body has {size:,} bytes; at most {self._max_body:,} are allowed")
-        if not self.budget.take(size):
+        if not budget.take(size):
             raise later(503, "too many requests are being read; send it again", _RETRY_SOON_S)
         return size
 
@@ -71,6 +74,13 @@ class Guard:
         if not found:
             raise unauthorized("the token is missing or unknown; send `Authorization: Bearer TOKEN`")
         return found[0]
+
+    def may_be_signed(self, request: web.Request, source: Source) -> None:
+        """What can be told before the body is read. Raises Turned 401."""
+        if source.format == "jira" and _JIRA_SIGNATURE not in request.headers:
+            raise unauthorized(f"{_JIRA_SIGNATURE} is missing; set the webhook's secret")
+        if source.format == "zendesk" and _ZENDESK_SIGNATURE not in request.headers:
+            raise unauthorized(f"{_ZENDESK_SIGNATURE} is missing; set the webhook's signing secret")
 
     def signed(self, request: web.Request, source: Source, content: bytes) -> None:
         """Raises Turned 401 unless the body is signed, and lately where the signature has a time."""

@@ -16,6 +16,7 @@ from connect.intake.limits import Budget, Ended, Rates, Recent
 from connect.intake.mapping import Source
 from connect.intake.metrics import Metrics
 from connect.intake.openapi import document
+from connect.intake.outcome import Refused
 from connect.intake.publishing import Publisher, Unavailable
 from connect.intake.records import reject_record
 from connect.intake.requests import Guard, Reader
@@ -119,18 +120,29 @@ class Intake:
             self._guard.caller(request, [source])
         if by_token:
             self._pace(source)
-        size = self._reader.reserve(request)
+        else:
+            self._guard.may_be_signed(request, source)
+        budget = self._reader.budget if by_token else self._reader.unproven
+        size = self._reader.reserve(request, budget)
         try:
             content = await self._reader.read(request)
             arrival = self._clock.now()
             if not by_token:
                 self._guard.signed(request, source, content)
                 self._pace(source)
-            decision = core(source, content)
+            decision = self._decided(core, source, content)
             await self._publish(source, decision, request.content_type, content, arrival)
         finally:
-            self._reader.budget.give(size)
+            budget.give(size)
         return answers.decided(decision)
+
+    def _decided(self, core: _Decide, source: Source, content: bytes) -> decide.Decision:
+        """What a body becomes; one that makes the code fail is kept as a reject (R27), not sent again for ever."""
+        try:
+            return core(source, content)
+        except Exception as error:
+            self._log.exception("a body can't be decided on", source=source.name)
+            return decide.Decision(refused=[Refused("", "internal", f"the code failed: {type(error).__name__}")])
 
     def _pace(self, source: Source) -> None:
         wait_s = self._rates.take(source.name, self._clock.now())

@@ -24,19 +24,30 @@ class Ticket(NamedTuple):
     by: Who | None
 
 
-def opened(ticket: Ticket, view: object, source: Source) -> Iterator[Outcome]:
-    """A ticket was made: the incident begins with it, unless the mapping leaves it aside."""
-    yield from _opening(ticket, classify(source, view, ticket.title), source)
+def opened(ticket: Ticket, view: object, source: Source, state: str = "open") -> Iterator[Outcome]:
+    """A ticket was made: the incident begins with it, unless the mapping leaves it aside. `state` is what its first
+    status means, where that is known: no change of status follows then."""
+    found = classify(source, view, ticket.title)
+    yield from _opening(ticket, found, source)
+    if isinstance(found, Classified) and state != "open":
+        yield from moved(ticket, "open", state, source)
 
 
 def changed(ticket: Ticket, before: object, after: object, source: Source) -> Iterator[Outcome]:
-    """Fields changed. The first that map open the incident, at the ticket's own creation; later ones reclassify it."""
+    """Fields changed. The first that map open the incident, at the ticket's own creation; later ones reclassify it. A
+    ticket that was none of an incident until now opens one now, and one that is none any more ends it."""
     was, found = classify(source, before, ticket.title), classify(source, after, ticket.title)
     if found == was:
         yield Ignored("", "the change means nothing to the mapping")
         return
+    if isinstance(was, Classified) and isinstance(found, LeftAside):
+        yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
+        return
     if not isinstance(found, Classified):
         yield from _opening(ticket, found, source)
+        return
+    if isinstance(was, LeftAside):
+        yield from _opening(ticket._replace(created=ticket.time), found, source)
         return
     if not isinstance(was, Classified):
         yield from _opening(ticket, found, source)

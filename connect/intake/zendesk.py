@@ -55,7 +55,11 @@ def _event(
     kind: str, payload: dict[str, Any], told: dict[str, Any], ticket: Ticket, source: Source
 ) -> Iterator[Outcome]:
     if kind == "created":
-        yield from tickets.opened(ticket, payload, source)
+        detail = payload["detail"]
+        # `detail` may show a later status than the first: its change is then told of by itself.
+        untouched = detail.get("updated_at") == detail.get("created_at")
+        state = source.states.of(_word(detail.get("status"))) if untouched else "open"
+        yield from tickets.opened(ticket, payload, source, state)
         return
     if kind in _FIELDS or kind == "tags_changed":
         before, after = _views(kind, payload, told)

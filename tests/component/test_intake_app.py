@@ -88,7 +88,7 @@ def test_an_alert_that_goes_on_after_it_was_taken_for_resolved_reopens_its_incid
             bench.clock.at = parse_rfc3339("2026-04-10T09:10:30Z")
             assert [each["type"] for each in await told("resolved")] == ["incident.opened", "incident.resolved"]
             assert [each["type"] for each in await told("firing")] == ["incident.opened"]
-            bench.clock.at += 60 * SECOND
+            bench.clock.at += 600 * SECOND
             first = await told("firing")
             assert [each["type"] for each in first] == ["incident.opened", "incident.reopened"]
             bench.clock.at += 3600 * SECOND
@@ -100,7 +100,7 @@ def test_an_alert_that_goes_on_after_it_was_taken_for_resolved_reopens_its_incid
             decoded = decode(reopened[0].value)
             assert not isinstance(decoded, Rejection)
             assert decoded[1]["started_at"] == parse_rfc3339("2026-04-10T09:10:00.5Z")
-            assert decoded[1]["occurred_at"] == parse_rfc3339("2026-04-10T09:11:30Z")
+            assert decoded[1]["occurred_at"] == parse_rfc3339("2026-04-10T09:20:30Z")
 
     run(scenario)
 
@@ -387,5 +387,36 @@ def test_a_bug_of_ours_is_500_without_details() -> None:
                 assert (status, body) == (500, {"error": "the intake failed at this; its log says more"})
                 assert bench.intake._reader.budget.taken == 0
         assert logs[-1]["log_level"] == "error"
+
+    run(scenario)
+
+
+def test_who_only_begins_to_send_takes_no_room_from_senders_with_a_token() -> None:
+    """Zendesk's and Jira's proof is over the body: anyone may begin to send one."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            unproven = bench.intake._reader.unproven
+            assert unproven.limit < bench.intake._reader.budget.limit
+            assert unproven.take(unproven.limit)
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 503
+            assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 202
+            unproven.give(unproven.limit)
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_a_body_that_makes_the_code_fail_is_kept_and_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise TypeError("unhashable")
+
+    monkeypatch.setattr("connect.intake.decide.jira.outcomes", failing)
+
+    async def scenario() -> None:
+        async with served() as bench:
+            status, answer, _ = await bench.hook("jira", recorded("jira-created"))
+            assert (status, answer["rejected"][0]["code"]) == (422, "internal")  # type: ignore[index]
+            assert types(bench) == ["internal"]
 
     run(scenario)

@@ -146,11 +146,16 @@ def test_maintenance_is_scheduled_changed_cancelled_once_each(run: Run) -> None:
         "announced_at": "2099-06-01T00:00:00Z",
     }
     assert "everybody" in run("maintenance", "list").stdout
+    # Moved without a word of when that was announced: it is announced now, not when it was first (R23).
+    moved = run("maintenance", "schedule", "db-move", *WINDOW, "--platform", "--component", "ui")
+    assert moved.stdout == "db-move is changed\n"
+    (window,) = (json.loads(line) for line in run("maintenance", "list", "--json").stdout.splitlines())
+    assert window["announced_at"] < "2099"
     assert run("maintenance", "cancel", "db-move").stdout == "db-move is cancelled\n"
     assert run("maintenance", "cancel", "db-move").stdout == "db-move is cancelled already; nothing was published\n"
     assert "cancelled" in run("maintenance", "list").stdout
     assert "there is no maintenance 'other'" in run("maintenance", "cancel", "other").stderr
-    assert facts(run) == ["maintenance.scheduled"] * 2 + ["maintenance.cancelled"]
+    assert facts(run) == ["maintenance.scheduled"] * 3 + ["maintenance.cancelled"]
     bad = run("maintenance", "schedule", "m", "--start", "soon", "--end", "later", "--component", "api", "--platform")
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
     assert "data.start: 'soon' is not an RFC 3339 date-time" in bad.stderr

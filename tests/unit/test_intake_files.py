@@ -183,14 +183,14 @@ def test_budgets_and_memories_are_bounded() -> None:
 def test_what_is_remembered_of_resolutions_is_bounded_and_settles() -> None:
     ended = Ended(2)
     ended.add("a", 100 * SECOND, 500 * SECOND)
-    assert ended.going_on("a", 559 * SECOND) is None
-    assert ended.going_on("a", 560 * SECOND) == (100 * SECOND, 560 * SECOND)
-    ended.add("a", 90 * SECOND, 600 * SECOND)
-    ended.add("a", 100 * SECOND, 600 * SECOND)
-    assert ended.going_on("a", 601 * SECOND) == (100 * SECOND, 560 * SECOND)
-    ended.add("a", 200 * SECOND, 700 * SECOND)
-    assert ended.going_on("a", 701 * SECOND) is None
-    assert ended.going_on("a", 900 * SECOND) == (200 * SECOND, 900 * SECOND)
+    assert ended.going_on("a", 1_099 * SECOND) is None, "a group_interval has to be over"
+    assert ended.going_on("a", 1_100 * SECOND) == (100 * SECOND, 1_100 * SECOND)
+    ended.add("a", 90 * SECOND, 1_200 * SECOND)
+    ended.add("a", 100 * SECOND, 1_200 * SECOND)
+    assert ended.going_on("a", 1_201 * SECOND) == (100 * SECOND, 1_100 * SECOND)
+    ended.add("a", 200 * SECOND, 1_300 * SECOND)
+    assert ended.going_on("a", 1_301 * SECOND) is None
+    assert ended.going_on("a", 1_900 * SECOND) == (200 * SECOND, 1_900 * SECOND)
     ended.add("b", 0, 0)
     ended.add("c", 0, 0)
     assert ended.going_on("a", 900 * SECOND) is None

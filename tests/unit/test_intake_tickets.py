@@ -1,0 +1,122 @@
+"""Tickets and senders that are not what they seem: retyped, solved from the start, staff of nobody, another's name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.contract_file import read_rows
+from connect.intake import alertmanager, body, cloud_events, decide
+from connect.intake.decide import Decision
+from connect.intake.mapping_file import load_mapping
+from connect.intake.plain import ROUTES
+from streams.codec import decode
+from streams.sla.events import Rejection
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
+ZENDESK, JIRA, SERVICES = SOURCES["zendesk"], SOURCES["jira"], SOURCES["services"]
+Json = dict[str, Any]
+
+
+def recorded(name: str) -> Json:
+    found: Json = json.loads((ROOT / "tests/data/intake" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def types(decision: Decision) -> list[str]:
+    return [each.event_type for each in decision.ready]
+
+
+def retyped(before: str, after: str) -> Decision:
+    payload = recorded("zendesk-priority")
+    payload["type"] = "zen:event-type:ticket.type_changed"
+    payload["event"] = {"previous": before, "current": after}
+    payload["detail"]["type"] = after
+    return decide.hook(ZENDESK, json.dumps(payload).encode())
+
+
+def test_a_ticket_that_is_no_incident_any_more_ends_it() -> None:
+    """Else its clocks would run for ever: what follows is left aside."""
+    assert types(retyped("INCIDENT", "TASK")) == ["incident.resolved"]
+
+
+def test_a_ticket_that_becomes_an_incident_is_one_from_then_on() -> None:
+    (opened,) = retyped("QUESTION", "INCIDENT").ready
+    changed = recorded("zendesk-priority")
+    assert opened.event_type == "incident.opened"
+    assert changed["detail"]["created_at"] < changed["time"]
+    assert opened.time == decide.hook(ZENDESK, json.dumps(changed).encode()).ready[-1].time
+
+
+@pytest.mark.parametrize(
+    ("untouched", "expected"), [(True, ["incident.opened", "incident.resolved"]), (False, ["incident.opened"])]
+)
+def test_a_ticket_that_is_solved_from_the_start_is_resolved(untouched: bool, expected: list[str]) -> None:
+    """Where it was touched since, the change of its status is told of by itself."""
+    zendesk, jira = recorded("zendesk-created"), recorded("jira-created")
+    detail, fields = zendesk["detail"], jira["issue"]["fields"]
+    detail["status"] = "SOLVED"
+    detail["updated_at"] = detail["created_at"] if untouched else "2026-12-01T00:00:00Z"
+    fields["status"] = {"name": "Done", "statusCategory": {"key": "done"}}
+    fields["updated"] = fields["created"] if untouched else "2026-12-01T00:00:00.000+0000"
+    assert types(decide.hook(ZENDESK, json.dumps(zendesk).encode())) == expected
+    assert types(decide.hook(JIRA, json.dumps(jira).encode())) == expected
+
+
+def test_of_whom_nothing_is_said_nobody_takes_for_staff() -> None:
+    payload = recorded("jira-comment")
+    payload["comment"] = {key: value for key, value in payload["comment"].items() if key != "jsdPublic"}
+    payload["comment"]["author"] = {"name": "kim"}
+    decision = decide.hook(JIRA, json.dumps(payload).encode())
+    assert types(decision) == ["incident.updated"]
+    found = decode(decision.ready[0].record.value)
+    assert not isinstance(found, Rejection)
+    assert (found[1]["who"], found[1]["visibility"]) == ({"kind": "system", "id": "kim"}, "internal")
+
+
+def test_nobody_speaks_for_another_source() -> None:
+    event = {
+        "specversion": "1.0",
+        "id": "prometheus-1-opened",
+        "source": "/alertmanager/prod",
+        "type": "incident.opened",
+        "subject": "prometheus-1",
+        "time": "2026-04-10T08:00:00Z",
+        "data": {"scope": "platform", "component": "api", "impact": "cosmetic", "channel": "monitor"},
+    }
+    spoofed = decide.events(SERVICES, cloud_events.STRUCTURED, {}, json.dumps(event).encode())
+    assert [each.code for each in spoofed.refused] == ["forbidden"]
+    own = decide.events(SERVICES, cloud_events.STRUCTURED, {}, json.dumps({**event, "source": "/desk"}).encode())
+    assert types(own) == ["incident.opened"]
+
+
+@pytest.mark.parametrize("name", [42, "", ["x"], None])
+def test_an_id_that_is_none_is_refused_and_not_replaced(name: object) -> None:
+    (route,) = [each for each in ROUTES if each.event_type == "incident.opened"]
+    given = {"incident_id": "inc-1", "id": name, "time": "2026-04-10T08:00:00Z", "scope": "platform"}
+    given |= {"component": "api", "impact": "cosmetic", "channel": "monitor"}
+    decision = decide.fact(SERVICES, route, None, {}, json.dumps(given).encode())
+    assert [each.reason[:3] for each in decision.refused] == ["id:"]
+
+
+def test_many_keys_are_read_in_one_pass() -> None:
+    keys = ",".join(f'"{number}":0' for number in range(100_000))
+    found = body.parse(f'{{{keys},"99999":1}}'.encode())
+    assert isinstance(found, Rejection)
+    assert "'99999' comes twice" in found.message
+
+
+def test_no_count_of_a_senders_is_too_large_to_be_counted() -> None:
+    assert alertmanager.truncated({"truncatedAlerts": 10**400}) == 1_000_000
+
+
+def test_a_byte_order_mark_before_quoted_names() -> None:
+    """As some spreadsheets and shells write it."""
+    names = '\ufeff"tenant_id","valid_from","plan","amount_minor","currency","emergency_member"\r\n'
+    row = '"acme","2026-01-01T00:00:00Z","scalr-emergency","600000","USD","yes"\r\n'
+    rows, bad = read_rows([names, row])
+    assert (len(rows), bad) == (1, [])
