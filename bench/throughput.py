@@ -57,18 +57,22 @@ async def publish(bootstrap: str, topic: str, load: Iterable[Encoded]) -> list[i
     return counts
 
 
-async def read_limit(bootstrap: str, events: int) -> float:
-    """Seconds to read the same events with `getmany`, decode and check each: nothing of it kept."""
-    codec = Codec()
+def reader(bootstrap: str) -> AIOKafkaConsumer:
+    """Reads what is committed, from the beginning of what it is assigned."""
     # Not by seek_to_beginning: a reset to the end that is under way can come after it.
-    consumer = AIOKafkaConsumer(
+    return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         group_id=None,
     )
-    async with consumer:
+
+
+async def read_limit(bootstrap: str, events: int) -> float:
+    """Seconds to read the same events with `getmany`, decode and check each: nothing of it kept."""
+    codec = Codec()
+    async with reader(bootstrap) as consumer:
         consumer.assign([TopicPartition(_INCIDENTS, number) for number in range(PARTITIONS)])
         seen, started = 0, time.perf_counter()
         while seen < events:

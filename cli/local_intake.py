@@ -8,12 +8,10 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Self
 
-from cli.stack import StackError
+from cli.stack import StackError, answers
 
 _READY_S = 30.0
 _STOP_S = 25.0
@@ -57,7 +55,7 @@ class LocalIntake:
                 env={**os.environ, **self._environment},
             )
         deadline = time.monotonic() + _READY_S
-        while not self._ready():
+        while not answers(f"{self.url}/ready"):
             if not self.alive or time.monotonic() > deadline:
                 self.__exit__()
                 lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -74,13 +72,6 @@ class LocalIntake:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 def _own_mapping(data: Path) -> Path:

@@ -28,6 +28,15 @@ class StackError(Exception):
     """The worker did not come up; its text says where to look."""
 
 
+def answers(page: str) -> bool:
+    """Whether a page is there and says 200."""
+    try:
+        with urllib.request.urlopen(page, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 class Stack:
     """A running broker and worker. Use as a context manager; everything stops at its end."""
 
@@ -83,11 +92,7 @@ class Stack:
 
     def ready(self) -> bool:
         """Whether the worker says that all its shards process."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(f"http://127.0.0.1:{self.health_port}/ready")
 
     def worker_alive(self) -> bool:
         return self._worker is not None and self._worker.poll() is None

@@ -7,15 +7,14 @@ import json
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from streams.policy_file import PolicyDocument, RuleKeys
-from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted, problems_of
+from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.policy_targets import SeverityKeys, TargetKeys, UpdateKeys
 from streams.policy_types import close_to, days_of, exact_decimal, minutes_of
-from streams.policy_yaml import read_placed
+from streams.policy_yaml import read_checked
 from streams.sla.policy import (
     SEVERITIES,
     BusinessHours,
@@ -81,21 +80,8 @@ def default_policies_dir() -> Path:
 
 def read_document(path: Path, *, in_tree: bool = False) -> PolicyDocument:
     """The checked document of a file; in a policies tree its directory and file name have to fit too."""
-    file, placed = str(path), read_placed(path)
-    problems = list(placed.problems)
-    if not placed.places:
-        raise PolicyError(problems)
-    told = {problem.key for problem in problems}
-    document = None
-    try:
-        document = PolicyDocument.model_validate(placed.data)
-    except ValidationError as error:
-        found = problems_of(error, PolicyDocument, file, placed.places)
-        problems += [problem for problem in found if problem.key not in told]
-    problems += _cross_checks(placed.data, file, placed.places, path if in_tree else None)
-    if problems or document is None:
-        raise PolicyError(problems)
-    return document
+    cross_checks = partial(_cross_checks, tree=path if in_tree else None)
+    return read_checked(path, PolicyDocument, cross_checks, PolicyError)[0]
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place], tree: Path | None) -> Iterable[Problem]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from streams.policy_problems import KeyPath, Place, Problem, dotted
+from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted, problems_of
 
+_Document = TypeVar("_Document", bound=BaseModel)
 LARGEST_BYTES = 1024 * 1024
 DEEPEST = 30
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
@@ -145,3 +147,28 @@ def _place(mark: _Mark | None) -> Place:
 
 def _unreadable(file: str, place: Place, what: str) -> Placed:
     return Placed(None, {}, (Problem(file, place, "", what),))
+
+
+def read_checked(
+    path: Path,
+    model: type[_Document],
+    cross_checks: Callable[[object, str, Mapping[KeyPath, Place]], Iterable[Problem]],
+    refused: type[PolicyError],
+) -> tuple[_Document, Mapping[KeyPath, Place]]:
+    """The document of a file, and where its keys stand. `cross_checks` finds what spans several keys, told even when
+    other keys are wrong. Raises `refused` with every problem in the file, OSError when it can't be read."""
+    file, placed = str(path), read_placed(path)
+    problems = list(placed.problems)
+    if not placed.places:
+        raise refused(problems)
+    told = {problem.key for problem in problems}
+    document = None
+    try:
+        document = model.model_validate(placed.data)
+    except ValidationError as error:
+        found = problems_of(error, model, file, placed.places)
+        problems += [problem for problem in found if problem.key not in told]
+    problems += cross_checks(placed.data, file, placed.places)
+    if problems or document is None:
+        raise refused(problems)
+    return document, placed.places

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 
 from bench.peers.timeline import RunFailed, Sample
+from bench.throughput import reader
 
 _EVERY_S = 0.05
 _MORE = 4  # looks after the last commit: its markers reach the offsets topic and the output at different moments
@@ -95,15 +96,8 @@ class Outputs:
 
 async def read_outputs(bootstrap: str, topic: str, partitions: int) -> Outputs:
     """Everything that a read_committed reader can see of a topic. Raises RunFailed when its end is never reached."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        group_id=None,
-    )
     found = Outputs(partitions)
-    async with consumer:
+    async with reader(bootstrap) as consumer:
         assigned = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(assigned)
         ends = await consumer.end_offsets(assigned)

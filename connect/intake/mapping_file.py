@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from connect.intake import jira, zendesk
 from connect.intake.mapping import EVERY, IMPACTS, TIERS, Condition, Entry, SecretRef, Source, States
 from connect.intake.mapping_keys import EntryKeys, MappingKeys, SourceKeys, StatesKeys, conditions
-from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted, problems_of
+from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.policy_types import close_to
-from streams.policy_yaml import read_placed
+from streams.policy_yaml import read_checked
 
 _FIELDS = ("component", "impact", "tier", "tenants", "summary")
 _KNOWN = {"impact": IMPACTS, "tier": TIERS}
@@ -31,21 +29,8 @@ class MappingError(PolicyError):
 
 def load_mapping(path: Path) -> dict[str, Source]:
     """The sources of a mapping file by name. Raises MappingError, OSError when it can't be read."""
-    file, placed = str(path), read_placed(path)
-    problems = list(placed.problems)
-    if not placed.places:
-        raise MappingError(problems)
-    told = {problem.key for problem in problems}
-    document = None
-    try:
-        document = MappingKeys.model_validate(placed.data)
-    except ValidationError as error:
-        found = problems_of(error, MappingKeys, file, placed.places)
-        problems += [problem for problem in found if problem.key not in told]
-    problems += _cross_checks(placed.data, file, placed.places)
-    if problems or document is None:
-        raise MappingError(problems)
-    sources = {name: _source(name, keys, placed.places) for name, keys in document.sources.items()}
+    document, places = read_checked(path, MappingKeys, _cross_checks, MappingError)
+    sources = {name: _source(name, keys, places) for name, keys in document.sources.items()}
     speaking = {each.source for each in sources.values()}
     return {name: replace(each, others=frozenset(speaking - {each.source})) for name, each in sources.items()}
 

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from cli.broker_files import free_port
+from cli.stack import answers
 
 GUIDE = Path(__file__).parents[2] / "docs" / "integrations.md"
 SERVERS = {"sla up": "8088/ready", "prometheus-alertmanager": "9093/-/ready"}
@@ -120,18 +119,10 @@ class Terminals:
             )
         self._servers.append(server)
         deadline = time.monotonic() + _PATIENCE_S
-        while not _answers(up):
+        while not answers(f"http://127.0.0.1:{up}"):
             assert server.poll() is None, f"{command}\n{log.read_text()}"
             assert time.monotonic() < deadline, f"{command}\nis not up:\n{log.read_text()}"
             time.sleep(0.1)
-
-
-def _answers(page: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{page}", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def test_the_guide_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
