@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 from agents.refusals import RefusalLog, about
-from streams.codec import Codec
+from streams.codec import SINGLE_OBJECT, Codec
 from streams.codec import Record as Fields
+from streams.framing import Framing
 from streams.metrics import AgentCounters
 from streams.partition import partition_of
 from streams.routing import COPY, FORWARDED, disclose, enclose
@@ -56,12 +57,14 @@ class Gate:
         codec: Codec,
         *,
         elsewhere: str,
+        framing: Framing | None = None,
         home: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self.agent = agent
         self.partition = partition
         self.topics = topics
         self.codec = codec
+        self.framing = framing or Framing()
         self.count = AgentCounters(agent)
         self._accepts = accepts
         self._elsewhere = elsewhere
@@ -148,7 +151,8 @@ class Gate:
         effects.put(row_key(QUARANTINE, subject), None)
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
-        """Encode an output and send it to its topic, by its subject."""
+        """Encode an output and send it to its topic, by its subject. What is returned has single-object encoding, to be
+        copied to others."""
         self.count.output(output.type)
         value, headers = self.codec.encode_output(output, self._source)
         send = Send(
@@ -158,12 +162,13 @@ class Gate:
             value,
             headers,
         )
-        effects.send(send)
+        effects.send(send._replace(value=self.framing(value)))
         return send
 
     def send_to(self, record: Record, effects: Effects) -> None:
-        """Write a record that was made here to the topic and partition it names."""
-        effects.send(Send(record.topic, record.partition, record.key, record.value, list(record.headers)))
+        """Write an event that was made here to the topic and partition it names."""
+        value = None if record.value is None else self.framing(record.value)
+        effects.send(Send(record.topic, record.partition, record.key, value, list(record.headers)))
 
     def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
         """Bring a record to one partition of the other agent, or of this one."""
@@ -171,9 +176,13 @@ class Gate:
 
     # -- inputs that are state -----------------------------------------------------------------------------------------
 
-    def keep(self, record: Record, *, headers: bool = False, digest: bytes = b"") -> bytes:
+    def self_contained(self, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
+        """An event in single-object encoding: what is kept or copied has to be readable without a schema registry."""
+        return value if value[:2] == SINGLE_OBJECT else self.codec.encode(event_type, fields)
+
+    def keep(self, record: Record, *, headers: bool = False, digest: bytes = b"", event: bytes = b"") -> bytes:
         """The row of an input that is state itself; with its headers where it may yet be rejected, with the digest of
-        what arrived where the value is not that any more (R1)."""
+        what arrived where the value is not that any more (R1), with its `event` where it may have another framing."""
         kept = [{"name": name, "value": value} for name, value in record.headers] if headers else []
         fields = {
             "topic": record.topic,
@@ -184,6 +193,7 @@ class Gate:
             "value": record.value,
             "headers": kept,
             "digest": digest,
+            "event": b"" if event == record.value else event,
         }
         return self.codec.encode("state.kept_input", fields)
 
@@ -199,7 +209,7 @@ class Gate:
             cast(bytes, row["value"]),
             headers,
         )
-        event, digest = self.event_of(record.value), cast(bytes, row["digest"])
+        event, digest = self.event_of(cast(bytes, row["event"]) or record.value), cast(bytes, row["digest"])
         return record, event._replace(digest=digest) if digest else event
 
     def event_of(self, value: bytes | None) -> Event:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 from agents.gate import Gate, row_key
 from streams.codec import Record as Fields
+from streams.runtime.processor import Record
 from streams.sla.book import Step
 from streams.sla.events import Position
 from streams.sla.incident import Fact
@@ -14,10 +15,16 @@ from streams.sla.said import Entry
 
 #: Texts stay out of state.
 TEXTS = ("summary", "text", "reason")
-_SINGLE_OBJECT = b"\xc3\x01"
 
 STEP_KEY = b"i\x1f"
 STEP, MARKER, WAITING, CONTRACT, MARK, QUIET = "i", "m", "w", "c", "@mark", "@quiet"
+
+
+class Waiting(NamedTuple):
+    """An event without its incident: the record, to be rejected as it came, and its event in single-object encoding."""
+
+    record: Record
+    event: bytes
 
 
 def step_key(incident_id: str, number: int) -> bytes:
@@ -29,8 +36,8 @@ def lean_value(gate: Gate, event_type: str, fields: Mapping[str, object], value:
     encoding. Most inputs can be kept as they came."""
     present = [name for name in TEXTS if fields.get(name) is not None]
     ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
-    if not present and not ignored and value[:2] == _SINGLE_OBJECT:
-        return value
+    if not present and not ignored:
+        return gate.self_contained(event_type, fields, value)
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
     lean = {**fields, **{name: "" if name == "reason" else None for name in present}}
     if ignored:

@@ -16,6 +16,7 @@ from agents.incident_rows import (
     STEP_KEY,
     WAITING,
     StepRows,
+    Waiting,
     encode_step,
     lean_value,
     step_key,
@@ -25,6 +26,7 @@ from agents.policy_rows import TOLD, PolicyRows
 from agents.refusals import about
 from streams.clock import Clock
 from streams.codec import Codec
+from streams.framing import Framing
 from streams.partition import partition_of
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -36,16 +38,11 @@ from streams.sla.facts import to_event
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.timeline import Cause
+from streams.subjects import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
-_TOPIC_OF = {
-    "incident.classified": "incidents",
-    "incident.closed": "incidents",
-    "incident.link_changed": "incidents",
-    "impact.changed": "impacts",
-}
 
 
 class IncidentsProcessor:
@@ -62,11 +59,14 @@ class IncidentsProcessor:
         mark_every: int,
         at_hand: int = 4_000,
         codec: Codec | None = None,
+        framing: Framing | None = None,
     ) -> None:
         """`at_hand` is how many incidents are kept as objects, the others as their rows."""
         codec = codec or Codec()
         self._gate = Gate(
-            NAME, partition, topics, INCIDENT_RANK.__contains__, codec, elsewhere="contract events go elsewhere"
+            *(NAME, partition, topics, INCIDENT_RANK.__contains__, codec),
+            elsewhere="contract events go elsewhere",
+            framing=framing,
         )
         self._steps = StepRows(self._gate)
         self._book = IncidentBook(policies, horizons, self._steps, at_hand)
@@ -74,7 +74,7 @@ class IncidentsProcessor:
         self._clock = clock
         self._mark_every = mark_every
         self._next_mark = 0
-        self._waiting: dict[tuple[str, str, str], Record] = {}
+        self._waiting: dict[tuple[str, str, str], Waiting] = {}
         self._quiet_at = 0
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -88,7 +88,8 @@ class IncidentsProcessor:
             self._book.mark(str(row["incident_id"]), cast(int, row["until"]))
         elif kind == WAITING:
             record, event = self._gate.kept(row)
-            self._waiting[event.subject, event.source, event.id] = record
+            value = cast(bytes, row["event"] or record.value)
+            self._waiting[event.subject, event.source, event.id] = Waiting(record, value)
             arrival = own_arrival(event, record.arrival)
             self._book.wait(Fact.of(event, arrival, position_of(record)), event.subject)
         elif kind == CONTRACT:
@@ -145,13 +146,15 @@ class IncidentsProcessor:
             self._gate.count.duplicate.inc()
             return
         self._gate.count.applied.inc()
+        assert record.value is not None
         if decision.waiting:
-            self._waiting[event.subject, event.source, event.id] = record
-            effects.put(row_key(WAITING, event.subject, event.source, event.id), self._gate.keep(record, headers=True))
+            value = self._gate.self_contained(event.type, fields, record.value)
+            self._waiting[event.subject, event.source, event.id] = Waiting(record, value)
+            row = self._gate.keep(record, headers=True, event=value)
+            effects.put(row_key(WAITING, event.subject, event.source, event.id), row)
             return
         lean: dict[tuple[str, str], bytes] = {}
         if not self._book.bare(event.subject):
-            assert record.value is not None
             lean[event.source, event.id] = lean_value(self._gate, event.type, fields, record.value)
         self._write(decision, effects, record, lean)
 
@@ -176,6 +179,8 @@ class IncidentsProcessor:
         named = self._book.erasures.event(event)
         if named is not event:
             copy = bare(self._gate, named, copy.arrival, position_of(copy))
+        elif copy.value is not None:
+            copy = copy._replace(value=self._gate.self_contained(*decoded, copy.value))
         decisions = self._book.learn(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), self._gate.keep(copy))
         for decision in decisions:
@@ -282,7 +287,7 @@ class IncidentsProcessor:
             assert original is not None
             message = f"incident {decision.subject} was not opened in time"
             refusal = Rejection("orphan", message, orphan.id)
-            gate.refuse(original, refusal, effects, known=about(orphan.type, decision.subject))
+            gate.refuse(original.record, refusal, effects, known=about(orphan.type, decision.subject))
         if decision.evicted is not None:
             incident_id, steps, until = decision.evicted
             self._steps.drop(incident_id)
@@ -301,7 +306,7 @@ class IncidentsProcessor:
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
         self._policy_rows.used(output, effects)
-        send = self._gate.publish(output, _TOPIC_OF.get(output.type, "alerts"), effects)
+        send = self._gate.publish(output, TOPIC_OF[output.type], effects)
         if output.type != "impact.changed":
             return
         assert cause is not None, "impacts change by input only"
@@ -328,12 +333,11 @@ class IncidentsProcessor:
         if self._book.bare(subject):
             return self._gate.codec.encode(fact.type, bare_record(fact.event(subject)))
         assert original is not None
-        decoded = self._gate.codec.decode(original.value)
+        decoded = self._gate.codec.decode(original.event)
         assert not isinstance(decoded, Rejection)
-        assert original.value is not None
-        return lean_value(self._gate, *decoded, original.value)
+        return lean_value(self._gate, *decoded, original.event)
 
-    def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Record | None:
+    def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Waiting | None:
         waited = self._waiting.pop((subject, fact.source, fact.id), None)
         if waited is not None:
             effects.put(row_key(WAITING, subject, fact.source, fact.id), None)

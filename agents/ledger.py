@@ -6,13 +6,14 @@ from typing import cast
 
 from agents.erasure_rows import KIND as ERASED
 from agents.erasure_rows import bare, put_erased, restore_erased
-from agents.gate import QUARANTINE, Gate, Topics, position_of, row_key
+from agents.gate import QUARANTINE, Checked, Gate, Topics, position_of, row_key
 from agents.incident_rows import QUIET
 from agents.ledger_rows import FACT, IMPACTS, MARKED, MONTH, month_row, put_fact, put_impacts, put_month, rename
 from agents.policy_rows import KIND as USED
 from agents.policy_rows import TOLD, PolicyRows
 from agents.refusals import about
 from streams.codec import Codec
+from streams.framing import Framing
 from streams.partition import partition_of
 from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -20,7 +21,6 @@ from streams.sla.book import Horizons
 from streams.sla.events import (
     CONTRACT_TYPES,
     ContractSet,
-    Event,
     MaintenanceCancelled,
     MaintenanceScheduled,
     Rejection,
@@ -31,6 +31,7 @@ from streams.sla.impacts import impact_copy
 from streams.sla.ledger import Ledger, LedgerDecision
 from streams.sla.policy import Policies
 from streams.sla.renaming import Renamed
+from streams.subjects import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "ledger"
@@ -42,7 +43,14 @@ class LedgerProcessor:
     """Runs one partition's ledger; a `streams.runtime.processor.Processor`."""
 
     def __init__(
-        self, partition: int, topics: Topics, policies: Policies, horizons: Horizons, *, codec: Codec | None = None
+        self,
+        partition: int,
+        topics: Topics,
+        policies: Policies,
+        horizons: Horizons,
+        *,
+        codec: Codec | None = None,
+        framing: Framing | None = None,
     ) -> None:
         codec = codec or Codec()
         accepts = CONTRACT_TYPES.__contains__
@@ -50,6 +58,7 @@ class LedgerProcessor:
         self._gate = Gate(
             *(NAME, partition, topics, accepts, codec),
             elsewhere="incident events go elsewhere",
+            framing=framing,
             home=self._ledger.erasures.home,
         )
         self._policy_rows = PolicyRows(policies, self._gate)
@@ -109,20 +118,23 @@ class LedgerProcessor:
         counter = self._gate.count.duplicate if decision.duplicate else self._gate.count.applied
         counter.inc()
         if decision.kept:
-            self._keep(checked.event, record, effects)
+            self._keep(checked, record, effects)
         if decision.renamed is not None:
             self._erased(decision.renamed, record.arrival, effects)
         self._write(decision, effects)
 
-    def _keep(self, event: Event, record: Record, effects: Effects) -> None:
+    def _keep(self, checked: Checked, record: Record, effects: Effects) -> None:
         """Keep an input, and bring it to whom it concerns: contract terms and erasures to every incident partition,
         maintenance and erasures to every other ledger partition."""
+        event, fields = checked
         gate, kept = self._gate, self._ledger.erasures.event(event)
         arrival, position = record.arrival, position_of(record)
         put_fact(gate, kept, arrival, position, effects)
         if kept is not event:
             # Who receives an erasure has to know whom it is about; it leaves its reason behind here.
             record = bare(gate, event if isinstance(event.payload, TenantErased) else kept, arrival, position)
+        elif record.value is not None:
+            record = record._replace(value=gate.self_contained(event.type, fields, record.value))
         for partition in range(gate.topics.partitions):
             if isinstance(event.payload, ContractSet | TenantErased):
                 gate.copy_to(record, TO_INCIDENTS, partition, effects)
@@ -200,7 +212,7 @@ class LedgerProcessor:
         gate = self._gate
         for output in decision.outputs:
             self._policy_rows.used(output, effects)
-            gate.publish(output, "credits", effects)
+            gate.publish(output, TOPIC_OF[output.type], effects)
         for row in decision.months:
             put_month(gate, row, effects)
         self._keep_quiet(effects)

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Sequence
 
 import structlog
 
 from agents import incidents, ledger
 from agents.gate import Topics
+from agents.registration import Registration
 from streams.clock import Clock, SystemClock
+from streams.codec import Codec
 from streams.errors import SlaError
+from streams.framing import Framing
 from streams.logs import configure_logs
 from streams.ownership import foreign_owners
 from streams.policy_problems import PolicyError
 from streams.runtime.host import AgentSpec
 from streams.runtime.worker import run_worker
+from streams.schema_registry import RegistryClient
+from streams.schema_source import AwaitedSchemas
 from streams.settings import Settings, read_settings
 from streams.sla.policy import Policies
 
 
-def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[AgentSpec]:
-    """The agents of a worker: what each reads, and what runs on each of its partitions."""
+def agent_specs(
+    settings: Settings,
+    policies: Policies,
+    clock: Clock,
+    *,
+    codec: Codec | None = None,
+    framing: Framing | None = None,
+) -> list[AgentSpec]:
+    """The agents of a worker: what each reads, and what runs on each of its partitions. All partitions share a codec,
+    so that each schema id is asked for once."""
+    codec = codec or Codec()
     topics = Topics(settings.topic_prefix, settings.partitions)
     horizons = settings.horizons()
 
@@ -34,10 +49,12 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
             clock=clock,
             mark_every=settings.mark_every,
             at_hand=settings.incidents_at_hand,
+            codec=codec,
+            framing=framing,
         )
 
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
-        return ledger.LedgerProcessor(partition, topics, policies, horizons)
+        return ledger.LedgerProcessor(partition, topics, policies, horizons, codec=codec, framing=framing)
 
     return [
         AgentSpec(incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of),
@@ -50,9 +67,29 @@ async def work(settings: Settings, clock: Clock | None = None) -> int:
     # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
     gc.set_threshold(100_000, 50, 100)
     clock = clock or SystemClock()
-    specs = agent_specs(settings, settings.load_policies(), clock)
+    policies, access = settings.load_policies(), settings.schema_registry()
+    if access is None:
+        return await _run(settings, agent_specs(settings, policies, clock), clock)
+    client, framing = RegistryClient(access), Framing()
+    source = AwaitedSchemas(client, clock)
+    specs = agent_specs(settings, policies, clock, codec=Codec(source), framing=framing)
+    registration = Registration(client, access, settings.topic_prefix, framing, clock)
+    try:
+        return await _run(settings, specs, clock, registration if access.write else None)
+    finally:
+        await source.stop()
+
+
+async def _run(
+    settings: Settings, specs: Sequence[AgentSpec], clock: Clock, registration: Registration | None = None
+) -> int:
     return await run_worker(
-        settings.runtime(), specs, clock=clock, health_host=settings.health_host, health_port=settings.health_port
+        settings.runtime(),
+        specs,
+        clock=clock,
+        health_host=settings.health_host,
+        health_port=settings.health_port,
+        preparation=registration,
     )
 
 

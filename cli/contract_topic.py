@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from cli.options import codec_of
 from cli.reading import in_order, read_topics
 from connect.contract_log import ContractLog, Lying
 from connect.contracts import ContractPublisher
@@ -23,6 +24,7 @@ def log_of(settings: Settings) -> ContractLog:
     return ContractLog(
         (Lying(each.value, each.arrival, Position(each.topic, each.partition, each.offset)) for each in records),
         settings.horizons(),
+        codec_of(settings).decode,
     )
 
 
@@ -32,7 +34,8 @@ def publish(settings: Settings, events: Iterable[Mapping[str, object]], source: 
     brokers = ",".join(settings.bootstrap())
     prefix, security = settings.topic_prefix, settings.client_security()
     try:
-        with ContractPublisher(brokers, source, prefix=prefix, kafka=security) as publisher:
+        registry = settings.schema_registry()
+        with ContractPublisher(brokers, source, prefix=prefix, kafka=security, schema_registry=registry) as publisher:
             for event in events:
                 publisher.publish(event)
                 count += 1

@@ -9,6 +9,7 @@ import typer
 from cli.exits import wrong_use
 
 if TYPE_CHECKING:
+    from streams.codec import Codec
     from streams.settings import Settings
 
 Brokers = Annotated[
@@ -40,3 +41,10 @@ def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settin
     if not settings.bootstrap():
         raise SettingsError("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
     return settings
+
+
+def codec_of(settings: Settings) -> Codec:
+    """What the topics are read with: both framings, where a schema registry is set. Raises SettingsError."""
+    from streams.schema_source import reading_codec
+
+    return reading_codec(settings.schema_registry())

@@ -27,6 +27,8 @@ def publish(
     Exit code 2: a line was bad, or Kafka is not there.
     """
     from cli.publishing import BadLine, publish_lines
+    from streams.schema_source import writing_frame
+    from streams.subjects import INPUT_TYPES
 
     settings = settings_of(brokers, prefix)
     check_readable([file])
@@ -42,6 +44,7 @@ def publish(
             backfill=backfill,
             keep_going=keep_going,
             security=settings.aiokafka_security(),
+            framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
             on_line=one,
             on_bad=tell,
         )

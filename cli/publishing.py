@@ -83,14 +83,15 @@ def publish_lines(
     backfill: bool = False,
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
+    framed: Callable[[bytes], bytes] = bytes,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
 ) -> Published:
     """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
-    sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes.
-    Raises BrokerProblem.
+    sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes,
+    `framed` makes the values that go to Kafka (streams.framing). Raises BrokerProblem.
     """
     return asyncio.run(
         publish(
@@ -100,6 +101,7 @@ def publish_lines(
             backfill=backfill,
             keep_going=keep_going,
             security=security,
+            framed=framed,
             on_line=on_line,
             on_bad=on_bad,
         )
@@ -114,6 +116,7 @@ async def publish(
     backfill: bool = False,
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
+    framed: Callable[[bytes], bytes] = bytes,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
 ) -> Published:
@@ -151,7 +154,7 @@ async def publish(
                     continue
                 topic = topics[ready.topic]
                 partition = partition_of(ready.subject, len(partitions[topic]))
-                await batches.add(topic, partition, ready.subject.encode(), ready.value, ready.headers)
+                await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
                 on_line()
                 if number % _LINES_A_TURN == 0:
                     await asyncio.sleep(0)  # lets the sender work

@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.exits import one_line, wrong_use
-from cli.options import Brokers, Prefix, settings_of
+from cli.options import Brokers, Prefix, codec_of, settings_of
 
 if TYPE_CHECKING:
     from cli.reading import Read
     from cli.shown import Refused
+    from streams.codec import Decode
+    from streams.codec import Record as Fields
 
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
@@ -26,11 +28,18 @@ rejected_app = typer.Typer(help="Look at input that was rejected.", no_args_is_h
 
 
 class Entry(NamedTuple):
-    """One rejected record: its number in the list (from 1), what its headers say, the record."""
+    """One rejected record: its number in the list (from 1), what its headers say, the record, what it is decoded."""
 
     number: int
     refused: Refused
     record: Read
+    decoded: tuple[str, Fields] | None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's, as far as there is one."""
+        found = None if self.decoded is None else self.decoded[1].get("event_id")
+        return found if isinstance(found, str) else None
 
     @property
     def original(self) -> str:
@@ -104,25 +113,22 @@ def as_object(entry: Entry) -> dict[str, object]:
         "arrived": format_rfc3339(entry.refused.arrived),
         "attempts": entry.refused.attempts,
         "key": None if entry.record.key is None else key_text(entry.record),
-        "id": _event_id(entry.record),
+        "id": entry.event_id,
     }
 
 
 def described(entry: Entry) -> Iterator[str]:
     """A rejected record in full, line by line."""
     from cli.shown import safe
-    from streams.codec import decode
     from streams.json_form import format_line, to_json
-    from streams.sla.events import Rejection
 
     for name, value in as_object(entry).items():
         yield f"{name + ':':<11}{'-' if value is None else safe(value)}"
     yield "headers:"
     for name, text in entry.record.headers:
         yield f"  {safe(name)}: {safe(text.decode(errors='replace'))}"
-    value = entry.record.value
-    decoded = decode(value, len(value or b""))
-    if not isinstance(decoded, Rejection) and not decoded[0].startswith("state."):
+    value, decoded = entry.record.value, entry.decoded
+    if decoded is not None and not decoded[0].startswith("state."):
         yield "value:"
         yield f"  {format_line(to_json(*decoded))}"
     elif value is None:
@@ -140,17 +146,19 @@ def hex_dump(data: bytes) -> Iterator[str]:
         yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
 
 
-def numbered(records: Sequence[Read]) -> Iterator[Entry]:
+def numbered(records: Sequence[Read], decode: Decode) -> Iterator[Entry]:
     """Records of the rejected topic by arrival; what else lies in it is left out."""
     from cli.reading import in_order
     from cli.shown import refused_of
+    from streams.sla.events import Rejection
 
     number = 0
     for record in sorted(records, key=in_order):
         refused = refused_of(record)
         if refused is not None:
             number += 1
-            yield Entry(number, refused, record)
+            found = decode(record.value, len(record.value or b""))
+            yield Entry(number, refused, record, None if isinstance(found, Rejection) else found)
 
 
 def _entries(brokers: str | None, prefix: str | None) -> Iterator[Entry]:
@@ -158,16 +166,8 @@ def _entries(brokers: str | None, prefix: str | None) -> Iterator[Entry]:
 
     settings = settings_of(brokers, prefix)
     topic = f"{settings.topic_prefix}.rejected"
-    return numbered(list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security())))
-
-
-def _event_id(record: Read) -> str | None:
-    from streams.codec import decode
-    from streams.sla.events import Rejection
-
-    decoded = decode(record.value, len(record.value or b""))
-    found = None if isinstance(decoded, Rejection) else decoded[1].get("event_id")
-    return found if isinstance(found, str) else None
+    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
+    return numbered(records, codec_of(settings).decode)
 
 
 def _print(entries: Sequence[Entry]) -> None:

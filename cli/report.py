@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.exits import wrong_use
-from cli.options import Brokers, Prefix, settings_of
+from cli.options import Brokers, Prefix, codec_of, settings_of
 from cli.progress import counting
 
 if TYPE_CHECKING:
@@ -56,11 +56,10 @@ def read_report(settings: Settings, tenant: str | None = None, month: str | None
     """The report of what lies in the topics now. Raises BrokerProblem."""
     from cli.reading import read_topics
     from cli.reporting import Reporting
-    from streams.codec import decode
     from streams.sla.events import Rejection
 
     reporting = Reporting(tenant, month)
-    undecodable = 0
+    undecodable, decode = 0, codec_of(settings).decode
     topics = [f"{settings.topic_prefix}.{suffix}" for suffix in TOPICS]
     with counting("records read") as one:
         for record in read_topics(settings.bootstrap(), topics, settings.aiokafka_security()):

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 from rich.text import Text
 
 from cli.reading import Read
-from streams.codec import decode
+from streams.codec import Decode, decode
 from streams.json_form import to_json
 from streams.json_values import instant_to_json
 from streams.runtime import rejects
@@ -61,14 +61,14 @@ def refused_of(record: Read) -> Refused | None:
         return None
 
 
-def event_of(record: Read) -> dict[str, object]:
+def event_of(record: Read, decode: Decode = decode) -> dict[str, object]:
     """The record as one CloudEvents object, its timestamp as `receivedtime` (R30).
 
     Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
     """
     refused = refused_of(record)
     if refused is not None:
-        return _rejected(record, refused)
+        return _rejected(record, refused, decode)
     if record.value is None:
         return _own_form(record, "state.deleted", {})
     decoded = decode(record.value, len(record.value))
@@ -87,7 +87,7 @@ def _received(event: Mapping[str, object], record: Read) -> dict[str, object]:
     return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
 
 
-def _rejected(record: Read, refused: Refused) -> dict[str, object]:
+def _rejected(record: Read, refused: Refused, decode: Decode) -> dict[str, object]:
     original = f"{refused.topic}/{refused.partition}/{refused.offset}"
     data: dict[str, object] = {
         "code": refused.code,

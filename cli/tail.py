@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.exits import FOUND
-from cli.options import Brokers, Prefix, settings_of
+from cli.options import Brokers, Prefix, codec_of, settings_of
 from cli.progress import counting
 
 if TYPE_CHECKING:
     from cli.reading import Read, Reader
+    from streams.codec import Decode
 
 
 def tail(
@@ -36,11 +37,11 @@ def tail(
 
     settings = settings_of(brokers, prefix)
     names = [full_name(topic, settings.topic_prefix) for topic in topics]
-    undecodable = 0
+    undecodable, decode = 0, codec_of(settings).decode
     with Reader(settings.bootstrap(), names, settings.aiokafka_security()) as reader:
         show = _json_line if as_json else _Screen().show
         for record in _records(reader, from_beginning=from_beginning, until_idle=until_idle):
-            undecodable += not _shown(record, show)
+            undecodable += not _shown(record, show, decode)
     if undecodable:
         typer.echo(f"{undecodable:,} record{'' if undecodable == 1 else 's'} could not be decoded", err=True)
         raise typer.Exit(FOUND)
@@ -77,11 +78,11 @@ def _records(reader: Reader, *, from_beginning: bool, until_idle: float | None) 
         sys.stdout.flush()
 
 
-def _shown(record: Read, show: Callable[[Mapping[str, object]], None]) -> bool:
+def _shown(record: Read, show: Callable[[Mapping[str, object]], None], decode: Decode) -> bool:
     from cli.shown import Undecodable, event_of
 
     try:
-        event = event_of(record)
+        event = event_of(record, decode)
     except Undecodable as problem:
         typer.echo(str(problem), err=True)
         return False

@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import IO, NamedTuple
 
 import typer
@@ -17,6 +18,8 @@ from cli.shown import Undecodable, event_of, safe
 from streams.errors import SlaError
 from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.json_form import format_line
+from streams.schema_registry import SchemaRegistry
+from streams.schema_source import reading_codec
 from streams.settings import Settings
 
 #: A process is worth its start for so many records.
@@ -56,23 +59,26 @@ def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -
         with Reader(settings.bootstrap(), topics, settings.aiokafka_security()) as reader:
             reader.from_beginning()
             processes = min(cores(), reader.size // RECORDS_PER_PROCESS)
-            undecodable, problem = write_lines(_counted(reader), file, processes=processes)
+            access = settings.schema_registry()
+            undecodable, problem = write_lines(_counted(reader), file, processes=processes, access=access)
         if undecodable:
             records = f"{undecodable:,} record{'' if undecodable == 1 else 's'}"
             typer.echo(f"left out: {records} that could not be decoded, such as {safe(problem)}", err=True)
         yield History([file.name], undecodable)
 
 
-def write_lines(turns: Iterable[list[Read]], file: IO[bytes], *, processes: int = 1) -> tuple[int, str | None]:
+def write_lines(
+    turns: Iterable[list[Read]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
+) -> tuple[int, str | None]:
     """Write the records' lines by arrival, then coordinates, as `sla tail` does, in constant memory.
 
-    Returns how many have none and what is wrong with one of those. Raises NoRoom.
+    Returns how many have none and what is wrong with one of those. Raises NoRoom, RegistryUnavailable.
     """
     undecodable, problem = 0, None
 
     def rows() -> Iterator[tuple[int, str, int, int, bytes]]:
         nonlocal undecodable, problem
-        for lines in spread(_lines_of, turns, processes):
+        for lines in spread(partial(_lines_of, access), turns, processes):
             undecodable += lines.undecodable
             problem = problem or lines.problem
             yield from lines.rows
@@ -98,11 +104,11 @@ def _counted(reader: Reader) -> Iterator[list[Read]]:
                 one()
 
 
-def _lines_of(records: list[Read]) -> _Lines:
-    rows, problems = [], []
+def _lines_of(access: SchemaRegistry | None, records: list[Read]) -> _Lines:
+    rows, problems, decode = [], [], reading_codec(access).decode
     for record in records:
         try:
-            line = format_line(event_of(record)).encode() + b"\n"
+            line = format_line(event_of(record, decode)).encode() + b"\n"
         except Undecodable as error:
             problems.append(str(error))
         else:

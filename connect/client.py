@@ -25,6 +25,8 @@ from connect.errors import BrokerUnavailable, ClientError, DeliveryFailed, Inval
 from connect.outgoing import Envelope, Instant, Who, listed
 from connect.publishing import Delivery, Publisher
 from connect.received import ReceivedEvent
+from streams.errors import RegistryRefused, RegistryUnavailable
+from streams.schema_registry import SchemaRegistry
 from streams.sla.events import Money, Scope
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
     "Money",
     "Position",
     "ReceivedEvent",
+    "RegistryRefused",
+    "RegistryUnavailable",
+    "SchemaRegistry",
     "Subscription",
     "UndecodableRecord",
     "Who",

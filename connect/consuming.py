@@ -22,8 +22,11 @@ from kafka.structs import OffsetAndMetadata
 
 from connect.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
 from connect.received import ReceivedEvent
-from streams.codec import decode
+from streams.codec import Decode, decode
+from streams.errors import RegistryUnavailable
 from streams.json_form import to_json
+from streams.schema_registry import SchemaRegistry
+from streams.schema_source import backoff, reading_codec
 from streams.sla.events import Rejection
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ class Subscription:
     (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the event in hand.
 
     Raises UndecodableRecord for a record that is no event of this release, unless `on_undecodable` takes it, and
-    BrokerUnavailable when Kafka refuses. While no broker answers it waits.
+    BrokerUnavailable when Kafka refuses. While no broker answers it waits, and for a schema registry too.
     """
 
     def __init__(
@@ -71,11 +74,13 @@ class Subscription:
         consumer: Consumer,
         *,
         on_undecodable: OnUndecodable | None = None,
+        decode: Decode = decode,
         remember: int = _REMEMBERED,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
         self._on_undecodable = on_undecodable
+        self._decode = decode
         self._remember = remember
         self._seconds = seconds
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -126,7 +131,10 @@ class Subscription:
             raise ClientError(message) from error
         for partition, records in polled.items():
             for record in records:
-                event = self._event(record)
+                try:
+                    event = self._event(record)
+                except RegistryUnavailable:  # it was told to stop before the registry answered
+                    return
                 if event is not None:
                     yield event
                     self._recent[event.id] = None
@@ -141,7 +149,7 @@ class Subscription:
     def _event(self, record: Any) -> ReceivedEvent | None:
         """The event of a record; None when it is to be passed over."""
         position = Position(record.topic, record.partition, record.offset)
-        decoded = decode(record.value, len(record.value or b""))
+        decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):
             problem = UndecodableRecord(position, decoded, record.value)
             if self._on_undecodable is None:
@@ -150,6 +158,17 @@ class Subscription:
             return None
         event = ReceivedEvent(to_json(*decoded), position)
         return None if event.id in self._recent else event
+
+    def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
+        """Waits for the schema registry; raises RegistryUnavailable only when told to stop meanwhile."""
+        for wait_s in backoff():
+            try:
+                return self._decode(value, len(value or b""))
+            except RegistryUnavailable as problem:
+                _LOG.warning("an event waits for the schema registry: %s", problem)
+                if self._stopped.wait(wait_s):
+                    raise
+        raise AssertionError("the waiting never ends")
 
     def _commit(self, timeout_ms: int) -> bool:
         """Commit what was handled; False when the partitions are no longer ours, so what was polled with it neither."""
@@ -183,14 +202,16 @@ def consume_alerts(
     start: Start = "earliest",
     on_undecodable: OnUndecodable | None = None,
     kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
 ) -> Subscription:
     """The alerts: `sla.warning`, `sla.update_due`, `sla.breached`, `sla.breach_retracted`, `sla.met`; those of one
     incident in order. Consumers with the same `group` share them.
 
     `brokers` is `host:port,…`; `start` is where a group begins that has committed nothing yet (the topic goes back more
-    than a year); `kafka` goes to kafka.KafkaConsumer, `security_protocol` and so on. Raises BrokerUnavailable.
+    than a year); `kafka` goes to kafka.KafkaConsumer, `security_protocol` and so on; `schema_registry` is where the
+    schemas of events in Confluent framing are. Raises BrokerUnavailable.
     """
-    return _subscription(brokers, f"{prefix}.alerts", group, start, on_undecodable, kafka or {})
+    return _subscription(brokers, f"{prefix}.alerts", group, start, on_undecodable, kafka or {}, schema_registry)
 
 
 def consume_credits(
@@ -201,10 +222,11 @@ def consume_credits(
     start: Start = "earliest",
     on_undecodable: OnUndecodable | None = None,
     kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
 ) -> Subscription:
     """The money: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
     (each to be booked once by its id), of one tenant in order. Otherwise as `consume_alerts`."""
-    return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {})
+    return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
 
 
 def _subscription(
@@ -214,6 +236,7 @@ def _subscription(
     start: Start,
     on_undecodable: OnUndecodable | None,
     kafka: Mapping[str, object],
+    schema_registry: SchemaRegistry | None,
 ) -> Subscription:
     if taken := sorted(_FIXED & kafka.keys()):
         raise ValueError(f"{taken[0]} is not to be chosen: the consumer's promises rest on it")
@@ -238,4 +261,6 @@ def _subscription(
         consumer.close(autocommit=False, timeout_ms=_FAREWELL_MS)
         raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
     consumer.subscribe([topic])
-    return Subscription(consumer, on_undecodable=on_undecodable)
+    # One question at a time: the subscription itself waits, so that it can be stopped meanwhile.
+    codec = reading_codec(schema_registry, 0.0)
+    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streams.codec import decode
+from streams.codec import MAX_RECORD_BYTES, Decode, decode
 from streams.sla.arrival import Horizons, check_time
 from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.events import (
@@ -33,7 +33,7 @@ class ContractLog:
     """The facts that count: what the ledger rejects (undecodable, invalid, future, too late, a second use of an id) is
     left out, and numbered in `refused`."""
 
-    def __init__(self, records: Iterable[Lying], horizons: Horizons) -> None:
+    def __init__(self, records: Iterable[Lying], horizons: Horizons, decode: Decode = decode) -> None:
         self.contracts: dict[str, ContractHistory] = {}
         self.maintenance: dict[str, Event] = {}
         self.claims: dict[tuple[str, str], Event] = {}
@@ -41,7 +41,7 @@ class ContractLog:
         self.refused = 0
         known: set[tuple[str, str, str]] = set()
         for record in records:
-            event = _applied(record, horizons)
+            event = _applied(record, horizons, decode)
             if event is None:
                 self.refused += 1
                 continue
@@ -71,8 +71,8 @@ def _order(event: Event) -> tuple[int, str, str]:
     return event.time, event.id, event.source
 
 
-def _applied(record: Lying, horizons: Horizons) -> Event | None:
-    decoded = decode(record.value)
+def _applied(record: Lying, horizons: Horizons, decode: Decode) -> Event | None:
+    decoded = decode(record.value, MAX_RECORD_BYTES)
     if isinstance(decoded, Rejection):
         return None
     event = to_event(*decoded)

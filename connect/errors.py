@@ -1,6 +1,8 @@
 """What a service that uses the client may have to handle.
 
 SlaError
+├── RegistryRefused        the schema registry, where one is used, does not take what this client needs
+├── RegistryUnavailable    the schema registry gives no usable answer
 └── ClientError
     ├── InvalidEvent       an event can't be applied as it is; nothing was sent
     ├── DeliveryFailed     the broker did not acknowledge one event or several

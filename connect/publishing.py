@@ -19,7 +19,10 @@ from connect.errors import BrokerUnavailable, ClientError, DeliveryFailed, Posit
 from connect.outgoing import Instant, instant, json_value, outgoing
 from streams.clock import Clock, SystemClock
 from streams.partition import partition_of
+from streams.schema_registry import SchemaRegistry
+from streams.schema_source import writing_frame
 from streams.sla.instants import format_rfc3339
+from streams.subjects import INPUT_TYPES
 
 _LOG = logging.getLogger(__name__)
 #: What the promises of this module rest on.
@@ -76,7 +79,9 @@ class Publisher:
     `brokers` is `host:port,…`, `source` names the sending service as CloudEvents do (`/monitors/eu`); `timeout_s` is
     how long Kafka may take to acknowledge an event, its own retries included. `kafka` goes to kafka.KafkaProducer:
     `security_protocol`, `sasl_mechanism`, `linger_ms` and so on. A `producer` of one's own is flushed, but not closed.
-    Raises BrokerUnavailable when no broker answers within 10 s.
+    With a `schema_registry` the schemas are registered there first, and events go out in Confluent framing.
+    Raises BrokerUnavailable when no broker answers within 10 s, RegistryUnavailable when no registry does, and
+    RegistryRefused.
     """
 
     def __init__(
@@ -89,12 +94,14 @@ class Publisher:
         producer: Producer | None = None,
         clock: Clock | None = None,
         kafka: Mapping[str, object] | None = None,
+        schema_registry: SchemaRegistry | None = None,
     ) -> None:
         self.source = source
         self._brokers = brokers
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
+        self._framed = writing_frame(schema_registry, prefix, INPUT_TYPES, _CONNECT_S)
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failed: deque[tuple[Delivery, DeliveryFailed]] = deque(maxlen=_MOST_REMEMBERED)
@@ -111,8 +118,9 @@ class Publisher:
         key = checked.event.subject
         try:
             partition = partition_of(key, len(self._producer.partitions_for(topic)))
+            value = self._framed(checked.value)
             sent = self._producer.send(
-                topic, key=key.encode(), value=checked.value, headers=checked.headers, partition=partition
+                topic, key=key.encode(), value=value, headers=checked.headers, partition=partition
             )
         except KafkaError as error:
             raise BrokerUnavailable(

@@ -18,9 +18,13 @@ from streams.sla.events import Output, Rejection
 
 __all__ = [
     "MAX_RECORD_BYTES",
+    "SINGLE_OBJECT",
+    "SINGLE_OBJECT_HEAD",
     "Codec",
+    "Decode",
     "Record",
     "SchemaSource",
+    "confluent_head",
     "decode",
     "encode",
     "encode_output",
@@ -34,10 +38,15 @@ Record = dict[str, object]
 #: R28: what an input record may weigh, framing included.
 MAX_RECORD_BYTES = 256 * 1024
 
+#: What decodes a value of at most so many bytes, and what encodes a record: `Codec.decode`, `Codec.encode`.
+Decode = Callable[[bytes | None, int], "tuple[str, Record] | Rejection"]
+
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
-_SINGLE_OBJECT_HEAD = 10
+SINGLE_OBJECT_HEAD = 10
 _CONFLUENT_HEAD = 5
+#: Confluent ids that a codec remembers; a deployment has dozens.
+_MOST_IDS = 1_000
 
 
 class SchemaSource(Protocol):
@@ -46,8 +55,8 @@ class SchemaSource(Protocol):
     def schema_for(self, schema_id: int) -> object | None:
         """The writer's schema (text or parsed JSON), or None when the registry has no such id.
 
-        May raise when the registry can't be reached: that is not caught here, for such a record is retried and not
-        rejected (R27).
+        May raise when the registry can't be reached, or has not answered yet: that is not caught here, for such a
+        record is retried and not rejected (R27).
         """
         ...
 
@@ -61,16 +70,10 @@ class _Reader(NamedTuple):
 class Codec:
     """Decodes and encodes the records of one registry; it keeps what it learnt about Confluent ids.
 
-    `schema_ids` (event type → Confluent id of our schema) makes it write Confluent framing for these types; without it
-    it writes single-object encoding. It reads both.
+    It reads both framings and writes single-object encoding; framing.py makes the other of it.
     """
 
-    def __init__(
-        self,
-        source: SchemaSource | None = None,
-        schema_ids: Mapping[str, int] | None = None,
-        registry: Registry | None = None,
-    ) -> None:
+    def __init__(self, source: SchemaSource | None = None, registry: Registry | None = None) -> None:
         self._registry = registry or schema_registry.load()
         self._source = source
         self._readers: dict[bytes, _Reader] = {}
@@ -79,9 +82,7 @@ class Codec:
         for fingerprint, schema in self._registry.by_fingerprint.items():
             self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
         for name, schema in self._registry.latest.items():
-            schema_id = (schema_ids or {}).get(name)
-            framed = SINGLE_OBJECT + schema.fingerprint if schema_id is None else _confluent_head(schema_id)
-            self._writers[name] = (framed, schema.parsed, schema.field_names)
+            self._writers[name] = (SINGLE_OBJECT + schema.fingerprint, schema.parsed, schema.field_names)
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
         """Event type and record of a Kafka value, or why it is refused (R27).
@@ -95,7 +96,7 @@ class Codec:
         if size > limit:
             return Rejection("oversize", f"the record has {size:,} bytes; at most {limit:,} are allowed")
         stream = BytesIO(value)
-        found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+        found = self._readers.get(stream.read(SINGLE_OBJECT_HEAD))
         if found is None:
             other = self._other_reader(value)
             if isinstance(other, Rejection):
@@ -115,7 +116,7 @@ class Codec:
         """Records of our own that lie one after the other; ends after the first that can't be read."""
         stream, size = BytesIO(values), len(values)
         while stream.tell() < size:
-            found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+            found = self._readers.get(stream.read(SINGLE_OBJECT_HEAD))
             if found is None:
                 yield Rejection("unknown_schema", f"no schema has the fingerprint at {stream.tell()} of {size} bytes")
                 return
@@ -178,8 +179,8 @@ class Codec:
 
     def _other_reader(self, value: bytes) -> _Reader | Rejection:
         """The reader of a value that doesn't start with a known single-object head."""
-        if value[:2] == SINGLE_OBJECT and len(value) >= _SINGLE_OBJECT_HEAD:
-            return Rejection("unknown_schema", f"no schema has the fingerprint {value[2:_SINGLE_OBJECT_HEAD].hex()}")
+        if value[:2] == SINGLE_OBJECT and len(value) >= SINGLE_OBJECT_HEAD:
+            return Rejection("unknown_schema", f"no schema has the fingerprint {value[2:SINGLE_OBJECT_HEAD].hex()}")
         if value[:1] != CONFLUENT or len(value) < _CONFLUENT_HEAD:
             return Rejection(
                 "undecodable", f"starts with {value[:2].hex() or 'nothing'}: neither Avro single-object nor Confluent"
@@ -189,6 +190,8 @@ class Codec:
         if found is None:
             found = self._ask_source(int.from_bytes(head[1:], "big"))
             if not (isinstance(found, Rejection) and found.code == "unknown_schema"):  # it may be registered later
+                if len(self._confluent) >= _MOST_IDS:
+                    self._confluent.clear()
                 self._confluent[head] = found
         return found
 
@@ -202,7 +205,7 @@ class Codec:
             definition = json.loads(given) if isinstance(given, str) else given
             parsed = schema_registry.parse(definition)
             fingerprint = schema_registry.fingerprint(definition)
-        except (ValueError, SchemaParseException, UnknownType) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, SchemaParseException, UnknownType) as error:
             return Rejection("unknown_schema", f"schema id {schema_id} is not an Avro schema: {_describe(error)}")
         full_name = str(parsed["name"]) if isinstance(parsed, dict) and "name" in parsed else repr(parsed)
         name = self._registry.name_of_record.get(full_name)
@@ -224,7 +227,8 @@ def output_record(output: Output, source: str) -> Record:
     }
 
 
-def _confluent_head(schema_id: int) -> bytes:
+def confluent_head(schema_id: int) -> bytes:
+    """What a value begins with in Confluent framing."""
     return CONFLUENT + schema_id.to_bytes(4, "big")
 
 

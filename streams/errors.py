@@ -3,6 +3,8 @@
 SlaError
 ├── PolicyChanged        a policy version that the state was decided by is missing, or has other content (R18)
 ├── PseudonymKeyChanged  tenants were erased with another key (R29)
+├── RegistryRefused      the schema registry does not take what this deployment needs
+├── RegistryUnavailable  the schema registry gives no usable answer: to be asked again
 └── SettingsError        the environment asks for something that can't be
 """
 
@@ -20,6 +22,14 @@ class PolicyChanged(SlaError):
 
 class PseudonymKeyChanged(SlaError):
     """The deployment's key is not the one that erased tenants' pseudonyms were made with."""
+
+
+class RegistryRefused(SlaError):
+    """The schema registry refuses this user, or has what does not go together with this deployment's schemas."""
+
+
+class RegistryUnavailable(SlaError):
+    """The schema registry can't be reached, fails, or answers something else than it should."""
 
 
 class SettingsError(SlaError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from streams.runtime.metrics import REGISTRY
 
@@ -10,6 +10,12 @@ INPUTS = Counter("sla_inputs", "Inputs by what became of them", ["agent", "resul
 OUTPUTS = Counter("sla_outputs", "Outputs by type", ["agent", "type"], registry=REGISTRY)
 REJECTED = Counter("sla_rejected", "Rejected inputs by code (R27)", ["agent", "code"], registry=REGISTRY)
 FORWARDED = Counter("sla_forwarded", "Records forwarded to their own partition", ["agent"], registry=REGISTRY)
+SCHEMA_REGISTRY_REQUESTS = Counter(
+    "sla_schema_registry_requests", "Questions to the schema registry by result", ["result"], registry=REGISTRY
+)
+SCHEMA_IDS_AWAITED = Gauge(
+    "sla_schema_ids_awaited", "Schema ids that the registry is being asked for", registry=REGISTRY
+)
 
 
 class AgentCounters:

@@ -13,6 +13,7 @@ from streams.errors import SettingsError
 from streams.policy_load import default_policies_dir, load_policies
 from streams.policy_types import parse_duration
 from streams.runtime.settings import RuntimeSettings
+from streams.schema_registry import Compatibility, SchemaRegistry
 from streams.sla.book import Horizons
 from streams.sla.policy import Policies, UnknownPolicyError
 
@@ -54,6 +55,19 @@ class Settings(BaseSettings):
     sasl_username: str | None = None
     sasl_password: str | None = Field(None, repr=False)
     ssl_cafile: Path | None = Field(None, description="CA certificates of the brokers.")
+    schema_registry_url: str | None = Field(
+        None, description="Base of a schema registry's Confluent-compatible interface; none: single-object encoding."
+    )
+    schema_registry_username: str | None = None
+    schema_registry_password: str | None = Field(None, repr=False)
+    schema_registry_token: str | None = Field(None, repr=False, description="Bearer token, instead of a user.")
+    schema_registry_cafile: Path | None = Field(None, description="CA certificates of the registry.")
+    schema_registry_timeout: Duration = Field("PT5S", description="One request to it, at most.")  # type: ignore[assignment]
+    schema_registry_compatibility: Compatibility = Field(
+        "FULL_TRANSITIVE", description="What each subject has to have; what the schema gate holds releases to."
+    )
+    schema_registry_register: bool = Field(True, description="False: schemas and compatibility are only checked.")
+    schema_registry_write: bool = Field(True, description="False: Confluent framing is read, but not written.")
     max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
     max_batch_time: Duration = Field("PT0.5S", description="Deciding for one transaction, at most.")  # type: ignore[assignment]
     incidents_at_hand: int = Field(
@@ -97,6 +111,22 @@ class Settings(BaseSettings):
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),
             security=self.aiokafka_security(),
+        )
+
+    def schema_registry(self) -> SchemaRegistry | None:
+        """The schema registry, where there is one. Raises SettingsError."""
+        if not self.schema_registry_url:
+            return None
+        return SchemaRegistry(
+            self.schema_registry_url,
+            username=self.schema_registry_username,
+            password=self.schema_registry_password,
+            token=self.schema_registry_token,
+            cafile=self.schema_registry_cafile,
+            timeout_s=self.schema_registry_timeout / 1_000_000,
+            compatibility=self.schema_registry_compatibility,
+            register=self.schema_registry_register,
+            write=self.schema_registry_write,
         )
 
     def aiokafka_security(self) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from connect.intake.limits import Budget
 from connect.intake.records import REJECTED_TOPIC, Outgoing
 from streams.errors import SlaError
+from streams.framing import Framing
 from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.partition import partition_of
 
@@ -49,14 +50,24 @@ class Publisher(Protocol):
 class KafkaPublisher:
     """An idempotent producer that is made anew when it broke. `start` returns at once; `unready` says how it is.
 
-    `make` gives an unstarted producer. Times in seconds.
+    `make` gives an unstarted producer; `frame` how events are written, it may block and raise SlaError, and is asked
+    until it tells. Times in seconds.
     """
 
-    def __init__(self, make: Callable[[], Any], prefix: str, limit: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        prefix: str,
+        limit: int,
+        timeout_s: float,
+        frame: Callable[[], Framing] = Framing,
+    ) -> None:
         self.held = Budget(limit)
         self._make = make
         self._prefix = prefix
         self._timeout_s = timeout_s
+        self._frame = frame
+        self._framed: Framing | None = None
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
         self._waiting: dict[asyncio.Future[Any], float] = {}
@@ -107,10 +118,11 @@ class KafkaPublisher:
             self.held.give(sum(record.size for record in records[len(sent) :]))
 
     async def _send(self, producer: Any, record: Outgoing) -> asyncio.Future[Any]:
-        size = record.size
+        size, framed = record.size, self._framed
+        assert framed is not None
         future: asyncio.Future[Any] = await producer.send(
             f"{self._prefix}.{record.topic}",
-            value=record.value,
+            value=record.value if record.topic == REJECTED_TOPIC else framed(record.value),
             key=record.key.encode(),
             partition=partition_of(record.key, self._partitions[record.topic]),
             headers=record.headers,
@@ -152,6 +164,8 @@ class KafkaPublisher:
             await asyncio.sleep(_LOOK_S)
 
     async def _connect(self) -> None:
+        if self._framed is None:
+            self._framed = await asyncio.to_thread(self._frame)
         producer = self._make()
         try:
             async with asyncio.timeout(_CONNECT_S):

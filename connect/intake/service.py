@@ -17,8 +17,10 @@ from connect.intake.server import Intake
 from connect.intake.settings import IntakeSettings
 from streams.clock import Clock, SystemClock
 from streams.errors import SettingsError
+from streams.schema_source import writing_frame
 from streams.settings import Settings
 from streams.sla.instants import SECOND
+from streams.subjects import INPUT_TYPES
 
 _KEEP_ALIVE_S = 75.0
 
@@ -41,12 +43,13 @@ async def serve(
         told = f"there is no mapping file {settings.mapping}; set SLA_INTAKE_MAPPING or write --mapping"
         raise SettingsError(told) from error
     secrets = read_secrets(sources.values(), os.environ)
-    timeout_s = settings.ack_timeout / SECOND
+    timeout_s, access = settings.ack_timeout / SECOND, kafka.schema_registry()
     publisher = KafkaPublisher(
         kafka_producer(kafka.bootstrap(), kafka.aiokafka_security(), timeout_s),
         kafka.topic_prefix,
         settings.max_in_flight,
         timeout_s,
+        lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
     )
     intake = Intake(sources, secrets, settings, publisher, clock or SystemClock())
     stop = asyncio.Event()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from streams.errors import SlaError
 from streams.runtime.errors import RecordFailed, ShardError, TimersFailed, WorkerRefused
 from streams.runtime.inbox import Inbox
-from streams.runtime.processor import Effects, Processor, Record, SubjectFailed
+from streams.runtime.processor import Effects, NotYet, Processor, Record, SubjectFailed
 
 # Other shards, heartbeats and the commit in flight get a turn after so many records, or so much time.
 SLICE = 256
@@ -73,6 +73,8 @@ class Fold:
         self.time = time
         self.known = time
         """Every input that arrived before this instant has been received."""
+        self.waiting: NotYet | None = None
+        """What the next record waits for; `step` tries again."""
         self._agent = agent
         self._partition = partition
         self._limits = limits
@@ -105,6 +107,7 @@ class Fold:
 
     def _step(self, pending: Pending) -> int | None:
         inbox, processor, effects = self.inbox, self.processor, pending.effects
+        self.waiting = None
         for _ in range(SLICE):
             head = inbox.head()
             if head is None or self.behind():
@@ -123,14 +126,17 @@ class Fold:
                     if not self._act(arrival, pending):
                         return None
             record = Record(topic, self._partition, raw.offset, arrival, raw.key, raw.value, raw.headers)
-            if suspect:
-                self._apply_suspect(record, effects)
-                pending.sealed = True
-            else:
-                try:
+            try:
+                if suspect:
+                    self._apply_suspect(record, effects)
+                    pending.sealed = True
+                else:
                     processor.apply(record, effects)
-                except Exception as error:
-                    raise self._record_failed(record, error) from error
+            except NotYet as waiting:
+                self.waiting = waiting
+                return None
+            except Exception as error:
+                raise self._record_failed(record, error) from error
             inbox.pop(topic)
             self.time = arrival
             pending.records += 1
@@ -153,7 +159,7 @@ class Fold:
 
     def ready(self) -> bool:
         """Is there a record to fold now?"""
-        return self.inbox.head() is not None and not self.behind()
+        return self.waiting is None and self.inbox.head() is not None and not self.behind()
 
     def behind(self) -> bool:
         """Is a topic's backlog from before the start not here yet, so that the order of arrival is not known?"""
@@ -213,13 +219,10 @@ class Fold:
     def _apply_suspect(self, record: Record, effects: Effects) -> None:
         key = (record.topic, record.offset)
         attempts = len(self._failed[key])
-        try:
-            if attempts >= self._limits.attempts:
-                self.processor.reject(record, "internal", self._failed[key][-1], effects, attempts)
-            else:
-                self.processor.apply(record, effects)
-        except Exception as error:
-            raise self._record_failed(record, error) from error
+        if attempts >= self._limits.attempts:
+            self.processor.reject(record, "internal", self._failed[key][-1], effects, attempts)
+        else:
+            self.processor.apply(record, effects)
 
     def _record_failed(self, record: Record, error: Exception) -> ShardError:
         if isinstance(error, SlaError):

@@ -212,8 +212,13 @@ class Host:
         reasons: list[dict[str, object]] = [] if self.assigned else [{"reason": "no partitions assigned"}]
         reasons += self._unserved
         reasons += [
-            {"agent": shard.agent, "partition": shard.partition, "state": shard.state.value, "reason": shard.reason}
+            {
+                "agent": shard.agent,
+                "partition": shard.partition,
+                "state": shard.state.value,
+                "reason": shard.reason or shard.waiting,
+            }
             for shard in self.shards.values()
-            if shard.state is not ShardState.RUNNING
+            if shard.state is not ShardState.RUNNING or shard.waiting
         ]
         return reasons

@@ -18,6 +18,7 @@ from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
 from streams.runtime.fold import Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
+from streams.runtime.processor import NotYet
 
 
 class Life:
@@ -35,6 +36,7 @@ class Life:
         labels: tuple[str, str],
         relieve: Callable[[], None],
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
+        on_waiting: Callable[[NotYet | None], None],
         restore_offsets: bool,
     ) -> None:
         self._fold = fold
@@ -46,6 +48,8 @@ class Life:
         self._labels = labels
         self._relieve = relieve
         self._on_committed = on_committed
+        self._on_waiting = on_waiting
+        self._waiting: NotYet | None = None
         self._restore_offsets = restore_offsets
         self._interrupted: ShardError | None = None
 
@@ -69,6 +73,7 @@ class Life:
                     commit = None
                 blocked = None if pending.sealed else self._fold.step(pending)
                 self._relieve()
+                self._look_outside(self._fold.waiting)
                 if not pending.sealed and blocked is None and self._fold.ready():
                     await asyncio.sleep(0)
                 elif commit is None and not pending.empty:
@@ -88,10 +93,19 @@ class Life:
                     raise unwritten from error
             raise
         finally:
+            self._look_outside(None)
             self._horizon.close()
             if commit is not None:
                 # Nothing may still be under way when the next life begins, however it ends.
                 await asyncio.gather(commit, return_exceptions=True)
+
+    def _look_outside(self, waiting: NotYet | None) -> None:
+        """A record that waits is tried again when the answer is there, not sooner unless something else happens."""
+        if waiting is not None and (self._waiting is None or waiting.answered is not self._waiting.answered):
+            waiting.answered.add_done_callback(lambda _: self._wake.set())
+        if (waiting is None) is not (self._waiting is None):
+            self._on_waiting(waiting)
+        self._waiting = waiting
 
     def _begin(self, pending: Pending) -> asyncio.Task[None]:
         fold = self._fold

@@ -35,6 +35,12 @@ TIMER_LAG_SECONDS = Histogram(
     registry=REGISTRY,
 )
 QUEUED = Gauge("sla_shard_queued_records", "Records waiting in the shard.", ["agent", "partition"], registry=REGISTRY)
+WAITING = Gauge(
+    "sla_shard_waiting",
+    "1 while the shard's next record waits for an answer from outside Kafka.",
+    ["agent", "partition"],
+    registry=REGISTRY,
+)
 STATE = Gauge(
     "sla_shard_state",
     "1 for the state the shard is in.",

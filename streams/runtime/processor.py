@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -36,6 +37,16 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
     def __init__(self, subject: str) -> None:
         super().__init__(f"a timer of {subject}")
         self.subject = subject
+
+
+class NotYet(Exception):  # noqa: N818 -- it names what happened
+    """Nothing is wrong with a record, but it can't be decided on before something outside has answered. `apply` raises
+    it before it changes anything; the shard offers the record again once `answered` is done, and what follows it then.
+    """
+
+    def __init__(self, reason: str, answered: asyncio.Future[None]) -> None:
+        super().__init__(reason)
+        self.answered = answered
 
 
 class Effects:
@@ -76,7 +87,8 @@ class Processor(Protocol):
         ...
 
     def apply(self, record: Record, effects: Effects) -> None:
-        """Fold one input in. Bad input becomes a reject in `effects`; it never raises for what was sent to it."""
+        """Fold one input in. Bad input becomes a reject in `effects`; it never raises for what was sent to it, except
+        NotYet."""
         ...
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:

@@ -31,7 +31,7 @@ from streams.runtime.inbox import Inbox
 from streams.runtime.life import Life
 from streams.runtime.log import Batch, Feed, ShardLog, Transactions
 from streams.runtime.patience import Patience
-from streams.runtime.processor import Processor
+from streams.runtime.processor import NotYet, Processor
 from streams.runtime.recovery import recover
 
 
@@ -70,6 +70,8 @@ class Shard:
         self.state = ShardState.RECOVERING
         self.reason = "not started"
         self.refused: WorkerRefused | None = None
+        self.waiting = ""
+        """What the next record waits for outside Kafka, while the shard runs."""
         self._make = make
         self._log = log
         self._feed = feed
@@ -192,6 +194,7 @@ class Shard:
             labels=self._labels,
             relieve=self._relieve_all,
             on_committed=self._patience.committed,
+            on_waiting=self._on_waiting,
             restore_offsets=found.offsets_missing,
         )
         self._enter(ShardState.RUNNING, "")
@@ -272,6 +275,14 @@ class Shard:
 
     async def _rewind_now(self, topics: tuple[str, ...]) -> None:
         await self._feed.rewind(topics, self.partition)
+
+    def _on_waiting(self, waiting: NotYet | None) -> None:
+        self.waiting = "" if waiting is None else str(waiting)
+        metrics.WAITING.labels(*self._labels).set(waiting is not None)
+        if waiting is None:
+            self._logger.info("shard goes on")
+        else:
+            self._logger.warning("shard waits", reason=self.waiting)
 
     def _enter(self, state: ShardState, reason: str) -> None:
         for each in ShardState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -16,6 +17,18 @@ from streams.runtime.settings import RuntimeSettings
 _STOP_S = 30.0
 
 
+class Preparation(Protocol):
+    """What has to be done before a worker joins its group, while it already says how it is."""
+
+    async def prepare(self) -> None:
+        """Returns when the worker may begin; what it raises ends the worker."""
+        ...
+
+    def unready(self) -> list[dict[str, object]]:
+        """Why that is not done yet; empty when it is."""
+        ...
+
+
 async def run_worker(
     settings: RuntimeSettings,
     agents: Sequence[AgentSpec],
@@ -23,15 +36,25 @@ async def run_worker(
     clock: Clock | None = None,
     health_host: str = "127.0.0.1",
     health_port: int | None = None,
+    preparation: Preparation | None = None,
 ) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit code: 0 after a clean stop, 1 after a crash."""
+    """Work until SIGTERM or SIGINT; returns the exit code: 0 after a clean stop, 1 after a crash.
+
+    Raises what `preparation` raised.
+    """
     logger = structlog.get_logger("streams.runtime.worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host = Host(settings, agents, clock)
-    async with Health(host.unready, host.crash, health_host, health_port):
+
+    def unready() -> list[dict[str, object]]:
+        return [*([] if preparation is None else preparation.unready()), *host.unready()]
+
+    async with Health(unready, host.crash, health_host, health_port):
+        if preparation is not None and not await _prepared(preparation, stop):
+            return 0
         starting = asyncio.create_task(host.start())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -54,3 +77,17 @@ async def run_worker(
             return 1
     logger.info("worker stopped")
     return 0 if reason is None else 1
+
+
+async def _prepared(preparation: Preparation, stop: asyncio.Event) -> bool:
+    """Whether it came to its end; False when the worker is to stop before."""
+    preparing, stopped = asyncio.create_task(preparation.prepare()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({preparing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if preparing.done():
+            preparing.result()
+        return preparing.done()
+    finally:
+        for task in (preparing, stopped):
+            task.cancel()
+        await asyncio.gather(preparing, stopped, return_exceptions=True)

@@ -8,6 +8,7 @@ import pytest
 
 from schemas import registry
 from streams.codec import MAX_RECORD_BYTES, Codec, decode, encode, encode_output, headers_for
+from streams.framing import Framing
 from streams.sla.events import Output, Rejection
 
 UPDATED = {
@@ -84,9 +85,20 @@ def test_confluent_framing_is_read_and_asked_for_once(given: object) -> None:
 
 
 def test_confluent_framing_is_written_where_ids_are_known() -> None:
-    codec = Codec(Source({7: DEFINITION}), schema_ids={"incident.updated": 7})
-    assert codec.encode("incident.updated", UPDATED) == confluent(7)
-    assert codec.decode(confluent(7)) == ("incident.updated", UPDATED)
+    framing = Framing({"incident.updated": 7})
+    assert framing(VALUE) == confluent(7)
+    assert Codec(Source({7: DEFINITION})).decode(framing(VALUE)) == ("incident.updated", UPDATED)
+    for other in (encode("state.mark", {"partition": 1, "until": 2}), confluent(7), b"", b"\xc3\x01"):
+        assert framing(other) == other
+    assert Framing()(VALUE) == VALUE
+
+
+def test_confluent_ids_are_kept_in_bounded_memory() -> None:
+    source = Source(dict.fromkeys(range(2_500), DEFINITION))
+    codec = Codec(source)
+    for schema_id in range(2_500):
+        assert codec.decode(confluent(schema_id)) == ("incident.updated", UPDATED)
+    assert len(codec._confluent) <= 1_000
 
 
 def test_an_unreachable_registry_is_not_a_rejection() -> None:
@@ -105,9 +117,10 @@ def test_a_grown_enumeration_and_a_new_field_are_read_by_the_older_reader() -> N
             field["type"]["symbols"].insert(2, "partners")
     grown["fields"].append({"name": "mood", "type": "string", "default": ""})
     files = [("incident.updated.avsc", json.dumps(grown))]
-    newer = Codec(schema_ids={"incident.updated": 8}, registry=registry.build(files))
+    newer = Codec(registry=registry.build(files))
     value = newer.encode("incident.updated", {**UPDATED, "visibility": "partners", "mood": "calm"})
-    assert Codec(Source({8: grown})).decode(value) == ("incident.updated", {**UPDATED, "visibility": "unknown"})
+    decoded = Codec(Source({8: grown})).decode(confluent(8, value))
+    assert decoded == ("incident.updated", {**UPDATED, "visibility": "unknown"})
 
 
 def test_an_older_version_is_read_as_the_latest() -> None:
