@@ -66,7 +66,7 @@ class Subscription:
     (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the event in hand.
 
     Raises UndecodableRecord for a record that is no event of this release, unless `on_undecodable` takes it, and
-    BrokerUnavailable when Kafka refuses. While no broker answers it waits, and for a schema registry too.
+    BrokerUnavailable when Kafka refuses, RegistryRefused when a schema registry does. While neither answers it waits.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ from agents.ledger import LedgerProcessor
 from cli.outcome import Outcome, outcome_of
 from cli.publishing import Ready, prepare
 from streams.codec import Codec
+from streams.framing import Framing
 from streams.json_form import format_line, to_json
 from streams.partition import partition_of
 from streams.runtime.processor import Effects, Record, Send
@@ -84,11 +85,14 @@ class Cluster:
         act_limit: int = 1_000,
         mark_every: int = HOUR,
         at_hand: int = 4_000,
+        codec: Codec | None = None,
+        framing: Framing | None = None,
     ) -> None:
         self.topics = Topics("sla", partitions)
         self.clock = Stopped()
         self.sends: list[Send] = []
-        self.codec = Codec()
+        self.codec = codec or Codec()
+        self.framing = framing
         self.before_each: Callable[[Shard], None] = lambda _: None
         self._policies = policies
         self._horizons = horizons or Horizons()
@@ -113,8 +117,12 @@ class Cluster:
                 clock=self.clock,
                 mark_every=self._mark_every,
                 at_hand=self._at_hand,
+                codec=self.codec,
+                framing=self.framing,
             )
-        return LedgerProcessor(partition, self.topics, self._policies, self._horizons)
+        return LedgerProcessor(
+            partition, self.topics, self._policies, self._horizons, codec=self.codec, framing=self.framing
+        )
 
     # -- what happens to processors ------------------------------------------------------------------------------------
 

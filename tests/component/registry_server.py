@@ -16,8 +16,8 @@ Trouble = Callable[["_Handler"], None]
 
 
 class FakeRegistry:
-    """Use as a context manager. `troubles` has what happens to the next requests, one each, None for an answer; `broken`
-    what happens to all after them."""
+    """Use as a context manager. `troubles` has what happens to the next requests, one each, None for an
+    answer; `broken` what happens to all after them."""
 
     def __init__(self) -> None:
         self.schemas: dict[int, str] = {}
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self.reply(404, {"title": "no such page"})
 
-    do_GET = do_POST = do_PUT = _serve
+    do_GET = do_POST = do_PUT = _serve  # noqa: N815 -- http.server's names
 
     def reply(self, status: int, body: object, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

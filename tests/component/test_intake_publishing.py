@@ -30,6 +30,7 @@ class FakeProducer:
         self.world = world
         self.client = self
         self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
+        self.values: list[bytes] = []
         self.stopped = False
 
     async def start(self) -> None:
@@ -39,11 +40,12 @@ class FakeProducer:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send(self, topic: str, *, partition: int, **_: object) -> asyncio.Future[None]:
+    async def send(self, topic: str, *, partition: int, value: bytes, **_: object) -> asyncio.Future[None]:
         if self.world.refuses is not None:
             raise self.world.refuses
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent.append((topic, partition, future))
+        self.values.append(value)
         if self.world.prompt:
             future.set_result(None)
         return future
