@@ -162,7 +162,8 @@ class Gate:
             value,
             headers,
         )
-        effects.send(send._replace(value=self.framing(value)))
+        framed = self.framing(value)
+        effects.send(send if framed is value else send._replace(value=framed))
         return send
 
     def send_to(self, record: Record, effects: Effects) -> None:

@@ -179,20 +179,21 @@ class Codec:
 
     def _other_reader(self, value: bytes) -> _Reader | Rejection:
         """The reader of a value that doesn't start with a known single-object head."""
+        head = value[:_CONFLUENT_HEAD]
+        found = self._confluent.get(head)
+        if found is not None:
+            return found
         if value[:2] == SINGLE_OBJECT and len(value) >= SINGLE_OBJECT_HEAD:
             return Rejection("unknown_schema", f"no schema has the fingerprint {value[2:SINGLE_OBJECT_HEAD].hex()}")
         if value[:1] != CONFLUENT or len(value) < _CONFLUENT_HEAD:
             return Rejection(
                 "undecodable", f"starts with {value[:2].hex() or 'nothing'}: neither Avro single-object nor Confluent"
             )
-        head = value[:_CONFLUENT_HEAD]
-        found = self._confluent.get(head)
-        if found is None:
-            found = self._ask_source(int.from_bytes(head[1:], "big"))
-            if not (isinstance(found, Rejection) and found.code == "unknown_schema"):  # it may be registered later
-                if len(self._confluent) >= _MOST_IDS:
-                    self._confluent.clear()
-                self._confluent[head] = found
+        found = self._ask_source(int.from_bytes(head[1:], "big"))
+        if not (isinstance(found, Rejection) and found.code == "unknown_schema"):  # it may be registered later
+            if len(self._confluent) >= _MOST_IDS:
+                self._confluent.clear()
+            self._confluent[head] = found
         return found
 
     def _ask_source(self, schema_id: int) -> _Reader | Rejection:

@@ -27,6 +27,8 @@ class Framing:
         }
 
     def __call__(self, value: bytes) -> bytes:
-        """The value as it goes to a topic."""
+        """The value as it goes to a topic; itself where nothing is to be done."""
+        if not self._heads:
+            return value
         head = self._heads.get(value[:SINGLE_OBJECT_HEAD])
         return value if head is None else head + value[SINGLE_OBJECT_HEAD:]

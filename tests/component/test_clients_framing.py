@@ -1,4 +1,4 @@
-"""Publishers, consumers and the intake with a schema registry: framed, waiting while it is away, told what it refuses."""
+"""Publishers, consumers and the intake with a schema registry: framed, waiting in its outage, told what it refuses."""
 
 from __future__ import annotations
 
