@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from streams.clock import Clock
+from streams.codec import Codec
 from streams.errors import RegistryRefused
 from streams.framing import Framing
 from streams.schema_registry import RegistryClient, SchemaRegistry
@@ -20,11 +21,19 @@ class Registration:
     refuses."""
 
     def __init__(
-        self, client: RegistryClient, access: SchemaRegistry, prefix: str, framing: Framing, clock: Clock
+        self,
+        client: RegistryClient,
+        access: SchemaRegistry,
+        prefix: str,
+        *,
+        codec: Codec,
+        framing: Framing,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._access = access
         self._prefix = prefix
+        self._codec = codec
         self._framing = framing
         self._clock = clock
         self._stopped = threading.Event()
@@ -32,13 +41,15 @@ class Registration:
         self._logger = structlog.get_logger("agents.registration")
 
     async def prepare(self) -> None:
-        """From now on events are written in Confluent framing. Raises RegistryRefused."""
+        """From now on events are written in Confluent framing, and this release's ids are known. Raises
+        RegistryRefused."""
         thread = ThreadPoolExecutor(1, "registration")
         try:
             ids = await asked(self._registered, self._clock, thread, fatal=RegistryRefused, told=self._tell)
         finally:
             self._stopped.set()  # who is told to stop meanwhile waits for one request, not for all
             thread.shutdown(wait=False)
+        self._codec.know(ids)
         self._framing.use(ids)
         self._waits_for = ""
         self._logger.info("schemas registered", subjects=len(ids), compatibility=self._access.compatibility)

@@ -72,8 +72,9 @@ async def work(settings: Settings, clock: Clock | None = None) -> int:
         return await _run(settings, agent_specs(settings, policies, clock), clock)
     client, framing = RegistryClient(access), Framing()
     source = AwaitedSchemas(client, clock)
-    specs = agent_specs(settings, policies, clock, codec=Codec(source), framing=framing)
-    registration = Registration(client, access, settings.topic_prefix, framing, clock)
+    codec = Codec(source)
+    specs = agent_specs(settings, policies, clock, codec=codec, framing=framing)
+    registration = Registration(client, access, settings.topic_prefix, codec=codec, framing=framing, clock=clock)
     try:
         return await _run(settings, specs, clock, registration if access.write else None)
     finally:

@@ -38,7 +38,7 @@ Record = dict[str, object]
 #: R28: what an input record may weigh, framing included.
 MAX_RECORD_BYTES = 256 * 1024
 
-#: What decodes a value of at most so many bytes, and what encodes a record: `Codec.decode`, `Codec.encode`.
+#: What decodes a value of at most so many bytes: `Codec.decode`.
 Decode = Callable[[bytes | None, int], "tuple[str, Record] | Rejection"]
 
 SINGLE_OBJECT = b"\xc3\x01"
@@ -83,6 +83,11 @@ class Codec:
             self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
         for name, schema in self._registry.latest.items():
             self._writers[name] = (SINGLE_OBJECT + schema.fingerprint, schema.parsed, schema.field_names)
+
+    def know(self, schema_ids: Mapping[str, int]) -> None:
+        """The registry has our schemas of these event types under these ids: they need not be asked for."""
+        for event_type, schema_id in schema_ids.items():
+            self._confluent[confluent_head(schema_id)] = self._readers[self._writers[event_type][0]]
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
         """Event type and record of a Kafka value, or why it is refused (R27).

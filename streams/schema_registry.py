@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from streams.errors import RegistryRefused, RegistryUnavailable, SettingsError
 
@@ -53,7 +53,7 @@ class SchemaRegistry:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
             raise SettingsError(f"the schema registry's address {self.url!r} is none; write http(s)://host:port/path")
         if parts.username is not None:
             raise SettingsError("the schema registry's address may hold no credentials: give user and password apart")
@@ -74,12 +74,17 @@ class _Answer(NamedTuple):
 
 class RegistryClient:
     """Every method is one request, which blocks for `timeout_s` or so at most, and raises RegistryUnavailable when no
-    usable answer comes, RegistryRefused when the answer is that this deployment may not or can't."""
+    usable answer comes, RegistryRefused when the answer is that this deployment may not or can't. Making one raises
+    SettingsError when there are no certificates where they should be."""
 
     def __init__(self, access: SchemaRegistry) -> None:
         self._access = access
         self._base = access.url.rstrip("/")
-        context = ssl.create_default_context(cafile=str(access.cafile) if access.cafile else None)
+        try:
+            context = ssl.create_default_context(cafile=str(access.cafile) if access.cafile else None)
+        except OSError as error:
+            told = f"the schema registry's certificates can't be read from {access.cafile}: {error.strerror}"
+            raise SettingsError(told) from error
         self._opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
         self._headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
         if access.token is not None:
@@ -186,6 +191,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: object) -> None:
         return None
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port, given or not, is one."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _quoted(subject: str) -> str:

@@ -54,9 +54,9 @@ def patiently(
     for wait_s in backoff():
         try:
             return ask()
-        except RegistryUnavailable as problem:
+        except RegistryUnavailable:
             if seconds() + wait_s > until:
-                raise RegistryUnavailable(f"{problem} (asked for {patience_s:g} s)") from problem
+                raise
             sleep(wait_s)
     raise AssertionError("the waiting never ends")
 

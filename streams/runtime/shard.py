@@ -280,7 +280,7 @@ class Shard:
         self.waiting = "" if waiting is None else str(waiting)
         metrics.WAITING.labels(*self._labels).set(waiting is not None)
         if waiting is None:
-            self._logger.info("shard goes on")
+            self._logger.info("shard waits no longer")
         else:
             self._logger.warning("shard waits", reason=self.waiting)
 

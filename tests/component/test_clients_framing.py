@@ -69,7 +69,7 @@ def test_a_publisher_is_refused_at_its_start(server: FakeRegistry) -> None:
     with pytest.raises(RegistryRefused, match="takes a field away"):
         IncidentPublisher("k:1", "/desk", producer=FakeProducer(), schema_registry=server.access())
     server.broken = TROUBLES["500"]
-    with pytest.raises(RegistryUnavailable, match=r"store is away.*asked for 0 s"):
+    with pytest.raises(RegistryUnavailable, match="store is away"):
         writing_frame(server.access(), "sla", INPUT_TYPES, 0.0)
 
 
