@@ -13,6 +13,7 @@ import pytest
 from memory_log import ManualClock
 from registry_server import TROUBLES, FakeRegistry
 
+from agents import worker
 from agents.registration import Registration
 from schemas import registry as schema_files
 from streams.codec import Codec, confluent_head, encode
@@ -118,7 +119,7 @@ def test_settings_that_cannot_be_are_told(
 
 
 def test_certificates_that_are_not_there_are_told() -> None:
-    with pytest.raises(SettingsError, match="/no/such.pem"):
+    with pytest.raises(SettingsError, match=r"/no/such\.pem"):
         RegistryClient(SchemaRegistry("https://registry", cafile=Path("/no/such.pem")))
 
 
@@ -344,3 +345,21 @@ def test_a_worker_told_to_stop_at_its_start_does_not_wait_for_the_registry(serve
         if thread.name.startswith("registration"):
             thread.join(2)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_worker_that_only_reads_confluent_framing_registers_nothing(
+    monkeypatch: pytest.MonkeyPatch, server: FakeRegistry, write: bool
+) -> None:
+    prepared = []
+
+    async def run_worker(*_: object, preparation: Registration | None, **__: object) -> int:
+        if preparation is not None:
+            await preparation.prepare()
+            prepared.append(preparation)
+        return 0
+
+    monkeypatch.setattr(worker, "run_worker", run_worker)
+    settings = read_settings(schema_registry_url=server.url, schema_registry_write=write)
+    assert asyncio.run(asyncio.wait_for(worker.work(settings), 10)) == 0
+    assert bool(prepared) is bool(server.requests) is write
