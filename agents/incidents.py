@@ -179,8 +179,6 @@ class IncidentsProcessor:
         named = self._book.erasures.event(event)
         if named is not event:
             copy = bare(self._gate, named, copy.arrival, position_of(copy))
-        elif copy.value is not None:
-            copy = copy._replace(value=self._gate.self_contained(*decoded, copy.value))
         decisions = self._book.learn(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), self._gate.keep(copy))
         for decision in decisions:
