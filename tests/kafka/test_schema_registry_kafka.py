@@ -34,7 +34,7 @@ from streams.subjects import TOPIC_OF, subject_of
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
-PATIENCE_S = 30
+PATIENCE_S = 60
 INPUT = "sla.incident-events"
 #: Incidents of the one partition and of the other.
 HERE, THERE = (
