@@ -17,6 +17,7 @@ from rich.table import Table
 
 from cli.exits import FOUND, one_line, wrong_use
 from cli.options import Brokers, Prefix
+from connect.opening import opened
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
 
@@ -224,7 +225,8 @@ def _difference_json(each: Difference) -> dict[str, str]:
 
 @contextmanager
 def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> Iterator[Any]:
-    admin = KafkaAdminClient(
+    admin = opened(
+        KafkaAdminClient,
         bootstrap_servers=bootstrap if isinstance(bootstrap, str) else list(bootstrap),
         client_id="sla-topics",
         bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
