@@ -30,6 +30,6 @@ def at_points(run: Run) -> None:
         for _ in run.times(5, 1):
             turn = run.random.randint(1, MOST_TURNS.get(point, 40))
             doomed = run.deployment.start_worker(wait=False, FAULT_POINT=point, FAULT_TURN=str(turn))
-            wait_for(lambda doomed=doomed: not doomed.alive, f"the worker dies at {point}, turn {turn}", 60)
+            wait_for(lambda doomed=doomed: not doomed.alive, f"the worker dies at {point}, turn {turn}")
             run.did(point)
     run.deployment.start_worker()
