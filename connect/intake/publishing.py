@@ -16,6 +16,7 @@ from connect.intake.records import REJECTED_TOPIC, Outgoing
 from streams.errors import SlaError
 from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.partition import partition_of
+from streams.runtime.rebootstrap import rebootstrap
 
 _TOPICS = (INCIDENT_TOPIC, CONTRACT_TOPIC, REJECTED_TOPIC)
 _LINGER_MS = 2
@@ -207,6 +208,7 @@ async def _stopped(producer: Any) -> None:
 
 def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], timeout_s: float) -> Callable[[], Any]:
     """Makes producers for a cluster."""
+    rebootstrap()
 
     def make() -> Any:
         return AIOKafkaProducer(
