@@ -36,16 +36,11 @@ from streams.sla.facts import to_event
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.timeline import Cause
+from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
-_TOPIC_OF = {
-    "incident.classified": "incidents",
-    "incident.closed": "incidents",
-    "incident.link_changed": "incidents",
-    "impact.changed": "impacts",
-}
 
 
 class IncidentsProcessor:
@@ -301,7 +296,7 @@ class IncidentsProcessor:
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
         self._policy_rows.used(output, effects)
-        send = self._gate.publish(output, _TOPIC_OF.get(output.type, "alerts"), effects)
+        send = self._gate.publish(output, TOPIC_OF[output.type], effects)
         if output.type != "impact.changed":
             return
         assert cause is not None, "impacts change by input only"

@@ -31,6 +31,7 @@ from streams.sla.impacts import impact_copy
 from streams.sla.ledger import Ledger, LedgerDecision
 from streams.sla.policy import Policies
 from streams.sla.renaming import Renamed
+from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "ledger"
@@ -200,7 +201,7 @@ class LedgerProcessor:
         gate = self._gate
         for output in decision.outputs:
             self._policy_rows.used(output, effects)
-            gate.publish(output, "credits", effects)
+            gate.publish(output, TOPIC_OF[output.type], effects)
         for row in decision.months:
             put_month(gate, row, effects)
         self._keep_quiet(effects)
