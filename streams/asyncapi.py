@@ -2,6 +2,8 @@
 
 Topics that carry no event type of the contract (`sla.shared`, changelogs) are left out on purpose: their records are
 of this release alone, and whoever finds a channel here may rely on it. `sla topics show` has them all.
+
+`python -m streams.asyncapi` writes what is kept of it anew: schemas/asyncapi.json, its page docs/asyncapi/index.html.
 """
 
 from __future__ import annotations

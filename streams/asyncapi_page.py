@@ -107,8 +107,9 @@ def _servers(servers: Mapping[str, Any]) -> str:
             f"{each} is {variable['default']} by default" for each, variable in server["variables"].items()
         )
         registry = server.get("bindings", {}).get("kafka", {}).get("schemaRegistryUrl", "none")
-        rows.append([_code(name), escape(f"{server['host']} ({variables})"), escape(server["description"]), registry])
-    return _table(["server", "address", "", "schema registry"], rows)
+        address = escape(f"{server['host']} ({variables})")
+        rows.append([_code(name), address, escape(registry), escape(server["description"])])
+    return _table(["server", "address", "schema registry", "meaning"], rows)
 
 
 def _section(action: str, channel: Mapping[str, Any], messages: Mapping[str, Any]) -> str:
@@ -133,9 +134,9 @@ def _message(message: Mapping[str, Any]) -> str:
     if "description" in message:
         lines.append(f"<p>{escape(message['description'])}</p>")
     if "schema" in payload:
-        rows = [[_code(row.path), row.kind, row.default, escape(row.doc)] for row in _fields(payload["schema"])]
+        rows = ([_code(row.path), row.kind, row.default, escape(row.doc)] for row in _fields(payload["schema"], "", {}))
         lines.append(_table(["field", "Avro type", "default", "meaning"], rows))
-        shown = "always there" if "required" in headers else "wanted, not needed"
+        shown = "always there" if "required" in headers else "though they may be missing"
         lines.append(f'<p class="quiet">Key: {key} Headers: <a href="#headers">those of CloudEvents</a>, {shown}.</p>')
     else:
         lines.append(f'<p class="quiet">Key: {key} Value: {escape(payload["description"])} Headers:</p>')
@@ -147,19 +148,15 @@ def _message(message: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _fields(schema: Mapping[str, Any]) -> list[_Row]:
+def _fields(record: Mapping[str, Any], prefix: str, named: dict[str, Mapping[str, Any]]) -> Iterator[_Row]:
     """Every field of a record, those of nested records under their paths."""
-    return list(_walk(schema, "", {}))
-
-
-def _walk(record: Mapping[str, Any], path: str, named: dict[str, Mapping[str, Any]]) -> Iterator[_Row]:
     for field in record["fields"]:
+        path = f"{prefix}{field['name']}"
         default = _code(json.dumps(field["default"])) if "default" in field else ""
-        inner = f"{path}{field['name']}"
-        yield _Row(inner, _kind(field["type"], named), default, field["doc"])
-        nested, inner = _nested(field["type"], inner, named)
+        yield _Row(path, _kind(field["type"], named), default, field["doc"])
+        nested, inside = _nested(field["type"], path, named)
         if nested is not None:
-            yield from _walk(nested, f"{inner}.", named)
+            yield from _fields(nested, f"{inside}.", named)
 
 
 def _kind(avro: Any, named: dict[str, Mapping[str, Any]]) -> str:
@@ -229,8 +226,14 @@ def _code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
+def _shown(value: list[str] | str | float | bool) -> str:
+    match value:
+        case list():
+            return ", ".join(value)
+        case str():
+            return value
+        case _:
+            return json.dumps(value)
 
 
 def _last(operation: Mapping[str, Any]) -> str:
