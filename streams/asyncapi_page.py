@@ -29,7 +29,7 @@ main { max-width: 66rem; padding: 1rem 2rem 4rem; }
 nav { padding: 1rem 1.5rem; background: var(--raised); font-size: 0.875rem; }
 nav ul { list-style: none; margin: 0.25rem 0 1rem; padding: 0; } nav li li { padding-left: 0.75rem; }
 nav ul ul { margin: 0; }
-@media (min-width: 64rem) { body { display: grid; grid-template-columns: 17rem 1fr; }
+@media (min-width: 64rem) { body { display: grid; grid-template-columns: 17rem minmax(0, 1fr); }
   nav { position: sticky; top: 0; height: 100vh; overflow-y: auto; border-right: 1px solid var(--line); } }
 h1 { margin: 0.5rem 0; line-height: 1.2; } h2 { margin: 3rem 0 0.25rem; border-top: 2px solid var(--line);
   padding-top: 1.5rem; } h3 { margin: 2.5rem 0 0.25rem; }
