@@ -38,7 +38,7 @@ from streams.sla.facts import to_event
 from streams.sla.incident import Fact
 from streams.sla.policy import Policies
 from streams.sla.timeline import Cause
-from streams.subjects import TOPIC_OF
+from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "incidents"

@@ -31,7 +31,7 @@ from streams.sla.impacts import impact_copy
 from streams.sla.ledger import Ledger, LedgerDecision
 from streams.sla.policy import Policies
 from streams.sla.renaming import Renamed
-from streams.subjects import TOPIC_OF
+from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
 NAME = "ledger"

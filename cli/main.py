@@ -73,7 +73,9 @@ COMMANDS = {
         "sla policy show scalr-emergency",
     ),
     "topics": Entry(
-        "cli.topics:topics_app", "Create the topics, or compare them with what is declared.", "sla topics show"
+        "cli.topics:topics_app",
+        "Create the topics, compare them with what is declared, document them.",
+        "sla topics show",
     ),
     "bench": Entry("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
     "intake": Entry(

@@ -1,4 +1,5 @@
-"""`sla topics apply|show`: makes topics as declared, or says where they differ. Never deletes, never repartitions."""
+"""`sla topics apply|show|asyncapi`: makes topics as declared, says where they differ, documents them. Never deletes,
+never repartitions."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ from rich.table import Table
 
 from cli.exits import FOUND, one_line, wrong_use
 from cli.options import Brokers, Prefix
+from connect.opening import opened
+from streams.asyncapi import document, text
+from streams.asyncapi_page import page
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
 
@@ -26,7 +30,9 @@ _BOOTSTRAP_TIMEOUT_MS = 10_000
 #: What only an operator changes: routing and state depend on the partition count, replicas move data.
 _FIXED = frozenset({"topic", "partitions", "replication"})
 
-topics_app = typer.Typer(help="Create the topics, or compare them with what is declared.", no_args_is_help=True)
+topics_app = typer.Typer(
+    help="Create the topics, compare them with what is declared, document them.", no_args_is_help=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +179,28 @@ def show(
         raise typer.Exit(FOUND)
 
 
+@topics_app.command(epilog="Example: sla topics asyncapi --brokers kafka:9092 --html > topics.html")
+def asyncapi(
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+    partitions: _Partitions = None,
+    replication: _Replication = None,
+    html: Annotated[bool, typer.Option("--html", help="As a page for people, instead of JSON.")] = False,
+) -> None:
+    """Print the AsyncAPI 3 document of the topics that others may write and read, as declared; asks no broker."""
+    settings = _settings(brokers, prefix, partitions, replication)
+    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    made = document(specs, settings.bootstrap())
+    typer.echo(page(made) if html else text(made), nl=False)
+
+
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:
     options = {"brokers": brokers, "topic_prefix": prefix, "partitions": partitions, "replication": replication}
     with one_line():
-        return read_settings(**{name: value for name, value in options.items() if value is not None})
+        settings = read_settings(**{name: value for name, value in options.items() if value is not None})
+    if not settings.bootstrap():
+        wrong_use("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
+    return settings
 
 
 @contextmanager
@@ -224,7 +248,8 @@ def _difference_json(each: Difference) -> dict[str, str]:
 
 @contextmanager
 def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> Iterator[Any]:
-    admin = KafkaAdminClient(
+    admin = opened(
+        KafkaAdminClient,
         bootstrap_servers=bootstrap if isinstance(bootstrap, str) else list(bootstrap),
         client_id="sla-topics",
         bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,

@@ -21,6 +21,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from connect.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
+from connect.opening import opened
 from connect.received import ReceivedEvent
 from streams.codec import Decode, decode
 from streams.errors import RegistryUnavailable
@@ -246,7 +247,8 @@ def _subscription(
         "bootstrap_timeout_ms": _CONNECT_MS,
     }
     try:
-        consumer = KafkaConsumer(
+        consumer = opened(
+            KafkaConsumer,
             bootstrap_servers=brokers.split(","),
             group_id=group,
             isolation_level="read_committed",

@@ -16,6 +16,7 @@ from kafka import KafkaProducer
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
 from connect.errors import BrokerUnavailable, ClientError, DeliveryFailed, Position
+from connect.opening import opened
 from connect.outgoing import Instant, instant, json_value, outgoing
 from streams.clock import Clock, SystemClock
 from streams.partition import partition_of
@@ -231,8 +232,12 @@ def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> P
         "bootstrap_timeout_ms": int(_CONNECT_S * 1000),
     }
     try:
-        made: Producer = KafkaProducer(
-            bootstrap_servers=brokers.split(","), acks="all", enable_idempotence=True, **(defaults | dict(kafka))
+        made: Producer = opened(
+            KafkaProducer,
+            bootstrap_servers=brokers.split(","),
+            acks="all",
+            enable_idempotence=True,
+            **(defaults | dict(kafka)),
         )
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(

@@ -1,31 +1,15 @@
-"""Which event lies in which topic, and the subjects that a schema registry knows them by (TopicRecordName)."""
+"""The subjects that a schema registry knows our events by (TopicRecordName), registered or checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from schemas import registry as schema_files
 from streams.errors import RegistryRefused
 from streams.schema_registry import RegistryClient, SchemaRegistry
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
+from streams.topics import TOPIC_OF
 
-#: Event type → topic, without prefix.
-TOPIC_OF: Mapping[str, str] = {
-    **dict.fromkeys(INCIDENT_RANK, "incident-events"),
-    **dict.fromkeys(sorted(CONTRACT_TYPES), "contract-events"),
-    "incident.classified": "incidents",
-    "incident.closed": "incidents",
-    "incident.link_changed": "incidents",
-    "sla.warning": "alerts",
-    "sla.update_due": "alerts",
-    "sla.breached": "alerts",
-    "sla.breach_retracted": "alerts",
-    "sla.met": "alerts",
-    "impact.changed": "impacts",
-    "time.mark": "impacts",
-    "credit.statement": "credits",
-    "credit.issued": "credits",
-}
 #: What other services publish.
 INPUT_TYPES = (*INCIDENT_RANK, *sorted(CONTRACT_TYPES))
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
+
 DEFAULT_PREFIX = "sla"
 DEFAULT_PARTITIONS = 8
 
@@ -35,6 +37,8 @@ class TopicSpec:
     arrival_time: bool = False
     """The broker stamps records with its own clock: an input's arrival (R32). Elsewhere the writer's instant stands."""
     max_message_bytes: int = _DERIVED_BYTES
+    types: tuple[str, ...] = ()
+    """The event types of the contract that are published in it; none where others have no business reading."""
 
     def config(self) -> dict[str, str]:
         """The settings that this topic overrides, by Kafka's names."""
@@ -76,6 +80,7 @@ class _Row:
     cleanup: Cleanup = "delete"
     arrival_time: bool = False
     max_message_bytes: int = _DERIVED_BYTES
+    types: tuple[str, ...] = ()
 
 
 _QUARTER = timedelta(days=90)
@@ -90,45 +95,50 @@ _TABLE = (
         "incident-events",
         "incident id",
         "other microservices, the intake",
-        "incident.* inputs",
+        "what happened to incidents",
         None,
         _SOURCE,
         arrival_time=True,
         max_message_bytes=_INPUT_BYTES,
+        types=tuple(INCIDENT_RANK),
     ),
     _Row(
         "contract-events",
         "tenant id (maintenance: its id)",
         "billing, operations",
-        "contract.*, maintenance.*, credit.claimed, tenant.erased",
+        "contract terms, maintenance windows, claims, erasures",
         None,
         _SOURCE,
         arrival_time=True,
         max_message_bytes=_INPUT_BYTES,
+        types=tuple(sorted(CONTRACT_TYPES)),
     ),
     _Row(
         "incidents",
         "incident id",
         "incidents agent",
-        "incident.classified, incident.closed, incident.link_changed",
+        "what was decided about incidents: severity, clocks, verdicts, links",
         _YEAR,
         _REPORTED,
+        types=("incident.classified", "incident.closed", "incident.link_changed"),
     ),
     _Row(
         "alerts",
         "incident id",
         "incidents agent",
-        "sla.warning, sla.update_due, sla.breached, sla.breach_retracted, sla.met",
+        "alerts for on-call tooling, and what takes them back or ends them",
         _YEAR,
         _REPORTED,
+        types=("sla.warning", "sla.update_due", "sla.breached", "sla.breach_retracted", "sla.met"),
     ),
     _Row(
         "impacts",
         "incident id",
         "incidents agent",
-        "impact.changed, time marks",
+        "which component had which impact when; time marks of the incidents agent",
         None,
         _AGENT_INPUT,
+        types=("impact.changed", "time.mark"),
     ),
     _Row(
         "shared",
@@ -142,14 +152,15 @@ _TABLE = (
         "credits",
         "tenant id",
         "ledger agent",
-        "credit.statement, credit.issued",
+        "statements of each tenant's month, and credits for billing",
         None,
         "what was promised to be paid, with its evidence: small, and asked for years later",
+        types=("credit.statement", "credit.issued"),
     ),
     _Row(
         "rejected",
         "key of the original",
-        "every agent",
+        "every agent, the intake",
         "the original bytes plus why",
         _QUARTER,
         "time to mend and retry; the original stays in its own topic, so what cannot be read need not stay here",
@@ -174,6 +185,9 @@ _TABLE = (
     ),
 )
 
+#: Event type → the topic, without prefix, that it is published in.
+TOPIC_OF = {event_type: row.suffix for row in _TABLE for event_type in row.types}
+
 
 def declared(
     prefix: str = DEFAULT_PREFIX, partitions: int = DEFAULT_PARTITIONS, replication: int = 1
@@ -192,6 +206,7 @@ def declared(
             replication=replication,
             arrival_time=row.arrival_time,
             max_message_bytes=row.max_message_bytes,
+            types=row.types,
         )
         for row in _TABLE
     ]

@@ -17,6 +17,7 @@ from streams.errors import SlaError
 from streams.framing import Framing
 from streams.inputs import CONTRACT_TOPIC, INCIDENT_TOPIC
 from streams.partition import partition_of
+from streams.runtime.rebootstrap import rebootstrap
 
 _TOPICS = (INCIDENT_TOPIC, CONTRACT_TOPIC, REJECTED_TOPIC)
 _LINGER_MS = 2
@@ -221,6 +222,7 @@ async def _stopped(producer: Any) -> None:
 
 def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], timeout_s: float) -> Callable[[], Any]:
     """Makes producers for a cluster."""
+    rebootstrap()
 
     def make() -> Any:
         return AIOKafkaProducer(

@@ -19,6 +19,7 @@ from streams.runtime.fold import Limits
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
+from streams.runtime.rebootstrap import rebootstrap
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.shard import Shard, ShardState
 from streams.runtime.transport import BatchConsumer, BatchTopic, BatchTransport
@@ -52,6 +53,7 @@ class Host:
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
         self._logger = structlog.get_logger("streams.runtime.host")
+        rebootstrap()
         self.app = self._app()
 
     def _app(self) -> faust.App:

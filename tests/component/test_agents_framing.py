@@ -30,7 +30,7 @@ from streams.routing import FORWARDED
 from streams.runtime.processor import Effects, NotYet, Record
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE
-from streams.subjects import TOPIC_OF
+from streams.topics import TOPIC_OF
 
 START = micros("10:00")
 IDS = {event_type: number for number, event_type in enumerate(sorted(TOPIC_OF), 1)}

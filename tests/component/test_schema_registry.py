@@ -24,7 +24,8 @@ from streams.schema_registry import RegistryClient, SchemaRegistry
 from streams.schema_source import AwaitedSchemas, patiently
 from streams.settings import read_settings
 from streams.sla.instants import SECOND
-from streams.subjects import INPUT_TYPES, TOPIC_OF, registered, subject_of
+from streams.subjects import INPUT_TYPES, registered, subject_of
+from streams.topics import TOPIC_OF
 
 MARK = {"partition": 1, "until": 2}
 TIME_MARK = {

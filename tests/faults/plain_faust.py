@@ -177,7 +177,7 @@ def _wait_until_still(bootstrap: str) -> None:
         time.sleep(1.0)
         return time.monotonic() - since > 20
 
-    wait_for(still, "plain Faust has copied all that it will", 240)
+    wait_for(still, "plain Faust has copied all that it will", 600)
 
 
 if __name__ == "__main__":

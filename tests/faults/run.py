@@ -138,7 +138,7 @@ def execute(
     folder: Path,
     *,
     short: bool = False,
-    rate: float = 250.0,
+    rate: float = 120.0,
     brokers: Callable[[Path], object] = one_broker,
     replication: int = 1,
     mixed_in: Callable[[Run], Callable[[], Sent | None]] | None = None,

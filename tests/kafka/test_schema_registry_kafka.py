@@ -29,7 +29,8 @@ from streams.json_form import parse_line
 from streams.partition import partition_of
 from streams.schema_registry import RegistryClient
 from streams.sla.instants import MINUTE, format_rfc3339
-from streams.subjects import TOPIC_OF, subject_of
+from streams.subjects import subject_of
+from streams.topics import TOPIC_OF
 
 pytestmark = pytest.mark.kafka
 
