@@ -111,7 +111,7 @@ class Apicurio:
                 assert self._watch is not None
                 assert self._watch.poll() is None, f"Apicurio ended: see {self._data / 'registry.log'}"
                 assert time.monotonic() < deadline, f"Apicurio is not ready: see {self._data / 'registry.log'}"
-                time.sleep(0.1)
+                time.sleep(0.25)
 
     def kill(self) -> None:
         """kill -9."""

@@ -96,7 +96,7 @@ def until(condition: Callable[[], bool], told: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, told
-        time.sleep(0.1)
+        time.sleep(0.25)  # reading costs the time of those that are waited for
 
 
 def said(stack: Stack, topic: str) -> set[str]:
@@ -159,6 +159,7 @@ def test_a_worker_with_a_registry_that_goes_away_and_comes_back(
     assert not met(stack, HERE[1])
     assert not met(stack, HERE[2]), "what lies behind a record that waits was applied before it"
     apicurio.start()
+    apicurio.wait()
     until(lambda: met(stack, HERE[1]) and met(stack, HERE[2]), "what waited was not applied when the registry was back")
     assert stack.ready()
     assert lying(stack, "rejected") == []
