@@ -109,10 +109,14 @@ class Run:
         with (self.deployment.folder / "billing.log").open("ab") as log:
             self.billing = subprocess.Popen([*command, str(self.ledger_file)], cwd=ROOT, stderr=log)
 
+    def stop_billing(self) -> None:
+        """As a crash would; it is not left behind whatever happened."""
+        if self.billing is not None:
+            self.billing.kill()
+            self.billing.wait()
+
     def restart_billing(self) -> None:
-        assert self.billing is not None
-        self.billing.kill()
-        self.billing.wait()
+        self.stop_billing()
         self.start_billing()
 
     def keep_billing(self) -> None:
@@ -150,7 +154,11 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication) as deployment:  # type: ignore[attr-defined]
-            _execute(Run(deployment, result, short=short), scenario, rate, mixed_in, held_back)
+            run = Run(deployment, result, short=short)
+            try:
+                _execute(run, scenario, rate, mixed_in, held_back)
+            finally:
+                run.stop_billing()
     except Exception as error:
         result.problems.append(f"{type(error).__name__}: {error}")
     result.seconds = time.monotonic() - began
@@ -197,9 +205,7 @@ def _execute(
         return not unread_credits(deployment.bootstrap)
 
     wait_for(billed, "billing has read all credits")
-    assert run.billing is not None
-    run.billing.kill()
-    run.billing.wait()
+    run.stop_billing()
     verdict = judge(gather(deployment.bootstrap), totals(run.ledger_file), held_back=held_back)
     result.problems += verdict.problems
     result.counts += verdict.counts
