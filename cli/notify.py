@@ -87,21 +87,21 @@ def dry_run(
                 bad = True
                 typer.echo(f"line {number}: {parsed.code}: {parsed.message}")
                 continue
-            for told in _told(run, to_json(*parsed)):
-                typer.echo(f"line {number}: {told}")
+            for told in _told(run, f"line {number}", to_json(*parsed)):
+                typer.echo(told)
     if bad:
         raise typer.Exit(FOUND)
 
 
-def _told(run: DryRun, event: dict[str, object]) -> Iterator[str]:
+def _told(run: DryRun, where: str, event: dict[str, object]) -> Iterator[str]:
     """What becomes of one event."""
     from connect.notify.notices import notice_of
 
     notice = notice_of(event)
     if isinstance(notice, str):
-        yield f"nobody is told: {notice}"
+        yield f"{where}: nobody is told: {notice}"
         return
-    heading = f"{notice.type} of {notice.incident}{notice.clock and ', ' + notice.clock}"
+    heading = f"{where}: {notice.type} of {notice.incident}{notice.clock and ', ' + notice.clock}"
     said = list(run.take(notice))
     if not said:
         why = "no route matches" if notice.action == "trigger" else "no page of it is open"
