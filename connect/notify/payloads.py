@@ -23,6 +23,7 @@ _DETAIL = 1024
 _HEADER = 150
 _SECTION = 3000
 _FIELD = 400
+_SHORTEST_HIDDEN = 6
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _MARKS = {"sla.warning": "⏳", "sla.update_due": "🔔", "sla.breached": "🚨"}
 _ENDED = "✅"
@@ -39,9 +40,14 @@ class Secrets:
         return "Secrets(…)"
 
     def hide(self, text: str) -> str:
-        """The text without them."""
-        for secret in (self.main, *self.signing):
-            text = text.replace(secret, "***")
+        """The text without them. Of an address, what comes after the host is secret too, and servers like to repeat it."""
+        hidden = [self.main, *self.signing]
+        if "://" in self.main:
+            path = self.main.partition("://")[2].partition("/")[2]
+            hidden += [f"/{path}", *(part for part in re.split(r"[/?&=]", path) if len(part) >= _SHORTEST_HIDDEN)]
+        for secret in sorted(hidden, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_HIDDEN:
+                text = text.replace(secret, "***")
         return text
 
 

@@ -152,6 +152,8 @@ def _trouble(error: Exception) -> str:
         if isinstance(cause, PrivateAddress):
             return str(cause)
         cause = getattr(cause, "os_error", None) or cause.__cause__
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its address can't be used"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):

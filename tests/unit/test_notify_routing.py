@@ -155,7 +155,7 @@ SECRETS = {"KEY": "k" * 32, "HOOK": "https://hooks.example/T1", "SIGN": SIGNING}
 
 
 def values(tmp_path: Path, changed: dict[str, str], text: str = GOOD) -> dict[str, Secrets]:
-    (tmp_path / "hook").write_text("https://slack.example/services/T0/B0/XXXX\n")
+    (tmp_path / "hook").write_text("https://slack.example/services/T0/B0/XXXXXX\n")
     routing = load_routing(written(tmp_path, text.replace("file: hook", f"file: {tmp_path}/hook")))
     return dict(read_destination_secrets(routing.destinations.values(), {**SECRETS, **changed}))
 
@@ -163,10 +163,11 @@ def values(tmp_path: Path, changed: dict[str, str], text: str = GOOD) -> dict[st
 def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path) -> None:
     found = values(tmp_path, {})
     assert found["pager"].main == "k" * 32
-    assert found["room"].main.endswith("/XXXX")
+    assert found["room"].main.endswith("/XXXXXX")
     assert found["hook"].signing == (SIGNING,)
     assert "XXXX" not in repr(found)
     assert found["hook"].hide(f"no {SIGNING} at https://hooks.example/T1") == "no *** at ***"
+    assert found["room"].hide("no /services/T0/B0/XXXXXX?, no XXXXXX, services") == "no ***?, no ***, ***"
 
 
 @pytest.mark.parametrize(
