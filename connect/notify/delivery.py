@@ -52,6 +52,8 @@ class Delivery:
         self._pages: dict[Where, Page] = {}
         self._queue: list[tuple[int, int, Where]] = []
         self._busy: dict[Where, asyncio.Task[None]] = {}
+        self._unkept: set[Where] = set()
+        """Pages whose latest rows are not written yet: nothing of them begins, or its end would lie before them."""
         self._not_before = 0
         self._breaker = Breaker()
         self._wake = asyncio.Event()
@@ -70,20 +72,29 @@ class Delivery:
             self._put(Where(partition, page.incident), page)
 
     def take(self, partition: int, notice: Notice) -> list[Row]:
-        """An alert that goes here, or the end of a page; the rows to be kept before its offset is committed."""
+        """An alert that goes here, or the end of a page; the rows to be written, then `kept` to be called, and then its
+        offset to be committed."""
         where = Where(partition, notice.incident)
         before = self._pages.get(where)
         page = (before or Page(where.incident)).take(
             notice, self._destination, self._clock.now(), busy=where in self._busy
         )
-        return self._changed(where, before, page)
+        return self._given(where, before, page)
 
     def retry(self, partition: int, incident: str, message: Message) -> list[Row]:
-        """A parked message is to be tried again; the rows to be kept."""
+        """A parked message is to be tried again; the rows to be written, then `kept` to be called."""
         where = Where(partition, incident)
         before = self._pages.get(where)
         page = (before or Page(incident)).again(message, self._clock.now())
-        return [*self._changed(where, before, page), retried_row(self._destination.name, message)]
+        return [*self._given(where, before, page), retried_row(self._destination.name, message)]
+
+    def kept(self) -> None:
+        """The rows of what was taken are written: it may go out."""
+        for where in self._unkept:
+            page = self._pages.get(where)
+            if page is not None and page.pending and where not in self._busy:
+                self._queued(where, page)
+        self._unkept.clear()
 
     async def forget(self, patience_s: float) -> None:
         """Let what is on its way end, for so long; then hold nothing, and send nothing until `release`."""
@@ -94,6 +105,7 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
         self._busy.clear()
+        self._unkept.clear()
         self._pages.clear()
         self._queue.clear()
         self.pending = 0
@@ -112,6 +124,10 @@ class Delivery:
     def open_pages(self) -> int:
         return len(self._pages)
 
+    def _given(self, where: Where, before: Page | None, page: Page) -> list[Row]:
+        self._unkept.add(where)
+        return self._changed(where, before, page)
+
     def _changed(self, where: Where, before: Page | None, page: Page) -> list[Row]:
         rows = list(changes(self._destination.name, before, page))
         self._put(where, page)
@@ -124,7 +140,7 @@ class Delivery:
             self._pages.pop(where, None)
             return
         self._pages[where] = page
-        if page.pending and where not in self._busy:
+        if page.pending and where not in self._busy and where not in self._unkept:
             self._queued(where, page)
 
     def _queued(self, where: Where, page: Page) -> None:
@@ -148,7 +164,13 @@ class Delivery:
                 return None
             due, seq, where = self._queue[0]
             page = self._pages.get(where)
-            if page is None or not page.pending or where in self._busy or (page.head.due, page.head.seq) != (due, seq):
+            if (
+                page is None
+                or not page.pending
+                or where in self._busy
+                or where in self._unkept
+                or (page.head.due, page.head.seq) != (due, seq)
+            ):
                 heapq.heappop(self._queue)
                 continue
             now = self._clock.now()

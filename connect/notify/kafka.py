@@ -17,7 +17,6 @@ from streams.settings import Settings
 
 ALERTS, INCIDENTS = "alerts", "incidents"
 _REQUEST_MS = 10_000
-_SESSION_MS = 10_000
 _LINGER_MS = 2
 _FETCH_BYTES = 512 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
@@ -32,6 +31,7 @@ class LaneKafka:
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
+        self._session_ms = settings.session_timeout // 1_000
         self._group = group
         self._producer: Any = None
         self._asker: Any = None
@@ -61,8 +61,8 @@ class LaneKafka:
         self.consumer = self._reader(
             group_id=self._group,
             isolation_level="read_committed",
-            session_timeout_ms=_SESSION_MS,
-            heartbeat_interval_ms=_SESSION_MS // 5,
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=max(self._session_ms // 10, 100),
             # The same partition of all three goes to the same member: pages and their alerts stay together.
             partition_assignment_strategy=(RangePartitionAssignor,),
         )
@@ -81,12 +81,10 @@ class LaneKafka:
             sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
         await asyncio.gather(*sent)
 
-    async def written(self, suffix: str, partition: int) -> int:
-        """The offset after the last record of a topic's partition that had been written when this was called, be it
-        committed or not."""
-        where = TopicPartition(self.topic(suffix), partition)
-        ends = await self._asker.end_offsets([where])
-        return int(ends[where])
+    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The offsets after the last records that had been written when this was called, committed or not."""
+        ends: Mapping[TopicPartition, int] = await self._asker.end_offsets(list(partitions))
+        return ends
 
     async def kept(self, partitions: Sequence[int], destination: str) -> Mapping[int, tuple[Kept, int]]:
         """The rows of partitions, read back to their ends, which are given too."""

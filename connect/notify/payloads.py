@@ -40,7 +40,7 @@ class Secrets:
         return "Secrets(…)"
 
     def hide(self, text: str) -> str:
-        """The text without them. Of an address, what comes after the host is secret too, and servers like to repeat it."""
+        """The text without them. What comes after an address's host is secret too, and servers like to repeat it."""
         hidden = [self.main, *self.signing]
         if "://" in self.main:
             path = self.main.partition("://")[2].partition("/")[2]

@@ -27,6 +27,7 @@ from streams.sla.events import Rejection
 MOST_PENDING = 1_000
 _MOST_RECORDS = 500
 _POLL_MS = 250
+_MEASURE_S = 2.0
 #: What is on its way may end when partitions move.
 FAREWELL_S = 5.0
 
@@ -56,6 +57,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._loaded = asyncio.Event()
         self._turn = asyncio.Lock()
         self._broken: Exception | None = None
+        self._measured_at = 0.0
         self._turns: dict[int, Turns] = defaultdict(Turns)
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
 
@@ -65,7 +67,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._loaded.wait()
             if self._broken is not None:
                 raise self._broken
-            await self._pace()
+            self._pace()
+            await self._measure()
             room = MOST_PENDING - self._delivery.pending
             most = min(max(room, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
@@ -105,6 +108,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             self._delivery.load(partition, found.pages())
             for incident, message in found.retries.values():
                 await self._kafka.write(partition, self._delivery.retry(partition, incident, message))
+                self._delivery.kept()
             for name, keys in found.others.items():
                 others[name] += len(keys)
             if found.unreadable:
@@ -126,7 +130,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     # -- records -------------------------------------------------------------------------------------------------------
 
-    async def _pace(self) -> None:
+    def _pace(self) -> None:
         """Take nothing more while enough waits, and no more closings while some wait their turn."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
@@ -138,15 +142,20 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         paused = consumer.paused()
         consumer.pause(*(wanted - paused))
         consumer.resume(*(paused - wanted))
-        behind = 0
+
+    async def _measure(self) -> None:
+        """How far behind the lane is, now and then: while it takes nothing, Kafka tells it nothing by itself."""
+        now = asyncio.get_running_loop().time()
+        if now - self._measured_at < _MEASURE_S:
+            return
+        self._measured_at = now
+        places = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
         try:
-            for where in assigned:
-                if where.topic != self._kafka.topic(TOPIC):
-                    position = await consumer.position(where)
-                    behind += max((consumer.highwater(where) or 0) - position, 0)
+            ends = await self._kafka.ends(places)
+            behind = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in places]
         except IllegalStateError:  # partitions are moving
             return
-        self._metrics.behind.labels(self._name).set(behind)
+        self._metrics.behind.labels(self._name).set(sum(behind))
 
     async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Rows first, then offsets: a crash in between repeats, and skips nothing."""
@@ -175,12 +184,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                     rows[where.partition] += self._retried(where.partition, record)
         for partition, turns in self._turns.items():
             if turns:
+                where = TopicPartition(alerts, partition)
                 if turns.barrier is None:
-                    turns.barrier = await self._kafka.written(ALERTS, partition)
-                position = await self._kafka.consumer.position(TopicPartition(alerts, partition))
-                close(partition, turns.read_up_to(position))
-        for partition, changed in rows.items():
-            await self._kafka.write(partition, changed)
+                    turns.barrier = (await self._kafka.ends([where]))[where]
+                close(partition, turns.read_up_to(await self._kafka.consumer.position(where)))
+        await asyncio.gather(*(self._kafka.write(partition, changed) for partition, changed in rows.items()))
+        self._delivery.kept()
         if done:
             try:
                 await self._kafka.consumer.commit(done)

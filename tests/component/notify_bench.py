@@ -128,6 +128,7 @@ class Bench:
     async def give(self, *notices: Notice, partition: int = 0) -> None:
         for notice in notices:
             await self.store.write(partition, self.delivery.take(partition, notice))
+            self.delivery.kept()
         await self.settled()
 
     async def pass_to(self, seconds: float) -> None:

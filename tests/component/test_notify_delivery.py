@@ -73,6 +73,7 @@ def test_webhooks_are_parked_after_the_tenth_try_and_can_be_tried_again() -> Non
         assert bench.metrics.registry.get_sample_value("sla_notify_parked_total", {"destination": "d"}) == 1
         bench.sender.always = lambda _: Delivered()
         await bench.store.write(0, bench.delivery.retry(0, parked.incident, parked.message))
+        bench.delivery.kept()
         await bench.settled()
         assert bench.sender.heard[-1][2] == "e1"
         await bench.give(notice("met"))
@@ -236,6 +237,26 @@ def test_what_waits_and_what_is_open_is_read_back_after_a_crash(kind: Kind) -> N
     play(scenario)
 
 
+def test_nothing_goes_out_before_its_rows_are_written() -> None:
+    """Or the row that ends a message could lie before the row that says that it waits."""
+
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.start()
+        await bench.give(notice("due"))
+        rows = bench.delivery.take(0, notice("breached"))
+        await bench.pass_to(5)
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["due-inc-1--"]
+        await bench.store.write(0, rows)
+        bench.delivery.kept()
+        await bench.pass_to(6)
+        assert bench.sender.heard[-1][2] == "breached-inc-1--"
+        await bench.give(notice("closed"))
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
 def test_when_partitions_move_what_is_on_its_way_ends_first() -> None:
     async def scenario() -> None:
         bench = Bench(destination("webhook"))
@@ -271,6 +292,7 @@ def test_rows_that_can_t_be_kept_end_the_delivery() -> None:
         bench.start()
         bench.store.failure = OSError("no broker")
         bench.delivery.take(0, notice("breached"))
+        bench.delivery.kept()
         assert bench.running is not None
         with pytest.raises(OSError, match="no broker"):
             await bench.running
