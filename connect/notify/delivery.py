@@ -24,6 +24,12 @@ _AT_ONCE: Mapping[Kind, int] = {"pagerduty": 4, "slack": 1, "webhook": 8}
 _SPACING: Mapping[Kind, int] = {"pagerduty": 0, "slack": SECOND, "webhook": 0}
 
 
+def cancelled_by_us() -> bool:
+    """Whether this task is to end. aiokafka lets cancellations of its own tasks out to whoever waits for them."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Where(NamedTuple):
     """An incident's page by where its alerts lie."""
 
@@ -58,7 +64,7 @@ class Delivery:
         self._breaker = Breaker()
         self._wake = asyncio.Event()
         self._held = True
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self.pending = 0
         self.disabled: str | None = None
         """Why nothing more is sent: the destination said that it is gone."""
@@ -187,8 +193,10 @@ class Delivery:
             rows = self._judged(where, message, outcome)
             await self._store.write(where.partition, rows)
         except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+            if cancelled_by_us():
+                raise
+            self._failure = ConnectionError("a client of Kafka gave up")
+        except Exception as error:
             self._failure = error
         finally:
             if self._busy.get(where) is asyncio.current_task():

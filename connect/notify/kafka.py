@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import TopicPartition
 
+from connect.farewell import end_consumer, end_producer
 from connect.notify.rows import TOPIC, Kept, Row
 from streams.errors import SlaError
 from streams.runtime.header_names import accept_any
@@ -71,8 +72,9 @@ class LaneKafka:
 
     async def stop(self) -> None:
         """End the connections; the group is left, so that another member goes on at once."""
-        clients = (self.consumer, self._producer, self._asker)
-        await asyncio.gather(*(each.stop() for each in clients if each is not None), return_exceptions=True)
+        readers = (end_consumer(each) for each in (self.consumer, self._asker) if each is not None)
+        writers = (end_producer(each) for each in (self._producer,) if each is not None)
+        await asyncio.gather(*readers, *writers)
 
     async def write(self, partition: int, rows: Iterable[Row]) -> None:
         """Returns when all replicas have the rows, which lie in the order of the calls."""

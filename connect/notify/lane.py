@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.notify.delivery import Delivery
+from connect.notify.delivery import Delivery, cancelled_by_us
 from connect.notify.kafka import LaneKafka
 from connect.notify.metrics import Metrics
 from connect.notify.reading import FAREWELL_S, Reader
@@ -62,6 +62,11 @@ class Lane:
                     if trouble != self.trouble:
                         self._log.warning("Kafka can't be used", reason=trouble)
                     self.trouble = trouble
+                except asyncio.CancelledError:
+                    if cancelled_by_us():
+                        raise
+                    self._log.warning("Kafka can't be used", reason="a client of Kafka gave up")
+                    self.trouble = "a client of Kafka gave up"
                 except Exception as error:
                     self._log.exception("a lane begins anew")
                     self.trouble = f"the code failed: {type(error).__name__}"

@@ -72,6 +72,7 @@ async def serve(
     runner = web.AppRunner(pages(lanes, metrics), access_log=None)
     await runner.setup()
     running: list[asyncio.Task[None]] = []
+    code = 0
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         await site.start()
@@ -79,14 +80,19 @@ async def serve(
         log.info("notifier starts", address=where, destinations=sorted(routing.destinations))
         listening(where)
         running = [asyncio.create_task(lane.run()) for lane in lanes]
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            log.critical("a lane has ended, which none does; the notifier ends, to be started anew")
+            code = 1
+        stopped.cancel()
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)  # what is on its way may end
         await runner.cleanup()
     log.info("notifier stopped")
-    return 0
+    return code
 
 
 def pages(lanes: Sequence[Lane], metrics: Metrics) -> web.Application:
