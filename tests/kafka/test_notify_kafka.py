@@ -14,13 +14,10 @@ from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, Not
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run
 
-from cli.broker import start_broker
 from cli.reading import read_topics
 from cli.stack import Stack
-from cli.topics import apply_topics
 from connect.client import IncidentPublisher, Who
 from streams.partition import partition_of
-from streams.topics import declared
 from tests.notices import event, value_of
 
 pytestmark = pytest.mark.kafka
@@ -185,30 +182,6 @@ def test_two_notifiers_share_the_work_and_one_takes_over(
     assert max(Counter(destinations.keys("hook")).values()) == 1  # an orderly hand-over repeats nothing
 
 
-@pytest.mark.chaos
-def test_kafka_may_go_away_and_come_back(destinations: Destinations, tmp_path: Path) -> None:
-    with start_broker() as own:
-        apply_topics(own.bootstrap, declared("sla", PARTITIONS))
-        with NotifyProcess(own.bootstrap, "sla", tmp_path, destinations, "pager") as notifier:
-            publisher = Publisher(own.bootstrap, "sla")
-            publisher.say("breached", "inc-1")
-            publisher.flush()
-            wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
-            own.kill()
-            publisher.close()
-            own.restart()
-            publisher = Publisher(own.bootstrap, "sla")
-            publisher.say("closed", "inc-1")
-            publisher.say("breached", "inc-2")
-            publisher.flush()
-            wanted = {"resolve inc-1/response/1", "trigger inc-2/response/1"}
-            wait(lambda: wanted <= set(destinations.keys("pager")), notifier.log.read_text)
-            wait(notifier.ready, notifier.log.read_text)
-            own.kill()
-            assert notifier.stop() == 0  # it ends in time with Kafka away
-            publisher.close()
-
-
 QUICK = """\
 policy: quick
 version: "1"
@@ -226,40 +199,67 @@ default_severity: P2
 """
 
 
-def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_its_end(
-    destinations: Destinations, tmp_path: Path
-) -> None:
-    """The whole product: client, worker, notifier; PagerDuty, Slack and a webhook."""
-    policy = tmp_path / "policies" / "quick" / "1.yaml"
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The product with a policy of seconds, and a broker of its own."""
+    folder = tmp_path_factory.mktemp("stack")
+    policy = folder / "policies" / "quick" / "1.yaml"
     policy.parent.mkdir(parents=True)
     policy.write_text(QUICK, encoding="utf-8")
-    settings = {"SLA_POLICIES": str(tmp_path / "policies"), "SLA_DEFAULT_POLICY": "quick"}
-    with Stack(tmp_path / "data", environment=settings, partitions=2) as stack:
-        stack.apply_topics()
-        stack.start_worker()
-        with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager", "room", "hook") as notifier:
-            with IncidentPublisher(stack.bootstrap, "/monitors/eu") as client:
-                client.opened(
-                    "inc-43", scope="platform", component="api", impact="complete_outage", channel="monitor"
-                ).result(10)
+    settings = {"SLA_POLICIES": str(folder / "policies"), "SLA_DEFAULT_POLICY": "quick"}
+    with Stack(folder / "data", environment=settings, partitions=PARTITIONS) as found:
+        found.apply_topics()
+        found.start_worker()
+        yield found
 
-                def told(kind: str, *types: str) -> bool:
-                    return {*types} <= {_said(each.body) for each in list(destinations.heard) if each.kind == kind}
 
-                def all_told(*types: str) -> bool:
-                    return all(told(kind, *types) for kind in ("pager", "room", "hook"))
+def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_its_end(
+    stack: Stack, destinations: Destinations, tmp_path: Path
+) -> None:
+    """The whole product: client, worker, notifier; PagerDuty, Slack and a webhook."""
 
-                wait(lambda: all_told("warning", "breached", "due"), notifier.log.read_text)
-                client.responded("inc-43", who=Who("support", "kim")).result(10)
-                client.resolved("inc-43").result(10)
-            wait(lambda: all_told("ended"), notifier.log.read_text)
-            wait(lambda: notifier.measured("sla_notify_open_pages", "pager") == 0, notifier.log.read_text)
-            assert notifier.stop() == 0
+    def all_told(*names: str) -> bool:
+        told = {(each.kind, _said(each.body)) for each in list(destinations.heard)}
+        return told >= {(kind, name) for kind in ("pager", "room", "hook") for name in names}
+
+    with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager", "room", "hook") as notifier:
+        with IncidentPublisher(stack.bootstrap, "/monitors/eu") as client:
+            opened = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
+            client.opened("inc-43", **opened).result(10)  # type: ignore[arg-type]
+            wait(lambda: all_told("warning", "breached", "due"), notifier.log.read_text)
+            client.responded("inc-43", who=Who("support", "kim")).result(10)
+            client.resolved("inc-43").result(10)
+        wait(lambda: all_told("ended"), notifier.log.read_text)
+        wait(lambda: notifier.measured("sla_notify_open_pages", "pager") == 0, notifier.log.read_text)
+        assert notifier.stop() == 0
     last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
     assert {"inc-43/response/1", "inc-43/update/1"} <= set(last)
     assert set(last.values()) == {"resolve"}
     first = next(each for each in destinations.heard if each.kind == "room")
     assert first.body["text"] == "⏳ P1 API: 初回応答の期限が近づいています"
+
+
+@pytest.mark.chaos
+def test_kafka_may_go_away_and_come_back(stack: Stack, destinations: Destinations, tmp_path: Path) -> None:
+    stack.stop_worker()
+    with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager") as notifier:
+        publisher = Publisher(stack.bootstrap, "sla")
+        publisher.say("breached", "inc-1")
+        publisher.flush()
+        wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
+        stack.broker.kill()
+        publisher.close()
+        stack.broker.restart()
+        publisher = Publisher(stack.bootstrap, "sla")
+        publisher.say("closed", "inc-1")
+        publisher.say("breached", "inc-2")
+        publisher.flush()
+        publisher.close()
+        wanted = {"resolve inc-1/response/1", "trigger inc-2/response/1"}
+        wait(lambda: wanted <= set(destinations.keys("pager")), notifier.log.read_text)
+        wait(notifier.ready, notifier.log.read_text)
+        stack.broker.kill()
+        assert notifier.stop() == 0  # it ends in time with Kafka away
 
 
 def _said(body: dict[str, object]) -> str:
