@@ -150,7 +150,16 @@ class Delivery:
             self._queued(where, page)
 
     def _queued(self, where: Where, page: Page) -> None:
-        """What was queued of the page before is passed over once its turn comes."""
+        """What was queued of the page before is passed over in its turn, or dropped when there is much of it."""
+        if len(self._queue) > 4 * self.pending + 100:
+            valid = {
+                (head.due, head.seq, each)
+                for each, page in self._pages.items()
+                if page.pending
+                for head in page.pending[:1]
+            }
+            self._queue = [entry for entry in self._queue if entry in valid]
+            heapq.heapify(self._queue)
         heapq.heappush(self._queue, (page.head.due, page.head.seq, where))
         self._wake.set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -19,10 +19,40 @@ from streams.settings import Settings
 ALERTS, INCIDENTS = "alerts", "incidents"
 _REQUEST_MS = 10_000
 _LINGER_MS = 2
+_BEAT_S = 0.25
 _FETCH_BYTES = 512 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
 _POLL_MS = 200
+
+
+class Pulse:
+    """Tells whether this process stood still for longer than its session, as a paused virtual machine does: its
+    partitions are another's by then, and what it still holds must not be written."""
+
+    def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
+        self._limit_s = limit_s
+        self._seconds = seconds
+        self._last = seconds()
+        self._lost = False
+
+    def beat(self) -> None:
+        """To be called often."""
+        now = self._seconds()
+        self._lost = self._lost or now - self._last > self._limit_s
+        self._last = now
+
+    def check(self) -> None:
+        """Raises SlaError when it did."""
+        self.beat()
+        if self._lost:
+            raise SlaError("this process stood still for longer than its session; its lanes begin anew")
+
+    async def run(self) -> None:
+        """Beats until it is cancelled."""
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self.beat()
 
 
 class LaneKafka:
@@ -32,11 +62,13 @@ class LaneKafka:
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
-        self._session_ms = settings.session_timeout // 1_000
         self._group = group
         self._producer: Any = None
         self._asker: Any = None
+        self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
+        self._pulse = Pulse(self._session_ms / 1_000, asyncio.get_running_loop().time)
+        self._beating: asyncio.Task[None] | None = None
         self.consumer: Any = None
 
     def topic(self, suffix: str) -> str:
@@ -45,6 +77,7 @@ class LaneKafka:
     async def start(self, listener: Any) -> None:
         """Connect and join the group; `listener` hears of partitions."""
         accept_any()
+        self._beating = asyncio.create_task(self._pulse.run())
         self._asker = self._reader(group_id=None)
         await self._asker.start()
         await self._check_topics()
@@ -72,13 +105,17 @@ class LaneKafka:
 
     async def stop(self) -> None:
         """End the connections; the group is left, so that another member goes on at once."""
+        if self._beating is not None:
+            self._beating.cancel()
         readers = (end_consumer(each) for each in (self.consumer, self._asker) if each is not None)
         writers = (end_producer(each) for each in (self._producer,) if each is not None)
         await asyncio.gather(*readers, *writers)
 
     async def write(self, partition: int, rows: Iterable[Row]) -> None:
-        """Returns when all replicas have the rows, which lie in the order of the calls."""
+        """Returns when all replicas have the rows, which lie in the order of the calls. Raises SlaError when this
+        process stood still."""
         async with self._order:
+            self._pulse.check()
             topic = self.topic(TOPIC)
             sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
         await asyncio.gather(*sent)

@@ -45,11 +45,12 @@ class Notice:
 
 
 def notice_of(event: JsonObject) -> Notice | str:
-    """The notice of an event in the JSON form, or in words why there is none."""
+    """The notice of an event in the JSON form, or in words why there is none. Loaded history pages nobody; yet it may
+    end what was paged before, as when an incident turns out to have been opened by history."""
     action = _ACTIONS.get(event["type"])
     if action is None:
         return f"{event['type']} is no alert"
-    if event.get("backfill"):
+    if action == "trigger" and event.get("backfill"):
         return "it follows from loaded history"
     data = event["data"]
     clock = "" if action == "close" else f"{data.get('metric', 'update')}/{data['instance']}"

@@ -72,7 +72,10 @@ def title(event: JsonObject, language: Language) -> str:
 
 def moment(rfc3339: str, zone: str) -> str:
     """An instant as people read it, such as 2026-01-31 20:00 JST."""
-    local = datetime.fromisoformat(rfc3339).astimezone(ZoneInfo(zone))
+    try:
+        local = datetime.fromisoformat(rfc3339).astimezone(ZoneInfo(zone))
+    except OverflowError:  # at the end of the year 9999
+        return rfc3339
     return local.strftime("%Y-%m-%d %H:%M %Z")
 
 
@@ -99,7 +102,7 @@ def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Seque
 def _tenants(data: JsonObject, words: Words) -> str:
     if data["scope"] == "platform":
         return words.everyone
-    tenants = list(map(str, data["tenant_ids"]))
+    tenants = list(map(str, data.get("tenant_ids", ())))
     listed = ", ".join(tenants[:_LISTED_TENANTS])
     left = len(tenants) - _LISTED_TENANTS
     return f"{listed} {words.more_tenants.format(left)}" if left > 0 else listed

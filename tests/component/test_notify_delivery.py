@@ -182,6 +182,25 @@ def test_a_dead_destination_is_probed_and_costs_little(kind: Kind) -> None:
     play(scenario)
 
 
+def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        bench.sender.always = failed
+        bench.start()
+        for number in range(5_000):
+            rows = bench.delivery.take(0, notice("breached", f"inc-{number % 5}", f"e{number}"))
+            await bench.store.write(0, rows)
+            bench.delivery.kept()
+        await bench.settled()
+        assert bench.delivery.pending <= 10
+        assert len(bench.delivery._queue) < 200
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(600)
+        assert bench.delivery.pending == 0
+
+    play(scenario)
+
+
 def test_a_flapping_destination_gets_each_message_and_no_storm() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty"))

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from notify_bench import HandClock, Script, destination, play
 
 from connect.notify import lane
+from connect.notify.kafka import Pulse
 from connect.notify.lane import Lane
 from connect.notify.metrics import Metrics
 from connect.notify.routing import Match, Route, Routing
@@ -60,6 +61,18 @@ class Connection:
     def pause(self, *_: object) -> None: ...
 
     resume = pause
+
+
+def test_a_process_that_stood_still_writes_nothing_more() -> None:
+    now = 0.0
+    pulse = Pulse(10.0, lambda: now)
+    for now in (9.0, 18.0, 27.9):  # noqa: B007 -- the pulse looks at it
+        pulse.check()
+    now = 38.0
+    with pytest.raises(SlaError, match="stood still"):
+        pulse.check()
+    with pytest.raises(SlaError, match="stood still"):  # for good: its lane begins anew with another
+        pulse.check()
 
 
 @pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])

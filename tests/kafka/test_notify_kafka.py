@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +23,7 @@ from streams.partition import partition_of
 from tests.notices import event, value_of
 
 pytestmark = pytest.mark.kafka
+ROWS = (b"page", b"pending", b"parked")
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
     assert len(bodies) == len(wanted)  # a repeat says the same
     last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
     assert set(last.values()) == {"resolve"}
-    assert rows_left(broker, topics, {b"page", b"pending", b"parked"}) == []
+    assert rows_left(broker, topics, ROWS) == []
     log = notifier.log.read_text()
     assert not [secret for secret in (ROUTING_KEY, SIGNING_KEY, SLACK_PATH) if secret in log]
 
@@ -180,6 +183,34 @@ def test_two_notifiers_share_the_work_and_one_takes_over(
         ended = {f"met-{incident}--" for incident in incidents}
         wait(lambda: set(destinations.keys("hook")) == opened | ended, second.log.read_text)
     assert max(Counter(destinations.keys("hook")).values()) == 1  # an orderly hand-over repeats nothing
+
+
+@pytest.mark.chaos
+def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+) -> None:
+    """Or its rows about pages that have ended meanwhile would page somebody at the next start."""
+    destinations.takes_s = 0.1
+    first = NotifyProcess(broker, topics, tmp_path, destinations, "hook")
+    second = NotifyProcess(broker, topics, tmp_path, destinations, "hook", name="-2")
+    incidents = [f"inc-{number}" for number in range(100)]
+    with first, second:
+        for incident in incidents:
+            publisher.say("breached", incident)
+        publisher.flush()
+        wait(lambda: len(destinations.keys("hook")) > 20, second.log.read_text)
+        os.kill(first.pid, signal.SIGSTOP)
+        for incident in incidents:
+            publisher.say("closed", incident)
+        publisher.flush()
+        ended = {f"closed-{incident}--" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) >= ended, second.log.read_text)
+        os.kill(first.pid, signal.SIGCONT)
+        wait(lambda: "stood still" in first.log.read_text() or not rows_left(broker, topics, ROWS), first.log.read_text)
+        assert first.stop() == 0
+        wait(lambda: rows_left(broker, topics, ROWS) == [], second.log.read_text)
+        assert second.stop() == 0
+    assert rows_left(broker, topics, ROWS) == []
 
 
 QUICK = """\

@@ -126,7 +126,11 @@ def test_a_closing_that_ends_many_pages_is_kept_lean() -> None:
 
 
 def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
-    assert notice_of(event("breached", backfill=True)) == "it follows from loaded history"
+    for name in ("warning", "due", "breached"):
+        assert notice_of(event(name, backfill=True)) == "it follows from loaded history"
+    assert shown(
+        after(PAGER, "breached").take(notice("closed", backfill=True), PAGER, 9, busy=False)
+    )  # yet it ends pages
     assert notice_of({"type": "impact.changed"}) == "impact.changed is no alert"
 
 

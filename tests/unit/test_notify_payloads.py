@@ -148,6 +148,11 @@ def test_what_is_huge_is_cut_to_the_limits(name: str) -> None:
     assert "ほか980件" not in section["text"]["text"]  # the names themselves are cut before that
 
 
+def test_the_end_of_time_is_shown_as_it_is() -> None:
+    body = said(ROOM, "breached", deadline="9999-12-31T23:59:59Z")[2]
+    assert "*期限*: 9999-12-31T23:59:59Z" in body["blocks"][1]["text"]["text"]
+
+
 def test_many_tenants_are_counted() -> None:
     body = said(PAGER, "breached", tenant_ids=[f"t{number}" for number in range(30)])[2]
     assert body["payload"]["custom_details"]["Tenants"].endswith("t19 and 10 more")
