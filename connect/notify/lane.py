@@ -102,6 +102,4 @@ class Lane:
             await kafka.stop()
 
     def _well(self) -> None:
-        if self.trouble is not None:
-            self._log.info("the lane is ready")
         self.trouble = None

@@ -116,6 +116,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._log.warning("rows can't be read", topic=rows, partition=partition, count=found.unreadable)
         self._tell_others(others)
         self._delivery.release()
+        self._log.info("partitions are here", partitions=sorted(kept), waiting=self._delivery.pending)
         self._ready()
 
     def _tell_others(self, others: Mapping[str, int]) -> None:
