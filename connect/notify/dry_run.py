@@ -30,14 +30,13 @@ class DryRun:
     def take(self, notice: Notice) -> Iterator[Said]:
         """What a notice leads to."""
         routed = self._routing.leads_to(notice) if notice.action == "trigger" else frozenset(self._routing.destinations)
-        at = parse_rfc3339(notice.event["time"])
         for name, destination in self._routing.destinations.items():
             if name not in routed:
                 continue
             page = self._pages.get((name, notice.incident), Page(notice.incident))
-            page = page.take(notice, destination, at, busy=False)
+            page = page.take(notice, destination, 0, busy=False)
             while page.pending:
-                request = prepare(destination, MASKED, notice.incident, page.head, at)
+                request = prepare(destination, MASKED, notice.incident, page.head, parse_rfc3339(notice.event["time"]))
                 yield Said(destination, page.head, request)
                 page = page.said()
             self._pages[name, notice.incident] = page

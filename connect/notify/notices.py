@@ -20,11 +20,13 @@ _ACTIONS: Mapping[str, Action] = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One event that concerns pages. `clock` is the clock instance, `response/1`; empty where it is about all."""
+    """One event that concerns pages. `clock` is the clock instance, `response/1`; empty where it is about all. `at` is
+    its record's timestamp, which never goes back within a partition."""
 
     event: JsonObject
     action: Action
     clock: str
+    at: int
 
     @property
     def id(self) -> str:
@@ -44,7 +46,7 @@ class Notice:
         return cast(JsonObject, self.event["data"])
 
 
-def notice_of(event: JsonObject) -> Notice | str:
+def notice_of(event: JsonObject, at: int = 0) -> Notice | str:
     """The notice of an event in the JSON form, or in words why there is none. Loaded history pages nobody; yet it may
     end what was paged before, as when an incident turns out to have been opened by history."""
     action = _ACTIONS.get(event["type"])
@@ -54,4 +56,4 @@ def notice_of(event: JsonObject) -> Notice | str:
         return "it follows from loaded history"
     data = event["data"]
     clock = "" if action == "close" else f"{data.get('metric', 'update')}/{data['instance']}"
-    return Notice(event, action, clock)
+    return Notice(event, action, clock, at)

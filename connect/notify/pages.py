@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
@@ -30,10 +30,11 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`open`: clocks that were paged and not yet resolved. `pending`: what waits; only its first is tried."""
+    """`open`: clocks that were paged and not yet resolved, each with the timestamp of its latest alert. `pending`: what
+    waits; only its first is tried."""
 
     incident: str
-    open: frozenset[str] = frozenset()
+    open: Mapping[str, int] = field(default_factory=dict)
     pending: tuple[Message, ...] = ()
 
     @property
@@ -73,9 +74,10 @@ class Page:
             ends = {notice.clock}
             ending = [(notice.id, notice.clock)]
         else:
-            if not self.open:
+            # Not what an incident that was reopened later has been paged for since, where that was read before.
+            ends = {clock for clock, at in self.open.items() if at <= notice.at}
+            if not ends:
                 return self
-            ends = set(self.open)
             each = destination.kind == "pagerduty"
             ending = [(f"{notice.id}/{clock}", clock) for clock in sorted(ends)] if each else [(notice.id, "")]
         resolves: list[tuple[str, Literal["trigger", "resolve"], str]] = [
@@ -100,7 +102,9 @@ class Page:
         added = tuple(
             Message(id_, action, clock, event, seq + index, now, now) for index, (id_, action, clock) in enumerate(said)
         )
-        still_open = self.open | clocks if notice.action == "trigger" else self.open - clocks
+        still_open = {clock: at for clock, at in self.open.items() if clock not in clocks}
+        if notice.action == "trigger":
+            still_open |= dict.fromkeys(clocks, notice.at)
         return Page(self.incident, still_open, (*waiting, *added))
 
     def _seq(self, now: int) -> int:

@@ -96,7 +96,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._load(list(assigned))
         except Exception as error:  # aiokafka would only log it
             self._broken = error
-        self._loaded.set()
+        except asyncio.CancelledError:
+            self._broken = ConnectionError("a client of Kafka gave up")
+            raise
+        finally:
+            self._loaded.set()
 
     async def _load(self, assigned: Sequence[TopicPartition]) -> None:
         rows = self._kafka.topic(TOPIC)
@@ -151,6 +155,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         self._measured_at = now
         places = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
+        if not places:
+            return
         try:
             ends = await self._kafka.ends(places)
             behind = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in places]
@@ -170,7 +176,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                     rows[partition] += self._delivery.take(partition, closing.notice)
                 done[TopicPartition(incidents, partition)] = closing.offset + 1
 
-        for where in sorted(fetched):  # alerts before incidents
+        for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to wait their turn
             turns = self._turns[where.partition]
             for record in fetched[where]:
                 if where.topic == alerts:
@@ -204,7 +210,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             if isinstance(decoded, Rejection):
                 self._unreadable(record, f"{decoded.code}: {decoded.message}")
                 return None
-            found = notice_of(to_json(*decoded))
+            found = notice_of(to_json(*decoded), record.timestamp)
         except Exception as error:  # a row of some agent's state, say
             self._unreadable(record, f"no event: {type(error).__name__}")
             return None

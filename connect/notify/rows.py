@@ -76,7 +76,7 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Row]
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
     if after.open != old.open:
-        value = {"incident": after.incident, "open": sorted(after.open)} if after.open else None
+        value = {"incident": after.incident, "open": dict(after.open)} if after.open else None
         yield Row(_key(destination, "page", after.incident), None if value is None else _json(value))
 
 
@@ -127,7 +127,7 @@ class Kept:
 
     def __init__(self, destination: str) -> None:
         self._prefix = prefix_of(destination)
-        self._open: dict[str, frozenset[str]] = {}
+        self._open: dict[str, dict[str, int]] = {}
         self._pending: dict[str, tuple[str, Message]] = {}
         self.retries: dict[str, tuple[str, Message]] = {}
         self.others: dict[str, set[str]] = {}
@@ -148,14 +148,14 @@ class Kept:
                 if value is None:
                     self._open.pop(found.rest, None)
                 else:
-                    self._open[found.rest] = frozenset(map(str, _object(value)["open"]))
+                    self._open[found.rest] = {str(clock): int(at) for clock, at in _object(value)["open"].items()}
             elif found.kind in {"pending", "retry"}:
                 here = self._pending if found.kind == "pending" else self.retries
                 if value is None:
                     here.pop(found.rest, None)
                 else:
                     here[found.rest] = read_message(value)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.unreadable += 1
 
     def pages(self) -> Iterable[Page]:
@@ -165,7 +165,7 @@ class Kept:
             waiting.setdefault(incident, []).append(message)
         for incident in {*self._open, *waiting}:
             pending = sorted(waiting.get(incident, ()), key=lambda each: each.seq)
-            yield Page(incident, self._open.get(incident, frozenset()), tuple(pending))
+            yield Page(incident, self._open.get(incident, {}), tuple(pending))
 
     def _other(self, found: RowKey, value: bytes | None) -> None:
         if found.kind == "parked":

@@ -211,19 +211,24 @@ def test_a_closing_waits_for_the_alerts_that_were_published_before_it() -> None:
     play(scenario)
 
 
-def test_in_a_backlog_a_closing_comes_before_the_alerts_of_a_reopened_incident() -> None:
+@pytest.mark.parametrize("seen", ["all at once", "closing first", "alerts first"])
+def test_in_a_backlog_a_closing_does_not_end_the_page_of_a_reopened_incident(seen: str) -> None:
     async def scenario() -> None:
         desk = Desk("webhook")
         desk.kafka.put(ALERTS, value_of(event("breached", id_="before")), at=5)
         desk.kafka.put(ALERTS, value_of(event("breached", id_="after", instance=2)), at=7)
         desk.kafka.put(INCIDENTS, value_of(event("closed", id_="end")), at=6)
-        desk.kafka.visible[ALERTS] = 1
+        if seen != "all at once":
+            desk.kafka.visible[ALERTS if seen == "closing first" else INCIDENTS] = seen == "closing first"
         await desk.start()
-        await desk.until(lambda: INCIDENTS in desk.kafka.held)
-        del desk.kafka.visible[ALERTS]
+        if seen == "alerts first":
+            await desk.until(lambda: len(desk.heard) == 2)
+        elif seen == "closing first":
+            await desk.until(lambda: INCIDENTS in desk.kafka.held)
+        desk.kafka.visible.clear()
         await desk.until(lambda: len(desk.heard) == 3)
-        assert desk.heard == ["before", "end", "after"]
-        assert desk.bench.delivery.open_pages == 1
+        assert desk.heard == (["before", "after", "end"] if seen == "alerts first" else ["before", "end", "after"])
+        assert desk.bench.delivery.open_pages == 1  # the page of the incident as it was reopened stays
 
     play(scenario)
 
