@@ -27,8 +27,8 @@ _POLL_MS = 200
 
 
 class Pulse:
-    """Tells whether this process stood still for longer than its session, as a paused virtual machine does: its
-    partitions are another's by then, and what it still holds must not be written."""
+    """Tells whether this process stood still for half its session or longer, as a paused virtual machine does: its
+    partitions may be another's by then, and what it still holds must not be written."""
 
     def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
         self._limit_s = limit_s
@@ -46,7 +46,7 @@ class Pulse:
         """Raises SlaError when it did."""
         self.beat()
         if self._lost:
-            raise SlaError("this process stood still for longer than its session; its lanes begin anew")
+            raise SlaError("this process stood still, and its partitions may be another's; its lanes begin anew")
 
     async def run(self) -> None:
         """Beats until it is cancelled."""
@@ -67,7 +67,7 @@ class LaneKafka:
         self._asker: Any = None
         self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
-        self._pulse = Pulse(self._session_ms / 1_000, asyncio.get_running_loop().time)
+        self._pulse = Pulse(self._session_ms / 2_000, asyncio.get_running_loop().time)
         self._beating: asyncio.Task[None] | None = None
         self.consumer: Any = None
 

@@ -2,7 +2,7 @@
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | which clocks are paged: `{"incident", "open"}` |
+| destination, `page`, incident | which clocks are paged, and since when: `{"incident", "open"}` |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
 | destination, `parked`, message id | a message that was given up, and why |
 | destination, `retry`, message id | an operator asks for a parked message to be tried again |
