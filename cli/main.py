@@ -83,6 +83,11 @@ COMMANDS = {
         "Take incidents in over HTTP, or test how requests are mapped.",
         "sla intake test notification.json --source prometheus",
     ),
+    "notify": Entry(
+        "cli.notify:notify_app",
+        "Deliver alerts to PagerDuty, Slack and webhooks, or test how they are routed.",
+        "sla simulate examples/outage.jsonl | sla notify test - --routes examples/notify.yaml",
+    ),
     "worker": Entry("cli.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"),
 }
 

@@ -166,6 +166,15 @@ _TABLE = (
         "time to mend and retry; the original stays in its own topic, so what cannot be read need not stay here",
     ),
     _Row(
+        "notifications",
+        "destination, what it is, incident or message id",
+        "notifier",
+        "what a notifier has to remember: open pages, messages that wait or were given up (JSON)",
+        None,
+        "the newest row of each key is the state",
+        cleanup="compact",
+    ),
+    _Row(
         "incidents-changelog",
         "state key",
         "incidents agent",

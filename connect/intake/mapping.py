@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from connect.secret_refs import SecretRef
 from streams.sla.limits import MAX_TEXT_BYTES
 
 Format = Literal["alertmanager", "zendesk", "jira", "api"]
@@ -15,13 +16,6 @@ EVERY = "*"
 IMPACTS = ("complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic")
 TIERS = ("1", "2", "3")
 _SHOWN_CHARACTERS = 60
-
-
-class SecretRef(NamedTuple):
-    """Where a secret is: the name of an environment variable, or a file."""
-
-    kind: Literal["env", "file"]
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

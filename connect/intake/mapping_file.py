@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from connect.intake import jira, zendesk
-from connect.intake.mapping import EVERY, IMPACTS, TIERS, Condition, Entry, SecretRef, Source, States
+from connect.intake.mapping import EVERY, IMPACTS, TIERS, Condition, Entry, Source, States
 from connect.intake.mapping_keys import EntryKeys, MappingKeys, SourceKeys, StatesKeys, conditions
 from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.policy_types import close_to
@@ -98,9 +98,6 @@ def _rooted(path: str, place: KeyPath, form: str) -> Iterator[tuple[KeyPath, str
 
 def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Source:
     here: KeyPath = ("sources", name)
-    secrets = tuple(
-        SecretRef("env", each.env) if each.env else SecretRef("file", str(each.file)) for each in keys.secrets
-    )
     fields = {
         field: tuple(_entry(each, _place(places, (*here, field, index)).line) for index, each in enumerate(entries))
         for field in _FIELDS
@@ -109,7 +106,7 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
     return Source(
         name=name,
         format=keys.format,
-        secrets=secrets,
+        secrets=tuple(each.ref() for each in keys.secrets),
         source=keys.source or f"/intake/{name}",
         per_second=keys.rate.per_second,
         burst=keys.rate.burst,

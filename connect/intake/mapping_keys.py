@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from connect.secret_refs import SecretKeys
 from streams.policy_types import parse_duration
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
 
@@ -66,19 +67,6 @@ class Keys(BaseModel):
     """What all of them have in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SecretKeys(Keys):
-    """One secret, by where it is."""
-
-    env: str | None = Field(None, description="Name of the environment variable that holds it.", min_length=1)
-    file: str | None = Field(None, description="File that holds it; the last line break is cut off.", min_length=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is in one place; allowed: {env: NAME} or {file: PATH}")
-        return self
 
 
 class RateKeys(Keys):

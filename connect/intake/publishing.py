@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from connect.farewell import end_producer
 from connect.intake.limits import Budget
 from connect.intake.records import REJECTED_TOPIC, Outgoing
 from streams.errors import SlaError
@@ -25,7 +25,6 @@ _BATCH_BYTES = 256 * 1024
 _LARGEST_REQUEST = 5 * 1024 * 1024
 _LOOK_S = 1.0
 _CONNECT_S = 10.0
-_FAREWELL_S = 3.0
 #: A record that has waited so many timeouts was answered long ago; dropping it makes room. Its sender tries again.
 _GIVEN_UP = 4
 
@@ -173,7 +172,7 @@ class KafkaPublisher:
                 await producer.start()
             await self._look(producer)
         except BaseException:
-            await _stopped(producer)
+            await end_producer(producer)
             raise
         self._producer, self._broken = producer, False
         self._well()
@@ -199,25 +198,10 @@ class KafkaPublisher:
     async def _end(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stopped(producer)
+            await end_producer(producer)
         for future in list(self._waiting):
             future.cancel()
         self._waiting.clear()
-
-
-async def _stopped(producer: Any) -> None:
-    """End a producer in bounded time: its own stop waits for what can't be delivered, which its sender sends again."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(_FAREWELL_S):
-            await producer.stop()
-            return
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(_FAREWELL_S):
-            producer._message_accumulator.fail_all(KafkaError("given up"))
-            await producer._sender.close()
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(_FAREWELL_S):
-            await producer.client.close()
 
 
 def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], timeout_s: float) -> Callable[[], Any]:

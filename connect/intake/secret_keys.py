@@ -6,10 +6,9 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
-from connect.intake.mapping import SecretRef, Source
-from streams.errors import SettingsError
+from connect.intake.mapping import Source
+from connect.secret_refs import read_secret
 from streams.sla.instants import parse_rfc3339
 
 _SHORTEST = 16
@@ -43,24 +42,9 @@ Secrets = Mapping[str, tuple[Secret, ...]]
 def read_secrets(sources: Iterable[Source], environment: Mapping[str, str]) -> Secrets:
     """The secrets of each source by its name. Raises SettingsError naming the variable or file, never what it holds."""
     return {
-        source.name: tuple(Secret(_value(source.name, ref, environment)) for ref in source.secrets)
+        source.name: tuple(Secret(read_secret(source.name, ref, environment, _SHORTEST)) for ref in source.secrets)
         for source in sources
     }
-
-
-def _value(source: str, ref: SecretRef, environment: Mapping[str, str]) -> str:
-    if ref.kind == "env":
-        where, value = f"the environment variable {ref.name}", environment.get(ref.name, "")
-    else:
-        where = f"the file {ref.name}"
-        try:
-            value = Path(ref.name).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"secret of {source}: {where} can't be read ({type(error).__name__})") from error
-    if len(value) < _SHORTEST:
-        told = "is empty or not set" if not value else "is too short"
-        raise SettingsError(f"secret of {source}: {where} {told}; a secret has at least {_SHORTEST} characters")
-    return value
 
 
 def bearer(secrets: tuple[Secret, ...], authorization: str | None) -> bool:

@@ -10,6 +10,8 @@ import yaml
 
 from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
+from connect.notify.routing_file import load_routing
+from connect.notify.settings import NotifySettings
 from streams.policy_load import load_policies
 from streams.settings import Settings
 
@@ -51,7 +53,7 @@ def test_every_file_is_listed_and_every_listed_file_exists() -> None:
         name.partition("=")[2] for each in KUSTOMIZATION["configMapGenerator"] for name in each.get("files", [])
     ]
     files = (path.relative_to(BASE) for path in BASE.rglob("*") if path.is_file())
-    there = {str(path) for path in files if path.parts[0] != "intake"}
+    there = {str(path) for path in files if path.parts[0] not in {"intake", "notify"}}
     assert there == {*generated, *FILES, "kustomization.yaml", "README.md"}
 
 
@@ -150,36 +152,54 @@ def test_policies_are_the_projects_and_load_as_kubernetes_mounts_them(tmp_path: 
     assert [policy.name for policy in loaded] == [SETTINGS["SLA_DEFAULT_POLICY"]]
 
 
-# -- the intake, a component of its own --------------------------------------------------------------------------------
+# -- the intake and the notifier, components of their own --------------------------------------------------------------
 
-INTAKE = BASE / "intake"
+INTAKE, NOTIFY = BASE / "intake", BASE / "notify"
 DEPLOYMENT, SERVICE = yaml.safe_load_all((INTAKE / "intake.yaml").read_text())
+NOTIFIER = yaml.safe_load((NOTIFY / "notify.yaml").read_text())
+COMPONENTS = {"intake": DEPLOYMENT, "notify": NOTIFIER}
 
 
-@pytest.mark.parametrize("manifest", [DEPLOYMENT, SERVICE], ids=["deployment", "service"])
-def test_the_intakes_manifests_are_strictly_valid(manifest: dict[str, Any]) -> None:
+@pytest.mark.parametrize("manifest", [DEPLOYMENT, SERVICE, NOTIFIER], ids=["intake", "service", "notify"])
+def test_the_components_manifests_are_strictly_valid(manifest: dict[str, Any]) -> None:
     assert kubernetes_validate.validate(manifest, KUBERNETES, strict=True).startswith(KUBERNETES)
 
 
-def test_the_intake_is_as_hardened_as_the_worker_and_runs_as_it() -> None:
-    spec, worker = DEPLOYMENT["spec"]["template"]["spec"], PODS["Deployment"]["spec"]
-    for name in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
-        assert spec[name] == worker[name]
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_components_are_as_hardened_as_the_worker_and_run_as_it(name: str) -> None:
+    spec, worker = COMPONENTS[name]["spec"]["template"]["spec"], PODS["Deployment"]["spec"]
+    for key in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
+        assert spec[key] == worker[key]
     (only,) = spec["containers"]
     assert only["securityContext"] == container("Deployment")["securityContext"]
     assert only["image"] == container("Deployment")["image"]
+    listed = yaml.safe_load((BASE / name / "kustomization.yaml").read_text())
+    files = {*listed["resources"], *(file for each in listed["configMapGenerator"] for file in each["files"])}
+    assert {path.name for path in (BASE / name).iterdir()} == {"kustomization.yaml", *files}
 
 
-def test_the_intake_is_asked_where_it_answers() -> None:
-    (only,) = DEPLOYMENT["spec"]["template"]["spec"]["containers"]
+@pytest.mark.parametrize(
+    ("name", "settings", "answering", "file"),
+    [
+        ("intake", IntakeSettings, "connect/intake/server.py", "SLA_INTAKE_MAPPING"),
+        ("notify", NotifySettings, "connect/notify/service.py", "SLA_NOTIFY_ROUTES"),
+    ],
+)
+def test_components_are_asked_where_they_answer(name: str, settings: Any, answering: str, file: str) -> None:
+    (only,) = COMPONENTS[name]["spec"]["template"]["spec"]["containers"]
     given = {each["name"]: each["value"] for each in only["env"]}
-    assert set(given) <= {f"SLA_INTAKE_{name.upper()}" for name in IntakeSettings.model_fields}
+    assert set(given) <= {f"SLA_{name.upper()}_{field.upper()}" for field in settings.model_fields}
     (port,) = only["ports"]
-    assert str(port["containerPort"]) == given["SLA_INTAKE_PORT"]
+    assert str(port["containerPort"]) == given[f"SLA_{name.upper()}_PORT"]
     for probe in ("livenessProbe", "readinessProbe"):
         assert only[probe]["httpGet"]["port"] == port["name"]
-        assert f'"{only[probe]["httpGet"]["path"]}"' in (ROOT / "connect/intake/server.py").read_text()
+        assert f'"{only[probe]["httpGet"]["path"]}"' in (ROOT / answering).read_text()
+    mounted = Path(given[file])
+    assert str(mounted.parent) in [each["mountPath"] for each in only["volumeMounts"] if each.get("readOnly")]
+    assert (BASE / name / mounted.name).is_file()
+
+
+def test_the_components_files_can_be_used() -> None:
     assert SERVICE["spec"]["selector"].items() <= DEPLOYMENT["spec"]["template"]["metadata"]["labels"].items()
-    mapping = Path(given["SLA_INTAKE_MAPPING"])
-    assert [each["mountPath"] for each in only["volumeMounts"] if each["name"] == "mapping"] == [str(mapping.parent)]
-    assert set(load_mapping(INTAKE / mapping.name)) == {"services"}
+    assert set(load_mapping(INTAKE / "mapping.yaml")) == {"services"}
+    assert set(load_routing(NOTIFY / "routing.yaml").destinations) == {"on-call"}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from intake_process import SECRETS, IntakeProcess, accepted, records, wait
+from command_process import wait
+from intake_process import SECRETS, IntakeProcess, accepted, records
 
 from cli.broker_files import free_port
 from streams.clock import SystemClock

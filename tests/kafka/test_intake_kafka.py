@@ -11,7 +11,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, records, wait
+from command_process import wait
+from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, records
 from on_kafka import PARTITIONS, Run
 
 from cli.broker import start_broker

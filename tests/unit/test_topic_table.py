@@ -17,6 +17,7 @@ CONTRACT = {
     "sla.shared",
     "sla.credits",
     "sla.rejected",
+    "sla.notifications",
     "sla.incidents-changelog",
     "sla.ledger-changelog",
 }

@@ -1,4 +1,5 @@
-"""The intake of `sla up`: a process beside the worker, with a mapping and a token of its own if none is given."""
+"""The intake and the notifier of `sla up`: processes beside the worker, the intake with a mapping of its own if none
+is given."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from cli.broker_files import free_port
 from cli.stack import StackError, answers
 
 _READY_S = 30.0
@@ -26,19 +29,14 @@ sources:
 """
 
 
-class LocalIntake:
-    """Use as a context manager. Raises StackError when it does not come up."""
+class LocalService:
+    """`sla <command>` as a process; a context manager. Raises StackError when it does not come up."""
 
-    def __init__(self, bootstrap: str, data: Path, mapping: Path | None, port: int) -> None:
+    def __init__(self, command: str, port: int, data: Path, environment: Mapping[str, str]) -> None:
+        self.command = command
         self.url = f"http://127.0.0.1:{port}"
-        self.log = data / "intake.log"
-        self.mapping = mapping if mapping is not None else _own_mapping(data)
-        self._environment = {
-            "SLA_BROKERS": bootstrap,
-            "SLA_INTAKE_MAPPING": str(self.mapping),
-            "SLA_INTAKE_PORT": str(port),
-            "SLA_LOG_FORMAT": "json",
-        }
+        self.log = data / f"{command}.log"
+        self._environment = {"SLA_LOG_FORMAT": "json", **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +46,7 @@ class LocalIntake:
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from cli.main import main; main()", "intake"],
+                [sys.executable, "-c", "from cli.main import main; main()", self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -59,7 +57,8 @@ class LocalIntake:
             if not self.alive or time.monotonic() > deadline:
                 self.__exit__()
                 lines = self.log.read_text(errors="replace").strip().splitlines()
-                raise StackError(f"the intake did not come up; see {self.log}: {lines[-1] if lines else 'no output'}")
+                told = lines[-1] if lines else "no output"
+                raise StackError(f"sla {self.command} did not come up; see {self.log}: {told}")
             time.sleep(0.05)
         return self
 
@@ -72,6 +71,32 @@ class LocalIntake:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class LocalIntake(LocalService):
+    """`sla intake`."""
+
+    def __init__(self, bootstrap: str, data: Path, mapping: Path | None, port: int) -> None:
+        self.mapping = mapping if mapping is not None else _own_mapping(data)
+        environment = {
+            "SLA_BROKERS": bootstrap,
+            "SLA_INTAKE_MAPPING": str(self.mapping),
+            "SLA_INTAKE_PORT": str(port),
+        }
+        super().__init__("intake", port, data, environment)
+
+
+class LocalNotifier(LocalService):
+    """`sla notify`."""
+
+    def __init__(self, bootstrap: str, data: Path, routes: Path) -> None:
+        port = free_port()
+        environment = {
+            "SLA_BROKERS": bootstrap,
+            "SLA_NOTIFY_ROUTES": str(routes),
+            "SLA_NOTIFY_PORT": str(port),
+        }
+        super().__init__("notify", port, data, environment)
 
 
 def _own_mapping(data: Path) -> Path:

@@ -1,0 +1,50 @@
+"""Refuses private addresses where a connection is made, whatever a name resolved to before or an address looks like."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class PrivateAddress(OSError):  # noqa: N818 -- it names what it is; an OSError, so that clients take it for no connection
+    """Where a destination leads without being allowed to. It says what kind of address, not which."""
+
+
+def refusal(address: str) -> str | None:
+    """Why nothing may be sent to an IP address, or None. IPv4 inside IPv6 is looked at too."""
+    try:
+        found: _Address = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "no IP address"
+    return next((why for each in _meant(found) if (why := _kind(each)) is not None), None)
+
+
+def _meant(address: _Address) -> list[_Address]:
+    """The address, or those that packets to it end at."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in _NAT64:
+        return [last]
+    inside = [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
+    return [address, *inside]
+
+
+def _kind(address: _Address) -> str | None:
+    for kind in ("unspecified", "loopback", "link_local", "multicast", "private", "reserved"):
+        if getattr(address, f"is_{kind}"):
+            return kind.replace("_", "-")
+    return None if address.is_global else "not public"
+
+
+def guarded_socket(info: Any) -> socket.socket:
+    """For aiohttp's `socket_factory`: the socket of an address that may be connected to. Raises PrivateAddress."""
+    family, kind, protocol, _, address = info
+    why = refusal(str(address[0]))
+    if why is not None:
+        raise PrivateAddress(f"it leads to an address that is {why}; allow_private: true allows that")
+    return socket.socket(family, kind, protocol)

@@ -1,0 +1,42 @@
+"""What alerts would become, destination by destination, if each were delivered at once. Pure: no broker, no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from connect.notify.notices import Notice
+from connect.notify.pages import Message, Page
+from connect.notify.payloads import MASKED, Prepared, prepare
+from connect.notify.routing import Destination, Routing
+from streams.sla.instants import parse_rfc3339
+
+
+class Said(NamedTuple):
+    """A request that would be made."""
+
+    destination: Destination
+    message: Message
+    request: Prepared
+
+
+class DryRun:
+    """Takes the notices of a history in their order; pages are remembered, so that what ends one is shown too."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+        self._pages: dict[tuple[str, str], Page] = {}
+
+    def take(self, notice: Notice) -> Iterator[Said]:
+        """What a notice leads to."""
+        routed = self._routing.leads_to(notice) if notice.action == "trigger" else frozenset(self._routing.destinations)
+        for name, destination in self._routing.destinations.items():
+            if name not in routed:
+                continue
+            page = self._pages.get((name, notice.incident), Page(notice.incident))
+            page = page.take(notice, destination, 0, busy=False)
+            while page.pending:
+                request = prepare(destination, MASKED, notice.incident, page.head, parse_rfc3339(notice.event["time"]))
+                yield Said(destination, page.head, request)
+                page = page.said()
+            self._pages[name, notice.incident] = page

@@ -1,0 +1,129 @@
+"""Runs the notifier as a process: a lane for each destination, a page that says how they are, signals, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from connect.notify.kafka import LaneKafka
+from connect.notify.lane import Lane
+from connect.notify.metrics import Metrics
+from connect.notify.routing import Routing
+from connect.notify.routing_file import load_routing
+from connect.notify.secret_values import read_destination_secrets
+from connect.notify.sending import HttpSender
+from connect.notify.settings import NotifySettings
+from streams.clock import Clock, SystemClock
+from streams.codec import Codec
+from streams.errors import SettingsError
+from streams.schema_registry import RegistryClient
+from streams.schema_source import AwaitedSchemas
+from streams.settings import Settings
+
+
+def group_of(prefix: str, destination: str) -> str:
+    """The consumer group of a destination's lane."""
+    return f"{prefix}-notify-{destination}"
+
+
+def read_routing(settings: NotifySettings) -> Routing:
+    """The routing file. Raises RoutingError, SettingsError when there is none, OSError when it can't be read."""
+    try:
+        return load_routing(settings.routes)
+    except FileNotFoundError as error:
+        told = f"there is no routing file {settings.routes}; set SLA_NOTIFY_ROUTES or write --routes"
+        raise SettingsError(told) from error
+
+
+async def serve(
+    kafka: Settings,
+    settings: NotifySettings,
+    *,
+    clock: Clock | None = None,
+    listening: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Deliver until SIGTERM or SIGINT; the exit code. `listening` is told the address of the page.
+
+    Raises RoutingError, SettingsError, OSError when it can't start so.
+    """
+    log = structlog.get_logger("connect.notify")
+    routing = read_routing(settings)
+    secrets = read_destination_secrets(routing.destinations.values(), os.environ)
+    metrics, time = Metrics(), clock or SystemClock()
+    access = kafka.schema_registry()
+    schemas = None if access is None else AwaitedSchemas(RegistryClient(access), time)
+    codec = Codec(schemas)
+    lanes = [
+        Lane(
+            name,
+            routing,
+            HttpSender(destination, secrets[name], time),
+            lambda name: LaneKafka(kafka, group_of(kafka.topic_prefix, name)),
+            time,
+            metrics,
+            codec,
+            earliest=settings.start == "earliest",
+        )
+        for name, destination in routing.destinations.items()
+    ]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(pages(lanes, metrics), access_log=None)
+    await runner.setup()
+    running: list[asyncio.Task[None]] = []
+    code = 0
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        where = ":".join(map(str, runner.addresses[0][:2]))
+        log.info("notifier starts", address=where, destinations=sorted(routing.destinations))
+        listening(where)
+        running = [asyncio.create_task(lane.run()) for lane in lanes]
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            log.critical("a lane has ended, which none does; the notifier ends, to be started anew")
+            code = 1
+        stopped.cancel()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)  # what is on its way may end
+        if schemas is not None:
+            await schemas.stop()
+        await runner.cleanup()
+    log.info("notifier stopped")
+    return code
+
+
+def pages(lanes: Sequence[Lane], metrics: Metrics) -> web.Application:
+    """`/live`, `/ready` (503 while a lane has no Kafka; a failing destination is no reason), `/metrics`."""
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def ready(_: web.Request) -> web.Response:
+        reasons = [{"destination": lane.name, "reason": lane.trouble} for lane in lanes if lane.trouble is not None]
+        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+    async def measured(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/healthz", live),
+            web.get("/live", live),
+            web.get("/ready", ready),
+            web.get("/metrics", measured),
+        ]
+    )
+    return app

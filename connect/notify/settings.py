@@ -1,0 +1,36 @@
+"""Settings of the notifier from the environment, prefix SLA_NOTIFY_; those of Kafka are the worker's (SLA_…)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.errors import SettingsError
+
+
+class NotifySettings(BaseSettings):
+    """Every setting of a notifier."""
+
+    model_config = SettingsConfigDict(env_prefix="SLA_NOTIFY_", frozen=True, extra="ignore", validate_default=True)
+
+    routes: Path = Field(Path("notify.yaml"), description="The routing file.")
+    host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
+    port: int = Field(8089, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0: any free one.")
+    start: Literal["latest", "earliest"] = Field(
+        "latest", description="Where a destination begins that is new: with what comes, or with all there is."
+    )
+
+
+def read_notify_settings(**given: object) -> NotifySettings:
+    """Settings from the environment; what is given wins. Raises SettingsError naming each variable that is wrong."""
+    try:
+        return NotifySettings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"SLA_NOTIFY_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise SettingsError(problems) from error

@@ -1,0 +1,319 @@
+"""Delivery by an injected clock: order, backoff, Retry-After, dead and gone destinations, parking, crashes."""
+
+from __future__ import annotations
+
+import pytest
+from notify_bench import Bench, destination, failed, play
+
+from connect.notify.pages import Message
+from connect.notify.patience import WEBHOOK_WAITS
+from connect.notify.routing import Kind
+from connect.notify.sending import Delivered, Failed, Final, Outcome
+from streams.sla.instants import HOUR, MINUTE, SECOND
+from tests.notices import notice
+
+KINDS: list[Kind] = ["pagerduty", "slack", "webhook"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_a_reminder_and_an_end_are_told_in_order_and_leave_nothing(kind: Kind) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.start()
+        for second, name in enumerate(["warning", "breached", "met"]):
+            await bench.give(notice(name))
+            await bench.pass_to(10 * (second + 1))
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["warning-inc-1--", "breached-inc-1--", "met-inc-1--"]
+        assert bench.store.left() == []
+        assert bench.delivery.pending == bench.delivery.open_pages == 0
+
+    play(scenario)
+
+
+def test_a_failing_message_holds_up_only_its_own_incident() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.always = lambda message: Failed("HTTP 500") if message.id == "bad" else Delivered()
+        bench.start()
+        await bench.give(notice("breached", "inc-1", "bad"))
+        for number in range(20):
+            await bench.give(notice("breached", f"inc-{number + 2}"), notice("met", f"inc-{number + 2}"))
+        await bench.give(notice("met", "inc-1", "after"))
+        await bench.pass_to(1)
+        assert bench.count("delivered") == 40
+        assert "after" not in [id_ for _, _, id_ in bench.sender.heard]
+        await bench.pass_to(400)
+        assert [(at, id_) for at, incident, id_ in bench.sender.heard if incident == "inc-1"] == [
+            (0, "bad"),
+            (5, "bad"),
+            (305, "bad"),
+        ]
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(3000)
+        assert [id_ for _, incident, id_ in bench.sender.heard if incident == "inc-1"][-2:] == ["bad", "after"]
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
+def test_webhooks_are_parked_after_the_tenth_try_and_can_be_tried_again() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.always = failed
+        bench.start()
+        await bench.give(notice("breached", id_="e1"))
+        await bench.pass_to(5 * 24 * 3600)
+        instants = [at for at, _, _ in bench.sender.heard]
+        assert len(instants) == 10
+        for at, expected in zip(instants[:4], [0, 5, 305, 2105], strict=True):
+            assert at == expected
+        assert instants[-1] >= sum(WEBHOOK_WAITS) // SECOND
+        (parked,) = bench.store.parked()
+        assert (parked.reason, parked.message.tries, parked.message.id) == ("given up: HTTP 500", 10, "e1")
+        assert bench.metrics.registry.get_sample_value("sla_notify_parked_total", {"destination": "d"}) == 1
+        bench.sender.always = lambda _: Delivered()
+        await bench.store.write(0, bench.delivery.retry(0, parked.incident, parked.message))
+        bench.delivery.kept()
+        await bench.settled()
+        assert bench.sender.heard[-1][2] == "e1"
+        await bench.give(notice("met"))
+        assert bench.sender.heard[-1][2] == "met-inc-1--"  # the page that was not announced still has its end
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "slack"])
+def test_others_are_parked_when_it_is_too_late(kind: Kind) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind, give_up_after=HOUR))
+        bench.sender.always = failed
+        bench.start()
+        await bench.give(notice("breached"))
+        await bench.pass_to(2 * 3600)
+        assert bench.sender.heard[-1][0] == 3600
+        assert len(bench.sender.heard) < 30
+        (parked,) = bench.store.parked()
+        assert parked.reason == "given up: HTTP 500"
+
+    play(scenario)
+
+
+def test_a_final_answer_parks_at_once_and_others_go_on() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        bench.sender.answers = [Final("HTTP 400: no such key")]
+        bench.start()
+        await bench.give(notice("breached", "inc-1"), notice("breached", "inc-2"))
+        await bench.pass_to(1)
+        assert [each.reason for each in bench.store.parked()] == ["HTTP 400: no such key"]
+        assert (bench.count("refused"), bench.count("delivered")) == (1, 1)
+        assert bench.delivery.works
+
+    play(scenario)
+
+
+def test_410_parks_the_message_and_nothing_more_is_sent() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.answers = [Final("HTTP 410", gone=True)]
+        bench.sender.open.clear()
+        bench.start()
+        await bench.give(*(notice("breached", f"inc-{number}") for number in range(20)))
+        assert bench.sender.most_at_once == 8
+        bench.sender.open.set()
+        await bench.pass_to(1)
+        assert bench.delivery.disabled == "HTTP 410"
+        assert not bench.delivery.works
+        assert len(bench.sender.heard) == 8  # what was on its way; the rest waits
+        assert len(bench.store.parked()) == 1
+        assert bench.delivery.pending == 12
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_retry_after_silences_the_lane(kind: Kind) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.sender.answers = [Failed("HTTP 429", 30 * SECOND, refusing=True)]
+        bench.start()
+        await bench.give(notice("breached", "inc-1"))
+        await bench.give(notice("breached", "inc-2"))
+        await bench.pass_to(29)
+        assert bench.sender.heard == [(0, "inc-1", "breached-inc-1--")]
+        await bench.pass_to(33)
+        assert {incident for _, incident, _ in bench.sender.heard[1:]} == {"inc-1", "inc-2"}
+        assert bench.delivery.works
+        assert bench.delivery.pending == 0
+
+    play(scenario)
+
+
+def test_slack_is_sent_one_message_a_second() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("slack"))
+        bench.start()
+        await bench.give(*(notice("breached", f"inc-{number}") for number in range(5)))
+        await bench.pass_to(10)
+        assert [at for at, _, _ in bench.sender.heard] == [0, 1, 2, 3, 4]
+        assert bench.sender.most_at_once == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dead_destination_is_probed_and_costs_little(kind: Kind) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.sender.always = failed
+        bench.start()
+        await bench.give(*(notice("breached", f"inc-{number}") for number in range(1_000)))
+        await bench.pass_to(3600)
+        assert 60 <= len(bench.sender.heard) <= 100  # not a thousand messages times their tries
+        assert not bench.delivery.works
+        assert bench.delivery.pending == 1_000
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(3600 + 61 + (1_000 if kind == "slack" else 0))
+        assert bench.delivery.works
+        assert bench.count("delivered") >= 900  # those that were tried wait for their own turn
+        await bench.pass_to(4 * 3600)
+        assert bench.count("delivered") == 1_000
+
+    play(scenario)
+
+
+def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        bench.sender.always = failed
+        bench.start()
+        for number in range(5_000):
+            rows = bench.delivery.take(0, notice("breached", f"inc-{number % 5}", f"e{number}"))
+            await bench.store.write(0, rows)
+            bench.delivery.kept()
+        await bench.settled()
+        assert bench.delivery.pending <= 10
+        assert len(bench.delivery._queue) < 200
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(600)
+        assert bench.delivery.pending == 0
+
+    play(scenario)
+
+
+def test_a_flapping_destination_gets_each_message_and_no_storm() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        told: list[str] = []
+
+        def flapping(message: Message) -> Outcome:
+            if bench.clock.at // MINUTE % 2:
+                return Failed("no connection")
+            told.append(message.id)
+            return Delivered()
+
+        bench.sender.always = flapping
+        bench.start()
+        for minute in range(20):
+            await bench.give(*(notice("breached", f"inc-{minute}-{number}") for number in range(10)))
+            await bench.pass_to(60 * (minute + 1))
+        await bench.pass_to(3600)
+        assert len(told) == len(set(told)) == 200
+        assert len(bench.sender.heard) < 400
+
+    play(scenario)
+
+
+# -- crashes and moves -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_waits_and_what_is_open_is_read_back_after_a_crash(kind: Kind) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.start()
+        await bench.give(notice("breached", "inc-1"))
+        await bench.pass_to(5)
+        bench.sender.always = failed
+        await bench.give(notice("due", "inc-1"), notice("breached", "inc-2"))
+        await bench.pass_to(8)
+        waiting = bench.delivery.pending
+        after = Bench(bench.to, bench.store)
+        after.clock.move(bench.clock.at)
+        after.delivery.load(0, bench.store.kept(0, "d").pages())
+        assert after.delivery.pending == waiting == 2
+        after.start()
+        await after.give(notice("closed", "inc-1"), notice("closed", "inc-2"))
+        await after.pass_to(700)
+        assert after.store.left() == []
+        ids = {id_ for _, _, id_ in bench.sender.heard}
+        repeated = [id_ for _, _, id_ in after.sender.heard if id_ in ids]
+        if kind == "webhook":
+            assert sorted(repeated) == ["breached-inc-2--", "due-inc-1--"]  # the same ids as before
+        else:
+            assert repeated == []  # nobody is woken for what is over
+
+    play(scenario)
+
+
+def test_nothing_goes_out_before_its_rows_are_written() -> None:
+    """Or the row that ends a message could lie before the row that says that it waits."""
+
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.start()
+        await bench.give(notice("due"))
+        rows = bench.delivery.take(0, notice("breached"))
+        await bench.pass_to(5)
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["due-inc-1--"]
+        await bench.store.write(0, rows)
+        bench.delivery.kept()
+        await bench.pass_to(6)
+        assert bench.sender.heard[-1][2] == "breached-inc-1--"
+        await bench.give(notice("closed"))
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
+def test_when_partitions_move_what_is_on_its_way_ends_first() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.open.clear()
+        bench.start()
+        await bench.give(notice("breached"))
+        leaving = bench.delivery.forget(5.0)
+        bench.sender.open.set()
+        await leaving
+        assert bench.count("delivered") == 1
+        assert [key for key in bench.store.left() if b"pending" in key] == []
+        assert bench.delivery.pending == bench.delivery.open_pages == 0
+
+    play(scenario)
+
+
+def test_what_does_not_end_in_time_is_left_to_the_next_owner() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.open.clear()
+        bench.start()
+        await bench.give(notice("breached"))
+        await bench.delivery.forget(0.01)
+        assert bench.sender.at_once == 0
+        assert [page.head.tries for page in bench.store.kept(0, "d").pages()] == [0]
+
+    play(scenario)
+
+
+def test_rows_that_can_t_be_kept_end_the_delivery() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.start()
+        bench.store.failure = OSError("no broker")
+        bench.delivery.take(0, notice("breached"))
+        bench.delivery.kept()
+        assert bench.running is not None
+        with pytest.raises(OSError, match="no broker"):
+            await bench.running
+
+    play(scenario)

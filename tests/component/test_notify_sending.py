@@ -1,0 +1,229 @@
+"""Tries against real local servers: every way to answer or not; private addresses; nothing secret shows."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from notify_bench import destination, play
+
+from connect.notify.pages import Message, Page
+from connect.notify.payloads import Secrets
+from connect.notify.routing import Destination
+from connect.notify.sending import Delivered, Failed, Final, HttpSender, Outcome
+from streams.clock import SystemClock
+from streams.sla.instants import SECOND
+from tests.notices import notice
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+SIGNING = "whsec_" + "QUJD" * 8
+
+
+def answer(status: str, body: bytes = b"", *headers: str) -> Answer:
+    async def give(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode() + body)
+        await writer.drain()
+
+    return give
+
+
+async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for byte in b"HTTP/1.1 500 Slow" * 100:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+        await writer.drain()
+
+
+async def taken_and_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 10\r\n\r\n")
+    await asyncio.sleep(60)
+
+
+async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def rubbish(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x00\xff" * 100 + b"\r\n\r\n")
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says again what it was sent: path, signing key and all."""
+    await answer("400 Bad Request", f"no /hook/secret-path, no {SIGNING}".encode())(reader, writer)
+
+
+class Server:
+    """Requests that came, by their heads."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.port = 0
+
+
+@asynccontextmanager
+async def serving(give: Answer) -> AsyncIterator[Server]:
+    found = Server()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            found.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await give(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    tasks: set[asyncio.Task[None]] = set()
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    found.port = server.sockets[0].getsockname()[1]
+    try:
+        yield found
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def tried(to: Destination, url: str, message: Message | None = None) -> Outcome:
+    sender = HttpSender(to, Secrets(url, (SIGNING,)), SystemClock())
+    try:
+        page = Page("inc-1").take(notice("breached"), to, 0, busy=False)
+        return await sender.send("inc-1", message or page.head)
+    finally:
+        await sender.close()
+
+
+def hook(**changed: Any) -> Destination:
+    return destination("webhook", **({"allow_private": True, "timeout": SECOND // 4} | changed))
+
+
+@pytest.mark.parametrize(
+    ("give", "outcome"),
+    [
+        (answer("202 Accepted"), Delivered()),
+        (taken_and_silent, Delivered()),
+        (answer("410 Gone"), Final("HTTP 410", gone=True)),
+        (answer("429 Too Many", b"", "Retry-After: 7"), Failed("HTTP 429", 7 * SECOND, refusing=True)),
+        (answer("500 Oops", b"stack\ntrace"), Failed("HTTP 500: stack trace")),
+        (answer("302 Found", b"", "Location: /elsewhere"), Failed("HTTP 302")),
+        (answer("400 Bad", b"\x1f\x8b\x00", "Content-Encoding: gzip"), Final("HTTP 400: ")),
+        (hang, Failed("no answer within 0.25 s")),
+        (drip, Failed("no answer within 0.25 s")),
+        (reset, Failed("the connection broke")),
+        (rubbish, Failed("the connection broke (ClientResponseError)")),
+        (endless, Failed("HTTP 503: " + "x" * 199 + "…")),
+        (echo, Final("HTTP 400: no ***, no ***")),
+    ],
+    ids=[
+        "202",
+        "202-silent",
+        "410",
+        "429",
+        "500",
+        "302",
+        "gzip",
+        "hang",
+        "drip",
+        "reset",
+        "rubbish",
+        "endless",
+        "echo",
+    ],
+)
+def test_each_way_to_answer_or_not(give: Answer, outcome: Outcome) -> None:
+    async def scenario() -> None:
+        async with serving(give) as server:
+            to = hook()
+            url = f"http://127.0.0.1:{server.port}/hook/secret-path"
+            found = await tried(to, url)
+            assert type(found) is type(outcome)
+            if isinstance(found, Failed | Final) and isinstance(outcome, Failed | Final):
+                assert found.reason.startswith(outcome.reason)
+                assert replace(found, reason="") == replace(outcome, reason="")
+                assert SIGNING not in found.reason
+            assert len(server.heads) == 1  # no redirect is followed, nothing is tried twice behind the lane's back
+            assert server.heads[0].startswith(b"POST /hook/secret-path HTTP/1.1")
+
+    play(scenario)
+
+
+def test_nobody_there() -> None:
+    async def scenario() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            found = await tried(hook(), f"http://127.0.0.1:{free.getsockname()[1]}/secret")
+        assert found == Failed("no connection (ConnectionRefusedError)")
+        assert await tried(hook(timeout=5 * SECOND), "http://no-such-host.invalid/x") == Failed(
+            "its name does not resolve"
+        )
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
+)
+def test_private_addresses_are_refused_whatever_they_look_like(host: str) -> None:
+    async def scenario() -> None:
+        async with serving(answer("202 Accepted")) as server:
+            found = await tried(hook(allow_private=False, timeout=5 * SECOND), f"http://{host}:{server.port}/secret")
+            assert isinstance(found, Failed)
+            refusals = "it leads to an address that is", "its address can't be used"
+            assert found.reason.startswith(refusals), found.reason
+            assert server.heads == []
+
+    play(scenario)
+
+
+def test_a_name_that_turns_private_after_it_was_checked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that is connected to is looked at, not one that the name had before."""
+
+    async def scenario() -> None:
+        async with serving(answer("202 Accepted")) as server:
+
+            async def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
+                return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
+            url = f"http://hooks.example.com:{server.port}/x"
+            found = await tried(hook(allow_private=False, timeout=5 * SECOND), url)
+            assert found == Failed("it leads to an address that is loopback; allow_private: true allows that")
+            assert server.heads == []
+            assert await tried(hook(), url) == Delivered()
+
+    play(scenario)
+
+
+def test_an_id_that_is_no_header_is_final_and_smuggles_nothing() -> None:
+    async def scenario() -> None:
+        async with serving(answer("202 Accepted")) as server:
+            page = Page("inc-1").take(notice("breached", id_="e1\r\nX-Evil: 1"), hook(), 0, busy=False)
+            found = await tried(hook(), f"http://127.0.0.1:{server.port}/x", page.head)
+            assert found == Final("the code failed: ValueError")
+            assert not [head for head in server.heads if b"X-Evil" in head]
+
+    play(scenario)

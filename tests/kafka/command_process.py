@@ -1,0 +1,110 @@
+"""A serving command of `sla` as a process of its own on a real broker: what tests of such commands share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from cli.broker_files import free_port
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE_S = 60.0
+
+
+class CommandProcess:
+    """`sla <command>`; a context manager. It keeps its port, of which `port_variable` tells it, through `kill` and
+    `start`."""
+
+    def __init__(self, command: str, port_variable: str, log: Path, environment: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._command = command
+        self._environment = {
+            **os.environ,
+            port_variable: str(self.port),
+            "SLA_LOG_FORMAT": "json",
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from cli.main import main; main()", self._command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=ROOT,
+            )
+        wait(self.ready, lambda: f"sla {self._command} is not ready: {self.log.read_text()}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def ready(self) -> bool:
+        """Whether it says that it is."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()
+        return self.get("/ready")[0] == 200
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as an operator would; its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text; 0 where nobody answers."""
+        return self._ask(urllib.request.Request(self.url + path))
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        """Status and text; 0 where nobody answers."""
+        return self._ask(urllib.request.Request(self.url + path, body, headers))
+
+    def _ask(self, request: urllib.request.Request) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (urllib.error.URLError, OSError):
+            return 0, ""
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(how)
+        return process.wait(30)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def wait(condition: Any, why: Any, patience_s: float = _PATIENCE_S) -> None:
+    """Until it holds; fails with `why()` when it does not in time."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.05)

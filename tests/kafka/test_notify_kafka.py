@@ -1,0 +1,305 @@
+"""The notifier on a real broker: kill -9 under load, a burst with a dead destination, two at once, parked messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from command_process import wait
+from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, NotifyProcess
+from kafka import KafkaProducer
+from on_kafka import PARTITIONS, Run
+
+from cli.reading import read_topics
+from cli.stack import Stack
+from connect.client import IncidentPublisher, Who
+from streams.partition import partition_of
+from tests.notices import event, value_of
+
+pytestmark = pytest.mark.kafka
+ROWS = (b"page", b"pending", b"parked")
+
+
+@pytest.fixture
+def destinations() -> Iterator[Destinations]:
+    with Destinations() as found:
+        yield found
+    assert found.wrong == []
+
+
+class Publisher:
+    """Publishes alerts as the incidents agent does: each in the partition of its incident."""
+
+    def __init__(self, broker: str, prefix: str) -> None:
+        self._prefix = prefix
+        self._producer = KafkaProducer(bootstrap_servers=broker, linger_ms=5)
+
+    def say(self, name: str, incident: str, id_: str | None = None, **data: object) -> None:
+        topic = "incidents" if name == "closed" else "alerts"
+        value = value_of(event(name, incident, id_, **data))
+        where = partition_of(incident, PARTITIONS)
+        self._producer.send(f"{self._prefix}.{topic}", key=incident.encode(), value=value, partition=where)
+
+    def flush(self) -> None:
+        self._producer.flush(30)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+@pytest.fixture
+def publisher(broker: str, topics: str) -> Iterator[Publisher]:
+    found = Publisher(broker, topics)
+    yield found
+    found.close()
+
+
+def rows_left(broker: str, prefix: str, kinds: Iterable[bytes]) -> list[bytes]:
+    """Keys of rows that have a value."""
+    found: dict[bytes | None, bytes | None] = {}
+    for record in read_topics([broker], [f"{prefix}.notifications"]):
+        found[record.key] = record.value
+    return [key for key, value in found.items() if key and value is not None and key.split(b"\x1f")[1] in kinds]
+
+
+@pytest.mark.chaos
+def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+) -> None:
+    """Each incident is paged, and ended by its closing; twice the notifier is killed meanwhile."""
+    incidents = [f"inc-{number}" for number in range(120)]
+    destinations.takes_s = 0.01
+    with NotifyProcess(broker, topics, tmp_path, destinations, "pager", "hook") as notifier:
+        for incident in incidents:
+            publisher.say("breached", incident)
+        publisher.flush()
+        for share in (0.3, 0.6):
+            least = share * len(incidents)
+            wait(lambda least=least: len(set(destinations.keys("hook"))) >= least, notifier.log.read_text)
+            notifier.kill()
+            notifier.start()
+        for incident in incidents:
+            publisher.say("closed", incident)
+        publisher.flush()
+        wanted = {f"{name}-{incident}--" for incident in incidents for name in ("breached", "closed")}
+        ends = {f"resolve {incident}/response/1" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) >= wanted, lambda: str(wanted - set(destinations.keys("hook"))))
+        wait(lambda: set(destinations.keys("pager")) >= ends, lambda: str(ends - set(destinations.keys("pager"))))
+        wait(lambda: notifier.measured("sla_notify_open_pages", "hook") == 0, notifier.log.read_text)
+        assert notifier.stop() == 0
+    assert set(destinations.keys("hook")) == wanted
+    bodies = {(each.key, json.dumps(each.body)) for each in destinations.heard if each.kind == "hook"}
+    assert len(bodies) == len(wanted)  # a repeat says the same
+    last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
+    assert set(last.values()) == {"resolve"}
+    assert rows_left(broker, topics, ROWS) == []
+    log = notifier.log.read_text()
+    assert not [secret for secret in (ROUTING_KEY, SIGNING_KEY, SLACK_PATH) if secret in log]
+
+
+@pytest.mark.chaos
+def test_ten_thousand_alerts_at_once_with_a_dead_destination(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+) -> None:
+    """What is dead costs a few tries, holds a bounded number of messages, and delays nobody."""
+    destinations.answer = lambda kind: 500 if kind == "hook" else 202
+    with NotifyProcess(broker, topics, tmp_path, destinations, "pager", "hook") as notifier:
+        before = notifier.resident_mib()
+        for number in range(10_000):  # ten revisions of each deadline: one page
+            publisher.say("breached", f"inc-{number % 1_000}", f"e{number}")
+        publisher.flush()
+        wanted = {f"trigger inc-{number}/response/1" for number in range(1_000)}
+        began = time.monotonic()
+        wait(lambda: set(destinations.keys("pager")) == wanted, notifier.log.read_text)
+        took = time.monotonic() - began
+        wait(lambda: notifier.measured("sla_notify_behind_records", "pager") == 0, notifier.log.read_text)
+        assert notifier.measured("sla_notify_up", "pager") == 1
+        assert notifier.measured("sla_notify_up", "hook") == 0
+        assert 1_000 <= notifier.measured("sla_notify_pending", "hook") < 1_500
+        assert notifier.measured("sla_notify_behind_records", "hook") > 8_000
+        assert destinations.tries["hook"] < 5 + 8 + took + 10
+        assert notifier.resident_mib() - before < 100
+        assert notifier.stop() == 0
+
+
+def test_parked_messages_are_listed_and_tried_again_while_it_runs(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, run: Run, tmp_path: Path
+) -> None:
+    destinations.answer = lambda _: 400
+    with NotifyProcess(broker, topics, tmp_path, destinations, "pager", "hook") as notifier:
+        assert run("notify", "parked", "list").stdout == "nothing is parked\n"
+        publisher.say("breached", "inc-1", "e1")
+        publisher.flush()
+        wait(lambda: notifier.measured("sla_notify_parked_total", "hook") == 1, notifier.log.read_text)
+        wait(lambda: notifier.measured("sla_notify_parked_total", "pager") == 1, notifier.log.read_text)
+        listed = run("notify", "parked", "list", "--json")
+        found = {each["destination"]: each for each in map(json.loads, listed.stdout.splitlines())}
+        assert set(found) == {"pager", "hook"}
+        assert (found["hook"]["id"], found["hook"]["reason"], found["hook"]["tries"]) == ("e1", "HTTP 400", 1)
+        assert "HTTP 400" in run("notify", "parked", "list", "--destination", "pager").stdout
+        destinations.answer = lambda _: 202
+        assert run("notify", "parked", "retry", "nobody").exit_code == 2
+        assert run("notify", "parked", "retry", "e1", "--destination", "hook").stdout == "1 put back\n"
+        wait(lambda: destinations.keys("hook") == ["e1"], notifier.log.read_text)
+        assert run("notify", "parked", "retry", "--all").stdout == "1 put back\n"
+        wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
+        assert run("notify", "parked", "list").stdout == "nothing is parked\n"
+        publisher.say("met", "inc-1")
+        publisher.flush()
+        wait(lambda: destinations.keys("pager")[1:] == ["resolve inc-1/response/1"], notifier.log.read_text)
+        assert notifier.stop() == 0
+
+
+@pytest.mark.chaos
+def test_two_notifiers_share_the_work_and_one_takes_over(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+) -> None:
+    first = NotifyProcess(broker, topics, tmp_path, destinations, "hook")
+    second = NotifyProcess(broker, topics, tmp_path, destinations, "hook", name="-2")
+    incidents = [f"inc-{number}" for number in range(60)]
+    with first, second:
+        for incident in incidents:
+            publisher.say("breached", incident)
+        publisher.flush()
+        opened = {f"breached-{incident}--" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) == opened, second.log.read_text)
+
+        def pages() -> list[float]:
+            return [each.measured("sla_notify_open_pages", "hook") for each in (first, second)]
+
+        wait(lambda: sum(pages()) == len(incidents), lambda: str(pages()))
+        assert min(pages()) > 0
+        assert first.stop() == 0
+        wait(lambda: second.measured("sla_notify_open_pages", "hook") == len(incidents), second.log.read_text)
+        for incident in incidents:
+            publisher.say("met", incident)
+        publisher.flush()
+        ended = {f"met-{incident}--" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) == opened | ended, second.log.read_text)
+    assert max(Counter(destinations.keys("hook")).values()) == 1  # an orderly hand-over repeats nothing
+
+
+@pytest.mark.chaos
+def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
+    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+) -> None:
+    """It finds alerts that had been on their way to it; its successor has long told of them, and of their end."""
+    first = NotifyProcess(broker, topics, tmp_path, destinations, "hook")
+    second = NotifyProcess(broker, topics, tmp_path, destinations, "hook", name="-2")
+    incidents = [f"inc-{number}" for number in range(30)]
+    with first, second:
+        wait(lambda: first.log.read_text().count("partitions are here") > 1, first.log.read_text)
+        os.kill(first.pid, signal.SIGSTOP)
+        for incident in incidents:
+            publisher.say("breached", incident)
+        publisher.flush()
+        opened = {f"breached-{incident}--" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) == opened, second.log.read_text)
+        for incident in incidents:
+            publisher.say("closed", incident)
+        publisher.flush()
+        ended = {f"closed-{incident}--" for incident in incidents}
+        wait(lambda: set(destinations.keys("hook")) == opened | ended, second.log.read_text)
+        os.kill(first.pid, signal.SIGCONT)
+        wait(lambda: first.log.read_text().count("partitions are here") > 2, first.log.read_text)
+        assert (first.stop(), second.stop()) == (0, 0)
+    assert rows_left(broker, topics, ROWS) == []
+    assert len(destinations.keys("hook")) == 60
+
+
+QUICK = """\
+policy: quick
+version: "1"
+title: {en: Quick, ja: 迅速}
+components:
+  api: {title: {en: API, ja: API}, covered: true, guaranteed: true}
+severities:
+  P1: {response: {within: PT2S}, updates: {every: PT2S, remind_before: PT1S}, warn_at: [0.5], channels: [phone]}
+  P2: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}
+  P3: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}
+  P4: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}
+rules:
+  - {name: outage, when: {impact: [complete_outage]}, severity: P1}
+default_severity: P2
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The product with a policy of seconds, and a broker of its own."""
+    folder = tmp_path_factory.mktemp("stack")
+    policy = folder / "policies" / "quick" / "1.yaml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text(QUICK, encoding="utf-8")
+    settings = {"SLA_POLICIES": str(folder / "policies"), "SLA_DEFAULT_POLICY": "quick"}
+    with Stack(folder / "data", environment=settings, partitions=PARTITIONS) as found:
+        found.apply_topics()
+        found.start_worker()
+        yield found
+
+
+def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_its_end(
+    stack: Stack, destinations: Destinations, tmp_path: Path
+) -> None:
+    """The whole product: client, worker, notifier; PagerDuty, Slack and a webhook."""
+
+    def all_told(*names: str) -> bool:
+        told = {(each.kind, _said(each.body)) for each in list(destinations.heard)}
+        return told >= {(kind, name) for kind in ("pager", "room", "hook") for name in names}
+
+    with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager", "room", "hook") as notifier:
+        with IncidentPublisher(stack.bootstrap, "/monitors/eu") as client:
+            opened = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
+            client.opened("inc-43", **opened).result(10)  # type: ignore[arg-type]
+            wait(lambda: all_told("warning", "breached", "due"), notifier.log.read_text)
+            client.responded("inc-43", who=Who("support", "kim")).result(10)
+            client.resolved("inc-43").result(10)
+        wait(lambda: all_told("ended"), notifier.log.read_text)
+        wait(lambda: notifier.measured("sla_notify_open_pages", "pager") == 0, notifier.log.read_text)
+        assert notifier.stop() == 0
+    last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
+    assert {"inc-43/response/1", "inc-43/update/1"} <= set(last)
+    assert set(last.values()) == {"resolve"}
+    first = next(each for each in destinations.heard if each.kind == "room")
+    assert first.body["text"] == "⏳ P1 API: 初回応答の期限が近づいています"
+
+
+@pytest.mark.chaos
+def test_kafka_may_go_away_and_come_back(stack: Stack, destinations: Destinations, tmp_path: Path) -> None:
+    stack.stop_worker()
+    with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager") as notifier:
+        publisher = Publisher(stack.bootstrap, "sla")
+        publisher.say("breached", "inc-1")
+        publisher.flush()
+        wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
+        stack.broker.kill()
+        publisher.close()
+        stack.broker.restart()
+        publisher = Publisher(stack.bootstrap, "sla")
+        publisher.say("closed", "inc-1")
+        publisher.say("breached", "inc-2")
+        publisher.flush()
+        publisher.close()
+        wanted = {"resolve inc-1/response/1", "trigger inc-2/response/1"}
+        wait(lambda: wanted <= set(destinations.keys("pager")), notifier.log.read_text)
+        wait(notifier.ready, notifier.log.read_text)
+        stack.broker.kill()
+        assert notifier.stop() == 0  # it ends in time with Kafka away
+
+
+def _said(body: dict[str, object]) -> str:
+    """`warning`, `breached`, `due` or `ended`, in whichever format."""
+    if "routing_key" in body:
+        payload = body.get("payload")
+        name = payload["class"] if isinstance(payload, dict) else "ended"
+    elif "text" in body:
+        name = {"⏳": "sla.warning", "🔔": "sla.update_due", "🚨": "sla.breached"}.get(str(body["text"])[0], "ended")
+    else:
+        name = str(body["type"])
+    return {"sla.warning": "warning", "sla.update_due": "due", "sla.breached": "breached"}.get(str(name), "ended")

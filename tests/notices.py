@@ -1,0 +1,47 @@
+"""Alerts for tests of the notifier: the golden events, changed where a test says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from connect.notify.notices import Notice, notice_of
+from streams.codec import encode
+from streams.json_form import from_json
+from streams.sla.events import Rejection
+
+_GOLDEN = Path(__file__).parents[1] / "schemas" / "golden"
+NAMES = {
+    "warning": "sla.warning",
+    "due": "sla.update_due",
+    "breached": "sla.breached",
+    "met": "sla.met",
+    "retracted": "sla.breach_retracted",
+    "closed": "incident.closed",
+}
+
+
+def event(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> dict[str, Any]:
+    """The JSON form of one; `backfill` is what its name says."""
+    found: dict[str, Any] = json.loads((_GOLDEN / f"{NAMES[name]}.json").read_text(encoding="utf-8"))
+    found.pop("backfill", None)
+    if data.pop("backfill", False):
+        found["backfill"] = True
+    found["id"] = id_ or f"{name}-{incident}-{data.get('metric', '')}-{data.get('instance', '')}"
+    found["subject"] = incident
+    found["data"] |= {"incident_id": incident, **data}
+    return found
+
+
+def notice(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> Notice:
+    found = notice_of(event(name, incident, id_, **data))
+    assert not isinstance(found, str), found
+    return found
+
+
+def value_of(given: dict[str, Any]) -> bytes:
+    """The Kafka value of an event."""
+    parsed = from_json(given)
+    assert not isinstance(parsed, Rejection), parsed
+    return encode(*parsed)

@@ -1,0 +1,261 @@
+"""Pages: what waits after each notice, at whom people read and at webhooks; rows that keep it; when to try again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from connect.notify.notices import notice_of
+from connect.notify.pages import Message, Page, dedup_key
+from connect.notify.patience import WEBHOOK_WAITS, Breaker, next_try
+from connect.notify.routing import Destination, Kind
+from connect.notify.rows import (
+    Kept,
+    Parked,
+    changes,
+    parked_row,
+    prefix_of,
+    read_key,
+    read_parked,
+    retried_row,
+    retry_rows,
+)
+from connect.secret_refs import SecretRef
+from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
+from tests.notices import event, notice
+
+REF = SecretRef("env", "X")
+PAGER, ROOM, HOOK = (
+    Destination("pager", "pagerduty", REF),
+    Destination("room", "slack", REF),
+    Destination("hook", "webhook", REF, give_up_after=4 * DAY),
+)
+
+
+def after(destination: Destination, *story: str, busy: bool = False) -> Page:
+    """The page after notices such as `warning response/1`, none of which was delivered; while `busy` its first message
+    is on its way."""
+    page = Page("inc-1")
+    for at, words in enumerate(story):
+        name, _, clock = words.partition(" ")
+        metric, _, instance = (clock or "response/1").partition("/")
+        data = {} if name in {"due", "closed"} else {"metric": metric}
+        made = notice(name, id_=f"{at}", **data, **({} if name == "closed" else {"instance": int(instance)}))
+        page = page.take(made, destination, at, busy=busy and bool(page.pending))
+    return page
+
+
+def shown(page: Page) -> list[str]:
+    return [f"{each.id} {each.action} {each.clock}".strip() for each in page.pending]
+
+
+STORIES: list[tuple[list[str], list[str], list[str], list[str]]] = [
+    # story, at PagerDuty, in Slack, at a webhook
+    (["warning"], ["0 trigger response/1"], ["0 trigger response/1"], ["0 trigger response/1"]),
+    (
+        ["warning", "breached"],
+        ["1 trigger response/1"],
+        ["1 trigger response/1"],
+        ["0 trigger response/1", "1 trigger response/1"],
+    ),
+    (
+        ["breached", "met"],
+        ["1 resolve response/1"],
+        ["1 resolve response/1"],
+        ["0 trigger response/1", "1 resolve response/1"],
+    ),
+    (["met"], [], [], []),
+    (["closed"], [], [], []),
+    (
+        ["breached", "met", "closed"],
+        ["1 resolve response/1"],
+        ["1 resolve response/1"],
+        ["0 trigger response/1", "1 resolve response/1"],
+    ),
+    (
+        ["breached", "due update/1", "closed"],
+        ["2/response/1 resolve response/1", "2/update/1 resolve update/1"],
+        ["2 resolve"],
+        ["0 trigger response/1", "1 trigger update/1", "2 resolve"],
+    ),
+    (
+        ["breached", "retracted", "breached"],
+        ["2 trigger response/1"],
+        ["2 trigger response/1"],
+        ["0 trigger response/1", "1 resolve response/1", "2 trigger response/1"],
+    ),
+    (
+        ["breached", "warning update/1", "retracted"],
+        ["1 trigger update/1", "2 resolve response/1"],
+        ["1 trigger update/1", "2 resolve response/1"],
+        ["0 trigger response/1", "1 trigger update/1", "2 resolve response/1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("story", "pager", "room", "hook"), STORIES, ids=lambda given: "-".join(given) or "nothing")
+def test_what_waits(story: list[str], pager: list[str], room: list[str], hook: list[str]) -> None:
+    assert shown(after(PAGER, *story)) == pager
+    assert shown(after(ROOM, *story)) == room
+    assert shown(after(HOOK, *story)) == hook
+
+
+def test_what_is_on_its_way_stays_first() -> None:
+    assert shown(after(PAGER, "warning", "met", busy=True)) == ["0 trigger response/1", "1 resolve response/1"]
+
+
+def test_the_same_notice_again_adds_nothing() -> None:
+    page = after(PAGER, "breached")
+    again = notice("breached", id_="0", metric="response", instance=1)
+    assert page.take(again, PAGER, 9, busy=False) is page
+
+
+def test_an_end_goes_where_the_page_is_whatever_it_says_now() -> None:
+    """Severity and tenants may have changed since: routes are not asked."""
+    page = after(PAGER, "breached").said()
+    page = page.take(notice("met", severity="P4", tenant_ids=["other"]), PAGER, 9, busy=False)
+    assert shown(page) == ["met-inc-1-- resolve response/1"]
+    assert page.said().over
+
+
+def test_a_closing_that_ends_many_pages_is_kept_lean() -> None:
+    (message,) = after(PAGER, "breached", "closed").pending
+    assert {"clocks", "tenant_ids"}.isdisjoint(message.event["data"])
+    assert "clocks" in after(HOOK, "breached", "closed").pending[-1].event["data"]
+
+
+def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
+    for name in ("warning", "due", "breached"):
+        assert notice_of(event(name, backfill=True)) == "it follows from loaded history"
+    assert shown(
+        after(PAGER, "breached").take(notice("closed", backfill=True), PAGER, 9, busy=False)
+    )  # yet it ends pages
+    assert notice_of({"type": "impact.changed"}) == "impact.changed is no alert"
+
+
+@pytest.mark.parametrize(
+    ("incident", "key"), [("inc-1", "inc-1/update/3"), ("日本", "日本/update/3"), ("x" * 246, "x" * 246 + "/update/3")]
+)
+def test_a_dedup_key_names_incident_metric_and_instance(incident: str, key: str) -> None:
+    assert dedup_key(incident, "update/3") == key
+
+
+def test_a_long_dedup_key_is_a_digest() -> None:
+    keys = {dedup_key("x" * 247, "update/3"), dedup_key("x" * 247, "update/4"), dedup_key("x" * 248, "update/3")}
+    assert {len(key) for key in keys} == {64}
+    assert len(keys) == 3
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_give_the_page_back_and_end_with_it() -> None:
+    log: dict[bytes, bytes | None] = {}
+    page = Page("inc-1")
+    for step in ("breached", "due", "met", "closed"):
+        taken = page.take(notice(step), HOOK, 5, busy=False)
+        log |= dict(changes("hook", page, taken))
+        page = taken
+    page, before = page.tried(77), page
+    log |= dict(changes("hook", before, page))
+    kept = Kept("hook")
+    for key, value in log.items():
+        kept.read(key, value)
+    assert list(kept.pages()) == [page]
+    while page.pending:
+        before, page = page, page.said()
+        log |= dict(changes("hook", before, page))
+    assert page.over
+    assert set(log.values()) == {None}
+
+
+def test_rows_of_others_and_rubbish_are_passed_over() -> None:
+    kept = Kept("hook")
+    message = after(HOOK, "breached").head
+    for row in changes("old", None, after(HOOK, "breached")):
+        kept.read(*row)
+    parked = Parked("hook", "inc-1", message, "HTTP 404", 5)
+    kept.read(*parked_row(parked))
+    for key, value in [
+        (None, b"{}"),
+        (b"\xff", b"{}"),
+        (b"hook", b"{}"),
+        (prefix_of("hook") + b"what\x1fx", b"{}"),
+        (prefix_of("hook") + b"page\x1fx", b"[]"),
+        (prefix_of("hook") + b"page\x1fx", b"\xff"),
+        (prefix_of("hook") + b"pending\x1fx\x1fy", b'{"incident": "x"}'),
+    ]:
+        kept.read(key, value)
+    assert list(kept.pages()) == []
+    assert kept.unreadable == 7
+    assert {name: len(keys) for name, keys in kept.others.items()} == {"old": 2}
+
+
+def test_a_parked_message_and_the_request_to_try_it_again() -> None:
+    parked = Parked("hook", "inc-1", after(HOOK, "breached").head, "HTTP 404", 5)
+    row = parked_row(parked)
+    assert read_parked(*row) == parked
+    assert read_parked(row.key, b"{}") is None
+    asked, ended = retry_rows(parked)
+    assert ended == (row.key, None)
+    kept = Kept("hook")
+    kept.read(*asked)
+    assert kept.retries == {parked.message.id: ("inc-1", parked.message)}
+    kept.read(*retried_row("hook", parked.message))
+    assert kept.retries == {}
+    found = read_key(asked.key)
+    assert found is not None
+    assert found.kind == "retry"
+
+
+# -- patience ----------------------------------------------------------------------------------------------------------
+
+
+def message(tries: int = 0, since: int = 0) -> Message:
+    return Message("m1", "trigger", "response/1", {}, 0, since, since, tries)
+
+
+def tries(destination: Destination, since: int = 0) -> list[int]:
+    """The instants of all tries of a message that always fails."""
+    found, at, count = [since], since, 0
+    while (due := next_try(destination, message(count, since), at)) is not None:
+        found.append(due)
+        at, count = due, count + 1
+    return found
+
+
+def test_webhooks_are_tried_by_the_published_schedule() -> None:
+    waits = [later - earlier for earlier, later in pairwise(tries(HOOK))]
+    assert waits == list(WEBHOOK_WAITS)
+    assert [wait // SECOND for wait in waits] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "slack"])
+def test_others_are_tried_ever_more_rarely_with_jitter_until_it_is_too_late(kind: Kind) -> None:
+    destination = Destination("d", kind, REF, give_up_after=6 * HOUR)
+    instants = tries(destination)
+    waits = [later - earlier for earlier, later in pairwise(instants)]
+    for count, wait in enumerate(waits[:-1]):
+        longest = min(SECOND << count, 5 * MINUTE)
+        assert longest // 2 <= wait < longest
+    assert instants[-1] == 6 * HOUR
+    assert instants == tries(destination)  # jitter is the same in every run
+    assert instants != tries(Destination("other", kind, REF, give_up_after=6 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(None, 5 * SECOND), (SECOND, 5 * SECOND), (MINUTE, MINUTE), (10**15, HOUR)]
+)
+def test_retry_after_is_honoured_within_reason(asked: int | None, wait: int) -> None:
+    assert next_try(HOOK, message(), 0, asked) == wait
+
+
+def test_a_breaker_opens_after_five_failures_and_probes_more_rarely() -> None:
+    breaker = Breaker()
+    assert [breaker.failed(0) for _ in range(4)] == [0] * 4
+    assert not breaker.open
+    assert [breaker.failed(0) // SECOND for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert breaker.open
+    breaker.worked()
+    assert not breaker.open
