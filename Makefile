@@ -24,8 +24,8 @@ setup: $(INSTALLED) ## make .venv and install what requirements.lock names, ever
 demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and service credits
 	@$(BIN)/sla demo
 
-test: $(INSTALLED) ## all tests, with the broker that they start
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## all tests, two files at a time, each with the broker that it needs
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
