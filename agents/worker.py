@@ -19,6 +19,9 @@ from streams.runtime.worker import run_worker
 from streams.settings import Settings, read_settings
 from streams.sla.policy import Policies
 
+#: State is millions of small long-lived objects: Python's own thresholds would walk them all over and over.
+GC_THRESHOLDS = (100_000, 50, 100)
+
 
 def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[AgentSpec]:
     """The agents of a worker: what each reads, and what runs on each of its partitions."""
@@ -47,8 +50,7 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
 
 async def work(settings: Settings, clock: Clock | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GC_THRESHOLDS)
     clock = clock or SystemClock()
     specs = agent_specs(settings, settings.load_policies(), clock)
     return await run_worker(
