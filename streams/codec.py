@@ -13,6 +13,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from schemas import registry as schema_registry
 from schemas.registry import Definition, Registry
+from streams.avro_writer import Writer, writer_of
 from streams.headers import headers_for
 from streams.sla.events import Output, Rejection
 
@@ -58,6 +59,13 @@ class _Reader(NamedTuple):
     reader: Definition | None  # None where both are the same
 
 
+class _Writer(NamedTuple):
+    head: bytes
+    schema: Definition
+    field_names: frozenset[str]
+    compiled: Writer | None
+
+
 class Codec:
     """Decodes and encodes the records of one registry; it keeps what it learnt about Confluent ids.
 
@@ -75,13 +83,14 @@ class Codec:
         self._source = source
         self._readers: dict[bytes, _Reader] = {}
         self._confluent: dict[bytes, _Reader | Rejection] = {}
-        self._writers: dict[str, tuple[bytes, Definition, frozenset[str]]] = {}
+        self._writers: dict[str, _Writer] = {}
         for fingerprint, schema in self._registry.by_fingerprint.items():
             self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
         for name, schema in self._registry.latest.items():
             schema_id = (schema_ids or {}).get(name)
             framed = SINGLE_OBJECT + schema.fingerprint if schema_id is None else _confluent_head(schema_id)
-            self._writers[name] = (framed, schema.parsed, schema.field_names)
+            compiled = writer_of(schema.fingerprint, schema.parsed)
+            self._writers[name] = _Writer(framed, schema.parsed, schema.field_names, compiled)
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
         """Event type and record of a Kafka value, or why it is refused (R27).
@@ -128,7 +137,7 @@ class Codec:
     def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Record | None]:
         """Reads the first fields of a record and no more, which are `names`. What it makes gives None for a record
         that another version of the schema wrote."""
-        head, schema, _ = self._writers[event_type]
+        head, schema, _, _ = self._writers[event_type]
         fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
         prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
@@ -146,13 +155,18 @@ class Codec:
     def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
         """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:
         a field that the schema lacks, a value that doesn't fit, a missing field without default."""
-        names = self._writers[event_type][2]
+        names = self._writers[event_type].field_names
         if not names.issuperset(record):
             raise ValueError(f"{event_type} has no field {', '.join(sorted(record.keys() - names))}")
         return self._write(event_type, record)
 
     def _write(self, event_type: str, record: Mapping[str, object]) -> bytes:
-        head, schema, _ = self._writers[event_type]
+        head, schema, _, compiled = self._writers[event_type]
+        if compiled is not None:
+            try:
+                return compiled(head, record)
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+                pass  # a field that is left to its default, or a value that fastavro will have its say about
         stream = BytesIO()
         stream.write(head)
         schemaless_writer(stream, schema, record)

@@ -1,0 +1,195 @@
+"""A writer compiled for one Avro record schema: straight-line Python in place of a walk over schema and record.
+
+What comes again and again (ids, policy references, titles, instants) is kept as bytes. Only values of the very types
+that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from struct import Struct
+from typing import cast
+
+Writer = Callable[[bytes, Mapping[str, object]], bytes]
+"""From what goes in front (the framing) and the record to bytes. Raises AttributeError, KeyError, OverflowError,
+TypeError or ValueError for a record that it can't write."""
+
+#: Fields whose values do not come again, so that keeping them would only push others out.
+_UNIQUE = frozenset(["event_id", "summary", "text", "reason", "message", "digest", "offset"])
+_ONCE = "event_id"
+_KEPT = 16_384
+_SHORT = 1024
+
+
+def _digits(rest: int) -> bytes:
+    """The variable length of a number that is not negative (Avro 1.11, Binary Encoding)."""
+    written = bytearray()
+    while rest > 0x7F:
+        written.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    written.append(rest)
+    return bytes(written)
+
+
+#: Two digits that others follow, and the last one or two: an instant of our times is three of the former and a latter.
+_MORE = [bytes([number & 0x7F | 0x80, number >> 7 | 0x80]) for number in range(1 << 14)]
+_LAST = [_digits(number) for number in range(1 << 14)]
+
+
+def _long(value: int) -> bytes:
+    """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
+    rest = value << 1
+    if 1 << 42 <= rest < 1 << 56:
+        return _MORE[rest & 0x3FFF] + _MORE[rest >> 14 & 0x3FFF] + _MORE[rest >> 28 & 0x3FFF] + _LAST[rest >> 42]
+    rest = rest if value >= 0 else ~rest
+    if rest >> 64:
+        raise OverflowError(f"{value} has more than 64 bits")
+    return _digits(rest)
+
+
+_kept_long = lru_cache(maxsize=_KEPT)(_long)
+_LENGTH = [_long(number) for number in range(_SHORT)]
+
+
+def _bytes(value: bytes) -> bytes:
+    size = len(value)
+    return (_LENGTH[size] if size < _SHORT else _long(size)) + value
+
+
+def _text(value: str) -> bytes:
+    return _bytes(value.encode())
+
+
+_NAMES: dict[str, object] = {
+    "long": _kept_long,
+    "unique_long": _long,
+    "bytes_": _bytes,
+    "text": lru_cache(maxsize=_KEPT)(_text),
+    "unique_text": _text,
+    "double_": Struct("<d").pack,
+    "LENGTH": _LENGTH,
+    "TRUTH": {False: b"\x00", True: b"\x01"},
+}
+
+
+_compiled: dict[bytes, Writer | None] = {}
+
+
+def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> Writer | None:
+    """The writer of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
+    that are not written here."""
+    if fingerprint not in _compiled:
+        try:
+            _compiled[fingerprint] = _Compiler().compile(schema)
+        except _UnknownTypeError:
+            _compiled[fingerprint] = None
+    return _compiled[fingerprint]
+
+
+class _UnknownTypeError(Exception):
+    """Not a type that is written here."""
+
+
+class _Compiler:
+    """Turns a schema into the source of a function and the objects that it names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, object] = dict(_NAMES)
+        self._known: dict[str, Mapping[str, object]] = {}
+
+    def compile(self, schema: Mapping[str, object]) -> Writer:
+        return self._function("head, record", ["head", *self._each(_fields(schema), "record", "record")])
+
+    def _function(self, arguments: str, parts: list[str]) -> Callable[..., bytes]:
+        """Writes these parts one after the other."""
+        source = f"def write({arguments}):\n    return b''.join(({', '.join(parts)},))"
+        made: dict[str, Callable[..., bytes]] = {}
+        exec(compile(source, "<avro writer>", "exec"), self._names, made)  # noqa: S102 -- made of our own schemas
+        return made["write"]
+
+    def _name(self, value: object = None) -> str:
+        """A name in the source, of an object or of a variable."""
+        name = f"n{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def _parts(self, schema: object, value: str, field: str) -> list[str]:
+        """Expressions whose bytes, one after the other, are the value's; `value` is the expression of the value."""
+        if isinstance(schema, list):
+            return [self._perhaps(schema, value, field)]
+        if isinstance(schema, str):
+            known = self._known.get(schema)
+            return [self._plain(schema, value, field)] if known is None else self._parts(known, value, field)
+        definition = cast(Mapping[str, object], schema)
+        kind = str(definition["type"])
+        if kind == "array":
+            return [self._array(definition["items"], value, field)]
+        if kind not in {"enum", "record"}:
+            return [self._plain(kind, value, field)]
+        self._known[str(definition["name"])] = definition
+        if kind == "record":
+            return self._record(_fields(definition), value)
+        symbols = enumerate(cast(list[str], definition["symbols"]))
+        return [f"{self._name({symbol: _long(number) for number, symbol in symbols})}[{value}]"]
+
+    def _plain(self, kind: str, value: str, field: str) -> str:
+        match kind:
+            case "string":
+                return f"{'unique_' if field in _UNIQUE else ''}text({value})"
+            case "long":
+                return f"{'unique_' if field in _UNIQUE else ''}long({value})"
+            case "int":
+                name = self._name()
+                return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT} else long({name}))"
+            case "boolean":
+                return f"TRUTH[{value}]"
+            case "bytes" | "double":
+                return f"{kind}_({value})"
+            case _:
+                raise _UnknownTypeError(kind)
+
+    def _perhaps(self, branches: list[object], value: str, field: str) -> str:
+        """A union with null, on whichever side."""
+        if len(branches) != 2 or "null" not in branches:
+            raise _UnknownTypeError(branches)
+        null = branches.index("null")
+        name = self._name()
+        some = [f"{_long(1 - null)!r}", *self._parts(branches[1 - null], name, field)]
+        given = " + ".join(some) if len(some) == 2 else f"b''.join(({', '.join(some)}))"
+        return f"({_long(null)!r} if ({name} := {value}) is None else {given})"
+
+    def _each(self, fields: list[Mapping[str, object]], name: str, value: str) -> list[str]:
+        """The fields of the record that is the value of the expression `value`, and from its first use on in `name`."""
+        places = [f"({value})[{fields[0]['name']!r}]", *(f"{name}[{field['name']!r}]" for field in fields[1:])]
+        pairs = zip(fields, places, strict=True)
+        return [part for field, place in pairs for part in self._parts(field["type"], place, str(field["name"]))]
+
+    def _record(self, fields: list[Mapping[str, object]], value: str) -> list[str]:
+        """A record in another. One of texts and symbols alone is kept by their values: a policy, a title, a person."""
+        name = self._name()
+        if not all(_comes_again(field["type"]) for field in fields):
+            return self._each(fields, name, f"{name} := {value}")
+        arguments = [f"a{number}" for number in range(len(fields))]
+        pairs = zip(fields, arguments, strict=True)
+        parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _ONCE)]
+        write = self._name(lru_cache(maxsize=_KEPT)(self._function(", ".join(arguments), parts)))
+        first, *others = (repr(field["name"]) for field in fields)
+        given = [f"({name} := {value})[{first}]", *(f"{name}[{other}]" for other in others)]
+        return [f"{write}({', '.join(given)})"]
+
+    def _array(self, items: object, value: str, field: str) -> str:
+        """One block, as fastavro writes it, or none."""
+        name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
+        return f"(b''.join([long(len({name})), *map({write}, {name}), b'\\x00']) if ({name} := {value}) else b'\\x00')"
+
+
+def _fields(schema: Mapping[str, object]) -> list[Mapping[str, object]]:
+    return cast(list[Mapping[str, object]], schema["fields"])
+
+
+def _comes_again(schema: object) -> bool:
+    """A text or a symbol, or perhaps none."""
+    if isinstance(schema, list):
+        return all(branch == "null" or _comes_again(branch) for branch in schema)
+    return schema == "string" or (isinstance(schema, dict) and schema["type"] == "enum")
