@@ -1,6 +1,6 @@
 """A writer compiled for one Avro record schema: straight-line Python in place of a walk over schema and record.
 
-What comes again and again (ids, policy references, titles, instants) is kept as bytes. Only values of the very types
+What comes again and again (policy references, titles, components, tenants) is kept as bytes. Only values of the very types
 that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
 """
 
@@ -11,12 +11,14 @@ from functools import lru_cache
 from struct import Struct
 from typing import cast
 
+from streams.avro_types import Compiled, UnknownTypeError, fields_of, other_branch
+
 Writer = Callable[[bytes, Mapping[str, object]], bytes]
 """From what goes in front (the framing) and the record to bytes. Raises AttributeError, KeyError, OverflowError,
 TypeError or ValueError for a record that it can't write."""
 
-#: Fields whose values do not come again, so that keeping them would only push others out.
-_UNIQUE = frozenset(["event_id", "summary", "text", "reason", "message", "digest", "offset"])
+#: Fields whose texts do not come again often, so that keeping them would only push others out.
+_UNIQUE = frozenset(["event_id", "subject", "incident_id", "summary", "text", "reason", "message"])
 _ONCE = "event_id"
 _KEPT = 16_384
 _SHORT = 1024
@@ -48,7 +50,6 @@ def _long(value: int) -> bytes:
     return _digits(rest)
 
 
-_kept_long = lru_cache(maxsize=_KEPT)(_long)
 _LENGTH = [_long(number) for number in range(_SHORT)]
 
 
@@ -62,8 +63,7 @@ def _text(value: str) -> bytes:
 
 
 _NAMES: dict[str, object] = {
-    "long": _kept_long,
-    "unique_long": _long,
+    "long": _long,
     "bytes_": _bytes,
     "text": lru_cache(maxsize=_KEPT)(_text),
     "unique_text": _text,
@@ -73,22 +73,10 @@ _NAMES: dict[str, object] = {
 }
 
 
-_compiled: dict[bytes, Writer | None] = {}
-
-
 def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> Writer | None:
     """The writer of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
     that are not written here."""
-    if fingerprint not in _compiled:
-        try:
-            _compiled[fingerprint] = _Compiler().compile(schema)
-        except _UnknownTypeError:
-            _compiled[fingerprint] = None
-    return _compiled[fingerprint]
-
-
-class _UnknownTypeError(Exception):
-    """Not a type that is written here."""
+    return _writers.of(fingerprint, schema)
 
 
 class _Compiler:
@@ -99,7 +87,7 @@ class _Compiler:
         self._known: dict[str, Mapping[str, object]] = {}
 
     def compile(self, schema: Mapping[str, object]) -> Writer:
-        return self._function("head, record", ["head", *self._each(_fields(schema), "record", "record")])
+        return self._function("head, record", ["head", *self._each(fields_of(schema), "record", "record")])
 
     def _function(self, arguments: str, parts: list[str]) -> Callable[..., bytes]:
         """Writes these parts one after the other."""
@@ -129,7 +117,7 @@ class _Compiler:
             return [self._plain(kind, value, field)]
         self._known[str(definition["name"])] = definition
         if kind == "record":
-            return self._record(_fields(definition), value)
+            return self._record(fields_of(definition), value)
         symbols = enumerate(cast(list[str], definition["symbols"]))
         return [f"{self._name({symbol: _long(number) for number, symbol in symbols})}[{value}]"]
 
@@ -138,7 +126,7 @@ class _Compiler:
             case "string":
                 return f"{'unique_' if field in _UNIQUE else ''}text({value})"
             case "long":
-                return f"{'unique_' if field in _UNIQUE else ''}long({value})"
+                return f"long({value})"
             case "int":
                 name = self._name()
                 return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT} else long({name}))"
@@ -147,15 +135,13 @@ class _Compiler:
             case "bytes" | "double":
                 return f"{kind}_({value})"
             case _:
-                raise _UnknownTypeError(kind)
+                raise UnknownTypeError(kind)
 
     def _perhaps(self, branches: list[object], value: str, field: str) -> str:
         """A union with null, on whichever side."""
-        if len(branches) != 2 or "null" not in branches:
-            raise _UnknownTypeError(branches)
-        null = branches.index("null")
+        null, other = other_branch(branches)
         name = self._name()
-        some = [f"{_long(1 - null)!r}", *self._parts(branches[1 - null], name, field)]
+        some = [f"{_long(1 - null)!r}", *self._parts(other, name, field)]
         given = " + ".join(some) if len(some) == 2 else f"b''.join(({', '.join(some)}))"
         return f"({_long(null)!r} if ({name} := {value}) is None else {given})"
 
@@ -181,11 +167,8 @@ class _Compiler:
     def _array(self, items: object, value: str, field: str) -> str:
         """One block, as fastavro writes it, or none."""
         name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
-        return f"(b''.join([long(len({name})), *map({write}, {name}), b'\\x00']) if ({name} := {value}) else b'\\x00')"
-
-
-def _fields(schema: Mapping[str, object]) -> list[Mapping[str, object]]:
-    return cast(list[Mapping[str, object]], schema["fields"])
+        block = f"b''.join([long(len({name})), *map({write}, {name}), b'\\x00'])"
+        return f"({block} if len({name} := {value}) else b'\\x00')"
 
 
 def _comes_again(schema: object) -> bool:
@@ -193,3 +176,6 @@ def _comes_again(schema: object) -> bool:
     if isinstance(schema, list):
         return all(branch == "null" or _comes_again(branch) for branch in schema)
     return schema == "string" or (isinstance(schema, dict) and schema["type"] == "enum")
+
+
+_writers: Compiled[Writer] = Compiled(lambda schema: _Compiler().compile(schema))

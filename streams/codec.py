@@ -13,6 +13,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from schemas import registry as schema_registry
 from schemas.registry import Definition, Registry
+from streams.avro_reader import Reader, reader_of
 from streams.avro_writer import Writer, writer_of
 from streams.headers import headers_for
 from streams.sla.events import Output, Rejection
@@ -57,6 +58,21 @@ class _Reader(NamedTuple):
     name: str
     writer: Definition
     reader: Definition | None  # None where both are the same
+    compiled: Reader | None  # only where both are the same
+
+    def read(self, data: bytes, begin: int) -> tuple[Record, int]:
+        """The record that begins there, and where it ends. Raises what fastavro stumbles on."""
+        if self.compiled is not None:
+            try:
+                record, end = self.compiled(data, begin)
+            except Exception:
+                end = len(data) + 1  # what is unusual is fastavro's to judge
+            if end <= len(data):
+                return record, end
+        stream = BytesIO(data)
+        stream.seek(begin)
+        record = schemaless_reader(stream, self.writer, self.reader)
+        return record, stream.tell()
 
 
 class _Writer(NamedTuple):
@@ -103,36 +119,34 @@ class Codec:
         size = len(value)
         if size > limit:
             return Rejection("oversize", f"the record has {size:,} bytes; at most {limit:,} are allowed")
-        stream = BytesIO(value)
-        found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+        found, begin = self._readers.get(value[:_SINGLE_OBJECT_HEAD]), _SINGLE_OBJECT_HEAD
         if found is None:
             other = self._other_reader(value)
             if isinstance(other, Rejection):
                 return other
-            found = other
-            stream.seek(_CONFLUENT_HEAD)
+            found, begin = other, _CONFLUENT_HEAD
         try:
-            record: Record = schemaless_reader(stream, found.writer, found.reader)
+            record, end = found.read(value, begin)
         except Exception as error:  # fastavro raises what it stumbles on; no sequence of bytes may stop the stream
             return Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
-        if stream.tell() != size:
-            left = size - stream.tell()
-            return Rejection("undecodable", f"{left} bytes are left over after the {found.name} record")
+        if end != size:
+            return Rejection("undecodable", f"{size - end} bytes are left over after the {found.name} record")
         return found.name, record
 
     def decode_each(self, values: bytes) -> Iterator[tuple[str, Record] | Rejection]:
         """Records of our own that lie one after the other; ends after the first that can't be read."""
-        stream, size = BytesIO(values), len(values)
-        while stream.tell() < size:
-            found = self._readers.get(stream.read(_SINGLE_OBJECT_HEAD))
+        at, size = 0, len(values)
+        while at < size:
+            found = self._readers.get(values[at : at + _SINGLE_OBJECT_HEAD])
             if found is None:
-                yield Rejection("unknown_schema", f"no schema has the fingerprint at {stream.tell()} of {size} bytes")
+                yield Rejection("unknown_schema", f"no schema has the fingerprint at {at} of {size} bytes")
                 return
             try:
-                yield found.name, schemaless_reader(stream, found.writer, found.reader)
+                record, at = found.read(values, at + _SINGLE_OBJECT_HEAD)
             except Exception as error:
                 yield Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
                 return
+            yield found.name, record
 
     def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Record | None]:
         """Reads the first fields of a record and no more, which are `names`. What it makes gives None for a record
@@ -141,14 +155,10 @@ class Codec:
         fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
         prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
+        reader = _Reader(event_type, prefix, None, reader_of(schema_registry.fingerprint(prefix), prefix))
 
         def read(value: bytes) -> Record | None:
-            if not value.startswith(head):
-                return None
-            stream = BytesIO(value)
-            stream.seek(len(head))
-            record: Record = schemaless_reader(stream, prefix, None)
-            return record
+            return reader.read(value, len(head))[0] if value.startswith(head) else None
 
         return read
 
@@ -188,7 +198,9 @@ class Codec:
 
     def _reader(self, name: str, writer: Definition, fingerprint: bytes) -> _Reader:
         ours = self._registry.latest[name]
-        return _Reader(name, writer, None if fingerprint == ours.fingerprint else ours.parsed)
+        if fingerprint != ours.fingerprint:
+            return _Reader(name, writer, ours.parsed, None)
+        return _Reader(name, writer, None, reader_of(fingerprint, ours.parsed))
 
     def _other_reader(self, value: bytes) -> _Reader | Rejection:
         """The reader of a value that doesn't start with a known single-object head."""
