@@ -1,7 +1,7 @@
 """A writer compiled for one Avro record schema: straight-line Python in place of a walk over schema and record.
 
-What comes again and again (policy references, titles, components, tenants) is kept as bytes. Only values of the very types
-that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
+What comes again and again (policy references, titles, components, tenants) is kept as bytes. Only values of the very
+types that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import cast
 from streams.avro_types import Compiled, UnknownTypeError, fields_of, other_branch
 
 Writer = Callable[[bytes, Mapping[str, object]], bytes]
-"""From what goes in front (the framing) and the record to bytes. Raises AttributeError, KeyError, OverflowError,
-TypeError or ValueError for a record that it can't write."""
+"""From what goes in front (the framing) and the record to bytes. Raises whatever it stumbles on for a record that it
+can't write."""
 
 #: Fields whose texts do not come again often, so that keeping them would only push others out.
 _UNIQUE = frozenset(["event_id", "subject", "incident_id", "summary", "text", "reason", "message"])

@@ -175,8 +175,8 @@ class Codec:
         if compiled is not None:
             try:
                 return compiled(head, record)
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-                pass  # a field that is left to its default, or a value that fastavro will have its say about
+            except Exception:
+                compiled = None  # a field left to its default, or a value that does not fit, is fastavro's to judge
         stream = BytesIO()
         stream.write(head)
         schemaless_writer(stream, schema, record)
