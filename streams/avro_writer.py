@@ -37,14 +37,18 @@ def _digits(rest: int) -> bytes:
 #: Two digits that others follow, and the last one or two: an instant of our times is three of the former and a latter.
 _MORE = [bytes([number & 0x7F | 0x80, number >> 7 | 0x80]) for number in range(1 << 14)]
 _LAST = [_digits(number) for number in range(1 << 14)]
+_PART = (1 << 14) - 1
 
 
 def _long(value: int) -> bytes:
     """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
-    rest = value << 1
+    rest = value << 1 if value >= 0 else ~(value << 1)
+    if rest <= _PART:
+        return _LAST[rest]
+    if rest >> 28 == 0:
+        return _MORE[rest & _PART] + _LAST[rest >> 14]
     if 1 << 42 <= rest < 1 << 56:
-        return _MORE[rest & 0x3FFF] + _MORE[rest >> 14 & 0x3FFF] + _MORE[rest >> 28 & 0x3FFF] + _LAST[rest >> 42]
-    rest = rest if value >= 0 else ~rest
+        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
     if rest >> 64:
         raise OverflowError(f"{value} has more than 64 bits")
     return _digits(rest)
@@ -59,7 +63,9 @@ def _bytes(value: bytes) -> bytes:
 
 
 def _text(value: str) -> bytes:
-    return _bytes(value.encode())
+    written = value.encode()
+    size = len(written)
+    return (_LENGTH[size] if size < _SHORT else _long(size)) + written
 
 
 _NAMES: dict[str, object] = {
@@ -168,7 +174,7 @@ class _Compiler:
         """One block, as fastavro writes it, or none."""
         name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
         block = f"b''.join([long(len({name})), *map({write}, {name}), b'\\x00'])"
-        return f"({block} if len({name} := {value}) else b'\\x00')"
+        return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for what is no list
 
 
 def _comes_again(schema: object) -> bool:
