@@ -18,7 +18,7 @@ Writer = Callable[[bytes, Mapping[str, object]], bytes]
 can't write."""
 
 #: Fields whose texts do not come again often, so that keeping them would only push others out.
-_UNIQUE = frozenset(["event_id", "subject", "incident_id", "summary", "text", "reason", "message"])
+_UNIQUE = frozenset(["event_id", "subject", "incident_id", "traceparent", "summary", "text", "reason", "message"])
 _ONCE = "event_id"
 _KEPT = 16_384
 _SHORT = 1024

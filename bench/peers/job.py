@@ -102,7 +102,9 @@ def encode_decision(event: dict[str, Any], after: Incident) -> bytes:
 
 def encode_state(incident: Incident) -> bytes:
     """The value of a changelog row."""
-    return _write_state(b"", incident._asdict())
+    severity, status, opened_at, deadline, events = incident
+    kept = {"severity": severity, "status": status, "opened_at": opened_at, "deadline": deadline, "events": events}
+    return _write_state(b"", kept)
 
 
 def decode_state(value: bytes) -> Incident:
