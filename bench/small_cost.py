@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-from statistics import median
+from collections.abc import Mapping
 from time import perf_counter, process_time
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.worker import GC_THRESHOLDS
-from bench.cost import PARTITIONS, Raw, Work
+from bench.cost import PARTITIONS, Raw, Work, show
 from bench.load import incidents
 from bench.peers import job
 from bench.peers.on_shard import Deciding
@@ -124,7 +124,7 @@ class Job:
 
 
 def measure(events: int) -> dict[str, float]:
-    """Microseconds of CPU an event; where a part includes others, what is left of it."""
+    """Microseconds of CPU an event, by part; one round."""
     run, found = Job(events), {}
     for part in (run.decode, run.decide, run.state, run.output, run.processor, run.shard, run.batches):
         work = part()
@@ -134,13 +134,18 @@ def measure(events: int) -> dict[str, float]:
         work()
         found[part.__name__] = (process_time() - started) * 1e6 / len(run.inputs)
     gc.unfreeze()
+    return found
+
+
+def lines(found: Mapping[str, float]) -> dict[str, float]:
+    """The parts as a sum: where one includes others, what is left of it."""
     inner = sum(found[name] for name in ("decode", "decide", "state", "output"))
     return {
         "decode the input": found["decode"],
         "decide": found["decide"],
         "encode the state": found["state"],
         "encode the output": found["output"],
-        "other work of the processor": found["processor"] - inner,
+        "the rest of the job's processor": found["processor"] - inner,
         "the shard's queue and order": found["shard"] - found["processor"],
         "record batches (aiokafka)": found["batches"],
     }
@@ -153,12 +158,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLDS)
-    rounds = [measure(options.events) for _ in range(options.rounds)]
-    rounds = [{**each, "sum": sum(each.values())} for each in rounds]
-    print(f"µs of CPU an event, median of {options.rounds} rounds of {options.events:,} events (least to most)")
-    for name in rounds[0]:
-        each = [found[name] for found in rounds]
-        print(f"{name:<36}{median(each):7.1f}  ({min(each):.1f} to {max(each):.1f})")
+    show([measure(options.events) for _ in range(options.rounds)], options.events, lines)
 
 
 if __name__ == "__main__":
