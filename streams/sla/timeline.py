@@ -79,7 +79,8 @@ class Timeline:
         self.folded: Fold | None = None
         self._reporter: Reporter
         self._judged: Classification | None = None
-        """The fold's classification that was compared with what was said."""
+        """The fold's classification, if what was said is that: whatever changes it, its policy or its flags makes
+        another one."""
         self.said = Said()
         self.clock = 0
         self.pending: list[Breach] = []
@@ -246,8 +247,7 @@ class Timeline:
         """The classification when it or its basis differs from what was said, before its verdicts."""
         folded, said = self.live, self.said.classified
         if folded.classification is self._judged:
-            return  # whatever changes it, its policy or its flags makes another one
-        self._judged = folded.classification
+            return
         flags = (*folded.classification.flags, *folded.pinned.flags)
         entry = classified_entry(
             folded.classification, f"{folded.policy.name}/{folded.policy.version} {','.join(flags)}"
@@ -257,6 +257,8 @@ class Timeline:
             previous = said.partition("|")[0] or None
             output = self._reporter.classified(previous, (cause.type, cause.source, cause.id))
             self._say(entry, output)
+        if entry.text == self.said.classified:
+            self._judged = folded.classification
 
     def _describe(self, cause: Fact | Cause) -> None:
         """Ending and impacts, each when it differs from what was said."""
