@@ -54,6 +54,19 @@ def _long(value: int) -> bytes:
     return _digits(rest)
 
 
+def _exact_long(value: int) -> bytes:
+    """For a union, where fastavro tells types apart: a truth value is no number there."""
+    if value.__class__ is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return _long(value)
+
+
+def _exact_int(value: int) -> bytes:
+    if not -(1 << 31) <= value < 1 << 31:
+        raise OverflowError(f"{value} has more than 32 bits")
+    return _exact_long(value)
+
+
 _LENGTH = [_long(number) for number in range(_SHORT)]
 
 
@@ -70,6 +83,8 @@ def _text(value: str) -> bytes:
 
 _NAMES: dict[str, object] = {
     "long": _long,
+    "exact_long": _exact_long,
+    "exact_int": _exact_int,
     "bytes_": _bytes,
     "text": lru_cache(maxsize=_KEPT)(_text),
     "unique_text": _text,
@@ -147,7 +162,9 @@ class _Compiler:
         """A union with null, on whichever side."""
         null, other = other_branch(branches)
         name = self._name()
-        some = [f"{_long(1 - null)!r}", *self._parts(other, name, field)]
+        kind = other["type"] if isinstance(other, dict) else other
+        parts = [f"exact_{kind}({name})"] if kind in {"int", "long"} else self._parts(other, name, field)
+        some = [f"{_long(1 - null)!r}", *parts]
         given = " + ".join(some) if len(some) == 2 else f"b''.join(({', '.join(some)}))"
         return f"({_long(null)!r} if ({name} := {value}) is None else {given})"
 

@@ -130,3 +130,27 @@ def test_a_record_that_does_not_fit(data: st.DataObject, name: str, value: objec
     else:
         holder[key] = value
     assert outcome(encode, name, record) == outcome(written, name, record)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tier", True),
+        ("tier", 1.0),
+        ("tier", 2**31),
+        ("tier", -(2**31)),
+        ("received_time", False),
+        ("received_time", 2**63),
+        ("occurred_at", True),
+        ("backfill", 1),
+        ("component", b"x"),
+        ("tenant_ids", ("a",)),
+        ("tenant_ids", "a"),
+        ("tenant_ids", {}),
+    ],
+)
+def test_values_of_another_type(field: str, value: object) -> None:
+    names = [each["name"] for each in LATEST["incident.reclassified"].definition["fields"]]  # type: ignore[attr-defined]
+    ours = {"event_id": "e", "source": "s", "subject": "i", "occurred_at": 1, "backfill": False}
+    record = {**dict.fromkeys(names), **ours, field: value}
+    assert outcome(encode, "incident.reclassified", record) == outcome(written, "incident.reclassified", record)
