@@ -30,8 +30,21 @@ def put_impacts(gate: Gate, impacts: ImpactCopy, arrival: int, effects: Effects)
         "incident_id": impacts.incident_id,
         "incident_revision": impacts.revision,
         "arrival": arrival,
-        "intervals": [{**one._asdict(), "tenant_ids": list(one.tenant_ids)} for one in impacts.impacts],
-        "evidence": [position._asdict() for position in impacts.evidence],
+        "intervals": [
+            {
+                "component": component,
+                "impact": impact,
+                "start": start,
+                "end": end,
+                "counts": counts,
+                "scope": scope,
+                "tenant_ids": list(tenants),
+            }
+            for component, impact, start, end, counts, scope, tenants in impacts.impacts
+        ],
+        "evidence": [
+            {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in impacts.evidence
+        ],
     }
     effects.put(row_key(IMPACTS, impacts.incident_id), gate.codec.encode("state.impacts", fields))
 

@@ -25,6 +25,9 @@ from streams.schema_source import AwaitedSchemas
 from streams.settings import Settings, read_settings
 from streams.sla.policy import Policies
 
+#: State is millions of small long-lived objects: Python's own thresholds would walk them all over and over.
+GC_THRESHOLDS = (100_000, 50, 100)
+
 
 def agent_specs(
     settings: Settings,
@@ -64,8 +67,7 @@ def agent_specs(
 
 async def work(settings: Settings, clock: Clock | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GC_THRESHOLDS)
     clock = clock or SystemClock()
     policies, access = settings.load_policies(), settings.schema_registry()
     if access is None:

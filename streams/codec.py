@@ -13,6 +13,8 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from schemas import registry as schema_registry
 from schemas.registry import Definition, Registry
+from streams.avro_reader import Reader, reader_of
+from streams.avro_writer import Writer, writer_of
 from streams.headers import headers_for
 from streams.sla.events import Output, Rejection
 
@@ -65,6 +67,28 @@ class _Reader(NamedTuple):
     name: str
     writer: Definition
     reader: Definition | None  # None where both are the same
+    compiled: Reader | None  # only where both are the same
+
+    def read(self, data: bytes, begin: int) -> tuple[Record, int]:
+        """The record that begins there, and where it ends. Raises what fastavro stumbles on."""
+        if self.compiled is not None:
+            try:
+                record, end = self.compiled(data, begin)
+            except Exception:
+                end = len(data) + 1  # what is unusual is fastavro's to judge
+            if end <= len(data):
+                return record, end
+        stream = BytesIO(data)
+        stream.seek(begin)
+        record = schemaless_reader(stream, self.writer, self.reader)
+        return record, stream.tell()
+
+
+class _Writer(NamedTuple):
+    head: bytes
+    schema: Definition
+    field_names: frozenset[str]
+    compiled: Writer | None
 
 
 class Codec:
@@ -78,16 +102,19 @@ class Codec:
         self._source = source
         self._readers: dict[bytes, _Reader] = {}
         self._confluent: dict[bytes, _Reader | Rejection] = {}
-        self._writers: dict[str, tuple[bytes, Definition, frozenset[str]]] = {}
+        self._writers: dict[str, _Writer] = {}
         for fingerprint, schema in self._registry.by_fingerprint.items():
             self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
         for name, schema in self._registry.latest.items():
-            self._writers[name] = (SINGLE_OBJECT + schema.fingerprint, schema.parsed, schema.field_names)
+            compiled = writer_of(schema.fingerprint, schema.parsed)
+            self._writers[name] = _Writer(
+                SINGLE_OBJECT + schema.fingerprint, schema.parsed, schema.field_names, compiled
+            )
 
     def know(self, schema_ids: Mapping[str, int]) -> None:
         """The registry has our schemas of these event types under these ids: they need not be asked for."""
         for event_type, schema_id in schema_ids.items():
-            self._confluent[confluent_head(schema_id)] = self._readers[self._writers[event_type][0]]
+            self._confluent[confluent_head(schema_id)] = self._readers[self._writers[event_type].head]
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Record] | Rejection:
         """Event type and record of a Kafka value, or why it is refused (R27).
@@ -100,65 +127,64 @@ class Codec:
         size = len(value)
         if size > limit:
             return Rejection("oversize", f"the record has {size:,} bytes; at most {limit:,} are allowed")
-        stream = BytesIO(value)
-        found = self._readers.get(stream.read(SINGLE_OBJECT_HEAD))
+        found, begin = self._readers.get(value[:SINGLE_OBJECT_HEAD]), SINGLE_OBJECT_HEAD
         if found is None:
             other = self._other_reader(value)
             if isinstance(other, Rejection):
                 return other
-            found = other
-            stream.seek(_CONFLUENT_HEAD)
+            found, begin = other, _CONFLUENT_HEAD
         try:
-            record: Record = schemaless_reader(stream, found.writer, found.reader)
+            record, end = found.read(value, begin)
         except Exception as error:  # fastavro raises what it stumbles on; no sequence of bytes may stop the stream
             return Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
-        if stream.tell() != size:
-            left = size - stream.tell()
-            return Rejection("undecodable", f"{left} bytes are left over after the {found.name} record")
+        if end != size:
+            return Rejection("undecodable", f"{size - end} bytes are left over after the {found.name} record")
         return found.name, record
 
     def decode_each(self, values: bytes) -> Iterator[tuple[str, Record] | Rejection]:
         """Records of our own that lie one after the other; ends after the first that can't be read."""
-        stream, size = BytesIO(values), len(values)
-        while stream.tell() < size:
-            found = self._readers.get(stream.read(SINGLE_OBJECT_HEAD))
+        at, size = 0, len(values)
+        while at < size:
+            found = self._readers.get(values[at : at + SINGLE_OBJECT_HEAD])
             if found is None:
-                yield Rejection("unknown_schema", f"no schema has the fingerprint at {stream.tell()} of {size} bytes")
+                yield Rejection("unknown_schema", f"no schema has the fingerprint at {at} of {size} bytes")
                 return
             try:
-                yield found.name, schemaless_reader(stream, found.writer, found.reader)
+                record, at = found.read(values, at + SINGLE_OBJECT_HEAD)
             except Exception as error:
                 yield Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
                 return
+            yield found.name, record
 
     def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Record | None]:
         """Reads the first fields of a record and no more, which are `names`. What it makes gives None for a record
         that another version of the schema wrote."""
-        head, schema, _ = self._writers[event_type]
+        head, schema, _, _ = self._writers[event_type]
         fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
         prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
+        reader = _Reader(event_type, prefix, None, reader_of(schema_registry.fingerprint(prefix), prefix))
 
         def read(value: bytes) -> Record | None:
-            if not value.startswith(head):
-                return None
-            stream = BytesIO(value)
-            stream.seek(len(head))
-            record: Record = schemaless_reader(stream, prefix, None)
-            return record
+            return reader.read(value, len(head))[0] if value.startswith(head) else None
 
         return read
 
     def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
         """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:
         a field that the schema lacks, a value that doesn't fit, a missing field without default."""
-        names = self._writers[event_type][2]
+        names = self._writers[event_type].field_names
         if not names.issuperset(record):
             raise ValueError(f"{event_type} has no field {', '.join(sorted(record.keys() - names))}")
         return self._write(event_type, record)
 
     def _write(self, event_type: str, record: Mapping[str, object]) -> bytes:
-        head, schema, _ = self._writers[event_type]
+        head, schema, _, compiled = self._writers[event_type]
+        if compiled is not None:
+            try:
+                return compiled(head, record)
+            except Exception:
+                compiled = None  # a field left to its default, or a value that does not fit, is fastavro's to judge
         stream = BytesIO()
         stream.write(head)
         schemaless_writer(stream, schema, record)
@@ -180,7 +206,9 @@ class Codec:
 
     def _reader(self, name: str, writer: Definition, fingerprint: bytes) -> _Reader:
         ours = self._registry.latest[name]
-        return _Reader(name, writer, None if fingerprint == ours.fingerprint else ours.parsed)
+        if fingerprint != ours.fingerprint:
+            return _Reader(name, writer, ours.parsed, None)
+        return _Reader(name, writer, None, reader_of(fingerprint, ours.parsed))
 
     def _other_reader(self, value: bytes) -> _Reader | Rejection:
         """The reader of a value that doesn't start with a known single-object head."""

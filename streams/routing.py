@@ -20,6 +20,7 @@ _OURS = (_ROUTE, _KIND, _TOPIC, _PARTITION, _OFFSET, _ARRIVAL)
 
 FORWARDED = b"forwarded"
 COPY = b"copy"
+_ROUTES, _KINDS = (TO_INCIDENTS, TO_LEDGER), (FORWARDED, COPY)
 
 
 class Routed(NamedTuple):
@@ -50,14 +51,18 @@ def disclose(record: Record) -> Routed | None:
 
     The envelope is the first headers, in their order; what follows is the original's, even where names repeat.
     """
-    envelope, headers = record.headers[: len(_OURS)], record.headers[len(_OURS) :]
-    if tuple(name for name, _ in envelope) != _OURS or any(value is None for _, value in envelope):
+    headers = record.headers
+    if len(headers) < len(_OURS):
         return None
-    route, kind, topic, partition, offset, arrival = (value for _, value in envelope)
-    if route not in {TO_INCIDENTS, TO_LEDGER} or kind not in {FORWARDED, COPY}:
+    (a, route), (b, kind), (c, topic), (d, partition), (e, offset), (f, arrival) = headers[: len(_OURS)]
+    if (a, b, c, d, e, f) != _OURS or None in (topic, partition, offset, arrival):
+        return None
+    if route not in _ROUTES or kind not in _KINDS:
         return None
     try:
-        original = Record(topic.decode(), int(partition), int(offset), int(arrival), record.key, record.value, headers)
+        original = Record(
+            topic.decode(), int(partition), int(offset), int(arrival), record.key, record.value, headers[len(_OURS) :]
+        )
     except ValueError:
         return None
     return Routed(route, kind == FORWARDED, original)

@@ -1,19 +1,19 @@
 """The small job that every contender does: decode an event, classify, set a deadline, encode state and output.
 
-The Python contenders run this very module, those in environments of their own included: it needs fastavro and the
-schemas, nothing else. `IncidentStreams.java` says the same in Java; the bytes of the outputs are compared.
+The Python contenders run this very module, those in environments of their own included: it needs fastavro, the schemas
+and the product's compiled readers and writers, which need nothing else.
+`IncidentStreams.java` says the same in Java; the bytes of the outputs are compared.
 """
 
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from fastavro import schemaless_reader, schemaless_writer
+from typing import Any, NamedTuple, cast
 
 from schemas import registry
+from streams.avro_reader import Reader, reader_of
+from streams.avro_writer import Writer, writer_of
 
 _HEAD = 10  # single-object encoding: two bytes of mark, eight of fingerprint
 _MARK = b"\xc3\x01"
@@ -22,17 +22,22 @@ _RESPONSE = {"P1": 15 * _MINUTE, "P2": 60 * _MINUTE, "P3": 240 * _MINUTE, "P4": 
 _UPDATE = {"P1": 30 * _MINUTE, "P2": 120 * _MINUTE, "P3": 480 * _MINUTE, "P4": 2880 * _MINUTE}
 
 _READERS = {
-    _MARK + fingerprint: (schema.name, schema.parsed) for fingerprint, schema in registry.load().by_fingerprint.items()
+    _MARK + fingerprint: (schema.name, reader_of(fingerprint, schema.parsed))
+    for fingerprint, schema in registry.load().by_fingerprint.items()
 }
 
 
-def _own(name: str) -> tuple[bytes, registry.Definition]:
+def _own(name: str) -> tuple[bytes, Writer, Reader]:
     definition = json.loads(Path(__file__).with_name(name).read_text("utf-8"))
-    return _MARK + registry.fingerprint(definition), registry.parse(definition)
+    fingerprint, parsed = registry.fingerprint(definition), registry.parse(definition)
+    write, read = writer_of(fingerprint, parsed), reader_of(fingerprint, parsed)
+    assert write is not None
+    assert read is not None
+    return _MARK + fingerprint, write, read
 
 
-_DECIDED_HEAD, _DECIDED = _own("decided.avsc")
-_, _STATE = _own("state.avsc")
+_DECIDED_HEAD, _write_decided, _ = _own("decided.avsc")
+_STATE_HEAD, _write_state, _read_state = _own("state.avsc")
 
 
 class Incident(NamedTuple):
@@ -47,10 +52,9 @@ class Incident(NamedTuple):
 
 def decode(value: bytes) -> tuple[str, dict[str, Any]]:
     """Event type and record of a value in single-object encoding."""
-    stream = BytesIO(value)
-    name, schema = _READERS[stream.read(_HEAD)]
-    record: dict[str, Any] = schemaless_reader(stream, schema, None)
-    return name, record
+    name, read = _READERS[value[:_HEAD]]
+    assert read is not None
+    return name, read(value, _HEAD)[0]
 
 
 def classify(event: dict[str, Any]) -> str:
@@ -84,8 +88,6 @@ def decide(before: Incident | None, kind: str, event: dict[str, Any]) -> Inciden
 
 def encode_decision(event: dict[str, Any], after: Incident) -> bytes:
     """The output record, in single-object encoding."""
-    stream = BytesIO()
-    stream.write(_DECIDED_HEAD)
     decided = {
         "event_id": event["event_id"],
         "incident_id": event["subject"],
@@ -95,17 +97,16 @@ def encode_decision(event: dict[str, Any], after: Incident) -> bytes:
         "deadline": after.deadline,
         "events": after.events,
     }
-    schemaless_writer(stream, _DECIDED, decided)
-    return stream.getvalue()
+    return _write_decided(_DECIDED_HEAD, decided)
 
 
 def encode_state(incident: Incident) -> bytes:
     """The value of a changelog row."""
-    stream = BytesIO()
-    schemaless_writer(stream, _STATE, incident._asdict())
-    return stream.getvalue()
+    severity, status, opened_at, deadline, events = incident
+    kept = {"severity": severity, "status": status, "opened_at": opened_at, "deadline": deadline, "events": events}
+    return _write_state(b"", kept)
 
 
 def decode_state(value: bytes) -> Incident:
     """The incident of a changelog row."""
-    return Incident(**schemaless_reader(BytesIO(value), _STATE, None))
+    return Incident(**cast(dict[str, Any], _read_state(value, 0)[0]))

@@ -1,4 +1,4 @@
-"""The raw limit: aiokafka reads, fastavro decodes, nothing is kept. Started by `bench.peers`.
+"""The raw limit: aiokafka reads, the job decodes, nothing is kept. Started by `bench.peers`.
 
 It commits nothing that could be watched, so it says itself when it had done how much.
 """

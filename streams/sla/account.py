@@ -46,6 +46,9 @@ class Stated(NamedTuple):
     basis: str = ""
 
 
+_NOTHING = Stated()
+
+
 class Terms(NamedTuple):
     """A month's terms as the contract facts known have it."""
 
@@ -174,7 +177,7 @@ class Account:
             self.adjusting.add(month)
 
     def stated(self, month: Month) -> Stated:
-        return self.months.get(month) or Stated()
+        return self.months.get(month, _NOTHING)
 
     def next_close(self) -> tuple[int, Month] | None:
         """The first month without a final statement and the instant of that statement."""

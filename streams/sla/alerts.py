@@ -11,7 +11,6 @@ from streams.sla.episodes import Impact
 from streams.sla.events import Output
 from streams.sla.ids import output_id
 from streams.sla.incident import Fold
-from streams.sla.policy import Text
 
 METRIC_TITLES = {
     RESPONSE: ("response", "初回応答"),
@@ -30,13 +29,13 @@ TYPE_TITLES = {
 
 
 @lru_cache(maxsize=4096)
-def _title(kind: str, metric: str | None, severity: str, component: Text) -> dict[str, object]:
+def _title(kind: str, metric: str | None, severity: str, in_english: str, in_japanese: str) -> dict[str, object]:
     """Kept, because the same few titles are written over and over; nobody changes an output's data."""
     english, japanese = TYPE_TITLES[kind]
     if metric is not None:
         english = english.format(metric=METRIC_TITLES[metric][0])
         japanese = japanese.format(metric=METRIC_TITLES[metric][1])
-    return {"en": f"{severity} {component.en}: {english}", "ja": f"{severity} {component.ja}: {japanese}"}
+    return {"en": f"{severity} {in_english}: {english}", "ja": f"{severity} {in_japanese}: {japanese}"}
 
 
 class Reporter:
@@ -71,9 +70,11 @@ class Reporter:
 
     def _title(self, kind: str, metric: str | None, severity: str) -> dict[str, object]:
         fold = self._fold
-        component = fold.policy.components.get(fold.subject.component)
-        named = component.title if component is not None else Text(fold.subject.component, fold.subject.component)
-        return _title(kind, metric, severity, named)
+        name = fold.subject.component
+        component = fold.policy.components.get(name)
+        if component is None:
+            return _title(kind, metric, severity, name, name)
+        return _title(kind, metric, severity, component.title.en, component.title.ja)
 
     def classified(self, previous: str | None, cause: tuple[str, str, str]) -> Output:
         """`cause` is the type and identity of the input that led to it."""

@@ -147,9 +147,10 @@ class IncidentBook:
         if fact.rank != 0 and not timeline.facts:
             self.wait(fact, timeline.id)
             return Decision([], waiting=True)
-        timeline.clock = max(timeline.clock, fact.arrival, *(f.arrival for f in kept.waiting))
         new = [*kept.waiting, fact]
         kept.waiting = []
+        for each in new:
+            timeline.clock = max(timeline.clock, each.arrival)
         was_bare = kept.bare
         self._index_tenants(kept, new)
         if kept.bare:

@@ -166,6 +166,8 @@ def _between(hours: BusinessHours | None, start: int, end: int) -> int:
 def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Pauses) -> int | None:
     """The instant at which `amount` has run on a clock that rests in its pauses; None while it rests for good."""
     begins, ends = pauses.begins, pauses.ends
+    if not begins:
+        return start + amount if hours is None else add_business(hours, start, amount)
     next_pause = bisect_right(ends, start)
     while next_pause < len(begins) and begins[next_pause] <= start:
         if next_pause == len(ends):
@@ -211,9 +213,10 @@ def _amount(target: Target, hours: BusinessHours, start: int) -> int:
     return target.within
 
 
-def threshold(
-    target: Target, hours: BusinessHours, start: int, fraction: Fraction, pauses: Pauses = NO_PAUSES
-) -> int | None:
-    """The instant at which `fraction` of the time from `start` to the deadline has run (R10), rounded up."""
-    share = -(-_amount(target, hours, start) * fraction.numerator // fraction.denominator)
-    return _elapsing(_kept_by(target, hours), start, share, pauses)
+def thresholds(
+    target: Target, hours: BusinessHours, start: int, fractions: Iterable[Fraction], pauses: Pauses = NO_PAUSES
+) -> list[int | None]:
+    """The instants at which such shares of the time from `start` to the deadline have run (R10), rounded up."""
+    amount, kept_by = _amount(target, hours, start), _kept_by(target, hours)
+    ratios = [fraction.as_integer_ratio() for fraction in fractions]
+    return [_elapsing(kept_by, start, -(-amount * above // below), pauses) for above, below in ratios]

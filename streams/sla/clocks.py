@@ -84,7 +84,7 @@ class Clock:
             return
         self.revision += 1
         if warn_at:
-            marks = [(calendar.threshold(target, hours, self.start, f, pauses), f) for f in warn_at]
+            marks = zip(calendar.thresholds(target, hours, self.start, warn_at, pauses), warn_at, strict=True)
             self.warnings = tuple((at, fraction) for at, fraction in marks if at is not None)
 
     def aim_as_if_resumed(self, hours: BusinessHours, pauses: calendar.Pauses, at: int) -> None:

@@ -23,6 +23,8 @@ class Impact(NamedTuple):
     tenant_ids: tuple[str, ...]
 
 
+#: Facts that may make the impact list longer.
+LISTED = (Opened, Reopened, Reclassified)
 #: What the tenants in an impact list may weigh: each interval names its own, and a record has a limit (R28).
 MAX_LISTED_BYTES = 2 * 1024 * 1024
 
@@ -37,7 +39,7 @@ class Listed(NamedTuple):
         """With more facts."""
         intervals, widest = self
         for payload in payloads:
-            if isinstance(payload, Opened | Reopened | Reclassified):
+            if isinstance(payload, LISTED):
                 intervals += 1
                 tenants = getattr(payload, "tenant_ids", None) or ()
                 widest = max(widest, sum(len(tenant.encode()) + 2 for tenant in tenants))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Any
 
 from streams.sla.episodes import Impact
 from streams.sla.events import Position
@@ -94,15 +94,24 @@ class Impacts:
         )
 
 
-def impact_copy(data: Mapping[str, object]) -> ImpactCopy:
+def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
     """The impact list that an `impact.changed` record carries."""
-    intervals = cast(list[dict[str, object]], data["intervals"])
-    evidence = cast(list[dict[str, object]], data["evidence"])
     return ImpactCopy(
-        str(data["incident_id"]),
-        cast(int, data["incident_revision"]),
-        tuple(Impact(**{**item, "tenant_ids": tuple(cast(list[str], item["tenant_ids"]))}) for item in intervals),  # type: ignore[arg-type]
-        tuple(Position(**position) for position in evidence),  # type: ignore[arg-type]
+        data["incident_id"],
+        data["incident_revision"],
+        tuple(
+            Impact(
+                item["component"],
+                item["impact"],
+                item["start"],
+                item["end"],
+                item["counts"],
+                item["scope"],
+                tuple(item["tenant_ids"]),
+            )
+            for item in data["intervals"]
+        ),
+        tuple(Position(item["topic"], item["partition"], item["offset"]) for item in data["evidence"]),
     )
 
 

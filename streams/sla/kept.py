@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.sla import events as ev
-from streams.sla.episodes import MAX_LISTED_BYTES
+from streams.sla.episodes import LISTED, MAX_LISTED_BYTES
 from streams.sla.incident import Fact
 from streams.sla.timeline import Timeline
 
@@ -30,15 +30,17 @@ class Kept:
 
     def find(self, event: ev.Event) -> Fact | None:
         """The fact with the event's identity (R1)."""
-        waiting = next((f for f in self.waiting if f.id == event.id and f.source == event.source), None)
-        return waiting or self.timeline.find(event.source, event.id)
+        for fact in self.waiting:
+            if fact.id == event.id and fact.source == event.source:
+                return fact
+        return self.timeline.find(event.source, event.id)
 
     def oversize(self, event: ev.Event) -> str | None:
         """Why the incident can't take one more event of this kind (R28)."""
         count = len(self.waiting) + len(self.timeline.facts)
         if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
             return f"incident {event.subject} has {count} events, the most an incident may have"
-        if isinstance(event.payload, ev.Reclassified | ev.Reopened | ev.Opened):
+        if isinstance(event.payload, LISTED):
             listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.waiting)])
             if listed.bytes > MAX_LISTED_BYTES:
                 return f"incident {event.subject} changed too often for so many tenants: its impact list is too long"

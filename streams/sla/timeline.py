@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from streams.sla.alerts import Reporter, closed_digest, impacts_digest
 from streams.sla.clocks import OPEN, UPDATE, Breach, Clock, ClockKey
-from streams.sla.episodes import Listed
+from streams.sla.episodes import LISTED, Listed
 from streams.sla.events import Output
 from streams.sla.incident import Fact, Fold, fold
 from streams.sla.policy import Policies
 from streams.sla.said import Entry, Kind, Said, classified_entry
-from streams.sla.severity import Terms
+from streams.sla.severity import Classification, Terms
 
 RETRACTION_CAUSES = {
     "incident.annulled": "annulled",
@@ -56,6 +56,8 @@ class Timeline:
 
     __slots__ = (
         "_index",
+        "_judged",
+        "_reporter",
         "clock",
         "entries",
         "facts",
@@ -75,6 +77,10 @@ class Timeline:
         self.listed = Listed()
         self._index: dict[tuple[str, str], Fact] = {}
         self.folded: Fold | None = None
+        self._reporter: Reporter
+        self._judged: Classification | None = None
+        """The fold's classification, if what was said is that: whatever changes it, its policy or its flags makes
+        another one."""
         self.said = Said()
         self.clock = 0
         self.pending: list[Breach] = []
@@ -88,14 +94,18 @@ class Timeline:
     def find(self, source: str, event_id: str) -> Fact | None:
         """The fact with that identity (R1)."""
         if len(self.facts) < INDEXED:
-            return next((fact for fact in self.facts if fact.id == event_id and fact.source == source), None)
+            for fact in self.facts:
+                if fact.id == event_id and fact.source == source:
+                    return fact
+            return None
         if not self._index:
             self._index = {(fact.source, fact.id): fact for fact in self.facts}
         return self._index.get((source, event_id))
 
     def _keep(self, fact: Fact) -> None:
         insort(self.facts, fact)
-        self.listed = self.listed.plus([fact.payload])
+        if isinstance(fact.payload, LISTED):
+            self.listed = self.listed.plus([fact.payload])
         if self._index:
             self._index[fact.source, fact.id] = fact
 
@@ -121,6 +131,8 @@ class Timeline:
         """Fold all facts anew, up to the instant reached, and find the breaches that follow but are not said yet."""
         self.folded = fold(self.facts, policies, terms)
         if self.folded is not None:
+            self._judged = None
+            self._reporter = Reporter(self.id, self.folded, backfill=self.folded.backfill)
             self.folded.roll(self.clock)
             said = self.said.breaches
             self.pending = [b for b in self.folded.breaches if b.key not in said and not b.reclassified]
@@ -149,7 +161,7 @@ class Timeline:
             for breach in folded.breaches[self.seen_breaches :]:
                 self._new_breach(breach)
             for met in folded.mets[self.seen_mets :]:
-                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter.met(met))
             self.seen_breaches, self.seen_mets = len(folded.breaches), len(folded.mets)
             if cause.type in DESCRIBED:
                 self._describe(cause)
@@ -171,14 +183,14 @@ class Timeline:
         revisions = {(clock.metric, clock.instance): clock.revision for clock in folded.clocks} if gone else {}
         for key in gone:
             revision = max(revisions.get(key[:2], 0), 0)
-            output = self._reporter().retracted(key, revision, max(cause.time, folded.opened_at), because)
+            output = self._reporter.retracted(key, revision, max(cause.time, folded.opened_at), because)
             self._say(Entry.of_clock(Kind.RETRACTED, key), output)
         for breach in folded.breaches:
             if breach.reclassified and breach.key not in self.said.breaches:
                 self._new_breach(breach)
         for met in folded.mets:
             if self.said.mets.get(met.key[:2]) != (met.key.deadline, met.at):
-                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter().met(met))
+                self._say(Entry.of_clock(Kind.MET, met.key, met.at), self._reporter.met(met))
         self._describe(cause)
 
     def reconsider_terms(self, cause: Fact | Cause, policies: Policies, terms: Terms) -> None:
@@ -191,7 +203,7 @@ class Timeline:
         folded = self.folded
         if folded is None:
             return None
-        nominal = min((breach.at for breach in self.pending), default=None)
+        nominal = min([breach.at for breach in self.pending]) if self.pending else None
         if folded.ending is None:
             for clock in (folded.response, folded.resolution, folded.window):
                 if clock is not None and clock.state == OPEN and clock.deadline is not None:
@@ -215,9 +227,6 @@ class Timeline:
 
     # -- saying ------------------------------------------------------------------------------------------------------
 
-    def _reporter(self) -> Reporter:
-        return Reporter(self.id, self.live, backfill=self.backfilled)
-
     def _say(self, entry: Entry, output: Output) -> None:
         self.said.add(entry)
         self.entries.append(entry)
@@ -231,12 +240,14 @@ class Timeline:
 
     def _breached(self, breach: Breach, detected_at: int) -> None:
         judged = breach.key[:2] in self.said.judged
-        output = self._reporter().breached(breach, max(detected_at, breach.at), judged_before=judged)
+        output = self._reporter.breached(breach, max(detected_at, breach.at), judged_before=judged)
         self._say(Entry.of_clock(Kind.BREACHED, breach.key), output)
 
     def _classify(self, cause: Fact | Cause) -> None:
         """The classification when it or its basis differs from what was said, before its verdicts."""
         folded, said = self.live, self.said.classified
+        if folded.classification is self._judged:
+            return
         flags = (*folded.classification.flags, *folded.pinned.flags)
         entry = classified_entry(
             folded.classification, f"{folded.policy.name}/{folded.policy.version} {','.join(flags)}"
@@ -244,8 +255,10 @@ class Timeline:
         core, _, _ = entry.text.rpartition("|")
         if core != said.rpartition("|")[0] or (entry.text != said and cause.type in REBASED):
             previous = said.partition("|")[0] or None
-            output = self._reporter().classified(previous, (cause.type, cause.source, cause.id))
+            output = self._reporter.classified(previous, (cause.type, cause.source, cause.id))
             self._say(entry, output)
+        if entry.text == self.said.classified:
+            self._judged = folded.classification
 
     def _describe(self, cause: Fact | Cause) -> None:
         """Ending and impacts, each when it differs from what was said."""
@@ -253,14 +266,14 @@ class Timeline:
         if folded.ending is not None:
             digest = closed_digest(folded)
             if digest != said.closed:
-                self._say(Entry(Kind.CLOSED, text=digest), self._reporter().closed(digest))
+                self._say(Entry(Kind.CLOSED, text=digest), self._reporter.closed(digest))
         elif said.closed:
             self._note(Entry(Kind.CLOSED, text=""))
         impacts = folded.impacts()
         digest = impacts_digest(impacts)
         if digest != said.impacts and (impacts or said.impacts):
             revision = said.impacts_revision + 1
-            output = self._reporter().impact_changed(impacts, revision, max(cause.time, folded.opened_at))
+            output = self._reporter.impact_changed(impacts, revision, max(cause.time, folded.opened_at))
             self._say(Entry(Kind.IMPACTS, at=revision, text=digest), output)
         if folded.merged_into != said.link:
             self._link(cause)
@@ -270,7 +283,7 @@ class Timeline:
         folded, old = self.live, self.said.link
         at, revision = max(cause.time, folded.opened_at), self.said.link_revision + 1
         entry = Entry(Kind.LINK, at=revision, text=folded.merged_into)
-        outputs = self._reporter().links(old, folded.merged_into, revision, at)
+        outputs = self._reporter.links(old, folded.merged_into, revision, at)
         self._note(entry)
         self.outputs += outputs
 
@@ -299,12 +312,12 @@ class Timeline:
             if clock.metric == UPDATE:
                 remind_at = clock.remind_at()
                 if not given and remind_at is not None and remind_at <= due:
-                    self._noticed(clock.key, 1, self._reporter().update_due(clock, remind_at))
+                    self._noticed(clock.key, 1, self._reporter.update_due(clock, remind_at))
                 continue
             passed = bisect_right(clock.warnings, due, key=lambda mark: mark[0])
             if passed > given:
                 at, fraction = clock.warnings[passed - 1]
-                self._noticed(clock.key, passed, self._reporter().warning(clock, at, float(fraction)))
+                self._noticed(clock.key, passed, self._reporter.warning(clock, at, float(fraction)))
 
     def _noticed(self, key: ClockKey, count: int, output: Output) -> None:
         self._say(Entry.of_clock(Kind.NOTICED, key, count), output)

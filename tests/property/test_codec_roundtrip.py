@@ -19,6 +19,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 LONG = st.integers(-(2**63), 2**63 - 1)
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "string": TEXT,
+    "bytes": st.binary(max_size=20),
     "boolean": st.booleans(),
     "int": st.integers(-(2**31), 2**31 - 1),
     "long": LONG,

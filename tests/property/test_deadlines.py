@@ -123,7 +123,7 @@ def test_r10_thresholds(
     due = calendar.deadline(target, hours, start, calendar.Pauses(pauses))
     assert due is not None
     share = Fraction(fraction)
-    found = calendar.threshold(target, hours, start, share, calendar.Pauses(pauses))
+    (found,) = calendar.thresholds(target, hours, start, [share], calendar.Pauses(pauses))
     assert found == slow_deadline(hours if business else None, start, int(minutes * share), pauses)
 
 

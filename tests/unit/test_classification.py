@@ -6,7 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from story import Line, contract, opened, policies, policy_applied, reclassified, run, severity_set, shipped, tell
+from story import (
+    Line,
+    contract,
+    opened,
+    policies,
+    policy_applied,
+    reclassified,
+    run,
+    severity_set,
+    shipped,
+    tell,
+    updated,
+)
 
 from streams.sla.instants import DAY, HOUR
 from streams.sla.policy import Target
@@ -200,6 +212,20 @@ def test_r18_policy_applied_moves_an_open_incident() -> None:
     assert tell(run(*lines, until="14:00", using=using), "breached") == ["breached response 1 14:00"]
     missing = run(opened("11:00"), policy_applied("12:30", "scalr-emergency", "9"), using=using)
     assert tell(missing, "rejected") == ["rejected invalid line 2"]
+
+
+def test_r18_a_policy_applied_again_names_flags_that_went_unsaid() -> None:
+    """Other tenants changed the flags and nothing else, which is not said; the classification that the applied policy
+    calls for has them, though it is the same policy."""
+    lines = [
+        contract("09:00", of="globex"),
+        opened("10:00", "material_aspect", tenants=["acme"]),
+        reclassified("10:10", tenants=["globex"]),
+        updated("10:20"),
+        policy_applied("10:30", "scalr-emergency", "1"),
+    ]
+    flags = [o["data"]["flags"] for o in run(*lines) if o["type"] == "incident.classified"]
+    assert flags == [["no_contract"], []]
 
 
 def test_r13_by_hand_until_released() -> None:

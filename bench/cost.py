@@ -1,0 +1,342 @@
+"""What an incident event costs by part: the product's own code, driven without a broker.
+
+    python -m bench.cost [--events 30000] [--rounds 5]
+
+The load of `sla bench` (six events an incident, 1,000 tenants under contract) goes through the processors of all
+partitions as a worker's shards would run them. Each part is timed alone, over what the one before it left; nothing is
+measured inside anything else. Parts cost less alone, where the processor's caches hold all they need, than one after
+the other: the difference is in the rest. CPU time, so that neighbours on the machine count little. What a worker
+spends on fetching, on its event loop and on the protocol of transactions is not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from agents.gate import Gate, Topics, position_of
+from agents.incident_rows import encode_step, lean_value
+from agents.incidents import INPUTS, IncidentsProcessor
+from agents.ledger import LedgerProcessor
+from agents.worker import GC_THRESHOLDS
+from bench.load import contracts, incidents
+from streams.clock import SystemClock
+from streams.codec import Codec
+from streams.codec import Record as Fields
+from streams.headers import headers_for
+from streams.policy_load import default_policies_dir, load_policies
+from streams.routing import COPY, TO_INCIDENTS, enclose
+from streams.runtime.fold import Fold, Limits, Pending
+from streams.runtime.inbox import Inbox
+from streams.runtime.log import Batch
+from streams.runtime.processor import Effects, Headers, Processor, Record, Send
+from streams.runtime.settings import RuntimeSettings
+from streams.sla.book import Horizons, IncidentBook
+from streams.sla.contracts import Contract
+from streams.sla.events import Event, Output, Rejection
+from streams.sla.facts import to_event
+from streams.sla.instants import SECOND
+from streams.sla.policy import Policies
+from streams.sla.steps import Step
+
+PARTITIONS = 8
+TENANTS = 1000
+BATCH = 4_000
+"""Records in one transaction."""
+TOPICS = Topics("sla", PARTITIONS)
+SHARED = TOPICS.name("shared")
+SOURCE = "/sla/incidents"
+
+Work = Callable[[], None]
+
+
+class Raw(NamedTuple):
+    """A record as aiokafka hands it over."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass
+class Load:
+    """The input of one round, and what each part leaves for the next."""
+
+    now: int
+    policies: Policies
+    terms: list[Record]
+    inputs: list[Record]
+    codec: Codec = field(default_factory=Codec)
+    decoded: list[tuple[str, Fields]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    steps: list[tuple[Step, tuple[str, Fields], bytes]] = field(default_factory=list)
+    effects: list[Effects] = field(default_factory=list)
+
+
+def load_of(policies: Policies, events: int) -> Load:
+    """A load that has happened just now and arrives at once."""
+    now = SystemClock().now() // 1000 * 1000
+    terms = [
+        Record(TOPICS.name("contract-events"), partition, offset, now, key, value, tuple(headers))
+        for offset, (_, partition, key, value, headers) in enumerate(contracts(TENANTS, now, PARTITIONS))
+    ]
+    made = incidents(events, now, PARTITIONS, tenants=TENANTS)
+    inputs = [
+        Record(TOPICS.name("incident-events"), partition, offset, now, key, value, tuple(headers))
+        for offset, (_, partition, key, value, headers) in enumerate(made)
+    ]
+    return Load(now, policies, terms, inputs)
+
+
+# -- the parts: each prepares, then returns what is timed --------------------------------------------------------------
+
+
+def decode(load: Load) -> Work:
+    """Values to fields."""
+
+    def work() -> None:
+        for record in load.inputs:
+            decoded = load.codec.decode(record.value)
+            assert not isinstance(decoded, Rejection)
+            load.decoded.append(decoded)
+
+    return work
+
+
+def check(load: Load) -> Work:
+    """Fields to checked events with their digests."""
+
+    def work() -> None:
+        for kind, fields in load.decoded:
+            event = to_event(kind, fields)
+            assert not isinstance(event, Rejection)
+            load.events.append(event)
+
+    return work
+
+
+def decide(load: Load) -> Work:
+    """Events to outputs and steps: fold, difference, what outputs say, their ids, the timer index."""
+    books = [IncidentBook(load.policies, Horizons()) for _ in range(PARTITIONS)]
+    for record in load.terms:
+        decoded = load.codec.decode(record.value)
+        event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
+        assert not isinstance(event, Rejection)
+        for book in books:
+            book.know(event.subject, Contract.of(event, position_of(record)))
+
+    def work() -> None:
+        for event, fields, record in zip(load.events, load.decoded, load.inputs, strict=True):
+            decision = books[record.partition].apply(event, record.arrival, position_of(record))
+            load.outputs += decision.outputs
+            if decision.step is not None:
+                load.steps.append((decision.step, fields, record.value or b""))
+
+    return work
+
+
+def headers(load: Load) -> Work:
+    """Outputs to their CloudEvents headers."""
+
+    def work() -> None:
+        for output in load.outputs:
+            headers_for(output.type, output.id, SOURCE, output.subject, output.time)
+
+    return work
+
+
+def encode(load: Load) -> Work:
+    """Outputs to values and headers."""
+
+    def work() -> None:
+        for output in load.outputs:
+            load.codec.encode_output(output, SOURCE)
+
+    return work
+
+
+def rows(load: Load) -> Work:
+    """Steps to rows of the changelog."""
+    gate = Gate("cost", 0, TOPICS, lambda _: True, load.codec, elsewhere="nowhere")
+
+    def work() -> None:
+        for step, (kind, fields), value in load.steps:
+            kept = lean_value(gate, kind, fields, value)
+            encode_step(gate, step, {(fact.source, fact.id): kept for fact in step.facts})
+
+    return work
+
+
+def shard(load: Load) -> Work:
+    """The whole incidents agent through the shards' queues, in transactions of bounded size: all parts above, and what
+    makes records to be written of them."""
+    made = [fold_of(load, number, processor) for number, processor in enumerate(incident_processors(load))]
+
+    def work() -> None:
+        for fold in made:
+            while fold.ready():
+                pending = Pending()
+                while fold.ready() and not pending.sealed:
+                    fold.step(pending)
+                load.effects.append(pending.effects)
+
+    return work
+
+
+def ledger(load: Load) -> Work:
+    """The ledger agent applies the copies of impacts."""
+    made = [LedgerProcessor(number, TOPICS, load.policies, Horizons()) for number in range(PARTITIONS)]
+    for record in load.terms:
+        made[record.partition].apply(record, Effects())
+    return applying(made, shared(load))
+
+
+def passing(load: Load) -> Work:
+    """The incidents agent finds in the shared topic that these copies are not for it."""
+    return applying(incident_processors(load), shared(load))
+
+
+def batches(load: Load) -> Work:
+    """aiokafka puts outputs, copies and rows of the incidents agent into record batches."""
+    size = RuntimeSettings("cost", ()).batch_bytes
+    targets: dict[tuple[int, str, int], list[Send]] = {}
+    for number, effects in enumerate(load.effects):
+        kept = [Send("changelog", 0, key, value, []) for key, value in effects.rows.items()]
+        for send in [*effects.sends, *kept]:
+            targets.setdefault((number, send.topic, send.partition), []).append(send)
+
+    def work() -> None:
+        for sends in targets.values():
+            batch = BatchBuilder(size, 0, is_transactional=1)
+            for send in sends:
+                at = load.now // 1000
+                while batch.append(timestamp=at, key=send.key, value=send.value, headers=send.headers) is None:
+                    batch = BatchBuilder(size, 0, is_transactional=1)
+
+    return work
+
+
+PARTS = (decode, check, decide, headers, encode, rows, shard, ledger, passing, batches)
+
+
+# -- what they run on --------------------------------------------------------------------------------------------------
+
+
+def incident_processors(load: Load) -> list[IncidentsProcessor]:
+    """One per partition, all contract terms known."""
+    clock = SystemClock()
+    made = [
+        IncidentsProcessor(number, TOPICS, load.policies, Horizons(), clock=clock, mark_every=10 * SECOND)
+        for number in range(PARTITIONS)
+    ]
+    for record in load.terms:
+        for number, processor in enumerate(made):
+            copy = enclose(record, TO_INCIDENTS, COPY, SHARED, number)
+            processor.apply(Record(SHARED, number, 0, load.now, copy.key, copy.value, copy.headers), Effects())
+    return made
+
+
+def fold_of(load: Load, partition: int, processor: Processor) -> Fold:
+    """A shard's fold that has received its partition of the input, and knows that nothing else has arrived."""
+    topics = tuple(TOPICS.name(suffix) for suffix in INPUTS)
+    mine = [record for record in load.inputs if record.partition == partition]
+    raw = [Raw(n, record.arrival // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
+    inbox = Inbox(topics, len(raw))
+    inbox.begin(dict.fromkeys(topics, 0))
+    inbox.offer(Batch(topics[0], partition, 0, len(raw), raw))
+    limits = Limits(records=BATCH, acts=BATCH, seconds=3600)
+    fold = Fold(
+        *("incidents", partition, processor, inbox, limits),
+        time=0,
+        failed={},
+        failed_subjects={},
+        backlog={},
+        stopwatch=perf_counter,
+    )
+    fold.known = load.now + SECOND
+    return fold
+
+
+def shared(load: Load) -> list[Record]:
+    """What the incidents agent has sent to other partitions."""
+    sends = [send for effects in load.effects for send in effects.sends if send.topic == SHARED]
+    return [Record(SHARED, s.partition, n, load.now, s.key, s.value, tuple(s.headers)) for n, s in enumerate(sends)]
+
+
+def applying(processors: list[IncidentsProcessor] | list[LedgerProcessor], records: list[Record]) -> Work:
+    """Each record to the processor of its partition."""
+
+    def work() -> None:
+        effects = Effects()
+        for record in records:
+            processors[record.partition].apply(record, effects)
+
+    return work
+
+
+def measure(policies: Policies, events: int) -> dict[str, float]:
+    """Microseconds of CPU an input event, by part; one round."""
+    load = load_of(policies, events)
+    found = {}
+    for part in PARTS:
+        work = part(load)
+        gc.collect()
+        gc.freeze()  # what is there already is no garbage of this part
+        started = process_time()
+        work()
+        found[part.__name__] = (process_time() - started) * 1e6 / len(load.inputs)
+    gc.unfreeze()
+    return found
+
+
+def lines(found: Mapping[str, float]) -> dict[str, float]:
+    """The parts as a sum: where one includes others, what is left of it."""
+    parts = ("decode", "check", "decide", "encode", "rows")
+    return {
+        "decode the input": found["decode"],
+        "check it": found["check"],
+        "decide: fold, difference, outputs": found["decide"],
+        "encode outputs": found["encode"] - found["headers"],
+        "headers of outputs": found["headers"],
+        "state rows": found["rows"],
+        "the rest of agent and shard": found["shard"] - sum(found[part] for part in parts),
+        "the ledger agent": found["ledger"],
+        "copies seen by the other agent": found["passing"],
+        "record batches (aiokafka)": found["batches"],
+    }
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=30_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)
+    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
+    show([measure(policies, options.events) for _ in range(options.rounds)], options.events, lines)
+
+
+def show(
+    rounds: list[dict[str, float]], events: int, lines: Callable[[Mapping[str, float]], Mapping[str, float]]
+) -> None:
+    """The table: each part as it cost least, for neighbours can only add to it, and its median."""
+    least, middle = ({part: pick(one[part] for one in rounds) for part in rounds[0]} for pick in (min, median))
+    print(f"µs of CPU an event, least and median of {len(rounds)} rounds of {events:,} events")
+    for name, cost in lines(least).items():
+        print(f"{name:<36}{cost:7.1f}{lines(middle)[name]:7.1f}")
+    print(f"{'sum':<36}{sum(lines(least).values()):7.1f}{sum(lines(middle).values()):7.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What an event of the small job costs by part in our shard, driven without a broker: CPU time, as in bench.cost.
+
+python -m bench.small_cost [--events 60000] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Mapping
+from time import perf_counter, process_time
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from agents.worker import GC_THRESHOLDS
+from bench.cost import PARTITIONS, Raw, Work, show
+from bench.load import incidents
+from bench.peers import job
+from bench.peers.on_shard import Deciding
+from streams.clock import SystemClock
+from streams.runtime.fold import Fold, Limits, Pending
+from streams.runtime.inbox import Inbox
+from streams.runtime.log import Batch
+from streams.runtime.processor import Effects, Record
+from streams.runtime.settings import RuntimeSettings
+
+INPUT = "small.events"
+
+
+class Job:
+    """One round: the parts in their order, each over what the one before it left."""
+
+    def __init__(self, events: int) -> None:
+        self.now = SystemClock().now() // 1000 * 1000
+        load = incidents(events, self.now, PARTITIONS)
+        self.inputs = [
+            Record(INPUT, partition, offset, self.now, key, value, tuple(headers))
+            for offset, (_, partition, key, value, headers) in enumerate(load)
+        ]
+        self.decoded: list[tuple[str, dict[str, object]]] = []
+        self.after: list[job.Incident] = []
+        self.effects: list[Effects] = []
+
+    def decode(self) -> Work:
+        def work() -> None:
+            self.decoded = [job.decode(record.value or b"") for record in self.inputs]
+
+        return work
+
+    def decide(self) -> Work:
+        state: dict[bytes | None, job.Incident] = {}
+
+        def work() -> None:
+            for record, (kind, event) in zip(self.inputs, self.decoded, strict=True):
+                after = state[record.key] = job.decide(state.get(record.key), kind, event)
+                self.after.append(after)
+
+        return work
+
+    def state(self) -> Work:
+        def work() -> None:
+            for after in self.after:
+                job.encode_state(after)
+
+        return work
+
+    def output(self) -> Work:
+        def work() -> None:
+            for (_, event), after in zip(self.decoded, self.after, strict=True):
+                job.encode_decision(event, after)
+
+        return work
+
+    def processor(self) -> Work:
+        made = [Deciding(number, "small.decided") for number in range(PARTITIONS)]
+        self.effects = [Effects() for _ in made]
+
+        def work() -> None:
+            for record in self.inputs:
+                made[record.partition].apply(record, self.effects[record.partition])
+
+        return work
+
+    def shard(self) -> Work:
+        made = [self._fold(number) for number in range(PARTITIONS)]
+
+        def work() -> None:
+            for fold in made:
+                while fold.ready():
+                    pending = Pending()
+                    while fold.ready() and not pending.sealed:
+                        fold.step(pending)
+
+        return work
+
+    def _fold(self, partition: int) -> Fold:
+        mine = [record for record in self.inputs if record.partition == partition]
+        raw = [Raw(n, self.now // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
+        inbox = Inbox((INPUT,), len(raw))
+        inbox.begin({INPUT: 0})
+        inbox.offer(Batch(INPUT, partition, 0, len(raw), raw))
+        return Fold(
+            *("small", partition, Deciding(partition, "small.decided"), inbox, Limits(4_000, 4_000, 3600)),
+            time=0,
+            failed={},
+            failed_subjects={},
+            backlog={},
+            stopwatch=perf_counter,
+        )
+
+    def batches(self) -> Work:
+        size = RuntimeSettings("cost", ()).batch_bytes
+
+        def work() -> None:
+            for effects in self.effects:
+                pairs = [(send.key, send.value) for send in effects.sends]
+                for written in (pairs, effects.rows.items()):
+                    batch = BatchBuilder(size, 0, is_transactional=1)
+                    for key, value in written:
+                        while batch.append(timestamp=self.now // 1000, key=key, value=value, headers=[]) is None:
+                            batch = BatchBuilder(size, 0, is_transactional=1)
+
+        return work
+
+
+def measure(events: int) -> dict[str, float]:
+    """Microseconds of CPU an event, by part; one round."""
+    run, found = Job(events), {}
+    for part in (run.decode, run.decide, run.state, run.output, run.processor, run.shard, run.batches):
+        work = part()
+        gc.collect()
+        gc.freeze()
+        started = process_time()
+        work()
+        found[part.__name__] = (process_time() - started) * 1e6 / len(run.inputs)
+    gc.unfreeze()
+    return found
+
+
+def lines(found: Mapping[str, float]) -> dict[str, float]:
+    """The parts as a sum: where one includes others, what is left of it."""
+    inner = sum(found[name] for name in ("decode", "decide", "state", "output"))
+    return {
+        "decode the input": found["decode"],
+        "decide": found["decide"],
+        "encode the state": found["state"],
+        "encode the output": found["output"],
+        "the rest of the job's processor": found["processor"] - inner,
+        "the shard's queue and order": found["shard"] - found["processor"],
+        "record batches (aiokafka)": found["batches"],
+    }
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)
+    show([measure(options.events) for _ in range(options.rounds)], options.events, lines)
+
+
+if __name__ == "__main__":
+    main()
