@@ -15,9 +15,16 @@ from streams.logs import configure_logs
 from streams.ownership import foreign_owners
 from streams.policy_problems import PolicyError
 from streams.runtime.host import AgentSpec
+from streams.runtime.life import Pace
 from streams.runtime.worker import run_worker
 from streams.settings import Settings, read_settings
+from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
+
+MS = SECOND // 1_000
+#: Nobody waits for a statement by the millisecond: what alerts need of the machine is not spent on its commits.
+INCIDENTS_PACE = Pace(rest=10 * MS, silent=SECOND // 2)
+LEDGER_PACE = Pace(rest=50 * MS, silent=SECOND // 2)
 
 
 def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[AgentSpec]:
@@ -40,8 +47,10 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
         return ledger.LedgerProcessor(partition, topics, policies, horizons)
 
     return [
-        AgentSpec(incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of),
-        AgentSpec(ledger.NAME, tuple(topics.name(suffix) for suffix in ledger.INPUTS), ledger_of),
+        AgentSpec(
+            incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of, INCIDENTS_PACE
+        ),
+        AgentSpec(ledger.NAME, tuple(topics.name(suffix) for suffix in ledger.INPUTS), ledger_of, LEDGER_PACE),
     ]
 
 

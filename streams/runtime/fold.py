@@ -10,9 +10,10 @@ from streams.runtime.errors import RecordFailed, ShardError, TimersFailed, Worke
 from streams.runtime.inbox import Inbox
 from streams.runtime.processor import Effects, Processor, Record, SubjectFailed
 
-# Other shards, heartbeats and the commit in flight get a turn after so many records, or so much time.
+# Other shards, heartbeats and the commits in flight get a turn after so many records, or so much time. A commit needs
+# some thirty turns of the event loop, so this is what the deciding of others adds to it, thirty times.
 SLICE = 256
-SLICE_S = 0.05
+SLICE_S = 0.002
 
 
 @dataclass(slots=True)
@@ -36,6 +37,11 @@ class Pending:
     @property
     def empty(self) -> bool:
         return not (self.records or self.acted or self.forced)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing follows from what was folded: should it be lost, folding it again comes to the same."""
+        return not (self.forced or self.effects.sends or self.effects.rows)
 
 
 @dataclass(frozen=True, slots=True)

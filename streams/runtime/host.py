@@ -17,6 +17,7 @@ from streams.clock import Clock, SystemClock
 from streams.runtime.errors import InputLost
 from streams.runtime.fold import Limits
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.life import AT_ONCE, Pace
 from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
 from streams.runtime.settings import RuntimeSettings
@@ -28,11 +29,13 @@ _CRASH_LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """An agent: its name (in topics, groups and transactional ids), its input topics, and what runs per partition."""
+    """An agent: its name (in topics, groups and transactional ids), its input topics, what runs per partition, and how
+    often that commits."""
 
     name: str
     topics: tuple[str, ...]
     processor: Callable[[int], Processor]
+    pace: Pace = AT_ONCE
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
@@ -51,6 +54,7 @@ class Host:
         self._unserved: list[dict[str, object]] = []
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
+        self._turns = asyncio.Lock()
         self._logger = structlog.get_logger("streams.runtime.host")
         self.app = self._app()
 
@@ -147,6 +151,8 @@ class Host:
             feed=self,
             clock=self._clock,
             limits=Limits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
+            pace=spec.pace,
+            turns=self._turns,
             max_clock_skew_us=settings.max_clock_skew_us,
             queue_records=settings.queue_records,
             refence_after_s=settings.session_timeout_ms / 1_000,

@@ -2,14 +2,18 @@
 
 State changes in place while the transaction before is still committing; that is safe because any failure ends this life
 and throws all of it away. Adaptive: an idle shard commits what there is at once; under load, what comes in during a
-commit makes the next transaction, up to the limits of count and of time.
+commit makes the next transaction, up to the limits of count and of time. Between commits there is a rest, for each
+costs broker and worker some milliseconds however little is in it; and where nothing follows from what was read (much of
+the shared topic is for another agent), the offsets alone can wait for longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 from streams.clock import Clock
 from streams.runtime import metrics
@@ -18,6 +22,24 @@ from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
 from streams.runtime.fold import Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Microseconds from the end of one commit to the begin of the next."""
+
+    rest: int = 0
+    """At least; what comes meanwhile goes into the same transaction."""
+    silent: int = 0
+    """At least, where nothing but offsets is to be written."""
+
+
+AT_ONCE: Final = Pace()
+
+
+def earliest(*instants: int | None) -> int | None:
+    """The first of those that there are."""
+    return min((instant for instant in instants if instant is not None), default=None)
 
 
 class Life:
@@ -32,6 +54,8 @@ class Life:
         clock: Clock,
         wake: asyncio.Event,
         stop: asyncio.Event,
+        pace: Pace,
+        turns: asyncio.Lock,
         labels: tuple[str, str],
         relieve: Callable[[], None],
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
@@ -43,6 +67,12 @@ class Life:
         self._clock = clock
         self._wake = wake
         self._stop = stop
+        self._pace = pace
+        self._turns = turns
+        """Whose slice it is, among a worker's shards. One slice, then whatever came from the network, then another: if
+        all decided between two looks at the network, a commit would wait for all of them at each of its steps."""
+        self._ended = 0
+        """When the last commit did."""
         self._labels = labels
         self._relieve = relieve
         self._on_committed = on_committed
@@ -67,17 +97,20 @@ class Life:
                 if commit is not None and commit.done():
                     commit.result()
                     commit = None
-                blocked = None if pending.sealed else self._fold.step(pending)
+                    self._ended = self._clock.now()
+                async with self._turns:
+                    blocked = None if pending.sealed else self._fold.step(pending)
                 self._relieve()
+                begin_at = self._begin_at(pending) if commit is None else None
                 if not pending.sealed and blocked is None and self._fold.ready():
                     await asyncio.sleep(0)
-                elif commit is None and not pending.empty:
+                elif begin_at is not None and begin_at <= self._clock.now():
                     commit = self._begin(pending)
                     pending = Pending()
                 elif pending.sealed:
-                    await self._clock.wait(self._wake, None)
-                elif not self._horizon.advance(blocked, pending):
-                    await self._clock.wait(self._wake, self._horizon.wake_at())
+                    await self._clock.wait(self._wake, begin_at)
+                elif not await self._advance(blocked, pending):
+                    await self._clock.wait(self._wake, earliest(begin_at, self._horizon.wake_at()))
                 else:
                     await asyncio.sleep(0)  # timers acted: others may need the loop before more of them do
         except (RecordFailed, TimersFailed) as error:
@@ -92,6 +125,19 @@ class Life:
             if commit is not None:
                 # Nothing may still be under way when the next life begins, however it ends.
                 await asyncio.gather(commit, return_exceptions=True)
+
+    async def _advance(self, blocked: int | None, pending: Pending) -> bool:
+        async with self._turns:
+            return self._horizon.advance(blocked, pending)
+
+    def _begin_at(self, pending: Pending) -> int | None:
+        """The instant from which on this may be committed; None while there is nothing to commit."""
+        if pending.empty:
+            return None
+        if pending.forced or pending.sealed:
+            return 0
+        self._ended = min(self._ended, self._clock.now())  # a wall clock can be set back
+        return self._ended + (self._pace.silent if pending.silent else self._pace.rest)
 
     def _begin(self, pending: Pending) -> asyncio.Task[None]:
         fold = self._fold

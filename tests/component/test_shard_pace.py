@@ -1,0 +1,82 @@
+"""How often a shard commits: at once when idle, with a rest under load, seldom when only offsets moved."""
+
+from __future__ import annotations
+
+from shard_bench import MS, Bench, run
+
+from streams.runtime.life import Pace
+
+PACE = Pace(rest=10 * MS, silent=500 * MS)
+
+
+def test_what_comes_during_the_rest_is_one_transaction_with_what_comes_after() -> None:
+    async def scenario() -> None:
+        bench = Bench(pace=PACE)
+        bench.clock.set(1_000 * MS)
+        bench.start()
+        await bench.add(1, "a")
+        assert bench.log.commits == 1  # idle until then: at once
+        await bench.add(2, "b")
+        bench.clock.set(1_009 * MS)
+        await bench.add(3, "c")
+        assert bench.log.commits == 1
+        bench.clock.set(1_010 * MS)
+        await bench.settle()
+        assert bench.log.commits == 2
+        assert bench.log.values() == ["1 a @1", "2 b @2", "3 c @3"]
+        await bench.shard.stop()
+
+    run(scenario)
+
+
+def test_offsets_alone_wait_longer_and_go_along_with_whatever_comes() -> None:
+    async def scenario() -> None:
+        bench = Bench(pace=PACE)
+        bench.clock.set(1_000 * MS)
+        bench.start()
+        await bench.add(1, "a")
+        bench.clock.set(1_100 * MS)
+        await bench.add(2, "for others")
+        assert (bench.log.commits, bench.log.group) == (1, {"in": 1})
+        await bench.add(3, "b")
+        assert (bench.log.commits, bench.log.group) == (2, {"in": 3})
+        await bench.add(4, "for others")
+        bench.clock.set(1_599 * MS)
+        await bench.settle()
+        assert bench.log.commits == 2
+        bench.clock.set(1_600 * MS)
+        await bench.settle()
+        assert (bench.log.commits, bench.log.group) == (3, {"in": 4})
+        await bench.shard.stop()
+
+    run(scenario)
+
+
+def test_a_transaction_that_is_full_does_not_rest() -> None:
+    async def scenario() -> None:
+        bench = Bench(pace=PACE, records=2)
+        bench.clock.set(1_000 * MS)
+        bench.start()
+        await bench.add(1, "a")
+        await bench.add(2, "b")
+        await bench.add(3, "c")
+        assert bench.log.values() == ["1 a @1", "2 b @2", "3 c @3"]
+        await bench.shard.stop()
+
+    run(scenario)
+
+
+def test_a_clock_set_back_does_not_hold_commits_up() -> None:
+    async def scenario() -> None:
+        bench = Bench(pace=PACE)
+        bench.clock.set(9_000 * MS)
+        bench.start()
+        await bench.add(1, "a")
+        bench.clock.set(1_000 * MS)
+        await bench.add(2, "b")
+        bench.clock.set(1_010 * MS)
+        await bench.settle()
+        assert bench.log.commits == 2
+        await bench.shard.stop()
+
+    run(scenario)
