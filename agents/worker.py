@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 
 import structlog
 
@@ -46,18 +45,16 @@ def agent_specs(settings: Settings, policies: Policies, clock: Clock) -> list[Ag
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
         return ledger.LedgerProcessor(partition, topics, policies, horizons)
 
+    read_by_incidents = tuple(map(topics.name, incidents.INPUTS))
+    read_by_ledger = tuple(map(topics.name, ledger.INPUTS))
     return [
-        AgentSpec(
-            incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of, INCIDENTS_PACE
-        ),
-        AgentSpec(ledger.NAME, tuple(topics.name(suffix) for suffix in ledger.INPUTS), ledger_of, LEDGER_PACE),
+        AgentSpec(incidents.NAME, read_by_incidents, incidents_of, INCIDENTS_PACE),
+        AgentSpec(ledger.NAME, read_by_ledger, ledger_of, LEDGER_PACE, can_wait=True),
     ]
 
 
 async def work(settings: Settings, clock: Clock | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
-    gc.set_threshold(100_000, 50, 100)
     clock = clock or SystemClock()
     specs = agent_specs(settings, settings.load_policies(), clock)
     return await run_worker(

@@ -187,3 +187,13 @@ def shown(what: str, seconds: list[float], expected: int) -> str:
     cuts = quantiles(seconds, n=100)
     missing = f", {expected - len(seconds)} missing" if len(seconds) < expected else ""
     return f"{what} p50 {cuts[49] * 1e3:,.0f} p99 {cuts[98] * 1e3:,.0f} max {max(seconds) * 1e3:,.0f} ms{missing}"
+
+
+def told(rate: int, found: Latencies) -> str:
+    """A line about one rate; says so where the load did not get through as fast as it should."""
+    reached = sum(found.sent) / found.took_s
+    late = f" ({reached:,.0f} reached)" if reached < 0.98 * rate else ""
+    return (
+        f"{rate:,} events/s{late}: {shown('classified after', found.classified, found.expected)}; "
+        f"{shown('breach after its deadline', found.breached, found.expected // 2)}"
+    )

@@ -23,6 +23,7 @@ from streams.runtime.processor import Processor
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.shard import Shard, ShardState
 from streams.runtime.transport import BatchConsumer, BatchTopic, BatchTransport
+from streams.runtime.turns import Turns
 
 _CRASH_LOOK_S = 0.5
 
@@ -36,6 +37,8 @@ class AgentSpec:
     topics: tuple[str, ...]
     processor: Callable[[int], Processor]
     pace: Pace = AT_ONCE
+    can_wait: bool = False
+    """When there is too much to do, all its shards together get as much time as one of another agent."""
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
@@ -54,7 +57,8 @@ class Host:
         self._unserved: list[dict[str, object]] = []
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
-        self._turns = asyncio.Lock()
+        turns = Turns()
+        self._turns = {spec.name: turns.shared() if spec.can_wait else turns for spec in self.agents}
         self._logger = structlog.get_logger("streams.runtime.host")
         self.app = self._app()
 
@@ -152,7 +156,7 @@ class Host:
             clock=self._clock,
             limits=Limits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
             pace=spec.pace,
-            turns=self._turns,
+            turns=self._turns[spec.name],
             max_clock_skew_us=settings.max_clock_skew_us,
             queue_records=settings.queue_records,
             refence_after_s=settings.session_timeout_ms / 1_000,

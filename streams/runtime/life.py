@@ -22,6 +22,7 @@ from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
 from streams.runtime.fold import Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
+from streams.runtime.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Life:
         wake: asyncio.Event,
         stop: asyncio.Event,
         pace: Pace,
-        turns: asyncio.Lock,
+        turns: Turns,
         labels: tuple[str, str],
         relieve: Callable[[], None],
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
@@ -69,8 +70,6 @@ class Life:
         self._stop = stop
         self._pace = pace
         self._turns = turns
-        """Whose slice it is, among a worker's shards. One slice, then whatever came from the network, then another: if
-        all decided between two looks at the network, a commit would wait for all of them at each of its steps."""
         self._ended = 0
         """When the last commit did."""
         self._labels = labels
@@ -98,21 +97,24 @@ class Life:
                     commit.result()
                     commit = None
                     self._ended = self._clock.now()
-                async with self._turns:
-                    blocked = None if pending.sealed else self._fold.step(pending)
-                self._relieve()
+                blocked = None
+                if not pending.sealed and self._fold.ready():
+                    async with self._turns.next():
+                        blocked = self._fold.step(pending)
+                    self._relieve()
                 begin_at = self._begin_at(pending) if commit is None else None
                 if not pending.sealed and blocked is None and self._fold.ready():
-                    await asyncio.sleep(0)
-                elif begin_at is not None and begin_at <= self._clock.now():
+                    continue
+                if begin_at is not None and begin_at <= self._clock.now():
                     commit = self._begin(pending)
                     pending = Pending()
                 elif pending.sealed:
                     await self._clock.wait(self._wake, begin_at)
-                elif not await self._advance(blocked, pending):
+                elif not self._horizon.advance(blocked, pending):
                     await self._clock.wait(self._wake, earliest(begin_at, self._horizon.wake_at()))
                 else:
-                    await asyncio.sleep(0)  # timers acted: others may need the loop before more of them do
+                    async with self._turns.next():  # timers acted: others have their turn before more of them do
+                        pass
         except (RecordFailed, TimersFailed) as error:
             # What failed stands on what is still committing: if that is not written, this is not counted.
             if commit is not None:
@@ -125,10 +127,6 @@ class Life:
             if commit is not None:
                 # Nothing may still be under way when the next life begins, however it ends.
                 await asyncio.gather(commit, return_exceptions=True)
-
-    async def _advance(self, blocked: int | None, pending: Pending) -> bool:
-        async with self._turns:
-            return self._horizon.advance(blocked, pending)
 
     def _begin_at(self, pending: Pending) -> int | None:
         """The instant from which on this may be committed; None while there is nothing to commit."""

@@ -33,6 +33,7 @@ from streams.runtime.log import Batch, Feed, ShardLog, Transactions
 from streams.runtime.patience import Patience
 from streams.runtime.processor import Processor
 from streams.runtime.recovery import recover
+from streams.runtime.turns import Turns
 
 
 class ShardState(StrEnum):
@@ -60,7 +61,7 @@ class Shard:
         clock: Clock,
         limits: Limits,
         pace: Pace = AT_ONCE,
-        turns: asyncio.Lock | None = None,
+        turns: Turns | None = None,
         max_clock_skew_us: int = 0,
         queue_records: int = 12_000,
         refence_after_s: float = 10.0,
@@ -78,7 +79,7 @@ class Shard:
         self._clock = clock
         self._limits = limits
         self._pace = pace
-        self._turns = turns or asyncio.Lock()
+        self._turns = turns or Turns()
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
         self._stopwatch = stopwatch

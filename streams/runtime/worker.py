@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 
@@ -25,6 +26,8 @@ async def run_worker(
     health_port: int | None = None,
 ) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code: 0 after a clean stop, 1 after a crash."""
+    # State is millions of small long-lived objects: the default thresholds would walk them all over and over.
+    gc.set_threshold(100_000, 50, 100)
     logger = structlog.get_logger("streams.runtime.worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

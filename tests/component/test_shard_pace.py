@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shard_bench import MS, Bench, run
 
 from streams.runtime.life import Pace
+from streams.runtime.turns import Turns
 
 PACE = Pace(rest=10 * MS, silent=500 * MS)
 
@@ -78,5 +81,26 @@ def test_a_clock_set_back_does_not_hold_commits_up() -> None:
         await bench.settle()
         assert bench.log.commits == 2
         await bench.shard.stop()
+
+    run(scenario)
+
+
+def test_an_agent_that_can_wait_gets_one_turn_for_all_its_shards() -> None:
+    async def scenario() -> None:
+        turns, taken = Turns(), ""
+        patient = turns.shared()
+
+        async def decide(who: str, mine: Turns) -> None:
+            nonlocal taken
+            for _ in range(4):
+                async with mine.next():
+                    taken += who
+                await asyncio.sleep(0)
+
+        shards = [decide("L", patient) for _ in range(4)] + [decide("a", turns), decide("b", turns)]
+        await asyncio.gather(*shards)
+        while_alerts_wait = taken[: taken.rindex("b")]
+        assert while_alerts_wait.count("L") <= 5, taken
+        assert taken.count("L") == 16
 
     run(scenario)
