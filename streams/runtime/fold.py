@@ -25,6 +25,8 @@ class Pending:
     acted: int = 0
     spent_s: float = 0.0
     """Time that folding it took so far, waiting aside."""
+    opened: int = 0
+    """When its first record or timer was looked at."""
     due: int | None = None
     """The earliest timer that the wall clock let act in it."""
     sealed: bool = False

@@ -36,6 +36,10 @@ class Pace:
 
 
 AT_ONCE: Final = Pace()
+#: A transaction that has been gathering for so long is committed though more is at hand, unless what is at hand is so
+#: old that how fast it is worked off matters more. Microseconds.
+GATHERING: Final = 100_000
+OLD: Final = 2_000_000
 
 
 def earliest(*instants: int | None) -> int | None:
@@ -98,14 +102,18 @@ class Life:
                     commit = None
                     self._ended = self._clock.now()
                 blocked = None
+                if pending.empty:
+                    pending.opened = self._clock.now()
                 if not pending.sealed and self._fold.ready():
                     async with self._turns.next():
                         blocked = self._fold.step(pending)
                     self._relieve()
                 begin_at = self._begin_at(pending) if commit is None else None
-                if not pending.sealed and blocked is None and self._fold.ready():
+                may_begin = begin_at is not None and begin_at <= self._clock.now()
+                more = not pending.sealed and blocked is None and self._fold.ready()
+                if more and not (may_begin and self._waits(pending)):
                     continue
-                if begin_at is not None and begin_at <= self._clock.now():
+                if may_begin:
                     commit = self._begin(pending)
                     pending = Pending()
                 elif pending.sealed:
@@ -127,6 +135,11 @@ class Life:
             if commit is not None:
                 # Nothing may still be under way when the next life begins, however it ends.
                 await asyncio.gather(commit, return_exceptions=True)
+
+    def _waits(self, pending: Pending) -> bool:
+        """Does what was folded wait for more of the same age, rather than for old records to be worked off?"""
+        now = self._clock.now()
+        return now - pending.opened >= GATHERING and now - self._fold.time < OLD
 
     def _begin_at(self, pending: Pending) -> int | None:
         """The instant from which on this may be committed; None while there is nothing to commit."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from shard_bench import MS, Bench, run
+import pytest
+from shard_bench import MS, Bench, Diary, run
 
 from streams.runtime.life import Pace
+from streams.runtime.processor import Effects, Record
 from streams.runtime.turns import Turns
 
 PACE = Pace(rest=10 * MS, silent=500 * MS)
@@ -80,6 +82,28 @@ def test_a_clock_set_back_does_not_hold_commits_up() -> None:
         bench.clock.set(1_010 * MS)
         await bench.settle()
         assert bench.log.commits == 2
+        await bench.shard.stop()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("arrived_ms", "sizes"), [(3_000, [256, 344]), (500, [600])])
+def test_what_gathers_is_committed_though_more_is_at_hand_unless_that_is_old(arrived_ms: int, sizes: list[int]) -> None:
+    async def scenario() -> None:
+        bench = Bench(records=10_000)
+
+        class Slow(Diary):
+            def apply(self, record: Record, effects: Effects) -> None:
+                super().apply(record, effects)
+                bench.clock.set(bench.clock.now() + MS)
+
+        bench.make = Slow
+        for number in range(600):
+            bench.log.append("in", arrived_ms, f"{number}")
+        bench.clock.set(3_000 * MS)
+        bench.start()
+        await bench.settle()
+        assert bench.log.sizes == sizes
         await bench.shard.stop()
 
     run(scenario)
