@@ -57,8 +57,9 @@ class Sender(base.Sender):  # type: ignore[misc]
         second = create_task(AddOffsets(self, self.group).do(coordinator))
         first.add_done_callback(lambda _: self._look())
         await asyncio.wait((first, second))
-        first.result()
-        second.result()
+        errors = [error for each in (first, second) if (error := each.exception()) is not None]
+        if errors:
+            raise errors[0]
 
     def _look(self) -> None:
         """Have the sender's loop see that the records of added partitions may go."""
