@@ -26,6 +26,8 @@ class Client:
     def __init__(self, answers: dict[str, list[int]]) -> None:
         self._client_id = "t"
         self.asked: list[str] = []
+        self.answered: dict[str, int] = {}
+        """How many requests had been made when the last of a kind was answered."""
         self._answers = answers
 
     def leader_for_partition(self, _: TopicPartition) -> int:
@@ -40,7 +42,8 @@ class Client:
     async def send(self, _: int, request: Any, **__: object) -> SimpleNamespace:
         name = type(request).__name__
         self.asked.append(name)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05 if name == "AddOffsetsToTxnRequest" else 0)
+        self.answered[name] = len(self.asked)
         codes = self._answers.get(name, [])
         code = codes.pop(0) if codes else 0
         topics = getattr(request, "_topics", [])
@@ -55,6 +58,11 @@ class Client:
 
 def commits(answers: dict[str, list[int]], count: int = 1) -> list[str]:
     """What is asked while so many transactions are committed."""
+    return talk(answers, count).asked
+
+
+def talk(answers: dict[str, list[int]], count: int) -> Client:
+    """The broker that so many transactions have been committed to."""
     client = Client(answers)
 
     async def run() -> None:
@@ -80,7 +88,7 @@ def commits(answers: dict[str, list[int]], count: int = 1) -> list[str]:
                 await producer._sender.close()
 
     within(run)
-    return client.asked
+    return client
 
 
 def within(run: Callable[[], Awaitable[None]]) -> None:
@@ -96,6 +104,12 @@ def within(run: Callable[[], Awaitable[None]]) -> None:
 def test_the_group_is_asked_for_beside_the_partitions() -> None:
     each = ["AddPartitionsToTxn", "AddOffsetsToTxn", "Produce", "TxnOffsetCommit", "EndTxn"]
     assert commits({}, count=3) == START + [f"{name}Request" for name in each] * 3
+
+
+def test_records_do_not_wait_for_the_group() -> None:
+    client = talk({}, 1)
+    before = client.asked[: client.answered["AddOffsetsToTxnRequest"]]
+    assert before[-1] == "ProduceRequest"
 
 
 def test_while_the_transaction_before_is_being_completed_partitions_alone_are_asked_for_again() -> None:
