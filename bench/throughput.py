@@ -131,6 +131,7 @@ class Part(StrEnum):
     CROWD = "crowd"
     TENANTS = "tenants"
     CLOSE = "close"
+    TURNS = "turns"
     INTAKE = "intake"
     LATE = "late"
     MONTHS = "months"

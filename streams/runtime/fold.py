@@ -14,6 +14,8 @@ from streams.runtime.processor import Effects, Processor, Record, SubjectFailed
 # some thirty turns of the event loop, so this is what the deciding of others adds to it, thirty times.
 SLICE = 256
 SLICE_S = 0.002
+BACKLOG_SLICE_S = 0.02
+"""Where what is at hand is old anyway: each turn of the loop has its price too."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class Fold:
         self._failed_subjects = failed_subjects
         self._stopwatch = stopwatch
         self._slice_began = 0.0
+        self._slice_s = SLICE_S
         self._single = len(inbox.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
 
@@ -99,13 +102,13 @@ class Fold:
                 pending.quarantined += (subject,)
                 pending.forced = pending.sealed = True
 
-    def step(self, pending: Pending) -> int | None:
-        """Fold a slice of records into `pending`.
+    def step(self, pending: Pending, slice_s: float = SLICE_S) -> int | None:
+        """Fold a slice of records into `pending`, of so many seconds.
 
         Returns an instant when the next record cannot be folded before it is known that all that arrived earlier, in
         the other topics too, has been received: a timer is due between (R11).
         """
-        self._slice_began = self._stopwatch()
+        self._slice_began, self._slice_s = self._stopwatch(), slice_s
         try:
             return self._step(pending)
         finally:
@@ -143,7 +146,7 @@ class Fold:
             self.time = arrival
             pending.records += 1
             pending.sealed = pending.sealed or pending.records >= self._limits.records or self._full(pending)
-            if pending.sealed or self._sliced() >= SLICE_S:
+            if pending.sealed or self._sliced() >= self._slice_s:
                 return None
         return None
 
@@ -177,7 +180,7 @@ class Fold:
         """The wall clock has passed `before` and all input that arrived earlier has been applied."""
         if before <= self.time:
             return
-        self._slice_began = self._stopwatch()
+        self._slice_began, self._slice_s = self._stopwatch(), SLICE_S
         due = self.processor.next_due()
         if due is not None and due < before and pending.due is None:
             pending.due = due
@@ -199,7 +202,7 @@ class Fold:
                 return False
             if due is None or due >= before:
                 return True
-            if self._sliced() >= SLICE_S:
+            if self._sliced() >= self._slice_s:
                 return False
 
     def _act_one(self, before: int, pending: Pending) -> int | None:

@@ -19,7 +19,7 @@ from streams.clock import Clock
 from streams.runtime import metrics
 from streams.runtime.applied import Applied, encode_applied
 from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
-from streams.runtime.fold import Fold, Pending
+from streams.runtime.fold import BACKLOG_SLICE_S, SLICE_S, Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
 from streams.runtime.turns import Turns
@@ -106,7 +106,7 @@ class Life:
                     pending.opened = self._clock.now()
                 if not pending.sealed and self._fold.ready():
                     async with self._turns.next():
-                        blocked = self._fold.step(pending)
+                        blocked = self._fold.step(pending, BACKLOG_SLICE_S if self._late() else SLICE_S)
                     self._relieve()
                 begin_at = self._begin_at(pending) if commit is None else None
                 may_begin = begin_at is not None and begin_at <= self._clock.now()
@@ -138,8 +138,11 @@ class Life:
 
     def _waits(self, pending: Pending) -> bool:
         """Does what was folded wait for more of the same age, rather than for old records to be worked off?"""
-        now = self._clock.now()
-        return now - pending.opened >= GATHERING and now - self._fold.time < OLD
+        return self._clock.now() - pending.opened >= GATHERING and not self._late()
+
+    def _late(self) -> bool:
+        """Are the records at hand so old that only how fast they are worked off matters?"""
+        return self._clock.now() - self._fold.time >= OLD
 
     def _begin_at(self, pending: Pending) -> int | None:
         """The instant from which on this may be committed; None while there is nothing to commit."""
