@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Sequence
 
 import structlog
@@ -19,14 +18,18 @@ from streams.logs import configure_logs
 from streams.ownership import foreign_owners
 from streams.policy_problems import PolicyError
 from streams.runtime.host import AgentSpec
+from streams.runtime.life import Pace
 from streams.runtime.worker import run_worker
 from streams.schema_registry import RegistryClient
 from streams.schema_source import AwaitedSchemas
 from streams.settings import Settings, read_settings
+from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
 
-#: State is millions of small long-lived objects: Python's own thresholds would walk them all over and over.
-GC_THRESHOLDS = (100_000, 50, 100)
+MS = SECOND // 1_000
+INCIDENTS_PACE = Pace(rest=10 * MS, silent=SECOND // 2)
+#: Nobody waits for a statement by the millisecond: what alerts need of the machine is not spent on its commits.
+LEDGER_PACE = Pace(rest=50 * MS, silent=SECOND // 2)
 
 
 def agent_specs(
@@ -59,15 +62,16 @@ def agent_specs(
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
         return ledger.LedgerProcessor(partition, topics, policies, horizons, codec=codec, framing=framing)
 
+    read_by_incidents = tuple(map(topics.name, incidents.INPUTS))
+    read_by_ledger = tuple(map(topics.name, ledger.INPUTS))
     return [
-        AgentSpec(incidents.NAME, tuple(topics.name(suffix) for suffix in incidents.INPUTS), incidents_of),
-        AgentSpec(ledger.NAME, tuple(topics.name(suffix) for suffix in ledger.INPUTS), ledger_of),
+        AgentSpec(incidents.NAME, read_by_incidents, incidents_of, INCIDENTS_PACE),
+        AgentSpec(ledger.NAME, read_by_ledger, ledger_of, LEDGER_PACE, can_wait=True),
     ]
 
 
 async def work(settings: Settings, clock: Clock | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    gc.set_threshold(*GC_THRESHOLDS)
     clock = clock or SystemClock()
     policies, access = settings.load_policies(), settings.schema_registry()
     if access is None:

@@ -25,7 +25,6 @@ from agents.gate import Gate, Topics, position_of
 from agents.incident_rows import encode_step, lean_value
 from agents.incidents import INPUTS, IncidentsProcessor
 from agents.ledger import LedgerProcessor
-from agents.worker import GC_THRESHOLDS
 from bench.load import contracts, incidents
 from streams.clock import SystemClock
 from streams.codec import Codec
@@ -38,6 +37,7 @@ from streams.runtime.inbox import Inbox
 from streams.runtime.log import Batch
 from streams.runtime.processor import Effects, Headers, Processor, Record, Send
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.worker import GC_THRESHOLDS
 from streams.sla.book import Horizons, IncidentBook
 from streams.sla.contracts import Contract
 from streams.sla.events import Event, Output, Rejection

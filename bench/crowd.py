@@ -1,11 +1,12 @@
 """A worker with very many open incidents: how long it takes to come back, what it holds, how fast it still is.
 
-    python -m bench.crowd [--open 0 100000 1000000] [--facts 1] [--rate 500] [--seconds 30]
+    python -m bench.crowd [--open 0 100000 1000000] [--facts 1] [--rates 10 1000 5000] [--seconds 15]
 
 For each size a new broker whose changelog is written beforehand by processors without a broker, as a worker would have
-written it; then a worker is started, its recovery timed and its memory read. Then events come at a steady rate: how
-long until their classification can be read, and how long after its deadline a breach can (read_committed readers, one
-clock). At last a backlog of events about incidents old and new, as fast as it goes.
+written it; then a worker is started, its recovery timed and its memory read. Then events come at steady rates: how long
+until their classification can be read, and how long after its deadline a breach can (a read_committed reader, one
+clock), and what the worker spends on an event. At last a backlog of events about incidents old and new, as fast as it
+goes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
 
 from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
-from bench.latency import Latencies, measure_latency, opening
+from bench.intake import used_s
+from bench.latency import Latencies, measure_latency, opening, told
 from bench.load import SOURCE, Encoded, contracts, encoded
 from bench.throughput import publish, wait_applied
 from cli.stack import Stack
@@ -47,7 +48,10 @@ class Found:
     ready_s: float
     rss: int
     rate: float
-    latencies: Latencies
+    steady: dict[int, Latencies]
+    """By events a second."""
+    spent_us: dict[int, float]
+    """The worker's processor time for an event, by events a second."""
 
 
 def facts_of(number: int, facts: int, now: int) -> Iterator[Encoded]:
@@ -106,7 +110,7 @@ def backlog(count: int, now: int) -> Iterator[Encoded]:
         yield opening(f"new-{number}", now - 60 * SECOND, PARTITIONS)
 
 
-def measure(count: int, facts: int, rate: int, seconds: int) -> Found:
+def measure(count: int, facts: int, rates: list[int], seconds: int) -> Found:
     """One size on a new broker."""
     environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
@@ -117,16 +121,23 @@ def measure(count: int, facts: int, rate: int, seconds: int) -> Found:
         pid = stack.start_worker(wait_s=600)
         ready_s = time.perf_counter() - started
         rss = resident(pid)
-        latencies = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, rate, seconds))
+        steady: dict[int, Latencies] = {}
+        spent: dict[int, float] = {}
+        counts = [0] * PARTITIONS
+        for rate in rates:
+            before = used_s(pid)
+            steady[rate] = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, rate, seconds))
+            spent[rate] = (used_s(pid) - before) / sum(steady[rate].sent) * 1e6
+            counts = [was + more for was, more in zip(counts, steady[rate].sent, strict=True)]
         stack.stop_worker()
         now = SystemClock().now()
         sent = list(backlog(count, now))
-        counts = asyncio.run(publish(stack.bootstrap, "sla.incident-events", sent))
-        counts = [was + more for was, more in zip(latencies.sent, counts, strict=True)]
+        more = asyncio.run(publish(stack.bootstrap, "sla.incident-events", sent))
+        counts = [was + added for was, added in zip(counts, more, strict=True)]
         stack.start_worker(wait_s=600)
         started = time.perf_counter()
         ended = asyncio.run(wait_applied(stack.bootstrap, "sla-incidents", "sla.incident-events", counts))
-        return Found(ready_s, rss, len(sent) / (ended - started), latencies)
+        return Found(ready_s, rss, len(sent) / (ended - started), steady, spent)
 
 
 def resident(pid: int) -> int:
@@ -140,29 +151,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--open", type=int, nargs="+", default=[0, 100_000, 1_000_000])
     parser.add_argument("--facts", type=int, default=1, help="events of each open incident")
-    parser.add_argument("--rate", type=int, default=500, help="events a second while latency is measured")
-    parser.add_argument("--seconds", type=int, default=30, help="how long")
+    parser.add_argument("--rates", type=int, nargs="+", default=[10, 1_000, 5_000], help="events a second")
+    parser.add_argument("--seconds", type=int, default=15, help="how long at each rate")
     options = parser.parse_args()
     empty: int | None = None
     for count in options.open:
-        found = measure(count, options.facts, options.rate, options.seconds)
+        found = measure(count, options.facts, options.rates, options.seconds)
         empty = found.rss if empty is None else empty
         each = f", {(found.rss - empty) / count:,.0f} B each beside the first line's" if count else ""
         print(
             f"{count:,} open of {options.facts} facts: ready in {found.ready_s:.1f} s, {found.rss >> 20:,} MiB{each}, "
-            f"backlog at {found.rate:,.0f} events/s\n"
-            f"  at {options.rate} events/s: {shown('classified after', found.latencies.classified)}; "
-            f"{shown('breach after its deadline', found.latencies.breached)}",
-            flush=True,
+            f"backlog at {found.rate:,.0f} events/s"
         )
-
-
-def shown(what: str, seconds: list[float]) -> str:
-    """Quantiles in milliseconds."""
-    if len(seconds) < 100:
-        return f"{what}: only {len(seconds)} seen"
-    cuts = quantiles(seconds, n=100)
-    return f"{what} p50 {cuts[49] * 1e3:,.0f} ms, p99 {cuts[98] * 1e3:,.0f} ms ({len(seconds):,})"
+        for rate, latencies in found.steady.items():
+            print(
+                f"  {told(rate, latencies)}; {found.spent_us[rate]:,.0f} µs of the worker's processor time", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from random import Random  # noqa: TID251 -- seeded, so that every run has the s
 from streams import codec
 from streams.headers import headers_for
 from streams.partition import partition_of
-from streams.sla.instants import SECOND
+from streams.sla.instants import DAY, SECOND
 
 SOURCE = "/bench/monitor"
 COMPONENTS = ("ui", "api", "auto_scaling", "auto_healing", "guest_agent")
@@ -18,17 +18,19 @@ Encoded = tuple[str, int, bytes, bytes, list[tuple[str, bytes]]]
 """Event type, partition, key, value, headers."""
 
 
-def contracts(tenants: int, now: int, partitions: int, plan: str = "scalr-emergency") -> Iterator[Encoded]:
-    """One contract per tenant, in force since a month before `now`."""
+def contracts(
+    tenants: int, now: int, partitions: int, plan: str = "scalr-emergency", *, since: int = 30 * DAY
+) -> Iterator[Encoded]:
+    """One contract per tenant, in force since so long before `now`."""
     for number in range(tenants):
         tenant = f"tenant-{number}"
         record = {
             "event_id": f"contract-{number}",
             "source": "/bench/billing",
             "subject": tenant,
-            "occurred_at": now - 30 * 86_400 * SECOND,
+            "occurred_at": now - since,
             "tenant_id": tenant,
-            "valid_from": now - 30 * 86_400 * SECOND,
+            "valid_from": now - since,
             "plan": plan,
             "monthly_charge": {"amount_minor": 100_000, "currency": "USD"},
             "tier": number % 3 + 1,

@@ -12,7 +12,6 @@ from time import perf_counter, process_time
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.worker import GC_THRESHOLDS
 from bench.cost import PARTITIONS, Raw, Work, show
 from bench.load import incidents
 from bench.peers import job
@@ -23,6 +22,7 @@ from streams.runtime.inbox import Inbox
 from streams.runtime.log import Batch
 from streams.runtime.processor import Effects, Record
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.worker import GC_THRESHOLDS
 
 INPUT = "small.events"
 

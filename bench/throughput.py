@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import median
 from typing import Annotated
 
@@ -120,25 +123,52 @@ def measure(events: int, tenants: int = 1000) -> Round:
         return Round(sum(counts), ended - ready, limit)
 
 
+class Part(StrEnum):
+    """What can be measured; each is a program of its own, with more options: python -m bench.NAME --help."""
+
+    WORKER = "worker"
+    PEERS = "peers"
+    CROWD = "crowd"
+    TENANTS = "tenants"
+    CLOSE = "close"
+    TURNS = "turns"
+    INTAKE = "intake"
+    LATE = "late"
+    MONTHS = "months"
+
+
 def bench(
+    parts: Annotated[
+        list[Part] | None, typer.Argument(help="What to measure: the worker's speed, if nothing is named.")
+    ] = None,
     events: Annotated[
-        int | None, typer.Option("--events", min=1000, help="Incident events in each round (300000; peers: 1000000).")
+        int | None, typer.Option("--events", min=1000, help="Incident events in each round (300000).")
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="Rounds, each from no state (3; peers: 5).")
     ] = None,
     tenants: Annotated[int, typer.Option("--tenants", min=1, help="Tenants under contract.")] = 1000,
-    peers: Annotated[
-        bool, typer.Option("--peers", help="Beside Kafka Streams, Quix Streams and Faust: python -m bench.peers.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything: some 25 minutes.")] = False,
 ) -> None:
-    """Measure a worker end to end, exactly once, beside the raw limit of reading and decoding the same topic."""
-    if peers:
-        from bench.peers.__main__ import main as measure_peers  # it uses this module
+    """Measure what docs/performance.md claims: a worker end to end, exactly once, and whatever else is named."""
+    chosen = list(Part) if everything else parts or [Part.WORKER]
+    given = {"--events": events, "--rounds": rounds}
+    failed = 0
+    for part in chosen:
+        if len(chosen) > 1:
+            print(f"== {part}", flush=True)
+        if part is Part.WORKER:
+            measure_worker(events or 300_000, rounds or 3, tenants)
+            continue
+        options = [word for key, n in given.items() if n and part is Part.PEERS for word in (key, str(n))]
+        if part is Part.PEERS and events is None:
+            options += ["--events", "300000"]
+        failed += subprocess.run([sys.executable, "-m", f"bench.{part}", *options], check=False).returncode != 0
+    raise typer.Exit(1 if failed else 0)
 
-        given = {"--events": events, "--rounds": rounds}
-        raise typer.Exit(measure_peers([part for key, n in given.items() if n for part in (key, str(n))]))
-    events, rounds = events or 300_000, rounds or 3
+
+def measure_worker(events: int, rounds: int, tenants: int) -> None:
+    """Rounds of a worker end to end beside the raw limit of reading and decoding the same topic."""
     print(f"{rounds} rounds of {events:,} incident events, {tenants:,} tenants, {PARTITIONS} partitions, one worker")
     done = []
     for number in range(rounds):

@@ -10,9 +10,12 @@ from streams.runtime.errors import RecordFailed, ShardError, TimersFailed, Worke
 from streams.runtime.inbox import Inbox
 from streams.runtime.processor import Effects, NotYet, Processor, Record, SubjectFailed
 
-# Other shards, heartbeats and the commit in flight get a turn after so many records, or so much time.
+# Other shards, heartbeats and the commits in flight get a turn after so many records, or so much time. A commit needs
+# some thirty turns of the event loop, so this is what the deciding of others adds to it, thirty times.
 SLICE = 256
-SLICE_S = 0.05
+SLICE_S = 0.002
+BACKLOG_SLICE_S = 0.02
+"""Where what is at hand is old anyway: each turn of the loop has its price too."""
 
 
 @dataclass(slots=True)
@@ -24,6 +27,8 @@ class Pending:
     acted: int = 0
     spent_s: float = 0.0
     """Time that folding it took so far, waiting aside."""
+    opened: int = 0
+    """When its first record or timer was looked at."""
     due: int | None = None
     """The earliest timer that the wall clock let act in it."""
     sealed: bool = False
@@ -36,6 +41,11 @@ class Pending:
     @property
     def empty(self) -> bool:
         return not (self.records or self.acted or self.forced)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing follows from what was folded: should it be lost, folding it again comes to the same."""
+        return not (self.forced or self.effects.sends or self.effects.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Fold:
         self.known = time
         """Every input that arrived before this instant has been received."""
         self.waiting: NotYet | None = None
-        """What the next record waits for; `step` tries again."""
+        """What the next record waits for, or waited for when it was last tried."""
         self._agent = agent
         self._partition = partition
         self._limits = limits
@@ -82,6 +92,7 @@ class Fold:
         self._failed_subjects = failed_subjects
         self._stopwatch = stopwatch
         self._slice_began = 0.0
+        self._slice_s = SLICE_S
         self._single = len(inbox.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
 
@@ -93,13 +104,13 @@ class Fold:
                 pending.quarantined += (subject,)
                 pending.forced = pending.sealed = True
 
-    def step(self, pending: Pending) -> int | None:
-        """Fold a slice of records into `pending`.
+    def step(self, pending: Pending, slice_s: float = SLICE_S) -> int | None:
+        """Fold a slice of records into `pending`, of so many seconds.
 
         Returns an instant when the next record cannot be folded before it is known that all that arrived earlier, in
         the other topics too, has been received: a timer is due between (R11).
         """
-        self._slice_began = self._stopwatch()
+        self._slice_began, self._slice_s = self._stopwatch(), slice_s
         try:
             return self._step(pending)
         finally:
@@ -141,7 +152,7 @@ class Fold:
             self.time = arrival
             pending.records += 1
             pending.sealed = pending.sealed or pending.records >= self._limits.records or self._full(pending)
-            if pending.sealed or self._sliced() >= SLICE_S:
+            if pending.sealed or self._sliced() >= self._slice_s:
                 return None
         return None
 
@@ -159,7 +170,8 @@ class Fold:
 
     def ready(self) -> bool:
         """Is there a record to fold now?"""
-        return self.waiting is None and self.inbox.head() is not None and not self.behind()
+        may_go = self.waiting is None or self.waiting.answered.done()
+        return may_go and self.inbox.head() is not None and not self.behind()
 
     def behind(self) -> bool:
         """Is a topic's backlog from before the start not here yet, so that the order of arrival is not known?"""
@@ -175,7 +187,7 @@ class Fold:
         """The wall clock has passed `before` and all input that arrived earlier has been applied."""
         if before <= self.time:
             return
-        self._slice_began = self._stopwatch()
+        self._slice_began, self._slice_s = self._stopwatch(), SLICE_S
         due = self.processor.next_due()
         if due is not None and due < before and pending.due is None:
             pending.due = due
@@ -197,7 +209,7 @@ class Fold:
                 return False
             if due is None or due >= before:
                 return True
-            if self._sliced() >= SLICE_S:
+            if self._sliced() >= self._slice_s:
                 return False
 
     def _act_one(self, before: int, pending: Pending) -> int | None:

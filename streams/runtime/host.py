@@ -17,23 +17,29 @@ from streams.clock import Clock, SystemClock
 from streams.runtime.errors import InputLost
 from streams.runtime.fold import Limits
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.life import AT_ONCE, Pace
 from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
 from streams.runtime.rebootstrap import rebootstrap
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.shard import Shard, ShardState
 from streams.runtime.transport import BatchConsumer, BatchTopic, BatchTransport
+from streams.runtime.turns import Turns
 
 _CRASH_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """An agent: its name (in topics, groups and transactional ids), its input topics, and what runs per partition."""
+    """An agent: its name (in topics, groups and transactional ids), its input topics, what runs per partition, and how
+    often that commits."""
 
     name: str
     topics: tuple[str, ...]
     processor: Callable[[int], Processor]
+    pace: Pace = AT_ONCE
+    can_wait: bool = False
+    """When there is too much to do, all its shards together get as much time as one of another agent."""
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
@@ -52,6 +58,8 @@ class Host:
         self._unserved: list[dict[str, object]] = []
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
+        turns = Turns()
+        self._turns = {spec.name: turns.shared() if spec.can_wait else turns for spec in self.agents}
         self._logger = structlog.get_logger("streams.runtime.host")
         rebootstrap()
         self.app = self._app()
@@ -149,6 +157,8 @@ class Host:
             feed=self,
             clock=self._clock,
             limits=Limits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
+            pace=spec.pace,
+            turns=self._turns[spec.name],
             max_clock_skew_us=settings.max_clock_skew_us,
             queue_records=settings.queue_records,
             refence_after_s=settings.session_timeout_ms / 1_000,

@@ -2,23 +2,50 @@
 
 State changes in place while the transaction before is still committing; that is safe because any failure ends this life
 and throws all of it away. Adaptive: an idle shard commits what there is at once; under load, what comes in during a
-commit makes the next transaction, up to the limits of count and of time.
+commit makes the next transaction, up to the limits of count and of time. Between commits there is a rest, for each
+costs broker and worker some milliseconds however little is in it; and where nothing follows from what was read (much of
+the shared topic is for another agent), the offsets alone can wait for longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 from streams.clock import Clock
 from streams.runtime import metrics
 from streams.runtime.applied import Applied, encode_applied
 from streams.runtime.errors import RecordFailed, ShardError, TimersFailed
-from streams.runtime.fold import Fold, Pending
+from streams.runtime.fold import BACKLOG_SLICE_S, SLICE_S, Fold, Pending
 from streams.runtime.horizon import Horizon
 from streams.runtime.log import Transactions, Write
 from streams.runtime.processor import NotYet
+from streams.runtime.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Microseconds from the end of one commit to the begin of the next."""
+
+    rest: int = 0
+    """At least; what comes meanwhile goes into the same transaction."""
+    silent: int = 0
+    """At least, where nothing but offsets is to be written."""
+
+
+AT_ONCE: Final = Pace()
+#: A transaction that has been gathering for so long is committed though more is at hand, unless what is at hand is so
+#: old that how fast it is worked off matters more. Microseconds.
+GATHERING: Final = 100_000
+OLD: Final = 2_000_000
+
+
+def earliest(*instants: int | None) -> int | None:
+    """The first of those that there are."""
+    return min((instant for instant in instants if instant is not None), default=None)
 
 
 class Life:
@@ -33,6 +60,8 @@ class Life:
         clock: Clock,
         wake: asyncio.Event,
         stop: asyncio.Event,
+        pace: Pace,
+        turns: Turns,
         labels: tuple[str, str],
         relieve: Callable[[], None],
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
@@ -45,6 +74,10 @@ class Life:
         self._clock = clock
         self._wake = wake
         self._stop = stop
+        self._pace = pace
+        self._turns = turns
+        self._ended = 0
+        """When the last commit did."""
         self._labels = labels
         self._relieve = relieve
         self._on_committed = on_committed
@@ -71,20 +104,30 @@ class Life:
                 if commit is not None and commit.done():
                     commit.result()
                     commit = None
-                blocked = None if pending.sealed else self._fold.step(pending)
-                self._relieve()
+                    self._ended = self._clock.now()
+                blocked = None
+                if pending.empty:
+                    pending.opened = self._clock.now()
+                if not pending.sealed and self._fold.ready():
+                    async with self._turns.next():
+                        blocked = self._fold.step(pending, BACKLOG_SLICE_S if self._late() else SLICE_S)
+                    self._relieve()
                 self._look_outside(self._fold.waiting)
-                if not pending.sealed and blocked is None and self._fold.ready():
-                    await asyncio.sleep(0)
-                elif commit is None and not pending.empty:
+                begin_at = self._begin_at(pending) if commit is None else None
+                may_begin = begin_at is not None and begin_at <= self._clock.now()
+                more = not pending.sealed and blocked is None and self._fold.ready()
+                if more and not (may_begin and self._waits(pending)):
+                    continue
+                if may_begin:
                     commit = self._begin(pending)
                     pending = Pending()
                 elif pending.sealed:
-                    await self._clock.wait(self._wake, None)
+                    await self._clock.wait(self._wake, begin_at)
                 elif not self._horizon.advance(blocked, pending):
-                    await self._clock.wait(self._wake, self._horizon.wake_at())
+                    await self._clock.wait(self._wake, earliest(begin_at, self._horizon.wake_at()))
                 else:
-                    await asyncio.sleep(0)  # timers acted: others may need the loop before more of them do
+                    async with self._turns.next():  # timers acted: others have their turn before more of them do
+                        pass
         except (RecordFailed, TimersFailed) as error:
             # What failed stands on what is still committing: if that is not written, this is not counted.
             if commit is not None:
@@ -106,6 +149,23 @@ class Life:
         if (waiting is None) is not (self._waiting is None):
             self._on_waiting(waiting)
         self._waiting = waiting
+
+    def _waits(self, pending: Pending) -> bool:
+        """Does what was folded wait for more of the same age, rather than for old records to be worked off?"""
+        return self._clock.now() - pending.opened >= GATHERING and not self._late()
+
+    def _late(self) -> bool:
+        """Are the records at hand so old that only how fast they are worked off matters?"""
+        return self._clock.now() - self._fold.time >= OLD
+
+    def _begin_at(self, pending: Pending) -> int | None:
+        """The instant from which on this may be committed; None while there is nothing to commit."""
+        if pending.empty:
+            return None
+        if pending.forced or pending.sealed:
+            return 0
+        self._ended = min(self._ended, self._clock.now())  # a wall clock can be set back
+        return self._ended + (self._pace.silent if pending.silent else self._pace.rest)
 
     def _begin(self, pending: Pending) -> asyncio.Task[None]:
         fold = self._fold

@@ -28,11 +28,12 @@ from streams.runtime.errors import (
 from streams.runtime.fold import Fold, Limits
 from streams.runtime.horizon import Horizon
 from streams.runtime.inbox import Inbox
-from streams.runtime.life import Life
+from streams.runtime.life import AT_ONCE, Life, Pace
 from streams.runtime.log import Batch, Feed, ShardLog, Transactions
 from streams.runtime.patience import Patience
 from streams.runtime.processor import NotYet, Processor
 from streams.runtime.recovery import recover
+from streams.runtime.turns import Turns
 
 
 class ShardState(StrEnum):
@@ -59,6 +60,8 @@ class Shard:
         feed: Feed,
         clock: Clock,
         limits: Limits,
+        pace: Pace = AT_ONCE,
+        turns: Turns | None = None,
         max_clock_skew_us: int = 0,
         queue_records: int = 12_000,
         refence_after_s: float = 10.0,
@@ -77,6 +80,8 @@ class Shard:
         self._feed = feed
         self._clock = clock
         self._limits = limits
+        self._pace = pace
+        self._turns = turns or Turns()
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
         self._stopwatch = stopwatch
@@ -191,6 +196,8 @@ class Shard:
             clock=self._clock,
             wake=self._wake,
             stop=self._stop,
+            pace=self._pace,
+            turns=self._turns,
             labels=self._labels,
             relieve=self._relieve_all,
             on_committed=self._patience.committed,

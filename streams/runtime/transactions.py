@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.runtime.applied import APPLIED_KEY
 from streams.runtime.errors import ShardError, ShardFenced, ShardInterrupted, WriteRefused
 from streams.runtime.log import Write
+from streams.runtime.pipelined import pipelined
 from streams.runtime.processor import Send
 from streams.runtime.settings import RuntimeSettings
 
@@ -44,15 +45,19 @@ class KafkaTransactions:
         self._settings = settings
         self._agent = agent
         self._partition = partition
-        self._producer = aiokafka.AIOKafkaProducer(
-            bootstrap_servers=list(settings.brokers),
-            client_id=f"{settings.app_id}-{agent}-{partition}",
-            transactional_id=settings.transactional_id(agent, partition),
-            transaction_timeout_ms=settings.transaction_timeout_ms,
-            request_timeout_ms=settings.request_timeout_ms,
-            max_batch_size=settings.batch_bytes,
-            compression_type=settings.compression,
-            **settings.security,
+        self._group = settings.group(agent)
+        self._producer = pipelined(
+            aiokafka.AIOKafkaProducer(
+                bootstrap_servers=list(settings.brokers),
+                client_id=f"{settings.app_id}-{agent}-{partition}",
+                transactional_id=settings.transactional_id(agent, partition),
+                transaction_timeout_ms=settings.transaction_timeout_ms,
+                request_timeout_ms=settings.request_timeout_ms,
+                max_batch_size=settings.batch_bytes,
+                compression_type=settings.compression,
+                **settings.security,
+            ),
+            self._group,
         )
         # The broker gives up on the transaction itself after its timeout; so waiting longer cannot help.
         self._patience_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
@@ -76,7 +81,7 @@ class KafkaTransactions:
                     TopicPartition(topic, self._partition): OffsetAndMetadata(offset, "")
                     for topic, offset in write.offsets.items()
                 }
-                await self._producer.send_offsets_to_transaction(offsets, self._settings.group(self._agent))
+                await self._producer.send_offsets_to_transaction(offsets, self._group)
                 await self._producer.commit_transaction()
         except Exception as error:
             raise self._classify(error) from error

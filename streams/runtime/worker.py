@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,6 +16,10 @@ from streams.runtime.host import AgentSpec, Host
 from streams.runtime.settings import RuntimeSettings
 
 _STOP_S = 30.0
+
+
+#: State is millions of small long-lived objects: Python's own thresholds would walk them all over and over.
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 class Preparation(Protocol):
@@ -42,6 +47,7 @@ async def run_worker(
 
     Raises what `preparation` raised.
     """
+    gc.set_threshold(*GC_THRESHOLDS)
     logger = structlog.get_logger("streams.runtime.worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import intern
 from typing import NamedTuple
 
 from streams.sla.events import ContractSet, Event, Money, Position
@@ -27,20 +28,23 @@ class Contract(NamedTuple):
 
     @classmethod
     def of(cls, event: Event, position: Position) -> Contract:
+        """What a contract fact says. Every partition of incidents keeps the terms of all tenants, so texts that they
+        share are kept once."""
         terms = event.payload
         assert isinstance(terms, ContractSet)
+        charge = terms.monthly_charge
         return cls(
             terms.valid_from,
             event.time,
             event.id,
-            event.source,
+            intern(event.source),
             terms.valid_to,
-            terms.plan,
-            terms.monthly_charge,
+            intern(terms.plan),
+            charge._replace(currency=intern(charge.currency)),
             terms.tier,
-            terms.time_zone,
+            None if terms.time_zone is None else intern(terms.time_zone),
             terms.emergency_member,
-            position,
+            position._replace(topic=intern(position.topic)),
         )
 
     def event(self, tenant: str) -> Event:

@@ -7,6 +7,7 @@ from random import Random  # noqa: TID251 -- seeded
 from typing import Any, NamedTuple
 
 from streams.runtime.fold import Limits
+from streams.runtime.life import AT_ONCE, Pace
 
 from .desk import to_bytes
 from .fake_broker import Sent
@@ -88,6 +89,7 @@ def drawn(seed: int) -> Plan:
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),
             skew_us=random.choice((0, 7_000, 250_000)),
+            pace=random.choice((AT_ONCE, Pace(rest=10_000, silent=500_000), Pace(rest=300_000, silent=2_000_000))),
         ),
         trouble=Trouble(rate, budget, OUTCOMES),
         breaks=sorted(random.randrange(steps) for _ in range(random.choice((0, 0, 1, 3, 5)))),

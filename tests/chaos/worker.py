@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from streams.clock import SystemClock
 from streams.runtime.fold import Limits
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.life import Pace
 from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
 from streams.runtime.settings import RuntimeSettings
@@ -36,6 +37,7 @@ class Sizes:
     queue: int
     fetch: int
     skew_us: int
+    pace: Pace
 
 
 class VirtualClock(SystemClock):
@@ -144,6 +146,7 @@ class Worker:
             feed=self.feed,
             clock=VirtualClock(network, ahead_us),
             limits=sizes.limits,
+            pace=sizes.pace,
             max_clock_skew_us=sizes.skew_us,
             queue_records=sizes.queue,
             stopwatch=count(0.0, 0.01).__next__,  # each look at it is 10 ms later, in every run of a seed

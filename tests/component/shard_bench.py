@@ -11,6 +11,7 @@ from memory_log import ManualClock, MemoryFeed, MemoryLog
 
 from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied
 from streams.runtime.fold import Limits
+from streams.runtime.life import AT_ONCE, Pace
 from streams.runtime.processor import Effects, Record, Send
 from streams.runtime.shard import Shard
 
@@ -18,7 +19,7 @@ MS = 1_000
 
 
 class Diary:
-    """Writes down what happens to it. A value `timer:<ms>` sets a timer; `poison` raises."""
+    """Writes down what happens to it. `timer:<ms>` sets a timer; `poison` raises; `for others` has no effect."""
 
     faulty_timers = False
 
@@ -37,6 +38,8 @@ class Diary:
 
     def apply(self, record: Record, effects: Effects) -> None:
         value = (record.value or b"").decode()
+        if value == "for others":
+            return
         self.seen += 1
         if value == "poison":
             raise ValueError("poisoned")
@@ -85,6 +88,7 @@ class Bench:
     seconds: float = 1_000.0
     bytes: int = 1_000_000
     bound: int = 1_000
+    pace: Pace = AT_ONCE
     skew_us: int = 0
     live: bool = True
     make: Callable[[int], Diary] = Diary
@@ -103,6 +107,7 @@ class Bench:
             feed=self.feed,
             clock=self.clock,
             limits=Limits(records=self.records, acts=self.acts, seconds=self.seconds, bytes=self.bytes),
+            pace=self.pace,
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,
             stopwatch=self.stopwatch,

@@ -1,0 +1,72 @@
+"""The close of a month for very many tenants: how long it takes, and what it does to alerts meanwhile.
+
+    python -m bench.close [--tenants 100000] [--rate 200] [--seconds 60]
+
+The changelogs are written beforehand: contracts of a month that is over, none of it stated. A worker that starts has
+every final statement due at once. Meanwhile incidents come at a steady rate, and their classifications and breaches
+are timed; then once more after the close, for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+
+from aiokafka import TopicPartition
+
+from bench.crowd import PARTITIONS, POLICY
+from bench.latency import Latencies, measure_latency, told
+from bench.tenants import write_changelogs
+from bench.throughput import reader
+from cli.stack import Stack
+from streams.sla.instants import DAY
+
+SINCE = 34 * DAY
+"""Contracts begin so long ago: before the end of any last month, and within the lateness horizon (R5, R24)."""
+_LIMIT_S = 600.0
+
+
+async def statements(bootstrap: str, count: int) -> float:
+    """Seconds until so many records of `sla.credits` are committed."""
+    began = time.perf_counter()
+    async with reader(bootstrap) as consumer:
+        assigned = [TopicPartition("sla.credits", number) for number in range(PARTITIONS)]
+        consumer.assign(assigned)
+        seen = 0
+        while seen < count and time.perf_counter() - began < _LIMIT_S:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                seen += len(records)
+        if seen < count:
+            raise SystemExit(f"only {seen:,} of {count:,} statements after {_LIMIT_S:.0f} s")
+        return time.perf_counter() - began
+
+
+async def both(bootstrap: str, tenants: int, rate: int, seconds: int) -> tuple[float, Latencies]:
+    """The close, with incidents coming meanwhile."""
+    closing = asyncio.create_task(statements(bootstrap, tenants))
+    found = await measure_latency(bootstrap, PARTITIONS, rate, seconds, min(tenants, 1_000))
+    return await closing, found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tenants", type=int, default=100_000)
+    parser.add_argument("--rate", type=int, default=200, help="events a second meanwhile")
+    parser.add_argument("--seconds", type=int, default=60, help="for how long; at least as long as the close takes")
+    options = parser.parse_args()
+    environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT1S"}
+    with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
+        stack.apply_topics()
+        write_changelogs(stack.bootstrap, options.tenants, SINCE)
+        stack.start_worker(wait_s=600)
+        took_s, during = asyncio.run(both(stack.bootstrap, options.tenants, options.rate, options.seconds))
+        after = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, options.rate, 15, 1_000))
+    print(f"{options.tenants:,} final statements in {took_s:.1f} s")
+    print(f"  meanwhile, {told(options.rate, during)}")
+    print(f"  afterwards, {told(options.rate, after)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Very many tenants: what their terms weigh in every partition, how soon a worker is back, what an event costs.
+
+    python -m bench.tenants [--tenants 1 1000 100000] [--rate 1000] [--seconds 15]
+
+Contract terms are copied to each incident partition (ADR 1's shards decide from their own state alone), so they are
+kept as often as there are partitions. For each number a new broker whose changelogs are written beforehand by
+processors without a broker; then a worker is started, its recovery timed and its memory read; then events of these
+tenants come at a steady rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator
+
+from agents.gate import Topics
+from agents.incidents import IncidentsProcessor
+from agents.ledger import LedgerProcessor
+from bench.crowd import PARTITIONS, POLICY, resident, rows_of
+from bench.intake import used_s
+from bench.latency import measure_latency, told
+from bench.load import Encoded, contracts
+from bench.throughput import publish
+from cli.stack import Stack
+from streams.clock import SystemClock
+from streams.policy_load import default_policies_dir, load_policies
+from streams.routing import COPY, TO_INCIDENTS, enclose
+from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
+from streams.runtime.processor import Effects, Record
+from streams.sla.arrival import Horizons
+from streams.sla.instants import MINUTE, SECOND
+from streams.sla.policy import Policies
+
+INCIDENTS, LEDGER = "sla.incidents-changelog", "sla.ledger-changelog"
+
+
+def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
+    """The copies of all terms. They are the same in every partition, so one processor makes them."""
+    topics = Topics("sla", PARTITIONS)
+    made = IncidentsProcessor(0, topics, policies, Horizons(), clock=SystemClock(), mark_every=10 * SECOND)
+    for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
+        terms = Record("sla.contract-events", home, 0, now, key, value, headers)
+        copy = enclose(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
+        effects = Effects()
+        made.apply(Record("sla.shared", 0, 0, now, copy.key, copy.value, copy.headers), effects)
+        for number in range(PARTITIONS):
+            yield from rows_of(effects, number)
+    yield from applied(("sla.incident-events", "sla.shared"), now)
+
+
+def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
+    """The contract of each tenant in its own partition."""
+    topics = Topics("sla", PARTITIONS)
+    made = [LedgerProcessor(number, topics, policies, Horizons()) for number in range(PARTITIONS)]
+    for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
+        effects = Effects()
+        made[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)
+        yield from rows_of(effects, home)
+    yield from applied(("sla.contract-events", "sla.shared"), now)
+
+
+def applied(topics: tuple[str, ...], now: int) -> Iterator[Encoded]:
+    """The applied row of each partition, at the beginning of its inputs."""
+    for number in range(PARTITIONS):
+        yield "state", number, APPLIED_KEY, encode_applied(Applied(dict.fromkeys(topics, 0), now)), []
+
+
+def write_changelogs(bootstrap: str, tenants: int, since: int) -> None:
+    """As workers would have written them once all contracts, which began `since` before now, are known."""
+    now = SystemClock().now()
+    policies = Policies.of(load_policies(default_policies_dir()), POLICY)
+    asyncio.run(publish(bootstrap, INCIDENTS, incident_rows(tenants, since, now, policies)))
+    asyncio.run(publish(bootstrap, LEDGER, ledger_rows(tenants, since, now, policies)))
+
+
+def measure(tenants: int, rate: int, seconds: int, base: int) -> int:
+    """One number of tenants on a new broker; prints what came out, returns the memory."""
+    environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
+    with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
+        stack.apply_topics()
+        write_changelogs(stack.bootstrap, tenants, MINUTE)
+        started = time.perf_counter()
+        pid = stack.start_worker(wait_s=600)
+        ready_s, rss = time.perf_counter() - started, resident(pid)
+        before = used_s(pid)
+        found = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, rate, seconds, tenants))
+        spent_us = (used_s(pid) - before) / sum(found.sent) * 1e6
+        each = f", {(rss - base) / tenants:,.0f} B each" if base and tenants > 1000 else ""
+        print(f"{tenants:,} tenants x {PARTITIONS} partitions: ready in {ready_s:.1f} s, {rss >> 20:,} MiB{each}")
+        print(f"  {told(rate, found)}; {spent_us:,.0f} µs of the worker's processor time an event", flush=True)
+        return rss
+
+
+def main() -> None:
+    """Measure each number of tenants."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tenants", type=int, nargs="+", default=[1, 1_000, 100_000])
+    parser.add_argument("--rate", type=int, default=1_000, help="events a second")
+    parser.add_argument("--seconds", type=int, default=15)
+    options = parser.parse_args()
+    base = 0
+    for tenants in options.tenants:
+        rss = measure(tenants, options.rate, options.seconds, base)
+        base = base or rss
+
+
+if __name__ == "__main__":
+    main()
