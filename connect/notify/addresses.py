@@ -31,7 +31,7 @@ def _meant(address: _Address) -> list[_Address]:
     if address.ipv4_mapped is not None or address in _NAT64:
         return [last]
     inside = [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
-    return [address, *inside]
+    return [*inside, address]  # what is inside tells more: some releases of Python call all of 2002::/16 private
 
 
 def _kind(address: _Address) -> str | None:

@@ -42,7 +42,8 @@ def unpacked() -> Path:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             assert found == SHA256, f"Apicurio {VERSION} as downloaded has SHA-256 {found}, not the pinned {SHA256}"
             with tarfile.open(archive) as packed:
-                packed.extractall(part / "program", filter="data")
+                packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later
+                packed.extractall(part / "program")
             (part / "program").rename(home)
             shutil.rmtree(part)
     return home
