@@ -13,7 +13,7 @@ from connect.notify.metrics import Metrics
 from connect.notify.notices import Notice
 from connect.notify.pages import Message, Page
 from connect.notify.patience import LONGEST_RETRY_AFTER, Breaker, next_try
-from connect.notify.routing import Destination, Kind
+from connect.notify.routing import Destination, Kind, Language
 from connect.notify.rows import Parked, Row, changes, parked_row, retried_row
 from connect.notify.sending import Delivered, Failed, Final, Outcome, Sender
 from streams.clock import Clock
@@ -77,13 +77,13 @@ class Delivery:
         for page in pages:
             self._put(Where(partition, page.incident), page)
 
-    def take(self, partition: int, notice: Notice) -> list[Row]:
-        """An alert that goes here, or the end of a page; the rows to be written, then `kept` to be called, and then its
-        offset to be committed."""
+    def take(self, partition: int, notice: Notice, language: Language | None = None) -> list[Row]:
+        """An alert that goes here, in the language of its route, or the end of a page; the rows to be written, then
+        `kept` to be called, and then its offset to be committed."""
         where = Where(partition, notice.incident)
         before = self._pages.get(where)
         page = (before or Page(where.incident)).take(
-            notice, self._destination, self._clock.now(), busy=where in self._busy
+            notice, self._destination, self._clock.now(), busy=where in self._busy, language=language
         )
         return self._given(where, before, page)
 

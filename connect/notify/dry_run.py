@@ -29,12 +29,13 @@ class DryRun:
 
     def take(self, notice: Notice) -> Iterator[Said]:
         """What a notice leads to."""
-        routed = self._routing.leads_to(notice) if notice.action == "trigger" else frozenset(self._routing.destinations)
+        everywhere = dict.fromkeys(self._routing.destinations)
+        routed = self._routing.leads_to(notice) if notice.action == "trigger" else everywhere
         for name, destination in self._routing.destinations.items():
             if name not in routed:
                 continue
             page = self._pages.get((name, notice.incident), Page(notice.incident))
-            page = page.take(notice, destination, 0, busy=False)
+            page = page.take(notice, destination, 0, busy=False, language=routed[name])
             while page.pending:
                 request = prepare(destination, MASKED, notice.incident, page.head, parse_rfc3339(notice.event["time"]))
                 yield Said(destination, page.head, request)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from connect.notify.notices import JsonObject, Notice
-from connect.notify.routing import Destination
+from connect.notify.routing import Destination, Language
 
 #: PagerDuty takes no longer one.
 LONGEST_KEY = 255
@@ -26,16 +26,19 @@ class Message(NamedTuple):
     since: int
     due: int
     tries: int = 0
+    language: Language | None = None
+    """Of its texts; None: the destination's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """`open`: clocks that were paged and not yet resolved, each with the timestamp of its latest alert. `pending`: what
-    waits; only its first is tried."""
+    waits; only its first is tried. `language` is what its latest alert was routed in; its end is told in it too."""
 
     incident: str
     open: Mapping[str, int] = field(default_factory=dict)
     pending: tuple[Message, ...] = ()
+    language: Language | None = None
 
     @property
     def over(self) -> bool:
@@ -60,12 +63,15 @@ class Page:
         message = message._replace(seq=self._seq(now), since=now, due=now, tries=0)
         return replace(self, pending=(*self.pending, message))
 
-    def take(self, notice: Notice, destination: Destination, now: int, *, busy: bool) -> Page:
-        """What the page is after a notice. While `busy`, the first message is on its way and stays."""
+    def take(
+        self, notice: Notice, destination: Destination, now: int, *, busy: bool, language: Language | None = None
+    ) -> Page:
+        """What the page is after a notice. While `busy`, the first message is on its way and stays; `language` is that
+        of the route which led an alert here."""
         if any(each.id.partition("/")[0] == notice.id for each in self.pending):
             return self
         if notice.action == "trigger":
-            return self._said_last(
+            return replace(self, language=language)._said_last(
                 [(notice.id, "trigger", notice.clock)], notice, destination, now, busy, {notice.clock}
             )
         if notice.action == "resolve":
@@ -100,12 +106,13 @@ class Page:
             waiting = (*kept, *(each for each in waiting[len(kept) :] if each.clock not in clocks))
         seq, event = self._seq(now), _kept_of(notice, destination)
         added = tuple(
-            Message(id_, action, clock, event, seq + index, now, now) for index, (id_, action, clock) in enumerate(said)
+            Message(id_, action, clock, event, seq + index, now, now, language=self.language)
+            for index, (id_, action, clock) in enumerate(said)
         )
         still_open = {clock: at for clock, at in self.open.items() if clock not in clocks}
         if notice.action == "trigger":
             still_open |= dict.fromkeys(clocks, notice.at)
-        return Page(self.incident, still_open, (*waiting, *added))
+        return replace(self, open=still_open, pending=(*waiting, *added))
 
     def _seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now

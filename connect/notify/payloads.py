@@ -97,10 +97,11 @@ def pagerduty(destination: Destination, routing_key: str, incident: str, message
         return head
     event = message.event
     data = event["data"]
-    details = dict(facts(event, message.clock, destination.language, destination.zone))
+    language = message.language or destination.language
+    details = dict(facts(event, message.clock, language, destination.zone))
     return head | {
         "payload": {
-            "summary": plain(f"{title(event, destination.language)} · {incident}", _SUMMARY),
+            "summary": plain(f"{title(event, language)} · {incident}", _SUMMARY),
             "source": plain(incident, _SOURCE),
             "severity": destination.pager_severity(event["type"], data["severity"]),
             "timestamp": event["time"],
@@ -117,8 +118,9 @@ def slack(destination: Destination, message: Message) -> JsonObject:
     """A message of Slack's incoming webhooks: a fallback text and blocks (docs.slack.dev, "Block Kit")."""
     event = message.event
     mark = _ENDED if message.action == "resolve" else _MARKS.get(event["type"], _ENDED)
-    heading = f"{mark} {title(event, destination.language)}"
-    told = facts(event, message.clock, destination.language, destination.zone)
+    language = message.language or destination.language
+    heading = f"{mark} {title(event, language)}"
+    told = facts(event, message.clock, language, destination.zone)
     lines = "\n".join(f"*{name}*: {_mrkdwn(plain(value, _FIELD))}" for name, value in told)
     return {
         "text": _mrkdwn(plain(heading, _HEADER)),
@@ -133,7 +135,8 @@ def webhook(destination: Destination, incident: str, message: Message) -> JsonOb
     """The body of a Standard Webhook; the same over all tries."""
     event = message.event
     key = {"dedup_key": dedup_key(incident, message.clock)} if message.clock else {}
-    about = {"event_id": event["id"], "action": message.action, **key, "text": title(event, destination.language)}
+    text = title(event, message.language or destination.language)
+    about = {"event_id": event["id"], "action": message.action, **key, "text": text}
     return {"type": event["type"], "timestamp": event["time"], "data": {**event["data"], **about}}
 
 

@@ -186,8 +186,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 if where.topic == alerts:
                     close(where.partition, turns.before(record.timestamp))
                     notice = self._notice(record)
-                    if notice is not None and self._concerns(notice):
-                        rows[where.partition] += self._delivery.take(where.partition, notice)
+                    if notice is not None:
+                        rows[where.partition] += self._taken(where.partition, notice)
                     done[where] = record.offset + 1
                 elif where.topic == incidents:
                     turns.wait(Closing(record.timestamp, record.offset, self._notice(record)))
@@ -232,8 +232,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             return None
         return None if isinstance(found, str) else found
 
-    def _concerns(self, notice: Notice) -> bool:
-        return notice.action != "trigger" or self._name in self._routing.leads_to(notice)
+    def _taken(self, partition: int, notice: Notice) -> list[Row]:
+        if notice.action != "trigger":
+            return self._delivery.take(partition, notice)
+        languages = self._routing.leads_to(notice)
+        return self._delivery.take(partition, notice, languages[self._name]) if self._name in languages else []
 
     def _retried(self, partition: int, record: Any) -> list[Row]:
         """What an operator asks for; rows of the lanes themselves come by here too."""

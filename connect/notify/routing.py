@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,11 +76,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where alerts go that match; the first that matches ends the search unless it says `go_on`."""
+    """Where alerts go that match; the first that matches ends the search unless it says `go_on`. `language` is that of
+    the texts; None: the destination's own."""
 
     match: Match
     to: tuple[str, ...]
     go_on: bool = False
+    language: Language | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,14 @@ class Routing:
     destinations: Mapping[str, Destination]
     routes: tuple[Route, ...]
 
-    def leads_to(self, notice: Notice) -> frozenset[str]:
-        """The destinations that a triggering alert goes to. What ends a page goes where the page is instead: severity,
-        tenants and component may be others by then."""
-        return frozenset(self._to(notice))
-
-    def _to(self, notice: Notice) -> Iterator[str]:
+    def leads_to(self, notice: Notice) -> Mapping[str, Language | None]:
+        """The destinations that a triggering alert goes to, each with the language of the first route that leads there.
+        What ends a page goes where the page is instead: severity, tenants and component may be others by then."""
+        found: dict[str, Language | None] = {}
         for route in self.routes:
             if route.match.holds(notice):
-                yield from route.to
+                for name in route.to:
+                    found.setdefault(name, route.language)
                 if not route.go_on:
-                    return
+                    break
+        return found

@@ -25,7 +25,7 @@ def load_routing(path: Path) -> Routing:
     document, _ = read_checked(path, RoutingKeys, _cross_checks, RoutingError)
     return Routing(
         {name: _destination(name, keys) for name, keys in document.destinations.items()},
-        tuple(Route(_match(keys.match), tuple(keys.to), keys.go_on) for keys in document.routes),
+        tuple(Route(_match(keys.match), tuple(keys.to), keys.go_on, keys.language) for keys in document.routes),
     )
 
 

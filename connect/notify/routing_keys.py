@@ -110,6 +110,7 @@ class RouteKeys(Keys):
         description="Names of destinations."
     )
     go_on: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
+    language: Literal["en", "ja"] | None = Field(None, description="Language of texts; default: the destination's.")
 
 
 class RoutingKeys(Keys):

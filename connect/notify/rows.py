@@ -2,7 +2,7 @@
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | which clocks are paged, and since when: `{"incident", "open"}` |
+| destination, `page`, incident | which clocks are paged, since when, how: `{"incident", "open", "language"}` |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
 | destination, `parked`, message id | a message that was given up, and why |
 | destination, `retry`, message id | an operator asks for a parked message to be tried again |
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
 from connect.notify.pages import Message, Page
+from connect.notify.routing import Language
 from streams.json_form import format_line
 
 TOPIC = "notifications"
@@ -75,8 +77,9 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Row]
     for message in after.pending:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
-    if after.open != old.open:
-        value = {"incident": after.incident, "open": dict(after.open)} if after.open else None
+    if (after.open, after.language if after.open else None) != (old.open, old.language if old.open else None):
+        told = {"incident": after.incident, "open": dict(after.open), "language": after.language}
+        value = told if after.open else None
         yield Row(_key(destination, "page", after.incident), None if value is None else _json(value))
 
 
@@ -106,6 +109,7 @@ def read_message(value: bytes) -> tuple[str, Message]:
     message = Message(*(found[name] for name in Message._fields))
     if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):
         raise ValueError("a message says trigger or resolve, and has an event")
+    _language(message.language)
     return str(found["incident"]), message
 
 
@@ -127,7 +131,7 @@ class Kept:
 
     def __init__(self, destination: str) -> None:
         self._prefix = prefix_of(destination)
-        self._open: dict[str, dict[str, int]] = {}
+        self._open: dict[str, Page] = {}
         self._pending: dict[str, tuple[str, Message]] = {}
         self.retries: dict[str, tuple[str, Message]] = {}
         self.others: dict[str, set[str]] = {}
@@ -148,7 +152,9 @@ class Kept:
                 if value is None:
                     self._open.pop(found.rest, None)
                 else:
-                    self._open[found.rest] = {str(clock): int(at) for clock, at in _object(value)["open"].items()}
+                    told = _object(value)
+                    paged = {str(clock): int(at) for clock, at in told["open"].items()}
+                    self._open[found.rest] = Page(found.rest, paged, language=_language(told["language"]))
             elif found.kind in {"pending", "retry"}:
                 here = self._pending if found.kind == "pending" else self.retries
                 if value is None:
@@ -165,7 +171,8 @@ class Kept:
             waiting.setdefault(incident, []).append(message)
         for incident in {*self._open, *waiting}:
             pending = sorted(waiting.get(incident, ()), key=lambda each: each.seq)
-            yield Page(incident, self._open.get(incident, {}), tuple(pending))
+            page = self._open.get(incident) or Page(incident, language=pending[-1].language)
+            yield replace(page, pending=tuple(pending))
 
     def _other(self, found: RowKey, value: bytes | None) -> None:
         if found.kind == "parked":
@@ -180,6 +187,14 @@ def _key(destination: str, kind: RowKind, *rest: str) -> bytes:
 
 def _message(incident: str, message: Message, **more: object) -> bytes:
     return _json({"incident": incident, **message._asdict(), **more})
+
+
+def _language(found: object) -> Language | None:
+    match found:
+        case None | "en" | "ja":
+            return found
+        case _:
+            raise ValueError("a language is en or ja, or the destination's own")
 
 
 def _json(value: Mapping[str, object]) -> bytes:

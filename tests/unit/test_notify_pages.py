@@ -9,6 +9,7 @@ import pytest
 from connect.notify.notices import notice_of
 from connect.notify.pages import Message, Page, dedup_key
 from connect.notify.patience import WEBHOOK_WAITS, Breaker, next_try
+from connect.notify.payloads import slack
 from connect.notify.routing import Destination, Kind
 from connect.notify.rows import (
     Kept,
@@ -21,6 +22,7 @@ from connect.notify.rows import (
     retried_row,
     retry_rows,
 )
+from connect.notify.words import title
 from connect.secret_refs import SecretRef
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 from tests.notices import event, notice
@@ -168,6 +170,19 @@ def test_rows_give_the_page_back_and_end_with_it() -> None:
         log |= dict(changes("hook", before, page))
     assert page.over
     assert set(log.values()) == {None}
+
+
+def test_a_page_that_a_route_opened_in_a_language_ends_in_it_after_a_restart_too() -> None:
+    opened = Page("inc-1").take(notice("breached"), ROOM, 5, busy=False, language="ja")
+    assert [each.language for each in opened.pending] == ["ja"]
+    kept = Kept("room")
+    for key, value in [*changes("room", None, opened), *changes("room", opened, opened.said())]:
+        kept.read(key, value)
+    (page,) = kept.pages()
+    assert page == opened.said()
+    ended = page.take(notice("met"), ROOM, 6, busy=False).head
+    assert (ended.action, ended.language) == ("resolve", "ja")
+    assert title(ended.event, "ja") in slack(ROOM, ended)["text"]
 
 
 def test_rows_of_others_and_rubbish_are_passed_over() -> None:

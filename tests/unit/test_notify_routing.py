@@ -134,7 +134,14 @@ def test_an_update_that_is_due_is_of_the_metric_update() -> None:
 )
 def test_the_first_route_that_matches_decides(routes: list[tuple[str | None, str, bool]], to: str) -> None:
     made = tuple(Route(Match(severity and frozenset({severity})), (name,), on) for severity, name, on in routes)  # type: ignore[arg-type]
-    assert Routing({}, made).leads_to(notice("breached")) == set(to)
+    assert Routing({}, made).leads_to(notice("breached")).keys() == set(to)
+
+
+def test_the_language_is_that_of_the_first_route_that_leads_there() -> None:
+    severe = Match(frozenset({"P1"}))
+    made = (Route(severe, ("a",), True, "ja"), Route(Match(), ("a", "b"), True), Route(Match(), ("c",), False, "en"))
+    assert Routing({}, made).leads_to(notice("breached")) == {"a": "ja", "b": None, "c": "en"}
+    assert Routing({}, made).leads_to(notice("breached", severity="P2")) == {"a": None, "b": None, "c": "en"}
 
 
 def test_severities_may_depend_on_the_type(tmp_path: Path) -> None:
