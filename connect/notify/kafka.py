@@ -14,6 +14,7 @@ from connect.farewell import end_consumer, end_producer
 from connect.notify.rows import TOPIC, Kept, Row
 from streams.errors import SlaError
 from streams.runtime.header_names import accept_any
+from streams.runtime.rebootstrap import rebootstrap
 from streams.settings import Settings
 
 ALERTS, INCIDENTS = "alerts", "incidents"
@@ -77,6 +78,7 @@ class LaneKafka:
     async def start(self, listener: Any) -> None:
         """Connect and join the group; `listener` hears of partitions."""
         accept_any()
+        rebootstrap()
         self._beating = asyncio.create_task(self._pulse.run())
         self._asker = self._reader(group_id=None)
         await self._asker.start()
