@@ -87,29 +87,33 @@ def judge(
 
 
 def _lines(inputs: list[Read]) -> tuple[list[tuple[str, Place]], dict[Place, str], dict[Place, str]]:
-    """The inputs as simulation reads them (R30, R32), those that can't be read, and those on which a decision crashes
-    (worker.py)."""
-    lines, unreadable, crashing = [], {}, {}
+    """The inputs as simulation reads them (R30, R32), those that it would not refuse as a worker does, and those on
+    which a decision crashes (worker.py)."""
+    lines, refused, crashing = [], {}, {}
     for record in inputs:
         place = Place(record.topic.removeprefix(f"{PREFIX}."), record.partition, record.offset)
         try:
             event = dict(event_of(record))
         except Undecodable:
-            unreadable[place] = ""
+            refused[place] = ""
             continue
         if record.value is None:
-            unreadable[place] = "undecodable"
+            refused[place] = "undecodable"
             continue
         if (event["type"] in INCIDENT_RANK) != (place.topic == "incident-events"):
-            unreadable[place] = "unknown_type"  # simulation has no topics
+            refused[place] = "unknown_type"  # simulation has no topics
             continue
         if str(event["subject"]).encode().startswith(CRASHES) and event["type"] == "incident.updated":
             crashing[place] = "internal"
             continue
         if event.get("backfill"):
+            # It arrives at its own time for its incident (R32), but may not lie ahead of its arrival on Kafka (R5).
+            if parse_rfc3339(str(event["time"])) > record.arrival + HORIZONS.future_skew:
+                refused[place] = "future"
+                continue
             event.pop("receivedtime", None)
         lines.append((format_line(event), place))
-    return lines, unreadable, crashing
+    return lines, refused, crashing
 
 
 def _refused(told: list[dict[str, Any]], places: list[Place]) -> dict[Place, str]:
