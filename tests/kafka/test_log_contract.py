@@ -89,6 +89,8 @@ def test_commits_one_after_the_other_ask_for_the_group_before_records_are_acknow
             asked = listen(transactions._producer)
             for number in range(COMMITS):
                 await transactions.commit(write(rig, f"a{number}", number + 1, rows=3))
+                if number == 0:
+                    caplog.clear()  # topics that are new may have no leader yet
             await transactions.discard()
             assert await read(rig, output(rig)) == [b"a%d" % number for number in range(COMMITS)]
             assert await log.committed() == {rig.topic: COMMITS}
@@ -97,7 +99,8 @@ def test_commits_one_after_the_other_ask_for_the_group_before_records_are_acknow
     asked = asyncio.run(run())
     assert asked.index("AddOffsetsToTxnRequest") < asked.index("answer to ProduceRequest")
     assert asked.count("TxnOffsetCommitRequest") == asked.count("EndTxnRequest") == COMMITS
-    assert not [each.getMessage() for each in caplog.records if "produce" in each.getMessage()]
+    told = [each.getMessage() for each in caplog.records if each.name.startswith("aiokafka")]
+    assert not [message for message in told if "produce" in message]
 
 
 def listen(producer: aiokafka.AIOKafkaProducer) -> list[str]:
