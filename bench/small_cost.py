@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Mapping
-from time import perf_counter, process_time
+from time import perf_counter
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from bench.cost import PARTITIONS, Raw, Work, show
+from bench.cost import PARTITIONS, Raw, Work, show, timed
 from bench.load import incidents
 from bench.peers import job
 from bench.peers.on_shard import Deciding
@@ -125,16 +125,9 @@ class Job:
 
 def measure(events: int) -> dict[str, float]:
     """Microseconds of CPU an event, by part; one round."""
-    run, found = Job(events), {}
-    for part in (run.decode, run.decide, run.state, run.output, run.processor, run.shard, run.batches):
-        work = part()
-        gc.collect()
-        gc.freeze()
-        started = process_time()
-        work()
-        found[part.__name__] = (process_time() - started) * 1e6 / len(run.inputs)
-    gc.unfreeze()
-    return found
+    run = Job(events)
+    parts = (run.decode, run.decide, run.state, run.output, run.processor, run.shard, run.batches)
+    return timed({part.__name__: part for part in parts}, len(run.inputs))
 
 
 def lines(found: Mapping[str, float]) -> dict[str, float]:
