@@ -54,12 +54,12 @@ class Found:
     """The worker's processor time for an event, by events a second."""
 
 
-def facts_of(number: int, facts: int, now: int) -> Iterator[Encoded]:
+def facts_of(number: int, facts: int, opened: int) -> Iterator[Encoded]:
     """An open incident: its opening, then answers and updates."""
     name = f"crowd-{number}"
-    yield opening(name, now - HOUR, PARTITIONS)
+    yield opening(name, opened, PARTITIONS)
     for step in range(1, facts):
-        yield update(name, step, now - HOUR + step * SECOND)
+        yield update(name, step, opened + step * SECOND)
 
 
 def update(name: str, step: int, at: int) -> Encoded:
@@ -69,7 +69,7 @@ def update(name: str, step: int, at: int) -> Encoded:
     return encoded("incident.updated", {**base, "who": who, "visibility": "public"}, PARTITIONS)
 
 
-def changelog(count: int, facts: int, now: int) -> Iterator[Encoded]:
+def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded]:
     """Rows of all partitions as workers would have written them, and their applied rows."""
     topics, clock = Topics("sla", PARTITIONS), SystemClock()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
@@ -86,7 +86,7 @@ def changelog(count: int, facts: int, now: int) -> Iterator[Encoded]:
             yield from rows_of(effects, number)
     for number in range(count):
         effects = Effects()
-        for _, partition, key, value, headers in facts_of(number, facts, now):
+        for _, partition, key, value, headers in facts_of(number, facts, opened):
             record = Record("sla.incident-events", partition, number, now, key, value, headers)
             made[partition].apply(record, effects)
         yield from rows_of(effects, partition)
@@ -116,7 +116,7 @@ def measure(count: int, facts: int, rates: list[int], seconds: int) -> Found:
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
         stack.apply_topics()
         now = SystemClock().now()
-        asyncio.run(publish(stack.bootstrap, "sla.incidents-changelog", changelog(count, facts, now)))
+        asyncio.run(publish(stack.bootstrap, "sla.incidents-changelog", changelog(count, facts, now, now - HOUR)))
         started = time.perf_counter()
         pid = stack.start_worker(wait_s=600)
         ready_s = time.perf_counter() - started

@@ -10,7 +10,7 @@ ShardError
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateUnreadable  a changelog row cannot be restored
     ├── WriteRefused   the broker refuses what the shard writes, for good
-    └── WorkerRefused  this deployment must not go on with the state it found: the whole worker stops
+    └── WorkerRefused  this deployment must not go on with the state or topics it found: the whole worker stops
 """
 
 # ruff: noqa: N818 -- these name what happened to a shard
@@ -96,4 +96,4 @@ class WriteRefused(ShardHalted):
 
 
 class WorkerRefused(ShardHalted):
-    """A processor found, before it wrote, that the whole worker is not the one this state needs (R18)."""
+    """It was found, before anything was written, that this worker is not the one that state or topics need (R18)."""

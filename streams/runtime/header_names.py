@@ -14,6 +14,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
+from streams.runtime.whole import Whole
+
 
 class _Bytes(bytearray):
     """Bytes whose parts read as text whatever they are."""
@@ -67,14 +69,24 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     What comes before the batch in question is not looked at again: transactions that end there have been accounted for.
     """
 
+    whole = False
+    """Yield the records of a batch at once (`whole.fetched`)."""
     _records: Any
 
     def _unpack_records(self) -> Iterator[Any]:
+        fetched = self._records.fetched
         try:
+            self._read(self._records)
             yield from super()._unpack_records()
         except (UnicodeDecodeError, CorruptRecordException):
-            self._records = _Batches(self._records.fetched, self.next_fetch_offset)
+            self._read(_Batches(fetched, self.next_fetch_offset))
             yield from super()._unpack_records()
+
+    def _read(self, batches: Any) -> None:
+        self._records = Whole(batches) if self.whole else batches
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        return record.since(self.next_fetch_offset) if self.whole else super()._consumer_record(tp, record)
 
 
 def accept_any() -> None:

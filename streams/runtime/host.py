@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from faust.app.base import BootStrategy
 
 from streams.clock import Clock, SystemClock
-from streams.runtime.errors import InputLost
+from streams.runtime.errors import InputLost, WorkerRefused
 from streams.runtime.fold import Limits
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.life import AT_ONCE, Pace
@@ -56,6 +56,7 @@ class Host:
         self.shards: dict[tuple[str, int], Shard] = {}
         self.assigned = False
         self._unserved: list[dict[str, object]] = []
+        self._refused: WorkerRefused | None = None
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
         turns = Turns()
@@ -93,16 +94,22 @@ class Host:
         async def deliver(stream: Any) -> None:
             events: AsyncIterator[Any] = stream.noack().events()
             async for event in events:
-                batch: Batch = event.value
-                shard = self.shards.get((spec.name, batch.partition))
-                if shard is not None:
-                    shard.offer(batch)
+                batches: Sequence[Batch] = event.value
+                for batch in batches:
+                    shard = self.shards.get((spec.name, batch.partition))
+                    if shard is not None:
+                        shard.offer(batch)
 
         deliver.__name__ = spec.name
         return deliver
 
     async def start(self) -> None:
-        """Join the group; shards come with the assignment."""
+        """Join the group; shards come with the assignment. Without topics as they should be it is not joined."""
+        counts = await self._offsets.partitions({topic for spec in self.agents for topic in spec.topics})
+        for topic, found in sorted(counts.items()):
+            if found not in (0, self.settings.partitions):
+                self._refuse(topic, found)
+                return
         await self.app.start()
 
     async def stop(self) -> None:
@@ -114,9 +121,13 @@ class Host:
         await self._offsets.close()
 
     def crash(self) -> BaseException | None:
-        """Why this worker can't go on: the Faust app has crashed, or the state refuses this deployment."""
+        """Why this worker can't go on: the Faust app has crashed, or state or topics refuse this deployment."""
         reason: BaseException | None = self.app.crash_reason
-        return reason or next((shard.refused for shard in self.shards.values() if shard.refused is not None), None)
+        return (
+            reason
+            or self._refused
+            or next((shard.refused for shard in self.shards.values() if shard.refused is not None), None)
+        )
 
     async def crashed(self) -> None:
         """Return when this worker can't go on."""
@@ -129,6 +140,9 @@ class Host:
         owned = {(each.topic, each.partition) for each in assigned}
         await self._stop_shards(list(self.shards))  # none are left after a revocation
         self._unserved = []
+        if beyond := [each for each in owned if each[1] >= self.settings.partitions]:
+            self._refuse(beyond[0][0], beyond[0][1] + 1)
+            return
         for spec in self.agents:
             for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
                 missing = [topic for topic in spec.topics if (topic, partition) not in owned]
@@ -140,6 +154,13 @@ class Host:
                     self._start_shard(spec, partition)
         self.assigned = True
         self._logger.info("assigned", shards=len(self.shards))
+
+    def _refuse(self, topic: str, found: int) -> None:
+        """Keys would be looked for where they are not. What is there was written by the number of before."""
+        self._refused = WorkerRefused(
+            f"{topic} has {found} partitions, SLA_PARTITIONS is {self.settings.partitions}: it must be the number that "
+            "all topics were created with; topics that were enlarged since have to be created anew"
+        )
 
     async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:
         gone = {each.partition for each in revoked}

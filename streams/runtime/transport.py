@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, handing an agent one batch per partition instead of one message per record.
+"""Faust's Kafka transport, handing an agent the batches of a topic instead of one message per record.
 
 Faust's consumer only assigns here: it commits nothing, resets nothing and never seeks by itself. Every partition starts
 paused at assignment; it opens when a shard says where to start.
@@ -7,7 +7,10 @@ paused at assignment; it opens when a shard says where to start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from time import monotonic
 from typing import Any, ClassVar, TypeVar, cast
 
 import aiokafka
@@ -20,11 +23,15 @@ from faust.types import TP, ConsumerMessage
 from yarl import URL
 
 from streams.runtime.header_names import accept_any
-from streams.runtime.log import Batch
+from streams.runtime.log import Batch, RawRecord
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.whole import fetched
 
 _T = TypeVar("_T")
 _IDLE_S = 0.2
+_REST_S = 0.01
+"""After taking something, before the next look. Meanwhile aiokafka fetches no more from a broker (for 100 ms at most);
+without a rest each record that comes in alone, and each marker, is a fetch of its own of all partitions."""
 _FAULT_PAUSE_S = 0.5
 
 
@@ -50,6 +57,15 @@ class PausedListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The consumer's own thread: heartbeats and fetches go on while the main thread decides."""
+
+    _taken_at = 0.0
+    _failed: kafka.KafkaError | None = None
+
+    async def rest(self) -> None:
+        """Until so long after the last taking; not at all where that is past."""
+        left = self._taken_at + _REST_S - monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
 
     def close_all(self, partitions: Iterable[TopicPartition]) -> None:
         """A valid position keeps aiokafka from looking for a committed one; pausing keeps it from fetching there."""
@@ -86,8 +102,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def take(self, wanted: frozenset[TopicPartition], timeout_s: float) -> list[Batch]:
         """What has been fetched of the wanted partitions, or nothing after `timeout_s`.
 
-        Positions are read before and after without giving way to other tasks, so a seek can't come in between.
+        Raises what fetching one of them met, after what the others had has been taken.
         """
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
         fetcher = self._ensure_consumer()._fetcher
         subscriptions = fetcher._subscriptions
         subscription = subscriptions.subscription
@@ -96,22 +115,32 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         if subscriptions.reassignment_in_progress or subscription is None or subscription.assignment is None:
             await asyncio.sleep(0.05)
             return []
-        assignment = subscription.assignment
         with subscriptions.fetch_context():
-            states = {tp: assignment.state_value(tp) for tp in wanted if tp in assignment.tps}
-            starts = {tp: state.position for tp, state in states.items() if state.has_valid_position}
-            records = await fetcher.fetched_records(frozenset(starts), timeout=0) if starts else {}
-            batches = [
-                Batch(tp.topic, tp.partition, start, states[tp].position, records.get(tp, ()))
-                for tp, start in starts.items()
-                if states[tp].position != start
-            ]
-            if not batches:
+            batches = await self._look(fetcher, subscription.assignment, wanted)
+            if batches:
+                self._taken_at = monotonic()
+            elif self._failed is None:
                 self._waiter = fetcher._create_fetch_waiter()
                 await asyncio.wait([self._waiter], timeout=timeout_s)
                 if not self._waiter.done():
                     self._waiter.cancel()
         return batches
+
+    async def _look(self, fetcher: Any, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:
+        """Positions are read before and after without giving way to other tasks, so a seek can't come in between."""
+        states = {tp: assignment.state_value(tp) for tp in wanted if tp in assignment.tps}
+        starts = {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        records: dict[TopicPartition, list[RawRecord]] = {}
+        for tp in [tp for tp in fetcher._records if tp in starts]:
+            try:
+                records[tp] = await fetched(fetcher, tp)
+            except kafka.KafkaError as error:
+                self._failed = error
+        return [
+            Batch(tp.topic, tp.partition, start, states[tp].position, records.get(tp, ()))
+            for tp, start in starts.items()
+            if states[tp].position != start
+        ]
 
     def nudge(self) -> None:
         """Look again: another partition is wanted."""
@@ -135,7 +164,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer with a drain loop that moves whole batches."""
+    """Faust's consumer with a drain loop that moves the batches of a topic at once."""
 
     RebalanceListener: ClassVar[type[PausedListener]] = PausedListener
     _thread: BatchThread
@@ -180,7 +209,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 await self.wait(self.can_resume_flow)
                 continue
             try:
-                batches = await thread.in_thread(lambda: thread.take(self._open, _IDLE_S))
+                batches = await thread.in_thread(self._take)
             except kafka.OffsetOutOfRangeError as error:
                 for partition, offset in error.args[0].items():
                     self._on_out_of_range(partition, offset)
@@ -193,23 +222,30 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.log.warning("fetching failed: %r", error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue
-            for batch in batches:
-                await self.wait_first(self.callback(self._message(batch)), self.suspend_flow.wait())
+            # A message takes some turns of the event loop, and in each a shard may decide: so one for a topic, not one
+            # for each of its partitions.
+            for _, group in groupby(sorted(batches, key=attrgetter("topic")), attrgetter("topic")):
+                await self.wait_first(self.callback(self._message(tuple(group))), self.suspend_flow.wait())
 
-    def _message(self, batch: Batch) -> ConsumerMessage:
+    async def _take(self) -> list[Batch]:
+        await self._thread.rest()
+        return await self._thread.take(self._open, _IDLE_S)  # what is open after the rest
+
+    def _message(self, batches: Sequence[Batch]) -> ConsumerMessage:
+        last = batches[-1]
         return ConsumerMessage(
-            batch.topic,
-            batch.partition,
-            batch.end - 1,
+            last.topic,
+            last.partition,
+            last.end - 1,
             0.0,
             1,
             [],
             None,
-            cast(Any, batch),
+            cast(Any, batches),
             None,
             0,
             0,
-            TP(batch.topic, batch.partition),
+            TP(last.topic, last.partition),
             generation_id=self.app.consumer_generation_id,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kafka import KafkaConsumer
+from kafka.errors import CommitFailedError, RebalanceInProgressError
 
 from streams.codec import Codec
 from streams.sla.events import Rejection
@@ -54,7 +55,9 @@ def consume(bootstrap: str, topic: str, path: Path) -> None:
                 with connection:
                     for record in records:
                         _book(connection, codec, record.value)
-            consumer.commit()
+            # Out of the group after a long silence: whoever reads these again finds their ids.
+            with contextlib.suppress(CommitFailedError, RebalanceInProgressError):
+                consumer.commit()
 
 
 def _book(connection: sqlite3.Connection, codec: Codec, value: bytes) -> None:

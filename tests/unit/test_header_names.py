@@ -1,4 +1,4 @@
-"""Header names that are not UTF-8 are read past (R27), by way of what aiokafka makes of a fetch."""
+"""What is read of a fetch: past header names that are not UTF-8 (R27), and the same by whole batches as by records."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.runtime.header_names import accept_any
 
@@ -41,11 +43,34 @@ def abort_marker(base: int, producer: int) -> bytes:
 
 
 def read(fetched: bytes, aborted: list[tuple[int, int]] | None = None, start: int = 0) -> list[Any]:
+    """What comes of a fetch, which is the same record by record and by whole batches."""
+    found, following = read_so(fetched, aborted, start, whole=False)
+    chunks, then = read_so(fetched, aborted, start, whole=True)
+    assert [shown(each) for chunk in chunks for each in chunk] == [shown(each) for each in found]
+    assert then == following
+    return found
+
+
+def read_so(fetched: bytes, aborted: list[tuple[int, int]] | None, start: int, *, whole: bool) -> tuple[list[Any], int]:
+    """What comes, and where the next fetch starts."""
     accept_any()
     records = fetcher.PartitionRecords(
         TopicPartition("t", 0), fetcher.MemoryRecords(fetched), aborted, start, None, None, False, READ_COMMITTED
     )
-    return list(records)
+    records.whole = whole
+    return list(records), records.next_fetch_offset
+
+
+def shown(record: Any) -> tuple[Any, ...]:
+    return record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+
+
+@pytest.mark.parametrize("compression", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
+def test_whatever_a_publisher_compresses_with_is_read(compression: int) -> None:
+    """R27: a batch that can't be read would stop its partition."""
+    packed = batch(0, ["a" * 1_000, Name("b" * 1_000)], compression=compression)
+    assert len(packed) < 1_000
+    assert [each.headers[0][0] for each in read(packed)] == ["a" * 1_000, "\\xff" + "b" * 1_000]
 
 
 @pytest.mark.parametrize("compression", [0, 1])
@@ -80,3 +105,30 @@ def test_what_was_aborted_stays_unread() -> None:
         + batch(6, [Name("e")])
     )
     assert [each.offset for each in read(fetched, [(7, 0), (7, 2)])] == [3, 6]
+
+
+NAMES = st.lists(st.sampled_from(["a", "é", Name("c")]), min_size=1, max_size=4)
+GAPS = st.integers(0, 2)
+TRANSACTIONS = st.lists(st.tuples(st.sampled_from([-1, 7, 8]), NAMES, st.booleans(), GAPS), min_size=1, max_size=6)
+
+
+@given(transactions=TRANSACTIONS, start=st.integers(0, 3), compression=st.sampled_from([0, 1]))
+def test_whole_batches_are_the_same_records(
+    transactions: list[tuple[int, list[str], bool, int]], start: int, compression: int
+) -> None:
+    """Whatever is aborted, oddly named, compressed, compacted away or before the position in the first batch."""
+    fetched, offset = b"", 0
+    aborted: list[tuple[int, int]] = []
+    expected: list[int] = []
+    for producer, names, abort, gap in transactions:
+        fetched += batch(offset, names, producer=producer, compression=compression)
+        first, offset = offset, offset + len(names)
+        if abort and producer != -1:
+            aborted.append((producer, first))
+            fetched += abort_marker(offset, producer)
+            offset += 1
+        else:
+            expected += range(first, offset)
+        offset += gap
+    start = min(start, len(transactions[0][1]) - 1)
+    assert [each.offset for each in read(fetched, aborted, start)] == [each for each in expected if each >= start]
