@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from statistics import median
 from typing import Annotated
 
@@ -151,7 +152,10 @@ def bench(
         int | None, typer.Option("--rounds", min=1, help="Rounds, each from no state (3; peers: 5).")
     ] = None,
     tenants: Annotated[int, typer.Option("--tenants", min=1, help="Tenants under contract.")] = 1000,
-    everything: Annotated[bool, typer.Option("--all", help="Everything: some 25 minutes.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything: some 35 minutes.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Where the peers' table and chart go: performance.md with markers.")
+    ] = None,
 ) -> None:
     """Measure what docs/performance.md claims: a worker end to end, exactly once, and whatever else is named."""
     chosen = list(Part) if everything else parts or [Part.WORKER]
@@ -166,6 +170,8 @@ def bench(
         options = [word for key, n in given.items() if n and part is Part.PEERS for word in (key, str(n))]
         if part is Part.PEERS and events is None:
             options += ["--events", "300000"]
+        if part is Part.PEERS and report is not None:
+            options += ["--report", str(report)]
         failed += subprocess.run([sys.executable, "-m", f"bench.{part}", *options], check=False).returncode != 0
     raise typer.Exit(1 if failed else 0)
 

@@ -29,7 +29,7 @@ from streams.runtime.whole import fetched
 
 _T = TypeVar("_T")
 _IDLE_S = 0.2
-_REST_S = 0.01
+_REST_S = 0.02
 """After taking something, before the next look. Meanwhile aiokafka fetches no more from a broker (for 100 ms at most);
 without a rest each record that comes in alone, and each marker, is a fetch of its own of all partitions."""
 _FAULT_PAUSE_S = 0.5

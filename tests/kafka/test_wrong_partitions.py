@@ -1,4 +1,4 @@
-"""A worker that is told of another number of partitions than the topics have writes nothing: keys would go astray."""
+"""A worker that is told of another number of partitions than the topics have does not join: keys would go astray."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ pytestmark = pytest.mark.kafka
 def test_a_wrong_number_of_partitions_stops_the_worker(tmp_path: Path) -> None:
     with Stack(tmp_path / "kafka", partitions=4) as stack:
         apply_topics(stack.bootstrap, declared("sla", 2))
-        with pytest.raises(StackError, match="has 2 partitions, but SLA_PARTITIONS is 4: set it"):
+        with pytest.raises(StackError, match="has 2 partitions, SLA_PARTITIONS is 4: it must be"):
             stack.start_worker()

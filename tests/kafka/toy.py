@@ -56,6 +56,7 @@ class Toy:
             "app_id": f"{self.prefix}app",
             "broker": self.broker,
             "prefix": self.prefix,
+            "partitions": self.partitions,
             "health_port": port,
             "agents": {
                 agent: {"topics": [self.topic(name) for name in topics], "output": self.topic(f"{agent}-out")}

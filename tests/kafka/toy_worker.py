@@ -74,6 +74,7 @@ def main() -> int:
         app_id=options["app_id"],
         brokers=(options["broker"],),
         prefix=options["prefix"],
+        partitions=options["partitions"],
         session_timeout_ms=6_000,
         heartbeat_interval_ms=500,
         max_batch=options.get("max_batch", 500),
