@@ -27,9 +27,9 @@ from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
 
 MS = SECOND // 1_000
-INCIDENTS_PACE = Pace(rest=60 * MS, silent=SECOND // 2)
+INCIDENTS_PACE = Pace(rest=10 * MS, most=60 * MS, silent=SECOND // 2)
 #: Nobody waits for a statement by the millisecond: what alerts need of the machine is not spent on its commits.
-LEDGER_PACE = Pace(rest=300 * MS, silent=SECOND // 2)
+LEDGER_PACE = Pace(rest=50 * MS, most=300 * MS, silent=SECOND // 2)
 
 
 def agent_specs(

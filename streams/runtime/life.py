@@ -31,7 +31,10 @@ class Pace:
     """Microseconds from the end of one commit to the begin of the next."""
 
     rest: int = 0
-    """At least; what comes meanwhile goes into the same transaction."""
+    """At least, for each record or timer of the transaction before: the more comes, the longer it is worth while to
+    wait for more. What comes meanwhile goes into the same transaction."""
+    most: int = 0
+    """However much was in it; no less than `rest`."""
     silent: int = 0
     """At least, where nothing but offsets is to be written."""
 
@@ -78,6 +81,8 @@ class Life:
         self._turns = turns
         self._ended = 0
         """When the last commit did."""
+        self._rest = 0
+        """How long to rest after it."""
         self._labels = labels
         self._relieve = relieve
         self._on_committed = on_committed
@@ -165,12 +170,13 @@ class Life:
         if pending.forced or pending.sealed:
             return 0
         self._ended = min(self._ended, self._clock.now())  # a wall clock can be set back
-        return self._ended + (self._pace.silent if pending.silent else self._pace.rest)
+        return self._ended + (self._pace.silent if pending.silent else self._rest)
 
     def _begin(self, pending: Pending) -> asyncio.Task[None]:
         fold = self._fold
         applied = Applied(offsets=fold.inbox.positions(), time=fold.time)
         write = Write(pending.effects, encode_applied(applied), applied.offsets, fold.time // 1_000)
+        self._rest = min(self._pace.rest * (pending.records + pending.acted), max(self._pace.rest, self._pace.most))
         task = asyncio.create_task(self._commit(write, pending))
         task.add_done_callback(lambda _: self._wake.set())
         return task

@@ -89,7 +89,9 @@ def drawn(seed: int) -> Plan:
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),
             skew_us=random.choice((0, 7_000, 250_000)),
-            pace=random.choice((AT_ONCE, Pace(rest=10_000, silent=500_000), Pace(rest=300_000, silent=2_000_000))),
+            pace=random.choice(
+                (AT_ONCE, Pace(rest=10_000, silent=500_000), Pace(rest=90_000, most=300_000, silent=2_000_000))
+            ),
         ),
         trouble=Trouble(rate, budget, OUTCOMES),
         breaks=sorted(random.randrange(steps) for _ in range(random.choice((0, 0, 1, 3, 5)))),

@@ -34,6 +34,38 @@ def test_what_comes_during_the_rest_is_one_transaction_with_what_comes_after() -
     run(scenario)
 
 
+def test_the_rest_grows_with_what_was_in_the_transaction_before() -> None:
+    async def scenario() -> None:
+        bench = Bench(pace=Pace(rest=10 * MS, most=25 * MS))
+        bench.clock.set(1_000 * MS)
+        bench.start()
+        await bench.add(1, "a")
+        await bench.add(2, "b")
+        await bench.add(3, "c")
+        bench.clock.set(1_010 * MS)
+        await bench.settle()
+        assert bench.log.commits == 2
+        await bench.add(4, "d")
+        bench.clock.set(1_029 * MS)  # two were in it
+        await bench.settle()
+        assert bench.log.commits == 2
+        await bench.add(5, "e")
+        await bench.add(6, "f")
+        bench.clock.set(1_030 * MS)
+        await bench.settle()
+        assert bench.log.commits == 3
+        await bench.add(7, "g")
+        bench.clock.set(1_054 * MS)  # three were, and 25 ms are the most
+        await bench.settle()
+        assert bench.log.commits == 3
+        bench.clock.set(1_055 * MS)
+        await bench.settle()
+        assert bench.log.commits == 4
+        await bench.shard.stop()
+
+    run(scenario)
+
+
 def test_offsets_alone_wait_longer_and_go_along_with_whatever_comes() -> None:
     async def scenario() -> None:
         bench = Bench(pace=PACE)
