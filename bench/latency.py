@@ -192,8 +192,10 @@ def shown(what: str, seconds: list[float], expected: int) -> str:
 def told(rate: int, found: Latencies) -> str:
     """A line about one rate; says so where the load did not get through as fast as it should."""
     reached = sum(found.sent) / found.took_s
+    early = sum(after < 0 for after in found.breached)
+    false = f", {early} of them before it" if early else ""  # that must not be: the load's terms, or a clock, are wrong
     late = f" ({reached:,.0f} reached)" if reached < 0.98 * rate else ""
     return (
         f"{rate:,} events/s{late}: {shown('classified after', found.classified, found.expected)}; "
-        f"{shown('breach after its deadline', found.breached, found.expected // 2)}"
+        f"{shown('breach after its deadline', found.breached, found.expected // 2)}{false}"
     )
