@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Host:
         self.assigned = False
         self._unserved: list[dict[str, object]] = []
         self._refused: WorkerRefused | None = None
+        self._apart: dict[tuple[str, int], int] = {}
+        """The lives whose state is out of the garbage collector's sight."""
         self._clock = clock or SystemClock()
         self._offsets = Offsets(settings)
         turns = Turns()
@@ -132,7 +135,18 @@ class Host:
     async def crashed(self) -> None:
         """Return when this worker can't go on."""
         while self.crash() is None:
+            self._set_apart()
             await asyncio.sleep(_CRASH_LOOK_S)
+
+    def _set_apart(self) -> None:
+        """Once all shards run, keep what they restored out of the garbage collector's sight: it would stop everything
+        for a second at a time to walk through it. Whenever one begins anew, what it left is collected before."""
+        lives = {key: shard.lives for key, shard in self.shards.items() if shard.state is ShardState.RUNNING}
+        if len(lives) == len(self.shards) and lives != self._apart:
+            self._apart = lives
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
 
     # Assignment
 

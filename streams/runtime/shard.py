@@ -75,6 +75,8 @@ class Shard:
         self.refused: WorkerRefused | None = None
         self.waiting = ""
         """What the next record waits for outside Kafka, while the shard runs."""
+        self.lives = 0
+        """How often it has come to run."""
         self._make = make
         self._log = log
         self._feed = feed
@@ -204,6 +206,7 @@ class Shard:
             on_waiting=self._on_waiting,
             restore_offsets=found.offsets_missing,
         )
+        self.lives += 1
         self._enter(ShardState.RUNNING, "")
         await self._feed.rewind(self.topics, self.partition)
         seconds = perf_counter() - started
