@@ -46,15 +46,15 @@ class Latencies:
     """Timed openings, of which half have a deadline."""
 
 
-def opening(name: str, at: int, partitions: int) -> Encoded:
-    """A P3 incident of one tenant."""
+def opening(name: str, at: int, partitions: int, tenants: int = 1000) -> Encoded:
+    """A P3 incident of one of so many tenants."""
     record: dict[str, object] = {
         "event_id": f"{name}-open",
         "source": SOURCE,
         "subject": name,
         "occurred_at": at,
         "scope": "tenants",
-        "tenant_ids": [f"tenant-{int(name.rpartition('-')[2]) % 1000}"],
+        "tenant_ids": [f"tenant-{int(name.rpartition('-')[2]) % tenants}"],
         "component": "git_operations",
         "impact": "processing_delay",
         "channel": "monitor",
@@ -86,7 +86,7 @@ async def measure_latency(bootstrap: str, partitions: int, rate: int, seconds: i
     reading = asyncio.create_task(_read(bootstrap, partitions, timed, found))
     try:
         await asyncio.sleep(1)  # the reader is at the end before the first is sent
-        await _send(bootstrap, partitions, load, per_second, seconds, timed, found)
+        await _send(bootstrap, partitions, load, per_second, seconds, timed, found, tenants)
         deadline = time.perf_counter() + _GRACE_S
         while len(found.breached) < len(timed.due_at) or len(found.classified) < len(timed.sent_at):
             if time.perf_counter() > deadline or reading.done():
@@ -109,6 +109,7 @@ async def _send(
     seconds: int,
     timed: _Timed,
     found: Latencies,
+    tenants: int,
 ) -> None:
     clock, waiting = SystemClock(), []
     run = clock.now()  # no id comes again on the same broker
@@ -122,7 +123,8 @@ async def _send(
                 await asyncio.sleep(ahead)
             upto = per_second * seconds * (tick + 1) // ticks
             probes = [
-                _timed(run, number, clock.now(), partitions, seconds, tick, timed) for number in range(done, upto)
+                _timed(run, number, clock.now(), partitions, seconds, tick, timed, tenants)
+                for number in range(done, upto)
             ]
             done = upto
             share = load[len(load) * tick // ticks : len(load) * (tick + 1) // ticks]
@@ -142,15 +144,17 @@ async def _send(
         found.took_s = time.perf_counter() - began
 
 
-def _timed(run: int, number: int, now: int, partitions: int, seconds: int, tick: int, timed: _Timed) -> Encoded:
+def _timed(
+    run: int, number: int, now: int, partitions: int, seconds: int, tick: int, timed: _Timed, tenants: int
+) -> Encoded:
     name = f"timed-{run}-{number}"
     if number % 2:
-        return opening(name, now - HOUR, partitions)
+        return opening(name, now - HOUR, partitions, tenants)
     # Somewhere in the rest of the measurement, spread evenly; one that comes last, just after it.
     left = max(_LAST_DUE_S, seconds - tick // TICKS - 1) * SECOND
     due = now + SECOND // 2 + number * 7919 % left
     timed.due_at[name.encode()] = due
-    return opening(name, due - RESPONSE, partitions)
+    return opening(name, due - RESPONSE, partitions, tenants)
 
 
 async def _read(bootstrap: str, partitions: int, timed: _Timed, found: Latencies) -> None:
