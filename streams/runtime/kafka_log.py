@@ -10,12 +10,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.errors import ShardInterrupted
-from streams.runtime.header_names import accept_any
 from streams.runtime.log import Bounds
 from streams.runtime.progress import Progress
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
-from streams.runtime.whole import fetched
 
 _REPLAY_FETCH_BYTES = 8 * 1_048_576
 
@@ -133,7 +131,6 @@ class KafkaLog:
     async def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
         """Every row of the changelog partition up to its last stable offset."""
         changelog = TopicPartition(self._settings.changelog(self._agent), self._partition)
-        accept_any()
         consumer = new_consumer(self._settings, max_partition_fetch_bytes=_REPLAY_FETCH_BYTES)
         try:
             await consumer.start()
@@ -145,12 +142,8 @@ class KafkaLog:
             # The position passes commit markers and rows that compaction removed, so it does reach the end.
             while (position := await consumer.position(changelog)) < end:
                 progress.done(position - start)
-                rows = await fetched(consumer._fetcher, changelog)
-                if not rows:
-                    news = consumer._fetcher._create_fetch_waiter()
-                    await asyncio.wait([news], timeout=self._settings.fetch_max_wait_ms / 1_000)
-                    news.cancel()
-                yield [(record.key or b"", record.value) for record in rows]
+                fetched = await consumer.getmany(changelog, timeout_ms=self._settings.fetch_max_wait_ms)
+                yield [(record.key, record.value) for record in fetched.get(changelog, ())]
             progress.done(end - start)
         except (KafkaError, OSError) as error:
             raise self._interrupted("replay", error) from error
