@@ -152,7 +152,7 @@ def bench(
         int | None, typer.Option("--rounds", min=1, help="Rounds, each from no state (3; peers: 5).")
     ] = None,
     tenants: Annotated[int, typer.Option("--tenants", min=1, help="Tenants under contract.")] = 1000,
-    everything: Annotated[bool, typer.Option("--all", help="Everything: some 35 minutes.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything: some 28 minutes.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Where the peers' table and chart go: performance.md with markers.")
     ] = None,
