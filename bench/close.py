@@ -16,7 +16,7 @@ import time
 from aiokafka import TopicPartition
 
 from bench.crowd import PARTITIONS, POLICY
-from bench.latency import Latencies, measure_latency, told
+from bench.latency import beside, measure_latency, told
 from bench.tenants import write_changelogs
 from bench.throughput import reader
 from cli.stack import Stack
@@ -42,13 +42,6 @@ async def statements(bootstrap: str, count: int) -> float:
         return time.perf_counter() - began
 
 
-async def both(bootstrap: str, tenants: int, rate: int, seconds: int) -> tuple[float, Latencies]:
-    """The close, with incidents coming meanwhile."""
-    closing = asyncio.create_task(statements(bootstrap, tenants))
-    found = await measure_latency(bootstrap, PARTITIONS, rate, seconds, min(tenants, 1_000))
-    return await closing, found
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,7 +54,10 @@ def main() -> None:
         stack.apply_topics()
         write_changelogs(stack.bootstrap, options.tenants, SINCE)
         stack.start_worker(wait_s=600)
-        took_s, during = asyncio.run(both(stack.bootstrap, options.tenants, options.rate, options.seconds))
+        closing = statements(stack.bootstrap, options.tenants)
+        tenants = min(options.tenants, 1_000)
+        measuring = measure_latency(stack.bootstrap, PARTITIONS, options.rate, options.seconds, tenants)
+        took_s, during = asyncio.run(beside(closing, measuring))
         after = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, options.rate, 15, 1_000))
     print(f"{options.tenants:,} final statements in {took_s:.1f} s")
     print(f"  meanwhile, {told(options.rate, during)}")

@@ -11,8 +11,10 @@ import asyncio
 import gc
 import itertools
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -24,6 +26,7 @@ from streams.codec import Codec
 from streams.sla.events import Rejection
 from streams.sla.instants import HOUR, SECOND
 
+T = TypeVar("T")
 RESPONSE = 24 * HOUR
 """P3 of the bench's policy may take so long: an incident that old breaches now."""
 TICKS = 50
@@ -66,6 +69,7 @@ def opening(name: str, at: int, partitions: int, tenants: int = 1000) -> Encoded
 class _Timed:
     """Openings under way: when they were sent (perf_counter), and when they are due (microseconds)."""
 
+    tenants: int
     sent_at: dict[bytes, float] = field(default_factory=dict)
     due_at: dict[bytes, int] = field(default_factory=dict)
 
@@ -79,14 +83,14 @@ async def measure_latency(bootstrap: str, partitions: int, rate: int, seconds: i
         )
     )
     found = Latencies(sent=[0] * partitions, expected=per_second * seconds)
-    timed = _Timed()
+    timed = _Timed(tenants)
     collected = gc.get_threshold()
     gc.freeze()
     gc.disable()  # a collection over the prepared load would be measured
     reading = asyncio.create_task(_read(bootstrap, partitions, timed, found))
     try:
         await asyncio.sleep(1)  # the reader is at the end before the first is sent
-        await _send(bootstrap, partitions, load, per_second, seconds, timed, found, tenants)
+        await _send(bootstrap, partitions, load, per_second, seconds, timed, found)
         deadline = time.perf_counter() + _GRACE_S
         while len(found.breached) < len(timed.due_at) or len(found.classified) < len(timed.sent_at):
             if time.perf_counter() > deadline or reading.done():
@@ -101,6 +105,11 @@ async def measure_latency(bootstrap: str, partitions: int, rate: int, seconds: i
     return found
 
 
+async def beside(work: Awaitable[T], measuring: Awaitable[Latencies]) -> tuple[T, Latencies]:
+    """What something comes to while latencies are measured, and they."""
+    return await asyncio.gather(work, measuring)
+
+
 async def _send(
     bootstrap: str,
     partitions: int,
@@ -109,7 +118,6 @@ async def _send(
     seconds: int,
     timed: _Timed,
     found: Latencies,
-    tenants: int,
 ) -> None:
     clock, waiting = SystemClock(), []
     run = clock.now()  # no id comes again on the same broker
@@ -123,8 +131,7 @@ async def _send(
                 await asyncio.sleep(ahead)
             upto = per_second * seconds * (tick + 1) // ticks
             probes = [
-                _timed(run, number, clock.now(), partitions, seconds, tick, timed, tenants)
-                for number in range(done, upto)
+                _timed(run, number, clock.now(), partitions, seconds, tick, timed) for number in range(done, upto)
             ]
             done = upto
             share = load[len(load) * tick // ticks : len(load) * (tick + 1) // ticks]
@@ -144,17 +151,15 @@ async def _send(
         found.took_s = time.perf_counter() - began
 
 
-def _timed(
-    run: int, number: int, now: int, partitions: int, seconds: int, tick: int, timed: _Timed, tenants: int
-) -> Encoded:
+def _timed(run: int, number: int, now: int, partitions: int, seconds: int, tick: int, timed: _Timed) -> Encoded:
     name = f"timed-{run}-{number}"
     if number % 2:
-        return opening(name, now - HOUR, partitions, tenants)
+        return opening(name, now - HOUR, partitions, timed.tenants)
     # Somewhere in the rest of the measurement, spread evenly; one that comes last, just after it.
     left = max(_LAST_DUE_S, seconds - tick // TICKS - 1) * SECOND
     due = now + SECOND // 2 + number * 7919 % left
     timed.due_at[name.encode()] = due
-    return opening(name, due - RESPONSE, partitions, tenants)
+    return opening(name, due - RESPONSE, partitions, timed.tenants)
 
 
 async def _read(bootstrap: str, partitions: int, timed: _Timed, found: Latencies) -> None:

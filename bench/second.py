@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from aiokafka import TopicPartition
 
 from bench.crowd import PARTITIONS, POLICY, changelog
-from bench.latency import RESPONSE, Latencies, measure_latency, told
+from bench.latency import RESPONSE, beside, measure_latency, told
 from bench.throughput import publish, reader
 from cli.stack import Stack
 from streams.clock import SystemClock
@@ -41,13 +41,6 @@ async def breaches(bootstrap: str, due: int, count: int) -> list[float]:
                 if record.key.startswith(b"crowd-") and ("ce_type", b"sla.breached") in record.headers:
                     seen.setdefault(record.key, after)
     return sorted(seen.values())
-
-
-async def both(bootstrap: str, due: int, count: int, rate: int, seconds: int) -> tuple[list[float], Latencies]:
-    """The breaches, with other events coming meanwhile."""
-    reading = asyncio.create_task(breaches(bootstrap, due, count))
-    found = await measure_latency(bootstrap, PARTITIONS, rate, seconds)
-    return await reading, found
 
 
 def said(seconds: Sequence[float], count: int) -> str:
@@ -78,7 +71,9 @@ def main() -> None:
                 f"the worker was ready {-left_s:.0f} s too late: --ahead {options.ahead - int(left_s) + 5}"
             )
         time.sleep(left_s)
-        seconds, found = asyncio.run(both(stack.bootstrap, due, options.count, options.rate, options.seconds))
+        breaking = breaches(stack.bootstrap, due, options.count)
+        measuring = measure_latency(stack.bootstrap, PARTITIONS, options.rate, options.seconds)
+        seconds, found = asyncio.run(beside(breaking, measuring))
     if not seconds:
         raise SystemExit(f"no breach within {_LIMIT_S:.0f} s")
     print(f"{options.count:,} deadlines at one instant, breaches read after it: {said(seconds, options.count)}")

@@ -37,30 +37,26 @@ def test_what_comes_during_the_rest_is_one_transaction_with_what_comes_after() -
 def test_the_rest_grows_with_what_was_in_the_transaction_before() -> None:
     async def scenario() -> None:
         bench = Bench(pace=Pace(rest=10 * MS, most=25 * MS))
+
+        async def commits_at(ms: int) -> int:
+            bench.clock.set(ms * MS)
+            await bench.settle()
+            return bench.log.commits
+
         bench.clock.set(1_000 * MS)
         bench.start()
         await bench.add(1, "a")
         await bench.add(2, "b")
         await bench.add(3, "c")
-        bench.clock.set(1_010 * MS)
-        await bench.settle()
-        assert bench.log.commits == 2
+        assert await commits_at(1_010) == 2
         await bench.add(4, "d")
-        bench.clock.set(1_029 * MS)  # two were in it
-        await bench.settle()
-        assert bench.log.commits == 2
+        assert await commits_at(1_029) == 2  # two were in it
         await bench.add(5, "e")
         await bench.add(6, "f")
-        bench.clock.set(1_030 * MS)
-        await bench.settle()
-        assert bench.log.commits == 3
+        assert await commits_at(1_030) == 3
         await bench.add(7, "g")
-        bench.clock.set(1_054 * MS)  # three were, and 25 ms are the most
-        await bench.settle()
-        assert bench.log.commits == 3
-        bench.clock.set(1_055 * MS)
-        await bench.settle()
-        assert bench.log.commits == 4
+        assert await commits_at(1_054) == 3  # three were, and 25 ms are the most
+        assert await commits_at(1_055) == 4
         await bench.shard.stop()
 
     run(scenario)
