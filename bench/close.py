@@ -58,7 +58,7 @@ def main() -> None:
         tenants = min(options.tenants, 1_000)
         measuring = measure_latency(stack.bootstrap, PARTITIONS, options.rate, options.seconds, tenants)
         took_s, during = asyncio.run(beside(closing, measuring))
-        after = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, options.rate, 15, 1_000))
+        after = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, options.rate, 15, tenants))
     print(f"{options.tenants:,} final statements in {took_s:.1f} s")
     print(f"  meanwhile, {told(options.rate, during)}")
     print(f"  afterwards, {told(options.rate, after)}")
