@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from agents.erasure_rows import KIND as ERASED
-from agents.erasure_rows import bare, put_erased, restore_erased
-from agents.gate import QUARANTINE, Checked, Gate, Topics, position_of, row_key
-from agents.incident_rows import (
+from agents.changelog.erasures import KIND as ERASED
+from agents.changelog.erasures import bare, put_erased, restore_erased
+from agents.changelog.incidents import (
     CONTRACT,
     MARK,
     MARKER,
@@ -21,23 +20,26 @@ from agents.incident_rows import (
     lean_value,
     step_key,
 )
-from agents.policy_rows import KIND as USED
-from agents.policy_rows import TOLD, PolicyRows
-from agents.refusals import about
-from streams.clock import Clock
-from streams.codec import Codec
-from streams.framing import Framing
-from streams.partition import partition_of
-from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
+from agents.changelog.policies import KIND as USED
+from agents.changelog.policies import TOLD, PolicyRows
+from agents.ingress import QUARANTINE, Checked, Ingress, Topics, position_of, row_key
+from agents.reject_log import about
+from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
-from streams.sla.bare import bare_record
-from streams.sla.book import Decision, Horizons, IncidentBook, own_arrival
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose
+from streams.sla.arrival import TimeLimits, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
 from streams.sla.facts import to_event
-from streams.sla.incident import Fact
+from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.steps import Decision
+from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
-from streams.sla.timeline import Cause
+from streams.sla.redaction import bare_record
+from streams.time_source import TimeSource
 from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
@@ -53,9 +55,9 @@ class IncidentsProcessor:
         partition: int,
         topics: Topics,
         policies: Policies,
-        horizons: Horizons,
+        horizons: TimeLimits,
         *,
-        clock: Clock,
+        clock: TimeSource,
         mark_every: int,
         at_hand: int = 4_000,
         codec: Codec | None = None,
@@ -63,13 +65,13 @@ class IncidentsProcessor:
     ) -> None:
         """`at_hand` is how many incidents are kept as objects, the others as their rows."""
         codec = codec or Codec()
-        self._gate = Gate(
+        self._gate = Ingress(
             *(NAME, partition, topics, INCIDENT_RANK.__contains__, codec),
             elsewhere="contract events go elsewhere",
             framing=framing,
         )
         self._steps = StepRows(self._gate)
-        self._book = IncidentBook(policies, horizons, self._steps, at_hand)
+        self._book = IncidentStore(policies, horizons, self._steps, at_hand)
         self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = clock
         self._mark_every = mark_every

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import cast
 
-from agents.erasure_rows import KIND as ERASED
-from agents.erasure_rows import bare, put_erased, restore_erased
-from agents.gate import QUARANTINE, Checked, Gate, Topics, position_of, row_key
-from agents.incident_rows import QUIET
-from agents.ledger_rows import FACT, IMPACTS, MARKED, MONTH, month_row, put_fact, put_impacts, put_month, rename
-from agents.policy_rows import KIND as USED
-from agents.policy_rows import TOLD, PolicyRows
-from agents.refusals import about
-from streams.codec import Codec
-from streams.framing import Framing
-from streams.partition import partition_of
-from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose
+from agents.changelog.erasures import KIND as ERASED
+from agents.changelog.erasures import bare, put_erased, restore_erased
+from agents.changelog.incidents import QUIET
+from agents.changelog.ledger import FACT, IMPACTS, MARKED, MONTH, month_row, put_fact, put_impacts, put_month, rename
+from agents.changelog.policies import KIND as USED
+from agents.changelog.policies import TOLD, PolicyRows
+from agents.ingress import QUARANTINE, Checked, Ingress, Topics, position_of, row_key
+from agents.reject_log import about
+from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
-from streams.sla.book import Horizons
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.erase_tenant import Renamed
+from streams.sla.credits.ledger import Ledger, LedgerDecision
 from streams.sla.events import (
     CONTRACT_TYPES,
     ContractSet,
@@ -27,10 +29,8 @@ from streams.sla.events import (
     TenantErased,
 )
 from streams.sla.facts import to_event
-from streams.sla.impacts import impact_copy
-from streams.sla.ledger import Ledger, LedgerDecision
+from streams.sla.impact import impact_copy
 from streams.sla.policy import Policies
-from streams.sla.renaming import Renamed
 from streams.topics import TOPIC_OF
 
 POLICIES = (USED, TOLD)
@@ -47,7 +47,7 @@ class LedgerProcessor:
         partition: int,
         topics: Topics,
         policies: Policies,
-        horizons: Horizons,
+        horizons: TimeLimits,
         *,
         codec: Codec | None = None,
         framing: Framing | None = None,
@@ -55,7 +55,7 @@ class LedgerProcessor:
         codec = codec or Codec()
         accepts = CONTRACT_TYPES.__contains__
         self._ledger = Ledger(policies, horizons, topics.partitions, partition)
-        self._gate = Gate(
+        self._gate = Ingress(
             *(NAME, partition, topics, accepts, codec),
             elsewhere="incident events go elsewhere",
             framing=framing,

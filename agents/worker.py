@@ -8,34 +8,34 @@ from collections.abc import Sequence
 import structlog
 
 from agents import incidents, ledger
-from agents.gate import Topics
-from agents.registration import Registration
-from streams.clock import Clock, SystemClock
-from streams.codec import Codec
+from agents.ingress import Topics
+from agents.schema_registration import Registration
+from streams.config_files.problems import PolicyError
 from streams.errors import SlaError
-from streams.framing import Framing
 from streams.logs import configure_logs
 from streams.ownership import foreign_owners
-from streams.policy_problems import PolicyError
 from streams.runtime.host import AgentSpec
-from streams.runtime.life import Pace
+from streams.runtime.run_loop import CommitInterval
 from streams.runtime.worker import run_worker
-from streams.schema_registry import RegistryClient
-from streams.schema_source import AwaitedSchemas
+from streams.schema_registry.client import RegistryClient
+from streams.schema_registry.schema_source import AwaitedSchemas
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
 from streams.settings import Settings, read_settings
 from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource, TimeSource
 
 MS = SECOND // 1_000
-INCIDENTS_PACE = Pace(rest=10 * MS, most=60 * MS, silent=SECOND // 2)
+INCIDENTS_PACE = CommitInterval(rest=10 * MS, most=60 * MS, silent=SECOND // 2)
 #: Nobody waits for a statement by the millisecond: what alerts need of the machine is not spent on its commits.
-LEDGER_PACE = Pace(rest=50 * MS, most=300 * MS, silent=SECOND // 2)
+LEDGER_PACE = CommitInterval(rest=50 * MS, most=300 * MS, silent=SECOND // 2)
 
 
 def agent_specs(
     settings: Settings,
     policies: Policies,
-    clock: Clock,
+    clock: TimeSource,
     *,
     codec: Codec | None = None,
     framing: Framing | None = None,
@@ -70,9 +70,9 @@ def agent_specs(
     ]
 
 
-async def work(settings: Settings, clock: Clock | None = None) -> int:
+async def work(settings: Settings, clock: TimeSource | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    clock = clock or SystemClock()
+    clock = clock or SystemTimeSource()
     policies, access = settings.load_policies(), settings.schema_registry()
     if access is None:
         return await _run(settings, agent_specs(settings, policies, clock), clock)
@@ -88,7 +88,7 @@ async def work(settings: Settings, clock: Clock | None = None) -> int:
 
 
 async def _run(
-    settings: Settings, specs: Sequence[AgentSpec], clock: Clock, registration: Registration | None = None
+    settings: Settings, specs: Sequence[AgentSpec], clock: TimeSource, registration: Registration | None = None
 ) -> int:
     return await run_worker(
         settings.runtime(),

@@ -19,7 +19,7 @@ from bench.crowd import PARTITIONS, POLICY
 from bench.latency import beside, measure_latency, told
 from bench.tenants import write_changelogs
 from bench.throughput import reader
-from cli.stack import Stack
+from cli.local.stack import Stack
 from streams.sla.instants import DAY
 
 SINCE = 34 * DAY

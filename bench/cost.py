@@ -22,30 +22,30 @@ from typing import NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.gate import Gate, Topics, position_of
-from agents.incident_rows import encode_step, lean_value
+from agents.changelog.incidents import encode_step, lean_value
 from agents.incidents import INPUTS, IncidentsProcessor
+from agents.ingress import Ingress, Topics, position_of
 from agents.ledger import LedgerProcessor
 from bench.load import contracts, incidents
-from streams.clock import SystemClock
-from streams.codec import Codec
-from streams.codec import Record as Fields
-from streams.headers import headers_for
-from streams.policy_load import default_policies_dir, load_policies
-from streams.routing import COPY, TO_INCIDENTS, enclose
-from streams.runtime.fold import Fold, Limits, Pending
-from streams.runtime.inbox import Inbox
-from streams.runtime.log import Batch
+from streams.policy.load import default_policies_dir, load_policies
+from streams.runtime.interfaces import Batch
 from streams.runtime.processor import Effects, Headers, Processor, Record, Send
+from streams.runtime.record_queue import RecordQueue
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.transaction_builder import OpenTransaction, TransactionBuilder, TransactionLimits
 from streams.runtime.worker import GC_THRESHOLDS
-from streams.sla.book import Horizons, IncidentBook
+from streams.serde.cloudevents_headers import headers_for
+from streams.serde.codec import Codec, Fields
+from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import Event, Output, Rejection
 from streams.sla.facts import to_event
+from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.steps import Step
 from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
-from streams.sla.steps import Step
+from streams.time_source import SystemTimeSource
 
 PARTITIONS = 8
 TENANTS = 1000
@@ -86,7 +86,7 @@ class Load:
 
 def load_of(policies: Policies, events: int) -> Load:
     """A load that has happened just now and arrives at once."""
-    now = SystemClock().now() // 1000 * 1000
+    now = SystemTimeSource().now() // 1000 * 1000
     terms = [
         Record(TOPICS.name("contract-events"), partition, offset, now, key, value, tuple(headers))
         for offset, (_, partition, key, value, headers) in enumerate(contracts(TENANTS, now, PARTITIONS))
@@ -128,7 +128,7 @@ def check(load: Load) -> Work:
 
 def decide(load: Load) -> Work:
     """Events to outputs and steps: fold, difference, what outputs say, their ids, the timer index."""
-    books = [IncidentBook(load.policies, Horizons()) for _ in range(PARTITIONS)]
+    books = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
     for record in load.terms:
         decoded = load.codec.decode(record.value)
         event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
@@ -168,7 +168,7 @@ def encode(load: Load) -> Work:
 
 def rows(load: Load) -> Work:
     """Steps to rows of the changelog."""
-    gate = Gate("cost", 0, TOPICS, lambda _: True, load.codec, elsewhere="nowhere")
+    gate = Ingress("cost", 0, TOPICS, lambda _: True, load.codec, elsewhere="nowhere")
 
     def work() -> None:
         for step, (kind, fields), value in load.steps:
@@ -186,7 +186,7 @@ def shard(load: Load) -> Work:
     def work() -> None:
         for fold in made:
             while fold.ready():
-                pending = Pending()
+                pending = OpenTransaction()
                 while fold.ready() and not pending.sealed:
                     fold.step(pending)
                 load.effects.append(pending.effects)
@@ -196,7 +196,7 @@ def shard(load: Load) -> Work:
 
 def ledger(load: Load) -> Work:
     """The ledger agent applies the copies of impacts."""
-    made = [LedgerProcessor(number, TOPICS, load.policies, Horizons()) for number in range(PARTITIONS)]
+    made = [LedgerProcessor(number, TOPICS, load.policies, TimeLimits()) for number in range(PARTITIONS)]
     for record in load.terms:
         made[record.partition].apply(record, Effects())
     return applying(made, shared(load))
@@ -235,9 +235,9 @@ PARTS = (decode, check, decide, headers, encode, rows, shard, ledger, passing, b
 
 def incident_processors(load: Load) -> list[IncidentsProcessor]:
     """One per partition, all contract terms known."""
-    clock = SystemClock()
+    clock = SystemTimeSource()
     made = [
-        IncidentsProcessor(number, TOPICS, load.policies, Horizons(), clock=clock, mark_every=10 * SECOND)
+        IncidentsProcessor(number, TOPICS, load.policies, TimeLimits(), clock=clock, mark_every=10 * SECOND)
         for number in range(PARTITIONS)
     ]
     for record in load.terms:
@@ -247,16 +247,16 @@ def incident_processors(load: Load) -> list[IncidentsProcessor]:
     return made
 
 
-def fold_of(load: Load, partition: int, processor: Processor) -> Fold:
+def fold_of(load: Load, partition: int, processor: Processor) -> TransactionBuilder:
     """A shard's fold that has received its partition of the input, and knows that nothing else has arrived."""
     topics = tuple(TOPICS.name(suffix) for suffix in INPUTS)
     mine = [record for record in load.inputs if record.partition == partition]
     raw = [Raw(n, record.arrival // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
-    inbox = Inbox(topics, len(raw))
+    inbox = RecordQueue(topics, len(raw))
     inbox.begin(dict.fromkeys(topics, 0))
     inbox.offer(Batch(topics[0], partition, 0, len(raw), raw))
-    limits = Limits(records=BATCH, acts=BATCH, seconds=3600)
-    fold = Fold(
+    limits = TransactionLimits(records=BATCH, acts=BATCH, seconds=3600)
+    fold = TransactionBuilder(
         *("incidents", partition, processor, inbox, limits),
         time=0,
         failed={},

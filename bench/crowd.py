@@ -18,21 +18,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
+from agents.ingress import Topics
 from bench.intake import used_s
 from bench.latency import Latencies, measure_latency, opening, told
 from bench.load import SOURCE, Encoded, contracts, encoded
 from bench.throughput import publish, wait_applied
-from cli.stack import Stack
-from streams.clock import SystemClock
-from streams.policy_load import default_policies_dir, load_policies
-from streams.routing import COPY, TO_INCIDENTS, enclose
-from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
+from cli.local.stack import Stack
+from streams.policy.load import default_policies_dir, load_policies
+from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.sla.arrival import Horizons
+from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
 
 PARTITIONS = 8
 POLICY = "code-hosting"
@@ -71,10 +71,10 @@ def update(name: str, step: int, at: int) -> Encoded:
 
 def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded]:
     """Rows of all partitions as workers would have written them, and their applied rows."""
-    topics, clock = Topics("sla", PARTITIONS), SystemClock()
+    topics, clock = Topics("sla", PARTITIONS), SystemTimeSource()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
     made = [
-        IncidentsProcessor(number, topics, policies, Horizons(), clock=clock, mark_every=10 * SECOND)
+        IncidentsProcessor(number, topics, policies, TimeLimits(), clock=clock, mark_every=10 * SECOND)
         for number in range(PARTITIONS)
     ]
     for _, _, key, value, headers in contracts(TENANTS, now, PARTITIONS, POLICY):
@@ -90,9 +90,9 @@ def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded
             record = Record("sla.incident-events", partition, number, now, key, value, headers)
             made[partition].apply(record, effects)
         yield from rows_of(effects, partition)
-    applied = Applied({"sla.incident-events": 0, "sla.shared": 0}, now)
+    applied = Checkpoint({"sla.incident-events": 0, "sla.shared": 0}, now)
     for number in range(PARTITIONS):
-        yield "state", number, APPLIED_KEY, encode_applied(applied), []
+        yield "state", number, CHECKPOINT_KEY, encode_checkpoint(applied), []
 
 
 def rows_of(effects: Effects, partition: int) -> Iterator[Encoded]:
@@ -115,7 +115,7 @@ def measure(count: int, facts: int, rates: list[int], seconds: int) -> Found:
     environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
         stack.apply_topics()
-        now = SystemClock().now()
+        now = SystemTimeSource().now()
         asyncio.run(publish(stack.bootstrap, "sla.incidents-changelog", changelog(count, facts, now, now - HOUR)))
         started = time.perf_counter()
         pid = stack.start_worker(wait_s=600)
@@ -130,7 +130,7 @@ def measure(count: int, facts: int, rates: list[int], seconds: int) -> Found:
             spent[rate] = (used_s(pid) - before) / sum(steady[rate].sent) * 1e6
             counts = [was + more for was, more in zip(counts, steady[rate].sent, strict=True)]
         stack.stop_worker()
-        now = SystemClock().now()
+        now = SystemTimeSource().now()
         sent = list(backlog(count, now))
         more = asyncio.run(publish(stack.bootstrap, "sla.incident-events", sent))
         counts = [was + added for was, added in zip(counts, more, strict=True)]

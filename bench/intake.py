@@ -20,11 +20,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.broker import start_broker
-from cli.broker_files import free_port
-from cli.topics import apply_topics
-from streams.clock import SystemClock
+from cli.embedded_kafka.broker import start_broker
+from cli.embedded_kafka.node_files import free_port
+from cli.kafka_io.topics import apply_topics
 from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
 from streams.topics import declared
 
 CONNECTIONS = 32
@@ -88,7 +88,7 @@ async def connected(port: int) -> list[Connection]:
 async def flat_out(port: int, seconds: float, events: int, numbers: Iterator[int]) -> float:
     """Events a second with every connection busy."""
     connections, done = await connected(port), 0
-    moment = format_rfc3339(SystemClock().now())
+    moment = format_rfc3339(SystemTimeSource().now())
     started = time.perf_counter()
 
     async def work(connection: Connection) -> None:
@@ -111,7 +111,7 @@ async def steadily(port: int, seconds: float, rate: int, numbers: Iterator[int])
     for connection in connections:
         free.put_nowait(connection)
     taken: list[float] = []
-    moment = format_rfc3339(SystemClock().now())
+    moment = format_rfc3339(SystemTimeSource().now())
 
     async def one(due: float) -> None:
         connection = await free.get()

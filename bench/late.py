@@ -2,7 +2,7 @@
 
     python -m bench.late [--rounds 15] [--sizes 10 100 500 2000]
 
-The pure core through `IncidentBook`, no broker and no encoding. Each round takes a fresh P1 incident with an update
+The pure core through `IncidentStore`, no broker and no encoding. Each round takes a fresh P1 incident with an update
 every 40 minutes and other facts between, lets one event arrive, and then folds the incident from the start. CPU time,
 so that neighbours on the machine count little; the garbage collector rests meanwhile.
 """
@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from statistics import median, quantiles
 from time import process_time
 
-from streams.policy_load import default_policies_dir, load_policies
+from streams.policy.load import default_policies_dir, load_policies
 from streams.sla import events as ev
-from streams.sla.book import Horizons, IncidentBook
-from streams.sla.incident import fold
+from streams.sla.arrival import TimeLimits
+from streams.sla.incidents.fold import fold
+from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import MINUTE, parse_rfc3339
 from streams.sla.policy import Policies
 
@@ -69,7 +70,7 @@ def measure(policies: Policies, arriving: Arriving, facts: int, rounds: int) -> 
     """Per round: seconds for the event, seconds for the fold of its incident, outputs of the event."""
     found = []
     for number in range(rounds):
-        book = IncidentBook(policies, Horizons())
+        book = IncidentStore(policies, TimeLimits())
         incident = f"incident-{number}"
         for offset, each in enumerate(history(incident, facts - 1)):
             book.apply(each, each.time, ev.Position("bench", 0, offset))

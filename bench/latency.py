@@ -21,10 +21,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.load import SOURCE, Encoded, encoded, incidents
 from bench.throughput import reader
-from streams.clock import SystemClock
-from streams.codec import Codec
+from streams.serde.codec import Codec
 from streams.sla.events import Rejection
 from streams.sla.instants import HOUR, SECOND
+from streams.time_source import SystemTimeSource
 
 T = TypeVar("T")
 RESPONSE = 24 * HOUR
@@ -79,7 +79,11 @@ async def measure_latency(bootstrap: str, partitions: int, rate: int, seconds: i
     per_second = min(rate, TIMED)
     load = list(
         incidents(
-            (rate - per_second) * seconds, SystemClock().now(), partitions, tenants=tenants, seed=SystemClock().now()
+            (rate - per_second) * seconds,
+            SystemTimeSource().now(),
+            partitions,
+            tenants=tenants,
+            seed=SystemTimeSource().now(),
         )
     )
     found = Latencies(sent=[0] * partitions, expected=per_second * seconds)
@@ -119,7 +123,7 @@ async def _send(
     timed: _Timed,
     found: Latencies,
 ) -> None:
-    clock, waiting = SystemClock(), []
+    clock, waiting = SystemTimeSource(), []
     run = clock.now()  # no id comes again on the same broker
     ticks = seconds * TICKS
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", max_batch_size=512 * 1024) as producer:
@@ -163,7 +167,7 @@ def _timed(run: int, number: int, now: int, partitions: int, seconds: int, tick:
 
 
 async def _read(bootstrap: str, partitions: int, timed: _Timed, found: Latencies) -> None:
-    clock, codec = SystemClock(), Codec()
+    clock, codec = SystemTimeSource(), Codec()
     topics = ("sla.incidents", "sla.alerts")
     async with reader(bootstrap) as consumer:
         assigned = [TopicPartition(topic, number) for topic in topics for number in range(partitions)]

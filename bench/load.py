@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random  # noqa: TID251 -- seeded, so that every run has the same load
 
-from streams import codec
-from streams.headers import headers_for
-from streams.partition import partition_of
+from streams.kafka.partitioner import partition_of
+from streams.serde import codec
+from streams.serde.cloudevents_headers import headers_for
 from streams.sla.instants import DAY, SECOND
 
 SOURCE = "/bench/monitor"

@@ -14,14 +14,13 @@ from itertools import count
 from statistics import median
 from time import perf_counter
 
-from streams.policy_load import default_policies_dir, load_policies
-from streams.sla.arrival import Horizons
-from streams.sla.episodes import Impact
+from streams.policy.load import default_policies_dir, load_policies
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.ledger import Ledger
 from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Money, Payload, Position
+from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import DAY, HOUR, MINUTE, parse_rfc3339
-from streams.sla.ledger import Ledger
 from streams.sla.policy import Policies
-from streams.sla.statement import ImpactCopy
 
 START = parse_rfc3339("2000-01-01T00:00:00Z")
 PLACE = Position("t", 0, 0)
@@ -31,7 +30,7 @@ class Tenant:
     """A ledger with one tenant whose months, each with an hour of outage, have all been stated."""
 
     def __init__(self, policies: Policies, months: int) -> None:
-        self._ledger = Ledger(policies, Horizons())
+        self._ledger = Ledger(policies, TimeLimits())
         self._ids = (f"e{n}" for n in count())
         self.now = START
         self.contract(1)

@@ -19,9 +19,9 @@ from aiokafka import TopicPartition
 from bench.crowd import PARTITIONS, POLICY, changelog
 from bench.latency import RESPONSE, beside, measure_latency, told
 from bench.throughput import publish, reader
-from cli.stack import Stack
-from streams.clock import SystemClock
+from cli.local.stack import Stack
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource
 
 _LIMIT_S = 120.0
 _BEFORE_S = 5
@@ -30,7 +30,7 @@ _BEFORE_S = 5
 
 async def breaches(bootstrap: str, due: int, count: int) -> list[float]:
     """Seconds after the instant at which each incident's breach could be read."""
-    clock = SystemClock()
+    clock = SystemTimeSource()
     seen: dict[bytes, float] = {}
     async with reader(bootstrap) as consumer:
         consumer.assign([TopicPartition("sla.alerts", number) for number in range(PARTITIONS)])
@@ -60,12 +60,12 @@ def main() -> None:
     environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
         stack.apply_topics()
-        now = SystemClock().now()
+        now = SystemTimeSource().now()
         due = now + options.ahead * SECOND
         rows = changelog(options.count, 1, now, opened=due - RESPONSE)
         asyncio.run(publish(stack.bootstrap, "sla.incidents-changelog", rows))
         stack.start_worker(wait_s=600)
-        left_s = (due - SystemClock().now()) / SECOND - _BEFORE_S
+        left_s = (due - SystemTimeSource().now()) / SECOND - _BEFORE_S
         if left_s < 0:
             raise SystemExit(
                 f"the worker was ready {-left_s:.0f} s too late: --ahead {options.ahead - int(left_s) + 5}"

@@ -16,13 +16,13 @@ from bench.cost import PARTITIONS, Raw, Work, show, timed
 from bench.load import incidents
 from bench.peers import job
 from bench.peers.on_shard import Deciding
-from streams.clock import SystemClock
-from streams.runtime.fold import Fold, Limits, Pending
-from streams.runtime.inbox import Inbox
-from streams.runtime.log import Batch
+from streams.runtime.interfaces import Batch
 from streams.runtime.processor import Effects, Record
+from streams.runtime.record_queue import RecordQueue
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.transaction_builder import OpenTransaction, TransactionBuilder, TransactionLimits
 from streams.runtime.worker import GC_THRESHOLDS
+from streams.time_source import SystemTimeSource
 
 INPUT = "small.events"
 
@@ -31,7 +31,7 @@ class Job:
     """One round: the parts in their order, each over what the one before it left."""
 
     def __init__(self, events: int) -> None:
-        self.now = SystemClock().now() // 1000 * 1000
+        self.now = SystemTimeSource().now() // 1000 * 1000
         load = incidents(events, self.now, PARTITIONS)
         self.inputs = [
             Record(INPUT, partition, offset, self.now, key, value, tuple(headers))
@@ -87,20 +87,20 @@ class Job:
         def work() -> None:
             for fold in made:
                 while fold.ready():
-                    pending = Pending()
+                    pending = OpenTransaction()
                     while fold.ready() and not pending.sealed:
                         fold.step(pending)
 
         return work
 
-    def _fold(self, partition: int) -> Fold:
+    def _fold(self, partition: int) -> TransactionBuilder:
         mine = [record for record in self.inputs if record.partition == partition]
         raw = [Raw(n, self.now // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
-        inbox = Inbox((INPUT,), len(raw))
+        inbox = RecordQueue((INPUT,), len(raw))
         inbox.begin({INPUT: 0})
         inbox.offer(Batch(INPUT, partition, 0, len(raw), raw))
-        return Fold(
-            *("small", partition, Deciding(partition, "small.decided"), inbox, Limits(4_000, 4_000, 3600)),
+        return TransactionBuilder(
+            *("small", partition, Deciding(partition, "small.decided"), inbox, TransactionLimits(4_000, 4_000, 3600)),
             time=0,
             failed={},
             failed_subjects={},

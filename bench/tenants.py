@@ -15,23 +15,23 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
+from agents.ingress import Topics
 from agents.ledger import LedgerProcessor
 from bench.crowd import PARTITIONS, POLICY, resident, rows_of
 from bench.intake import used_s
 from bench.latency import measure_latency, told
 from bench.load import Encoded, contracts
 from bench.throughput import publish
-from cli.stack import Stack
-from streams.clock import SystemClock
-from streams.policy_load import default_policies_dir, load_policies
-from streams.routing import COPY, TO_INCIDENTS, enclose
-from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
+from cli.local.stack import Stack
+from streams.policy.load import default_policies_dir, load_policies
+from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.sla.arrival import Horizons
+from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
 
 SINCE = 26 * HOUR
 """Contracts begin so long ago: before the timed incidents were opened, which breach by their terms then."""
@@ -41,7 +41,7 @@ INCIDENTS, LEDGER = "sla.incidents-changelog", "sla.ledger-changelog"
 def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
     """The copies of all terms. They are the same in every partition, so one processor makes them."""
     topics = Topics("sla", PARTITIONS)
-    made = IncidentsProcessor(0, topics, policies, Horizons(), clock=SystemClock(), mark_every=10 * SECOND)
+    made = IncidentsProcessor(0, topics, policies, TimeLimits(), clock=SystemTimeSource(), mark_every=10 * SECOND)
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         terms = Record("sla.contract-events", home, 0, now, key, value, headers)
         copy = enclose(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
@@ -55,7 +55,7 @@ def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Ite
 def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
     """The contract of each tenant in its own partition."""
     topics = Topics("sla", PARTITIONS)
-    made = [LedgerProcessor(number, topics, policies, Horizons()) for number in range(PARTITIONS)]
+    made = [LedgerProcessor(number, topics, policies, TimeLimits()) for number in range(PARTITIONS)]
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         effects = Effects()
         made[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)
@@ -66,12 +66,12 @@ def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Itera
 def applied(topics: tuple[str, ...], now: int) -> Iterator[Encoded]:
     """The applied row of each partition, at the beginning of its inputs."""
     for number in range(PARTITIONS):
-        yield "state", number, APPLIED_KEY, encode_applied(Applied(dict.fromkeys(topics, 0), now)), []
+        yield "state", number, CHECKPOINT_KEY, encode_checkpoint(Checkpoint(dict.fromkeys(topics, 0), now)), []
 
 
 def write_changelogs(bootstrap: str, tenants: int, since: int) -> None:
     """As workers would have written them once all contracts, which began `since` before now, are known."""
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
     asyncio.run(publish(bootstrap, INCIDENTS, incident_rows(tenants, since, now, policies)))
     asyncio.run(publish(bootstrap, LEDGER, ledger_rows(tenants, since, now, policies)))

@@ -19,10 +19,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.load import Encoded, contracts, incidents
-from cli.stack import Stack
-from streams.clock import SystemClock
-from streams.codec import Codec
+from cli.local.stack import Stack
+from streams.serde.codec import Codec
 from streams.sla.facts import to_event
+from streams.time_source import SystemTimeSource
 
 PARTITIONS = 8
 _INCIDENTS, _CONTRACTS = "sla.incident-events", "sla.contract-events"
@@ -111,7 +111,7 @@ def measure(events: int, tenants: int = 1000) -> Round:
     """One round on a new broker: publish, then let a worker that is ready read it all."""
     with Stack(None, environment={"SLA_MARK_EVERY": "PT10S"}, partitions=PARTITIONS) as stack:
         stack.apply_topics()
-        now = SystemClock().now()
+        now = SystemTimeSource().now()
         counts = asyncio.run(publish(stack.bootstrap, _CONTRACTS, contracts(tenants, now, PARTITIONS)))
         stack.start_worker()
         asyncio.run(wait_applied(stack.bootstrap, "sla-ledger", _CONTRACTS, counts))

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 from agents.worker import INCIDENTS_PACE, LEDGER_PACE
 from streams.logs import configure_logs
-from streams.runtime.fold import Limits
-from streams.runtime.log import Batch, Bounds, Write
+from streams.runtime.interfaces import Batch, Bounds, Write
 from streams.runtime.processor import Effects, Record, Send
-from streams.runtime.shard import Shard
-from streams.runtime.turns import Turns
+from streams.runtime.scheduler import Scheduler
+from streams.runtime.task import StreamTask
+from streams.runtime.transaction_builder import TransactionLimits
 
 HOPS, TURNS_A_HOP = 4, 6
 SHARDS = 8
@@ -138,12 +138,12 @@ class Feed:
 
 async def measure(rate: int, seconds: float) -> tuple[Log, int]:
     """What the shards that decide did with so many records a second, of which a third goes to the others too."""
-    clock, turns, watched, others = ProcessorClock(), Turns(), Log(), Log()
+    clock, turns, watched, others = ProcessorClock(), Scheduler(), Log(), Log()
     patient = turns.shared()
-    limits = Limits(records=4_000, acts=2_000, seconds=0.5)
+    limits = TransactionLimits(records=4_000, acts=2_000, seconds=0.5)
     kinds = [(watched, DECIDING_US, INCIDENTS_PACE, turns), (others, WAITING_US, LEDGER_PACE, patient)]
     shards = [
-        Shard(
+        StreamTask(
             *("bench", number, (TOPIC,), partial(Deciding, cost)),
             log=log,
             feed=Feed(),

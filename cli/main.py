@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cli.exits import one_line
+from cli.support.exits import one_line
 
 
 class Entry(NamedTuple):
@@ -25,70 +25,72 @@ class Entry(NamedTuple):
 
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
-    "demo": Entry("cli.demo:demo", "Show the whole product on this machine.", "sla demo"),
-    "up": Entry("cli.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
+    "demo": Entry("cli.demo.command:demo", "Show the whole product on this machine.", "sla demo"),
+    "up": Entry("cli.local.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
     "simulate": Entry(
-        "cli.simulate:simulate",
+        "cli.replay.simulate:simulate",
         "Run recorded events through the rules; no broker, no clock.",
         "sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z",
     ),
     "what-if": Entry(
-        "cli.what_if:what_if",
+        "cli.replay.what_if:what_if",
         "Compare two policies over recorded events.",
         "sla what-if --from-topics --policy candidate.yaml --against scalr-emergency",
     ),
     "verify": Entry(
-        "cli.verify:verify",
+        "cli.replay.verify:verify",
         "Recompute statements from their evidence.",
         "sla verify statements.jsonl --from-topics",
     ),
-    "publish": Entry("cli.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
+    "publish": Entry("cli.events.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
     "tail": Entry(
-        "cli.tail:tail",
+        "cli.events.tail:tail",
         "Show events as they arrive.",
         "sla tail --json incident-events contract-events --from-beginning --until-idle 5 > history.jsonl",
     ),
     "report": Entry(
-        "cli.report:report",
+        "cli.reports.report:report",
         "Show availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
     "rejected": Entry(
-        "cli.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
+        "cli.events.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
     ),
     "contracts": Entry(
-        "cli.contracts:contracts_app",
+        "cli.contracts.terms:contracts_app",
         "Bring contract terms in from a file; look at those that hold.",
         "sla contracts import contracts.csv --dry-run",
     ),
     "maintenance": Entry(
-        "cli.maintenance:maintenance_app", "Announce and cancel maintenance windows.", "sla maintenance list"
+        "cli.contracts.maintenance:maintenance_app", "Announce and cancel maintenance windows.", "sla maintenance list"
     ),
     "claim": Entry(
-        "cli.claim:claim", "Claim a tenant's credit of a month.", "sla claim acme 2026-04 --who customer:pat"
+        "cli.contracts.claim:claim", "Claim a tenant's credit of a month.", "sla claim acme 2026-04 --who customer:pat"
     ),
     "policy": Entry(
-        "cli.policy:policy_app",
+        "cli.policy.commands:policy_app",
         "Check policy files, show policies, compare two, list those in use.",
         "sla policy show scalr-emergency",
     ),
     "topics": Entry(
-        "cli.topics:topics_app",
+        "cli.kafka_io.topics:topics_app",
         "Create the topics, compare them with what is declared, document them.",
         "sla topics show",
     ),
     "bench": Entry("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
     "intake": Entry(
-        "cli.intake:intake_app",
+        "cli.services.intake:intake_app",
         "Take incidents in over HTTP, or test how requests are mapped.",
         "sla intake test notification.json --source prometheus",
     ),
     "notify": Entry(
-        "cli.notify:notify_app",
+        "cli.services.notify:notify_app",
         "Deliver alerts to PagerDuty, Slack and webhooks, or test how they are routed.",
         "sla simulate examples/outage.jsonl | sla notify test - --routes examples/notify.yaml",
     ),
-    "worker": Entry("cli.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"),
+    "worker": Entry(
+        "cli.services.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"
+    ),
 }
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.config_files.scalars import parse_duration
 from streams.errors import SettingsError
-from streams.policy_load import default_policies_dir, load_policies
-from streams.policy_types import parse_duration
+from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.settings import RuntimeSettings
-from streams.schema_registry import Compatibility, SchemaRegistry
-from streams.sla.book import Horizons
+from streams.schema_registry.client import Compatibility, SchemaRegistry
+from streams.sla.arrival import TimeLimits
 from streams.sla.policy import Policies, UnknownPolicyError
 
 #: An ISO 8601 duration (PT5M, P35D) as microseconds.
@@ -77,8 +77,8 @@ class Settings(BaseSettings):
     )
     session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
-    def horizons(self) -> Horizons:
-        return Horizons(
+    def horizons(self) -> TimeLimits:
+        return TimeLimits(
             lateness=self.lateness_horizon,
             future_skew=self.max_future_skew,
             orphan_after=self.orphan_after,

@@ -25,10 +25,10 @@ from story import (
     waiting,
 )
 
-from streams.sla.book import Horizons
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import DAY, MINUTE, format_rfc3339, parse_rfc3339
 
-PATIENT = Horizons(orphan_after=40 * DAY)
+PATIENT = TimeLimits(orphan_after=40 * DAY)
 FEBRUARY = "2026-02-20T00:00:00Z"
 IMPACTS = ["complete_outage", "material_aspect", "processing_delay", "cosmetic"]
 TENANTS = st.sampled_from([None, ["acme"], ["b"], ["acme", "b"], ["nobody"]])

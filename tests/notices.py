@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from connect.notify.notices import Notice, notice_of
-from streams.codec import encode
-from streams.json_form import from_json
+from connect.notify.triggers import PageTrigger, trigger_of
+from streams.serde.cloudevents_json import from_json
+from streams.serde.codec import encode
 from streams.sla.events import Rejection
 
 _GOLDEN = Path(__file__).parents[1] / "schemas" / "golden"
@@ -34,8 +34,8 @@ def event(name: str, incident: str = "inc-1", id_: str | None = None, **data: An
     return found
 
 
-def notice(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> Notice:
-    found = notice_of(event(name, incident, id_, **data))
+def notice(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> PageTrigger:
+    found = trigger_of(event(name, incident, id_, **data))
     assert not isinstance(found, str), found
     return found
 

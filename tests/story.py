@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from streams.json_form import format_line
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
-from streams.sla.book import Horizons
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
+from streams.serde.cloudevents_json import format_line
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import DAY, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from streams.sla.policy import CreditRule, Policies, Policy, SeverityTargets
 
@@ -256,7 +256,7 @@ def run(
     until: str | None = None,
     using: Policies | None = None,
     backfill: bool = False,
-    horizons: Horizons | None = None,
+    horizons: TimeLimits | None = None,
 ) -> list[Line]:
     """What simulate says to the lines; every output goes through its JSON form."""
     using = using or policies()

@@ -19,7 +19,7 @@ from bench.peers.course import Course, lay
 from bench.peers.environments import EnvironmentFailed
 from bench.peers.table import Row, markdown, plain, put_between_markers, row
 from bench.peers.timeline import RunFailed
-from cli.broker import BrokerError, start_broker
+from cli.embedded_kafka.broker import BrokerError, start_broker
 
 _CHART, _PAGE = "peers.svg", "performance.md"
 _FAILURES = (RunFailed, EnvironmentFailed, BrokerError, OSError, RuntimeError)

@@ -17,8 +17,8 @@ from bench.peers import job
 from bench.peers.run import Run
 from bench.peers.watch import Outputs
 from bench.throughput import PARTITIONS, publish
-from cli.broker import Broker
-from streams.clock import SystemClock
+from cli.embedded_kafka.broker import Broker
+from streams.time_source import SystemTimeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def lay(broker: Broker, topic: str, events: int, warm: float, limit_s: float) ->
     """Fills the input and works out what is expected."""
     expected = Outputs(PARTITIONS)
     asyncio.run(_create(broker.bootstrap, topic, {"message.timestamp.type": "LogAppendTime"}))
-    load = incidents(events, SystemClock().now(), PARTITIONS)
+    load = incidents(events, SystemTimeSource().now(), PARTITIONS)
     counts = asyncio.run(publish(broker.bootstrap, topic, _expecting(load, expected)))
     return Course(broker, topic, events, warm, limit_s, tuple(counts), expected)
 

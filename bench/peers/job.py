@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from schemas import registry
-from streams.avro_reader import Reader, reader_of
-from streams.avro_writer import Writer, writer_of
+from streams.serde.compiled_reader import Reader, reader_of
+from streams.serde.compiled_writer import Writer, writer_of
 
 _HEAD = 10  # single-object encoding: two bytes of mark, eight of fingerprint
 _MARK = b"\xc3\x01"

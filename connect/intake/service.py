@@ -10,17 +10,17 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
+from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.mapping_file import load_mapping
-from connect.intake.publishing import KafkaPublisher, kafka_producer
-from connect.intake.secret_keys import read_secrets
-from connect.intake.server import Intake
 from connect.intake.settings import IntakeSettings
-from streams.clock import Clock, SystemClock
+from connect.intake.web.app import Intake
+from connect.intake.web.signatures import read_secrets
 from streams.errors import SettingsError
-from streams.schema_source import writing_frame
+from streams.schema_registry.schema_source import writing_frame
+from streams.schema_registry.subjects import INPUT_TYPES
 from streams.settings import Settings
 from streams.sla.instants import SECOND
-from streams.subjects import INPUT_TYPES
+from streams.time_source import SystemTimeSource, TimeSource
 
 _KEEP_ALIVE_S = 75.0
 
@@ -29,7 +29,7 @@ async def serve(
     kafka: Settings,
     settings: IntakeSettings,
     *,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     listening: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `listening` is told the address.
@@ -51,7 +51,7 @@ async def serve(
         timeout_s,
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
     )
-    intake = Intake(sources, secrets, settings, publisher, clock or SystemClock())
+    intake = Intake(sources, secrets, settings, publisher, clock or SystemTimeSource())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

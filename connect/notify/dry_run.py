@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connect.notify.notices import Notice
-from connect.notify.pages import Message, Page
-from connect.notify.payloads import MASKED, Prepared, prepare
-from connect.notify.routing import Destination, Routing
+from connect.notify.destinations.payloads import MASKED, Prepared, prepare
+from connect.notify.page import Message, Page
+from connect.notify.routing.rules import Destination, Routing
+from connect.notify.triggers import PageTrigger
 from streams.sla.instants import parse_rfc3339
 
 
-class Said(NamedTuple):
+class DryRunDelivery(NamedTuple):
     """A request that would be made."""
 
     destination: Destination
@@ -27,7 +27,7 @@ class DryRun:
         self._routing = routing
         self._pages: dict[tuple[str, str], Page] = {}
 
-    def take(self, notice: Notice) -> Iterator[Said]:
+    def take(self, notice: PageTrigger) -> Iterator[DryRunDelivery]:
         """What a notice leads to."""
         everywhere = dict.fromkeys(self._routing.destinations)
         routed = self._routing.leads_to(notice) if notice.action == "trigger" else everywhere
@@ -38,6 +38,6 @@ class DryRun:
             page = page.take(notice, destination, 0, busy=False, language=routed[name])
             while page.pending:
                 request = prepare(destination, MASKED, notice.incident, page.head, parse_rfc3339(notice.event["time"]))
-                yield Said(destination, page.head, request)
+                yield DryRunDelivery(destination, page.head, request)
                 page = page.said()
             self._pages[name, notice.incident] = page

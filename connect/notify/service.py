@@ -11,20 +11,20 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from connect.notify.kafka import LaneKafka
-from connect.notify.lane import Lane
+from connect.notify.destination_worker import DestinationWorker
+from connect.notify.destinations.http_sender import HttpSender
+from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.metrics import Metrics
-from connect.notify.routing import Routing
-from connect.notify.routing_file import load_routing
-from connect.notify.secret_values import read_destination_secrets
-from connect.notify.sending import HttpSender
+from connect.notify.page_store import PageStore
+from connect.notify.routing.file import load_routing
+from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
-from streams.clock import Clock, SystemClock
-from streams.codec import Codec
 from streams.errors import SettingsError
-from streams.schema_registry import RegistryClient
-from streams.schema_source import AwaitedSchemas
+from streams.schema_registry.client import RegistryClient
+from streams.schema_registry.schema_source import AwaitedSchemas
+from streams.serde.codec import Codec
 from streams.settings import Settings
+from streams.time_source import SystemTimeSource, TimeSource
 
 
 def group_of(prefix: str, destination: str) -> str:
@@ -45,7 +45,7 @@ async def serve(
     kafka: Settings,
     settings: NotifySettings,
     *,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     listening: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Deliver until SIGTERM or SIGINT; the exit code. `listening` is told the address of the page.
@@ -55,16 +55,16 @@ async def serve(
     log = structlog.get_logger("connect.notify")
     routing = read_routing(settings)
     secrets = read_destination_secrets(routing.destinations.values(), os.environ)
-    metrics, time = Metrics(), clock or SystemClock()
+    metrics, time = Metrics(), clock or SystemTimeSource()
     access = kafka.schema_registry()
     schemas = None if access is None else AwaitedSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     lanes = [
-        Lane(
+        DestinationWorker(
             name,
             routing,
             HttpSender(destination, secrets[name], time),
-            lambda name: LaneKafka(kafka, group_of(kafka.topic_prefix, name)),
+            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name)),
             time,
             metrics,
             codec,
@@ -104,7 +104,7 @@ async def serve(
     return code
 
 
-def pages(lanes: Sequence[Lane], metrics: Metrics) -> web.Application:
+def pages(lanes: Sequence[DestinationWorker], metrics: Metrics) -> web.Application:
     """`/live`, `/ready` (503 while a lane has no Kafka; a failing destination is no reason), `/metrics`."""
 
     async def live(_: web.Request) -> web.Response:

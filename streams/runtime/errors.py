@@ -17,7 +17,7 @@ ShardError
 from __future__ import annotations
 
 
-class ShardError(Exception):
+class TaskError(Exception):
     """Base of all; carries the shard's coordinates."""
 
     def __init__(self, message: str, *, agent: str = "", partition: int = -1) -> None:
@@ -26,15 +26,15 @@ class ShardError(Exception):
         self.partition = partition
 
 
-class ShardInterrupted(ShardError):
+class TaskInterrupted(TaskError):
     """The broker is away or an outcome is unknown."""
 
 
-class ShardFenced(ShardError):
+class TaskFenced(TaskError):
     """A newer owner has initialised the same transactional id."""
 
 
-class RecordFailed(ShardError):
+class RecordFailed(TaskError):
     """The processor raised for the record at `topic`, `offset`."""
 
     def __init__(self, cause: Exception, *, agent: str, partition: int, topic: str, offset: int) -> None:
@@ -43,7 +43,7 @@ class RecordFailed(ShardError):
         self.offset = offset
 
 
-class TimersFailed(ShardError):
+class TimersFailed(TaskError):
     """The processor raised while timers due before `before` acted; `subject` when it knows on which one."""
 
     def __init__(self, message: str, *, agent: str, partition: int, before: int, subject: str | None = None) -> None:
@@ -52,11 +52,11 @@ class TimersFailed(ShardError):
         self.subject = subject
 
 
-class ShardHalted(ShardError):
+class TaskHalted(TaskError):
     """This shard waits for a person; the others go on."""
 
 
-class OffsetsDiffer(ShardHalted):
+class OffsetsDiffer(TaskHalted):
     """`applied` (from the changelog) and `committed` (from the consumer group) are not the same offset."""
 
     def __init__(self, *, agent: str, partition: int, topic: str, applied: int | None, committed: int | None) -> None:
@@ -70,7 +70,7 @@ class OffsetsDiffer(ShardHalted):
         self.committed = committed
 
 
-class InputLost(ShardHalted):
+class InputLost(TaskHalted):
     """Records from `applied` on are not all there any more: the log reaches from `log_start` to `log_end`."""
 
     def __init__(
@@ -87,13 +87,13 @@ class InputLost(ShardHalted):
         self.log_end = log_end
 
 
-class StateUnreadable(ShardHalted):
+class StateUnreadable(TaskHalted):
     """A changelog row cannot be restored."""
 
 
-class WriteRefused(ShardHalted):
+class WriteRefused(TaskHalted):
     """The broker refuses the shard's writes and would refuse them again."""
 
 
-class WorkerRefused(ShardHalted):
+class WorkerRefused(TaskHalted):
     """It was found, before anything was written, that this worker is not the one that state or topics need (R18)."""

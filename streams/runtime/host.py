@@ -14,18 +14,18 @@ import structlog
 from aiokafka.structs import TopicPartition
 from faust.app.base import BootStrategy
 
-from streams.clock import Clock, SystemClock
+from streams.kafka.rebootstrap import rebootstrap
 from streams.runtime.errors import InputLost, WorkerRefused
-from streams.runtime.fold import Limits
+from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
-from streams.runtime.life import AT_ONCE, Pace
-from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
-from streams.runtime.rebootstrap import rebootstrap
+from streams.runtime.run_loop import AT_ONCE, CommitInterval
+from streams.runtime.scheduler import Scheduler
 from streams.runtime.settings import RuntimeSettings
-from streams.runtime.shard import Shard, ShardState
+from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.transaction_builder import TransactionLimits
 from streams.runtime.transport import BatchConsumer, BatchTopic, BatchTransport
-from streams.runtime.turns import Turns
+from streams.time_source import SystemTimeSource, TimeSource
 
 _CRASH_LOOK_S = 0.5
 
@@ -38,7 +38,7 @@ class AgentSpec:
     name: str
     topics: tuple[str, ...]
     processor: Callable[[int], Processor]
-    pace: Pace = AT_ONCE
+    pace: CommitInterval = AT_ONCE
     can_wait: bool = False
     """When there is too much to do, all its shards together get as much time as one of another agent."""
 
@@ -51,18 +51,18 @@ class _Boot(BootStrategy):  # type: ignore[misc]
 class Host:
     """Composes one worker; `app` is its Faust app. Make it inside a running event loop."""
 
-    def __init__(self, settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: Clock | None = None) -> None:
+    def __init__(self, settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: TimeSource | None = None) -> None:
         self.settings = settings
         self.agents = tuple(agents)
-        self.shards: dict[tuple[str, int], Shard] = {}
+        self.shards: dict[tuple[str, int], StreamTask] = {}
         self.assigned = False
         self._unserved: list[dict[str, object]] = []
         self._refused: WorkerRefused | None = None
         self._apart: dict[tuple[str, int], int] = {}
         """The lives whose state is out of the garbage collector's sight."""
-        self._clock = clock or SystemClock()
+        self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
-        turns = Turns()
+        turns = Scheduler()
         self._turns = {spec.name: turns.shared() if spec.can_wait else turns for spec in self.agents}
         self._logger = structlog.get_logger("streams.runtime.host")
         rebootstrap()
@@ -141,7 +141,7 @@ class Host:
     def _set_apart(self) -> None:
         """Once all shards run, keep what they restored out of the garbage collector's sight: it would stop everything
         for a second at a time to walk through it. Whenever one begins anew, what it left is collected before."""
-        lives = {key: shard.lives for key, shard in self.shards.items() if shard.state is ShardState.RUNNING}
+        lives = {key: shard.lives for key, shard in self.shards.items() if shard.state is TaskState.RUNNING}
         if len(lives) == len(self.shards) and lives != self._apart:
             self._apart = lives
             gc.unfreeze()
@@ -183,7 +183,7 @@ class Host:
 
     def _start_shard(self, spec: AgentSpec, partition: int) -> None:
         settings = self.settings
-        shard = Shard(
+        shard = StreamTask(
             spec.name,
             partition,
             spec.topics,
@@ -191,7 +191,7 @@ class Host:
             log=KafkaLog(settings, self._offsets, spec.name, partition, spec.topics),
             feed=self,
             clock=self._clock,
-            limits=Limits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
+            limits=TransactionLimits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
             pace=spec.pace,
             turns=self._turns[spec.name],
             max_clock_skew_us=settings.max_clock_skew_us,
@@ -232,7 +232,7 @@ class Host:
                     (opened if shard.accepts(topic) else closed).add(TopicPartition(topic, shard.partition))
         self._consumer.open_only(frozenset(opened - closed))
 
-    def _readers(self, topic: str, partition: int) -> list[Shard]:
+    def _readers(self, topic: str, partition: int) -> list[StreamTask]:
         found = (self.shards.get((spec.name, partition)) for spec in self.agents if topic in spec.topics)
         return [shard for shard in found if shard is not None]
 
@@ -266,6 +266,6 @@ class Host:
                 "reason": shard.reason or shard.waiting,
             }
             for shard in self.shards.values()
-            if shard.state is not ShardState.RUNNING or shard.waiting
+            if shard.state is not TaskState.RUNNING or shard.waiting
         ]
         return reasons

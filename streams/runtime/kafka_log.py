@@ -9,9 +9,9 @@ import aiokafka
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.runtime.errors import ShardInterrupted
-from streams.runtime.log import Bounds
-from streams.runtime.progress import Progress
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.interfaces import Bounds
+from streams.runtime.recovery_progress import Progress
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
 
@@ -75,7 +75,7 @@ class Offsets:
             except Exception as error:
                 for _, answer in waiting:
                     if not answer.done():
-                        answer.set_exception(ShardInterrupted(f"end offsets: {error!r}"))
+                        answer.set_exception(TaskInterrupted(f"end offsets: {error!r}"))
             else:
                 for _, answer in waiting:
                     if not answer.done():
@@ -111,7 +111,7 @@ def new_consumer(settings: RuntimeSettings, **options: object) -> aiokafka.AIOKa
 
 
 class KafkaLog:
-    """`ShardLog` on a real broker."""
+    """`TaskLog` on a real broker."""
 
     def __init__(
         self, settings: RuntimeSettings, offsets: Offsets, agent: str, partition: int, topics: tuple[str, ...]
@@ -177,5 +177,5 @@ class KafkaLog:
         ends = await self._offsets.ends(self._inputs)
         return {each.topic: ends[each] for each in self._inputs}
 
-    def _interrupted(self, what: str, error: Exception) -> ShardInterrupted:
-        return ShardInterrupted(f"{what}: {error!r}", agent=self._agent, partition=self._partition)
+    def _interrupted(self, what: str, error: Exception) -> TaskInterrupted:
+        return TaskInterrupted(f"{what}: {error!r}", agent=self._agent, partition=self._partition)

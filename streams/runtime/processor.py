@@ -39,7 +39,7 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
         self.subject = subject
 
 
-class NotYet(Exception):  # noqa: N818 -- it names what happened
+class RetryLater(Exception):  # noqa: N818 -- it names what happened
     """Nothing is wrong with a record, but it can't be decided on before something outside has answered. `apply` raises
     it before it changes anything; the shard offers the record again once `answered` is done, and what follows it then.
     """

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streams.errors import SlaError
-from streams.runtime.applied import APPLIED_KEY, Applied, decode_applied
+from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, decode_checkpoint
 from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, WorkerRefused
-from streams.runtime.log import Bounds, ShardLog
+from streams.runtime.interfaces import Bounds, TaskLog
 from streams.runtime.processor import Processor
-from streams.runtime.progress import Progress
+from streams.runtime.recovery_progress import Progress
 
 _ROWS_A_TURN = 2_000
 
@@ -21,14 +21,14 @@ class Recovered:
     """A restored processor, where to go on in the input, and where the input ended meanwhile."""
 
     processor: Processor
-    applied: Applied
+    applied: Checkpoint
     ends: Mapping[str, int]
     offsets_missing: bool
     """The consumer group has no offset where the changelog has one: the next transaction restores it."""
 
 
 async def recover(
-    log: ShardLog, make: Callable[[int], Processor], agent: str, partition: int, topics: tuple[str, ...]
+    log: TaskLog, make: Callable[[int], Processor], agent: str, partition: int, topics: tuple[str, ...]
 ) -> Recovered:
     """Replay and check; call after fencing. Raises OffsetsDiffer, InputLost, StateUnreadable or ShardInterrupted."""
     rows: dict[bytes, bytes] = {}
@@ -40,8 +40,8 @@ async def recover(
                 rows[key] = value
         await asyncio.sleep(0)
     try:
-        raw = rows.pop(APPLIED_KEY, None)
-        applied = None if raw is None else decode_applied(raw)
+        raw = rows.pop(CHECKPOINT_KEY, None)
+        applied = None if raw is None else decode_checkpoint(raw)
     except (ValueError, TypeError) as error:
         raise StateUnreadable(f"the applied row: {error}", agent=agent, partition=partition) from error
     committed = await log.committed()
@@ -64,14 +64,14 @@ async def recover(
     processor.restored()
     return Recovered(
         processor=processor,
-        applied=Applied(offsets=offsets, time=applied.time if applied else 0),
+        applied=Checkpoint(offsets=offsets, time=applied.time if applied else 0),
         ends={topic: bounds[topic].end for topic in topics},
         offsets_missing=applied is not None and any(topic not in committed for topic in applied.offsets),
     )
 
 
 def starting_offsets(
-    applied: Applied | None,
+    applied: Checkpoint | None,
     committed: Mapping[str, int],
     bounds: Mapping[str, Bounds],
     *,

@@ -11,10 +11,10 @@ import aiokafka
 from aiokafka import errors as kafka
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.runtime.applied import APPLIED_KEY
-from streams.runtime.errors import ShardError, ShardFenced, ShardInterrupted, WriteRefused
-from streams.runtime.log import Write
-from streams.runtime.pipelined import pipelined
+from streams.kafka.pipelined_producer import pipelined
+from streams.runtime.checkpoint import CHECKPOINT_KEY
+from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, WriteRefused
+from streams.runtime.interfaces import Write
 from streams.runtime.processor import Send
 from streams.runtime.settings import RuntimeSettings
 
@@ -92,7 +92,7 @@ class KafkaTransactions:
             by_target[send.topic, send.partition].append(send)
         changelog = self._settings.changelog(self._agent)
         rows = [Send(changelog, self._partition, key, value, []) for key, value in write.effects.rows.items()]
-        rows.append(Send(changelog, self._partition, APPLIED_KEY, write.applied, []))
+        rows.append(Send(changelog, self._partition, CHECKPOINT_KEY, write.applied, []))
         by_target[changelog, self._partition] += rows
         # One coroutine per target: aiokafka queues one batch per partition and waits for it to be sent off.
         async with asyncio.TaskGroup() as group:
@@ -132,7 +132,7 @@ class KafkaTransactions:
             async with asyncio.timeout(_STOP_S):
                 await producer.client.close()
 
-    def _classify(self, error: BaseException) -> ShardError:
+    def _classify(self, error: BaseException) -> TaskError:
         """aiokafka wraps what its sender met in a plain KafkaError; a task group wraps again."""
         seen: BaseException | None = error
         while seen is not None:
@@ -140,10 +140,10 @@ class KafkaTransactions:
                 seen = seen.exceptions[0]
                 continue
             if isinstance(seen, _FENCED):
-                return ShardFenced(repr(seen), agent=self._agent, partition=self._partition)
+                return TaskFenced(repr(seen), agent=self._agent, partition=self._partition)
             if isinstance(seen, _REFUSED):
                 return WriteRefused(repr(seen), agent=self._agent, partition=self._partition)
             if seen.__cause__ is None:
                 break
             seen = seen.__cause__
-        return ShardInterrupted(repr(seen), agent=self._agent, partition=self._partition)
+        return TaskInterrupted(repr(seen), agent=self._agent, partition=self._partition)

@@ -22,10 +22,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from yarl import URL
 
-from streams.runtime.header_names import accept_any
-from streams.runtime.log import Batch, RawRecord
+from streams.kafka.header_names import accept_any
+from streams.kafka.record_batches import fetched
+from streams.runtime.interfaces import Batch, RawRecord
 from streams.runtime.settings import RuntimeSettings
-from streams.runtime.whole import fetched
 
 _T = TypeVar("_T")
 _IDLE_S = 0.2

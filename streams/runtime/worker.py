@@ -10,10 +10,10 @@ from typing import Protocol
 
 import structlog
 
-from streams.clock import Clock
 from streams.runtime.health import Health
 from streams.runtime.host import AgentSpec, Host
 from streams.runtime.settings import RuntimeSettings
+from streams.time_source import TimeSource
 
 _STOP_S = 30.0
 
@@ -38,7 +38,7 @@ async def run_worker(
     settings: RuntimeSettings,
     agents: Sequence[AgentSpec],
     *,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     health_host: str = "127.0.0.1",
     health_port: int | None = None,
     preparation: Preparation | None = None,

@@ -9,7 +9,7 @@ from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
-class Horizons:
+class TimeLimits:
     """How late, how early, how long: the worker settings of the contract, in microseconds; and how long the names of
     erased tenants are known: not at all, so the key of their pseudonyms is here too (R29)."""
 
@@ -22,7 +22,7 @@ class Horizons:
     pseudonym_key: bytes = field(default=b"", repr=False)
 
 
-def check_time(event: ev.Event, arrival: int, horizons: Horizons) -> ev.Rejection | None:
+def check_time(event: ev.Event, arrival: int, horizons: TimeLimits) -> ev.Rejection | None:
     """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
     if event.time > arrival + horizons.future_skew:
         message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hmac import digest
 from typing import NamedTuple, TypeVar
 
-from streams.sla.bare import bare_record
 from streams.sla.events import Event, Linked, Payload, Rejection, Who
 from streams.sla.facts import to_event
-from streams.sla.statement import ImpactCopy
+from streams.sla.impact import ImpactCopy
+from streams.sla.redaction import bare_record
 
 _P = TypeVar("_P", bound=NamedTuple)
 ERASED = "erased"

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from aiokafka.structs import TopicPartition
 
-from streams.runtime.applied import APPLIED_KEY, decode_applied
+from streams.runtime.checkpoint import CHECKPOINT_KEY, decode_checkpoint
 
 from .desk import ALERTS, OUT, REJECTED
 from .fake_broker import Broker, Entry
@@ -31,8 +31,8 @@ def all_done(broker: Broker, topics: Sequence[str]) -> bool:
 def facts(broker: Broker, topics: Sequence[str]) -> Facts:
     """As a read_committed reader sees them."""
     group, found = SETTINGS.group(AGENT), rows(broker)
-    raw = found.pop(APPLIED_KEY, None)
-    applied = None if raw is None else decode_applied(raw)
+    raw = found.pop(CHECKPOINT_KEY, None)
+    applied = None if raw is None else decode_checkpoint(raw)
     return Facts(
         inputs={topic: read(broker, topic) for topic in topics},
         ends={topic: broker.log(TopicPartition(topic, 0)).end for topic in topics},

@@ -12,10 +12,10 @@ from typing import Protocol
 import pytest
 from aiokafka.structs import TopicPartition
 
-from streams.runtime.applied import APPLIED_KEY, Applied, encode_applied
-from streams.runtime.errors import ShardFenced
+from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
+from streams.runtime.errors import TaskFenced
+from streams.runtime.interfaces import Bounds, Write
 from streams.runtime.kafka_log import KafkaLog, new_consumer
-from streams.runtime.log import Bounds, Write
 from streams.runtime.processor import Effects, Send
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
@@ -54,7 +54,7 @@ def write(rig: Rig, name: str, offset: int, rows: int = 1) -> Write:
     effects.send(Send(output(rig), 0, b"k", name.encode(), [("h", b"1")]))
     for number in range(rows):
         effects.put(f"{name}-{number}".encode(), b"row")
-    applied = encode_applied(Applied({rig.topic: offset}, 0))
+    applied = encode_checkpoint(Checkpoint({rig.topic: offset}, 0))
     return Write(effects, applied, {rig.topic: offset}, 1_700_000_000_000)
 
 
@@ -84,7 +84,7 @@ async def read(rig: Rig, topic: str) -> list[bytes]:
 
 async def replayed(log: KafkaLog) -> list[bytes]:
     """The keys of the changelog, without the applied rows."""
-    return [key async for chunk in _chunks(log) for key in chunk if key != APPLIED_KEY]
+    return [key async for chunk in _chunks(log) for key in chunk if key != CHECKPOINT_KEY]
 
 
 async def _chunks(log: KafkaLog):  # type: ignore[no-untyped-def]  # an async generator of lists of keys
@@ -126,7 +126,7 @@ async def fencing_stops_the_former_owner(rig: Rig) -> None:
     zombie = await rig.log().fence()
     await zombie.commit(write(rig, "mine", 1))
     heir = await rig.log().fence()
-    with pytest.raises(ShardFenced):
+    with pytest.raises(TaskFenced):
         await zombie.commit(write(rig, "zombie", 2))
     await zombie.discard()
     await heir.commit(write(rig, "heir", 2))

@@ -14,20 +14,20 @@ from typing import Any
 from unittest import mock
 
 from streams.runtime import kafka_log
-from streams.runtime.errors import ShardInterrupted
-from streams.runtime.horizon import Horizon
-from streams.runtime.inbox import Inbox
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.interfaces import Batch, Write
 from streams.runtime.kafka_log import KafkaLog
-from streams.runtime.log import Batch, Write
 from streams.runtime.processor import Effects, Send
+from streams.runtime.record_queue import RecordQueue
 from streams.runtime.settings import RuntimeSettings
-from streams.runtime.shard import Shard
+from streams.runtime.stream_time import StreamTime
+from streams.runtime.task import StreamTask
 from streams.runtime.transactions import KafkaTransactions
 
 Rows = Sequence[tuple[bytes, bytes | None]]
 _commit, _fence = KafkaTransactions.commit, KafkaLog.fence
 _replay, _committed = KafkaLog.replay, KafkaLog.committed
-_offer, _transactional_id = Inbox.offer, RuntimeSettings.transactional_id
+_offer, _transactional_id = RecordQueue.offer, RuntimeSettings.transactional_id
 _numbers = count()
 
 
@@ -53,7 +53,7 @@ async def _committed_early(self: Any) -> Mapping[str, int]:
     return offsets
 
 
-def _ask_nobody(self: Horizon, instant: int) -> None:
+def _ask_nobody(self: StreamTime, instant: int) -> None:
     self._fold.known = max(self._fold.known, instant)
     self._wake.set()
 
@@ -92,24 +92,24 @@ def _another_id(self: RuntimeSettings, agent: str, partition: int) -> str:
 async def _commit_again(self: KafkaTransactions, write: Write) -> None:
     try:
         await _commit(self, write)
-    except ShardInterrupted:
+    except TaskInterrupted:
         await _commit(self, write)
 
 
 async def _commit_and_hope(self: KafkaTransactions, write: Write) -> None:
     try:
         await _commit(self, write)
-    except ShardInterrupted:
+    except TaskInterrupted:
         return
 
 
-def _take_again(self: Inbox, batch: Batch) -> bool:
+def _take_again(self: RecordQueue, batch: Batch) -> bool:
     if self._received and batch.start < self._received[batch.topic]:
         self._received[batch.topic] = batch.start
     return _offer(self, batch)
 
 
-def _take_over_gaps(self: Inbox, batch: Batch) -> bool:
+def _take_over_gaps(self: RecordQueue, batch: Batch) -> bool:
     if self._received and batch.start > self._received[batch.topic]:
         self._received[batch.topic] = batch.start
     return _offer(self, batch)
@@ -125,11 +125,11 @@ def _uncommitted(settings: RuntimeSettings, **options: Any) -> Any:
     return kafka_log.aiokafka.AIOKafkaConsumer(isolation_level="read_uncommitted", **options)
 
 
-def _position_received(self: Inbox, topic: str) -> int:
+def _position_received(self: RecordQueue, topic: str) -> int:
     return self._received[topic]
 
 
-def _wait_for_the_end(self: Inbox, ends: Mapping[str, int]) -> int | None:
+def _wait_for_the_end(self: RecordQueue, ends: Mapping[str, int]) -> int | None:
     return None if self.reached(ends) else 0
 
 
@@ -145,20 +145,20 @@ MUTANTS: Mapping[str, Sequence[Replaced]] = {
         (KafkaLog, "replay", _replay_early),
         (KafkaLog, "committed", _committed_early),
     ],
-    "timers-before-catch-up": [(Horizon, "_ask", _ask_nobody)],
+    "timers-before-catch-up": [(StreamTime, "_ask", _ask_nobody)],
     "output-before-state": [(KafkaTransactions, "commit", _output_before_state)],
     "state-before-output": [(KafkaTransactions, "commit", _state_before_output)],
     "random-transactional-id": [(RuntimeSettings, "transactional_id", _another_id)],
     "producer-used-again": [(KafkaTransactions, "commit", _commit_again)],
     "unknown-outcome-ignored": [(KafkaTransactions, "commit", _commit_and_hope)],
-    "rewound-batch-taken-again": [(Inbox, "offer", _take_again)],
-    "gap-not-seen": [(Inbox, "offer", _take_over_gaps)],
+    "rewound-batch-taken-again": [(RecordQueue, "offer", _take_again)],
+    "gap-not-seen": [(RecordQueue, "offer", _take_over_gaps)],
     "changelog-read-in-part": [(KafkaLog, "replay", _replay_one_fetch)],
     "aborted-rows-read": [(kafka_log, "new_consumer", _uncommitted)],
-    "offsets-of-what-was-received": [(Inbox, "position", _position_received)],
+    "offsets-of-what-was-received": [(RecordQueue, "position", _position_received)],
     # Both were so until the simulation found them.
-    "waits-for-a-closed-queue": [(Inbox, "covered_ms", _wait_for_the_end)],
-    "halts-at-the-first-difference": [(Shard, "_differed", _always)],
+    "waits-for-a-closed-queue": [(RecordQueue, "covered_ms", _wait_for_the_end)],
+    "halts-at-the-first-difference": [(StreamTask, "_differed", _always)],
 }
 
 

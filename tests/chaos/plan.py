@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random  # noqa: TID251 -- seeded
 from typing import Any, NamedTuple
 
-from streams.runtime.fold import Limits
-from streams.runtime.life import AT_ONCE, Pace
+from streams.runtime.run_loop import AT_ONCE, CommitInterval
+from streams.runtime.transaction_builder import TransactionLimits
 
 from .desk import to_bytes
 from .fake_broker import Sent
@@ -83,14 +83,18 @@ def drawn(seed: int) -> Plan:
         topics=topics,
         arrivals=arrivals,
         sizes=Sizes(
-            limits=Limits(
+            limits=TransactionLimits(
                 records=random.choice((1, 3, 10)), acts=random.choice((1, 2, 10)), seconds=random.choice((0.05, 9.0))
             ),
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),
             skew_us=random.choice((0, 7_000, 250_000)),
             pace=random.choice(
-                (AT_ONCE, Pace(rest=10_000, silent=500_000), Pace(rest=90_000, most=300_000, silent=2_000_000))
+                (
+                    AT_ONCE,
+                    CommitInterval(rest=10_000, silent=500_000),
+                    CommitInterval(rest=90_000, most=300_000, silent=2_000_000),
+                )
             ),
         ),
         trouble=Trouble(rate, budget, OUTCOMES),

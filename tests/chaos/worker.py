@@ -12,14 +12,14 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.clock import SystemClock
-from streams.runtime.fold import Limits
+from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
-from streams.runtime.life import Pace
-from streams.runtime.log import Batch
 from streams.runtime.processor import Processor
+from streams.runtime.run_loop import CommitInterval
 from streams.runtime.settings import RuntimeSettings
-from streams.runtime.shard import Shard
+from streams.runtime.task import StreamTask
+from streams.runtime.transaction_builder import TransactionLimits
+from streams.time_source import SystemTimeSource
 
 from .fake_broker import Broker
 from .loop import PROCESS, Loop
@@ -33,14 +33,14 @@ SETTINGS = RuntimeSettings(app_id="sim", brokers=("fake",), prefix="sim", partit
 class Sizes:
     """Small bounds, so that every one of them is met."""
 
-    limits: Limits
+    limits: TransactionLimits
     queue: int
     fetch: int
     skew_us: int
-    pace: Pace
+    pace: CommitInterval
 
 
-class VirtualClock(SystemClock):
+class VirtualClock(SystemTimeSource):
     """The machine's clock of one process, `ahead_us` ahead of the broker's."""
 
     def __init__(self, network: Network, ahead_us: int) -> None:
@@ -69,7 +69,7 @@ class Feed:
     """Reads the inputs and hands batches over: late, cut anywhere, sometimes again, after a rewind also old ones."""
 
     def __init__(self, broker: Broker, network: Network, topics: tuple[str, ...], fetch: int) -> None:
-        self.shard: Shard | None = None
+        self.shard: StreamTask | None = None
         self.changed = asyncio.Event()
         self._broker = broker
         self._network = network
@@ -137,7 +137,7 @@ class Worker:
         self._loop: Loop = network.loop
         self.feed = Feed(broker, network, topics, sizes.fetch)
         log = KafkaLog(SETTINGS, Offsets(SETTINGS), AGENT, 0, topics)
-        self.shard = self.feed.shard = Shard(
+        self.shard = self.feed.shard = StreamTask(
             AGENT,
             0,
             topics,

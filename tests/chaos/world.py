@@ -10,7 +10,7 @@ from random import Random  # noqa: TID251 -- seeded
 
 from aiokafka.structs import TopicPartition
 
-from streams.runtime.shard import ShardState
+from streams.runtime.task import TaskState
 
 from .desk import Desk
 from .ending import all_done, digest, facts
@@ -208,13 +208,13 @@ class Simulation:
     # The end
 
     def _done(self) -> bool:
-        halted = [worker for worker in self.workers.values() if worker.shard.state is ShardState.HALTED]
+        halted = [worker for worker in self.workers.values() if worker.shard.state is TaskState.HALTED]
         if halted:
             raise Wrong(f"the shard of process {halted[0].process} halted: {halted[0].shard.reason}")
         if self.loop.time() <= self.plan.last + 1 or len(self.workers) != 1:
             return False
         ((process, worker),) = self.workers.items()
-        if worker.shard.state is not ShardState.RUNNING or self.loop.frozen(process):
+        if worker.shard.state is not TaskState.RUNNING or self.loop.frozen(process):
             return False
         return all_done(self.broker, self.plan.topics)
 

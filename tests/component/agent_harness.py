@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
+from agents.ingress import Topics
 from agents.ledger import LedgerProcessor
-from cli.outcome import Outcome, outcome_of
-from cli.publishing import Ready, prepare
-from streams.codec import Codec
-from streams.framing import Framing
-from streams.json_form import format_line, to_json
-from streams.partition import partition_of
+from cli.events.publish_lines import Ready, prepare
+from cli.replay.outcome import Outcome, outcome_of
+from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, Send
-from streams.sla.book import Horizons
+from streams.serde.cloudevents_json import format_line, to_json
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
 from streams.sla.instants import HOUR, MINUTE, parse_rfc3339
 from streams.sla.policy import Policies
@@ -63,7 +63,7 @@ class Refused(NamedTuple):
 
 
 @dataclass
-class Shard:
+class StreamTask:
     """One processor, its rows, the instant it has reached."""
 
     agent: str
@@ -79,7 +79,7 @@ class Cluster:
     def __init__(
         self,
         policies: Policies,
-        horizons: Horizons | None = None,
+        horizons: TimeLimits | None = None,
         *,
         partitions: int = 4,
         act_limit: int = 1_000,
@@ -93,16 +93,16 @@ class Cluster:
         self.sends: list[Send] = []
         self.codec = codec or Codec()
         self.framing = framing
-        self.before_each: Callable[[Shard], None] = lambda _: None
+        self.before_each: Callable[[StreamTask], None] = lambda _: None
         self._policies = policies
-        self._horizons = horizons or Horizons()
+        self._horizons = horizons or TimeLimits()
         self._act_limit = act_limit
         self._mark_every = mark_every
         self._at_hand = at_hand
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._shared: deque[tuple[int, Record]] = deque()
         self.shards = {
-            (agent, partition): Shard(agent, partition, self._made(agent, partition))
+            (agent, partition): StreamTask(agent, partition, self._made(agent, partition))
             for partition in range(partitions)
             for agent in AGENTS
         }
@@ -126,7 +126,7 @@ class Cluster:
 
     # -- what happens to processors ------------------------------------------------------------------------------------
 
-    def rebuild(self, shard: Shard) -> None:
+    def rebuild(self, shard: StreamTask) -> None:
         """Throw a processor away and restore a new one from its committed rows."""
         shard.processor = self._made(shard.agent, shard.partition)
         for key, value in shard.rows.items():
@@ -137,12 +137,12 @@ class Cluster:
         for shard in self.shards.values():
             self.rebuild(shard)
 
-    def crash(self, shard: Shard, record: Record) -> None:
+    def crash(self, shard: StreamTask, record: Record) -> None:
         """Apply a record in a transaction that is never committed."""
         shard.processor.apply(record, Effects())
         self.rebuild(shard)
 
-    def _commit(self, shard: Shard, effects: Effects) -> None:
+    def _commit(self, shard: StreamTask, effects: Effects) -> None:
         for key, value in effects.rows.items():
             if value is None:
                 shard.rows.pop(key, None)
@@ -162,7 +162,7 @@ class Cluster:
 
     # -- records and time ----------------------------------------------------------------------------------------------
 
-    def deliver(self, shard: Shard, record: Record) -> None:
+    def deliver(self, shard: StreamTask, record: Record) -> None:
         """Timers due before the record's arrival act, then it is applied."""
         record = record._replace(arrival=max(record.arrival, shard.time))
         self.act(shard, record.arrival)
@@ -172,7 +172,7 @@ class Cluster:
         shard.processor.apply(record, effects)
         self._commit(shard, effects)
 
-    def act(self, shard: Shard, before: int) -> None:
+    def act(self, shard: StreamTask, before: int) -> None:
         """Let all timers due before an instant act, a few per transaction; what is due next is then honest."""
         self.before_each(shard)
         while (due := shard.processor.next_due()) is not None and due < before:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from connect.intake.limits import Budget
+from connect.intake.kafka_producer import Publisher, Unavailable
+from connect.intake.kafka_records import Outgoing
 from connect.intake.mapping_file import load_mapping
-from connect.intake.publishing import Publisher, Unavailable
-from connect.intake.records import Outgoing
-from connect.intake.secret_keys import read_secrets
-from connect.intake.server import Intake
 from connect.intake.settings import IntakeSettings
+from connect.intake.web.app import Intake
+from connect.intake.web.limits import Budget
+from connect.intake.web.signatures import read_secrets
 from streams.sla.instants import format_rfc3339, parse_rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streams.runtime.errors import ShardFenced, ShardInterrupted
-from streams.runtime.log import Batch, Bounds, Write
+from streams.runtime.errors import TaskFenced, TaskInterrupted
+from streams.runtime.interfaces import Batch, Bounds, Write
 from streams.runtime.processor import Send
-from streams.runtime.shard import Shard
+from streams.runtime.task import StreamTask
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class MemoryTransactions:
             await log.commit_gate.wait()
         if self.epoch != log.epoch:
             self.used_up = True
-            raise ShardFenced("a newer epoch")
+            raise TaskFenced("a newer epoch")
         when, fault = log.faults.pop(0) if log.faults else ("", None)
         if when == "before" and fault is not None:
             self.used_up = True
@@ -152,7 +152,7 @@ class MemoryFeed:
         self.live = live
         self.size = size
         self.rewinds: list[dict[str, int | None]] = []
-        self.shard: Shard | None = None
+        self.shard: StreamTask | None = None
         self._at: dict[str, int] = {}
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
@@ -183,4 +183,4 @@ class MemoryFeed:
 
 
 def broker_away() -> Exception:
-    return ShardInterrupted("the broker went away")
+    return TaskInterrupted("the broker went away")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from connect.notify.delivery import Delivery
+from connect.notify.delivery_queue import Delivery
+from connect.notify.destinations.http_sender import Delivered, Failed, Outcome
 from connect.notify.metrics import Metrics
-from connect.notify.notices import Notice
-from connect.notify.pages import Message
-from connect.notify.routing import GIVE_UP_AFTER, Destination, Kind
-from connect.notify.rows import Kept, Parked, Row, read_parked
-from connect.notify.sending import Delivered, Failed, Outcome
+from connect.notify.page import Message
+from connect.notify.page_store_rows import Kept, Parked, Row, read_parked
+from connect.notify.routing.rules import GIVE_UP_AFTER, Destination, Kind
+from connect.notify.triggers import PageTrigger
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND
 
@@ -125,7 +125,7 @@ class Bench:
         self.delivery.release()
         self.running = asyncio.create_task(self.delivery.run())
 
-    async def give(self, *notices: Notice, partition: int = 0) -> None:
+    async def give(self, *notices: PageTrigger, partition: int = 0) -> None:
         for notice in notices:
             await self.store.write(partition, self.delivery.take(partition, notice))
             self.delivery.kept()

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import unquote
 
-from streams.schema_registry import SchemaRegistry
+from streams.schema_registry.client import SchemaRegistry
 
 Trouble = Callable[["_Handler"], None]
 

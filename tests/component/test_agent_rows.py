@@ -6,7 +6,7 @@ from agent_harness import INCIDENTS, Cluster, play
 from story import amended, contract, maintenance, micros, opened, policies, resolved, responded, texts, updated
 
 from streams.runtime.processor import Effects
-from streams.sla.book import Horizons
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import DAY, MINUTE
 
 START = micros("10:00")
@@ -70,7 +70,7 @@ def _id_of(cluster: Cluster, event_type: str) -> str:
 
 
 def test_an_evicted_incident_leaves_a_marker_and_the_marker_goes_too() -> None:
-    horizons = Horizons(retain_closed=10 * DAY, retain_markers=20 * DAY)
+    horizons = TimeLimits(retain_closed=10 * DAY, retain_markers=20 * DAY)
     cluster = Cluster(policies(), horizons, mark_every=DAY)
     play(cluster, texts([opened("10:00"), responded("10:05"), resolved("11:00")]), until=START + DAY)
     assert len(cluster.rows(INCIDENTS, "i")) >= 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random  # noqa: TID251 -- seeded
 
 import pytest
-from agent_harness import INCIDENTS, LEDGER, Cluster, Shard, play, ready_of
+from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask, play, ready_of
 from histories import LAGS, PATIENT, arriving, stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,13 +27,13 @@ from story import (
     updated,
 )
 
-from cli.demo import history
-from cli.outcome import disagreements, outcome_of
+from cli.demo.command import history
+from cli.replay.outcome import disagreements, outcome_of
 from streams.metrics import FORWARDED
-from streams.policy_load import default_policies_dir, load_policies
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
 from streams.runtime.processor import Record
-from streams.simulate import simulate
-from streams.sla.book import IncidentBook
+from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
 from streams.sla.policy import Policies
 
@@ -56,7 +56,7 @@ def restless(cluster: Cluster, seed: int, most: int) -> None:
     left = [random.randint(1, most)]
     shards = list(cluster.shards.values())
 
-    def before(shard: Shard) -> None:
+    def before(shard: StreamTask) -> None:
         left[0] -= 1
         if left[0] <= 0:
             left[0] = random.randint(1, most)
@@ -145,7 +145,7 @@ def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.Monke
     whole = Cluster(policies(), mark_every=DAY)
     deliver = cluster.deliver
 
-    def deliver_twice(shard: Shard, record: Record) -> None:
+    def deliver_twice(shard: StreamTask, record: Record) -> None:
         cluster.act(shard, max(record.arrival, shard.time))
         cluster.crash(shard, record._replace(arrival=max(record.arrival, shard.time)))
         deliver(shard, record)
@@ -155,16 +155,16 @@ def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.Monke
         play(each, texts(STORY), until=UNTIL)
     assert cluster.outputs() == whole.outputs()
 
-    apply = IncidentBook.apply
+    apply = IncidentStore.apply
 
-    def failing(book: IncidentBook, *args: object) -> object:
+    def failing(book: IncidentStore, *args: object) -> object:
         apply(book, *args)  # type: ignore[arg-type]
         raise RuntimeError("after the state was changed")
 
     shard = whole.shards[INCIDENTS, whole.own("inc")]
     rows = dict(shard.rows)
     with monkeypatch.context() as patched:
-        patched.setattr(IncidentBook, "apply", failing)
+        patched.setattr(IncidentStore, "apply", failing)
         with pytest.raises(RuntimeError, match="after the state"):
             whole.publish(updated("109 00:00"), UNTIL)
     assert shard.rows == rows

@@ -28,13 +28,13 @@ from story import (
     updated,
 )
 
-from agents.gate import DERIVED_LIMIT
-from agents.refusals import RefusalLog, about
-from streams.codec import encode
+from agents.ingress import DERIVED_LIMIT
+from agents.reject_log import RefusalLog, about
 from streams.errors import PolicyChanged
-from streams.json_form import parse_line
-from streams.routing import TO_INCIDENTS, TO_LEDGER, disclose, enclose
 from streams.runtime.processor import Effects, Record
+from streams.serde.cloudevents_json import parse_line
+from streams.serde.codec import encode
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose, enclose
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE
 from streams.sla.policy import Policies

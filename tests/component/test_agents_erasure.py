@@ -26,18 +26,18 @@ from story import (
     texts,
 )
 
-from agents.policy_rows import KIND, TOLD
-from cli.outcome import disagreements, outcome_of
+from agents.changelog.policies import KIND, TOLD
+from cli.replay.outcome import disagreements, outcome_of
 from streams.errors import PolicyChanged, PseudonymKeyChanged
+from streams.replay.simulate import simulate
 from streams.runtime.processor import Effects
-from streams.simulate import simulate
-from streams.sla.book import Horizons
+from streams.sla.arrival import TimeLimits
 from streams.sla.erasure import Erasures
 from streams.sla.events import Rejection
+from streams.sla.incidents.timeline import Timeline
 from streams.sla.instants import DAY, parse_rfc3339
-from streams.sla.timeline import Timeline
 
-KEYED = replace(Horizons(), pseudonym_key=b"a key")
+KEYED = replace(TimeLimits(), pseudonym_key=b"a key")
 NAME = Erasures(b"a key").pseudonym("acme")
 UNTIL = parse_rfc3339("2026-04-20T00:00:00Z")
 BEFORE = [

@@ -21,13 +21,13 @@ from story import (
     updated,
 )
 
-from cli.outcome import disagreements
+from cli.replay.outcome import disagreements
 from schemas import registry as schema_files
-from streams.codec import SINGLE_OBJECT, Codec, confluent_head, decode
 from streams.errors import RegistryUnavailable
-from streams.framing import Framing
-from streams.routing import FORWARDED
-from streams.runtime.processor import Effects, NotYet, Record
+from streams.runtime.processor import Effects, Record, RetryLater
+from streams.serde.codec import SINGLE_OBJECT, Codec, confluent_head, decode
+from streams.serde.confluent_framing import Framing
+from streams.shared_topic import FORWARDED
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE
 from streams.topics import TOPIC_OF
@@ -50,7 +50,7 @@ class Registry:
         if self.away:
             raise RegistryUnavailable("down")
         if self.asking is not None:
-            raise NotYet("asking", self.asking)
+            raise RetryLater("asking", self.asking)
         return self.schemas.get(schema_id)
 
 
@@ -150,7 +150,7 @@ def test_r27_what_can_not_be_read_yet_changes_nothing(forwarded: bool) -> None:
         shard, effects = cluster.shards[agent, where], Effects()
         registry.asking = loop.create_future()
         record = Record(f"sla.{ready.topic}", where, number, arrival, ready.subject.encode(), value, ready.headers)
-        with pytest.raises(NotYet):
+        with pytest.raises(RetryLater):
             shard.processor.apply(record, effects)
         assert (effects.sends, effects.rows) == ([], {})
         registry.asking = None

@@ -20,7 +20,7 @@ from connect.client import (
     UndecodableRecord,
     consume_alerts,
 )
-from streams.codec import encode
+from streams.serde.codec import encode
 
 PLACE = TopicPartition("sla.credits", 0)
 OTHER = TopicPartition("sla.credits", 1)

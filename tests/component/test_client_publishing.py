@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import TimeoutError as RetryLater
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,8 +19,8 @@ from connect.client import (
     Position,
     Who,
 )
-from connect.publishing import _connected
-from streams.partition import partition_of
+from connect.client.publisher import _connected
+from streams.kafka.partitioner import partition_of
 
 KIM = Who("support", "kim")
 REFUSED = TopicAuthorizationFailedError("sla.incident-events")
@@ -77,7 +77,7 @@ def test_an_event_goes_to_the_partition_of_its_subject_and_tells_where_it_lies()
     producer = FakeProducer()
     with publisher(producer) as desk:
         deliveries = [desk.responded(f"inc-{number}", who=KIM) for number in range(50)]
-        with pytest.raises(NotYet):
+        with pytest.raises(RetryLater):
             deliveries[0].result(timeout=0)
         assert not deliveries[0].cancel()
     for number, delivery in enumerate(deliveries):

@@ -12,17 +12,17 @@ from test_client_consuming import FakeBroker, credit, ids, names, subscribed
 from test_client_publishing import KIM, FakeProducer
 from test_intake_publishing import World, until, world
 
-from cli.publishing import Ready, prepare
+from cli.events.publish_lines import Ready, prepare
 from connect.client import IncidentPublisher, RegistryRefused, RegistryUnavailable, UndecodableRecord
-from connect.intake.publishing import KafkaPublisher, Unavailable
-from connect.intake.records import REJECTED_TOPIC, Outgoing
+from connect.intake.kafka_producer import KafkaPublisher, Unavailable
+from connect.intake.kafka_records import REJECTED_TOPIC, Outgoing
 from schemas import registry as schema_files
-from streams.codec import Codec, decode
-from streams.framing import Framing
-from streams.schema_registry import RegistryClient
-from streams.schema_source import reading_codec, writing_frame
+from streams.schema_registry.client import RegistryClient
+from streams.schema_registry.schema_source import reading_codec, writing_frame
+from streams.schema_registry.subjects import INPUT_TYPES, subject_of
+from streams.serde.codec import Codec, decode
+from streams.serde.confluent_framing import Framing
 from streams.sla.events import Rejection
-from streams.subjects import INPUT_TYPES, subject_of
 
 __all__ = ["world"]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from agents.gate import Topics
 from agents.incidents import IncidentsProcessor
-from streams.clock import SystemClock
-from streams.codec import decode, encode
-from streams.policy_load import default_policies_dir, load_policies
-from streams.runtime.fold import Fold, Limits, Pending
-from streams.runtime.inbox import Inbox
+from agents.ingress import Topics
+from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.processor import Effects, Record
-from streams.sla.book import Horizons
+from streams.runtime.record_queue import RecordQueue
+from streams.runtime.transaction_builder import OpenTransaction, TransactionBuilder, TransactionLimits
+from streams.serde.codec import decode, encode
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
 
 INPUT = "sla.incident-events"
 BEGAN = 1_700_000_000 * SECOND
@@ -22,21 +22,21 @@ BEGAN = 1_700_000_000 * SECOND
 def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> None:
     policies = Policies.of(load_policies(default_policies_dir()), "demo-live")
     processor = IncidentsProcessor(
-        0, Topics("sla", 1), policies, Horizons(), clock=SystemClock(), mark_every=2 * SECOND
+        0, Topics("sla", 1), policies, TimeLimits(), clock=SystemTimeSource(), mark_every=2 * SECOND
     )
     processor.act(BEGAN, 1, Effects())  # a first mark: the next is due two seconds later
     opened = {"event_id": "o", "source": "/m", "subject": "a", "occurred_at": BEGAN, "backfill": False}
     opened |= {"scope": "platform", "component": "git_operations", "impact": "complete_outage", "channel": "monitor"}
     value = encode("incident.opened", opened)
     processor.apply(Record(INPUT, 0, 0, BEGAN, b"a", value, []), Effects())
-    inbox = Inbox((INPUT,), 10)
+    inbox = RecordQueue((INPUT,), 10)
     inbox.begin({INPUT: 1})
-    fold = Fold(
+    fold = TransactionBuilder(
         "incidents",
         0,
         processor,
         inbox,
-        Limits(records=1, acts=1, seconds=9),
+        TransactionLimits(records=1, acts=1, seconds=9),
         time=BEGAN,
         failed={},
         failed_subjects={},
@@ -45,7 +45,7 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
     )
     said = 0
     for _ in range(20):
-        pending = Pending()
+        pending = OpenTransaction()
         fold.act_live(BEGAN + HOUR, pending)
         for send in pending.effects.sends:
             decoded = decode(send.value)

@@ -13,11 +13,11 @@ import pytest
 from intake_bench import SECRETS, Bench, recorded, run, served, signed, token
 from structlog.testing import capture_logs
 
-from connect.intake.examples import EXAMPLES, STRUCTURED_EXAMPLE
-from connect.intake.openapi import document
-from connect.intake.plain import ROUTES
-from streams.codec import decode
-from streams.runtime import rejects
+from connect.intake.formats.rest import ROUTES
+from connect.intake.web.openapi import document
+from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
+from streams.runtime import dead_letter
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 from streams.sla.instants import SECOND, parse_rfc3339
 
@@ -30,7 +30,7 @@ def types(bench: Bench) -> list[str]:
     found = []
     for record in bench.publisher.acknowledged:
         headers = dict(record.headers)
-        found.append((headers.get(rejects.CODE) or headers["ce_type"]).decode())
+        found.append((headers.get(dead_letter.CODE) or headers["ce_type"]).decode())
     return found
 
 
@@ -140,11 +140,11 @@ def test_what_cannot_be_mapped_is_422_and_kept_untouched_once() -> None:
             headers = dict(kept.headers)
             assert (kept.value, kept.key) == (body, "prometheus")
             assert headers["content-type"] == b"application/json"
-            assert headers[rejects.TOPIC] == b"intake/prometheus"
-            assert headers[rejects.MESSAGE].startswith(b"alerts[0]: component: labels.service")
-            assert int(headers[rejects.TIMESTAMP]) * 1000 == bench.clock.at
+            assert headers[dead_letter.TOPIC] == b"intake/prometheus"
+            assert headers[dead_letter.MESSAGE].startswith(b"alerts[0]: component: labels.service")
+            assert int(headers[dead_letter.TIMESTAMP]) * 1000 == bench.clock.at
             number = int.from_bytes(blake2b(body, digest_size=6).digest(), "big")
-            place = [int(headers[name]) for name in (rejects.PARTITION, rejects.OFFSET, rejects.ATTEMPTS)]
+            place = [int(headers[name]) for name in (dead_letter.PARTITION, dead_letter.OFFSET, dead_letter.ATTEMPTS)]
             assert place == [0, number, 1]
             assert SECRETS["SLA_INTAKE_PROMETHEUS_TOKEN"].encode() not in b"".join(headers.values())
 
@@ -411,7 +411,7 @@ def test_a_body_that_makes_the_code_fail_is_kept_and_not_sent_again(monkeypatch:
     def failing(*_: object) -> None:
         raise TypeError("unhashable")
 
-    monkeypatch.setattr("connect.intake.decide.jira.outcomes", failing)
+    monkeypatch.setattr("connect.intake.translate.jira.outcomes", failing)
 
     async def scenario() -> None:
         async with served() as bench:

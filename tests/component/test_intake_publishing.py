@@ -13,11 +13,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from intake_bench import ROOT, SECRETS, recorded, run, served, token
 
-from connect.intake import publishing, service
-from connect.intake.publishing import KafkaPublisher, Unavailable
-from connect.intake.records import Outgoing
+from connect.intake import kafka_producer, service
+from connect.intake.kafka_producer import KafkaPublisher, Unavailable
+from connect.intake.kafka_records import Outgoing
 from connect.intake.settings import IntakeSettings
-from streams.partition import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 
 PARTITIONS = 5
@@ -74,7 +74,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(publishing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(kafka_producer, "_LOOK_S", 0.01)
     return World()
 
 
@@ -213,7 +213,7 @@ def test_a_slow_kafka_is_503_over_http(world: World) -> None:
 
 def test_the_real_producer_is_idempotent_and_asks_for_all_replicas() -> None:
     async def scenario() -> None:
-        producer: Any = publishing.kafka_producer(["127.0.0.1:1"], {}, 5.0)()
+        producer: Any = kafka_producer.kafka_producer(["127.0.0.1:1"], {}, 5.0)()
         assert producer._sender._acks == -1
         assert producer._txn_manager is not None
         await producer.stop()

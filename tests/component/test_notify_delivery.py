@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from notify_bench import Bench, destination, failed, play
 
-from connect.notify.pages import Message
-from connect.notify.patience import WEBHOOK_WAITS
-from connect.notify.routing import Kind
-from connect.notify.sending import Delivered, Failed, Final, Outcome
+from connect.notify.destinations.http_sender import Delivered, Failed, Final, Outcome
+from connect.notify.page import Message
+from connect.notify.retry_policy import WEBHOOK_WAITS
+from connect.notify.routing.rules import Kind
 from streams.sla.instants import HOUR, MINUTE, SECOND
 from tests.notices import notice
 

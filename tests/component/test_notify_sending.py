@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from notify_bench import destination, play
 
-from connect.notify.pages import Message, Page
-from connect.notify.payloads import Secrets
-from connect.notify.routing import Destination
-from connect.notify.sending import Delivered, Failed, Final, HttpSender, Outcome
-from streams.clock import SystemClock
+from connect.notify.destinations.http_sender import Delivered, Failed, Final, HttpSender, Outcome
+from connect.notify.destinations.payloads import Secrets
+from connect.notify.page import Message, Page
+from connect.notify.routing.rules import Destination
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource
 from tests.notices import notice
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -109,7 +109,7 @@ async def serving(give: Answer) -> AsyncIterator[Server]:
 
 
 async def tried(to: Destination, url: str, message: Message | None = None) -> Outcome:
-    sender = HttpSender(to, Secrets(url, (SIGNING,)), SystemClock())
+    sender = HttpSender(to, Secrets(url, (SIGNING,)), SystemTimeSource())
     try:
         page = Page("inc-1").take(notice("breached"), to, 0, busy=False)
         return await sender.send("inc-1", message or page.head)

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.producer import sender as base
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.runtime import pipelined
+from streams.kafka import pipelined_producer
 
 BUSY, FENCED = 51, 47
 OUT, IN = TopicPartition("out", 0), TopicPartition("in", 0)
@@ -66,7 +66,7 @@ def talk(answers: dict[str, list[int]], count: int) -> Client:
     client = Client(answers)
 
     async def run() -> None:
-        producer = pipelined.pipelined(aiokafka.AIOKafkaProducer(transactional_id="t"), "g")
+        producer = pipelined_producer.pipelined(aiokafka.AIOKafkaProducer(transactional_id="t"), "g")
         producer._sender.client = client
         producer._message_accumulator._cluster = client
         try:
@@ -133,7 +133,7 @@ def test_who_is_fenced_ends_there(step: str) -> None:
 def test_another_aiokafka_keeps_its_own_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
-        producer = pipelined.pipelined(aiokafka.AIOKafkaProducer(transactional_id="t"), "g")
+        producer = pipelined_producer.pipelined(aiokafka.AIOKafkaProducer(transactional_id="t"), "g")
         producer._closed = True
         assert type(producer._sender) is base.Sender
 

@@ -7,9 +7,9 @@ from agent_harness import INCIDENTS, LEDGER, Cluster
 from story import contract, micros, opened, policies, responded
 
 from streams.runtime.processor import Effects, SubjectFailed
-from streams.sla.account import Account
-from streams.sla.closing import Closing
-from streams.sla.timeline import Timeline
+from streams.sla.credits.account import Account
+from streams.sla.credits.month_close import MonthClose
+from streams.sla.incidents.timeline import Timeline
 
 START = micros("10:00")
 
@@ -56,14 +56,14 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
     for tenant in ("acme", "beta"):
         cluster.publish(contract("2026-03-01T00:00:00Z", of=tenant), START)
     shard = cluster.shards[LEDGER, 0]
-    close = Closing.act
+    close = MonthClose.act
 
-    def crashing(self: Closing, account: Account, due: int, **more: bool) -> None:
+    def crashing(self: MonthClose, account: Account, due: int, **more: bool) -> None:
         if account.tenant == "acme":
             raise ValueError("odd")
         close(self, account, due, **more)
 
-    monkeypatch.setattr(Closing, "act", crashing)
+    monkeypatch.setattr(MonthClose, "act", crashing)
     effects = Effects()
     shard.processor.quarantine("acme", "odd", effects, 3)
     cluster._commit(shard, effects)

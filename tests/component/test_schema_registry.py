@@ -14,17 +14,17 @@ from memory_log import ManualClock
 from registry_server import TROUBLES, FakeRegistry
 
 from agents import worker
-from agents.registration import Registration
+from agents.schema_registration import Registration
 from schemas import registry as schema_files
-from streams.codec import Codec, confluent_head, encode
 from streams.errors import RegistryRefused, RegistryUnavailable, SettingsError
-from streams.framing import Framing
-from streams.runtime.processor import NotYet
-from streams.schema_registry import RegistryClient, SchemaRegistry
-from streams.schema_source import AwaitedSchemas, patiently
+from streams.runtime.processor import RetryLater
+from streams.schema_registry.client import RegistryClient, SchemaRegistry
+from streams.schema_registry.schema_source import AwaitedSchemas, patiently
+from streams.schema_registry.subjects import INPUT_TYPES, registered, subject_of
+from streams.serde.codec import Codec, confluent_head, encode
+from streams.serde.confluent_framing import Framing
 from streams.settings import read_settings
 from streams.sla.instants import SECOND
-from streams.subjects import INPUT_TYPES, registered, subject_of
 from streams.topics import TOPIC_OF
 
 MARK = {"partition": 1, "until": 2}
@@ -253,14 +253,14 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
         ]
         registry = Scripted(*down, "the schema", None, "registered since")
         source = AwaitedSchemas(registry, clock)
-        with pytest.raises(NotYet, match="schema id 7") as waiting:
+        with pytest.raises(RetryLater, match="schema id 7") as waiting:
             source.schema_for(7)
         for tries, wait_s in enumerate((0.2, 0.5, 1.0, 2.0), 1):
             await until(lambda tries=tries: len(registry.asked) == tries)
             await asyncio.sleep(0.01)
             assert len(registry.asked) == tries  # it waits by the clock, not by what happens
             assert not waiting.value.answered.done()
-            with pytest.raises(NotYet) as again:
+            with pytest.raises(RetryLater) as again:
                 source.schema_for(7)
             assert again.value.answered is waiting.value.answered
             clock.set(clock.now() + int(wait_s * SECOND))
@@ -268,13 +268,13 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
         assert source.schema_for(7) == "the schema"
         assert registry.asked == [7] * 5
 
-        with pytest.raises(NotYet) as waiting:
+        with pytest.raises(RetryLater) as waiting:
             source.schema_for(8)
         await waiting.value.answered
         assert source.schema_for(8) is None
         assert source.schema_for(8) is None  # known to be absent: a flood of it asks once
         clock.set(clock.now() + 30 * SECOND)
-        with pytest.raises(NotYet) as waiting:
+        with pytest.raises(RetryLater) as waiting:
             source.schema_for(8)
         await waiting.value.answered
         assert source.schema_for(8) == "registered since"
@@ -286,7 +286,7 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
 def test_a_source_can_be_stopped_while_the_registry_is_away() -> None:
     async def scenario() -> None:
         source = AwaitedSchemas(Scripted(RegistryUnavailable("down")), ManualClock())
-        with pytest.raises(NotYet) as waiting:
+        with pytest.raises(RetryLater) as waiting:
             source.schema_for(7)
         await source.stop()
         assert waiting.value.answered.cancelled()

@@ -16,22 +16,22 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from schemas import registry
-from streams import asyncapi
-from streams.asyncapi_page import page
-from streams.codec import decode
-from streams.inputs import input_record
+from streams.asyncapi import document
+from streams.asyncapi.page import page
+from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
-from streams.runtime.rejects import rejected
+from streams.serde.codec import decode
+from streams.serde.input_records import input_record
 from streams.sla.events import REJECT_CODES, Rejection
 from streams.topics import declared
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = json.loads(asyncapi.FILE.read_text(encoding="utf-8"))
+DOCUMENT = json.loads(document.FILE.read_text(encoding="utf-8"))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 EVENTS = {each["name"]: each for each in MESSAGES.values() if each["name"] != "rejected"}
 TYPES = sorted(name for name in registry.load().latest if not name.startswith("state."))
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "asyncapi-3.0.0.json").read_text()))
-AGAIN = "write it anew: python -m streams.asyncapi"
+AGAIN = "write it anew: python -m streams.asyncapi.document"
 
 
 def golden(event_type: str) -> bytes:
@@ -41,11 +41,11 @@ def golden(event_type: str) -> bytes:
 
 
 def test_the_kept_document_is_the_one_that_is_made() -> None:
-    assert asyncapi.FILE.read_text(encoding="utf-8") == asyncapi.text(asyncapi.kept()), AGAIN
+    assert document.FILE.read_text(encoding="utf-8") == document.text(document.kept()), AGAIN
 
 
 def test_the_page_shows_the_kept_document() -> None:
-    assert asyncapi.PAGE.read_text(encoding="utf-8") == page(DOCUMENT), AGAIN
+    assert document.PAGE.read_text(encoding="utf-8") == page(DOCUMENT), AGAIN
 
 
 def test_the_official_schema_finds_it_valid() -> None:
@@ -159,7 +159,7 @@ def test_a_deployments_own_document() -> None:
 
 def test_the_page_opens_from_a_disk() -> None:
     """Nothing is fetched and no script runs; every link leads to a place in it, and every name is there once."""
-    text = asyncapi.PAGE.read_text(encoding="utf-8")
+    text = document.PAGE.read_text(encoding="utf-8")
     assert re.findall(r"<(?:script|img|iframe|object|form)|\ssrc=|url\(|@import|\shref=\"(?!#)", text) == []
     places = re.findall(r' id="([^"]+)"', text)
     assert len(set(places)) == len(places)
@@ -169,7 +169,7 @@ def test_the_page_opens_from_a_disk() -> None:
 
 @pytest.mark.parametrize("event_type", ["credit.statement", "incident.closed", "impact.changed"])
 def test_the_page_names_every_field_also_of_nested_records(event_type: str) -> None:
-    text = asyncapi.PAGE.read_text(encoding="utf-8")
+    text = document.PAGE.read_text(encoding="utf-8")
     section = text.partition(f'<h3 id="{event_type}">')[2].partition("<h3")[0]
     shown = set(re.findall(r"<tr><td><code>([^<]+)</code>", section))
     decoded = decode(golden(event_type))

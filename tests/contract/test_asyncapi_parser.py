@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker_jars import default_cache
-from streams import asyncapi
+from cli.embedded_kafka.jars import default_cache
+from streams.asyncapi import document
 
 CHECK = Path(__file__).parent / "asyncapi"
 FILES = ("package.json", "package-lock.json", ".npmrc", "check.mjs")
@@ -61,12 +61,12 @@ def _install(npm: str, directory: Path) -> None:
 
 
 def test_asyncapis_own_parser_finds_it_valid_and_would_see_mistakes(check: Path, tmp_path: Path) -> None:
-    broken = json.loads(asyncapi.FILE.read_text(encoding="utf-8"))
+    broken = json.loads(document.FILE.read_text(encoding="utf-8"))
     broken["operations"]["sendAlerts"]["channel"]["$ref"] = "#/channels/alarms"
     broken["components"]["messages"]["SlaMet"]["payload"]["schema"]["fields"][0]["type"] = "strin"
     other = tmp_path / "broken.json"
     other.write_text(json.dumps(broken), encoding="utf-8")
-    words = ["node", str(check), str(asyncapi.FILE), str(other)]
+    words = ["node", str(check), str(document.FILE), str(other)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
     found, found_in_broken = json.loads(ran.stdout)

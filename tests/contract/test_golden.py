@@ -13,8 +13,8 @@ import avro.schema
 import pytest
 
 from schemas import registry
-from streams.codec import decode, encode
-from streams.json_form import from_json, to_json
+from streams.serde.cloudevents_json import from_json, to_json
+from streams.serde.codec import decode, encode
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Rejection
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.broker_jars import default_cache, kafka_jars
-from streams.codec import decode
+from cli.embedded_kafka.jars import default_cache, kafka_jars
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import yaml
 
 from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
-from connect.notify.routing_file import load_routing
+from connect.notify.routing.file import load_routing
 from connect.notify.settings import NotifySettings
-from streams.policy_load import load_policies
+from streams.policy.load import load_policies
 from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,7 +181,7 @@ def test_components_are_as_hardened_as_the_worker_and_run_as_it(name: str) -> No
 @pytest.mark.parametrize(
     ("name", "settings", "answering", "file"),
     [
-        ("intake", IntakeSettings, "connect/intake/server.py", "SLA_INTAKE_MAPPING"),
+        ("intake", IntakeSettings, "connect/intake/web/app.py", "SLA_INTAKE_MAPPING"),
         ("notify", NotifySettings, "connect/notify/service.py", "SLA_NOTIFY_ROUTES"),
     ],
 )

@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 import yaml
 
-from streams.policy_load import default_policies_dir, filled_in, read_document
-from streams.policy_schema import policy_schema, rendered
-from streams.policy_yaml import read_placed
+from streams.config_files.yaml_reader import read_placed
+from streams.policy.json_schema import policy_schema, rendered
+from streams.policy.load import default_policies_dir, filled_in, read_document
 
 COMMITTED = Path(__file__).resolve().parents[2] / "schemas" / "policy.schema.json"
 SHIPPED = sorted(default_policies_dir().glob("*/*.yaml"))
@@ -28,7 +28,7 @@ def validator() -> jsonschema.Draft202012Validator:
 
 def test_the_committed_schema_is_the_generated_one() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == rendered(), (
-        "run: python -m streams.policy_schema > schemas/policy.schema.json"
+        "run: python -m streams.policy.json_schema > schemas/policy.schema.json"
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from kafka import KafkaConsumer
 from kafka.errors import CommitFailedError, RebalanceInProgressError
 
-from streams.codec import Codec
+from streams.serde.codec import Codec
 from streams.sla.events import Rejection
 
 _TABLES = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
-from cli.broker import Broker, _Node
-from cli.broker_files import HOST, free_port, properties_text, server_properties
-from cli.broker_jars import kafka_jars
+from cli.embedded_kafka.broker import Broker, _Node
+from cli.embedded_kafka.jars import kafka_jars
+from cli.embedded_kafka.node_files import HOST, free_port, properties_text, server_properties
 from streams.runtime.settings import RuntimeSettings
 from streams.topics import declared
 

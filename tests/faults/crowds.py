@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from kafka import KafkaConsumer, TopicPartition
 
-from streams.clock import SystemClock
 from streams.runtime.settings import RuntimeSettings
 from streams.sla.instants import DAY, SECOND, format_rfc3339
+from streams.time_source import SystemTimeSource
 
 from .deployment import PARTITIONS, POLICY, PREFIX, wait_for
 from .load import Publisher, Sent, line_of, record_of
@@ -37,7 +37,7 @@ def crowd(name: str, count: int, opened_at: int) -> Iterator[Sent]:
 
 def tenants(name: str, count: int) -> Iterator[Sent]:
     """Contracts of a crowd of so many incidents."""
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     for number in range((count + EACH - 1) // EACH):
         tenant = f"{name}-tenant-{number}"
         data: dict[str, object] = {
@@ -58,7 +58,7 @@ def load(run: Run, name: str, count: int, opened_at: int | None = None) -> float
     publisher.send(tenants(name, count))
     for agent, topic in (("ledger", "contract-events"), ("incidents", "shared")):  # the way of contract terms
         _wait_until_applied(run, agent, topic)
-    publisher.send(crowd(name, count, SystemClock().now() if opened_at is None else opened_at))
+    publisher.send(crowd(name, count, SystemTimeSource().now() if opened_at is None else opened_at))
     return time.monotonic() - began
 
 

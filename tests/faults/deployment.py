@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
-from cli.broker_files import free_port
-from cli.topics import apply_topics
+from cli.embedded_kafka.node_files import free_port
+from cli.kafka_io.topics import apply_topics
 from streams.topics import declared
 
 ROOT = Path(__file__).resolve().parents[2]

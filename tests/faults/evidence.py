@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from agents.gate import Topics
 from agents.incidents import INPUTS as INCIDENT_INPUTS
+from agents.ingress import Topics
 from agents.ledger import INPUTS as LEDGER_INPUTS
-from cli.reading import Read, read_topics
-from streams.codec import Codec
-from streams.json_form import format_line, to_json
+from cli.kafka_io.reader import Read, read_topics
 from streams.runtime.settings import RuntimeSettings
+from streams.serde.cloudevents_json import format_line, to_json
+from streams.serde.codec import Codec
 from streams.sla.events import Rejection
 
 from .deployment import PARTITIONS, PREFIX

@@ -11,14 +11,14 @@ from random import Random  # noqa: TID251 -- seeded
 
 from aiokafka import AIOKafkaProducer
 
-from cli.demo import history
-from streams.clock import SystemClock
-from streams.codec import encode
-from streams.headers import headers_for
-from streams.json_form import parse_line
-from streams.partition import partition_of
+from cli.demo.command import history
+from streams.kafka.partitioner import partition_of
+from streams.serde.cloudevents_headers import headers_for
+from streams.serde.cloudevents_json import parse_line
+from streams.serde.codec import encode
 from streams.sla.events import INCIDENT_RANK, Rejection
 from streams.sla.instants import DAY, SECOND, format_rfc3339
+from streams.time_source import SystemTimeSource
 
 from .deployment import LIVE_PLAN, PARTITIONS, PREFIX
 
@@ -169,7 +169,7 @@ class Publisher:
 
     def start(self, incidents: Incidents, rate: float, *, mixed_in: Callable[[], Sent | None] = lambda: None) -> None:
         """Send so many a second until `finish`; `mixed_in` may give another record in place of the next."""
-        clock = SystemClock()
+        clock = SystemTimeSource()
 
         def following() -> Sent | None:
             return None if self._stop.is_set() else mixed_in() or incidents.next(clock.now())

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random  # noqa: TID251 -- seeded
 
-from cli.broker import Broker, start_broker
-from cli.broker_files import HOST, free_port
+from cli.embedded_kafka.broker import Broker, start_broker
+from cli.embedded_kafka.node_files import HOST, free_port
 from streams.runtime.settings import RuntimeSettings
 
 from .deployment import PREFIX, wait_for

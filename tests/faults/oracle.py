@@ -9,19 +9,19 @@ from typing import Any
 
 from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
-from cli.outcome import disagreements, outcome_of
-from cli.reading import Read
-from cli.shown import Undecodable, event_of
-from streams.clock import SystemClock
-from streams.json_form import format_line
-from streams.partition import partition_of
-from streams.policy_load import default_policies_dir, load_policies
-from streams.runtime.applied import APPLIED_KEY
-from streams.simulate import simulate
-from streams.sla.arrival import Horizons
+from cli.events.record_view import Undecodable, event_of
+from cli.kafka_io.reader import Read
+from cli.replay.outcome import disagreements, outcome_of
+from streams.kafka.partitioner import partition_of
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
+from streams.runtime.checkpoint import CHECKPOINT_KEY
+from streams.serde.cloudevents_json import format_line
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import INCIDENT_RANK
 from streams.sla.instants import SECOND, parse_rfc3339
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
 
 from .deployment import PARTITIONS, POLICY, PREFIX
 from .evidence import TOPICS, Evidence, Place, doubled
@@ -32,7 +32,7 @@ EXACT = (
     *("incident.classified", "incident.closed", "incident.link_changed", "impact.changed"),
     *("sla.warning", "sla.update_due", "sla.breached", "sla.breach_retracted", "sla.met"),
 )
-HORIZONS = Horizons(backfill_quiet=6 * SECOND, pseudonym_key=b"faults")
+HORIZONS = TimeLimits(backfill_quiet=6 * SECOND, pseudonym_key=b"faults")
 _MOST = 5
 
 
@@ -60,7 +60,7 @@ def judge(
     verdict = Verdict()
     verdict.counts["inputs"], verdict.counts["outputs"] = len(evidence.inputs), len(evidence.outputs)
     lines, unreadable, crashing = _lines(evidence.inputs)
-    until = SystemClock().now()
+    until = SystemTimeSource().now()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
     told = list(simulate((line for line, _ in lines), policies, until=until, horizons=HORIZONS))
     refused = _refused(told, [place for _, place in lines]) | unreadable | crashing
@@ -181,7 +181,7 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
     subjects: set[str] = set()
     applied = 0
     for (agent, partition), rows in sorted(evidence.rows.items()):
-        live = {key: row for key, row in rows.items() if key != APPLIED_KEY}
+        live = {key: row for key, row in rows.items() if key != CHECKPOINT_KEY}
         if agent == "ledger":
             processor = LedgerProcessor(partition, TOPICS, policies, HORIZONS)
             applied += sum(_is_own(key, partition) for key in live)
@@ -189,7 +189,7 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
                 processor.restore(key, row)
         else:
             incidents = IncidentsProcessor(
-                partition, TOPICS, policies, HORIZONS, clock=SystemClock(), mark_every=SECOND
+                partition, TOPICS, policies, HORIZONS, clock=SystemTimeSource(), mark_every=SECOND
             )
             for key, row in live.items():
                 incidents.restore(key, row)

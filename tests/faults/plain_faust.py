@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
-from cli.broker import start_broker
+from cli.embedded_kafka.broker import start_broker
 
 from .deployment import ROOT, wait_for
 from .run import Result

@@ -7,10 +7,10 @@ from random import Random  # noqa: TID251 -- seeded
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from streams.clock import SystemClock
-from streams.codec import SINGLE_OBJECT, encode
 from streams.runtime.settings import RuntimeSettings
+from streams.serde.codec import SINGLE_OBJECT, encode
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
+from streams.time_source import SystemTimeSource
 
 from .deployment import PARTITIONS, PREFIX, wait_for
 from .load import CUSTOMER, SUPPORT, TENANTS, Publisher, Sent, line_of, record_of
@@ -32,7 +32,7 @@ class Poison:
         self._random = Random(seed)
         self._number = 0
         self._opened = self._answered = 0
-        self._began = SystemClock().now()
+        self._began = SystemTimeSource().now()
         self._kinds: dict[str, Callable[[int], Sent]] = {
             "undecodable": lambda now: self._raw(self._random.randbytes(self._random.randrange(0, 400))),
             "framing alone": lambda now: self._raw(self._random.choice((b"", b"{}", SINGLE_OBJECT, b"\0\0\0\0\7x"))),
@@ -69,7 +69,7 @@ class Poison:
 
     def next(self) -> Sent | None:
         """Something bad now and then."""
-        now = SystemClock().now()
+        now = SystemTimeSource().now()
         if self._opened < VICTIMS:
             self._opened += 1
             return self._opening(f"victim-{self._opened - 1}", self._began)
@@ -191,7 +191,7 @@ def poisoned(run: Run) -> None:
 
 def crash(run: Run, name: str) -> None:
     """An incident on which a decision crashes: that input is rejected `internal`, what follows is applied."""
-    now, poison = SystemClock().now(), Poison(0)
+    now, poison = SystemTimeSource().now(), Poison(0)
     lines = [
         line_of("incident.updated", f"{name}-1", name, format_rfc3339(now), {"who": SUPPORT, "visibility": "public"}),
         line_of("incident.responded", f"{name}-2", name, format_rfc3339(now), {"who": SUPPORT}),
@@ -211,7 +211,7 @@ def unreadable_names(run: Run, turn: int) -> None:
     """Kafka takes any bytes for a header's name: two good records, one elsewhere, and one to be rejected."""
     poison = Poison(0)
     poison._number = 1_000_000 + 100 * turn
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     values = [poison._update(now), poison._update(now), poison._wrong_partition(now), poison._raw(b"no record")]
     producer = KafkaProducer(bootstrap_servers=run.deployment.bootstrap, acks="all")
     written = []

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from random import Random  # noqa: TID251 -- seeded
 
-from cli.broker_files import HOST, free_port
+from cli.embedded_kafka.node_files import HOST, free_port
 
 END_TXN = 26
 _Frame = tuple[float, bytes]

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
 
-from streams.runtime.applied import APPLIED_KEY
+from streams.runtime.checkpoint import CHECKPOINT_KEY
 from streams.runtime.settings import RuntimeSettings
 
 from .deployment import PARTITIONS, PREFIX, Worker, wait_for
@@ -74,7 +74,7 @@ def oldest(run: Run, topics: list[str]) -> dict[TopicPartition, int]:
         while any(consumer.position(each) < ends[each] for each in wanted if each not in found):
             for where, records in consumer.poll(timeout_ms=200).items():
                 for record in records:
-                    if record.key == APPLIED_KEY:
+                    if record.key == CHECKPOINT_KEY:
                         found.setdefault(where, record.offset)
         return found
     finally:

@@ -15,8 +15,8 @@ from random import Random  # noqa: TID251 -- seeded
 
 from kafka import KafkaConsumer, TopicPartition
 
-from cli.broker import start_broker
-from streams.clock import SystemClock
+from cli.embedded_kafka.broker import start_broker
+from streams.time_source import SystemTimeSource
 
 from .billing import totals
 from .deployment import PARTITIONS, PREFIX, ROOT, Brokers, Deployment, patiently, wait_for
@@ -42,7 +42,7 @@ class Result:
     seconds: float = 0.0
 
 
-class Pulse:
+class StallDetector:
     """Watches committed outputs grow, from a thread of its own; remembers the longest pause."""
 
     def __init__(self, bootstrap: str) -> None:
@@ -174,13 +174,13 @@ def _execute(
 ) -> None:
     deployment, result = run.deployment, run.result
     deployment.start_worker()
-    patiently(lambda: Publisher(deployment.bootstrap).send(contracts(SystemClock().now())))
+    patiently(lambda: Publisher(deployment.bootstrap).send(contracts(SystemTimeSource().now())))
     wait_for(lambda: not lag(deployment.bootstrap), "contracts are known")
     run.start_billing()
     # At once: a load with pauses longer than the quiet that ends it means something else (R32).
     Publisher(deployment.bootstrap).send(past())
     other = mixed_in(run) if mixed_in is not None else lambda: None
-    pulse = Pulse(deployment.bootstrap)
+    pulse = StallDetector(deployment.bootstrap)
     run.publisher.start(run.incidents, rate, mixed_in=other)
     pulse.start()
     try:
@@ -189,7 +189,7 @@ def _execute(
         run.publisher.finish()
         pulse.stop()
         result.gap_s = pulse.longest_s
-    Publisher(deployment.bootstrap).send(run.incidents.ending(SystemClock().now()))
+    Publisher(deployment.bootstrap).send(run.incidents.ending(SystemTimeSource().now()))
     if not deployment.alive():
         deployment.start_worker(wait=False)
     deployment.wait_until_served()

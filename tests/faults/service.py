@@ -8,15 +8,15 @@ from .deployment import PARTITIONS, Worker, wait_for
 from .evidence import AGENTS
 from .run import Run
 
-Shard = tuple[str, int]
+StreamTask = tuple[str, int]
 """Agent and partition."""
 
-ALL: frozenset[Shard] = frozenset((agent, partition) for agent in AGENTS for partition in range(PARTITIONS))
+ALL: frozenset[StreamTask] = frozenset((agent, partition) for agent in AGENTS for partition in range(PARTITIONS))
 _RUNNING = re.compile(r'^sla_shard_state\{agent="(\w+)",partition="(\d+)",state="running"\} 1\.0$', re.MULTILINE)
 _APPLIED = re.compile(r'^sla_shard_records_total\{agent="(\w+)",partition="(\d+)"\} (\S+)$', re.MULTILINE)
 
 
-def running(worker: Worker) -> set[Shard]:
+def running(worker: Worker) -> set[StreamTask]:
     """The shards that run there."""
     return {(agent, int(partition)) for agent, partition in _RUNNING.findall(worker.get("/metrics")[1])}
 
@@ -26,13 +26,13 @@ def serves_all(worker: Worker) -> bool:
     return running(worker) == ALL and worker.ready()
 
 
-def applied(worker: Worker) -> dict[Shard, float]:
+def applied(worker: Worker) -> dict[StreamTask, float]:
     """By shard, how many records it has applied and committed since the worker started."""
     found = _APPLIED.findall(worker.get("/metrics")[1])
     return {(agent, int(partition)): float(count) for agent, partition, count in found}
 
 
-def serves_since(worker: Worker, before: dict[Shard, float]) -> set[Shard]:
+def serves_since(worker: Worker, before: dict[StreamTask, float]) -> set[StreamTask]:
     """The shards that have committed more there than they had `before`."""
     return {shard for shard, count in applied(worker).items() if count > before.get(shard, 0.0)}
 

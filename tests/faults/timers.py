@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from kafka import KafkaConsumer, TopicPartition
 
-from streams.clock import SystemClock
 from streams.sla.instants import HOUR, SECOND, format_rfc3339
+from streams.time_source import SystemTimeSource
 
 from . import crowds
 from .deployment import PARTITIONS, PREFIX, wait_for
@@ -29,7 +29,7 @@ _NOBODY_ANSWERS = "nobody-answers"
 
 def at_deadlines(run: Run) -> None:
     """kill -9 at 100 ms before a deadline, right at it, and 100 ms after, 30 times."""
-    clock, names = SystemClock(), []
+    clock, names = SystemTimeSource(), []
     kills = 3 if run.short else 30
     with Watch(run.deployment.bootstrap, _NOBODY_ANSWERS) as watch:
         while (done := sum(run.result.faults.values())) < kills:
@@ -66,7 +66,7 @@ def clock_ahead(run: Run) -> None:
 
 
 def _with_clock_off(run: Run, offset: int, **environment: str) -> None:
-    clock, names = SystemClock(), []
+    clock, names = SystemTimeSource(), []
     step = "clock an hour ahead" if offset > 0 else "clock an hour behind"
     with Watch(run.deployment.bootstrap, _NOBODY_ANSWERS) as watch:
         for turn in run.times(4, 2):
@@ -120,7 +120,7 @@ def silent_partition(run: Run) -> None:
         time.sleep(0.2)
     names = [name for name in (f"{_NOBODY_ANSWERS}-{number}" for number in range(200)) if _partition(name) == silent[1]]
     with Watch(run.deployment.bootstrap, _NOBODY_ANSWERS) as watch:
-        publish(run, (opening(name, SystemClock().now(), impact="cosmetic") for name in names))
+        publish(run, (opening(name, SystemTimeSource().now(), impact="cosmetic") for name in names))
         end = reader.end_offsets([silent])[silent]
         run.did("a partition falls silent")
         if run.random.random() < 0.5:
@@ -141,7 +141,7 @@ def same_second(run: Run) -> None:
     """100,000 open incidents change workers: half of them as one joins, the rest as the other dies. Then all their
     deadlines come at one instant; in the counts, how long until the last alert could be read."""
     count, ahead_s = (5_000, 70) if run.short else (100_000, 300)
-    due = (SystemClock().now() // SECOND + ahead_s) * SECOND
+    due = (SystemTimeSource().now() // SECOND + ahead_s) * SECOND
     took = crowds.load(run, "crowd", count, due - crowds.RESPONSE_S * SECOND)
     run.result.counts["crowd loaded in ms"] = int(took * 1_000)
     wait_for(lambda: sum(lag(run.deployment.bootstrap).values()) < 1_000, "the crowd is applied", 600)
@@ -200,7 +200,7 @@ def publish(run: Run, records: Iterable[Sent]) -> None:
 
 def sleep_until(instant: int) -> None:
     """By the wall clock."""
-    time.sleep(max(0.0, (instant - SystemClock().now()) / SECOND))
+    time.sleep(max(0.0, (instant - SystemTimeSource().now()) / SECOND))
 
 
 def heard(watch: Watch, kind: str, due: int | None = None) -> set[str]:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from streams.clock import SystemClock
-from streams.codec import Codec
+from streams.serde.codec import Codec
 from streams.sla.events import Rejection
+from streams.time_source import SystemTimeSource
 
 from .deployment import PARTITIONS, PREFIX
 
@@ -54,7 +54,7 @@ class Watch:
         return [f"{each.type} {each.subject} {each.due - each.at} µs early" for each in self.seen if each.at < each.due]
 
     def _read(self) -> None:
-        clock, codec = SystemClock(), Codec()
+        clock, codec = SystemTimeSource(), Codec()
         consumer = KafkaConsumer(
             bootstrap_servers=self._bootstrap,
             isolation_level="read_committed",

@@ -19,11 +19,11 @@ from aiokafka import AIOKafkaProducer
 
 from agents.incidents import IncidentsProcessor
 from agents.worker import main
-from streams.clock import SystemClock
-from streams.codec import Codec
-from streams.runtime import recovery, shard
+from streams.runtime import recovery, task
 from streams.runtime.host import Host
 from streams.runtime.transactions import KafkaTransactions
+from streams.serde.codec import Codec
+from streams.time_source import SystemTimeSource
 
 CRASHES = b"crash-on-"
 POINTS = (
@@ -85,7 +85,7 @@ def install(countdown: Countdown) -> None:
         countdown.reached("during-recovery")
         return await recover(*args, **kwargs)
 
-    shard.recover = recovering  # type: ignore[attr-defined]
+    task.recover = recovering  # type: ignore[attr-defined]
 
 
 def crash_on_marked_input() -> None:
@@ -104,13 +104,13 @@ def crash_on_marked_input() -> None:
 
 def step_clock(by_us: int) -> None:
     """Have this worker's clock be wrong until SIGUSR1, and so on in turns."""
-    right = SystemClock.now
+    right = SystemTimeSource.now
     wrong_by = [by_us]
 
     def step(*_: object) -> None:
         wrong_by[0] = by_us - wrong_by[0]
 
-    SystemClock.now = lambda self: right(self) + wrong_by[0]  # type: ignore[method-assign]
+    SystemTimeSource.now = lambda self: right(self) + wrong_by[0]  # type: ignore[method-assign]
     signal.signal(signal.SIGUSR1, step)
 
 

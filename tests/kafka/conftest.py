@@ -9,9 +9,9 @@ from click.testing import Result
 from on_kafka import PARTITIONS, Run
 from typer.testing import CliRunner
 
-from cli.broker import start_broker
+from cli.embedded_kafka.broker import start_broker
+from cli.kafka_io.topics import apply_topics
 from cli.main import app
-from cli.topics import apply_topics
 from streams.topics import declared
 
 _numbers = itertools.count(1)

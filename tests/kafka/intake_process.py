@@ -8,9 +8,9 @@ from typing import Any
 
 from command_process import ROOT, CommandProcess
 
-from cli.reading import Read, read_topics
-from streams.codec import decode
-from streams.json_form import to_json
+from cli.kafka_io.reader import Read, read_topics
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 from streams.sla.facts import to_event
 

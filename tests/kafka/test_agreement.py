@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo import history
-from cli.follow import Follower
-from cli.outcome import Outcome, disagreements, outcome_of
-from cli.publishing import publish_lines
-from cli.stack import Stack
-from streams.clock import SystemClock
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
+from cli.demo.command import history
+from cli.events.publish_lines import publish_lines
+from cli.kafka_io.follower import Follower
+from cli.local.stack import Stack
+from cli.replay.outcome import Outcome, disagreements, outcome_of
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
 from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
 
 pytestmark = pytest.mark.kafka
 
@@ -46,7 +46,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 def expected_outcome(lines: list[str]) -> Outcome:
     policies = Policies.of(load_policies(default_policies_dir()), "code-hosting")
-    return outcome_of(simulate(lines, policies, until=SystemClock().now(), backfill=True))
+    return outcome_of(simulate(lines, policies, until=SystemTimeSource().now(), backfill=True))
 
 
 def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack, follower: Follower) -> None:

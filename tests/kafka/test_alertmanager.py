@@ -15,9 +15,9 @@ import pytest
 from command_process import wait
 from intake_process import SECRETS, IntakeProcess, accepted, records
 
-from cli.broker_files import free_port
-from streams.clock import SystemClock
+from cli.embedded_kafka.node_files import free_port
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource
 
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 AMTOOL = shutil.which("amtool")
@@ -103,7 +103,7 @@ class Alertmanager:
 
 
 def seconds() -> float:
-    return SystemClock().now() / SECOND
+    return SystemTimeSource().now() / SECOND
 
 
 def stamp(at: float) -> str:

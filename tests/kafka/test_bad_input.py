@@ -15,12 +15,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 
-from cli.follow import Follower
-from cli.publishing import Ready, prepare
-from cli.stack import Stack
-from streams.clock import SystemClock
-from streams.partition import partition_of
+from cli.events.publish_lines import Ready, prepare
+from cli.kafka_io.follower import Follower
+from cli.local.stack import Stack
+from streams.kafka.partitioner import partition_of
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
+from streams.time_source import SystemTimeSource
 
 pytestmark = pytest.mark.kafka
 
@@ -144,7 +144,7 @@ def answer(stack: Stack, path: str) -> str:
 def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> None:
     stack.start_worker()
     deadline = time.monotonic() + PATIENCE_S
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     names = [f"inc-{number}" for number in range(1, INCIDENTS)]
 
     async def load() -> dict[tuple[int, int], Sent]:

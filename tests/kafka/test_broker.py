@@ -12,8 +12,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from cli.broker import Broker, BrokerError, main, start_broker
-from cli.broker_files import answers, check_port, claim
+from cli.embedded_kafka.broker import Broker, BrokerError, main, start_broker
+from cli.embedded_kafka.node_files import answers, check_port, claim
 
 pytestmark = pytest.mark.kafka
 
@@ -131,7 +131,7 @@ def test_a_setting_kafka_refuses_is_told_in_one_line(tmp_path: Path) -> None:
 
 STARTER = """
 import os, time
-from cli.broker import start_broker
+from cli.embedded_kafka.broker import start_broker
 broker = start_broker()
 forked = os.fork()  # a child that keeps a copy of every pipe open must not keep Kafka alive
 if forked == 0:

@@ -12,12 +12,12 @@ import pytest
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run, put, tailed
 
-from cli.publishing import publish_lines
-from cli.reading import Read, read_topics
-from streams.codec import encode
-from streams.partition import partition_of
+from cli.events.publish_lines import publish_lines
+from cli.kafka_io.reader import Read, read_topics
+from streams.kafka.partitioner import partition_of
+from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
-from streams.runtime.rejects import rejected
+from streams.serde.codec import encode
 from streams.sla.instants import parse_rfc3339
 
 pytestmark = pytest.mark.kafka
@@ -128,7 +128,7 @@ def test_lines_that_come_slowly_are_sent_as_they_come(broker: str, topics: str) 
 
 def _aside(broker: str, topic: str) -> list[str]:
     """What lies in a topic, seen by another process, for this one's event loop is taken."""
-    code = "import sys; from cli.reading import read_topics"
+    code = "import sys; from cli.kafka_io.reader import read_topics"
     code += "; print(*[each.offset for each in read_topics([sys.argv[1]], [sys.argv[2]])])"
     words = [sys.executable, "-c", code, broker, topic]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -136,7 +136,7 @@ def _aside(broker: str, topic: str) -> list[str]:
 
 
 def test_aborted_records_are_not_shown_and_open_ends_are_reached(run: Run, broker: str, topics: str) -> None:
-    from streams.json_form import parse_line
+    from streams.serde.cloudevents_json import parse_line
 
     event_type, record = parse_line(history(1)[0])  # type: ignore[misc]
     value = encode(event_type, record)

@@ -18,9 +18,9 @@ from crashing_billing import CRASHED
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, put
 
-from cli.broker import start_broker
-from cli.reading import Read, read_topics
-from cli.topics import apply_topics
+from cli.embedded_kafka.broker import start_broker
+from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.topics import apply_topics
 from connect.client import (
     BrokerUnavailable,
     ContractPublisher,
@@ -32,8 +32,8 @@ from connect.client import (
     consume_alerts,
     consume_credits,
 )
-from streams.codec import decode, encode
-from streams.partition import partition_of
+from streams.kafka.partitioner import partition_of
+from streams.serde.codec import decode, encode
 from streams.sla.events import Rejection
 from streams.sla.facts import to_event
 from streams.topics import declared

@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
 from toy import Toy
 
-from cli.broker import start_broker
+from cli.embedded_kafka.broker import start_broker
 
 pytestmark = pytest.mark.kafka
 RECORDS = 20_000

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from cli.follow import Follower
-from cli.stack import Stack
-from connect.outgoing import outgoing
-from streams.clock import SystemClock
-from streams.partition import partition_of
+from cli.kafka_io.follower import Follower
+from cli.local.stack import Stack
+from connect.client.outgoing import outgoing
+from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
 
 pytestmark = pytest.mark.kafka
 
@@ -173,7 +173,7 @@ def test_records_of_librdkafkas_partitioner_are_forwarded_and_applied_once(stack
 
 def history(name: str) -> Iterator[dict[str, object]]:
     """An incident that is answered and over at once."""
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     opened = {"scope": "platform", "component": "webhooks", "impact": "complete_outage", "channel": "monitor"}
     for number, (kind, data) in enumerate([("opened", opened), ("resolved", {})]):
         yield {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from on_kafka import Run, put
 
-import cli.topic_history
+import cli.kafka_io.topic_history
 
 pytestmark = pytest.mark.kafka
 
@@ -42,7 +42,7 @@ def statements(run: Run, exported: Path) -> Path:
 def test_both_come_to_the_same_as_from_the_piped_lines(
     run: Run, exported: Path, broker: str, topics: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.topic_history, "RECORDS_PER_PROCESS", 1_000)  # so that several decode
+    monkeypatch.setattr(cli.kafka_io.topic_history, "RECORDS_PER_PROCESS", 1_000)  # so that several decode
     piped = run("what-if", exported, *CANDIDATE, "--format", "json")
     straight = run("what-if", "--from-topics", *CANDIDATE, "--format", "json")
     assert (straight.exit_code, straight.stderr) == (0, "")

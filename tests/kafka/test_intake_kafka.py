@@ -15,11 +15,11 @@ from command_process import wait
 from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, records
 from on_kafka import PARTITIONS, Run
 
-from cli.broker import start_broker
-from cli.topics import apply_topics
-from streams.clock import SystemClock
-from streams.partition import partition_of
+from cli.embedded_kafka.broker import start_broker
+from cli.kafka_io.topics import apply_topics
+from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
 from streams.topics import declared
 
 pytestmark = pytest.mark.kafka
@@ -39,7 +39,7 @@ def proof(name: str, body: bytes) -> dict[str, str]:
         return {"Authorization": f"Bearer {SECRETS['SLA_INTAKE_PROMETHEUS_TOKEN']}"}
     if name == "jira":
         return {"X-Hub-Signature": f"sha256={hmac.digest(key, body, 'sha256').hex()}"}
-    time = format_rfc3339(SystemClock().now())
+    time = format_rfc3339(SystemTimeSource().now())
     return {
         "X-Zendesk-Webhook-Signature": base64.b64encode(hmac.digest(key, time.encode() + body, "sha256")).decode(),
         "X-Zendesk-Webhook-Signature-Timestamp": time,
@@ -81,7 +81,7 @@ def test_what_every_sender_sends_lies_in_its_partition_and_is_accepted(
 
 
 def test_contract_facts_go_to_their_own_topic(intake: IntakeProcess, broker: str, topics: str) -> None:
-    from connect.intake.examples import EXAMPLES
+    from connect.intake.web.openapi_examples import EXAMPLES
 
     billing = SERVICES | {"Authorization": f"Bearer {SECRETS['SLA_INTAKE_BILLING_TOKEN']}"}
     for path, name in (

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from cli.broker_files import free_port
-from cli.stack import answers
+from cli.embedded_kafka.node_files import free_port
+from cli.local.stack import answers
 
 GUIDE = Path(__file__).parents[2] / "docs" / "integrations.md"
 SERVERS = {"sla up": "8088/ready", "prometheus-alertmanager": "9093/-/ready"}

@@ -16,10 +16,10 @@ from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, Not
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run
 
-from cli.reading import read_topics
-from cli.stack import Stack
+from cli.kafka_io.reader import read_topics
+from cli.local.stack import Stack
 from connect.client import IncidentPublisher, Who
-from streams.partition import partition_of
+from streams.kafka.partitioner import partition_of
 from tests.notices import event, value_of
 
 pytestmark = pytest.mark.kafka

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.follow import Follower
+from cli.events.publish_lines import publish_lines
+from cli.kafka_io.follower import Follower
+from cli.local.stack import Stack, StackError
 from cli.main import app
-from cli.publishing import publish_lines
-from cli.stack import Stack, StackError
-from streams.clock import SystemClock
-from streams.policy_load import default_policies_dir
+from streams.policy.load import default_policies_dir
 from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
 
 pytestmark = pytest.mark.kafka
 
@@ -33,7 +33,7 @@ def test_changed_content_under_a_known_label_stops_the_worker(tmp_path: Path) ->
     with Stack(tmp_path / "kafka", environment={"SLA_POLICIES": str(policies)}, partitions=2) as stack:
         stack.apply_topics()
         stack.start_worker()
-        publish_lines([opened(format_rfc3339(SystemClock().now()))], [stack.bootstrap])
+        publish_lines([opened(format_rfc3339(SystemTimeSource().now()))], [stack.bootstrap])
         deadline = time.monotonic() + 30
         with Follower(stack.bootstrap, ["sla.incidents"]) as follower:
             while not follower.poll(0.2):

@@ -8,8 +8,8 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.metadata import MetadataResponse_v0
 
-from cli.broker_files import free_port
-from streams.runtime.rebootstrap import rebootstrap
+from cli.embedded_kafka.node_files import free_port
+from streams.kafka.rebootstrap import rebootstrap
 
 pytestmark = pytest.mark.kafka
 

@@ -16,20 +16,20 @@ from kafka import KafkaProducer
 from on_kafka import tailed
 from typer.testing import CliRunner
 
+from cli.events.publish_lines import publish_lines
+from cli.kafka_io.reader import Read, read_topics
+from cli.local.stack import Stack, StackError
 from cli.main import app
-from cli.publishing import publish_lines
-from cli.reading import Read, read_topics
-from cli.stack import Stack, StackError
 from connect.client import IncidentPublisher, SchemaRegistry, Who, consume_alerts
 from schemas import registry as schema_files
-from streams.clock import SystemClock
-from streams.codec import confluent_head
-from streams.inputs import InputRecord, input_record
-from streams.json_form import parse_line
-from streams.partition import partition_of
-from streams.schema_registry import RegistryClient
+from streams.kafka.partitioner import partition_of
+from streams.schema_registry.client import RegistryClient
+from streams.schema_registry.subjects import subject_of
+from streams.serde.cloudevents_json import parse_line
+from streams.serde.codec import confluent_head
+from streams.serde.input_records import InputRecord, input_record
 from streams.sla.instants import MINUTE, format_rfc3339
-from streams.subjects import subject_of
+from streams.time_source import SystemTimeSource
 from streams.topics import TOPIC_OF
 
 pytestmark = pytest.mark.kafka
@@ -121,7 +121,7 @@ def test_a_worker_with_a_registry_that_goes_away_and_comes_back(
     stack: Stack, apicurio: Apicurio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access = SchemaRegistry(apicurio.url, timeout_s=2)
-    client, now = RegistryClient(access), SystemClock().now() - MINUTE
+    client, now = RegistryClient(access), SystemTimeSource().now() - MINUTE
     stack.start_worker()
     assert {client.compatibility(subject_of(each, "sla")) for each in TOPIC_OF} == {"FULL_TRANSITIVE"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Stack, StackError
-from cli.topics import apply_topics
+from cli.kafka_io.topics import apply_topics
+from cli.local.stack import Stack, StackError
 from streams.topics import declared
 
 pytestmark = pytest.mark.kafka

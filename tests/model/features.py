@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from slow import Truth, distinct
+from slow import Boolean, distinct
 from slow_contracts import Contracts
 from slow_time import MICROS, minute, month_span, utc
 from story import Line
@@ -77,7 +77,7 @@ FEATURES = [
 ]
 
 
-def features(world: World, arrived: list[Line], policies: Policies, told: Truth) -> set[str]:
+def features(world: World, arrived: list[Line], policies: Policies, told: Boolean) -> set[str]:
     """The names of `FEATURES` that hold of a history, its arrival, and the model's truth of it."""
     lines = distinct(world.lines)
     contracts = Contracts([line for line in lines if line["type"] == "contract.set"], policies)
@@ -106,7 +106,7 @@ def of_arrivals(arrived: list[Line]) -> Iterator[str]:
             yield "an incident whose facts come before its opening"
 
 
-def of_time(lines: list[Line], contracts: Contracts, told: Truth) -> Iterator[str]:
+def of_time(lines: list[Line], contracts: Contracts, told: Boolean) -> Iterator[str]:
     if any("-02-29T" in line["time"] for line in lines):
         yield "a fact on Feb 29"
     facts = [minute(line["time"]) for line in lines if line["type"].startswith("incident.")]
@@ -135,7 +135,7 @@ def following(month: str) -> str:
     return f"{year + number // 12}-{number % 12 + 1:02d}"
 
 
-def of_versions(lines: list[Line], contracts: Contracts, policies: Policies, told: Truth) -> Iterator[str]:
+def of_versions(lines: list[Line], contracts: Contracts, policies: Policies, told: Boolean) -> Iterator[str]:
     starts = sorted(
         {p.effective_from // MICROS for each in policies.by_name.values() for p in each if p.effective_from}
     )
@@ -177,7 +177,7 @@ def of_contracts(lines: list[Line], contracts: Contracts) -> Iterator[str]:
                 yield "a tenant's plan that changes within a month"
 
 
-def of_incidents(lines: list[Line], told: Truth) -> Iterator[str]:
+def of_incidents(lines: list[Line], told: Boolean) -> Iterator[str]:
     if len(told.incidents) > 1:
         yield "several incidents at once"
     for clocks in told.incidents.values():
@@ -195,7 +195,7 @@ def of_incidents(lines: list[Line], told: Truth) -> Iterator[str]:
             yield f"counts_as_downtime amended to {str(data['counts_as_downtime']).lower()}"
 
 
-def of_money(lines: list[Line], told: Truth) -> Iterator[str]:
+def of_money(lines: list[Line], told: Boolean) -> Iterator[str]:
     windows = [line for line in lines if line["type"] == "maintenance.scheduled"]
     if any(minute(each["data"]["announced_at"]) > minute(each["data"]["start"]) for each in windows):
         yield "maintenance announced late"
@@ -224,7 +224,7 @@ def of_money(lines: list[Line], told: Truth) -> Iterator[str]:
             yield from of_claim(line, told)
 
 
-def of_claim(line: Line, told: Truth) -> Iterator[str]:
+def of_claim(line: Line, told: Boolean) -> Iterator[str]:
     amounts = told.months.get((line["subject"], line["data"]["month"]))
     if amounts is not None:
         at = minute(line["time"])

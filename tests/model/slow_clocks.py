@@ -104,7 +104,7 @@ class Folding:
             case "incident.amended" if "counts_as_downtime" in data:
                 self.amended = data["counts_as_downtime"]
             case "incident.responded" | "incident.updated" if self.over is None:
-                self.hear(fact)
+                self.apply_contract_fact(fact)
             case "incident.waiting" if self.over is None:
                 self.waits.add(data["on"])
                 self.rest()
@@ -213,7 +213,7 @@ class Folding:
     def response_over(self) -> bool:
         return self.responded or (self.response is not None and self.response.state in {"met", "breached"})
 
-    def hear(self, fact: Line) -> None:
+    def apply_contract_fact(self, fact: Line) -> None:
         """Support speaks: a first response, the end of an update window, or both when it was asked for (R7, R8)."""
         first = not self.responded and self.qualifies(fact)
         opened_by_it = False

@@ -11,13 +11,13 @@ from histories import PATIENT
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 from plans import plans
-from slow import Truth, truth
+from slow import Boolean, truth
 from slow_time import MICROS
 from story import Line, run, texts
 from worlds import BASES, World, arrivals, by_meaning, worlds
 
-from cli.outcome import Event, Outcome, data_of, outcome_of
-from streams.sla.credits import decimals
+from cli.replay.outcome import Event, Outcome, data_of, outcome_of
+from streams.sla.credits.formula import decimals
 from streams.sla.instants import format_rfc3339, parse_rfc3339
 from streams.sla.policy import Policies
 
@@ -41,7 +41,7 @@ def late_claim(lines: list[Line], refused: dict[str, Any]) -> bool:
     return refused["code"] == "too_late" and lines[refused["line"] - 1]["type"] == "credit.claimed"
 
 
-def agree(told_all: Said, wanted: Truth, *, straight: bool = False, orderly: Collection[str] = ()) -> None:
+def agree(told_all: Said, wanted: Boolean, *, straight: bool = False, orderly: Collection[str] = ()) -> None:
     """Hold what was said to the truth. What was met by the facts known then can't be unsaid, but what stands met was
     said; of the `orderly` incidents nothing else was."""
     found = told_all.outcome

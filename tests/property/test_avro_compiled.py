@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import registry
-from streams.avro_reader import reader_of
-from streams.avro_writer import writer_of
-from streams.codec import Codec, decode, encode
+from streams.serde.codec import Codec, decode, encode
+from streams.serde.compiled_reader import reader_of
+from streams.serde.compiled_writer import writer_of
 from streams.sla.events import Rejection
 from tests.property.test_codec_roundtrip import JSON, records
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import registry
-from streams.codec import decode, encode
-from streams.json_form import format_line, from_json, parse_line, to_json
+from streams.serde.cloudevents_json import format_line, from_json, parse_line, to_json
+from streams.serde.codec import decode, encode
 from streams.sla.events import Rejection
 from streams.sla.instants import LATEST
 

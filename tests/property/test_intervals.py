@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sla.downtime import Interval, intersect, measure, subtract, union
+from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
 
 GRID = range(48)
 SPANS = st.lists(st.tuples(st.sampled_from(GRID), st.sampled_from(GRID)), max_size=12)

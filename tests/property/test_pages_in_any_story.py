@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect.notify.pages import Page
-from connect.notify.routing import Destination, Kind
-from connect.notify.rows import Kept, changes
+from connect.notify.page import Page
+from connect.notify.page_store_rows import Kept, changes
+from connect.notify.routing.rules import Destination, Kind
 from connect.secret_refs import SecretRef
 from tests.notices import notice
 

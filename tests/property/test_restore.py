@@ -7,19 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Line, contract, opened, policies, resolved, tell_one, texts
 
-from streams.json_form import format_line
-from streams.simulate import Simulation
-from streams.sla.book import Decision, IncidentBook, Step
-from streams.sla.closing import MonthRow
+from streams.replay.simulate import Simulation
+from streams.serde.cloudevents_json import format_line
 from streams.sla.contracts import Contract
+from streams.sla.credits.ledger import Ledger, LedgerDecision
+from streams.sla.credits.month_close import MonthRow
 from streams.sla.events import Event, Position
-from streams.sla.incident import Fact
+from streams.sla.impact import ImpactCopy
+from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.incident_store import Decision, IncidentStore, Step
 from streams.sla.instants import MINUTE, Month, parse_rfc3339
-from streams.sla.ledger import Ledger, LedgerDecision
-from streams.sla.statement import ImpactCopy
 
 
-class Book(IncidentBook):
+class Book(IncidentStore):
     """A book that records its rows, and can be rebuilt from them. One incident at hand is all that it is allowed, so
     that every other is woken from its rows."""
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.json_form import format_line
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
+from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.outcome import Outcome, data_of, outcome_of
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
+from cli.replay.outcome import Outcome, data_of, outcome_of
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
 from tests.replay.histories import GOLDENS, HERE, Golden

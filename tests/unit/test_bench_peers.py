@@ -12,7 +12,7 @@ from bench.peers.environments import pinned
 from bench.peers.table import Row, Spread, markdown, plain, put_between_markers, ratios, row
 from bench.peers.timeline import RunFailed, Sample, pace, visible
 from bench.peers.watch import Outputs
-from streams.codec import encode
+from streams.serde.codec import encode
 
 SECOND = 1_000_000
 ROUNDS = [{"jvm": 50_000.0, "ours": 40_000.0}, {"jvm": 40_000.0, "ours": 36_000.0, "weak": 4_000.0}, {"ours": 1.0}]

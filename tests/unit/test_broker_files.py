@@ -11,9 +11,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli import broker_jars
-from cli.broker_files import BrokerError, check_port, claim, free_port, properties_text, server_properties, why_ended
-from cli.broker_jars import LOCK_FILE, default_cache, kafka_jars, missing, read_lock
+from cli.embedded_kafka import jars
+from cli.embedded_kafka.jars import LOCK_FILE, default_cache, kafka_jars, missing, read_lock
+from cli.embedded_kafka.node_files import (
+    BrokerError,
+    check_port,
+    claim,
+    free_port,
+    properties_text,
+    server_properties,
+    why_ended,
+)
 
 JARS = {"a-1.jar": b"first", "b-2.jar": b"second" * 1000}
 
@@ -155,7 +163,7 @@ def test_the_cache_directory() -> None:
     assert default_cache({"XDG_CACHE_HOME": "/xdg"}) == Path("/xdg/sla-clocks/kafka-4.3.1")
     assert default_cache({}) == Path.home() / ".cache/sla-clocks/kafka-4.3.1"
     assert LOCK_FILE.name == "kafka-jars.lock"
-    assert broker_jars.KAFKA_VERSION in LOCK_FILE.read_text().splitlines()[0]
+    assert jars.KAFKA_VERSION in LOCK_FILE.read_text().splitlines()[0]
 
 
 def test_settings_of_a_single_node(tmp_path: Path) -> None:

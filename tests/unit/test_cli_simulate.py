@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import COMMANDS, app
-from streams.policy_load import default_policies_dir
+from streams.policy.load import default_policies_dir
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "examples" / "data" / "contracts.jsonl"

@@ -12,9 +12,9 @@ import pytest
 from kafka.future import Future
 
 from connect.client import ContractPublisher, IncidentPublisher, InvalidEvent, Money, Who
-from connect.publishing import Publisher
-from streams.codec import decode
-from streams.json_form import from_json, to_json
+from connect.client.publisher import Publisher
+from streams.serde.cloudevents_json import from_json, to_json
+from streams.serde.codec import decode
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Rejection
 from streams.sla.facts import to_event
 

@@ -30,9 +30,9 @@ from story import (
     with_severity,
 )
 
+from streams.sla.incidents.timeline import RETRACTION_CAUSES
 from streams.sla.instants import HOUR
 from streams.sla.policy import Target
-from streams.sla.timeline import RETRACTION_CAUSES
 
 CLOCKS = ("met", "breached", "retracted")
 ALERTS = json.loads((Path(__file__).resolve().parents[2] / "schemas/golden/sla.breach_retracted.json").read_text())

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from schemas import registry
-from streams.codec import MAX_RECORD_BYTES, Codec, decode, encode, encode_output, headers_for
-from streams.framing import Framing
+from streams.serde.codec import MAX_RECORD_BYTES, Codec, decode, encode, encode_output, headers_for
+from streams.serde.confluent_framing import Framing
 from streams.sla.events import Output, Rejection
 
 UPDATED = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from connect.contract_changes import Difference, difference
-from connect.contract_file import BadLine, Row, read_rows
-from connect.contract_log import ContractLog, Lying
-from connect.outgoing import outgoing
-from streams.sla.arrival import Horizons
+from connect.client.outgoing import outgoing
+from connect.contract_import.current_terms import ContractLog, Lying
+from connect.contract_import.diff import Difference, difference
+from connect.contract_import.file import BadLine, Row, read_rows
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Money, Position
 from streams.sla.instants import DAY, format_rfc3339, parse_rfc3339
 
@@ -46,7 +46,7 @@ def log_of(*events: dict[str, object], arrival: int = NOW) -> ContractLog:
         Lying(outgoing(event).value, arrival, Position("sla.contract-events", 0, offset))
         for offset, event in enumerate(events)
     )
-    return ContractLog(lying, Horizons())
+    return ContractLog(lying, TimeLimits())
 
 
 def events(found: Difference) -> list[dict[str, object]]:
@@ -275,7 +275,7 @@ def test_facts_that_the_ledger_rejected_are_not_taken_for_terms() -> None:
     terms = log_of(event, other).contracts["acme"].at(NOW)
     assert terms is not None
     assert terms.plan == "gold"
-    log = ContractLog([Lying(b"\xff", NOW, Position("t", 0, 0)), Lying(None, NOW, Position("t", 0, 1))], Horizons())
+    log = ContractLog([Lying(b"\xff", NOW, Position("t", 0, 0)), Lying(None, NOW, Position("t", 0, 1))], TimeLimits())
     assert (log.contracts, log.refused) == ({}, 2)
 
 

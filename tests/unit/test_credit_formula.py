@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from story import shipped
 
-from streams.sla.credits import availability, credit_amount, credit_percent, decimals, plain
+from streams.sla.credits.formula import availability, credit_amount, credit_percent, decimals, plain
 
 RULE = shipped().credit
 

@@ -30,19 +30,19 @@ from story import (
     updated,
 )
 
-from streams.codec import decode
-from streams.json_form import from_json
-from streams.simulate import simulate
-from streams.sla.arrival import Horizons
-from streams.sla.bare import bare_record
+from streams.replay.simulate import simulate
+from streams.replay.verify import Log, check_with_events
+from streams.replay.what_if import HistoryPart
+from streams.replay.what_if_result import credits_of
+from streams.serde.cloudevents_json import from_json
+from streams.serde.codec import decode
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.submitted import submitted_statement
 from streams.sla.erasure import Erasures
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Rejection, Who
 from streams.sla.facts import to_event
-from streams.sla.given import given_statement
 from streams.sla.instants import Month, parse_rfc3339
-from streams.verify_log import Log, check_with_events
-from streams.what_if import Shard
-from streams.what_if_result import credits_of
+from streams.sla.redaction import bare_record
 
 GOLDEN = Path(__file__).parents[2] / "schemas" / "golden"
 KEY = b"a key"
@@ -61,7 +61,7 @@ STORY: list[Line] = [
 
 def told(lines: list[Line], key: bytes = KEY) -> list[Line]:
     return list(
-        simulate(texts(lines), policies(), until=parse_rfc3339(END), horizons=replace(Horizons(), pseudonym_key=key))
+        simulate(texts(lines), policies(), until=parse_rfc3339(END), horizons=replace(TimeLimits(), pseudonym_key=key))
     )
 
 
@@ -162,9 +162,9 @@ def test_r29_statements_are_verified_under_either_name() -> None:
         if output["type"] == "credit.statement":
             parsed = from_json(output)
             assert not isinstance(parsed, Rejection)
-            given.append(given_statement(parsed[1], output["data"]))
+            given.append(submitted_statement(parsed[1], output["data"]))
     assert {one.tenant for one in given} == {"acme", "other", NAME}
-    log = Log(policies(), replace(Horizons(), pseudonym_key=KEY))
+    log = Log(policies(), replace(TimeLimits(), pseudonym_key=KEY))
     assert set(check_with_events(given, texts(lines), log).values()) == {None}
 
 
@@ -240,8 +240,8 @@ def test_r2_r16_the_link_does_not_depend_on_arrival(order: tuple[int, ...]) -> N
 
 
 def test_r29_what_if_knows_pseudonyms_too() -> None:
-    keyed = replace(Horizons(), pseudonym_key=KEY)
-    shard = Shard(policies(), policies(), keyed, until=parse_rfc3339(END))
+    keyed = replace(TimeLimits(), pseudonym_key=KEY)
+    shard = HistoryPart(policies(), policies(), keyed, until=parse_rfc3339(END))
     for number, line in enumerate(texts([*STORY, erased("3 00:00")]), 1):
         shard.read(number, line)
     part = shard.end()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streams.codec import decode, encode
-from streams.json_form import from_json, parse_line
+from streams.serde.cloudevents_json import from_json, parse_line
+from streams.serde.codec import decode, encode
 from streams.sla import events
 from streams.sla.events import Event, Rejection
 from streams.sla.facts import digest, to_event

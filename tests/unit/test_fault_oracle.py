@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cli.reading import Read
-from streams.clock import SystemClock
-from streams.codec import encode
+from cli.kafka_io.reader import Read
+from streams.serde.codec import encode
 from streams.sla.instants import DAY, MINUTE
+from streams.time_source import SystemTimeSource
 from tests.faults.oracle import _lines
 
 
@@ -20,7 +20,7 @@ def test_a_backfilled_fact_may_not_lie_ahead_of_its_arrival_on_kafka(
 ) -> None:
     """Found by flipped bits in a run of all faults: simulation lets it arrive at its own time (R32), a worker refuses
     it (R5). What is not backfilled simulation refuses by itself."""
-    arrival = SystemClock().now()
+    arrival = SystemTimeSource().now()
     record = {"event_id": "e", "source": "/s", "subject": "inc", "occurred_at": arrival + ahead, "backfill": backfill}
     value = encode("incident.resolved", record)
     lines, unreadable, crashing = _lines([Read("sla.incident-events", 0, 7, arrival, b"inc", value, ())])

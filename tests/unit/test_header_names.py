@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime.header_names import accept_any
+from streams.kafka.header_names import accept_any
 
 
 class Name(str):

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from connect.intake import openapi, secret_keys
-from connect.intake.limits import Bucket, Budget, Ended, Recent
-from connect.intake.mapping import Source
+from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
-from connect.intake.secret_keys import Secret, read_secrets
 from connect.intake.settings import read_intake_settings
+from connect.intake.web import openapi, signatures
+from connect.intake.web.limits import Bucket, Budget, Ended, Recent
+from connect.intake.web.signatures import Secret, read_secrets
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND, parse_rfc3339
 
@@ -129,31 +129,31 @@ def test_signatures_fit_their_body_key_and_time_alone() -> None:
     zendesk = base64.b64encode(hmac.digest(key.encode(), time.encode() + body, "sha256")).decode()
     hub = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
     rotated = (Secret("the-next-secret-1"), Secret(key))
-    assert secret_keys.zendesk(rotated, zendesk, time, body)
-    assert secret_keys.hub(rotated, hub, body)
+    assert signatures.zendesk(rotated, zendesk, time, body)
+    assert signatures.hub(rotated, hub, body)
     other = (Secret("the-next-secret-1"),)
     for given in (None, "", zendesk[:-2], zendesk.lower(), "ü\udc80"):
-        assert not secret_keys.zendesk(rotated, given, time, body)
-        assert not secret_keys.hub(rotated, given, body)
-    assert not secret_keys.zendesk(rotated, zendesk, None, body)
-    assert not secret_keys.zendesk(rotated, zendesk, "2026-04-10T08:00:01Z", body)
-    assert not secret_keys.zendesk(rotated, zendesk, time, body + b" ")
-    assert not secret_keys.zendesk(other, zendesk, time, body)
-    assert not secret_keys.hub(other, hub, body)
-    assert not secret_keys.hub(rotated, hub.removeprefix("sha256="), body)
-    assert secret_keys.bearer(rotated, f"bearer {key}")
+        assert not signatures.zendesk(rotated, given, time, body)
+        assert not signatures.hub(rotated, given, body)
+    assert not signatures.zendesk(rotated, zendesk, None, body)
+    assert not signatures.zendesk(rotated, zendesk, "2026-04-10T08:00:01Z", body)
+    assert not signatures.zendesk(rotated, zendesk, time, body + b" ")
+    assert not signatures.zendesk(other, zendesk, time, body)
+    assert not signatures.hub(other, hub, body)
+    assert not signatures.hub(rotated, hub.removeprefix("sha256="), body)
+    assert signatures.bearer(rotated, f"bearer {key}")
     for given in (None, key, f"Basic {key}", f"Bearer {key}x", "Bearer "):
-        assert not secret_keys.bearer(rotated, given)
+        assert not signatures.bearer(rotated, given)
 
 
 def test_a_replayed_timestamp_is_old_soon() -> None:
     signed, window = "2026-04-10T08:00:00Z", 300 * SECOND
     now = parse_rfc3339(signed)
-    assert secret_keys.fresh(signed, now + window, window)
-    assert secret_keys.fresh(signed, now - window, window)
-    assert not secret_keys.fresh(signed, now + window + 1, window)
-    assert not secret_keys.fresh(signed, now - window - 1, window)
-    assert not secret_keys.fresh("soon", now, window)
+    assert signatures.fresh(signed, now + window, window)
+    assert signatures.fresh(signed, now - window, window)
+    assert not signatures.fresh(signed, now + window + 1, window)
+    assert not signatures.fresh(signed, now - window - 1, window)
+    assert not signatures.fresh("soon", now, window)
 
 
 def test_a_bucket_lets_a_burst_through_then_its_rate() -> None:
@@ -207,7 +207,7 @@ def test_settings_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_kept_openapi_document_is_the_one_that_is_served() -> None:
-    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "python -m connect.intake.openapi"
+    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "python -m connect.intake.web.openapi"
 
 
 def test_the_dry_run_shows_what_would_be_published_or_why_not() -> None:

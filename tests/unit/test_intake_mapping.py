@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from connect.intake import cloud_events, decide
-from connect.intake.decide import Decision
-from connect.intake.examples import EXAMPLES
-from connect.intake.mapping import Classified, Source, Unmapped, classify
+from connect.intake import translate
+from connect.intake.formats import cloudevents
+from connect.intake.formats.rest import ROUTES
+from connect.intake.mapping.rules import Classified, Source, Unmapped, classify
 from connect.intake.mapping_file import load_mapping
-from connect.intake.plain import ROUTES
-from streams.codec import decode
-from streams.json_form import to_json
-from streams.simulate import simulate
+from connect.intake.translate import Decision
+from connect.intake.web.openapi_examples import EXAMPLES
+from streams.replay.simulate import simulate
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def recorded(name: str) -> Json:
 
 
 def decided(source: Source, payload: object) -> Decision:
-    return decide.hook(source, json.dumps(payload).encode())
+    return translate.hook(source, json.dumps(payload).encode())
 
 
 def published(decision: Decision) -> list[Json]:
@@ -218,8 +219,8 @@ def test_tickets_in_disorder_and_repeated_end_in_the_same_clocks() -> None:
 
 
 def simulated(lines: list[str]) -> list[str]:
-    from streams.json_form import format_line
-    from streams.policy_load import default_policies_dir, load_policies
+    from streams.policy.load import default_policies_dir, load_policies
+    from streams.serde.cloudevents_json import format_line
     from streams.sla.policy import Policies
 
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
@@ -472,10 +473,10 @@ OPENED = {
 
 def test_the_three_modes_of_cloudevents_give_the_same_record() -> None:
     body = json.dumps(OPENED).encode()
-    structured = decide.events(SERVICES, cloud_events.STRUCTURED, {}, body)
-    batch = decide.events(SERVICES, cloud_events.BATCH, {}, b"[" + body + b"," + body + b"]")
+    structured = translate.events(SERVICES, cloudevents.STRUCTURED, {}, body)
+    batch = translate.events(SERVICES, cloudevents.BATCH, {}, b"[" + body + b"," + body + b"]")
     attributes = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
-    binary = decide.events(SERVICES, cloud_events.BINARY, attributes, json.dumps(OPENED["data"]).encode())
+    binary = translate.events(SERVICES, cloudevents.BINARY, attributes, json.dumps(OPENED["data"]).encode())
     assert structured.ready == binary.ready
     assert batch.ready == structured.ready * 2
 
@@ -484,11 +485,11 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
     headers |= {"ce-subject": "Z%C3%BCrich%201", "ce-backfill": "true", "traceparent": trace, "ce-Bad Name": "x"}
-    (made,) = published(decide.events(SERVICES, cloud_events.BINARY, headers, json.dumps(OPENED["data"]).encode()))
+    (made,) = published(translate.events(SERVICES, cloudevents.BINARY, headers, json.dumps(OPENED["data"]).encode()))
     assert (made["subject"], made["backfill"], made["traceparent"]) == ("Zürich 1", True, trace)
-    refused = decide.events(SERVICES, cloud_events.BINARY, headers | {"ce-subject": "%FF"}, b"{}").refused
+    refused = translate.events(SERVICES, cloudevents.BINARY, headers | {"ce-subject": "%FF"}, b"{}").refused
     assert "percent-encoded" in refused[0].reason
-    assert "no event" in decide.events(SERVICES, cloud_events.BINARY, {}, b"{}").refused[0].reason
+    assert "no event" in translate.events(SERVICES, cloudevents.BINARY, {}, b"{}").refused[0].reason
 
 
 @pytest.mark.parametrize(
@@ -511,7 +512,7 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
 )
 def test_events_that_are_none_are_refused_with_the_codes_of_the_product(body: bytes, code: str, reason: str) -> None:
     """R27."""
-    (refused,) = decide.events(SERVICES, cloud_events.STRUCTURED, {}, body).refused
+    (refused,) = translate.events(SERVICES, cloudevents.STRUCTURED, {}, body).refused
     assert refused.code == code
     assert reason in refused.reason
 
@@ -519,15 +520,15 @@ def test_events_that_are_none_are_refused_with_the_codes_of_the_product(body: by
 def test_a_batch_names_its_bad_events_and_publishes_the_good_ones() -> None:
     bad = copy.deepcopy(OPENED)
     bad["data"]["impact"] = "huge"  # type: ignore[index]
-    found = decide.events(SERVICES, cloud_events.BATCH, {}, json.dumps([OPENED, bad, 7]).encode())
+    found = translate.events(SERVICES, cloudevents.BATCH, {}, json.dumps([OPENED, bad, 7]).encode())
     assert len(found.ready) == 1
     assert [each.item for each in found.refused] == ["[1]", "[2]"]
-    assert not decide.events(SERVICES, cloud_events.BATCH, {}, b"{}").ready
+    assert not translate.events(SERVICES, cloudevents.BATCH, {}, b"{}").ready
 
 
 def test_a_source_publishes_only_what_it_may() -> None:
     body = json.dumps(OPENED).encode()
-    (refused,) = decide.events(BILLING, cloud_events.STRUCTURED, {}, body).refused
+    (refused,) = translate.events(BILLING, cloudevents.STRUCTURED, {}, body).refused
     assert refused.code == "forbidden"
     assert "billing may not publish incident.opened" in refused.reason
 
@@ -537,7 +538,7 @@ def route(path: str) -> Any:
 
 
 def plain(path: str, body: object, path_id: str | None = None, source: Source = SERVICES) -> Decision:
-    return decide.fact(source, route(path), path_id, {}, json.dumps(body).encode())
+    return translate.fact(source, route(path), path_id, {}, json.dumps(body).encode())
 
 
 OPENING = {"incident_id": "inc-9", "time": "2026-01-31T09:00:00Z", **OPENED["data"]}  # type: ignore[dict-item]

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from connect.contract_file import read_rows
-from connect.intake import alertmanager, body, cloud_events, decide
-from connect.intake.decide import Decision
+from connect.contract_import.file import read_rows
+from connect.intake import translate
+from connect.intake.formats import alertmanager, cloudevents, json_body
+from connect.intake.formats.rest import ROUTES
 from connect.intake.mapping_file import load_mapping
-from connect.intake.plain import ROUTES
-from streams.codec import decode
+from connect.intake.translate import Decision
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def retyped(before: str, after: str) -> Decision:
     payload["type"] = "zen:event-type:ticket.type_changed"
     payload["event"] = {"previous": before, "current": after}
     payload["detail"]["type"] = after
-    return decide.hook(ZENDESK, json.dumps(payload).encode())
+    return translate.hook(ZENDESK, json.dumps(payload).encode())
 
 
 def test_a_ticket_that_is_no_incident_any_more_ends_it() -> None:
@@ -49,7 +50,7 @@ def test_a_ticket_that_becomes_an_incident_is_one_from_then_on() -> None:
     changed = recorded("zendesk-priority")
     assert opened.event_type == "incident.opened"
     assert changed["detail"]["created_at"] < changed["time"]
-    assert opened.time == decide.hook(ZENDESK, json.dumps(changed).encode()).ready[-1].time
+    assert opened.time == translate.hook(ZENDESK, json.dumps(changed).encode()).ready[-1].time
 
 
 @pytest.mark.parametrize(
@@ -63,15 +64,15 @@ def test_a_ticket_that_is_solved_from_the_start_is_resolved(untouched: bool, exp
     detail["updated_at"] = detail["created_at"] if untouched else "2026-12-01T00:00:00Z"
     fields["status"] = {"name": "Done", "statusCategory": {"key": "done"}}
     fields["updated"] = fields["created"] if untouched else "2026-12-01T00:00:00.000+0000"
-    assert types(decide.hook(ZENDESK, json.dumps(zendesk).encode())) == expected
-    assert types(decide.hook(JIRA, json.dumps(jira).encode())) == expected
+    assert types(translate.hook(ZENDESK, json.dumps(zendesk).encode())) == expected
+    assert types(translate.hook(JIRA, json.dumps(jira).encode())) == expected
 
 
 def test_of_whom_nothing_is_said_nobody_takes_for_staff() -> None:
     payload = recorded("jira-comment")
     payload["comment"] = {key: value for key, value in payload["comment"].items() if key != "jsdPublic"}
     payload["comment"]["author"] = {"name": "kim"}
-    decision = decide.hook(JIRA, json.dumps(payload).encode())
+    decision = translate.hook(JIRA, json.dumps(payload).encode())
     assert types(decision) == ["incident.updated"]
     found = decode(decision.ready[0].record.value)
     assert not isinstance(found, Rejection)
@@ -88,9 +89,9 @@ def test_nobody_speaks_for_another_source() -> None:
         "time": "2026-04-10T08:00:00Z",
         "data": {"scope": "platform", "component": "api", "impact": "cosmetic", "channel": "monitor"},
     }
-    spoofed = decide.events(SERVICES, cloud_events.STRUCTURED, {}, json.dumps(event).encode())
+    spoofed = translate.events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps(event).encode())
     assert [each.code for each in spoofed.refused] == ["forbidden"]
-    own = decide.events(SERVICES, cloud_events.STRUCTURED, {}, json.dumps({**event, "source": "/desk"}).encode())
+    own = translate.events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps({**event, "source": "/desk"}).encode())
     assert types(own) == ["incident.opened"]
 
 
@@ -99,13 +100,13 @@ def test_an_id_that_is_none_is_refused_and_not_replaced(name: object) -> None:
     (route,) = [each for each in ROUTES if each.event_type == "incident.opened"]
     given = {"incident_id": "inc-1", "id": name, "time": "2026-04-10T08:00:00Z", "scope": "platform"}
     given |= {"component": "api", "impact": "cosmetic", "channel": "monitor"}
-    decision = decide.fact(SERVICES, route, None, {}, json.dumps(given).encode())
+    decision = translate.fact(SERVICES, route, None, {}, json.dumps(given).encode())
     assert [each.reason[:3] for each in decision.refused] == ["id:"]
 
 
 def test_many_keys_are_read_in_one_pass() -> None:
     keys = ",".join(f'"{number}":0' for number in range(100_000))
-    found = body.parse(f'{{{keys},"99999":1}}'.encode())
+    found = json_body.parse(f'{{{keys},"99999":1}}'.encode())
     assert isinstance(found, Rejection)
     assert "'99999' comes twice" in found.message
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.json_form import format_line, from_json, parse_line, to_json
+from streams.serde.cloudevents_json import format_line, from_json, parse_line, to_json
 from streams.sla.events import Rejection
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ from story import (
     waiting,
 )
 
-from streams import codec
-from streams.codec import MAX_RECORD_BYTES
+from streams.serde import codec
+from streams.serde.codec import MAX_RECORD_BYTES
 from streams.sla.events import REJECT_CODES, Rejection
 
 

@@ -6,19 +6,20 @@ import pytest
 from story import MONDAY, policies
 
 from streams.sla import events as ev
-from streams.sla.book import Decision, Horizons, IncidentBook
+from streams.sla.arrival import TimeLimits
 from streams.sla.calendar import Pauses, deadline
-from streams.sla.episodes import Episode, Listed
+from streams.sla.incidents.classification import Subject
+from streams.sla.incidents.episodes import Episode, Listed
+from streams.sla.incidents.incident_store import Decision, IncidentStore
 from streams.sla.instants import HOUR, MINUTE
 from streams.sla.policy import BusinessHours, Target
-from streams.sla.severity import Subject
 
 SUPPORT = ev.Who("support", "ann")
 OPENED = ev.Opened("tenants", ("acme",), "api", "complete_outage", None, "monitor", None)
 ALWAYS = BusinessHours("UTC", ((0, 24 * 60),) * 7, None)
 
 
-def apply(book: IncidentBook, name: str, minute: int, payload: ev.Payload, digest: bytes = b"") -> Decision:
+def apply(book: IncidentStore, name: str, minute: int, payload: ev.Payload, digest: bytes = b"") -> Decision:
     kind = "incident.opened" if isinstance(payload, ev.Opened) else "incident.updated"
     time = MONDAY + minute * MINUTE
     event = ev.Event(name, "/desk", kind, "inc-1", time, payload, False, None, None, digest)
@@ -28,7 +29,7 @@ def apply(book: IncidentBook, name: str, minute: int, payload: ev.Payload, diges
 @pytest.mark.parametrize("facts", [3, 15, 16, 17, 200])
 def test_r1_any_fact_is_known_again(facts: int) -> None:
     """Those that came in order, late, and after some were looked up already."""
-    book = IncidentBook(policies(), Horizons())
+    book = IncidentStore(policies(), TimeLimits())
     apply(book, "open", 0, OPENED)
     for number in range(1, facts):
         minute = number if number % 3 else 1000 - number

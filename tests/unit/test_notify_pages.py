@@ -6,12 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from connect.notify.notices import notice_of
-from connect.notify.pages import Message, Page, dedup_key
-from connect.notify.patience import WEBHOOK_WAITS, Breaker, next_try
-from connect.notify.payloads import slack
-from connect.notify.routing import Destination, Kind
-from connect.notify.rows import (
+from connect.notify.destinations.payloads import slack
+from connect.notify.destinations.phrases import title
+from connect.notify.page import Message, Page, dedup_key
+from connect.notify.page_store_rows import (
     Kept,
     Parked,
     changes,
@@ -22,7 +20,9 @@ from connect.notify.rows import (
     retried_row,
     retry_rows,
 )
-from connect.notify.words import title
+from connect.notify.retry_policy import WEBHOOK_WAITS, Breaker, next_try
+from connect.notify.routing.rules import Destination, Kind
+from connect.notify.triggers import trigger_of
 from connect.secret_refs import SecretRef
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 from tests.notices import event, notice
@@ -129,11 +129,11 @@ def test_a_closing_that_ends_many_pages_is_kept_lean() -> None:
 
 def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
     for name in ("warning", "due", "breached"):
-        assert notice_of(event(name, backfill=True)) == "it follows from loaded history"
+        assert trigger_of(event(name, backfill=True)) == "it follows from loaded history"
     assert shown(
         after(PAGER, "breached").take(notice("closed", backfill=True), PAGER, 9, busy=False)
     )  # yet it ends pages
-    assert notice_of({"type": "impact.changed"}) == "impact.changed is no alert"
+    assert trigger_of({"type": "impact.changed"}) == "impact.changed is no alert"
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from connect.notify.addresses import refusal
-from connect.notify.pages import Page
-from connect.notify.payloads import Secrets, cut, plain, prepare
-from connect.notify.routing import Destination
-from connect.notify.sending import Delivered, Failed, Final, judge
+from connect.notify.destinations.http_sender import Delivered, Failed, Final, judge
+from connect.notify.destinations.payloads import Secrets, cut, plain, prepare
+from connect.notify.destinations.ssrf_guard import refusal
+from connect.notify.page import Page
+from connect.notify.routing.rules import Destination
 from connect.secret_refs import SecretRef
-from streams.clock import SystemClock
 from streams.sla.instants import SECOND, parse_rfc3339
+from streams.time_source import SystemTimeSource
 from tests.notices import notice
 
 REF = SecretRef("env", "X")
@@ -103,7 +103,7 @@ def test_nothing_in_an_alert_becomes_a_mention_or_a_link() -> None:
 
 
 def test_a_webhook_is_a_standard_webhook_that_verifies_with_each_key() -> None:
-    now = SystemClock().now()
+    now = SystemTimeSource().now()
     page = Page("inc-1").take(notice("breached", id_="e1"), HOOK, 0, busy=False)
     first, later = (prepare(HOOK, SECRETS, "inc-1", page.head, at) for at in (now, now + 7 * SECOND))
     assert first.body == later.body

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connect.notify.payloads import Secrets
-from connect.notify.routing import Destination, Match, Route, Routing
-from connect.notify.routing_file import RoutingError, load_routing
-from connect.notify.secret_values import read_destination_secrets
+from connect.notify.destinations.payloads import Secrets
+from connect.notify.destinations.secrets import read_destination_secrets
+from connect.notify.routing.file import RoutingError, load_routing
+from connect.notify.routing.rules import Destination, Match, Route, Routing
 from connect.notify.settings import read_notify_settings
 from connect.secret_refs import SecretRef
 from streams.errors import SettingsError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.outcome import outcome_of
+from cli.replay.outcome import outcome_of
 
 BREACHED = {
     "id": "b",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2 as kafka_python_murmur2
 
-from streams.partition import partition_of
+from streams.kafka.partitioner import partition_of
 
 
 @given(st.text(max_size=70), st.integers(1, 1_000))

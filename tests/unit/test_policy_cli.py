@@ -11,8 +11,8 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cli.policy import policy_app
-from streams.policy_load import default_policies_dir
+from cli.policy.commands import policy_app
+from streams.policy.load import default_policies_dir
 
 SHIPPED = default_policies_dir() / "scalr-emergency" / "1.yaml"
 

@@ -10,8 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
-from streams.policy_diff import policy_changes, span
-from streams.policy_load import default_policies_dir, load_policy
+from streams.policy.diff import policy_changes, span
+from streams.policy.load import default_policies_dir, load_policy
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 
 SHIPPED = default_policies_dir() / "scalr-emergency" / "1.yaml"

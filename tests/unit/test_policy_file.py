@@ -9,11 +9,11 @@ import pytest
 import yaml
 from policy_sample import SMALL, write
 
-from streams.policy_file import PolicyDocument
-from streams.policy_load import default_policies_dir, digest_of, filled_in, load_policies, load_policy, read_document
-from streams.policy_problems import PolicyError
-from streams.policy_review import warnings_of
-from streams.policy_types import format_duration, parse_duration
+from streams.config_files.problems import PolicyError
+from streams.config_files.scalars import format_duration, parse_duration
+from streams.policy.document import PolicyDocument
+from streams.policy.lint import warnings_of
+from streams.policy.load import default_policies_dir, digest_of, filled_in, load_policies, load_policy, read_document
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 from streams.sla.policy import Policies, Target, UpdateTarget
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from policy_sample import SMALL, write
 
-from streams.policy_load import load_policy
-from streams.policy_problems import PolicyError
+from streams.config_files.problems import PolicyError
+from streams.policy.load import load_policy
 
 
 def problems_of(tmp_path: Path, text: str) -> list[tuple[int, str, str]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
-from cli.publishing import BadLine, Ready, prepare
-from streams.codec import decode
+from cli.events.publish_lines import BadLine, Ready, prepare
+from cli.support.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
+from streams.serde.codec import decode
 from streams.sla.events import Rejection
 
 OPENED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from streams.runtime.metrics import RECOVERY_LEFT
-from streams.runtime.progress import Progress
+from streams.runtime.recovery_progress import Progress
 
 
 def left() -> float:

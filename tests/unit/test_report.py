@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cli.money import formatted
-from cli.report_files import CSV_COLUMNS, as_csv, as_html, as_json
-from cli.reporting import Report, Reporting, duration_text, statement_cells
+from cli.reports.collect import Report, Reporting, duration_text, statement_cells
+from cli.reports.formats import CSV_COLUMNS, as_csv, as_html, as_json
+from cli.support.money import formatted
 from streams.sla.instants import HOUR, MINUTE, SECOND, parse_rfc3339
 
 

@@ -26,8 +26,8 @@ from story import (
     waiting,
 )
 
-from streams.json_form import format_line
-from streams.simulate import simulate
+from streams.replay.simulate import simulate
+from streams.serde.cloudevents_json import format_line
 
 FEBRUARY = "2026-02-20T00:00:00Z"
 

@@ -13,7 +13,7 @@ from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from test_header_names import batch
 
-from streams.runtime.header_names import accept_any
+from streams.kafka.header_names import accept_any
 from streams.runtime.transport import BatchThread
 
 ONE, TWO = TopicPartition("t", 1), TopicPartition("t", 2)

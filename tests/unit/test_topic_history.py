@@ -8,13 +8,13 @@ import pytest
 from story import Line, opened, texts
 from typer.testing import CliRunner
 
-from cli.connection import BrokerProblem
+from cli.events.record_view import event_of
+from cli.kafka_io.connection import BrokerProblem
+from cli.kafka_io.reader import Read, Reader, in_order
+from cli.kafka_io.topic_history import write_lines
 from cli.main import app
-from cli.reading import Read, Reader, in_order
-from cli.shown import event_of
-from cli.topic_history import write_lines
-from streams.codec import encode
-from streams.json_form import format_line, parse_line
+from streams.serde.cloudevents_json import format_line, parse_line
+from streams.serde.codec import encode
 
 NOON = 1_767_268_800_000_000
 

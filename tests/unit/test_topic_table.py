@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli.topics import Actual, Difference, differences_of
+from cli.kafka_io.topics import Actual, Difference, differences_of
 from streams.runtime.settings import RuntimeSettings
 from streams.topics import TopicSpec, declared
 

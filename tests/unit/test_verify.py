@@ -27,7 +27,7 @@ from story import (
 from typer.testing import CliRunner
 
 from cli.main import app
-from streams.sla.statement import canonical_json
+from streams.sla.credits.statement import canonical_json
 
 Tamper = Callable[[dict[str, Any]], None]
 

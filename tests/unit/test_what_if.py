@@ -32,16 +32,16 @@ from story import (
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.outcome import Outcome, data_of, outcome_of
-from cli.what_if_run import Job
-from cli.what_if_run import run as run_job
-from streams.policy_load import default_policies_dir, load_policies
-from streams.simulate import simulate
-from streams.sla.book import Horizons
+from cli.replay.outcome import Outcome, data_of, outcome_of
+from cli.replay.what_if_run import Job
+from cli.replay.what_if_run import run as run_job
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
+from streams.replay.what_if import PLATFORM, HistoryPart
+from streams.replay.what_if_result import Comparison, MonthChange, compare, credits_of, replacing
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR
 from streams.sla.policy import Policies, Policy, Target
-from streams.what_if import PLATFORM, Shard
-from streams.what_if_result import Comparison, MonthChange, compare, credits_of, replacing
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [ROOT / "examples" / "data" / name for name in ("contracts.jsonl", "code-hosting-2022-2024.jsonl")]
@@ -74,11 +74,11 @@ def compared(
 ) -> Comparison:
     parts = []
     for number in range(shards):
-        shard = Shard(old, new, Horizons(), shard=number, shards=shards, until=micros(until), backfill=backfill)
+        shard = HistoryPart(old, new, TimeLimits(), shard=number, shards=shards, until=micros(until), backfill=backfill)
         for index, line in enumerate(texts(lines), 1):
             shard.read(index, line)
         parts.append(shard.end())
-    return compare(parts, *(credits_of(parts, side, Horizons()) for side in (old, new)))
+    return compare(parts, *(credits_of(parts, side, TimeLimits()) for side in (old, new)))
 
 
 def stricter() -> Policies:
@@ -182,7 +182,7 @@ def test_processes_come_to_the_same_over_the_real_data(tmp_path: Path) -> None:
     hosting = next(one for one in tree if one.name == "code-hosting")
     new = with_credit(with_severity(hosting, "P1", response=Target(HOUR // 4)), step="started")
     old_side, new_side = (replacing(tree, [one], {"code-hosting"}) for one in (hosting, new))
-    job = Job([str(path) for path in EXAMPLES], old_side, new_side, Horizons(), micros("2025-06-01T00:00:00Z"), True)
+    job = Job([str(path) for path in EXAMPLES], old_side, new_side, TimeLimits(), micros("2025-06-01T00:00:00Z"), True)
     found = run_job(job, processes=2)
     lines = [line for path in EXAMPLES for line in path.read_text(encoding="utf-8").splitlines()]
     outcomes = [outcome_of(simulate(lines, side, until=job.until, backfill=True)) for side in (old_side, new_side)]

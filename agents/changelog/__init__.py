@@ -1,0 +1,1 @@
+"""Changelog rows of the agents, to Avro and back."""

@@ -1,0 +1,37 @@
+"""Erased tenants in the changelog (R29): whom a partition knows by pseudonym alone, and inputs without their names."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from agents.ingress import Ingress, row_key
+from streams.errors import PseudonymKeyChanged
+from streams.runtime.processor import Effects, Record
+from streams.serde.codec import Codec, Fields
+from streams.sla.erasure import Erasures
+from streams.sla.events import Event, Position
+from streams.sla.redaction import bare_record
+
+KIND = "@erased"
+
+
+def put_erased(codec: Codec, erasures: Erasures, pseudonym: str, effects: Effects) -> None:
+    """Write the row of a tenant erased just now."""
+    fields = {"pseudonym": pseudonym, "home": erasures.home(pseudonym), "key_check": erasures.key_check}
+    effects.put(row_key(KIND, pseudonym), codec.encode("state.erased", fields))
+
+
+def restore_erased(row: Fields, erasures: Erasures) -> None:
+    """Raises PseudonymKeyChanged when this deployment's key is not the one that the row was written with."""
+    if row["key_check"] != erasures.key_check:
+        raise PseudonymKeyChanged(
+            "tenants have been erased with another SLA_PSEUDONYM_KEY than this worker's: with this one their names "
+            "would come back; set the key that was used then"
+        )
+    erasures.add(str(row["pseudonym"]), cast(int, row["home"]))
+
+
+def bare(gate: Ingress, event: Event, arrival: int, position: Position) -> Record:
+    """An input as it is kept under pseudonyms: what its event holds, at the original's place (R29)."""
+    value = gate.codec.encode(event.type, bare_record(event))
+    return Record(*position, arrival, event.subject.encode(), value, [])

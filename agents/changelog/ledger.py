@@ -1,0 +1,80 @@
+"""Changelog rows of the ledger agent: facts, impact lists and months, to Avro and back."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from agents.changelog.erasures import bare
+from agents.ingress import Ingress, row_key
+from streams.runtime.processor import Effects
+from streams.serde.codec import Fields
+from streams.sla.credits.account import StatementState
+from streams.sla.credits.erase_tenant import Renamed
+from streams.sla.credits.month_close import MonthRow
+from streams.sla.events import Event, Position
+from streams.sla.impact import ImpactCopy
+from streams.sla.instants import Month
+
+FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
+_SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
+
+
+def put_fact(gate: Ingress, event: Event, arrival: int, position: Position, effects: Effects) -> None:
+    """Keep an input: what its event holds, at the original's place, so without texts and persons."""
+    row = gate.keep(bare(gate, event, arrival, position), digest=event.digest)
+    effects.put(row_key(FACT, event.subject, event.source, event.id), row)
+
+
+def put_impacts(gate: Ingress, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
+    fields = {
+        "incident_id": impacts.incident_id,
+        "incident_revision": impacts.revision,
+        "arrival": arrival,
+        "intervals": [
+            {
+                "component": component,
+                "impact": impact,
+                "start": start,
+                "end": end,
+                "counts": counts,
+                "scope": scope,
+                "tenant_ids": list(tenants),
+            }
+            for component, impact, start, end, counts, scope, tenants in impacts.impacts
+        ],
+        "evidence": [
+            {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in impacts.evidence
+        ],
+    }
+    effects.put(row_key(IMPACTS, impacts.incident_id), gate.codec.encode("state.impacts", fields))
+
+
+def put_month(gate: Ingress, row: MonthRow, effects: Effects) -> None:
+    stated = row.stated
+    settled = None if stated.settled is None else dict(zip(_SETTLED, stated.settled, strict=True))
+    fields = {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
+    effects.put(row_key(MONTH, row.tenant, row.month), gate.codec.encode("state.month", fields))
+
+
+def month_row(row: Fields) -> MonthRow:
+    """Undo `put_month`."""
+    fields = dict(row)
+    tenant, month = cast(str, fields.pop("tenant_id")), Month(cast(str, fields.pop("month")))
+    settled = cast(dict[str, int] | None, fields["settled"])
+    if settled is not None:
+        fields["settled"] = tuple(settled[name] for name in _SETTLED)
+    return MonthRow(tenant, month, StatementState(**fields))  # type: ignore[arg-type]
+
+
+def rename(gate: Ingress, renamed: Renamed, arrival: int, effects: Effects) -> None:
+    """Every row that named an erased tenant, under its pseudonym (R29)."""
+    for event, came, position in renamed.facts:
+        effects.put(row_key(FACT, renamed.tenant, event.source, event.id), None)
+        put_fact(gate, event, came, position, effects)
+    for month, stated in renamed.months:
+        effects.put(row_key(MONTH, renamed.tenant, month), None)
+        put_month(gate, MonthRow(renamed.name, month, stated), effects)
+    for event, came, position in renamed.maintenance:
+        put_fact(gate, event, came, position, effects)
+    for impacts in renamed.impacts:
+        put_impacts(gate, impacts, arrival, effects)

@@ -1,0 +1,81 @@
+"""The policy versions the log has seen (R18): what a label means may not change under it, in any partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from agents.ingress import Ingress, row_key
+from streams.errors import PolicyChanged
+from streams.runtime.processor import Effects, Record
+from streams.serde.codec import Fields
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER
+from streams.sla.events import Output
+from streams.sla.policy import Policies
+
+#: Versions this partition has decided by, and those that it only knows others to have decided by.
+KIND, TOLD = "@policy", "@policy-elsewhere"
+
+
+class PolicyRows:
+    """Remembers each version that an output names, tells every partition of both agents, and stops the worker when
+    the deployment's differs."""
+
+    def __init__(self, policies: Policies, gate: Ingress) -> None:
+        self._policies = policies
+        self._gate = gate
+        self._used: set[str] = set()
+        self._known: dict[tuple[str, str], str] = {}
+
+    def restore(self, kind: str, row: Fields) -> None:
+        """Raises PolicyChanged when the version has other content than it had, or is missing though this partition
+        has decided by it."""
+        name, version, digest = self._checked(row)
+        self._known[name, version] = digest
+        if kind != KIND:
+            return
+        self._used.add(digest)
+        if self._policies.exact(name, version) is None:
+            raise PolicyChanged(
+                f"the state was decided by policy {name} version {version}, which this deployment does not have; "
+                f"bring back policies/{name}/{version}.yaml"
+            )
+
+    def told(self, fields: Fields, effects: Effects) -> None:
+        """Another partition has decided by a version. Raises PolicyChanged when its content is not ours; one that is
+        missing here is fine as long as nothing here was decided by it, as while workers are being replaced."""
+        name, version, digest = self._checked(fields)
+        # Of two contents under one label that is missing here the first stands: those who have it stop.
+        if (name, version) not in self._known:
+            self._known[name, version] = digest
+            effects.put(row_key(TOLD, name, version), self._gate.codec.encode("state.policy", fields))
+
+    def _checked(self, row: Fields) -> tuple[str, str, str]:
+        name, version, digest = str(row["name"]), str(row["version"]), str(row["digest"])
+        ours = self._policies.exact(name, version)
+        if ours is not None and ours.digest != digest:
+            raise PolicyChanged(
+                f"policy {name} version {version} has other content than the log has seen under that label "
+                f"(digest {ours.digest[:12]}, seen {digest[:12]}); give the new content a version of its own"
+            )
+        return name, version, digest
+
+    def used(self, output: Output, effects: Effects) -> None:
+        """Write the row of a version the first time an output names it, and tell the others if they don't know."""
+        policy = cast(Mapping[str, object], output.data["policy"])
+        digest = str(policy["digest"])
+        if digest in self._used:
+            return
+        self._used.add(digest)
+        name, version = str(policy["name"]), str(policy["version"])
+        gate = self._gate
+        row = gate.codec.encode("state.policy", policy)
+        effects.put(row_key(KIND, name, version), row)
+        if (name, version) in self._known:
+            return
+        self._known[name, version] = digest
+        key = f"{name}/{version}".encode()
+        record = Record(gate.topics.name("shared"), gate.partition, 0, output.time, key, row, [])
+        for partition in range(gate.topics.partitions):
+            gate.copy_to(record, TO_INCIDENTS, partition, effects)
+            gate.copy_to(record, TO_LEDGER, partition, effects)

@@ -1,0 +1,64 @@
+"""At a worker's start: its events are registered, with the compatibility asked for, before it writes any of them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from streams.errors import RegistryRefused
+from streams.schema_registry.client import RegistryClient, SchemaRegistry
+from streams.schema_registry.schema_source import asked
+from streams.schema_registry.subjects import registered
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
+from streams.time_source import TimeSource
+
+
+class Registration:
+    """A `streams.runtime.worker.Preparation`: waits for a registry that does not answer, and ends the worker when it
+    refuses."""
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        access: SchemaRegistry,
+        prefix: str,
+        *,
+        codec: Codec,
+        framing: Framing,
+        clock: TimeSource,
+    ) -> None:
+        self._client = client
+        self._access = access
+        self._prefix = prefix
+        self._codec = codec
+        self._framing = framing
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._waits_for = "schemas are being registered"
+        self._logger = structlog.get_logger("agents.schema_registration")
+
+    async def prepare(self) -> None:
+        """From now on events are written in Confluent framing, and this release's ids are known. Raises
+        RegistryRefused."""
+        thread = ThreadPoolExecutor(1, "registration")
+        try:
+            ids = await asked(self._registered, self._clock, thread, fatal=RegistryRefused, told=self._tell)
+        finally:
+            self._stopped.set()  # who is told to stop meanwhile waits for one request, not for all
+            thread.shutdown(wait=False)
+        self._codec.know(ids)
+        self._framing.use(ids)
+        self._waits_for = ""
+        self._logger.info("schemas registered", subjects=len(ids), compatibility=self._access.compatibility)
+
+    def unready(self) -> list[dict[str, object]]:
+        return [{"reason": self._waits_for}] if self._waits_for else []
+
+    def _registered(self) -> dict[str, int]:
+        return registered(self._client, self._access, self._prefix, going_on=lambda: not self._stopped.is_set())
+
+    def _tell(self, why: str) -> None:
+        self._waits_for = why

@@ -1,0 +1,1 @@
+"""Commands for contract terms, maintenance windows and claims."""

@@ -1,0 +1,166 @@
+"""`sla maintenance schedule|cancel|list`: windows that downtime does not count in (R23)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cli.support.exits import wrong_use
+from cli.support.options import Brokers, Prefix, settings_of
+
+if TYPE_CHECKING:
+    from streams.sla.events import Event
+
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+
+maintenance_app = typer.Typer(help="Announce and cancel maintenance windows.", no_args_is_help=True)
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Names the window; of one id the latest fact counts.")]
+
+
+@maintenance_app.command(
+    epilog="Example: sla maintenance schedule db-move --start 2026-06-07T01:00:00Z --end 2026-06-07T03:00:00Z "
+    "--component api --tenant acme"
+)
+def schedule(
+    maintenance: _Id,
+    start: Annotated[str, typer.Option(help="First instant of the window, RFC 3339.")],
+    end: Annotated[str, typer.Option(help="First instant after it, RFC 3339.")],
+    component: Annotated[list[str], typer.Option(help="What is worked on; again for each.")],
+    tenant: Annotated[list[str] | None, typer.Option(help="Whom it concerns; again for each.")] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="It concerns everybody.")] = False,
+    announced_at: Annotated[str | None, typer.Option(help="When it was announced, RFC 3339; default: now.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Announce a window, or change one. Saying the same again publishes nothing."""
+    from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from connect.client.outgoing import outgoing
+    from connect.contract_import.diff import fact_id
+    from streams.sla.events import MaintenanceScheduled
+    from streams.sla.instants import format_rfc3339
+    from streams.time_source import SystemTimeSource
+
+    if bool(tenant) == platform:
+        wrong_use("whom does it concern? Give --tenant (again for each), or --platform for everybody")
+    settings = settings_of(brokers, prefix)
+    standing = log_of(settings).maintenance.get(maintenance)
+    now = SystemTimeSource().now()
+    at = now if standing is None else max(now, standing.time + 1)
+    announced = announced_at or format_rfc3339(now)
+    data = {
+        "maintenance_id": maintenance,
+        "scope": "platform" if platform else "tenants",
+        "tenant_ids": list(tenant or ()),
+        "components": list(component),
+        "start": start,
+        "end": end,
+        "announced_at": announced,
+    }
+    event = {
+        "specversion": "1.0",
+        "type": "maintenance.scheduled",
+        "source": SOURCE,
+        "subject": maintenance,
+        "time": format_rfc3339(at),
+        "data": data,
+    }
+    plan = outgoing({**event, "id": "checked"}).event.payload
+    assert isinstance(plan, MaintenanceScheduled)
+    kept = standing.payload if standing is not None else None
+    # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).
+    same = plan
+    if announced_at is None and isinstance(kept, MaintenanceScheduled):
+        same = plan._replace(announced_at=kept.announced_at)
+    if kept == same:
+        typer.echo(f"{maintenance} is scheduled so already; nothing was published")
+        return
+    publish(settings, [{**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}])
+    typer.echo(f"{maintenance} is {'scheduled' if standing is None else 'changed'}")
+    if plan.announced_at > plan.start:
+        typer.echo("warning: it was announced after its start, so it excludes no downtime", err=True)
+
+
+@maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
+def cancel(maintenance: _Id, brokers: Brokers = None, prefix: Prefix = None) -> None:
+    """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
+    from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from connect.contract_import.diff import fact_id
+    from streams.sla.events import MaintenanceCancelled
+    from streams.sla.instants import format_rfc3339
+    from streams.time_source import SystemTimeSource
+
+    settings = settings_of(brokers, prefix)
+    standing = log_of(settings).maintenance.get(maintenance)
+    if standing is None:
+        wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
+    if isinstance(standing.payload, MaintenanceCancelled):
+        typer.echo(f"{maintenance} is cancelled already; nothing was published")
+        return
+    event = {
+        "specversion": "1.0",
+        "id": fact_id("maintenance.cancelled", maintenance, standing.id),
+        "type": "maintenance.cancelled",
+        "source": SOURCE,
+        "subject": maintenance,
+        "time": format_rfc3339(max(SystemTimeSource().now(), standing.time + 1)),
+        "data": {"maintenance_id": maintenance},
+    }
+    publish(settings, [event])
+    typer.echo(f"{maintenance} is cancelled")
+
+
+@maintenance_app.command("list", epilog="Example: sla maintenance list --json")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List all windows by their start; those that are cancelled come last."""
+    from cli.events.record_view import safe
+    from cli.kafka_io.contract_topic import log_of
+
+    told = [_told(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
+    told.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
+    if as_json:
+        for window in told:
+            typer.echo(json.dumps(window, ensure_ascii=False))
+        return
+    table = Table("id", "start", "end", "components", "concerns", "announced", box=box.SIMPLE_HEAD)
+    for window in told:
+        name = safe(window["maintenance_id"])
+        if window["cancelled"]:
+            table.add_row(name, "cancelled", "", "", "", "")
+            continue
+        lists = [window["components"], window["tenant_ids"] or ["everybody"]]
+        words = [", ".join(map(safe, each)) for each in lists if isinstance(each, list)]
+        table.add_row(name, str(window["start"]), str(window["end"]), *words, str(window["announced_at"]))
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console.print(table if told else "there is no maintenance")
+
+
+def _told(event: Event) -> dict[str, object]:
+    from streams.sla.events import MaintenanceScheduled
+    from streams.sla.instants import format_rfc3339
+
+    plan = event.payload
+    if not isinstance(plan, MaintenanceScheduled):
+        return {"maintenance_id": event.subject, "cancelled": True}
+    return {
+        "maintenance_id": event.subject,
+        "cancelled": False,
+        "scope": plan.scope,
+        "tenant_ids": list(plan.tenant_ids),
+        "components": list(plan.components),
+        "start": format_rfc3339(plan.start),
+        "end": format_rfc3339(plan.end),
+        "announced_at": format_rfc3339(plan.announced_at),
+    }

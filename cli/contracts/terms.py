@@ -1,0 +1,125 @@
+"""`sla contracts import|list|show`: terms from a file, the difference first; terms as they lie in the topic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.support.exits import FOUND, WRONG_USE, wrong_use
+from cli.support.lines import STDIN, check_readable, read_lines
+from cli.support.options import Brokers, Prefix, settings_of
+
+contracts_app = typer.Typer(help="Bring contract terms in from a file; look at those that hold.", no_args_is_help=True)
+
+
+@contracts_app.command("import", epilog="Example: sla contracts import contracts.csv --dry-run")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV with column names, or JSON lines.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Publish without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference only; exit code 1: some.")] = False,
+    source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show how the terms in a file differ from those in Kafka, ask, and publish what is new.
+
+    A line holds tenant_id, valid_from (RFC 3339), valid_to, plan, amount_minor and currency (JSON: monthly_charge with
+    both), tier, time_zone, emergency_member. If any line is wrong, each wrong one is named and nothing is published.
+    The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
+    """
+    from cli.contracts.terms_view import counted, told
+    from cli.kafka_io.contract_topic import log_of, publish
+    from connect.contract_import.diff import difference
+    from connect.contract_import.file import read_rows
+    from streams.config_files.problems import PolicyError
+    from streams.time_source import SystemTimeSource
+
+    settings = settings_of(brokers, prefix)
+    check_readable([file])
+    if file == STDIN and not (yes or dry_run):
+        wrong_use("standard input can't both hold the terms and answer the question; give --yes or --dry-run too")
+    rows, bad = read_rows(list(read_lines(file)))
+    if bad:
+        for each in bad:
+            typer.echo(f"{file}:{each.line}: {each.problem}", err=True)
+        typer.echo(f"{counted(len(bad), 'bad line')}; nothing was published", err=True)
+        raise typer.Exit(WRONG_USE)
+    found = difference(rows, log_of(settings), source, SystemTimeSource().now())
+    try:
+        plans = set(settings.load_policies().by_name) if found.changes else set()
+    except PolicyError as error:
+        wrong_use(str(error))
+    for line in told(found, plans):
+        typer.echo(line)
+    if not found.changes:
+        return
+    if dry_run:
+        raise typer.Exit(FOUND)
+    if not yes and not typer.confirm(f"publish {counted(len(found.changes), 'fact')}?"):
+        typer.echo("nothing was published", err=True)
+        raise typer.Exit(FOUND)
+    count = publish(settings, (change.event for change in found.changes), source)
+    typer.echo(f"{counted(count, 'fact')} published", err=True)
+
+
+@contracts_app.command("list", epilog="Example: sla contracts list --at 2026-04-30T23:59:59Z")
+def list_(
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339; default: now.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List every tenant with the terms that are in force."""
+    from cli.contracts.terms_view import counted, print_terms
+    from cli.events.record_view import safe
+    from cli.kafka_io.contract_topic import log_of
+
+    settings = settings_of(brokers, prefix)
+    instant = _instant(at)
+    log = log_of(settings)
+    found = [(tenant, history.at(instant)) for tenant, history in sorted(log.contracts.items())]
+    print_terms([(tenant, terms) for tenant, terms in found if terms is not None], as_json=as_json)
+    without = [tenant for tenant, terms in found if terms is None]
+    if without and not as_json:
+        typer.echo(f"{counted(len(without), 'tenant')} without terms in force then: {', '.join(map(safe, without))}")
+
+
+@contracts_app.command(epilog="Example: sla contracts show acme")
+def show(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show all terms of a tenant, the earliest first (of one valid_from the last one counts), and its claims."""
+    from cli.contracts.terms_view import print_terms
+    from cli.events.record_view import safe
+    from cli.kafka_io.contract_topic import log_of
+    from streams.sla.instants import format_rfc3339
+
+    log = log_of(settings_of(brokers, prefix))
+    history = log.contracts.get(tenant)
+    if history is None:
+        wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
+    print_terms([(tenant, contract) for contract in history], as_json=as_json)
+    if as_json:
+        return
+    typer.echo(f"months are those of {history.zone}, money is in {history.currency}")
+    for flag in history.flags():
+        typer.echo(f"warning: {flag.replace('_', ' ')}")
+    for (claimant, month), event in sorted(log.claims.items()):
+        if claimant == tenant:
+            typer.echo(f"credit of {month} claimed at {format_rfc3339(event.time)}")
+    if tenant in log.erased:
+        typer.echo("erased: goes by its pseudonym everywhere else")
+
+
+def _instant(text: str | None) -> int:
+    from streams.sla.instants import parse_rfc3339
+    from streams.time_source import SystemTimeSource
+
+    try:
+        return SystemTimeSource().now() if text is None else parse_rfc3339(text)
+    except ValueError as error:
+        wrong_use(f"--at: {error}")

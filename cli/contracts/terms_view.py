@@ -1,0 +1,101 @@
+"""Contract terms as people and programs read them: what an import would change, and tables of terms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Set
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cli.events.record_view import safe
+from cli.support.money import formatted
+from connect.contract_import.diff import Change, Difference, terms_of
+from streams.sla.contracts import Contract
+from streams.sla.events import ContractSet
+from streams.sla.instants import format_rfc3339
+
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+
+
+def told(found: Difference, plans: Set[str]) -> Iterator[str]:
+    """The difference for people, tenant by tenant; `plans` are the policies that there are."""
+    for change in found.changes:
+        yield f"{safe(change.row.tenant)}: {change.kind}, from {format_rfc3339(change.row.terms.valid_from)}"
+        for line in _fields(change):
+            yield f"  {line}"
+        if change.row.terms.plan not in plans:
+            known = ", ".join(sorted(plans))
+            yield f"  warning: no policy {safe(change.row.terms.plan)} here; there are: {known}"
+        for note in change.notes:
+            yield f"  warning: {note}"
+    yield (
+        f"{counted(len(found.changes), 'fact')} to publish, {found.unchanged:,} unchanged, "
+        f"{counted(found.left_alone, 'tenant')} not in the file"
+    )
+
+
+def _fields(change: Change) -> Iterator[str]:
+
+    after = _worded(change.row.terms)
+    before = _worded(terms_of(change.before)) if change.before is not None else {}
+    for name, value in after.items():
+        if change.before is None:
+            if value != "-":
+                yield f"{name}: {value}"
+        elif before[name] != value:
+            yield f"{name}: {before[name]} → {value}"
+
+
+def _worded(terms: ContractSet) -> dict[str, str]:
+    """Each field as people read it; valid_from stands in the heading."""
+    charge = terms.monthly_charge
+    return {
+        "valid_to": "-" if terms.valid_to is None else format_rfc3339(terms.valid_to),
+        "plan": safe(terms.plan),
+        "monthly_charge": f"{formatted(*charge)} ({charge.currency})",
+        "tier": "-" if terms.tier is None else str(terms.tier),
+        "time_zone": terms.time_zone or "-",
+        "emergency_member": "yes" if terms.emergency_member else "no",
+    }
+
+
+def print_terms(found: Iterable[tuple[str, Contract]], *, as_json: bool) -> None:
+    """Terms by tenant, as a table or as one JSON object a line."""
+
+    names = ("valid_to", "plan", "monthly_charge", "tier", "time_zone", "emergency_member")
+    table = Table("tenant", "valid_from", *names, "said at", "id", box=box.SIMPLE_HEAD)
+    for tenant, contract in found:
+        times = {"valid_from": format_rfc3339(contract.valid_from), "time": format_rfc3339(contract.time)}
+        words = _worded(terms_of(contract))
+        if as_json:
+            exact = {
+                "tenant_id": tenant,
+                **times,
+                "valid_to": None if contract.valid_to is None else words["valid_to"],
+                "plan": contract.plan,
+                "monthly_charge": contract.charge._asdict(),
+                "tier": contract.tier,
+                "time_zone": contract.time_zone,
+                "emergency_member": contract.emergency_member,
+                "id": contract.id,
+                "source": contract.source,
+            }
+            typer.echo(json.dumps(exact, ensure_ascii=False))
+        else:
+            table.add_row(
+                safe(tenant), times["valid_from"], *(words[name] for name in names), times["time"], safe(contract.id)
+            )
+    if not as_json:
+        console = Console(markup=False, highlight=False, emoji=False)
+        if not console.is_terminal:
+            console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+        console.print(table if table.row_count else "there are no contracts")
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what it is of: 1 fact, 2 facts."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,58 @@
+"""`sla publish`: JSON lines to Kafka, acknowledged before it returns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.support.exits import WRONG_USE
+from cli.support.lines import arriving_lines, check_readable
+from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import counting
+
+
+def publish(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines; - is standard input.")],
+    backfill: Annotated[bool, typer.Option("--backfill", help="Mark all events as history being loaded.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Publish the good lines after a bad one too; name every bad one.")
+    ] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Publish events, one CloudEvents object a line; returns when the broker has acknowledged all of them.
+
+    Each line is checked before it is sent. A bad one is named with its number, and nothing after it is sent.
+    Exit code 2: a line was bad, or Kafka is not there.
+    """
+    from cli.events.publish_lines import BadLine, publish_lines
+    from streams.schema_registry.schema_source import writing_frame
+    from streams.schema_registry.subjects import INPUT_TYPES
+
+    settings = settings_of(brokers, prefix)
+    check_readable([file])
+
+    def tell(bad: BadLine) -> None:
+        typer.echo(f"{file}:{bad}", err=True)
+
+    with counting("events published") as one:
+        published = publish_lines(
+            arriving_lines(file),
+            settings.bootstrap(),
+            settings.topic_prefix,
+            backfill=backfill,
+            keep_going=keep_going,
+            security=settings.aiokafka_security(),
+            framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
+            on_line=one,
+            on_bad=tell,
+        )
+    count = f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'} published"
+    if not published.bad:
+        typer.echo(count, err=True)
+        return
+    bad = published.bad[0].number
+    after = f"{len(published.bad):,} bad" if keep_going else f"stopped at line {bad}, nothing after it was sent"
+    typer.echo(f"{count}; {after}", err=True)
+    raise typer.Exit(WRONG_USE)

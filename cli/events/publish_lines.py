@@ -1,0 +1,179 @@
+"""Sends JSON lines to the input topics: every line checked first, every event acknowledged by the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from cli.kafka_io.batches import PATIENCE_S, Batches
+from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
+from streams.kafka.partitioner import partition_of
+from streams.serde.cloudevents_json import parse_line
+from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC, input_record
+from streams.sla.events import Rejection
+
+_LINGER_MS = 20
+_BATCH_BYTES = 256 * 1024
+_LINES_A_TURN = 1_000
+_IDLE_S = 0.05
+_FAREWELL_S = 2
+
+
+class Ready(NamedTuple):
+    """A checked event as it goes to Kafka."""
+
+    topic: str
+    subject: str
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class BadLine(NamedTuple):
+    """A line (numbered from 1) that is no event of the contract, and why."""
+
+    number: int
+    refusal: Rejection
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.refusal.code}: {self.refusal.message}"
+
+
+class PublishingStopped(BrokerProblem):
+    """The broker went away or refused; `acknowledged` events are in Kafka, some after them may be."""
+
+    def __init__(self, reason: str, acknowledged: int) -> None:
+        super().__init__(f"{reason} ({acknowledged:,} events were acknowledged before)")
+        self.acknowledged = acknowledged
+
+
+@dataclass(slots=True)
+class Published:
+    """What came of it: events acknowledged by the broker, and lines that were not sent because they are wrong."""
+
+    acknowledged: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+
+
+def prepare(number: int, line: str, *, backfill: bool = False) -> Ready | BadLine:
+    """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5)."""
+    if (nul := line.find("\0")) >= 0:  # what lines.decoded makes of other bytes
+        return BadLine(number, Rejection("undecodable", f"what is at column {nul + 1} is not UTF-8 text"))
+    parsed = parse_line(line, inputs_only=True)
+    if isinstance(parsed, Rejection):
+        return BadLine(number, parsed)
+    event_type, record = parsed
+    if backfill:
+        record["backfill"] = True
+    ready = input_record(event_type, record)
+    if isinstance(ready, Rejection):
+        return BadLine(number, ready)
+    return Ready(ready.topic, ready.event.subject, ready.value, ready.headers)
+
+
+def publish_lines(
+    lines: Iterable[str | None],
+    bootstrap: Iterable[str],
+    prefix: str = "sla",
+    *,
+    backfill: bool = False,
+    keep_going: bool = False,
+    security: Mapping[str, object] | None = None,
+    framed: Callable[[bytes], bytes] = bytes,
+    on_line: Callable[[], None] = lambda: None,
+    on_bad: Callable[[BadLine], None] = lambda _: None,
+) -> Published:
+    """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
+
+    The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
+    sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes,
+    `framed` makes the values that go to Kafka (streams.serde.confluent_framing). Raises BrokerProblem.
+    """
+    return asyncio.run(
+        publish(
+            lines,
+            bootstrap,
+            prefix,
+            backfill=backfill,
+            keep_going=keep_going,
+            security=security,
+            framed=framed,
+            on_line=on_line,
+            on_bad=on_bad,
+        )
+    )
+
+
+async def publish(
+    lines: Iterable[str | None],
+    bootstrap: Iterable[str],
+    prefix: str = "sla",
+    *,
+    backfill: bool = False,
+    keep_going: bool = False,
+    security: Mapping[str, object] | None = None,
+    framed: Callable[[bytes], bytes] = bytes,
+    on_line: Callable[[], None] = lambda: None,
+    on_bad: Callable[[BadLine], None] = lambda _: None,
+) -> Published:
+    """`publish_lines` within a running event loop."""
+    addresses = list(bootstrap)
+    topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_TOPIC, CONTRACT_TOPIC)}
+    partitions = await partitions_of(addresses, topics.values(), security)
+    published = Published()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=addresses,
+        client_id="sla-publish",
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=_LINGER_MS,
+        max_batch_size=_BATCH_BYTES,
+        request_timeout_ms=PATIENCE_S * 1000,
+        **(security or {}),
+    )
+    with explained(addresses):
+        await producer.start()
+    batches = Batches(producer)
+    try:
+        with explained(addresses):
+            for number, line in _numbered(lines):
+                if line is None:
+                    await batches.flush()
+                    await asyncio.sleep(_IDLE_S)
+                    continue
+                ready = prepare(number, line, backfill=backfill)
+                if isinstance(ready, BadLine):
+                    published.bad.append(ready)
+                    on_bad(ready)
+                    if not keep_going:
+                        break
+                    continue
+                topic = topics[ready.topic]
+                partition = partition_of(ready.subject, len(partitions[topic]))
+                await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
+                on_line()
+                if number % _LINES_A_TURN == 0:
+                    await asyncio.sleep(0)  # lets the sender work
+            await batches.flush()
+    except BrokerProblem as problem:
+        await batches.abandon()
+        raise PublishingStopped(str(problem), batches.acknowledged) from problem
+    finally:
+        await batches.abandon()
+        with contextlib.suppress(TimeoutError):  # it waits for what can't be delivered
+            await asyncio.wait_for(producer.stop(), _FAREWELL_S)
+    published.acknowledged = batches.acknowledged
+    return published
+
+
+def _numbered(lines: Iterable[str | None]) -> Iterator[tuple[int, str | None]]:
+    """Lines with their numbers, without the blank ones."""
+    number = 0
+    for line in lines:
+        number += line is not None
+        if line is None or line.strip():
+            yield number, line

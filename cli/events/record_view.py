@@ -1,0 +1,233 @@
+"""One record of a topic as people and programs read it: a CloudEvents object, or one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from rich.text import Text
+
+from cli.kafka_io.reader import Read
+from streams.runtime import dead_letter
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import Decode, decode
+from streams.serde.json_values import instant_to_json
+from streams.sla.events import Rejection
+from streams.sla.ids import output_id
+
+REJECTED_TYPE = "sla.rejected"
+_SEVERITY_STYLES = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "cyan"}
+_TYPE_STYLES = {
+    "sla.breached": "bold red",
+    REJECTED_TYPE: "red",
+    "sla.warning": "yellow",
+    "sla.update_due": "yellow",
+    "sla.met": "green",
+    "sla.breach_retracted": "green",
+    "credit.issued": "magenta",
+}
+
+
+class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the record
+    """A record that is no event of the product; its text has the coordinates."""
+
+
+class Refused(NamedTuple):
+    """A rejected record (R27): why, where the original lies, and when it arrived (microseconds)."""
+
+    code: str
+    message: str
+    topic: str
+    partition: int
+    offset: int
+    arrived: int
+    attempts: int
+
+
+def refused_of(record: Read) -> Refused | None:
+    """What the headers of a rejected record say, the latest rejection first; None when they are not ours."""
+    said = dict(record.headers)  # of an input rejected again, the last headers count
+    try:
+        return Refused(
+            said[dead_letter.CODE].decode(),
+            said[dead_letter.MESSAGE].decode(errors="replace"),
+            said[dead_letter.TOPIC].decode(),
+            int(said[dead_letter.PARTITION]),
+            int(said[dead_letter.OFFSET]),
+            int(said[dead_letter.TIMESTAMP]) * 1000,
+            int(said[dead_letter.ATTEMPTS]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
+        return None
+
+
+def event_of(record: Read, decode: Decode = decode) -> dict[str, object]:
+    """The record as one CloudEvents object, its timestamp as `receivedtime` (R30).
+
+    Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
+    """
+    refused = refused_of(record)
+    if refused is not None:
+        return _rejected(record, refused, decode)
+    if record.value is None:
+        return _own_form(record, "state.deleted", {})
+    decoded = decode(record.value, len(record.value))
+    if isinstance(decoded, Rejection):
+        where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+        raise Undecodable(f"{where}: {decoded.code}: {decoded.message}")
+    event_type, fields = decoded
+    if event_type.startswith("state."):
+        return _own_form(record, event_type, fields)
+    event = to_json(event_type, fields)
+    return event if event.get("backfill") and "received_time" in fields else _received(event, record)
+
+
+def _received(event: Mapping[str, object], record: Read) -> dict[str, object]:
+    head = {name: value for name, value in event.items() if name not in {"data", "receivedtime"}}
+    return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
+
+
+def _rejected(record: Read, refused: Refused, decode: Decode) -> dict[str, object]:
+    original = f"{refused.topic}/{refused.partition}/{refused.offset}"
+    data: dict[str, object] = {
+        "code": refused.code,
+        "message": refused.message,
+        "topic": refused.topic,
+        "partition": refused.partition,
+        "offset": refused.offset,
+        "attempts": refused.attempts,
+    }
+    decoded = decode(record.value, len(record.value or b""))
+    if not isinstance(decoded, Rejection):
+        data["id"] = decoded[1].get("event_id")
+    event = {
+        "specversion": "1.0",
+        "id": output_id(REJECTED_TYPE, original, refused.code, refused.attempts),
+        "type": REJECTED_TYPE,
+        "source": "/sla/rejected",
+        "subject": key_text(record) or original,
+        "time": instant_to_json(refused.arrived),
+        "data": data,
+    }
+    return _received(event, record)
+
+
+def _own_form(record: Read, event_type: str, fields: Mapping[str, object]) -> dict[str, object]:
+    """A row of a changelog: no event, but shown in the same form."""
+    return {
+        "specversion": "1.0",
+        "id": f"{record.topic}/{record.partition}/{record.offset}",
+        "type": event_type,
+        "source": f"/{record.topic}",
+        "subject": key_text(record) or "-",
+        "time": instant_to_json(record.arrival),
+        "data": _plain(fields),
+    }
+
+
+def key_text(record: Read) -> str:
+    """The key for people; the parts of a state key are told apart by slashes."""
+    return (record.key or b"").decode(errors="replace").replace("\x1f", "/")
+
+
+def _plain(value: object) -> object:
+    match value:
+        case bytes():
+            return value.hex()
+        case dict():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return value
+
+
+def line_of(event: Mapping[str, object]) -> Text:
+    """One aligned, coloured line: time, type, severity, subject, tenants, and what it says."""
+    event_type = str(event["type"])
+    data = cast(Mapping[str, object], event["data"])
+    severity = str(data.get("severity") or "")
+    line = Text(no_wrap=True, overflow="ignore")
+    line.append(f"{_seconds(event['time']):<20}  ", style="dim")
+    line.append(f"{event_type:<25} ", style=_TYPE_STYLES.get(event_type, ""))
+    line.append(f"{severity:<2}  ", style=_SEVERITY_STYLES.get(severity, ""))
+    line.append(f"{safe(event['subject']):<22} ", style="bold")
+    line.append(f"{_tenants(data):<16} ")
+    line.append(safe(_what(event_type, data)))
+    return line
+
+
+def _seconds(instant: object) -> str:
+    """An RFC 3339 instant without its fraction."""
+    return f"{str(instant).split('.', maxsplit=1)[0].rstrip('Z')}Z"
+
+
+def safe(text: object) -> str:
+    """A text from outside, which must not steer the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
+
+
+def _tenants(data: Mapping[str, object]) -> str:
+    if data.get("scope") == "platform":
+        return "everyone"
+    listed = data.get("tenant_ids")
+    if isinstance(listed, list) and listed:
+        return safe(listed[0]) + (f" +{len(listed) - 1}" if len(listed) > 1 else "")
+    return safe(data.get("tenant_id") or "")
+
+
+def _what(event_type: str, data: Mapping[str, object]) -> str:
+    clock = f"{data.get('metric', 'update')} {data.get('instance')}"
+    match event_type:
+        case "sla.warning":
+            share = f"{100 * cast(float, data['threshold']):g} %"
+            return f"{clock}: {share} of the time is gone, deadline {_seconds(data['deadline'])}"
+        case "sla.update_due":
+            return f"{clock} is due by {_seconds(data['deadline'])}"
+        case "sla.breached":
+            return f"{clock} missed its deadline {_seconds(data['deadline'])} ({data['cause']})"
+        case "sla.breach_retracted":
+            return f"{clock}: breach of {_seconds(data['deadline'])} taken back ({data['cause']})"
+        case "sla.met":
+            return f"{clock} met at {_seconds(data['met_at'])}, deadline {_seconds(data['deadline'])}"
+        case "incident.classified":
+            return f"{data['component']}: rule {data['rule']}, {data['coverage']}".replace("_", " ")
+        case "sla.rejected":
+            where = f"{data['topic']}/{data['partition']}/{data['offset']}"
+            return f"{data['code']}: {data['message']} ({where})"
+        case "credit.statement":
+            availability = cast(Mapping[str, object], data["availability"])
+            status = f"{data['month']} revision {data['revision']} ({data['status']})"
+            return f"{status}: {availability['percent']} %, credit {_money(data['credit'])}"
+        case "credit.issued":
+            return f"{data['month']}: {_money(data['amount'])} ({data['cause']})"
+        case _:
+            return "  ".join(f"{name}={_brief(value)}" for name, value in data.items() if _is_telling(name, value))
+
+
+def _money(value: object) -> str:
+    from cli.support.money import formatted
+
+    amount = cast(Mapping[str, object], value)
+    return formatted(cast(int, amount["amount_minor"]), str(amount["currency"]))
+
+
+def _is_telling(name: str, value: object) -> bool:
+    return value not in (None, "", []) and name not in {
+        "policy",
+        "scope",
+        "tenant_ids",
+        "severity",
+        "title",
+        "tenant_id",
+    }
+
+
+def _brief(value: object) -> str:
+    match value:
+        case dict():
+            return ",".join(str(each) for each in value.values() if each is not None)
+        case list():
+            return f"[{len(value)}]"
+        case _:
+            return str(value)

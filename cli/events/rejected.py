@@ -1,0 +1,183 @@
+"""`sla rejected list|show`: input that could not be applied, why, and where the original lies (R27)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cli.support.exits import one_line, wrong_use
+from cli.support.options import Brokers, Prefix, codec_of, settings_of
+
+if TYPE_CHECKING:
+    from cli.events.record_view import Refused
+    from cli.kafka_io.reader import Read
+    from streams.serde.codec import Decode, Fields
+
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+_DUMP_BYTES = 256
+_ROW_BYTES = 16
+
+rejected_app = typer.Typer(help="Look at input that was rejected.", no_args_is_help=True)
+
+
+class Entry(NamedTuple):
+    """One rejected record: its number in the list (from 1), what its headers say, the record, what it is decoded."""
+
+    number: int
+    refused: Refused
+    record: Read
+    decoded: tuple[str, Fields] | None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's, as far as there is one."""
+        found = None if self.decoded is None else self.decoded[1].get("event_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def original(self) -> str:
+        """The coordinates of the original."""
+        return f"{self.refused.topic}/{self.refused.partition}/{self.refused.offset}"
+
+
+@rejected_app.command("list", epilog="Example: sla rejected list --code invalid --limit 20")
+def list_(
+    code: Annotated[str | None, typer.Option(help="Only those rejected with this code.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the latest so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List rejected records, the oldest first: why, and where the original lies."""
+    with one_line():
+        from streams.sla.events import REJECT_CODES
+
+        if code is not None and code not in REJECT_CODES:
+            wrong_use(f"--code: there is no code {code!r}; there are: {', '.join(REJECT_CODES)}")
+        found = [entry for entry in _entries(brokers, prefix) if code in {None, entry.refused.code}]
+    shown = found if limit is None else found[-limit:]
+    if as_json:
+        from streams.serde.cloudevents_json import format_line
+
+        for entry in shown:
+            typer.echo(format_line(as_object(entry)))
+    elif not shown:
+        typer.echo("nothing was rejected" if code is None else f"nothing was rejected as {code}")
+    else:
+        _print(shown)
+        if len(shown) < len(found):
+            typer.echo(f"the latest {len(shown):,} of {len(found):,}")
+
+
+@rejected_app.command(epilog="Example: sla rejected show incident-events/3/1042")
+def show(
+    which: Annotated[
+        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Where the original lies, or its number.")
+    ],
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show one rejected record in full: every header, and its value decoded, or its first bytes."""
+    with one_line():
+        entries = list(_entries(brokers, prefix))
+        settings = settings_of(brokers, prefix)
+    chosen = [entry for entry in entries if which in {str(entry.number), entry.original}]
+    if not chosen:
+        chosen = [entry for entry in entries if f"{settings.topic_prefix}.{which}" == entry.original]
+    if not chosen:
+        wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
+    for line in described(chosen[-1]):
+        typer.echo(line)
+
+
+def as_object(entry: Entry) -> dict[str, object]:
+    """A rejected record for programs."""
+    from cli.events.record_view import key_text
+    from streams.sla.instants import format_rfc3339
+
+    return {
+        "number": entry.number,
+        "time": format_rfc3339(entry.record.arrival),
+        "code": entry.refused.code,
+        "message": entry.refused.message,
+        "topic": entry.refused.topic,
+        "partition": entry.refused.partition,
+        "offset": entry.refused.offset,
+        "arrived": format_rfc3339(entry.refused.arrived),
+        "attempts": entry.refused.attempts,
+        "key": None if entry.record.key is None else key_text(entry.record),
+        "id": entry.event_id,
+    }
+
+
+def described(entry: Entry) -> Iterator[str]:
+    """A rejected record in full, line by line."""
+    from cli.events.record_view import safe
+    from streams.serde.cloudevents_json import format_line, to_json
+
+    for name, value in as_object(entry).items():
+        yield f"{name + ':':<11}{'-' if value is None else safe(value)}"
+    yield "headers:"
+    for name, text in entry.record.headers:
+        yield f"  {safe(name)}: {safe(text.decode(errors='replace'))}"
+    value, decoded = entry.record.value, entry.decoded
+    if decoded is not None and not decoded[0].startswith("state."):
+        yield "value:"
+        yield f"  {format_line(to_json(*decoded))}"
+    elif value is None:
+        yield "value: none"
+    else:
+        yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"
+        yield from (f"  {row}" for row in hex_dump(value[:_DUMP_BYTES]))
+
+
+def hex_dump(data: bytes) -> Iterator[str]:
+    """Rows of offset, hexadecimal bytes and ASCII."""
+    for start in range(0, len(data), _ROW_BYTES):
+        row = data[start : start + _ROW_BYTES]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
+
+
+def numbered(records: Sequence[Read], decode: Decode) -> Iterator[Entry]:
+    """Records of the rejected topic by arrival; what else lies in it is left out."""
+    from cli.events.record_view import refused_of
+    from cli.kafka_io.reader import in_order
+    from streams.sla.events import Rejection
+
+    number = 0
+    for record in sorted(records, key=in_order):
+        refused = refused_of(record)
+        if refused is not None:
+            number += 1
+            found = decode(record.value, len(record.value or b""))
+            yield Entry(number, refused, record, None if isinstance(found, Rejection) else found)
+
+
+def _entries(brokers: str | None, prefix: str | None) -> Iterator[Entry]:
+    from cli.kafka_io.reader import read_topics
+
+    settings = settings_of(brokers, prefix)
+    topic = f"{settings.topic_prefix}.rejected"
+    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
+    return numbered(records, codec_of(settings).decode)
+
+
+def _print(entries: Sequence[Entry]) -> None:
+    from cli.events.record_view import safe
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    table = Table("number", "when", "code", "original", "key", "event id", "why", box=box.SIMPLE_HEAD)
+    for entry in entries:
+        told = as_object(entry)
+        names = (told["number"], told["time"], told["code"], entry.original, told["key"], told["id"], told["message"])
+        table.add_row(*("-" if each is None else safe(each) for each in names))
+    console.print(table)

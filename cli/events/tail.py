@@ -1,0 +1,114 @@
+"""`sla tail`: decoded events of topics, as lines for people or as JSON lines that `sla simulate` reads."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.support.exits import FOUND
+from cli.support.options import Brokers, Prefix, codec_of, settings_of
+from cli.support.progress import counting
+
+if TYPE_CHECKING:
+    from cli.kafka_io.reader import Read, Reader
+    from streams.serde.codec import Decode
+
+
+def tail(
+    topics: Annotated[list[str], typer.Argument(metavar="TOPIC…", help="Full names, or without prefix: alerts.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One CloudEvents object a line.")] = False,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="What is there first.")] = False,
+    until_idle: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="End when nothing has arrived for so long.")
+    ] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show committed events as they arrive, until Ctrl-C. With --until-idle, what is there is sorted by arrival first.
+
+    JSON lines carry the arrival as receivedtime, so the input topics read so are a history for `sla simulate`.
+    Exit code 1: some record could not be decoded.
+    """
+    from cli.kafka_io.reader import Reader
+
+    settings = settings_of(brokers, prefix)
+    names = [full_name(topic, settings.topic_prefix) for topic in topics]
+    undecodable, decode = 0, codec_of(settings).decode
+    with Reader(settings.bootstrap(), names, settings.aiokafka_security()) as reader:
+        show = _json_line if as_json else _Screen().show
+        for record in _records(reader, from_beginning=from_beginning, until_idle=until_idle):
+            undecodable += not _shown(record, show, decode)
+    if undecodable:
+        typer.echo(f"{undecodable:,} record{'' if undecodable == 1 else 's'} could not be decoded", err=True)
+        raise typer.Exit(FOUND)
+
+
+def full_name(topic: str, prefix: str) -> str:
+    """The name of a topic, of which the prefix may be left out."""
+    return topic if topic.startswith(f"{prefix}.") else f"{prefix}.{topic}"
+
+
+def _records(reader: Reader, *, from_beginning: bool, until_idle: float | None) -> Iterator[Read]:
+    from cli.kafka_io.reader import in_order
+
+    if from_beginning:
+        reader.from_beginning()
+    else:
+        reader.from_now()
+    if from_beginning and until_idle is not None:
+        there: list[Read] = []
+        with counting("records read") as one:
+            while not reader.at_end():
+                for record in reader.poll():
+                    there.append(record)
+                    one()
+        there.sort(key=in_order)
+        yield from there
+        del there
+    last = time.monotonic()
+    while until_idle is None or time.monotonic() - last < until_idle:
+        found = reader.poll()
+        if found:
+            yield from found
+            last = time.monotonic()
+        sys.stdout.flush()
+
+
+def _shown(record: Read, show: Callable[[Mapping[str, object]], None], decode: Decode) -> bool:
+    from cli.events.record_view import Undecodable, event_of
+
+    try:
+        event = event_of(record, decode)
+    except Undecodable as problem:
+        typer.echo(str(problem), err=True)
+        return False
+    show(event)
+    return True
+
+
+def _json_line(event: Mapping[str, object]) -> None:
+    from streams.serde.cloudevents_json import format_line
+
+    sys.stdout.buffer.write(format_line(event).encode() + b"\n")
+
+
+class _Screen:
+    """Lines for people, coloured on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(markup=False, highlight=False, emoji=False)
+
+    def show(self, event: Mapping[str, object]) -> None:
+        from cli.events.record_view import line_of
+
+        line = line_of(event)
+        if self._console.is_terminal:
+            self._console.print(line, soft_wrap=True)
+        else:
+            sys.stdout.write(f"{line.plain.rstrip()}\n")

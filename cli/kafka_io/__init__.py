@@ -1,0 +1,1 @@
+"""How commands read and write Kafka."""

@@ -1,0 +1,48 @@
+"""The contract topic for commands: what lies there, and facts being added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cli.kafka_io.reader import in_order, read_topics
+from cli.support.options import codec_of
+from connect.client.contracts import ContractPublisher
+from connect.client.errors import DeliveryFailed
+from connect.contract_import.current_terms import ContractLog, Lying
+from streams.settings import Settings
+from streams.sla.events import Position
+
+#: What names these commands as the source of the facts that they publish (R1).
+SOURCE = "/sla/cli"
+
+
+def log_of(settings: Settings) -> ContractLog:
+    """What the topic says now. Raises BrokerProblem."""
+    topic = f"{settings.topic_prefix}.contract-events"
+    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
+    records.sort(key=in_order)
+    return ContractLog(
+        (Lying(each.value, each.arrival, Position(each.topic, each.partition, each.offset)) for each in records),
+        settings.horizons(),
+        codec_of(settings).decode,
+    )
+
+
+def publish(settings: Settings, events: Iterable[Mapping[str, object]], source: str = SOURCE) -> int:
+    """Add facts; returns how many, when the broker has acknowledged all. Raises ClientError."""
+    count = 0
+    brokers = ",".join(settings.bootstrap())
+    prefix, security = settings.topic_prefix, settings.client_security()
+    try:
+        registry = settings.schema_registry()
+        with ContractPublisher(brokers, source, prefix=prefix, kafka=security, schema_registry=registry) as publisher:
+            for event in events:
+                publisher.publish(event)
+                count += 1
+    except DeliveryFailed as failure:
+        raise DeliveryFailed(
+            f"{failure}. Repeat the command: what did arrive is seen there, and not sent twice",
+            failure.events,
+            retriable=failure.retriable,
+        ) from failure
+    return count

@@ -1,0 +1,170 @@
+"""Reads topics as they are: committed records only, no consumer group, all partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from cli.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
+from streams.kafka.header_names import accept_any
+
+_FETCH_BYTES = 4 * 1024 * 1024
+_FETCH_WAIT_MS = 200
+#: Records handed over at once; also how long Ctrl-C may have to wait.
+_MOST = 5_000
+_POLL_S = 0.5
+_PATIENCE_S = 30
+
+
+class Read(NamedTuple):
+    """One record; `arrival` is its timestamp in microseconds UTC, which on input topics is the broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    arrival: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def in_order(record: Read) -> tuple[int, str, int, int]:
+    """The order across partitions: arrival, then coordinates."""
+    return record.arrival, record.topic, record.partition, record.offset
+
+
+class Reader:
+    """Topics being read; a context manager. Every method raises BrokerProblem."""
+
+    def __init__(
+        self, bootstrap: Iterable[str], topics: Iterable[str], security: Mapping[str, object] | None = None
+    ) -> None:
+        self._bootstrap = list(bootstrap)
+        self._topics = list(dict.fromkeys(topics))
+        self._security = security or {}
+        self._runner = asyncio.Runner()
+        self._consumer: Any = None
+        self._starts: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._run(self._start())
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def from_beginning(self) -> None:
+        """Read what is there first; `at_end`, `size` and `there` are then about what was there at this call."""
+        self._run(self._seek(beginning=True))
+
+    def from_now(self) -> None:
+        """Read what arrives from now on."""
+        self._run(self._seek(beginning=False))
+
+    def at_end(self) -> bool:
+        """Whether everything that was there has been read."""
+        reached: bool = self._run(self._is_at_end())
+        return reached
+
+    @property
+    def size(self) -> int:
+        """How many records there were, at most: marks of transactions are counted too."""
+        return sum(end - self._starts[where] for where, end in self._ends.items())
+
+    def there(self) -> Iterator[list[Read]]:
+        """What was there, and nothing that came later. A broker that falls silent before the end is a BrokerProblem."""
+        silent = 0
+        while not self.at_end():
+            found = self.poll()
+            silent = 0 if found else silent + 1
+            if silent >= _PATIENCE_S / _POLL_S:
+                raise BrokerProblem(
+                    f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_PATIENCE_S} s, but there is more to "
+                    "read: is it still running?"
+                )
+            yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
+
+    def poll(self, timeout_s: float = _POLL_S) -> list[Read]:
+        """What has arrived, in the order of arrival as far as it is known; empty when nothing did in that time."""
+        fetched = self._run(self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=_MOST))
+        found = [
+            Read(where.topic, where.partition, each.offset, each.timestamp * 1000, each.key, each.value, each.headers)
+            for where, records in fetched.items()
+            for each in records
+        ]
+        found.sort(key=in_order)
+        return found
+
+    async def _start(self) -> None:
+        partitions = await partitions_of(self._bootstrap, self._topics, self._security)
+        accept_any()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="sla-read",
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **self._security,
+        )
+        await self._consumer.start()
+        self._consumer.assign([TopicPartition(topic, each) for topic in self._topics for each in partitions[topic]])
+
+    async def _seek(self, *, beginning: bool) -> None:
+        assigned = list(self._consumer.assignment())
+        self._ends = await self._consumer.end_offsets(assigned)
+        self._starts = await self._consumer.beginning_offsets(assigned) if beginning else self._ends
+        for where in assigned:
+            self._consumer.seek(where, self._starts[where])
+
+    async def _is_at_end(self) -> bool:
+        # Positions pass commit markers and what was aborted, so they do reach the last stable offset.
+        for where, end in self._ends.items():
+            if await self._consumer.position(where) < end:
+                return False
+        return True
+
+    def _run(self, work: Any) -> Any:
+        with explained(self._bootstrap):
+            return self._runner.run(work)
+
+    def _close(self) -> None:
+        with self._runner:
+            if self._consumer is not None:
+                self._runner.run(self._consumer.stop())
+
+
+def read_topics(
+    bootstrap: Iterable[str],
+    topics: Iterable[str],
+    security: Mapping[str, object] | None = None,
+    *,
+    until_end: bool = True,
+) -> Iterator[Read]:
+    """Records of the topics from the beginning; with `until_end` up to what was there at the start, else for ever.
+
+    Records of one partition come in its order. `security` is what aiokafka takes. Raises BrokerProblem.
+    """
+    with Reader(bootstrap, topics, security) as reader:
+        reader.from_beginning()
+        if until_end:
+            for found in reader.there():
+                yield from found
+        else:
+            while True:
+                yield from reader.poll()

@@ -1,0 +1,116 @@
+"""The input topics as a history: every committed record as the JSON line of `sla tail`, by arrival, in a file."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import IO, NamedTuple
+
+import typer
+
+from cli.events.record_view import Undecodable, event_of, safe
+from cli.kafka_io.reader import Read, Reader, in_order
+from cli.replay.cores import cores, spread
+from cli.support.progress import counting
+from streams.errors import SlaError
+from streams.schema_registry.client import SchemaRegistry
+from streams.schema_registry.schema_source import reading_codec
+from streams.serde.cloudevents_json import format_line
+from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC
+from streams.settings import Settings
+
+#: A process is worth its start for so many records.
+RECORDS_PER_PROCESS = 25_000
+
+
+class History(NamedTuple):
+    """Files of JSON lines to be read in this order, and how many records have no line as they can't be decoded."""
+
+    names: list[str]
+    undecodable: int
+
+
+class NoRoom(SlaError):  # noqa: N818 -- it names what happened
+    """The lines don't fit the disk."""
+
+
+class _Lines(NamedTuple):
+    """What some records came to: their places and lines, how many others there were, and about the first of those."""
+
+    rows: list[tuple[int, str, int, int, bytes]]
+    undecodable: int
+    problem: str | None
+
+
+@contextmanager
+def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -> Iterator[History]:
+    """The files that were named, or what lies in the input topics now; that file is gone afterwards.
+
+    What can't be decoded is told on standard error. Raises BrokerProblem, NoRoom.
+    """
+    if not from_topics:
+        yield History(list(names), 0)
+        return
+    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in (INCIDENT_TOPIC, CONTRACT_TOPIC)]
+    with tempfile.NamedTemporaryFile("wb", prefix="sla-", suffix=".jsonl") as file:
+        with Reader(settings.bootstrap(), topics, settings.aiokafka_security()) as reader:
+            reader.from_beginning()
+            processes = min(cores(), reader.size // RECORDS_PER_PROCESS)
+            access = settings.schema_registry()
+            undecodable, problem = write_lines(_counted(reader), file, processes=processes, access=access)
+        if undecodable:
+            records = f"{undecodable:,} record{'' if undecodable == 1 else 's'}"
+            typer.echo(f"left out: {records} that could not be decoded, such as {safe(problem)}", err=True)
+        yield History([file.name], undecodable)
+
+
+def write_lines(
+    turns: Iterable[list[Read]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
+) -> tuple[int, str | None]:
+    """Write the records' lines by arrival, then coordinates, as `sla tail` does, in constant memory.
+
+    Returns how many have none and what is wrong with one of those. Raises NoRoom, RegistryUnavailable.
+    """
+    undecodable, problem = 0, None
+
+    def rows() -> Iterator[tuple[int, str, int, int, bytes]]:
+        nonlocal undecodable, problem
+        for lines in spread(partial(_lines_of, access), turns, processes):
+            undecodable += lines.undecodable
+            problem = problem or lines.problem
+            yield from lines.rows
+
+    try:
+        with closing(sqlite3.connect("")) as database:  # in a file of its own, which is never seen
+            database.execute("PRAGMA journal_mode = OFF")
+            database.execute("CREATE TABLE lines (arrival INTEGER, topic TEXT, part INTEGER, place INTEGER, line BLOB)")
+            database.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?)", rows())
+            for (line,) in database.execute("SELECT line FROM lines ORDER BY arrival, topic, part, place"):
+                file.write(line)
+        file.flush()
+    except (sqlite3.OperationalError, OSError) as error:
+        raise NoRoom(f"the history can't be kept on disk: {error}; TMPDIR names the directory for it") from error
+    return undecodable, problem
+
+
+def _counted(reader: Reader) -> Iterator[list[Read]]:
+    with counting("records read", total=reader.size) as one:
+        for found in reader.there():
+            yield found
+            for _ in found:
+                one()
+
+
+def _lines_of(access: SchemaRegistry | None, records: list[Read]) -> _Lines:
+    rows, problems, decode = [], [], reading_codec(access).decode
+    for record in records:
+        try:
+            line = format_line(event_of(record, decode)).encode() + b"\n"
+        except Undecodable as error:
+            problems.append(str(error))
+        else:
+            rows.append((*in_order(record), line))
+    return _Lines(rows, len(problems), problems[0] if problems else None)

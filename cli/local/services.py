@@ -1,0 +1,108 @@
+"""The intake and the notifier of `sla up`: processes beside the worker, the intake with a mapping of its own if none
+is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from cli.embedded_kafka.node_files import free_port
+from cli.local.stack import StackError, answers
+
+_READY_S = 30.0
+_STOP_S = 25.0
+_MAPPING = """\
+# Made by `sla up`: services may send plain JSON and CloudEvents with the token in {token}.
+version: 1
+sources:
+  local:
+    format: api
+    secrets: [{{file: {quoted}}}]
+    allow: [incident.*, contract.*, credit.*, maintenance.*]
+"""
+
+
+class LocalService:
+    """`sla <command>` as a process; a context manager. Raises StackError when it does not come up."""
+
+    def __init__(self, command: str, port: int, data: Path, environment: Mapping[str, str]) -> None:
+        self.command = command
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = data / f"{command}.log"
+        self._environment = {"SLA_LOG_FORMAT": "json", **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from cli.main import main; main()", self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environment},
+            )
+        deadline = time.monotonic() + _READY_S
+        while not answers(f"{self.url}/ready"):
+            if not self.alive or time.monotonic() > deadline:
+                self.__exit__()
+                lines = self.log.read_text(errors="replace").strip().splitlines()
+                told = lines[-1] if lines else "no output"
+                raise StackError(f"sla {self.command} did not come up; see {self.log}: {told}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class LocalIntake(LocalService):
+    """`sla intake`."""
+
+    def __init__(self, bootstrap: str, data: Path, mapping: Path | None, port: int) -> None:
+        self.mapping = mapping if mapping is not None else _own_mapping(data)
+        environment = {
+            "SLA_BROKERS": bootstrap,
+            "SLA_INTAKE_MAPPING": str(self.mapping),
+            "SLA_INTAKE_PORT": str(port),
+        }
+        super().__init__("intake", port, data, environment)
+
+
+class LocalNotifier(LocalService):
+    """`sla notify`."""
+
+    def __init__(self, bootstrap: str, data: Path, routes: Path) -> None:
+        port = free_port()
+        environment = {
+            "SLA_BROKERS": bootstrap,
+            "SLA_NOTIFY_ROUTES": str(routes),
+            "SLA_NOTIFY_PORT": str(port),
+        }
+        super().__init__("notify", port, data, environment)
+
+
+def _own_mapping(data: Path) -> Path:
+    token, mapping = data.resolve() / "intake-token", data / "intake.yaml"
+    if not token.exists():
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_urlsafe(24), encoding="ascii")
+    mapping.write_text(_MAPPING.format(token=token, quoted=json.dumps(str(token))), encoding="utf-8")
+    return mapping

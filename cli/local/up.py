@@ -1,0 +1,76 @@
+"""`sla up`: broker, worker, intake and, if asked for, notifier; data stay in a named directory between runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.embedded_kafka.node_files import BrokerError
+from cli.local.services import LocalIntake, LocalNotifier, LocalService
+from cli.local.stack import Stack, StackError
+
+DEFAULT_DATA = Path(".sla/up")
+DEFAULT_PORT = 9092
+DEFAULT_INTAKE_PORT = 8088
+
+
+def up(
+    data: Annotated[Path, typer.Option("--data", help="Where broker and logs keep their data.")] = DEFAULT_DATA,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where Kafka listens.")] = DEFAULT_PORT,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="What the intake takes requests for; default: plain JSON, a token.")
+    ] = None,
+    intake_port: Annotated[
+        int, typer.Option("--intake-port", min=1, max=65535, help="Where the intake listens.")
+    ] = DEFAULT_INTAKE_PORT,
+    notify: Annotated[
+        Path | None, typer.Option("--notify", help="Whom a notifier tells of alerts; default: there is none.")
+    ] = None,
+) -> None:
+    """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; what they hold is there again next
+    time. With --notify FILE also a notifier."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with Stack(data, port=port) as stack:
+            stack.apply_topics()
+            stack.start_worker()
+            with ExitStack() as services:
+                intake = services.enter_context(LocalIntake(stack.bootstrap, data, mapping, intake_port))
+                running: list[LocalService] = [intake]
+                if notify is not None:
+                    running.append(services.enter_context(LocalNotifier(stack.bootstrap, data, notify)))
+                print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
+                print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
+                print(f"intake       ready at {intake.url}/ready, mapping {intake.mapping}, log in {intake.log}")
+                for each in running[1:]:
+                    print(f"notifier     ready at {each.url}/ready, routes {notify}, log in {each.log}")
+                print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
+                print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
+                print("Ctrl-C stops all of them.", flush=True)
+                _watch(stack, running, stop)
+            print("stopping", flush=True)
+    except (BrokerError, StackError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+def _watch(stack: Stack, services: Sequence[LocalService], stop: threading.Event) -> None:
+    """Until told to stop. Raises StackError when one of them has ended by itself."""
+    while not stop.wait(0.5):
+        if not stack.worker_alive():
+            raise StackError(f"the worker ended; see {stack.log}")
+        if not stack.broker.alive:
+            raise StackError(f"Kafka ended; see {stack.broker.data_dir / 'broker.log'}")
+        for each in services:
+            if not each.alive:
+                raise StackError(f"sla {each.command} ended; see {each.log}")

@@ -1,0 +1,175 @@
+"""`sla policy check|show|diff|seen`: mistakes in policy files, policies as customers read them, two of them compared,
+versions that the log has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from cli.support.options import Brokers, Prefix
+from streams.config_files.problems import PolicyError
+from streams.policy import render as text
+from streams.policy.lint import warnings_of
+from streams.policy.load import (
+    default_policies_dir,
+    filled_in,
+    load_policy,
+    policy_files,
+    policy_of,
+    read_document,
+    same_starts,
+)
+from streams.sla.policy import Policy
+
+FOUND_PROBLEMS = 1
+WRONG_USE = 2
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+
+policy_app = typer.Typer(
+    help="Check policy files, show policies, compare two, list those in use.", no_args_is_help=True
+)
+
+
+@policy_app.command(epilog="Example: sla policy check policies/scalr-emergency/1.yaml")
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Policy files, or directories of <name>/<version>.yaml.")],
+    defaults: Annotated[bool, typer.Option("--defaults", help="Print each with all defaults filled in.")] = False,
+) -> None:
+    """Name every mistake with file, line, key and what is allowed. Exit code 0: fine, 1: problems, 2: wrong use."""
+    problems = 0
+    in_trees: list[tuple[Path, Policy]] = []
+    for path, in_tree in [found for named in paths for found in _files(named)]:
+        try:
+            document = read_document(path, in_tree=in_tree)
+        except PolicyError as error:
+            typer.echo(str(error), err=True)
+            problems += len(error.problems)
+            continue
+        except OSError as error:
+            _wrong_use(f"{path} can't be read: {error.strerror}")
+        policy = policy_of(document)
+        if in_tree:
+            in_trees.append((path, policy))
+        for key, what in warnings_of(document):
+            typer.echo(f"{path}: warning: {key}: {what}", err=True)
+        if defaults:
+            typer.echo(f"--- # {path}")
+            typer.echo(yaml.safe_dump(filled_in(document), sort_keys=False, allow_unicode=True, width=120), nl=False)
+        else:
+            typer.echo(f"{path}: fine: {policy.name} {policy.version}, digest {policy.digest}")
+    for problem in same_starts(in_trees):
+        typer.echo(str(problem), err=True)
+        problems += 1
+    if problems:
+        typer.echo(f"{problems} problem{'' if problems == 1 else 's'}", err=True)
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+@policy_app.command(epilog="Example: sla policy show scalr-emergency --lang ja")
+def show(
+    policy: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a policy, or a policy file.")],
+    lang: Annotated[Literal["en", "ja"], typer.Option(help="English or Japanese.")] = "en",
+    version: Annotated[str | None, typer.Option(help="Version of a named policy; default: the latest.")] = None,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+) -> None:
+    """Show severities, targets, components, guarantee and credits as customers read them."""
+    wanted = policy if version is None or is_file(policy) else f"{policy}@{version}"
+    _print(text.policy_text(_found(wanted, policies), lang))
+
+
+@policy_app.command(epilog="Example: sla policy diff scalr-emergency candidate.yaml")
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="NAME, NAME@VERSION or a policy file.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="NAME, NAME@VERSION or a policy file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+) -> None:
+    """Say what differs between two policies, in terms of the policy. Exit code 1: they differ."""
+    from cli.policy.diff_view import print_changes
+
+    sides = [_found(old, policies), _found(new, policies)]
+    if print_changes(*sides, as_json=as_json):
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+@policy_app.command(epilog="Example: sla policy seen --brokers kafka:9092")
+def seen(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array for programs.")] = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List the versions that the log has been decided by, and whether each is deployed here as it was. Exit code 1:
+    some is not."""
+    from cli.policy.versions_in_use import print_seen
+
+    if not print_seen(brokers, prefix, policies, as_json=as_json):
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+def _found(wanted: str, root: Path | None) -> Policy:
+    name, _, version = wanted.partition("@")
+    try:
+        return load_policy(Path(wanted)) if is_file(wanted) else _named(name, version or None, root)
+    except PolicyError as error:
+        _wrong_use(str(error))
+    except OSError as error:
+        _wrong_use(f"{wanted} can't be read: {error.strerror}")
+
+
+def _files(path: Path) -> list[tuple[Path, bool]]:
+    """Files to check, and whether each lies in a policies tree, where names have to fit."""
+    if path.is_file():
+        return [(path, False)]
+    if not path.is_dir():
+        _wrong_use(f"there is no file {path}")
+    inside = [path / child.name for child in path.iterdir() if child.suffix in {".yaml", ".yml"}]
+    files = policy_files(path) + sorted(inside)
+    if not files:
+        _wrong_use(f"there is no policy in {path}: policies are called <name>/<version>.yaml")
+    return [(file, True) for file in files]
+
+
+def is_file(name: str) -> bool:
+    """Whether a policy is named by its file."""
+    return name.endswith((".yaml", ".yml")) or "/" in name or Path(name).is_file()
+
+
+def _named(name: str, version: str | None, root: Path | None) -> Policy:
+    tree = root if root is not None else default_policies_dir()
+    files = policy_files(tree)
+    versions = [file for file in files if file.parent.name == name]
+    if not versions:
+        known = ", ".join(sorted({file.parent.name for file in files})) or "none"
+        _wrong_use(f"there is no policy {name!r} in {tree}; there are: {known}")
+    chosen = [file for file in versions if version in {None, file.stem}]
+    if not chosen:
+        _wrong_use(f"{name} has no version {version!r}; there are: {', '.join(file.stem for file in versions)}")
+    loaded = [policy_of(read_document(file, in_tree=True)) for file in chosen]
+    return max(loaded, key=lambda one: (one.effective_from is not None, one.effective_from or 0, one.version))
+
+
+def _print(shown: text.PolicyText) -> None:
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console.print(f"{shown.title} - {shown.reference}\n", soft_wrap=True)
+    for table in (shown.severities, shown.components):
+        grid = RichTable(*table.headers, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(grid)
+    for promise in shown.promises:
+        console.print(f"- {promise}", soft_wrap=True)
+
+
+def _wrong_use(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(WRONG_USE)

@@ -1,0 +1,1 @@
+"""Commands over recorded history: simulate, verify, what-if."""

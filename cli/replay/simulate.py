@@ -1,0 +1,95 @@
+"""`sla simulate`: recorded events in, output events out, by the rules alone (R30, R31)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.support.lines import check_readable, read_lines
+from cli.support.progress import counting
+from streams.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.sla.policy import Policies
+
+
+def simulate(
+    events: Annotated[list[str], typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")],
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Default policy; a file also replaces all versions of its name."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Go on to this RFC 3339 instant; default: the last arrival.")
+    ] = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+) -> None:
+    """Print the outputs of recorded events as JSON lines. The same input gives the same output, byte for byte.
+
+    A line that can't be applied gives an output of type sla.rejected with its number, counted over all files.
+    Horizons and the default policy are those of the environment (SLA_…), as for a worker.
+    """
+    from cli.support.options import settings_of
+    from streams.replay.simulate import simulate as run
+    from streams.serde.cloudevents_json import format_line
+
+    settings = settings_of()
+    end = None if until is None else _instant(until)
+    chosen = choose_policies(settings, policy, policies)
+    check_readable(events)
+    write = typer.get_binary_stream("stdout").write
+    with counting("events read", quiet=sys.stdout.isatty()) as one:
+        lines = _counted(events, one)
+        for output in run(lines, chosen, until=end, backfill=backfill, horizons=settings.horizons()):
+            write(format_line(output).encode() + b"\n")
+
+
+def choose_policies(settings: Settings, wanted: str | None, root: Path | None) -> Policies:
+    """The policies of a directory with `wanted` as the default: a name among them, or a file, which then stands for
+    all versions of its name. Raises SettingsError with every mistake in them."""
+    from streams.config_files.problems import PolicyError
+    from streams.policy.load import default_policies_dir, load_policies, load_policy
+    from streams.sla.policy import Policies, UnknownPolicyError
+
+    tree = root or settings.policies or default_policies_dir()
+    try:
+        found = load_policies(tree)
+        default = wanted or settings.default_policy
+        if wanted is not None and _is_file(wanted):
+            own = load_policy(Path(wanted))
+            found = [other for other in found if other.name != own.name] + [own]
+            default = own.name
+        return Policies.of(found, default)
+    except (PolicyError, UnknownPolicyError) as error:
+        raise SettingsError(str(error)) from error
+    except OSError as error:
+        raise SettingsError(f"{wanted or tree} can't be read: {error.strerror}") from error
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or "/" in name or Path(name).is_file()
+
+
+def _instant(text: str) -> int:
+    from streams.sla.instants import LATEST, parse_rfc3339
+
+    try:
+        instant = parse_rfc3339(text)
+    except ValueError as error:
+        raise SettingsError(f"--until: {error}") from error
+    if not 0 <= instant <= LATEST:
+        raise SettingsError("--until: lies outside the years 1970 to 9999")
+    return instant
+
+
+def _counted(names: list[str], one: Callable[[], None]) -> Iterator[str]:
+    for name in names:
+        for line in read_lines(name):
+            one()
+            yield line

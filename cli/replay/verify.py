@@ -1,0 +1,166 @@
+"""`sla verify`: statements recomputed, from what they say themselves and from the events they were made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
+
+import typer
+
+from cli.support.exits import FOUND, wrong_use
+from cli.support.lines import STDIN, check_readable, read_lines
+from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
+from cli.support.progress import counting
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.sla.credits.submitted import Difference, SubmittedStatement
+    from streams.sla.policy import Policies
+
+
+class Handed(NamedTuple):
+    """The statements of a file, each revision once, and how many other lines there were."""
+
+    statements: list[SubmittedStatement]
+    ignored: int
+
+
+def verify(
+    statement: Annotated[str, typer.Argument(metavar="STATEMENT|-", help="JSON lines with credit.statement events.")],
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--events", metavar="EVENTS", help="Input events, JSON lines; may be given again."),
+    ] = None,
+    from_topics: FromTopics = False,
+    policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Recompute statements and name the first term that differs. Exit code 1: some statement differs.
+
+    Without --events a statement is held against itself: its digest, the month's bounds, the sums of its intervals,
+    and the credit by the policy version it names. With --events also against the events that were known when it was
+    made, such as `sla tail --json` writes; with --from-topics those come straight from the input topics. Horizons are
+    those of the environment (SLA_…), as for a worker.
+    """
+    from cli.kafka_io.topic_history import history_of
+    from cli.replay.simulate import choose_policies
+
+    if from_topics and events:
+        wrong_use("events come from files or from the topics: give --events or --from-topics, not both")
+    check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
+    settings = settings_of(brokers, prefix)
+    chosen = choose_policies(settings, None, policies)
+    names = events or []
+    check_readable([statement, *names])
+    if [statement, *names].count(STDIN) > 1:
+        wrong_use("only one of STATEMENT and --events can be standard input")
+    handed = _statements(statement)
+    if not handed.statements:
+        wrong_use(f"{statement} has no credit.statement event")
+    with history_of(names, settings, from_topics=from_topics) as history:
+        found = _differences(handed.statements, chosen, settings, history.names, backfill=backfill)
+    show = _print_json if as_json else _print_lines
+    show(handed, found, events=from_topics or bool(names))
+    if any(difference is not None for difference in found):
+        raise typer.Exit(FOUND)
+
+
+def _statements(name: str) -> Handed:
+    """Ends the command when a line is no event, or no statement as the schema has it."""
+    from streams.serde.cloudevents_json import parse_line
+    from streams.sla.credits.submitted import submitted_statement
+    from streams.sla.events import Rejection
+
+    found: dict[SubmittedStatement, None] = {}
+    ignored = 0
+    for number, line in enumerate(read_lines(name), 1):
+        if not line.strip():
+            continue
+        parsed = parse_line(line)
+        if isinstance(parsed, Rejection):
+            if parsed.code == "unknown_type":
+                ignored += 1
+                continue
+            wrong_use(f"{name}, line {number}: {parsed.message}")
+        kind, record = parsed
+        if kind != "credit.statement":
+            ignored += 1
+            continue
+        given = submitted_statement(record, cast(Mapping[str, object], json.loads(line)["data"]))
+        if given in found:
+            ignored += 1
+        else:
+            found[given] = None
+    return Handed(list(found), ignored)
+
+
+def _differences(
+    statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
+) -> list[Difference | None]:
+    from streams.replay.verify import Log, check_with_events
+    from streams.sla.credits.verify import check_alone
+
+    months: dict[tuple[str, str], list[SubmittedStatement]] = {}
+    for given in statements:
+        months.setdefault((given.tenant, given.month), []).append(given)
+    found = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
+    if names:
+        log = Log(policies, settings.horizons(), backfill=backfill)
+        with counting("events read") as one:
+            against = check_with_events(statements, _counted(names, one), log)
+        # What the events come to says more than that a sum does not fit; a digest alone comes last.
+        found = [against[index] or difference for index, difference in enumerate(found)]
+    return found
+
+
+def _counted(names: list[str], one: Callable[[], None]) -> Iterator[str]:
+    for name in names:
+        for line in read_lines(name):
+            one()
+            yield line
+
+
+def _title(given: SubmittedStatement) -> str:
+    return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
+
+
+def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+    from cli.events.record_view import safe
+
+    for given, difference in zip(handed.statements, found, strict=True):
+        title = safe(_title(given))
+        if difference is None:
+            typer.echo(f"{title}: verified")
+            continue
+        concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
+        told = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
+        typer.echo(f"{title}: differs in {difference.term}: {safe(told)}")
+    differ = sum(difference is not None for difference in found)
+    parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
+    if handed.ignored:
+        parts.append(f"{handed.ignored:,} other line{'' if handed.ignored == 1 else 's'} ignored")
+    alone = "against themselves; with --events or --from-topics also against the events"
+    typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
+
+
+def _print_json(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+    told = [
+        {
+            "tenant_id": given.tenant,
+            "month": given.month,
+            "status": given.status,
+            "revision": given.revision,
+            "digest": given.digest,
+            "verified": difference is None,
+            "difference": None if difference is None else difference._asdict(),
+        }
+        for given, difference in zip(handed.statements, found, strict=True)
+    ]
+    differ = sum(difference is not None for difference in found)
+    summary = {"verified": len(found) - differ, "differ": differ, "ignored": handed.ignored, "events": events}
+    typer.echo(json.dumps({**summary, "statements": told}, ensure_ascii=False, indent=2))

@@ -1,0 +1,155 @@
+"""Reports for programs and for browsers: JSON, CSV, and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+
+from cli.reports.collect import (
+    BREACH_HEADS,
+    STATEMENT_HEADS,
+    BreachRow,
+    Report,
+    StatementRow,
+    breach_cells,
+    statement_cells,
+)
+from streams.sla.instants import SECOND, format_rfc3339
+
+#: Columns of the CSV; new ones are appended. `row` says which of them a line has: statement or breaches.
+CSV_COLUMNS = (
+    "row",
+    "month",
+    "tenant",
+    "status",
+    "revision",
+    "availability_percent",
+    "guarantee_met",
+    "eligible_s",
+    "downtime_s",
+    "excluded_s",
+    "credit_percent",
+    "currency",
+    "credit_minor",
+    "issued_minor",
+    "waived_minor",
+    "claimable_until",
+    "severity",
+    "metric",
+    "breaches",
+)
+
+
+def as_json(report: Report) -> str:
+    """The report as one JSON object; durations in seconds, money in minor units."""
+    told = {
+        "as_of": format_rfc3339(report.as_of),
+        "statements": [
+            {**_statement(row), "guarantee_met": row.guarantee_met, "flags": list(row.flags)}
+            for row in report.statements
+        ],
+        "breaches": [_breaches(row) for row in report.breaches],
+    }
+    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+
+
+def as_csv(report: Report) -> str:
+    """The report as CSV (RFC 4180): statements, then counts of breaches; columns that a row lacks are empty."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, CSV_COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    for statement in report.statements:
+        met = {"guarantee_met": str(statement.guarantee_met).lower()}
+        writer.writerow({"row": "statement", **_statement(statement), **met})
+    for breaches in report.breaches:
+        writer.writerow({"row": "breaches", **_breaches(breaches)})
+    return written.getvalue()
+
+
+def as_html(report: Report, title: str) -> str:
+    """The report as one page that needs nothing else."""
+    statements = [statement_cells(row) for row in report.statements]
+    breaches = [breach_cells(row) for row in report.breaches]
+    parts = [
+        _HEAD.format(title=escape(title)),
+        f"<main>\n<h1>{escape(title)}</h1>\n",
+        f"<p>As of <time>{format_rfc3339(report.as_of)}</time>.</p>\n",
+        _table("Availability and credits", STATEMENT_HEADS, statements, "There is no statement yet."),
+        _table("Breaches that stand", BREACH_HEADS, breaches, "No guaranteed time was missed."),
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "".join(parts)
+
+
+def _statement(row: StatementRow) -> dict[str, object]:
+    return {
+        "month": row.month,
+        "tenant": row.tenant,
+        "status": row.status,
+        "revision": row.revision,
+        "availability_percent": row.availability_percent,
+        "guarantee_met": row.guarantee_met,
+        "eligible_s": _seconds(row.eligible),
+        "downtime_s": _seconds(row.downtime),
+        "excluded_s": _seconds(row.excluded),
+        "credit_percent": row.credit_percent,
+        "currency": row.currency,
+        "credit_minor": row.credit_minor,
+        "issued_minor": row.issued_minor,
+        "waived_minor": row.waived_minor,
+        "claimable_until": None if row.claimable_until is None else format_rfc3339(row.claimable_until),
+    }
+
+
+def _breaches(row: BreachRow) -> dict[str, object]:
+    return {"month": row.month, "severity": row.severity, "metric": row.metric, "breaches": row.breaches}
+
+
+def _seconds(micros: int) -> int | float:
+    return micros // SECOND if micros % SECOND == 0 else micros / SECOND
+
+
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> str:
+    if not rows:
+        return f"<h2>{escape(caption)}</h2>\n<p>{escape(nothing)}</p>\n"
+    top = "".join(f'<th scope="col">{escape(head.capitalize())}</th>' for head in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>' + "".join(_cell(each) for each in others) + "</tr>\n"
+        for first, *others in rows
+    )
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}">\n<table>\n'
+        f"<caption>{escape(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+    )
+
+
+def _cell(text: str) -> str:
+    marked = ' class="missed"' if text == "missed" else ""
+    return f"<td{marked}>{escape(text)}</td>"
+
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #c9ced6; --bad: #a40e26; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e6e9ee; --paper: #14171b; --line: #434a54; --bad: #ff8f8f; }}
+}}
+body {{ color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; margin: 2rem; }}
+.wide {{ overflow-x: auto; margin-block: 2rem; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+caption {{ text-align: start; font-size: 1.25rem; font-weight: 600; padding-block: .5rem; }}
+th, td {{ text-align: start; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); }}
+tbody th {{ font-weight: 600; }}
+.missed {{ color: var(--bad); font-weight: 600; }}
+</style>
+</head>
+<body>
+"""

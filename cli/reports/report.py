@@ -1,0 +1,99 @@
+"""`sla report`: availability, credits and breaches, read from the topics."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.support.exits import wrong_use
+from cli.support.options import Brokers, Prefix, codec_of, settings_of
+from cli.support.progress import counting
+
+if TYPE_CHECKING:
+    from cli.reports.collect import Report
+    from streams.settings import Settings
+
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+TOPICS = ("credits", "alerts")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+def report(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant, with what was platform-wide.")] = None,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Only this month.")] = None,
+    format_: Annotated[
+        Literal["table", "json", "csv", "html"], typer.Option("--format", help="For people, programs or a browser.")
+    ] = "table",
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Show availability, downtime and credits of each tenant's month, and the breaches that stand.
+
+    Months are those of each contract's time zone; without --tenant, breaches are counted by months in UTC.
+    """
+    if month is not None and not _MONTH.fullmatch(month):
+        wrong_use(f"--month: expected a month such as 2026-01, got {month!r}")
+    found = read_report(settings_of(brokers, prefix), tenant, month)
+    if format_ == "table":
+        _print(found)
+        return
+    from cli.reports.formats import as_csv, as_html, as_json
+
+    match format_:
+        case "json":
+            text = as_json(found)
+        case "csv":
+            text = as_csv(found)
+        case "html":
+            text = as_html(found, " ".join(filter(None, ("Service report", tenant, month))))
+    typer.get_binary_stream("stdout").write(text.encode())
+
+
+def read_report(settings: Settings, tenant: str | None = None, month: str | None = None) -> Report:
+    """The report of what lies in the topics now. Raises BrokerProblem."""
+    from cli.kafka_io.reader import read_topics
+    from cli.reports.collect import Reporting
+    from streams.sla.events import Rejection
+
+    reporting = Reporting(tenant, month)
+    undecodable, decode = 0, codec_of(settings).decode
+    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in TOPICS]
+    with counting("records read") as one:
+        for record in read_topics(settings.bootstrap(), topics, settings.aiokafka_security()):
+            decoded = decode(record.value, len(record.value or b""))
+            if isinstance(decoded, Rejection):
+                undecodable += 1
+            else:
+                reporting.take(*decoded, record.arrival)
+            one()
+    if undecodable:
+        typer.echo(f"left out: {undecodable:,} records that could not be decoded", err=True)
+    return reporting.report()
+
+
+def _print(found: Report) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from cli.events.record_view import safe
+    from cli.reports.collect import BREACH_HEADS, STATEMENT_HEADS, breach_cells, statement_cells
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    tables = (
+        ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in found.statements]),
+        ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in found.breaches]),
+    )
+    for title, heads, rows in tables:
+        if not rows:
+            console.print(f"{title}: none", soft_wrap=True)
+            continue
+        table = Table(*heads, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for cells in rows:
+            table.add_row(*map(safe, cells))
+        console.print(table)

@@ -1,0 +1,166 @@
+"""`sla intake`: the HTTP service; `sla intake test`: what a recorded request would become, without any service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.support.exits import FOUND, one_line, wrong_use
+from cli.support.options import Brokers, Prefix, settings_of
+
+if TYPE_CHECKING:
+    from connect.intake.mapping.rules import Source
+    from connect.intake.translate import Decision
+
+Mapping = Annotated[
+    Path | None, typer.Option("--mapping", help="The mapping file; default: SLA_INTAKE_MAPPING, or intake.yaml.")
+]
+
+intake_app = typer.Typer(invoke_without_command=True, add_completion=False)
+
+
+@intake_app.callback(epilog="Example: sla intake --mapping intake.yaml --port 8088")
+def intake(
+    ctx: typer.Context,
+    mapping: Mapping = None,
+    host: Annotated[str | None, typer.Option(help="Address; default: SLA_INTAKE_HOST, or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default: SLA_INTAKE_PORT, or 8088.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Serve webhooks, CloudEvents and plain JSON until SIGTERM or Ctrl-C; 202 means that Kafka has acknowledged.
+
+    Exit code 2: it can't start so.
+    """
+    if ctx.invoked_subcommand is not None:
+        if mapping is not None:
+            ctx.obj = mapping
+        return
+    import asyncio
+
+    from connect.intake.service import serve
+    from connect.intake.settings import read_intake_settings
+    from streams.config_files.problems import PolicyError
+    from streams.logs import configure_logs
+
+    with one_line():
+        kafka = settings_of(brokers, prefix)
+        given = {
+            name: value for name, value in (("mapping", mapping), ("host", host), ("port", port)) if value is not None
+        }
+        configure_logs(json=None if kafka.log_format is None else kafka.log_format == "json", level=kafka.log_level)
+        try:
+            code = asyncio.run(serve(kafka, read_intake_settings(**given)))
+        except (PolicyError, OSError) as error:
+            wrong_use(str(error))
+    raise typer.Exit(code)
+
+
+@intake_app.command("test", epilog="Example: sla intake test notification.json --source prometheus")
+def dry_run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The body of a request, as it was sent.")],
+    source: Annotated[
+        str | None, typer.Option("--source", help="Who sends it; default: the only source that sends such bodies.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option("--path", help="Address of plain JSON, such as /v1/incidents/inc-42/resolved.")
+    ] = None,
+    mapping: Mapping = None,
+) -> None:
+    """Show what a request's body would be published as, or why not. No service, no broker, no secret is needed.
+
+    Exit code 1: something of it would be rejected.
+    """
+    from connect.intake.mapping_file import load_mapping
+    from connect.intake.settings import read_intake_settings
+    from streams.config_files.problems import PolicyError
+
+    with one_line():
+        where = mapping or ctx.obj or read_intake_settings().mapping
+        try:
+            sources, content = load_mapping(where), file.read_bytes()
+        except PolicyError as error:
+            wrong_use(str(error))
+        except OSError as error:
+            wrong_use(f"{error.filename} can't be read: {error.strerror}")
+        sender, decision = _decided(sources, source, path, content)
+    for line in told(sender, decision):
+        typer.echo(line)
+    if decision.refused:
+        raise typer.Exit(FOUND)
+
+
+def told(source: Source, decision: Decision) -> list[str]:
+    """What becomes of a body, line by line: events in the JSON form, then what is left out and why."""
+    from streams.serde.cloudevents_json import format_line, to_json
+    from streams.serde.codec import decode
+    from streams.sla.events import Rejection
+
+    lines = []
+    for ready in decision.ready:
+        lines.append(f"publish to {ready.record.topic}: {ready.event_type} of {ready.subject}")
+        decoded = decode(ready.record.value)
+        assert not isinstance(decoded, Rejection)
+        lines.append(f"  {format_line(to_json(*decoded))}")
+    for ignored in decision.ignored:
+        lines.append(f"ignore {ignored.item or 'it'}: {ignored.reason}")
+    for refused in decision.refused:
+        lines.append(f"reject {refused.item or 'it'} as {refused.code}: {refused.reason}")
+    if decision.truncated:
+        lines.append(f"missing: Alertmanager left {decision.truncated} alerts out; set max_alerts: 0")
+    if not lines:
+        lines.append("nothing: there is nothing in it")
+    return [f"as {source.name} ({source.format}):", *lines]
+
+
+def _decided(sources: dict[str, Source], name: str | None, path: str | None, content: bytes) -> tuple[Source, Decision]:
+    """What the service would decide. Raises typer.Exit where it is not clear who sends it."""
+    from connect.intake import translate
+    from connect.intake.formats import cloudevents
+
+    form = "api" if path is not None else _format(content)
+    if name is not None:
+        chosen = sources.get(name) or wrong_use(
+            f"--source: there is no source {name!r}; there are: {', '.join(sources)}"
+        )
+    else:
+        fitting = [each for each in sources.values() if form in {None, each.format}]
+        if len(fitting) != 1:
+            names = ", ".join(each.name for each in fitting) or "none"
+            wrong_use(f"which source sends it? write --source NAME; of that format there are: {names}")
+        chosen = fitting[0]
+    if chosen.format != "api":
+        return chosen, translate.hook(chosen, content)
+    if path is None:
+        batch = content.lstrip()[:1] == b"["
+        media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
+        return chosen, translate.events(chosen, media_type, {}, content)
+    return chosen, _plain(chosen, path, content)
+
+
+def _plain(source: Source, path: str, content: bytes) -> Decision:
+    from connect.intake import translate
+    from connect.intake.formats import rest
+
+    for route in rest.ROUTES:
+        head, marker, tail = route.path.partition("{id}")
+        middle = path.removeprefix(head).removesuffix(tail)
+        if path == route.path or (marker and path == f"{head}{middle}{tail}" and middle and "/" not in middle):
+            return translate.fact(source, route, middle if marker else None, {}, content)
+    return wrong_use(f"--path: there is no address {path}; there are: {', '.join(route.path for route in rest.ROUTES)}")
+
+
+def _format(content: bytes) -> str | None:
+    """Which format a body has, by what no other format has."""
+    try:
+        given = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(given, list):
+        return "api"
+    marks = {"alerts": "alertmanager", "webhookEvent": "jira", "zendesk_event_version": "zendesk", "specversion": "api"}
+    return next((form for mark, form in marks.items() if isinstance(given, dict) and mark in given), None)

@@ -1,0 +1,124 @@
+"""`sla notify`: alerts to people; `sla notify test`: what they would become; `sla notify parked`: what was given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.services.notify_parked import parked_app
+from cli.support.exits import FOUND, one_line, wrong_use
+from cli.support.options import Brokers, Prefix, settings_of
+
+if TYPE_CHECKING:
+    from connect.notify.dry_run import DryRun
+    from connect.notify.routing.rules import Routing
+
+Routes = Annotated[
+    Path | None, typer.Option("--routes", help="The routing file; default: SLA_NOTIFY_ROUTES, or notify.yaml.")
+]
+
+notify_app = typer.Typer(invoke_without_command=True, add_completion=False)
+notify_app.add_typer(parked_app, name="parked")
+
+
+@notify_app.callback(epilog="Example: SLA_BROKERS=kafka:9092 sla notify --routes notify.yaml")
+def notify(
+    ctx: typer.Context,
+    routes: Routes = None,
+    host: Annotated[str | None, typer.Option(help="Address of /ready; default: SLA_NOTIFY_HOST, or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of /ready; default: SLA_NOTIFY_PORT, or 8089.")] = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Deliver alerts to PagerDuty, Slack and webhooks until SIGTERM or Ctrl-C.
+
+    Exit code 2: it can't start so.
+    """
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = routes
+        return
+    import asyncio
+
+    from connect.notify.service import serve
+    from connect.notify.settings import read_notify_settings
+    from streams.config_files.problems import PolicyError
+    from streams.logs import configure_logs
+
+    with one_line():
+        kafka = settings_of(brokers, prefix)
+        options = {"routes": routes, "host": host, "port": port}
+        given = {name: value for name, value in options.items() if value is not None}
+        configure_logs(json=None if kafka.log_format is None else kafka.log_format == "json", level=kafka.log_level)
+        try:
+            code = asyncio.run(serve(kafka, read_notify_settings(**given)))
+        except (PolicyError, OSError) as error:
+            wrong_use(str(error))
+    raise typer.Exit(code)
+
+
+@notify_app.command(
+    "test", epilog="Example: sla simulate examples/outage.jsonl | sla notify test - --routes notify.yaml"
+)
+def dry_run(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="Alerts as JSON lines, as `sla tail --json` has them.")],
+    routes: Routes = None,
+) -> None:
+    """Show what would be said to whom, as if each message were delivered at once. No broker, no secret is needed.
+
+    Exit code 1: a line is no event.
+    """
+    from cli.support.lines import read_lines
+    from connect.notify.dry_run import DryRun
+    from streams.serde.cloudevents_json import parse_line, to_json
+    from streams.sla.events import Rejection
+
+    bad = False
+    with one_line():
+        run = DryRun(_routing(routes or ctx.obj))
+        for number, line in enumerate(read_lines(file), 1):
+            if not line.strip():
+                continue
+            parsed = parse_line(line)
+            if isinstance(parsed, Rejection):
+                bad = True
+                typer.echo(f"line {number}: {parsed.code}: {parsed.message}")
+                continue
+            for told in _told(run, f"line {number}", to_json(*parsed)):
+                typer.echo(told)
+    if bad:
+        raise typer.Exit(FOUND)
+
+
+def _told(run: DryRun, where: str, event: dict[str, object]) -> Iterator[str]:
+    """What becomes of one event."""
+    from connect.notify.triggers import trigger_of
+
+    notice = trigger_of(event)
+    if isinstance(notice, str):
+        yield f"{where}: nobody is told: {notice}"
+        return
+    heading = f"{where}: {notice.type} of {notice.incident}{notice.clock and ', ' + notice.clock}"
+    said = list(run.take(notice))
+    if not said:
+        why = "no route matches" if notice.action == "trigger" else "no page of it is open"
+        yield f"{heading}: nobody is told: {why}"
+    for each in said:
+        yield f"{heading}: {each.destination.name}: {each.message.action}, POST {each.request.url}"
+        yield f"  {each.request.body.decode()}"
+
+
+def _routing(given: Path | None) -> Routing:
+    from connect.notify.service import read_routing
+    from connect.notify.settings import read_notify_settings
+    from streams.config_files.problems import PolicyError
+
+    try:
+        return read_routing(read_notify_settings(**({} if given is None else {"routes": given})))
+    except PolicyError as error:
+        return wrong_use(str(error))
+    except OSError as error:
+        return wrong_use(f"{error.filename} can't be read: {error.strerror}")

@@ -1,0 +1,145 @@
+"""`sla notify parked list|retry`: messages that a destination would not take, why, and another try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cli.support.exits import one_line, wrong_use
+from cli.support.options import Brokers, Prefix, settings_of
+
+if TYPE_CHECKING:
+    from connect.notify.page_store_rows import Parked
+    from streams.settings import Settings
+
+#: Piped output is not folded to a screen's width.
+PIPED_WIDTH = 240
+_ACK_S = 10
+
+parked_app = typer.Typer(help="Look at messages that were given up; have them tried again.", no_args_is_help=True)
+
+Destination = Annotated[str | None, typer.Option("--destination", help="Only those of this destination.")]
+
+
+@parked_app.command("list", epilog="Example: sla notify parked list --destination on-call")
+def list_(
+    destination: Destination = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """List what was given up, the oldest first."""
+    with one_line():
+        found = [each for _, each in _parked(settings_of(brokers, prefix)) if destination in {None, each.destination}]
+    if as_json:
+        from streams.serde.cloudevents_json import format_line
+
+        for each in found:
+            typer.echo(format_line(_as_object(each)))
+    elif not found:
+        typer.echo("nothing is parked")
+    else:
+        _print(found)
+
+
+@parked_app.command(epilog="Example: sla notify parked retry --all --destination on-call")
+def retry(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    destination: Destination = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Have parked messages tried again, from the first try on. A running notifier begins at once; else the next one.
+
+    Exit code 2: there is no such message.
+    """
+    if bool(ids) == everything:
+        wrong_use("which ones? write their IDs, or --all")
+    with one_line():
+        settings = settings_of(brokers, prefix)
+        there = [each for each in _parked(settings) if destination in {None, each[1].destination}]
+        chosen = [each for each in there if everything or each[1].message.id in (ids or ())]
+        if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
+            wrong_use(f"nothing parked is {sorted(absent)[0]}; `sla notify parked list` shows all of them")
+        _ask(settings, chosen)
+    typer.echo(f"{len(chosen):,} put back" if chosen else "nothing is parked")
+
+
+def _parked(settings: Settings) -> list[tuple[int, Parked]]:
+    """What is parked, and in which partition, the oldest first. Raises BrokerProblem."""
+    from cli.kafka_io.reader import read_topics
+    from connect.notify.page_store_rows import TOPIC, read_key, read_parked
+
+    found: dict[tuple[int, bytes], Parked] = {}
+    topic = f"{settings.topic_prefix}.{TOPIC}"
+    for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()):
+        key = read_key(record.key)
+        if key is None or key.kind != "parked" or record.key is None:
+            continue
+        parked = read_parked(record.key, record.value)
+        if parked is None:
+            found.pop((record.partition, record.key), None)
+        else:
+            found[record.partition, record.key] = parked
+    return sorted(((where, each) for (where, _), each in found.items()), key=lambda pair: pair[1].at)
+
+
+def _ask(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> None:
+    """Acknowledged by all replicas, request by request: what ends in between stays parked or is asked for twice."""
+    from kafka import KafkaProducer
+    from kafka.errors import KafkaError
+
+    from cli.kafka_io.connection import BrokerProblem
+    from connect.notify.page_store_rows import TOPIC, retry_rows
+
+    if not chosen:
+        return
+    where = ", ".join(settings.bootstrap())
+    try:
+        producer = KafkaProducer(
+            bootstrap_servers=list(settings.bootstrap()), acks="all", retries=5, **settings.client_security()
+        )
+        topic = f"{settings.topic_prefix}.{TOPIC}"
+        for partition, parked in chosen:
+            for row in retry_rows(parked):
+                producer.send(topic, key=row.key, value=row.value, partition=partition).get(_ACK_S)
+        producer.close()
+    except KafkaError as error:
+        raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
+
+
+def _as_object(parked: Parked) -> dict[str, object]:
+    from streams.sla.instants import format_rfc3339
+
+    message = parked.message
+    return {
+        "id": message.id,
+        "destination": parked.destination,
+        "incident": parked.incident,
+        "type": message.event["type"],
+        "action": message.action,
+        "time": message.event["time"],
+        "parked_at": format_rfc3339(parked.at),
+        "tries": message.tries,
+        "reason": parked.reason,
+    }
+
+
+def _print(found: Sequence[Parked]) -> None:
+    from cli.events.record_view import safe
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    names = ("id", "destination", "incident", "type", "action", "parked_at", "tries", "reason")
+    table = Table(*names, box=box.SIMPLE_HEAD)
+    for each in found:
+        told = _as_object(each)
+        table.add_row(*(safe(str(told[name])) for name in names))
+    console.print(table)

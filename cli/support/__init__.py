@@ -1,0 +1,1 @@
+"""What commands share: exit codes, options, lines, money, progress."""

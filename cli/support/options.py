@@ -1,0 +1,50 @@
+"""The options that several commands have: which brokers, which topics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.support.exits import wrong_use
+
+if TYPE_CHECKING:
+    from streams.serde.codec import Codec
+    from streams.settings import Settings
+
+Brokers = Annotated[
+    str | None,
+    typer.Option("--brokers", metavar="HOST:PORT,…", help="Kafka's addresses; default: SLA_BROKERS, or this machine."),
+]
+Prefix = Annotated[
+    str | None, typer.Option("--prefix", help="What topic names start with; default: SLA_TOPIC_PREFIX, or sla.")
+]
+FromTopics = Annotated[
+    bool,
+    typer.Option("--from-topics", help="Read the events that lie in the input topics now, instead of files."),
+]
+
+
+def check_from_topics(*, from_topics: bool, brokers: str | None, prefix: str | None) -> None:
+    """Ends the command when it is told where to read what it isn't told to read."""
+    if not from_topics and (brokers is not None or prefix is not None):
+        wrong_use("--brokers and --prefix say where --from-topics reads; give it too")
+
+
+def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:
+    """Settings from the environment; what was given on the command line wins. Raises SettingsError."""
+    from streams.errors import SettingsError
+    from streams.settings import read_settings
+
+    given = {name: value for name, value in (("brokers", brokers), ("topic_prefix", prefix)) if value is not None}
+    settings = read_settings(**given)
+    if not settings.bootstrap():
+        raise SettingsError("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
+    return settings
+
+
+def codec_of(settings: Settings) -> Codec:
+    """What the topics are read with: both framings, where a schema registry is set. Raises SettingsError."""
+    from streams.schema_registry.schema_source import reading_codec
+
+    return reading_codec(settings.schema_registry())

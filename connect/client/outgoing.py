@@ -1,0 +1,72 @@
+"""Events as a service gives them to records: the JSON form, every check of the product's own, headers, the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple, TypedDict
+
+from connect.client.errors import InvalidEvent
+from streams.serde.cloudevents_json import from_json
+from streams.serde.input_records import InputRecord, input_record
+from streams.sla.events import Rejection
+from streams.sla.instants import format_rfc3339, to_micros
+
+#: An aware datetime, or RFC 3339 text such as 2026-01-31T09:00:00Z.
+Instant = datetime | str
+
+
+class Who(NamedTuple):
+    """Who did something: `Who("support", "kim")`."""
+
+    kind: Literal["support", "customer", "monitor", "system"]
+    id: str | None = None
+
+
+class Envelope(TypedDict, total=False):
+    """What every event may be given.
+
+    `event_id`: at most 128 characters, one for each thing that happened; default: a fresh one. `time`: when it
+    happened; default: now. `backfill`: history that is being loaded, which pages nobody. `received_time`: when history
+    became known; default: `time`. `traceparent`: W3C trace context.
+    """
+
+    event_id: str
+    time: Instant
+    backfill: bool
+    received_time: Instant
+    traceparent: str
+
+
+def outgoing(event: Mapping[str, object]) -> InputRecord:
+    """The record of an event in the JSON form. Raises InvalidEvent for what the product would reject."""
+    parsed = from_json(dict(event), inputs_only=True)
+    ready = parsed if isinstance(parsed, Rejection) else input_record(*parsed)
+    if isinstance(ready, Rejection):
+        raise InvalidEvent(ready, f"{event.get('type')} {event.get('subject')}")
+    return ready
+
+
+def instant(value: Instant, field: str) -> str:
+    """RFC 3339. Raises InvalidEvent for a datetime that names no instant; texts are checked with their event."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidEvent(Rejection("invalid", f"{field}: has no time zone; use an aware datetime"))
+        return format_rfc3339(to_micros(value))
+    return value
+
+
+def listed(values: Sequence[str] | None) -> object:
+    """A list for JSON. A text is left as it is, to be refused: it would be a list of its characters."""
+    return values if values is None or isinstance(values, str) else list(values)
+
+
+def json_value(value: object, name: str) -> object:
+    """A value of a typed method as JSON has it. Raises InvalidEvent for a datetime that names no instant."""
+    match value:
+        case datetime():
+            return instant(value, name)
+        case tuple() if hasattr(value, "_asdict"):
+            return {field: each for field, each in value._asdict().items() if each is not None}
+        case _:
+            return value

@@ -1,0 +1,250 @@
+"""Sends events as other services do: checked first, acknowledged by all replicas, each subject to its own partition."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+from kafka import KafkaProducer
+from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
+
+from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed, Position
+from connect.client.outgoing import Instant, instant, json_value, outgoing
+from streams.kafka.connect import opened
+from streams.kafka.partitioner import partition_of
+from streams.schema_registry.client import SchemaRegistry
+from streams.schema_registry.schema_source import writing_frame
+from streams.schema_registry.subjects import INPUT_TYPES
+from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource, TimeSource
+
+_LOG = logging.getLogger(__name__)
+#: What the promises of this module rest on.
+_FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries", "key_serializer", "value_serializer"})
+_CONNECT_S = 10.0
+#: What Kafka's client may take to notice that the time for a delivery is over.
+_GRACE_S = 5.0
+_MOST_REMEMBERED = 1_000
+#: Sending again changes nothing about these.
+_FINAL = (AuthorizationError, InvalidTopicError, MessageSizeTooLargeError)
+
+
+class Producer(Protocol):
+    """What is used of a kafka.KafkaProducer."""
+
+    def partitions_for(self, topic: str) -> set[int]: ...
+    def send(
+        self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]], partition: int
+    ) -> Any: ...
+    def flush(self, timeout: float | None = None) -> None: ...
+    def close(self, timeout: float | None = None) -> None: ...
+
+
+class Delivery(Future[Position]):
+    """The future of one event that was sent: `result(timeout=…)` gives where it lies once the broker has acknowledged
+    it, or raises DeliveryFailed. With asyncio: `await asyncio.wrap_future(delivery)`. `event` is what was sent, in the
+    JSON form; to send it again, give it to `Publisher.publish`."""
+
+    def __init__(self, event: Mapping[str, object]) -> None:
+        super().__init__()
+        self.event = event
+        self.event_id = str(event["id"])
+        self.told = False
+        self.set_running_or_notify_cancel()  # what was given to Kafka can't be taken back
+
+    def result(self, timeout: float | None = None) -> Position:
+        """Where the event lies. Raises DeliveryFailed, or TimeoutError when it is not known yet (seconds)."""
+        try:
+            return super().result(timeout)
+        finally:
+            self.told = self.told or self.done()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The DeliveryFailed, or None. Raises TimeoutError when it is not known yet (seconds)."""
+        try:
+            return super().exception(timeout)
+        finally:
+            self.told = self.told or self.done()
+
+
+class Publisher:
+    """Base of the publishers: connection, checks, acknowledgements. Thread-safe; use as a context manager.
+
+    `brokers` is `host:port,…`, `source` names the sending service as CloudEvents do (`/monitors/eu`); `timeout_s` is
+    how long Kafka may take to acknowledge an event, its own retries included. `kafka` goes to kafka.KafkaProducer:
+    `security_protocol`, `sasl_mechanism`, `linger_ms` and so on. A `producer` of one's own is flushed, but not closed.
+    With a `schema_registry` the schemas are registered there first, and events go out in Confluent framing.
+    Raises BrokerUnavailable when no broker answers within 10 s, RegistryUnavailable when no registry does, and
+    RegistryRefused.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        source: str,
+        *,
+        prefix: str = "sla",
+        timeout_s: float = 30.0,
+        producer: Producer | None = None,
+        clock: TimeSource | None = None,
+        kafka: Mapping[str, object] | None = None,
+        schema_registry: SchemaRegistry | None = None,
+    ) -> None:
+        self.source = source
+        self._brokers = brokers
+        self._prefix = prefix
+        self._timeout_s = timeout_s
+        self._clock = clock or SystemTimeSource()
+        self._framed = writing_frame(schema_registry, prefix, INPUT_TYPES, _CONNECT_S)
+        self._owned = producer is None
+        self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
+        self._failed: deque[tuple[Delivery, DeliveryFailed]] = deque(maxlen=_MOST_REMEMBERED)
+        self._closed = False
+
+    def publish(self, event: Mapping[str, object]) -> Delivery:
+        """Send an event in the JSON form (a CloudEvents structured-mode object): one of one's own making, or the
+        `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable; nothing was sent then."""
+        if self._closed:
+            raise ClientError("the publisher is closed")
+        checked = outgoing(event)
+        topic = f"{self._prefix}.{checked.topic}"
+        delivery = Delivery(event)
+        key = checked.event.subject
+        try:
+            partition = partition_of(key, len(self._producer.partitions_for(topic)))
+            value = self._framed(checked.value)
+            sent = self._producer.send(
+                topic, key=key.encode(), value=value, headers=checked.headers, partition=partition
+            )
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"{topic} can't be written at {self._brokers} ({_words(error)}); nothing was sent: is Kafka running, "
+                "and does the topic exist? `sla topics apply` creates it"
+            ) from error
+        sent.add_callback(partial(_acknowledged, delivery))
+        sent.add_errback(partial(self._refused, delivery))
+        return delivery
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until everything sent is acknowledged. Raises DeliveryFailed for what was not, unless its delivery has
+        already told so."""
+        try:
+            self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
+        except KafkaError as error:
+            message = f"Kafka at {self._brokers} has not acknowledged all events in time; those may or may not be there"
+            raise DeliveryFailed(message, [], retriable=True) from error
+        untold: list[DeliveryFailed] = []
+        while self._failed:
+            delivery, failure = self._failed.popleft()
+            if not delivery.told:
+                untold.append(failure)
+        if len(untold) == 1:
+            raise untold[0]
+        if untold:
+            events = [event for failure in untold for event in failure.events]
+            message = f"{len(untold):,} events were not acknowledged, the first: {untold[0]}"
+            raise DeliveryFailed(message, events, retriable=all(failure.retriable for failure in untold))
+
+    def close(self) -> None:
+        """Flush, then end the connection. Raises DeliveryFailed as `flush` does; it is closed nevertheless."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.flush()
+        finally:
+            if self._owned:
+                with suppress(KafkaError):  # what it has not delivered has been told
+                    self._producer.close(timeout=_GRACE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except ClientError as problem:
+            if error is None:
+                raise
+            _LOG.warning("at the end of a publisher that already failed: %s", problem)
+
+    def _send(
+        self, event_type: str, subject: str, data: Mapping[str, object], envelope: Mapping[str, object]
+    ) -> Delivery:
+        """Send an event of this source; `data` that is None is left out, but a severity of None says something."""
+        event_id, time = envelope.get("event_id"), envelope.get("time")
+        event: dict[str, object] = {
+            "specversion": "1.0",
+            "id": str(uuid.uuid4()) if event_id is None else event_id,
+            "type": event_type,
+            "source": self.source,
+            "subject": subject,
+            "time": format_rfc3339(self._clock.now()) if time is None else instant(cast(Instant, time), "time"),
+        }
+        if (received := envelope.get("received_time")) is not None:
+            event["receivedtime"] = instant(cast(Instant, received), "received_time")
+        event |= {name: envelope[name] for name in ("backfill", "traceparent") if envelope.get(name)}
+        event["data"] = {
+            name: json_value(value, name) for name, value in data.items() if value is not None or name == "severity"
+        }
+        return self.publish(event)
+
+    def _refused(self, delivery: Delivery, error: BaseException) -> None:
+        retriable = not isinstance(error, _FINAL)
+        what = f"{delivery.event['type']} {delivery.event['subject']} (id {delivery.event_id})"
+        advice = (
+            "it may or may not be in Kafka: send the same event again, with its id and time, and it counts once"
+            if retriable
+            else "sending it again won't help before that is put right"
+        )
+        failure = DeliveryFailed(
+            f"{what} was not acknowledged by {self._brokers}: {_words(error)}; {advice}",
+            [delivery.event],
+            retriable=retriable,
+        )
+        self._failed.append((delivery, failure))
+        delivery.set_exception(failure)
+
+
+def _acknowledged(delivery: Delivery, metadata: Any) -> None:
+    delivery.set_result(Position(metadata.topic, metadata.partition, metadata.offset))
+
+
+def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> Producer:
+    if taken := sorted(_FIXED & kafka.keys()):
+        raise ValueError(f"{taken[0]} is not to be chosen: the publisher's promises rest on it")
+    timeout_ms = int(timeout_s * 1000)
+    defaults: dict[str, object] = {
+        "client_id": "sla-publisher",
+        "allow_auto_create_topics": False,  # such a topic would have neither the partitions nor the settings it needs
+        "delivery_timeout_ms": timeout_ms,
+        "request_timeout_ms": max(timeout_ms // 2, 1),
+        "max_block_ms": int(_CONNECT_S * 1000),
+        "bootstrap_timeout_ms": int(_CONNECT_S * 1000),
+    }
+    try:
+        made: Producer = opened(
+            KafkaProducer,
+            bootstrap_servers=brokers.split(","),
+            acks="all",
+            enable_idempotence=True,
+            **(defaults | dict(kafka)),
+        )
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({_words(error)})"
+        ) from error
+    return made
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

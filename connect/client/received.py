@@ -1,0 +1,48 @@
+"""One event as a consumer gets it: the JSON form of the contract, with its envelope at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from connect.client.errors import Position
+
+
+class ReceivedEvent(dict[str, Any]):
+    """One event in the JSON form of the contract: a CloudEvents object, ready for json.dumps. `position` says where it
+    lay in Kafka."""
+
+    def __init__(self, event: Mapping[str, Any], position: Position) -> None:
+        super().__init__(event)
+        self.position = position
+
+    @property
+    def id(self) -> str:
+        """The same fact always has the same id: what to remember if something must not be done twice."""
+        return cast(str, self["id"])
+
+    @property
+    def type(self) -> str:
+        """Such as `sla.breached`."""
+        return cast(str, self["type"])
+
+    @property
+    def subject(self) -> str:
+        """The incident's id; of credits the tenant's."""
+        return cast(str, self["subject"])
+
+    @property
+    def time(self) -> datetime:
+        """The instant it is true of, UTC: of a breach the deadline."""
+        return datetime.fromisoformat(self["time"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fields of its type."""
+        return cast(dict[str, Any], self["data"])
+
+    @property
+    def backfill(self) -> bool:
+        """Whether it follows from loaded history: nobody is to be paged."""
+        return bool(self.get("backfill"))

@@ -1,0 +1,268 @@
+"""Consumes what the product says: committed events only, each id once, acknowledged to Kafka after it was handled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from kafka import KafkaConsumer
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from connect.client.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
+from connect.client.received import ReceivedEvent
+from streams.errors import RegistryUnavailable
+from streams.kafka.connect import opened
+from streams.schema_registry.client import SchemaRegistry
+from streams.schema_registry.schema_source import backoff, reading_codec
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import Decode, decode
+from streams.sla.events import Rejection
+
+_LOG = logging.getLogger(__name__)
+#: What the promises of this module rest on.
+_FIXED = frozenset({"bootstrap_servers", "group_id", "isolation_level", "enable_auto_commit", "auto_offset_reset"})
+_MOVED = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+_POLL_MS = 500
+#: Kafka takes the partitions of a consumer that is away for longer than max_poll_interval_ms (5 minutes): so few
+#: records that a handler may take 15 s for each.
+_MOST = 20
+_COMMIT_EVERY_S = 1.0
+_COMMIT_MS = 5_000
+_FAREWELL_MS = 5_000
+_CONNECT_MS = 10_000
+_REMEMBERED = 10_000
+
+OnUndecodable = Callable[[UndecodableRecord], None]
+Start = Literal["earliest", "latest"]
+
+
+class Consumer(Protocol):
+    """What is used of a kafka.KafkaConsumer."""
+
+    def poll(self, timeout_ms: int = 0, max_records: int | None = None) -> Mapping[Any, list[Any]]: ...
+    def commit(self, offsets: Mapping[Any, Any] | None = None, timeout_ms: int | None = None) -> None: ...
+    def assignment(self) -> set[Any]: ...
+    def close(self, autocommit: bool = True, timeout_ms: int | None = None) -> None: ...
+
+
+class Subscription:
+    """The events of a topic for one consumer group: iterate over it, in a `with` that closes it. One thread at a time.
+
+    An event counts as handled when the loop comes back for the next one; its offset is committed then, at most a second
+    later, and at the end. **At least once**: after a crash, or when the loop is left by an exception or `break`, what
+    was not committed comes again, also the event of that moment. Ids that come again within this process are left out
+    (the latest 10,000); what must not be done twice by another process either keeps the id where it keeps its effect
+    (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the event in hand.
+
+    Raises UndecodableRecord for a record that is no event of this release, unless `on_undecodable` takes it, and
+    BrokerUnavailable when Kafka refuses, RegistryRefused when a schema registry does. While neither answers it waits.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        on_undecodable: OnUndecodable | None = None,
+        decode: Decode = decode,
+        remember: int = _REMEMBERED,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._consumer = consumer
+        self._on_undecodable = on_undecodable
+        self._decode = decode
+        self._remember = remember
+        self._seconds = seconds
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._handled: dict[Any, int] = {}
+        self._committed_at = seconds()
+        self._stopped = threading.Event()
+        self._closed = False
+
+    def stop(self) -> None:
+        """End the loop once the event in hand is handled, at the latest after half a second of silence."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Commit what was handled and leave the group."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._commit(_FAREWELL_MS)
+        except BrokerUnavailable as problem:
+            _LOG.warning("%s", problem)
+        finally:
+            self._consumer.close(autocommit=False, timeout_ms=_FAREWELL_MS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[ReceivedEvent]:
+        try:
+            while not self._stopped.is_set():
+                yield from self._turn()
+        finally:
+            self.close()
+
+    def _turn(self) -> Iterator[ReceivedEvent]:
+        """The events of one poll. Nothing handled is uncommitted at the next one, for partitions may move there."""
+        try:
+            polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST)
+        except KafkaError as error:
+            raise BrokerUnavailable(f"Kafka refuses to give events: {error or type(error).__name__}") from error
+        except UnicodeDecodeError as error:  # kafka-python stumbles there, and would again
+            message = "a record has a header whose name is not UTF-8; nothing of this product wrote that: who else may?"
+            raise ClientError(message) from error
+        for partition, records in polled.items():
+            for record in records:
+                try:
+                    event = self._event(record)
+                except RegistryUnavailable:  # it was told to stop before the registry answered
+                    return
+                if event is not None:
+                    yield event
+                    self._recent[event.id] = None
+                    if len(self._recent) > self._remember:
+                        self._recent.popitem(last=False)
+                self._handled[partition] = record.offset + 1
+                overdue = self._seconds() - self._committed_at >= _COMMIT_EVERY_S
+                if (overdue and not self._commit(_COMMIT_MS)) or self._stopped.is_set():
+                    return
+        self._commit(_COMMIT_MS)
+
+    def _event(self, record: Any) -> ReceivedEvent | None:
+        """The event of a record; None when it is to be passed over."""
+        position = Position(record.topic, record.partition, record.offset)
+        decoded = self._decoded(record.value)
+        if isinstance(decoded, Rejection):
+            problem = UndecodableRecord(position, decoded, record.value)
+            if self._on_undecodable is None:
+                raise problem
+            self._on_undecodable(problem)
+            return None
+        event = ReceivedEvent(to_json(*decoded), position)
+        return None if event.id in self._recent else event
+
+    def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
+        """Waits for the schema registry; raises RegistryUnavailable only when told to stop meanwhile."""
+        for wait_s in backoff():
+            try:
+                return self._decode(value, len(value or b""))
+            except RegistryUnavailable as problem:
+                _LOG.warning("an event waits for the schema registry: %s", problem)
+                if self._stopped.wait(wait_s):
+                    raise
+        raise AssertionError("the waiting never ends")
+
+    def _commit(self, timeout_ms: int) -> bool:
+        """Commit what was handled; False when the partitions are no longer ours, so what was polled with it neither."""
+        ours = self._consumer.assignment() if self._handled else set()
+        offsets = {where: OffsetAndMetadata(offset, "", -1) for where, offset in self._handled.items() if where in ours}
+        self._committed_at = self._seconds()
+        try:
+            if offsets:
+                self._consumer.commit(offsets, timeout_ms=timeout_ms)
+        except _MOVED as error:
+            _LOG.warning(
+                "partitions moved to another consumer before a commit, which gets their events again: %s", error
+            )
+            self._handled.clear()
+            return False
+        except KafkaError as error:
+            if not error.retriable:
+                message = f"Kafka refuses the commit: {error or type(error).__name__}; what was handled comes again"
+                raise BrokerUnavailable(message) from error
+            _LOG.warning("a commit is put off: %s", error or type(error).__name__)
+            return True
+        self._handled.clear()
+        return True
+
+
+def consume_alerts(
+    brokers: str,
+    *,
+    group: str,
+    prefix: str = "sla",
+    start: Start = "earliest",
+    on_undecodable: OnUndecodable | None = None,
+    kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
+) -> Subscription:
+    """The alerts: `sla.warning`, `sla.update_due`, `sla.breached`, `sla.breach_retracted`, `sla.met`; those of one
+    incident in order. Consumers with the same `group` share them.
+
+    `brokers` is `host:port,…`; `start` is where a group begins that has committed nothing yet (the topic goes back more
+    than a year); `kafka` goes to kafka.KafkaConsumer, `security_protocol` and so on; `schema_registry` is where the
+    schemas of events in Confluent framing are. Raises BrokerUnavailable.
+    """
+    return _subscription(brokers, f"{prefix}.alerts", group, start, on_undecodable, kafka or {}, schema_registry)
+
+
+def consume_credits(
+    brokers: str,
+    *,
+    group: str,
+    prefix: str = "sla",
+    start: Start = "earliest",
+    on_undecodable: OnUndecodable | None = None,
+    kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
+) -> Subscription:
+    """The money: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
+    (each to be booked once by its id), of one tenant in order. Otherwise as `consume_alerts`."""
+    return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
+
+
+def _subscription(
+    brokers: str,
+    topic: str,
+    group: str,
+    start: Start,
+    on_undecodable: OnUndecodable | None,
+    kafka: Mapping[str, object],
+    schema_registry: SchemaRegistry | None,
+) -> Subscription:
+    if taken := sorted(_FIXED & kafka.keys()):
+        raise ValueError(f"{taken[0]} is not to be chosen: the consumer's promises rest on it")
+    defaults: dict[str, object] = {
+        "client_id": f"sla-{group}",
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": _CONNECT_MS,
+    }
+    try:
+        consumer = opened(
+            KafkaConsumer,
+            bootstrap_servers=brokers.split(","),
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset=start,
+            **(defaults | dict(kafka)),
+        )
+    except (KafkaError, OSError) as error:
+        message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
+        raise BrokerUnavailable(message) from error
+    if not consumer.partitions_for_topic(topic):
+        consumer.close(autocommit=False, timeout_ms=_FAREWELL_MS)
+        raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
+    consumer.subscribe([topic])
+    # One question at a time: the subscription itself waits, so that it can be stopped meanwhile.
+    codec = reading_codec(schema_registry, 0.0)
+    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)

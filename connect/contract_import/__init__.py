@@ -1,0 +1,1 @@
+"""Contract terms from files: reading, comparing with the topic, publishing the difference."""

@@ -1,0 +1,124 @@
+"""The difference between a file of contract terms and what lies in the topic, as facts to publish (R24)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from connect.client.outgoing import outgoing
+from connect.contract_import.current_terms import ContractLog
+from connect.contract_import.file import Row
+from streams.sla.contracts import Contract, ContractHistory
+from streams.sla.events import ContractSet, Position
+from streams.sla.instants import format_rfc3339
+
+#: The namespace of ids that follow from content: UUIDv5 of the DNS namespace and "contracts.sla-clocks".
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "contracts.sla-clocks")
+_NOWHERE = Position("", 0, 0)
+
+Kind = Literal["new tenant", "new terms", "corrected"]
+
+
+class Change(NamedTuple):
+    """One fact to publish. `before` is what it takes the place of: of a corrected fact the terms that now stand for the
+    same `valid_from`, of new terms those in force at that instant; None where there are none. `notes` are warnings."""
+
+    row: Row
+    kind: Kind
+    before: Contract | None
+    event: Mapping[str, object]
+    notes: tuple[str, ...]
+
+
+class Difference(NamedTuple):
+    """What a file asks for: facts to publish, how many rows say what is known, tenants that the file does not name."""
+
+    changes: list[Change]
+    unchanged: int
+    left_alone: int
+
+
+def difference(rows: Sequence[Row], known: ContractLog, source: str, now: int) -> Difference:
+    """What has to be published for the rows to hold. Nothing is taken back: terms that the file does not name stay.
+
+    An id follows from the terms, their source and the fact they correct, so the same import again is no second fact,
+    and a correction that is later undone is a third one. `now` (microseconds) is when the facts happen; those of one
+    tenant happen one after another, for zone and currency are those of the earliest.
+    """
+    changes: list[Change] = []
+    unchanged = 0
+    ordered = sorted(rows, key=lambda row: (row.tenant, row.terms.valid_from))
+    for tenant, asked in groupby(ordered, key=lambda row: row.tenant):
+        history = ContractHistory()
+        for contract in known.contracts.get(tenant, ()):
+            history.add(contract)
+        at = now
+        for row in asked:
+            standing = _standing(history, row.terms.valid_from)
+            if standing is not None and terms_of(standing) == row.terms:
+                unchanged += 1
+                continue
+            # What it corrects has to be earlier, also when that was sent from a clock that is ahead.
+            at = at if standing is None else max(at, standing.time + 1)
+            change = _change(row, history, standing, source, at, erased=tenant in known.erased)
+            history.add(Contract.of(outgoing(change.event).event, _NOWHERE))
+            changes.append(change)
+            at += 1
+    left_alone = known.contracts.keys() - {row.tenant for row in rows}
+    return Difference(changes, unchanged, len(left_alone))
+
+
+def terms_of(contract: Contract) -> ContractSet:
+    """The terms of a contract fact."""
+    return ContractSet(
+        contract.valid_from,
+        contract.valid_to,
+        contract.plan,
+        contract.charge,
+        contract.tier,
+        contract.time_zone,
+        contract.emergency_member,
+    )
+
+
+def fact_id(*parts: object) -> str:
+    """UUIDv5 of what a fact says."""
+    return str(uuid.uuid5(NAMESPACE, json.dumps(parts)))
+
+
+def _standing(history: ContractHistory, valid_from: int) -> Contract | None:
+    """The fact that counts among those of one `valid_from`: the last in the order of precedence."""
+    found = [contract for contract in history if contract.valid_from == valid_from]
+    return found[-1] if found else None
+
+
+def _change(
+    row: Row, history: ContractHistory, standing: Contract | None, source: str, at: int, *, erased: bool
+) -> Change:
+    kind: Kind = "corrected" if standing is not None else "new terms" if len(history) else "new tenant"
+    event = {
+        "specversion": "1.0",
+        "id": fact_id("contract.set", source, row.tenant, row.terms, standing and standing.id),
+        "type": "contract.set",
+        "source": source,
+        "subject": row.tenant,
+        "time": format_rfc3339(at),
+        "data": row.data,
+    }
+    before = standing or history.at(row.terms.valid_from)
+    return Change(row, kind, before, event, tuple(_notes(row, history, erased=erased)))
+
+
+def _notes(row: Row, history: ContractHistory, *, erased: bool) -> Iterator[str]:
+    """R24: zone and currency are those of the tenant's earliest fact. R29: an erased tenant stays erased."""
+    if len(history):
+        zone, charge = row.terms.time_zone, row.terms.monthly_charge
+        if zone is not None and zone != history.zone:
+            yield f"the time zone stays {history.zone}, that of the tenant's first contract"
+        if charge.currency != history.currency:
+            yield f"the currency stays {history.currency}, that of the tenant's first contract"
+    if erased:
+        yield "this tenant was erased: its terms count under its pseudonym; a customer who returns needs a new id"

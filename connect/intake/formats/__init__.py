@@ -1,0 +1,1 @@
+"""Webhook formats: one module each."""

@@ -1,0 +1,1 @@
+"""Mapping files: from a payload's fields to incidents."""

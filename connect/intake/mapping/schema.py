@@ -1,0 +1,141 @@
+"""The keys of a mapping file, as pydantic checks them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from connect.secret_refs import SecretKeys
+from streams.config_files.scalars import parse_duration
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_PATH = re.compile(r"[^.\s][^.]*(\.[^.\s][^.]*)*")
+_SOURCE = re.compile(r"/[!-~]{1,100}")
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
+
+
+def _words(value: object) -> object:
+    """Numbers and truth values as the texts that payloads' values are compared as."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is no path; allowed: names with dots between them, such as labels.severity")
+    return path
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a source; allowed: lower-case letters, digits and `-`, at most 40")
+    return name
+
+
+def _source(value: str) -> str:
+    if not _SOURCE.fullmatch(value):
+        raise ValueError(f"{value!r} is no source; allowed: a path such as /alertmanager/prod, at most 101 characters")
+    return value
+
+
+def _type(value: str) -> str:
+    known = [*INCIDENT_RANK, *sorted(CONTRACT_TYPES)]
+    rooms = {name.partition(".")[0] + ".*" for name in known}
+    if value not in rooms and value not in known:
+        raise ValueError(f"{value!r} is no input event; allowed: {', '.join(sorted(rooms))}, or one type of event")
+    return value
+
+
+def _window(value: int) -> int:
+    if not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
+        raise ValueError("a replay window is out of bounds; allowed: PT10S to PT1H")
+    return value
+
+
+Word = Annotated[str, BeforeValidator(_words), Field(min_length=1)]
+Words = Annotated[list[Word], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+PathText = Annotated[str, AfterValidator(_path)]
+Conditions = dict[PathText, Words]
+
+
+class Keys(BaseModel):
+    """What all of them have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RateKeys(Keys):
+    """How many requests a source may make."""
+
+    per_second: float = Field(50.0, description="Requests a second in the long run.", gt=0, le=100_000)
+    burst: int = Field(100, description="Requests at once.", ge=1, le=1_000_000)
+
+
+class EntryKeys(Keys):
+    """One way to a field's value."""
+
+    when: Conditions = Field({}, description="Paths and the values that they must have for this entry to count.")
+    path: PathText | None = Field(None, alias="from", description="Path of the value in the payload.")
+    values: dict[Word, Word] | None = Field(None, description="What each value of the payload means; `*` is any other.")
+    value: Annotated[str | None, BeforeValidator(_words)] = Field(None, description="The value itself.", min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.path is None) == (self.value is None):
+            raise ValueError("an entry names one origin; allowed: `from` with a path, or `value`")
+        if self.values is not None and self.path is None:
+            raise ValueError("a table of values needs a path; allowed: `from` and `values`")
+        return self
+
+
+class StatesKeys(Keys):
+    """What a ticket system's status names mean."""
+
+    resolved: list[Word] | None = Field(None, description="Names that end the incident.")
+    waiting_customer: list[Word] | None = Field(None, description="Names that wait for the customer.")
+    waiting_third_party: list[Word] | None = Field(None, description="Names that wait for somebody else.")
+
+
+class SourceKeys(Keys):
+    """One sender."""
+
+    format: Literal["alertmanager", "zendesk", "jira", "api"] = Field(description="What it sends.")
+    secrets: list[SecretKeys] = Field(description="Tokens or signing keys, any of which proves it.", min_length=1)
+    source: Annotated[str | None, AfterValidator(lambda value: value if value is None else _source(value))] = Field(
+        None, description="CloudEvents source of its events; default: /intake/ and its name."
+    )
+    rate: RateKeys = Field(RateKeys.model_validate({}), description="How many requests it may make.")
+    allow: list[Annotated[str, AfterValidator(_type)]] = Field(
+        ["incident.*"], description="Types of events that it may publish (format api).", min_length=1
+    )
+    replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
+        300_000_000, description="How old a signed timestamp may be (format zendesk)."
+    )
+    ignore: list[Conditions] = Field([], description="What is no incident: every path of an entry has such a value.")
+    component: list[EntryKeys] = Field([], description="Where the component comes from.")
+    impact: list[EntryKeys] = Field([], description="Where the impact comes from.")
+    tier: list[EntryKeys] = Field([], description="Where the tier comes from.")
+    tenants: list[EntryKeys] = Field([], description='Where the tenants come from; "*" is everyone.')
+    summary: list[EntryKeys] = Field([], description="Where the summary comes from.")
+    states: StatesKeys = Field(
+        StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira)."
+    )
+
+
+class MappingKeys(Keys):
+    """The whole file."""
+
+    version: Literal[1] = Field(description="Version of this format: 1.")
+    sources: dict[Annotated[str, AfterValidator(_name)], SourceKeys] = Field(
+        description="Each sender by its name.", min_length=1
+    )
+
+
+def conditions(keys: Conditions) -> Mapping[str, frozenset[str]]:
+    """Paths and the folded values that they may have."""
+    return {path: frozenset(value.casefold() for value in values) for path, values in keys.items()}

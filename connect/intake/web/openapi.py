@@ -1,0 +1,218 @@
+"""The OpenAPI document of the intake, made from the routes and the Avro schemas; openapi.json is it, kept for people.
+
+`python -m connect.intake.web.openapi` writes it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from connect.intake.formats import cloudevents, rest
+from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
+
+FILE = Path(__file__).with_name("openapi.json")
+_INSTANT = {"type": "string", "format": "date-time"}
+_PLAIN = {"string": "string", "boolean": "boolean", "int": "integer", "long": "integer", "double": "number"}
+_ENVELOPE: dict[str, dict[str, Any]] = {
+    "id": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 128,
+        "description": "Identifies the event; default: a digest of what it says.",
+    },
+    "time": {**_INSTANT, "description": "When it happened."},
+    "backfill": {"type": "boolean", "description": "History being loaded: it pages nobody."},
+    "receivedtime": {**_INSTANT, "description": "When backfilled history became known; default: time."},
+    "traceparent": {"type": "string", "description": "W3C trace context; default: the header of that name."},
+}
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Answer": _ANSWER, "Problem": _PROBLEM}
+    for route in rest.ROUTES:
+        name = "".join(word.title() for word in route.event_type.replace("_", ".").split("."))
+        schemas[name] = _body(route)
+        paths[route.path] = {"post": _operation(route.does, {"application/json": _content(name, route)}, route.path)}
+    paths["/v1/events"] = {"post": _events()}
+    paths["/v1/hooks/{name}"] = {"post": _hook()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Intake of incidents and contract facts",
+            "version": "1",
+            "description": "202 means that Kafka has acknowledged. The same request again counts once. After 429, 500 "
+            "and 503 send the same again; after any other refusal sending it again changes nothing.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def text() -> str:
+    """The document as it is kept."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _content(name: str, route: rest.Route) -> dict[str, Any]:
+    return {
+        "schema": {"$ref": f"#/components/schemas/{name}"},
+        "examples": {"example": {"value": EXAMPLES[route.event_type]}},
+    }
+
+
+def _operation(does: str, content: dict[str, Any], path: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": does,
+        "requestBody": {"required": True, "content": content},
+        "responses": _RESPONSES,
+    }
+    if "{id}" in path:
+        whose = "maintenance window" if "maintenance" in path else "incident"
+        schema = {"type": "string", "minLength": 1, "maxLength": 128}
+        given = {"name": "id", "in": "path", "required": True, "schema": schema, "description": f"Id of the {whose}."}
+        operation["parameters"] = [given]
+    return operation
+
+
+def _events() -> dict[str, Any]:
+    one: dict[str, Any] = {
+        "type": "object",
+        "required": ["specversion", "id", "type", "source", "subject", "time", "data"],
+    }
+    content = {
+        cloudevents.STRUCTURED: {"schema": one, "examples": {"example": {"value": STRUCTURED_EXAMPLE}}},
+        cloudevents.BATCH: {
+            "schema": {"type": "array", "items": one},
+            "examples": {"example": {"value": [STRUCTURED_EXAMPLE]}},
+        },
+        cloudevents.BINARY: {
+            "schema": {
+                "type": "object",
+                "description": "The data; attributes are in headers ce-id, ce-type and so on.",
+            },
+            "examples": {"example": {"value": STRUCTURED_EXAMPLE["data"]}},
+        },
+    }
+    return _operation("Publish CloudEvents: structured, batched or binary.", content, "")
+
+
+def _hook() -> dict[str, Any]:
+    operation = _operation(
+        "Webhook of Alertmanager (version 4), Zendesk or Jira Service Management, as the mapping file says.",
+        {"application/json": {"schema": {"type": "object"}}},
+        "",
+    )
+    schema = {"type": "string"}
+    given = {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": schema,
+        "description": "Name in the mapping file.",
+    }
+    return {**operation, "parameters": [given], "security": [{"token": []}, {}]}
+
+
+def _body(route: rest.Route) -> dict[str, Any]:
+    fields = {str(field["name"]): field for field in rest.definition_of(route.event_type)}
+    named: dict[str, Any] = {}
+    for field in fields.values():  # a type that is used twice is defined where it comes first
+        _schema(field["type"], named)
+    properties, required = dict(_ENVELOPE), ["time"]
+    for name in rest.fields_of(route):
+        field = fields.get(
+            name, {"type": "string", "doc": "The incident's id: the sender's own, the same in each report."}
+        )
+        schema = _schema(field["type"], named)
+        properties[name] = {**schema, "description": field.get("doc", "")}
+        if "default" not in field:
+            required.append(name)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _schema(schema: Any, named: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an Avro type, as the JSON form has it."""
+    if isinstance(schema, list):
+        (inner,) = [branch for branch in schema if branch != "null"]
+        return {"anyOf": [_schema(inner, named), {"type": "null"}]}
+    if isinstance(schema, str):
+        return {"type": _PLAIN[schema]} if schema in _PLAIN else dict(named[schema])
+    if schema.get("logicalType") == "timestamp-micros":
+        return dict(_INSTANT)
+    made: dict[str, Any]
+    match schema["type"]:
+        case "array":
+            return {"type": "array", "items": _schema(schema["items"], named)}
+        case "enum":
+            made = {"type": "string", "enum": [each for each in schema["symbols"] if each != schema.get("default")]}
+        case "record":
+            fields = schema["fields"]
+            made = {
+                "type": "object",
+                "properties": {field["name"]: _schema(field["type"], named) for field in fields},
+                "required": [field["name"] for field in fields if "default" not in field],
+            }
+        case plain_type:
+            return _schema(plain_type, named)
+    named[schema["name"]] = made
+    return dict(made)
+
+
+_ITEM = {
+    "type": "object",
+    "properties": {"item": {"type": "string"}, "code": {"type": "string"}, "reason": {"type": "string"}},
+}
+_PUBLISHED = {"type": "object", "properties": {name: {"type": "string"} for name in ("type", "id", "subject")}}
+_ANSWER = {
+    "type": "object",
+    "properties": {
+        "published": {"type": "array", "items": _PUBLISHED},
+        "ignored": {"type": "array", "items": _ITEM},
+    },
+    "required": ["published", "ignored"],
+}
+_PROBLEM = {
+    "type": "object",
+    "properties": {
+        "error": {"type": "string"},
+        "published": {"type": "array", "items": _PUBLISHED},
+        "ignored": {"type": "array", "items": _ITEM},
+        "rejected": {"type": "array", "items": _ITEM},
+    },
+    "required": ["error"],
+}
+_RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+
+
+def _answer(does: str, schema: str = "Problem", headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": does, "content": content, **({"headers": headers} if headers else {})}
+
+
+_RESPONSES = {
+    "202": _answer("Kafka has acknowledged every event.", "Answer"),
+    "401": _answer("The token or signature is missing or wrong, or signed too long ago."),
+    "403": _answer("This sender may not publish such events; it is kept among the rejected."),
+    "413": _answer("The body is too large."),
+    "415": _answer("Another media type or content encoding is needed."),
+    "422": _answer(
+        "Something can't be understood or mapped: `rejected` says what and why; it is kept among the rejected. "
+        "What is in `published` was published."
+    ),
+    "429": _answer("Too many requests.", headers=_RETRY),
+    "503": _answer("Kafka has not acknowledged, or too much is under way.", headers=_RETRY),
+}
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")

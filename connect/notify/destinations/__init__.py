@@ -1,0 +1,1 @@
+"""Notification destinations: what a message becomes, and how it is sent."""

@@ -1,0 +1,183 @@
+"""Kafka as lanes use it: their consumer group, rows written and read back, how far a topic has been written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.structs import TopicPartition
+
+from connect.notify.page_store_rows import TOPIC, Kept, Row
+from streams.errors import SlaError
+from streams.kafka.header_names import accept_any
+from streams.kafka.rebootstrap import rebootstrap
+from streams.kafka.shutdown import end_consumer, end_producer
+from streams.settings import Settings
+
+ALERTS, INCIDENTS = "alerts", "incidents"
+_REQUEST_MS = 10_000
+_LINGER_MS = 2
+_BEAT_S = 0.25
+_FETCH_BYTES = 512 * 1024
+_LARGEST_ROW = 5 * 1024 * 1024
+_FETCH_WAIT_MS = 250
+_POLL_MS = 200
+
+
+class StallDetector:
+    """Tells whether this process stood still for half its session or longer, as a paused virtual machine does: its
+    partitions may be another's by then, and what it still holds must not be written."""
+
+    def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
+        self._limit_s = limit_s
+        self._seconds = seconds
+        self._last = seconds()
+        self._lost = False
+
+    def beat(self) -> None:
+        """To be called often."""
+        now = self._seconds()
+        self._lost = self._lost or now - self._last > self._limit_s
+        self._last = now
+
+    def check(self) -> None:
+        """Raises SlaError when it did."""
+        self.beat()
+        if self._lost:
+            raise SlaError("this process stood still, and its partitions may be another's; its lanes begin anew")
+
+    async def run(self) -> None:
+        """Beats until it is cancelled."""
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self.beat()
+
+
+class PageStore:
+    """The connections of one lane. Raises KafkaError and OSError when Kafka can't be used, SlaError without topics."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._bootstrap = list(settings.bootstrap())
+        self._security = settings.aiokafka_security()
+        self._prefix = settings.topic_prefix
+        self._group = group
+        self._producer: Any = None
+        self._asker: Any = None
+        self._session_ms = settings.session_timeout // 1_000
+        self._order = asyncio.Lock()
+        self._pulse = StallDetector(self._session_ms / 2_000, asyncio.get_running_loop().time)
+        self._beating: asyncio.Task[None] | None = None
+        self.consumer: Any = None
+
+    def topic(self, suffix: str) -> str:
+        return f"{self._prefix}.{suffix}"
+
+    async def start(self, listener: Any) -> None:
+        """Connect and join the group; `listener` hears of partitions."""
+        accept_any()
+        rebootstrap()
+        self._beating = asyncio.create_task(self._pulse.run())
+        self._asker = self._reader(group_id=None)
+        await self._asker.start()
+        await self._check_topics()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id="sla-notify",
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=_LINGER_MS,
+            request_timeout_ms=_REQUEST_MS,
+            max_request_size=_LARGEST_ROW,
+            **self._security,
+        )
+        await self._producer.start()
+        self.consumer = self._reader(
+            group_id=self._group,
+            isolation_level="read_committed",
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=max(self._session_ms // 10, 100),
+            # The same partition of all three goes to the same member: pages and their alerts stay together.
+            partition_assignment_strategy=(RangePartitionAssignor,),
+        )
+        self.consumer.subscribe([self.topic(each) for each in (ALERTS, INCIDENTS, TOPIC)], listener=listener)
+        await self.consumer.start()
+
+    async def stop(self) -> None:
+        """End the connections; the group is left, so that another member goes on at once."""
+        if self._beating is not None:
+            self._beating.cancel()
+        readers = (end_consumer(each) for each in (self.consumer, self._asker) if each is not None)
+        writers = (end_producer(each) for each in (self._producer,) if each is not None)
+        await asyncio.gather(*readers, *writers)
+
+    async def write(self, partition: int, rows: Iterable[Row]) -> None:
+        """Returns when all replicas have the rows, which lie in the order of the calls. Raises SlaError when this
+        process stood still."""
+        async with self._order:
+            self._pulse.check()
+            topic = self.topic(TOPIC)
+            sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
+        await asyncio.gather(*sent)
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The offsets after the last records that had been written when this was called, committed or not."""
+        ends: Mapping[TopicPartition, int] = await self._asker.end_offsets(list(partitions))
+        return ends
+
+    async def kept(self, partitions: Sequence[int], destination: str) -> Mapping[int, tuple[Kept, int]]:
+        """The rows of partitions, read back to their ends, which are given too."""
+        found = {partition: Kept(destination) for partition in partitions}
+        if not found:
+            return {}
+        topic = self.topic(TOPIC)
+        places = {partition: TopicPartition(topic, partition) for partition in partitions}
+        self._asker.assign(list(places.values()))
+        try:
+            ends = await self._asker.end_offsets(list(places.values()))
+            await self._asker.seek_to_beginning(*places.values())
+            left = dict(places)
+            while left:
+                for where, records in (await self._asker.getmany(timeout_ms=_POLL_MS)).items():
+                    for record in records:
+                        found[where.partition].read(record.key, record.value)
+                for partition, where in list(left.items()):
+                    if await self._asker.position(where) >= ends[where]:
+                        del left[partition]
+        finally:
+            self._asker.unsubscribe()
+        return {partition: (kept, ends[places[partition]]) for partition, kept in found.items()}
+
+    async def begin_new(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+        """Where the group has not been before, it begins at what comes from now on, or at the very first; that is
+        committed at once, so that a crash before the first alert skips none."""
+        committed = {where: await self.consumer.committed(where) for where in partitions}
+        fresh = [where for where, offset in committed.items() if offset is None]
+        if not fresh:
+            return
+        ask = self.consumer.beginning_offsets if earliest else self.consumer.end_offsets
+        first = await ask(fresh)
+        for where, offset in first.items():
+            self.consumer.seek(where, offset)
+        await self.consumer.commit(first)
+
+    async def _check_topics(self) -> None:
+        there = await self._asker.topics()
+        for suffix in (ALERTS, INCIDENTS, TOPIC):
+            if self.topic(suffix) not in there:
+                raise SlaError(f"there is no topic {self.topic(suffix)}; `sla topics apply` creates the topics")
+
+    def _reader(self, **options: object) -> Any:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="sla-notify",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_MS,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            **self._security,
+            **options,
+        )

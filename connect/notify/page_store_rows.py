@@ -1,0 +1,208 @@
+"""What a lane has to remember, as rows of the topic `notifications`: compacted, JSON, one per open page and message.
+
+| key (parts separated by U+001F) | value |
+|---|---|
+| destination, `page`, incident | which clocks are paged, since when, how: `{"incident", "open", "language"}` |
+| destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
+| destination, `parked`, message id | a message that was given up, and why |
+| destination, `retry`, message id | an operator asks for a parked message to be tried again |
+
+A row without a value ends its key. Rows lie in the partition of the alert that they come from, and hold no secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, cast
+
+from connect.notify.page import Message, Page
+from connect.notify.routing.rules import Language
+from streams.serde.cloudevents_json import format_line
+
+TOPIC = "notifications"
+_SEPARATOR = "\x1f"
+RowKind = Literal["page", "pending", "parked", "retry"]
+_KINDS = ("page", "pending", "parked", "retry")
+
+
+class Row(NamedTuple):
+    """One row to be written; without a value it ends its key."""
+
+    key: bytes
+    value: bytes | None
+
+
+class RowKey(NamedTuple):
+    """What a key says; `rest` is what comes after the kind."""
+
+    destination: str
+    kind: RowKind
+    rest: str
+
+
+class Parked(NamedTuple):
+    """A message that was given up."""
+
+    destination: str
+    incident: str
+    message: Message
+    reason: str
+    at: int
+
+
+def prefix_of(destination: str) -> bytes:
+    """What keys of a destination begin with."""
+    return f"{destination}{_SEPARATOR}".encode()
+
+
+def read_key(key: bytes | None) -> RowKey | None:
+    """None for what is no key of ours."""
+    try:
+        destination, kind, rest = (key or b"").decode().split(_SEPARATOR, 2)
+    except ValueError:
+        return None
+    return RowKey(destination, cast(RowKind, kind), rest) if kind in _KINDS else None
+
+
+def changes(destination: str, before: Page | None, after: Page) -> Iterator[Row]:
+    """The rows that bring what is kept from one page to the next."""
+    old = before if before is not None else Page(after.incident)
+    kept = {message.id for message in after.pending}
+    known = {message.id: message for message in old.pending}
+    for message in old.pending:
+        if message.id not in kept:
+            yield Row(_key(destination, "pending", after.incident, message.id), None)
+    for message in after.pending:
+        if known.get(message.id) != message:
+            yield pending_row(destination, after.incident, message)
+    if (after.open, after.language if after.open else None) != (old.open, old.language if old.open else None):
+        told = {"incident": after.incident, "open": dict(after.open), "language": after.language}
+        value = told if after.open else None
+        yield Row(_key(destination, "page", after.incident), None if value is None else _json(value))
+
+
+def pending_row(destination: str, incident: str, message: Message) -> Row:
+    return Row(_key(destination, "pending", incident, message.id), _message(incident, message))
+
+
+def parked_row(parked: Parked) -> Row:
+    value = _message(parked.incident, parked.message, reason=parked.reason, at=parked.at)
+    return Row(_key(parked.destination, "parked", parked.message.id), value)
+
+
+def retry_rows(parked: Parked) -> tuple[Row, Row]:
+    """What has a running or later notifier try it again: the request first, then the end of the parked row."""
+    asked = Row(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message))
+    return asked, Row(_key(parked.destination, "parked", parked.message.id), None)
+
+
+def retried_row(destination: str, message: Message) -> Row:
+    """The end of a request."""
+    return Row(_key(destination, "retry", message.id), None)
+
+
+def read_message(value: bytes) -> tuple[str, Message]:
+    """Incident and message of a row. Raises ValueError, KeyError or TypeError when it is none."""
+    found = _object(value)
+    message = Message(*(found[name] for name in Message._fields))
+    if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):
+        raise ValueError("a message says trigger or resolve, and has an event")
+    _language(message.language)
+    return str(found["incident"]), message
+
+
+def read_parked(key: bytes | None, value: bytes | None) -> Parked | None:
+    """The parked message of a row, or None when the row is another."""
+    found = read_key(key)
+    if found is None or found.kind != "parked" or value is None:
+        return None
+    try:
+        incident, message = read_message(value)
+        told = _object(value)
+        return Parked(found.destination, incident, message, str(told["reason"]), int(told["at"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+class Kept:
+    """Rows of one partition read back, for one destination; rows that can't be read are counted."""
+
+    def __init__(self, destination: str) -> None:
+        self._prefix = prefix_of(destination)
+        self._open: dict[str, Page] = {}
+        self._pending: dict[str, tuple[str, Message]] = {}
+        self.retries: dict[str, tuple[str, Message]] = {}
+        self.others: dict[str, set[str]] = {}
+        """Keys of pages and messages that wait for other destinations, by their names."""
+        self.unreadable = 0
+
+    def read(self, key: bytes | None, value: bytes | None) -> None:
+        """One row, in the order of the log."""
+        found = read_key(key)
+        if found is None or key is None:
+            self.unreadable += 1
+            return
+        if not key.startswith(self._prefix):
+            self._other(found, value)
+            return
+        try:
+            if found.kind == "page":
+                if value is None:
+                    self._open.pop(found.rest, None)
+                else:
+                    told = _object(value)
+                    paged = {str(clock): int(at) for clock, at in told["open"].items()}
+                    self._open[found.rest] = Page(found.rest, paged, language=_language(told["language"]))
+            elif found.kind in {"pending", "retry"}:
+                here = self._pending if found.kind == "pending" else self.retries
+                if value is None:
+                    here.pop(found.rest, None)
+                else:
+                    here[found.rest] = read_message(value)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.unreadable += 1
+
+    def pages(self) -> Iterable[Page]:
+        """What is open or waits, each page once."""
+        waiting: dict[str, list[Message]] = {}
+        for incident, message in self._pending.values():
+            waiting.setdefault(incident, []).append(message)
+        for incident in {*self._open, *waiting}:
+            pending = sorted(waiting.get(incident, ()), key=lambda each: each.seq)
+            page = self._open.get(incident) or Page(incident, language=pending[-1].language)
+            yield replace(page, pending=tuple(pending))
+
+    def _other(self, found: RowKey, value: bytes | None) -> None:
+        if found.kind == "parked":
+            return
+        keys = self.others.setdefault(found.destination, set())
+        (keys.discard if value is None else keys.add)(f"{found.kind}{_SEPARATOR}{found.rest}")
+
+
+def _key(destination: str, kind: RowKind, *rest: str) -> bytes:
+    return _SEPARATOR.join((destination, kind, *rest)).encode()
+
+
+def _message(incident: str, message: Message, **more: object) -> bytes:
+    return _json({"incident": incident, **message._asdict(), **more})
+
+
+def _language(found: object) -> Language | None:
+    match found:
+        case None | "en" | "ja":
+            return found
+        case _:
+            raise ValueError("a language is en or ja, or the destination's own")
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return format_line(value).encode()
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    found = json.loads(value)
+    if not isinstance(found, dict):
+        raise ValueError("a row is a JSON object")
+    return found

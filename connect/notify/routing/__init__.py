@@ -1,0 +1,1 @@
+"""Routing files: which alert goes to which destination."""

@@ -1,0 +1,123 @@
+"""The keys of a routing file, as pydantic checks them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from connect.secret_refs import SecretKeys
+from streams.config_files.scalars import check_zone, parse_duration
+from streams.sla.instants import DAY, SECOND
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+PagerWord = Literal["critical", "error", "warning", "info"]
+Trigger = Literal["sla.warning", "sla.update_due", "sla.breached"]
+Severity = Literal["P1", "P2", "P3", "P4"]
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name; allowed: lower-case letters, digits and `-`, at most 40")
+    return name
+
+
+def _url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s#]*)?", url):
+        raise ValueError("this is no address; allowed: https://host/path")
+    return url
+
+
+def _timeout(value: int) -> int:
+    if not SECOND <= value <= 60 * SECOND:
+        raise ValueError("a timeout is out of bounds; allowed: PT1S to PT1M")
+    return value
+
+
+def _give_up(value: int) -> int:
+    if not SECOND <= value <= 14 * DAY:
+        raise ValueError("this is out of bounds; allowed: PT1S to P14D")
+    return value
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+class Keys(BaseModel):
+    """What all of them have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PagerKeys(Keys):
+    """PagerDuty's severity of each of ours."""
+
+    P1: PagerWord | None = Field(None, description="Of P1.")
+    P2: PagerWord | None = Field(None, description="Of P2.")
+    P3: PagerWord | None = Field(None, description="Of P3.")
+    P4: PagerWord | None = Field(None, description="Of P4.")
+
+
+class DestinationKeys(Keys):
+    """One destination."""
+
+    kind: Literal["pagerduty", "slack", "webhook"] = Field(description="What it understands.")
+    routing_key: SecretKeys | None = Field(None, description="Integration key of a service (pagerduty).")
+    url: SecretKeys | None = Field(None, description="Where to post to, a secret (slack, webhook).")
+    api: Annotated[str, AfterValidator(_url)] | None = Field(
+        None, description="Address of the Events API where it is not the usual one (pagerduty)."
+    )
+    secrets: list[SecretKeys] | None = Field(
+        None, description="Signing keys, the newest first (webhook).", min_length=1
+    )
+    language: Literal["en", "ja"] = Field("en", description="Language of texts.")
+    time_zone: Annotated[str, AfterValidator(check_zone)] = Field("UTC", description="Zone of times in texts.")
+    allow_private: bool = Field(False, description="Whether it may be on this machine or in a private network.")
+    timeout: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_timeout)] = Field(
+        10 * SECOND, description="An answer has to come within this."
+    )
+    give_up_after: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_give_up)] | None = Field(
+        None, description="How long a message is tried before it is parked."
+    )
+    severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], PagerKeys] | None = Field(
+        None, description="PagerDuty's severities by type of alert; `*` is any."
+    )
+
+
+class MatchKeys(Keys):
+    """Which alerts; every condition that is given has to hold."""
+
+    severity: Annotated[list[Severity], BeforeValidator(_listed)] | None = Field(None, description="Severities.")
+    metric: Annotated[list[Literal["response", "update", "resolution"]], BeforeValidator(_listed)] | None = Field(
+        None, description="What the clock measures."
+    )
+    tenant: Annotated[list[str], BeforeValidator(_listed)] | None = Field(None, description="Tenants, one of them.")
+    component: Annotated[list[str], BeforeValidator(_listed)] | None = Field(None, description="Components.")
+    scope: Annotated[list[Literal["tenants", "platform"]], BeforeValidator(_listed)] | None = Field(
+        None, description="Whether it concerns tenants or the whole platform."
+    )
+    event: Annotated[list[Trigger], BeforeValidator(_listed)] | None = Field(None, description="Types of alerts.")
+
+
+class RouteKeys(Keys):
+    """One route."""
+
+    match: MatchKeys = Field(MatchKeys.model_validate({}), description="Which alerts; default: all.")
+    to: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="Names of destinations."
+    )
+    go_on: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
+    language: Literal["en", "ja"] | None = Field(None, description="Language of texts; default: the destination's.")
+
+
+class RoutingKeys(Keys):
+    """The whole file."""
+
+    version: Literal[1] = Field(description="Version of this format: 1.")
+    destinations: dict[Annotated[str, AfterValidator(_name)], DestinationKeys] = Field(
+        description="Each destination by its name.", min_length=1
+    )
+    routes: list[RouteKeys] = Field(description="The first that matches decides.", min_length=1)

@@ -1,0 +1,59 @@
+"""What an alert asks for: that somebody is told, that a page ends, or that all pages of its incident end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+JsonObject = Mapping[str, Any]
+Action = Literal["trigger", "resolve", "close"]
+
+TRIGGERS = ("sla.warning", "sla.update_due", "sla.breached")
+_ACTIONS: Mapping[str, Action] = {
+    **dict.fromkeys(TRIGGERS, "trigger"),
+    "sla.met": "resolve",
+    "sla.breach_retracted": "resolve",
+    "incident.closed": "close",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageTrigger:
+    """One event that concerns pages. `clock` is the clock instance, `response/1`; empty where it is about all. `at` is
+    its record's timestamp, which never goes back within a partition."""
+
+    event: JsonObject
+    action: Action
+    clock: str
+    at: int
+
+    @property
+    def id(self) -> str:
+        """The event's id (R3): the same fact always has the same."""
+        return cast(str, self.event["id"])
+
+    @property
+    def type(self) -> str:
+        return cast(str, self.event["type"])
+
+    @property
+    def incident(self) -> str:
+        return cast(str, self.event["subject"])
+
+    @property
+    def data(self) -> JsonObject:
+        return cast(JsonObject, self.event["data"])
+
+
+def trigger_of(event: JsonObject, at: int = 0) -> PageTrigger | str:
+    """The notice of an event in the JSON form, or in words why there is none. Loaded history pages nobody; yet it may
+    end what was paged before, as when an incident turns out to have been opened by history."""
+    action = _ACTIONS.get(event["type"])
+    if action is None:
+        return f"{event['type']} is no alert"
+    if action == "trigger" and event.get("backfill"):
+        return "it follows from loaded history"
+    data = event["data"]
+    clock = "" if action == "close" else f"{data.get('metric', 'update')}/{data['instance']}"
+    return PageTrigger(event, action, clock, at)

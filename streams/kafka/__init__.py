@@ -1,0 +1,1 @@
+"""The only package that constructs Kafka clients and patches them."""

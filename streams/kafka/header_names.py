@@ -1,0 +1,95 @@
+"""Header names that are not UTF-8: aiokafka raises on them and would never get past such a record.
+
+Kafka takes any bytes as a header's name, so whoever may write to an input could stop the stream (R27). A name that is
+not UTF-8 reads here as text with \\xNN for each bad byte, and is written so where its record is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+from streams.kafka.record_batches import FetchedBatch
+
+
+class _Bytes(bytearray):
+    """Bytes whose parts read as text whatever they are."""
+
+    def __getitem__(self, at: Any) -> Any:
+        part = super().__getitem__(at)
+        return _Bytes(part) if isinstance(at, slice) else part
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return super().decode(encoding, "backslashreplace")
+
+
+class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """aiokafka's slow reader of a batch, over such bytes."""
+
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        if not isinstance(self._buffer, _Bytes):
+            self._buffer = _Bytes(self._buffer)
+
+
+class _Batches(_MemoryRecordsPy):  # type: ignore[misc]
+    """The batches of a fetch from the one that holds an offset on."""
+
+    def __init__(self, fetched: bytes, offset: int) -> None:
+        super().__init__(fetched)
+        self._offset = offset
+
+    def next_batch(self, *_: Any) -> Any:
+        batch = _Batch(self._next_slice)
+        self._cache_next()
+        while batch.next_offset <= self._offset and self.has_next():
+            batch = _Batch(self._next_slice)
+            self._cache_next()
+        return batch
+
+
+class _Fetched(MemoryRecords):  # type: ignore[misc]
+    """Remembers the bytes, to read them again."""
+
+    def __init__(self, fetched: bytes) -> None:
+        super().__init__(fetched)
+        self.fetched = fetched
+
+
+class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
+    """aiokafka's reader of a fetch: quick, and where it stumbles over a name slow from there on.
+
+    What comes before the batch in question is not looked at again: transactions that end there have been accounted for.
+    """
+
+    whole = False
+    """Yield the records of a batch at once (`whole.fetched`)."""
+    _records: Any
+
+    def _unpack_records(self) -> Iterator[Any]:
+        fetched = self._records.fetched
+        try:
+            self._read(self._records)
+            yield from super()._unpack_records()
+        except (UnicodeDecodeError, CorruptRecordException):
+            self._read(_Batches(fetched, self.next_fetch_offset))
+            yield from super()._unpack_records()
+
+    def _read(self, batches: Any) -> None:
+        self._records = FetchedBatch(batches) if self.whole else batches
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        return record.since(self.next_fetch_offset) if self.whole else super()._consumer_record(tp, record)
+
+
+def accept_any() -> None:
+    """Have every aiokafka consumer of this process get past such names."""
+    fetcher.MemoryRecords = _Fetched
+    fetcher.PartitionRecords = _PartitionRecords

@@ -1,0 +1,1 @@
+"""Support policies: the file, its checks and its renderings."""

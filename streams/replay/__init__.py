@@ -1,0 +1,1 @@
+"""Recorded history run through the pure core: simulate, verify, what-if."""

@@ -1,0 +1,132 @@
+"""The queue of one shard: batches per topic in, records in the order of their arrival out, no offset skipped."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from streams.runtime.interfaces import Batch, RawRecord
+
+
+class RecordQueue:
+    """Holds what was delivered and not yet applied.
+
+    Batches say which offsets they cover, so a missing stretch is seen even where commit markers make gaps normal.
+    Until `begin` says where each topic starts, batches are held; past the bound they are let go, as the rewind that
+    follows `begin` brings them again.
+    """
+
+    def __init__(self, topics: Sequence[str], bound: int) -> None:
+        self._bound = bound
+        self._closed: set[str] = set()
+        self._queues: dict[str, deque[RawRecord]] = {topic: deque() for topic in topics}
+        self._pairs = tuple(self._queues.items())
+        self._received: dict[str, int] = {}
+        self._held: list[Batch] = []
+        self.size = 0
+
+    def begin(self, offsets: Mapping[str, int]) -> None:
+        """Start at these offsets, with whatever of the held batches follows on."""
+        self._received = dict(offsets)
+        self._closed.clear()
+        held, self._held, self.size = self._held, [], 0
+        for batch in held:
+            self.offer(batch)
+
+    def reset(self) -> None:
+        """Forget everything; hold what comes until `begin`."""
+        self._closed.clear()
+        for queue in self._queues.values():
+            queue.clear()
+        self._received = {}
+        self._held = []
+        self.size = 0
+
+    def offer(self, batch: Batch) -> bool:
+        """Take a batch; False if records before it are missing, so that it was left out and a rewind is needed."""
+        if not self._received:
+            self._held.append(batch)
+            self.size += len(batch.records)
+            if self.size > self._bound:
+                self._held, self.size = [], 0
+            return True
+        expected = self._received[batch.topic]
+        if batch.start > expected:
+            return False
+        if batch.end <= expected:
+            return True
+        records = batch.records
+        if batch.start < expected:
+            records = [record for record in records if record.offset >= expected]
+        self._queues[batch.topic].extend(records)
+        self.size += len(records)
+        self._received[batch.topic] = batch.end
+        return True
+
+    def received(self, topic: str) -> int | None:
+        """The next offset wanted from the feed; None before `begin`."""
+        return self._received.get(topic)
+
+    def head(self) -> tuple[str, RawRecord] | None:
+        """The queued record that arrived first; ties go to the topic named first."""
+        best: tuple[str, RawRecord] | None = None
+        for topic, queue in self._pairs:
+            if queue and (best is None or queue[0].timestamp < best[1].timestamp):
+                best = topic, queue[0]
+        return best
+
+    def pop(self, topic: str) -> None:
+        """The head of `topic` is applied."""
+        self._queues[topic].popleft()
+        self.size -= 1
+
+    def position(self, topic: str) -> int:
+        """The next offset to apply: everything below it is applied or was a marker."""
+        queue = self._queues[topic]
+        return queue[0].offset if queue else self._received[topic]
+
+    def positions(self) -> dict[str, int]:
+        """`position` of every topic."""
+        return {topic: self.position(topic) for topic in self._queues}
+
+    def newest_ms(self) -> int:
+        """The latest timestamp among the last queued record of each topic; 0 if nothing is queued."""
+        return max((queue[-1].timestamp for queue in self._queues.values() if queue), default=0)
+
+    def accepts(self, topic: str) -> bool:
+        """Is there room for more of `topic`?"""
+        return topic not in self._closed
+
+    def crossed(self, topics: Iterable[str]) -> list[str]:
+        """Those whose queue went over the bound, or has drained to half of it, since this was last asked."""
+        changed = []
+        for topic in topics:
+            queued = len(self._queues[topic])
+            if queued > self._bound and topic not in self._closed:
+                self._closed.add(topic)
+                changed.append(topic)
+            elif topic in self._closed and queued * 2 <= self._bound:
+                self._closed.discard(topic)
+                changed.append(topic)
+        return changed
+
+    def all_queued(self) -> bool:
+        """Is every topic's next record here, so that the head is known to be the earliest of all?"""
+        return all(queue for _, queue in self._pairs)
+
+    def reached(self, ends: Mapping[str, int]) -> bool:
+        """Has everything below `ends` been received?"""
+        return all(self._received[topic] >= end for topic, end in ends.items())
+
+    def covered_ms(self, ends: Mapping[str, int]) -> int | None:
+        """Below which timestamp nothing is missing; None if everything below `ends` has been received.
+
+        A topic with records queued is covered up to the last of them: it may be closed, so that its end is not reached
+        before they are applied.
+        """
+        short = [queue for topic, queue in self._pairs if self._received[topic] < ends.get(topic, 0)]
+        return min((max(q[0].timestamp, q[-1].timestamp) if q else 0 for q in short), default=None)
+
+    def silent_short_of(self, ends: Mapping[str, int]) -> bool:
+        """Is there a topic with nothing queued whose records below `ends` have not all been received?"""
+        return any(not queue and self._received[topic] < ends.get(topic, 0) for topic, queue in self._pairs)

@@ -1,0 +1,60 @@
+"""How often a shard tries again, and what it remembers of failures from one life to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from streams.runtime.errors import RecordFailed, TaskInterrupted, TimersFailed
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class RetryPolicy:
+    """Counts failures; whatever is committed wipes out what it disproves."""
+
+    def __init__(self, attempts: int) -> None:
+        self.failed: dict[tuple[str, int], list[str]] = {}
+        """Records (topic, offset) that made the processor raise, with what it said each time."""
+        self.subjects: dict[str, list[str]] = {}
+        """Subjects whose timers made the processor raise, with what it said each time."""
+        self.strikes = 0
+        self._attempts = attempts
+        self._timer_strikes = 0
+
+    def with_record(self, error: RecordFailed) -> bool:
+        """Try once more? After `attempts` the record is rejected; False if even that failed."""
+        tries = self.failed.setdefault((error.topic, error.offset), [])
+        tries.append(str(error))
+        return len(tries) <= self._attempts
+
+    def with_subject(self, subject: str, message: str) -> bool:
+        """Try once more? After `attempts` the subject is quarantined; False if even that failed."""
+        tries = self.subjects.setdefault(subject, [])
+        tries.append(message)
+        return len(tries) <= self._attempts
+
+    def with_fault(self, error: Exception) -> float | None:
+        """Seconds to wait before the next life; None: halt.
+
+        The broker being away is waited out; a fault of our own is tried only so often.
+        """
+        self.strikes += 1
+        self._timer_strikes += isinstance(error, TimersFailed)
+        if not isinstance(error, TaskInterrupted) and max(self.strikes, self._timer_strikes) >= self._attempts:
+            return None
+        return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
+
+    def committed(self, acted: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
+        """A transaction got through: `acted` timers, everything below `offsets`, subjects that it set aside."""
+        self.strikes = 0
+        for subject in quarantined:
+            self.subjects.pop(subject, None)
+        if acted:
+            self._timer_strikes = 0
+        if self.failed:
+            self.passed(offsets)
+
+    def passed(self, offsets: Mapping[str, int]) -> None:
+        """Forget failures of records below `offsets`."""
+        for topic, offset in [key for key in self.failed if key[1] < offsets[key[0]]]:
+            del self.failed[topic, offset]

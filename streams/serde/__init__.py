@@ -1,0 +1,1 @@
+"""Serialization: Avro, CloudEvents headers and the JSON form of events."""

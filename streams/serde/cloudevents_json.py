@@ -1,0 +1,188 @@
+"""The JSON form of events: CloudEvents structured-mode objects to Avro records and back, as the schemas direct."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple, NoReturn, cast
+
+from schemas import registry as schema_registry
+from streams.serde.json_records import Field, compile_fields
+from streams.serde.json_values import SchemaMismatchError, Text, instant_from_json, instant_to_json
+from streams.sla.events import Rejection
+
+Fields = dict[str, object]
+
+_ENVELOPE = frozenset(
+    ["event_id", "source", "subject", "occurred_at", "received_time", "backfill", "traceparent"],
+)
+_TEXT = Text()
+_MISSING = object()
+
+
+class _Form(NamedTuple):
+    data: tuple[Field, ...]
+    has_received_time: bool
+
+
+@lru_cache(maxsize=1)
+def _forms() -> Mapping[str, _Form]:
+    forms = {}
+    for name, schema in schema_registry.load().latest.items():
+        if name.startswith("state."):
+            continue
+        fields = compile_fields(schema.definition)
+        names = {field.name for field in fields}
+        data = tuple(field for field in fields if field.name not in _ENVELOPE)
+        forms[name] = _Form(data, "received_time" in names)
+    return forms
+
+
+def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Fields] | Rejection:
+    """Event type and record of a CloudEvents structured-mode object, or why it is refused.
+
+    Codes: `unknown_type`, `invalid` (names the field and what is expected). Attributes and data fields that the
+    contract doesn't know are ignored, as CloudEvents asks. Absent optional fields get their defaults, so that the
+    record is the one that Avro would give. With `inputs_only`, types that only this product writes are unknown.
+    """
+    if not isinstance(obj, dict):
+        return Rejection("invalid", f"expected a CloudEvents object, got {_kind(obj)}")
+    given_id = obj.get("id")
+    event_id = given_id if isinstance(given_id, str) and _is_unicode(given_id) else None
+    event_type = obj.get("type", _MISSING)
+    try:
+        if obj.get("specversion", _MISSING) != "1.0":
+            raise SchemaMismatchError("specversion", 'expected "1.0"')
+        if not isinstance(event_type, str):
+            raise SchemaMismatchError("type", "expected an event type such as incident.opened")
+        form = _forms().get(event_type)
+        if form is None:
+            return Rejection("unknown_type", f"type: {event_type!r} is not an event type of the contract", event_id)
+        if inputs_only and not form.has_received_time:
+            return Rejection("unknown_type", f"type: {event_type!r} is an output; others do not publish it", event_id)
+        record: Fields = {
+            "event_id": _needed_text(obj, "id"),
+            "source": _needed_text(obj, "source"),
+            "subject": _needed_text(obj, "subject"),
+            "occurred_at": instant_from_json(_needed_text(obj, "time"), "time"),
+        }
+        if form.has_received_time:
+            received = _optional_text(obj, "receivedtime")
+            record["received_time"] = None if received is None else instant_from_json(received, "receivedtime")
+        record["backfill"] = _backfill(obj.get("backfill"))
+        record["traceparent"] = _optional_text(obj, "traceparent")
+        data = obj.get("data", _MISSING)
+        if not isinstance(data, dict):
+            raise SchemaMismatchError("data", "expected an object with the fields of the event")
+        for field in form.data:
+            record[field.name] = field.take(data, "data")
+    except SchemaMismatchError as misfit:
+        return Rejection("invalid", str(misfit), event_id)
+    return event_type, record
+
+
+def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
+    """The CloudEvents structured-mode object of a record. Raises KeyError for an unknown type.
+
+    Absent optional fields are left out. Values are what json.dumps takes, except a duration of more than 31 years with
+    a fraction of a second: a Decimal, as no float holds it; `format_line` writes both.
+    """
+    form = _forms()[event_type]
+    result: dict[str, object] = {
+        "specversion": "1.0",
+        "id": record["event_id"],
+        "type": event_type,
+        "source": record["source"],
+        "subject": record["subject"],
+        "time": instant_to_json(cast(int, record["occurred_at"])),
+    }
+    if record.get("received_time") is not None:
+        result["receivedtime"] = instant_to_json(cast(int, record["received_time"]))
+    if record.get("backfill"):
+        result["backfill"] = True
+    if record.get("traceparent") is not None:
+        result["traceparent"] = record["traceparent"]
+    data: dict[str, object] = {}
+    for field in form.data:
+        field.give(record, data)
+    result["data"] = data
+    return result
+
+
+def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Fields] | Rejection:
+    """Event type and record of one JSON line; `undecodable` names the column of what is not JSON."""
+    try:
+        obj = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
+    except json.JSONDecodeError as error:
+        where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        return Rejection("undecodable", f"not JSON: {error.msg} at {where}")
+    except RecursionError:
+        return Rejection("undecodable", "not JSON of an event: nested too deeply")
+    except (ValueError, ArithmeticError) as error:
+        return Rejection("undecodable", f"not JSON of an event: {error}")
+    return from_json(obj, inputs_only=inputs_only)
+
+
+def format_line(obj: object) -> str:
+    """One line of JSON, keys in the order given, non-ASCII text as it is, numbers exact."""
+    if isinstance(obj, dict):
+        return "{" + ", ".join(f"{format_line(str(key))}: {format_line(value)}" for key, value in obj.items()) + "}"
+    if isinstance(obj, list | tuple):
+        return "[" + ", ".join(format_line(item) for item in obj) + "]"
+    if isinstance(obj, Decimal):
+        return format(obj, "f")
+    return json.dumps(obj, ensure_ascii=False)
+
+
+def _needed_text(obj: Mapping[str, object], name: str) -> str:
+    if name not in obj:
+        raise SchemaMismatchError(name, "is missing; expected a text")
+    text = _TEXT.from_json(obj[name], name)
+    if not text:
+        raise SchemaMismatchError(name, "is empty")
+    return text
+
+
+def _optional_text(obj: Mapping[str, object], name: str) -> str | None:
+    value = obj.get(name)
+    return None if value is None else _TEXT.from_json(value, name)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _backfill(value: object) -> bool:
+    if value is None or value is False or value == "false":
+        return False
+    if value is True or value == "true":
+        return True
+    raise SchemaMismatchError("backfill", f"expected true or false, got {json.dumps(value, default=str)}")
+
+
+def unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For `json.loads`: an object whose keys are not there twice. Raises ValueError naming the one that is."""
+    result: dict[str, object] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the key {name[:60]!r} comes twice in one object")
+        result[name] = value
+    return result
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case str():
+            return "a text"
+        case list():
+            return "an array"
+        case _:
+            return "a number or truth value"

@@ -1,0 +1,161 @@
+"""A reader compiled for one Avro record schema: straight-line Python in place of a walk over the schema.
+
+It reads what any usual writer writes. Whatever looks unusual, be it damaged or merely rare, makes it raise, and the
+codec leaves those bytes to fastavro, which knows what to say of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import cast
+
+from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+
+Reader = Callable[[bytes, int], tuple[dict[str, object], int]]
+"""From bytes and where the record begins in them to the record and where it ends, which is beyond the bytes when some
+are missing. Raises whatever it stumbles on."""
+
+_LONGEST = 9
+
+
+def _long(data: bytes, at: int) -> tuple[int, int]:
+    """A number in zigzag and variable length, and where it ends."""
+    first = data[at]
+    if first < 0x80:
+        return first >> 1 ^ -(first & 1), at + 1
+    digits = data[at : at + 8]
+    if len(digits) == 8:
+        a, b, c, d, e, f, g, last = digits
+        if a & b & c & d & e & f & g & 0x80 and last < 0x80:  # an instant of our times
+            high = (e & 0x7F) << 28 | (f & 0x7F) << 35 | (g & 0x7F) << 42 | last << 49
+            rest = a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | high
+            return rest >> 1 ^ -(rest & 1), at + 8
+    rest = shift = 0
+    for end in range(at, at + _LONGEST):
+        digit = data[end]
+        rest |= (digit & 0x7F) << shift
+        if digit < 0x80:
+            return rest >> 1 ^ -(rest & 1), end + 1
+        shift += 7
+    raise ValueError(f"the number at {at} is very long")
+
+
+def _many(data: bytes, at: int) -> tuple[int, int]:
+    """A count that is not one plain byte, doubled as such a byte has it, and where it ends."""
+    count, end = _long(data, at)
+    if count < 0:
+        raise ValueError(f"the count at {at} is negative")
+    return count << 1, end
+
+
+_NAMES: dict[str, object] = {
+    "long": _long,
+    "many": _many,
+    "double": Struct("<d").unpack_from,
+    "TRUTH": (False, True),
+}
+
+
+def reader_of(fingerprint: bytes, schema: Mapping[str, object]) -> Reader | None:
+    """The reader of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
+    that are not read here."""
+    return _readers.of(fingerprint, schema)
+
+
+class _Compiler:
+    """Turns a schema into the source of a function and the objects that it names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, object] = dict(_NAMES)
+        self._known: dict[str, Mapping[str, object]] = {}
+        self._lines = ["def read(data, at):"]
+        self._depth = 1
+        self._count = 0
+
+    def compile(self, schema: Mapping[str, object]) -> Reader:
+        self._write(f"return {self._record(fields_of(schema))}, at")
+        exec(compile("\n".join(self._lines), "<avro reader>", "exec"), self._names)
+        return cast(Reader, self._names["read"])
+
+    def _write(self, *lines: str) -> None:
+        self._lines += ["    " * self._depth + line for line in lines]
+
+    def _name(self) -> str:
+        self._count += 1
+        return f"v{self._count}"
+
+    def _value(self, schema: object) -> str:
+        """Writes what reads a value, and gives the expression that has it then."""
+        if isinstance(schema, list):
+            return self._perhaps(schema)
+        if isinstance(schema, str):
+            return self._value(self._known[schema]) if schema in self._known else self._plain(schema)
+        definition = cast(Mapping[str, object], schema)
+        kind = str(definition["type"])
+        if kind == "array":
+            return self._array(definition["items"])
+        if kind not in {"enum", "record"}:
+            return self._plain(kind)
+        self._known[str(definition["name"])] = definition
+        if kind == "record":
+            return self._record(fields_of(definition))
+        symbols, name = self._name(), self._name()
+        self._names[symbols] = {
+            2 * n: symbol for n, symbol in enumerate(cast(list[str], definition["symbols"])) if n < 64
+        }
+        self._write(f"{name} = {symbols}[data[at]]", "at += 1")
+        return name
+
+    def _plain(self, kind: str) -> str:
+        name = self._name()
+        match kind:
+            case "string" | "bytes":
+                self._size()
+                decoded = ".decode()" if kind == "string" else ""
+                self._write("end = at + (size >> 1)", f"{name} = data[at:end]{decoded}", "at = end")
+            case "long" | "int":
+                self._write(f"{name}, at = long(data, at)")
+            case "boolean":
+                self._write(f"{name} = TRUTH[data[at]]", "at += 1")
+            case "double":
+                self._write(f"({name},) = double(data, at)", "at += 8")
+            case _:
+                raise UnknownTypeError(kind)
+        return name
+
+    def _size(self) -> None:
+        """Read a count into `size`, doubled."""
+        self._write("size = data[at]", "if size & 0x81: size, at = many(data, at)", "else: at += 1")
+
+    def _perhaps(self, branches: list[object]) -> str:
+        null, other = other_branch(branches)
+        name = self._name()
+        self._write("branch = data[at]", "at += 1", f"if branch == {2 * null}: {name} = None")
+        self._write(f"elif branch == {2 - 2 * null}:")
+        self._depth += 1
+        self._write(f"{name} = {self._value(other)}")
+        self._depth -= 1
+        self._write("else: raise ValueError(branch)")
+        return name
+
+    def _record(self, fields: list[Mapping[str, object]]) -> str:
+        values = [(field["name"], self._value(field["type"])) for field in fields]
+        return "{" + ", ".join(f"{name!r}: {value}" for name, value in values) + "}"
+
+    def _array(self, items: object) -> str:
+        name = self._name()
+        self._write(f"{name} = []")
+        self._size()
+        self._write("while size:")
+        self._depth += 1
+        self._write("for _ in range(size >> 1):")
+        self._depth += 1
+        self._write(f"{name}.append({self._value(items)})")
+        self._depth -= 1
+        self._size()
+        self._depth -= 1
+        return name
+
+
+_readers: Compiled[Reader] = Compiled(lambda schema: _Compiler().compile(schema))

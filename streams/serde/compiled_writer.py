@@ -1,0 +1,204 @@
+"""A writer compiled for one Avro record schema: straight-line Python in place of a walk over schema and record.
+
+What comes again and again (policy references, titles, components, tenants) is kept as bytes. Only values of the very
+types that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from struct import Struct
+from typing import cast
+
+from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+
+Writer = Callable[[bytes, Mapping[str, object]], bytes]
+"""From what goes in front (the framing) and the record to bytes. Raises whatever it stumbles on for a record that it
+can't write."""
+
+#: Fields whose texts do not come again often, so that keeping them would only push others out.
+_UNIQUE = frozenset(["event_id", "subject", "incident_id", "traceparent", "summary", "text", "reason", "message"])
+_ONCE = "event_id"
+_KEPT = 16_384
+_SHORT = 1024
+
+
+def _digits(rest: int) -> bytes:
+    """The variable length of a number that is not negative (Avro 1.11, Binary Encoding)."""
+    written = bytearray()
+    while rest > 0x7F:
+        written.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    written.append(rest)
+    return bytes(written)
+
+
+#: Two digits that others follow, and the last one or two: an instant of our times is three of the former and a latter.
+_MORE = [bytes([number & 0x7F | 0x80, number >> 7 | 0x80]) for number in range(1 << 14)]
+_LAST = [_digits(number) for number in range(1 << 14)]
+_PART = (1 << 14) - 1
+
+
+def _long(value: int) -> bytes:
+    """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
+    rest = value << 1 if value >= 0 else ~(value << 1)
+    if rest <= _PART:
+        return _LAST[rest]
+    if rest >> 28 == 0:
+        return _MORE[rest & _PART] + _LAST[rest >> 14]
+    if 1 << 42 <= rest < 1 << 56:
+        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
+    if rest >> 64:
+        raise OverflowError(f"{value} has more than 64 bits")
+    return _digits(rest)
+
+
+def _exact_long(value: int) -> bytes:
+    """For a union, where fastavro tells types apart: a truth value is no number there."""
+    if value.__class__ is not int:
+        raise TypeError(f"{value!r} is no whole number")
+    return _long(value)
+
+
+def _exact_int(value: int) -> bytes:
+    if not -(1 << 31) <= value < 1 << 31:
+        raise OverflowError(f"{value} has more than 32 bits")
+    return _exact_long(value)
+
+
+_LENGTH = [_long(number) for number in range(_SHORT)]
+
+
+def _bytes(value: bytes) -> bytes:
+    size = len(value)
+    return (_LENGTH[size] if size < _SHORT else _long(size)) + value
+
+
+def _text(value: str) -> bytes:
+    written = value.encode()
+    size = len(written)
+    return (_LENGTH[size] if size < _SHORT else _long(size)) + written
+
+
+_NAMES: dict[str, object] = {
+    "long": _long,
+    "exact_long": _exact_long,
+    "exact_int": _exact_int,
+    "bytes_": _bytes,
+    "text": lru_cache(maxsize=_KEPT)(_text),
+    "unique_text": _text,
+    "double_": Struct("<d").pack,
+    "LENGTH": _LENGTH,
+    "TRUTH": {False: b"\x00", True: b"\x01"},
+}
+
+
+def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> Writer | None:
+    """The writer of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
+    that are not written here."""
+    return _writers.of(fingerprint, schema)
+
+
+class _Compiler:
+    """Turns a schema into the source of a function and the objects that it names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, object] = dict(_NAMES)
+        self._known: dict[str, Mapping[str, object]] = {}
+
+    def compile(self, schema: Mapping[str, object]) -> Writer:
+        return self._function("head, record", ["head", *self._each(fields_of(schema), "record", "record")])
+
+    def _function(self, arguments: str, parts: list[str]) -> Callable[..., bytes]:
+        """Writes these parts one after the other."""
+        source = f"def write({arguments}):\n    return b''.join(({', '.join(parts)},))"
+        made: dict[str, Callable[..., bytes]] = {}
+        exec(compile(source, "<avro writer>", "exec"), self._names, made)
+        return made["write"]
+
+    def _name(self, value: object = None) -> str:
+        """A name in the source, of an object or of a variable."""
+        name = f"n{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def _parts(self, schema: object, value: str, field: str) -> list[str]:
+        """Expressions whose bytes, one after the other, are the value's; `value` is the expression of the value."""
+        if isinstance(schema, list):
+            return [self._perhaps(schema, value, field)]
+        if isinstance(schema, str):
+            known = self._known.get(schema)
+            return [self._plain(schema, value, field)] if known is None else self._parts(known, value, field)
+        definition = cast(Mapping[str, object], schema)
+        kind = str(definition["type"])
+        if kind == "array":
+            return [self._array(definition["items"], value, field)]
+        if kind not in {"enum", "record"}:
+            return [self._plain(kind, value, field)]
+        self._known[str(definition["name"])] = definition
+        if kind == "record":
+            return self._record(fields_of(definition), value)
+        symbols = enumerate(cast(list[str], definition["symbols"]))
+        return [f"{self._name({symbol: _long(number) for number, symbol in symbols})}[{value}]"]
+
+    def _plain(self, kind: str, value: str, field: str) -> str:
+        match kind:
+            case "string":
+                return f"{'unique_' if field in _UNIQUE else ''}text({value})"
+            case "long":
+                return f"long({value})"
+            case "int":
+                name = self._name()
+                return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT} else long({name}))"
+            case "boolean":
+                return f"TRUTH[{value}]"
+            case "bytes" | "double":
+                return f"{kind}_({value})"
+            case _:
+                raise UnknownTypeError(kind)
+
+    def _perhaps(self, branches: list[object], value: str, field: str) -> str:
+        """A union with null, on whichever side."""
+        null, other = other_branch(branches)
+        name = self._name()
+        kind = other["type"] if isinstance(other, dict) else other
+        parts = [f"exact_{kind}({name})"] if kind in {"int", "long"} else self._parts(other, name, field)
+        some = [f"{_long(1 - null)!r}", *parts]
+        given = " + ".join(some) if len(some) == 2 else f"b''.join(({', '.join(some)}))"
+        return f"({_long(null)!r} if ({name} := {value}) is None else {given})"
+
+    def _each(self, fields: list[Mapping[str, object]], name: str, value: str) -> list[str]:
+        """The fields of the record that is the value of the expression `value`, and from its first use on in `name`."""
+        places = [f"({value})[{fields[0]['name']!r}]", *(f"{name}[{field['name']!r}]" for field in fields[1:])]
+        pairs = zip(fields, places, strict=True)
+        return [part for field, place in pairs for part in self._parts(field["type"], place, str(field["name"]))]
+
+    def _record(self, fields: list[Mapping[str, object]], value: str) -> list[str]:
+        """A record in another. One of texts and symbols alone is kept by their values: a policy, a title, a person."""
+        name = self._name()
+        if not all(_comes_again(field["type"]) for field in fields):
+            return self._each(fields, name, f"{name} := {value}")
+        arguments = [f"a{number}" for number in range(len(fields))]
+        pairs = zip(fields, arguments, strict=True)
+        parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _ONCE)]
+        write = self._name(lru_cache(maxsize=_KEPT)(self._function(", ".join(arguments), parts)))
+        first, *others = (repr(field["name"]) for field in fields)
+        given = [f"({name} := {value})[{first}]", *(f"{name}[{other}]" for other in others)]
+        return [f"{write}({', '.join(given)})"]
+
+    def _array(self, items: object, value: str, field: str) -> str:
+        """One block, as fastavro writes it, or none."""
+        name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
+        block = f"b''.join([long(len({name})), *map({write}, {name}), b'\\x00'])"
+        return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for what is no list
+
+
+def _comes_again(schema: object) -> bool:
+    """A text or a symbol, or perhaps none."""
+    if isinstance(schema, list):
+        return all(branch == "null" or _comes_again(branch) for branch in schema)
+    return schema == "string" or (isinstance(schema, dict) and schema["type"] == "enum")
+
+
+_writers: Compiled[Writer] = Compiled(lambda schema: _Compiler().compile(schema))

@@ -1,0 +1,136 @@
+"""Records between JSON and Avro: a schema compiled once to its fields, then used per event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from streams.serde.json_values import (
+    Boolean,
+    Choice,
+    Double,
+    Duration,
+    Instant,
+    Integer,
+    Kind,
+    SchemaMismatchError,
+    Text,
+    shown,
+)
+
+_PLAIN: dict[str, Kind] = {
+    "string": Text(),
+    "boolean": Boolean(),
+    "int": Integer(32),
+    "long": Integer(64),
+    "double": Double(),
+}
+_ABSENT = object()
+
+
+class Array:
+    """An array."""
+
+    def __init__(self, items: Kind) -> None:
+        self._items = items
+
+    def from_json(self, value: object, path: str) -> list[object]:
+        if not isinstance(value, list):
+            raise SchemaMismatchError(path, f"expected an array, got {shown(value)}")
+        return [self._items.from_json(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+    def to_json(self, value: object) -> object:
+        return [self._items.to_json(item) for item in cast(list[object], value)]
+
+
+class Nullable:
+    """A union with null."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def from_json(self, value: object, path: str) -> object:
+        return None if value is None else self._kind.from_json(value, path)
+
+    def to_json(self, value: object) -> object:
+        return None if value is None else self._kind.to_json(value)
+
+
+class Field(NamedTuple):
+    """A field of a record. One whose default is null is left out of JSON where it is null; other nulls are written."""
+
+    name: str
+    kind: Kind
+    has_default: bool
+    default: object
+
+    def take(self, data: Mapping[str, object], path: str) -> object:
+        """The field's Avro value from the JSON object; its default where it is absent."""
+        value = data.get(self.name, _ABSENT)
+        if value is _ABSENT:
+            if not self.has_default:
+                raise SchemaMismatchError(f"{path}.{self.name}", "is missing")
+            return list(self.default) if isinstance(self.default, list) else self.default
+        return self.kind.from_json(value, f"{path}.{self.name}")
+
+    def give(self, record: Mapping[str, object], data: dict[str, object]) -> None:
+        """Put the field's JSON value into the JSON object."""
+        value = record.get(self.name, self.default)
+        if value is not None or not self.has_default:
+            data[self.name] = self.kind.to_json(value)
+
+
+class NestedRecord:
+    """A nested record."""
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self._fields = fields
+
+    def from_json(self, value: object, path: str) -> dict[str, object]:
+        if not isinstance(value, dict):
+            names = ", ".join(field.name for field in self._fields)
+            raise SchemaMismatchError(path, f"expected an object with {names}, got {shown(value)}")
+        return {field.name: field.take(value, path) for field in self._fields}
+
+    def to_json(self, value: object) -> object:
+        data: dict[str, object] = {}
+        for field in self._fields:
+            field.give(cast(Mapping[str, object], value), data)
+        return data
+
+
+def compile_fields(schema: Mapping[str, object]) -> tuple[Field, ...]:
+    """The fields of a record schema (as in its file, with logical types)."""
+    return _fields(schema, {})
+
+
+def _fields(schema: Mapping[str, object], named: dict[str, Kind]) -> tuple[Field, ...]:
+    fields = []
+    for field in cast(list[Mapping[str, object]], schema["fields"]):
+        name = cast(str, field["name"])
+        kind = _kind(field["type"], name, named)
+        fields.append(Field(name, kind, "default" in field, field.get("default")))
+    return tuple(fields)
+
+
+def _kind(schema: object, name: str, named: dict[str, Kind]) -> Kind:
+    if isinstance(schema, list):
+        (inner,) = [branch for branch in schema if branch != "null"]
+        return Nullable(_kind(inner, name, named))
+    if isinstance(schema, str):
+        return Duration() if schema == "long" and name.endswith("_s") else _PLAIN.get(schema) or named[schema]
+    definition = cast(Mapping[str, object], schema)
+    if definition.get("logicalType") == "timestamp-micros":
+        return Instant()
+    kind: Kind
+    match definition["type"]:
+        case "array":
+            return Array(_kind(definition["items"], name, named))
+        case "enum":
+            kind = Choice(cast(list[str], definition["symbols"]), cast(str | None, definition.get("default")))
+        case "record":
+            kind = NestedRecord(_fields(definition, named))
+        case plain:
+            return _kind(plain, name, named)
+    named[cast(str, definition["name"])] = kind
+    return kind

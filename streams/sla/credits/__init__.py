@@ -1,0 +1,1 @@
+"""Credits: contracts, impacts and maintenance become statements and credits, independently of incidents."""

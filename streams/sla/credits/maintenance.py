@@ -1,0 +1,84 @@
+"""Maintenance windows by id (R23): the latest fact wins, and a cancelled one excludes nothing, even afterwards."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.sla.credits.statement import Window
+from streams.sla.erasure import Erasures
+from streams.sla.events import Event, MaintenanceScheduled, Position
+
+
+class _Fact(NamedTuple):
+    """The order of the first three fields is that of event time (R2)."""
+
+    time: int
+    id: str
+    source: str
+    event: Event
+    arrival: int
+    position: Position
+
+
+class Maintenance:
+    """All maintenance facts that this partition knows, in event-time order per id (R2)."""
+
+    __slots__ = ("_facts", "_windows")
+
+    def __init__(self) -> None:
+        self._facts: dict[str, list[_Fact]] = {}
+        self._windows: dict[str, Window] = {}
+
+    def identity(self, event: Event) -> bytes | None:
+        """The digest of the fact with this event's identity, if there is one (R1)."""
+        for fact in self._facts.get(event.subject, ()):
+            if (fact.id, fact.source) == (event.id, event.source):
+                return fact.event.digest
+        return None
+
+    def add(self, event: Event, arrival: int, position: Position) -> list[Window]:
+        """Take a fact in; the windows that it ended or began, for what they touch to be weighed anew."""
+        facts = self._facts.setdefault(event.subject, [])
+        facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
+        facts.sort(key=lambda fact: fact[:3])
+        before, after = self._windows.get(event.subject), self._stand(event.subject)
+        return [window for window in (before, after) if window is not None and before != after]
+
+    def rename(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
+        """The facts that named a tenant who has just been erased, as they are kept from now on (R29)."""
+        renamed = []
+        for maintenance_id, facts in self._facts.items():
+            for index, fact in enumerate(facts):
+                event = erasures.event(fact.event)
+                if event is not fact.event:
+                    facts[index] = fact._replace(event=event)
+                    renamed.append((event, fact.arrival, fact.position))
+            self._stand(maintenance_id)
+        return renamed
+
+    def _stand(self, maintenance_id: str) -> Window | None:
+        """The window that the latest fact leaves standing."""
+        window = self._standing(maintenance_id, self._facts[maintenance_id][-1])
+        self._windows.pop(maintenance_id, None)
+        if window is not None:
+            self._windows[maintenance_id] = window
+        return window
+
+    @staticmethod
+    def _standing(maintenance_id: str, fact: _Fact) -> Window | None:
+        plan = fact.event.payload
+        if not isinstance(plan, MaintenanceScheduled):
+            return None
+        return Window(
+            maintenance_id,
+            plan.scope,
+            frozenset(plan.tenant_ids),
+            frozenset(plan.components),
+            plan.start,
+            plan.end,
+            plan.announced_at,
+            fact.position,
+        )
+
+    def windows(self) -> list[Window]:
+        return list(self._windows.values())

@@ -1,0 +1,121 @@
+"""Tenant-months counted again from the facts alone (R21–R26): what a statement of any instant has to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from streams.sla import events as ev
+from streams.sla.arrival import TimeLimits, check_time
+from streams.sla.credits.account import Account
+from streams.sla.credits.erase_tenant import erase
+from streams.sla.credits.impact_index import Impacts
+from streams.sla.credits.intervals import Interval, intersect, union
+from streams.sla.credits.maintenance import Maintenance
+from streams.sla.credits.statement import MonthResult, counts, weigh
+from streams.sla.erasure import Erasures
+from streams.sla.impact import ImpactCopy
+from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
+from streams.sla.policy import Policies
+
+
+class RecomputedMonth(NamedTuple):
+    """A tenant-month as it comes out. `final_at` and `claimable_until` are those of its terms."""
+
+    weighed: MonthResult
+    final_at: int
+    claimable_until: int
+    flags: tuple[str, ...]
+
+
+class Recomputation:
+    """Contracts, maintenance and impacts as far as they are known. Statements are not remembered: each question is
+    answered from all facts taken in so far. Instants in microseconds."""
+
+    def __init__(self, policies: Policies, horizons: TimeLimits) -> None:
+        self._policies = policies
+        self._horizons = horizons
+        self._accounts: dict[str, Account] = {}
+        self._impacts = Impacts()
+        self._maintenance = Maintenance()
+        self.erasures = Erasures(horizons.pseudonym_key)
+
+    def take(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
+        """Fold one checked contract or maintenance event in; False when it is refused, repeated or without effect on
+        what a month comes to (R1, R5)."""
+        event = self.erasures.event(event)
+        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
+            if self._maintenance.identity(event) is None and check_time(event, arrival, self._horizons) is None:
+                self._maintenance.add(event, arrival, position)
+                return True
+            return False
+        if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
+            return False
+        if check_time(event, arrival, self._horizons) is not None:
+            return False
+        if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
+            if self.erasures.pseudonym(event.subject) in self._accounts:
+                return False
+            erase(event.subject, 0, self.erasures, self._accounts, self._impacts, self._maintenance)
+            event = self.erasures.event(event)
+        account = self._accounts.get(event.subject)
+        if account is None:
+            account = self._accounts[event.subject] = Account(event.subject, self._policies, self._horizons.lateness)
+        if account.digest(event) is not None:
+            return False
+        account.keep(event, arrival, position)
+        return True
+
+    def put(self, copy: ImpactCopy) -> None:
+        """An incident's impact list, instead of the one before."""
+        self._impacts.put(copy)
+
+    def known_at(self, tenant: str) -> int | None:
+        """When a tenant's contract first arrived; None when there is none."""
+        account = self._accounts.get(self.erasures.name(tenant))
+        return account.known_at if account is not None and len(account.contracts) else None
+
+    def tenants(self) -> list[str]:
+        """Those with a contract, in order."""
+        return sorted(tenant for tenant, account in self._accounts.items() if len(account.contracts))
+
+    def months(self, tenant: str, until: int) -> Iterator[Month]:
+        """The tenant's months that have statements and have begun before an instant."""
+        account = self._accounts[tenant]
+        if account.begin >= LATEST:
+            return
+        zone, last = account.contracts.zone, min(until, account.contracts.last_instant())
+        month = month_of(max(account.begin - 1, 0), zone)
+        while month_bounds(month, zone)[0] < last:
+            if account.terms(month) is not None:
+                yield month
+            if month == LAST_MONTH:
+                return
+            month = next_month(month)
+
+    def weigh(self, tenant: str, month: Month, instant: int) -> RecomputedMonth | None:
+        """The month as of an instant, open outages running to it; None when the tenant has no contract."""
+        tenant = self.erasures.name(tenant)
+        if self.known_at(tenant) is None:
+            return None
+        account = self._accounts[tenant]
+        terms = account.stated_terms(month)
+        impacts = self._impacts.between(tenant, terms.period.start, terms.period.end)
+        windows = self._maintenance.windows()
+        currency = account.contracts.currency
+        found = weigh(tenant, month, terms.period, terms.spans, terms.policy, impacts, windows, instant, currency)
+        return RecomputedMonth(found, terms.final_at, terms.claimable_until, account.flags(found))
+
+    def concerned(self, tenant: str, weighed: MonthResult, instant: int, spans: list[Interval]) -> list[str]:
+        """The incidents whose downtime for a tenant touches some of the given spans."""
+        tenant = self.erasures.name(tenant)
+        found = []
+        for copy in self._impacts.between(tenant, weighed.period.start, weighed.period.end):
+            outages = union(
+                (impact.start, instant if impact.end is None else min(impact.end, instant))
+                for impact in copy.impacts
+                if counts(weighed.policy, impact) and (impact.scope == "platform" or tenant in impact.tenant_ids)
+            )
+            if intersect(outages, spans):
+                found.append(copy.incident_id)
+        return found

@@ -1,0 +1,231 @@
+"""One tenant-month weighed (R21–R25): downtime from impacts, maintenance and contract, then availability and credit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import sha256
+from typing import NamedTuple
+
+from streams.sla import calendar
+from streams.sla.contracts import Span
+from streams.sla.credits import formula
+from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
+from streams.sla.events import Position
+from streams.sla.impact import Impact, ImpactCopy
+from streams.sla.instants import SECOND, Month, format_rfc3339
+from streams.sla.policy import Policy
+
+
+class Window(NamedTuple):
+    """A maintenance window that stands: the latest fact of its id, not cancelled (R23)."""
+
+    maintenance_id: str
+    scope: str
+    tenant_ids: frozenset[str]
+    components: frozenset[str]
+    start: int
+    end: int
+    announced_at: int
+    position: Position
+
+
+class Period(NamedTuple):
+    start: int
+    end: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthResult:
+    """What a statement says of a tenant-month, before it has a status. Durations in microseconds, money in minor
+    units of `currency`."""
+
+    month: Month
+    period: Period
+    policy: Policy
+    eligible: int
+    excluded: int
+    downtime: int
+    intervals: tuple[Interval, ...]
+    exclusions: tuple[Interval, ...]
+    available: Fraction
+    percent: Fraction
+    charge: int
+    credit: int
+    currency: str
+    evidence: tuple[tuple[str, str, Position], ...]
+
+    @property
+    def guarantee_met(self) -> bool:
+        return self.available * 100 >= self.policy.guarantee
+
+    @property
+    def settled(self) -> tuple[int, int, int, int, int]:
+        """A change of one of these after the final statement is worth an adjustment (R26); of excluded time too, as
+        availability is measured without it and must not depend on what came when (R2)."""
+        return self.downtime, self.eligible, self.charge, self.credit, self.excluded
+
+    @property
+    def basis(self) -> str:
+        """Digest of what else a statement must not be left wrong about (R32): its month's bounds, its currency, the
+        policy it was weighed by, what was down and what was excluded when."""
+        policy = self.policy.name, self.policy.version
+        spans = [tuple(one) for one in (self.period, *self.intervals, *self.exclusions)]
+        return sha256(repr((spans, len(self.exclusions), self.currency, policy)).encode()).hexdigest()[:16]
+
+
+def counts(policy: Policy, impact: Impact) -> bool:
+    """Whether an interval is downtime under a tenant's own plan (R21)."""
+    if not policy.guarantees(impact.component):
+        return False
+    return impact.impact in policy.downtime_impacts if impact.counts is None else impact.counts
+
+
+def weigh(
+    tenant: str,
+    month: Month,
+    period: Period,
+    spans: Sequence[Span],
+    policy: Policy,
+    impacts: Iterable[ImpactCopy],
+    windows: Iterable[Window],
+    instant: int,
+    currency: str,
+) -> MonthResult:
+    """Weigh a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the month;
+    the last one's charge and plan decide, never prorated (R25)."""
+    contracted = union((span.start, span.end) for span in spans)
+    standing = [
+        window
+        for window in windows
+        if (window.scope == "platform" or tenant in window.tenant_ids)
+        and window.announced_at + policy.maintenance_notice <= window.start
+        and window.start < period.end
+        and window.end > period.start
+        and any(policy.guarantees(component) for component in window.components)
+    ]
+    evidence: list[tuple[str, str, Position]] = [("contract", s.contract.id, s.contract.position) for s in spans]
+    evidence += [("maintenance", window.maintenance_id, window.position) for window in standing]
+    down: list[tuple[int, int]] = []
+    for copy in impacts:
+        found = False
+        for impact in copy.impacts:
+            end = instant if impact.end is None else min(impact.end, instant)
+            if end <= period.start or impact.start >= period.end or not counts(policy, impact):
+                continue
+            if impact.scope != "platform" and tenant not in impact.tenant_ids:
+                continue
+            found = True
+            covering = union((w.start, w.end) for w in standing if impact.component in w.components)
+            outage = union([(max(impact.start, period.start), min(end, period.end))])
+            down += subtract(outage, covering)
+        if found:
+            evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
+    intervals = intersect(union(down), contracted)
+    maintained = intersect(union((w.start, w.end) for w in standing), contracted)
+    exclusions = subtract(maintained, intervals)
+    eligible, excluded, downtime = measure(contracted), measure(exclusions), measure(intervals)
+    available = formula.availability(eligible, excluded, downtime)
+    percent = formula.credit_percent(policy.credit, available)
+    charge = spans[-1].contract.charge.amount_minor if spans else 0
+    return MonthResult(
+        month=month,
+        period=period,
+        policy=policy,
+        eligible=eligible,
+        excluded=excluded,
+        downtime=downtime,
+        intervals=tuple(intervals),
+        exclusions=tuple(exclusions),
+        available=available,
+        percent=percent,
+        charge=charge,
+        credit=formula.credit_amount(charge, percent),
+        currency=currency,
+        evidence=tuple(sorted(evidence)),
+    )
+
+
+def statement_data(
+    tenant: str,
+    weighed: MonthResult,
+    *,
+    status: str,
+    revision: int,
+    delta: int,
+    waived: int,
+    claimable_until: int,
+    flags: Sequence[str],
+) -> dict[str, object]:
+    """The record of a `credit.statement`, digest included."""
+
+    def money(amount: int) -> dict[str, object]:
+        return {"amount_minor": amount, "currency": weighed.currency}
+
+    period, available = weighed.period, weighed.available
+    data: dict[str, object] = {
+        "policy": weighed.policy.as_data(),
+        "tenant_id": tenant,
+        "month": weighed.month,
+        "status": status,
+        "revision": revision,
+        "period": {"start": period.start, "end": period.end, "time_zone": period.zone},
+        "eligible_s": weighed.eligible,
+        "downtime_s": weighed.downtime,
+        "excluded_s": weighed.excluded,
+        "availability": {
+            "numerator": available.numerator,
+            "denominator": available.denominator,
+            "percent": formula.decimals(available * 100),
+        },
+        "guarantee_met": weighed.guarantee_met,
+        "credit_percent": formula.plain(weighed.percent),
+        "monthly_charge": money(weighed.charge),
+        "credit": money(weighed.credit),
+        "delta": money(delta),
+        "waived": money(waived),
+        "claimable_until": claimable_until,
+        "intervals": [interval._asdict() for interval in weighed.intervals],
+        "exclusions": [interval._asdict() for interval in weighed.exclusions],
+        "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in weighed.evidence],
+        "flags": list(flags),
+        "calendar_version": calendar.calendar_version(),
+        "tzdata_version": calendar.tzdata_version(),
+    }
+    data["digest"] = digest(data)
+    return data
+
+
+_INSTANTS = frozenset(["start", "end", "claimable_until"])
+_DURATIONS = frozenset(["eligible_s", "downtime_s", "excluded_s"])
+
+
+def digest(data: Mapping[str, object]) -> str:
+    """SHA-256 (hex) over the RFC 8785 canonical JSON of a statement's data in JSON form, without `digest` itself and
+    without positions: of `evidence` the distinct (kind, id) pairs remain."""
+    body = {key: _json_form(key, value) for key, value in data.items() if key not in ("digest", "evidence")}
+    evidence = data["evidence"]
+    assert isinstance(evidence, list)
+    pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
+    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
+    return sha256(canonical_json(body).encode()).hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """RFC 8785 for what statements hold: strings, booleans, null, integers and durations of at most six decimals."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _json_form(key: str, value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _json_form(name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_json_form(key, item) for item in value]
+    if isinstance(value, int) and key in _INSTANTS:
+        return format_rfc3339(value)
+    if isinstance(value, int) and key in _DURATIONS:
+        return value // SECOND if value % SECOND == 0 else value / SECOND
+    return value

@@ -1,0 +1,159 @@
+"""A statement as someone hands it in, to be verified, and how its terms are written in findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import sha256
+from typing import NamedTuple, cast
+
+from streams.sla.credits import formula
+from streams.sla.credits.intervals import Interval
+from streams.sla.credits.statement import Period, canonical_json
+from streams.sla.instants import SECOND, Month, format_rfc3339
+
+Fields = Mapping[str, object]
+#: So many spans or inputs are listed in a finding; the rest is counted.
+MOST_LISTED = 3
+
+
+class Difference(NamedTuple):
+    """The first term that differs: what the statement says and what it should, as people read them. `incidents` are
+    those that differing downtime comes from."""
+
+    term: str
+    stated: str
+    recomputed: str
+    incidents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedStatement:
+    """A statement as it was given. Durations and instants in microseconds, amounts in minor units; `own_digest` is
+    the digest of the JSON that was given."""
+
+    time: int
+    tenant: str
+    month: Month
+    status: str
+    revision: int
+    period: Period
+    eligible: int
+    downtime: int
+    excluded: int
+    availability: tuple[int, int, str]
+    guarantee_met: bool
+    credit_percent: str
+    charge: int
+    credit: int
+    delta: int
+    waived: int
+    currencies: tuple[str, ...]
+    claimable_until: int | None
+    intervals: tuple[Interval, ...]
+    exclusions: tuple[Interval, ...]
+    evidence: frozenset[tuple[str, str]]
+    flags: tuple[str, ...]
+    policy: tuple[str, str, str]
+    digest: str
+    own_digest: str
+
+
+def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
+    """The statement of a `credit.statement` record and of the same event's `data` in JSON form."""
+
+    def amount(name: str) -> int:
+        return cast(int, cast(Fields, record[name])["amount_minor"])
+
+    def spans(name: str) -> tuple[Interval, ...]:
+        return tuple(Interval(item["start"], item["end"]) for item in cast(list[dict[str, int]], record[name]))
+
+    period, share = cast(dict[str, object], record["period"]), cast(dict[str, object], record["availability"])
+    policy = cast(dict[str, str], record["policy"])
+    amounts = ("monthly_charge", "credit", "delta", "waived")
+    return SubmittedStatement(
+        time=cast(int, record["occurred_at"]),
+        tenant=str(record["tenant_id"]),
+        month=Month(str(record["month"])),
+        status=str(record["status"]),
+        revision=cast(int, record["revision"]),
+        period=Period(cast(int, period["start"]), cast(int, period["end"]), str(period["time_zone"])),
+        eligible=cast(int, record["eligible_s"]),
+        downtime=cast(int, record["downtime_s"]),
+        excluded=cast(int, record["excluded_s"]),
+        availability=(cast(int, share["numerator"]), cast(int, share["denominator"]), str(share["percent"])),
+        guarantee_met=bool(record["guarantee_met"]),
+        credit_percent=str(record["credit_percent"]),
+        charge=amount("monthly_charge"),
+        credit=amount("credit"),
+        delta=amount("delta"),
+        waived=amount("waived"),
+        currencies=tuple(str(cast(Fields, record[name])["currency"]) for name in amounts),
+        claimable_until=cast(int | None, record["claimable_until"]),
+        intervals=spans("intervals"),
+        exclusions=spans("exclusions"),
+        evidence=frozenset((item["kind"], item["id"]) for item in cast(list[dict[str, str]], record["evidence"])),
+        flags=tuple(cast(list[str], record["flags"])),
+        policy=(policy["name"], policy["version"], policy["digest"]),
+        digest=str(record["digest"]),
+        own_digest=_digest_of_json(data),
+    )
+
+
+def _digest_of_json(data: Fields) -> str:
+    """The documented recipe, over the JSON as it was given: what a reader does not know is in the digest all the
+    same."""
+    evidence = cast(list[Fields], data.get("evidence", []))
+    pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
+    body = {key: value for key, value in data.items() if key != "digest"}
+    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
+    return sha256(canonical_json(body).encode()).hexdigest()
+
+
+# -- terms as people read them ---------------------------------------------------------------------------------------
+
+
+def duration(micros: int) -> str:
+    """57,960 s; decimals as needed."""
+    whole, rest = divmod(micros, SECOND)
+    return f"{whole:,}" + (f".{rest:06d}".rstrip("0") if rest else "") + " s"
+
+
+def instant(micros: int | None) -> str:
+    return "none" if micros is None else format_rfc3339(micros)
+
+
+def span(period: Period) -> str:
+    return f"{instant(period.start)} to {instant(period.end)}, {period.zone}"
+
+
+def share(numerator: int, denominator: int, percent: str) -> str:
+    return f"{numerator}/{denominator}, {percent} %"
+
+
+def fraction(available: Fraction) -> str:
+    return share(available.numerator, available.denominator, formula.decimals(available * 100))
+
+
+def met(guarantee_met: bool) -> str:
+    return "met" if guarantee_met else "missed"
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in minor units, as statements have it."""
+    return f"{amount:,} {currency} minor units"
+
+
+def listed(spans: Sequence[Interval]) -> str:
+    """The first few of some spans."""
+    told = "; ".join(f"{instant(one.start)} to {instant(one.end)}" for one in spans[:MOST_LISTED])
+    more = len(spans) - MOST_LISTED
+    return (told or "nothing") + (f"; {more:,} more" if more > 0 else "")
+
+
+def named(evidence: Iterable[tuple[str, str]]) -> str:
+    """The first few deciding inputs."""
+    told = [f"{kind} {name}" for kind, name in sorted(evidence)]
+    more = len(told) - MOST_LISTED
+    return (", ".join(told[:MOST_LISTED]) or "nothing") + (f", {more:,} more" if more > 0 else "")

@@ -1,0 +1,51 @@
+"""Impact lists: which component had which impact when, as the incidents agent reports and the ledger reads (R21)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from streams.sla.events import Position
+
+
+class Impact(NamedTuple):
+    """Whom a component's impact touched over a half-open interval; `end` None while open, `counts` None unless
+    amended."""
+
+    component: str
+    impact: str
+    start: int
+    end: int | None
+    counts: bool | None
+    scope: str
+    tenant_ids: tuple[str, ...]
+
+
+class ImpactCopy(NamedTuple):
+    """The whole current impact list of one incident, as the incidents agent published it."""
+
+    incident_id: str
+    revision: int
+    impacts: tuple[Impact, ...]
+    evidence: tuple[Position, ...]
+
+
+def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
+    """The impact list that an `impact.changed` record carries."""
+    return ImpactCopy(
+        data["incident_id"],
+        data["incident_revision"],
+        tuple(
+            Impact(
+                item["component"],
+                item["impact"],
+                item["start"],
+                item["end"],
+                item["counts"],
+                item["scope"],
+                tuple(item["tenant_ids"]),
+            )
+            for item in data["intervals"]
+        ),
+        tuple(Position(item["topic"], item["partition"], item["offset"]) for item in data["evidence"]),
+    )

@@ -1,0 +1,1 @@
+"""Incidents: facts become classifications, SLA clocks, alerts and impact lists, independently of credits."""

@@ -1,0 +1,96 @@
+"""When which component had which impact: the episodes of an incident, as reported and as amended (R21)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from streams.sla.events import Amended, Opened, Payload, Reclassified, Reopened
+from streams.sla.impact import Impact
+from streams.sla.incidents.classification import Subject
+
+#: Facts that may make the impact list longer.
+LISTED = (Opened, Reopened, Reclassified)
+#: What the tenants in an impact list may weigh: each interval names its own, and a record has a limit (R28).
+MAX_LISTED_BYTES = 2 * 1024 * 1024
+
+
+class Listed(NamedTuple):
+    """What the impact list of some facts may come to: how many intervals, and the widest list of tenants."""
+
+    intervals: int = 0
+    widest: int = 0
+
+    def plus(self, payloads: Iterable[Payload]) -> Listed:
+        """With more facts."""
+        intervals, widest = self
+        for payload in payloads:
+            if isinstance(payload, LISTED):
+                intervals += 1
+                tenants = getattr(payload, "tenant_ids", None) or ()
+                widest = max(widest, sum(len(tenant.encode()) + 2 for tenant in tenants))
+        return Listed(intervals, widest)
+
+    @property
+    def bytes(self) -> int:
+        """The most that the tenants in the list can weigh: the widest, once an interval."""
+        return self.intervals * self.widest
+
+
+class Episode:
+    """One outage: from its (re)opening until it is restored. Changes are kept once for all episodes of an incident;
+    each knows how many of them are its own and earlier ones."""
+
+    __slots__ = ("_known", "amended_restored", "amended_started", "changes", "opened_at", "restored", "started")
+
+    def __init__(self, opened_at: int, started: int, changes: list[tuple[int, Subject]]) -> None:
+        self.opened_at = opened_at
+        self.started = started
+        self.restored: int | None = None
+        self.amended_started: int | None = None
+        self.amended_restored: int | None = None
+        self.changes = changes
+        self._known: int | None = None
+
+    def reopened(self, at: int, started: int) -> Episode:
+        """The episode that follows: earlier changes count from their own time on, there too (R21)."""
+        self._known = len(self.changes)
+        return Episode(at, started, self.changes)
+
+    def change(self, at: int, subject: Subject) -> None:
+        """From `at` on the incident affects something else; the past stays (R21)."""
+        self.changes.append((at, subject))
+
+    def amend(self, fact: Amended) -> None:
+        """Times that beat any report; the last amendment per field wins (R21)."""
+        if fact.started_at is not None:
+            self.amended_started = fact.started_at
+        if fact.restored_at is not None:
+            self.amended_restored = fact.restored_at
+
+    def impacts(self, counts: bool | None) -> list[Impact]:
+        start = self.amended_started if self.amended_started is not None else self.started
+        end = self.amended_restored if self.amended_restored is not None else self.restored
+        found: list[Impact] = []
+        changes = self.changes
+        known = len(changes) if self._known is None else self._known
+        # Whatever its own time, the first change counts from the start; after it they ascend.
+        first = bisect_right(changes, start, 1, known, key=lambda change: change[0]) - 1
+        for index in range(first, known):
+            subject = changes[index][1]
+            begin = start if index == first else changes[index][0]
+            until = changes[index + 1][0] if index + 1 < known else end
+            if end is not None and begin >= end:
+                break
+            if end is not None and (until is None or until > end):
+                until = end
+            if begin == until:
+                continue
+            tenants = subject.tenant_ids if subject.scope == "tenants" else ()
+            impact = Impact(subject.component, subject.impact, begin, until, counts, subject.scope, tenants)
+            if found and found[-1] == impact._replace(start=found[-1].start, end=begin):
+                found[-1] = found[-1]._replace(end=until)
+            else:
+                found.append(impact)
+        return found

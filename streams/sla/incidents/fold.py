@@ -1,0 +1,259 @@
+"""The fold of one incident (R2, R13–R21): facts in the order of event time become clocks, verdicts and impacts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streams.sla import events as ev
+from streams.sla.impact import Impact
+from streams.sla.incidents.classification import Classification, Pinned, Subject, Terms, classify, pin
+from streams.sla.incidents.clock_rules import Ending, SlaClocks
+from streams.sla.incidents.clocks import BREACHED, CANCELLED
+from streams.sla.incidents.episodes import Episode
+from streams.sla.policy import Policies
+
+
+class Fact(NamedTuple):
+    """One accepted input of an incident. The tuple's own order is the order of meaning (R2)."""
+
+    time: int
+    rank: int
+    id: str
+    source: str
+    type: str
+    payload: ev.Payload
+    arrival: int
+    digest: bytes
+    position: ev.Position
+    backfill: bool
+
+    @classmethod
+    def of(cls, event: ev.Event, arrival: int, position: ev.Position) -> Fact:
+        """The fact of an accepted event; `arrival` is its arrival for its own incident (R32)."""
+        rank = ev.INCIDENT_RANK[event.type]
+        return cls(
+            event.time,
+            rank,
+            event.id,
+            event.source,
+            event.type,
+            event.payload,
+            arrival,
+            event.digest,
+            position,
+            event.backfill,
+        )
+
+    def event(self, incident_id: str) -> ev.Event:
+        """The input that it was, without what only transport knew of it."""
+        return ev.Event(
+            self.id,
+            self.source,
+            self.type,
+            incident_id,
+            self.time,
+            self.payload,
+            self.backfill,
+            self.arrival if self.backfill else None,
+            None,
+            self.digest,
+        )
+
+
+class Fold(SlaClocks):
+    """What follows from an opening and the facts after it, applied in order. `roll` lets deadlines pass."""
+
+    __slots__ = (
+        "annulled",
+        "backfill",
+        "by_hand",
+        "channel",
+        "classified_at",
+        "counts",
+        "episodes",
+        "evidence",
+        "merged_into",
+        "opened_at",
+        "pinned",
+        "pins",
+        "policies",
+        "subject",
+        "terms",
+    )
+
+    def __init__(self, opening: Fact, policies: Policies, terms: Terms) -> None:
+        opened = opening.payload
+        assert isinstance(opened, ev.Opened)
+        self.policies = policies
+        self.terms = terms
+        self.opened_at = opening.time
+        self.backfill = opening.backfill
+        self.channel = opened.channel
+        self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
+        self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, terms)
+        self.pins: list[tuple[Subject, Pinned]] = [(self.subject, self.pinned)]
+        self.by_hand: str | None = None
+        self.counts: bool | None = None
+        self.annulled = False
+        self.merged_into = ""
+        started = opened.started_at if opened.started_at is not None else opening.time
+        self.episodes = [Episode(opening.time, started, [(started, self.subject)])]
+        self.evidence: list[ev.Position] = [opening.position]
+        self.classified_at = opening.time
+        self.policy = self.pinned.policy
+        super().__init__(self.pinned.policy, self._classify(), opening.time)
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def apply(self, fact: Fact) -> None:
+        """Fold one later fact in. Facts earlier than the opening count as at the opening (R2)."""
+        at = max(fact.time, self.opened_at)
+        self.roll(at)
+        match fact.payload:
+            case ev.Updated() | ev.Responded():
+                self._responded(fact.type, fact.payload, at)
+            case ev.Resolved(restored_at):
+                if self.ending is None:
+                    self._end(at, "resolved", at if restored_at is None else restored_at)
+                    self.evidence.append(fact.position)
+            case ev.Reopened(started_at):
+                if self.ending is not None and not self.annulled:
+                    self._reopen(at, started_at)
+                    self.evidence.append(fact.position)
+            case ev.Reclassified():
+                self._reclassified(fact.payload, at)
+                self.evidence.append(fact.position)
+            case ev.SeveritySet(severity):
+                self.by_hand = severity
+                self._reconsider(at)
+            case ev.PolicyApplied(name, version):
+                applied = self.policies.exact(name, version)
+                if applied is not None and self.ending is None and applied is not self.policy:
+                    self.policy = applied
+                    self._reconsider(at, retarget=True)
+            case ev.UpdateRequested():
+                self._update_requested(at)
+            case ev.Waiting(on):
+                self._wait(on, at, begins=True)
+            case ev.WaitingEnded(on):
+                self._wait(on, at, begins=False)
+            case ev.Merged(into):
+                if self.ending is None:
+                    self._end(at, "merged", at)
+                    self.merged_into = into
+                    self.evidence.append(fact.position)
+            case ev.Amended():
+                self._amended(fact.payload, at)
+                self.evidence.append(fact.position)
+            case ev.Annulled():
+                self._annul(at)
+                self.evidence.append(fact.position)
+            case _:  # linked, or an opening that does not stand: kept, without effect
+                pass
+
+    def _reclassified(self, fact: ev.Reclassified, at: int) -> None:
+        old = self.subject
+        self.subject = Subject(
+            fact.scope if fact.scope is not None else old.scope,
+            fact.tenant_ids if fact.tenant_ids is not None else old.tenant_ids,
+            fact.component if fact.component is not None else old.component,
+            fact.impact if fact.impact is not None else old.impact,
+            fact.tier if fact.tier is not None else old.tier,
+        )
+        if fact.scope is not None:
+            # Whom it concerns changed, and with them tier and flags; the policy stays pinned (R18, R20).
+            found = pin(self.policies, self.subject, self.opened_at, self.channel, self.terms)
+            self.pins.append((self.subject, found))
+            self.pinned = found._replace(policy=self.pinned.policy)
+        self.episodes[-1].change(at, self.subject)
+        self._reconsider(at)
+
+    def _amended(self, fact: ev.Amended, at: int) -> None:
+        """R21: times concern the episode current at the amendment's time, counts the whole incident."""
+        self.episodes[-1].amend(fact)
+        if fact.counts_as_downtime is not None:
+            self.counts = fact.counts_as_downtime
+            self._reconsider(at)
+
+    # -- classification ------------------------------------------------------------------------------------------------
+
+    def _classify(self) -> Classification:
+        pinned = self.pinned
+        return classify(self.policy, self.subject, pinned.tenant_tier, pinned.no_contract, self.by_hand, self.counts)
+
+    def _reconsider(self, at: int, *, retarget: bool = False) -> None:
+        """Classify anew; a changed severity or coverage gives open clocks their new target (R13)."""
+        before = self.classification
+        self.classification = now = self._classify()
+        if now[:2] != before[:2] or now.counts_as_downtime != before.counts_as_downtime:
+            self.classified_at = at
+        if self.ending is None and (retarget or now[:2] != before[:2]):
+            self._settle_pause(at)
+            self._retarget(at)
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def _end(self, at: int, reason: str, restored: int) -> None:
+        """R15, R16: the clocks stop, and the outage ends when it is reported to have ended."""
+        self._stop(at, reason)
+        self.episodes[-1].restored = restored
+
+    def _reopen(self, at: int, started_at: int | None) -> None:
+        """R15: the next response instance from the reopening; window numbers run on; old verdicts stand."""
+        self.ending = None
+        self.merged_into = ""
+        self.responded_at = None
+        self.response_instance += 1
+        self.waiting.clear()
+        self.episodes.append(self.episodes[-1].reopened(at, started_at if started_at is not None else at))
+        self._start_clocks(at)
+
+    def _annul(self, at: int) -> None:
+        """R17: no breach stands, no downtime counts."""
+        if self.annulled:
+            return
+        if self.ending is None:
+            self._end(at, "annulled", at)
+        self.annulled = True
+        self.merged_into = ""
+        self.ending = Ending(at, "annulled")
+        for clock in self.clocks:
+            if clock.state == BREACHED:
+                clock.state = CANCELLED
+        self.breaches.clear()
+
+    def terms_changed(self) -> bool:
+        """Whether the contracts now known say something else of whom the incident concerns (R20)."""
+        return any(
+            pin(self.policies, subject, self.opened_at, self.channel, self.terms) != pinned
+            for subject, pinned in self.pins
+        )
+
+    def impacts(self) -> list[Impact]:
+        """Which component had which impact when; empty once annulled (R17, R21)."""
+        if self.annulled:
+            return []
+        return [impact for episode in self.episodes for impact in episode.impacts(self.counts)]
+
+
+def order(facts: list[Fact]) -> tuple[Fact, list[Fact]] | None:
+    """The opening that stands and the facts after it, in order of meaning (R2); None while there is no opening."""
+    opening = next((fact for fact in facts if fact.rank == 0), None)
+    if opening is None:
+        return None
+    rest = [fact for fact in facts if fact is not opening]
+    if rest and rest[0].time < opening.time:
+        rest.sort(key=lambda f: (max(f.time, opening.time), f.rank, f.time, f.id, f.source))
+    return opening, rest
+
+
+def fold(facts: list[Fact], policies: Policies, terms: Terms) -> Fold | None:
+    """Fold sorted facts from the start; None while they wait for their opening (R4)."""
+    ordered = order(facts)
+    if ordered is None:
+        return None
+    opening, rest = ordered
+    folded = Fold(opening, policies, terms)
+    for fact in rest:
+        folded.apply(fact)
+    return folded

@@ -1,0 +1,52 @@
+"""One incident as a book keeps it: its timeline, the facts that wait for its opening, its limits (R4, R28)."""
+
+from __future__ import annotations
+
+from streams.sla import events as ev
+from streams.sla.incidents.episodes import LISTED, MAX_LISTED_BYTES
+from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.timeline import Timeline
+
+MAX_EVENTS = 2000
+#: The facts that may not use the last `RESERVED_EVENTS` of an incident, so that it can always end (R28).
+BOUND_TYPES = frozenset(
+    ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
+)
+RESERVED_EVENTS = 200
+
+
+class StoredIncident:
+    """The timeline is hydrated when touched; `steps` is how many rows its log has, `bare` whether it names an erased
+    tenant (R29), `recorded_due` the timer that the last row names."""
+
+    __slots__ = ("bare", "recorded_due", "steps", "timeline", "waiting")
+
+    def __init__(self, incident_id: str) -> None:
+        self.timeline = Timeline(incident_id)
+        self.steps = 0
+        self.waiting: list[Fact] = []
+        self.bare = False
+        self.recorded_due: int | None = None
+
+    def find(self, event: ev.Event) -> Fact | None:
+        """The fact with the event's identity (R1)."""
+        for fact in self.waiting:
+            if fact.id == event.id and fact.source == event.source:
+                return fact
+        return self.timeline.find(event.source, event.id)
+
+    def oversize(self, event: ev.Event) -> str | None:
+        """Why the incident can't take one more event of this kind (R28)."""
+        count = len(self.waiting) + len(self.timeline.facts)
+        if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
+            return f"incident {event.subject} has {count} events, the most an incident may have"
+        if isinstance(event.payload, LISTED):
+            listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.waiting)])
+            if listed.bytes > MAX_LISTED_BYTES:
+                return f"incident {event.subject} changed too often for so many tenants: its impact list is too long"
+        return None
+
+    def first_to_give_up(self) -> list[Fact]:
+        """Of facts that wait for an opening the live ones, if there are any: loaded ones are of another clock (R4,
+        R32)."""
+        return [fact for fact in self.waiting if not fact.backfill] or self.waiting

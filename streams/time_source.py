@@ -1,0 +1,41 @@
+"""The edge where wall time enters: nothing else reads a clock (R11, R32)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+_LONGEST_WAIT_S = 1.0  # a wall clock can be stepped: look again at least this often
+
+
+class TimeSource(Protocol):
+    """Wall time in microseconds since the epoch, UTC, and waiting by it."""
+
+    def now(self) -> int:
+        """The present instant."""
+        ...
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        """Return when `event` is set or, at the latest, soon after `until`; may return early: a wake-up is a hint."""
+        ...
+
+
+class SystemTimeSource:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """The present instant, from the operating system."""
+        return time.time_ns() // 1_000  # noqa: TID251
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        """Wait for `event`, no longer than to `until`."""
+        if until is None:
+            await event.wait()
+            return
+        timeout_s = min(max((until - self.now()) / 1_000_000, 0.0), _LONGEST_WAIT_S)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,393 @@
+"""A lane's reader over a fake Kafka: rubbish, the order of two topics, backpressure, partitions that move, requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.errors import CommitFailedError
+from aiokafka.structs import TopicPartition
+from notify_bench import Bench, destination, play
+from structlog.testing import capture_logs
+
+from connect.notify import alert_consumer
+from connect.notify.alert_consumer import Reader
+from connect.notify.page import Page
+from connect.notify.page_store import PageStore
+from connect.notify.page_store_rows import Kept, Parked, Row, changes, parked_row, retry_rows
+from connect.notify.routing.rules import Match, Route, Routing
+from schemas import registry
+from streams.runtime.processor import RetryLater
+from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
+from tests.notices import event, notice, value_of
+
+ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
+
+
+class Record(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class FakeKafka:
+    """One partition of each topic, by hand; a LaneKafka and its consumer in one."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.consumer = self
+        self.logs: dict[TopicPartition, list[Record]] = {ALERTS: [], INCIDENTS: [], ROWS: []}
+        self.at: dict[TopicPartition, int] = dict.fromkeys(self.logs, 0)
+        self.visible: dict[TopicPartition, int] = {}
+        """How far a topic can be read; default: all that is there."""
+        self.committed_at: dict[TopicPartition, int] = {}
+        self.steps: list[str] = []
+        self.held: set[TopicPartition] = set()
+        self.refuses: Exception | None = None
+
+    def put(self, where: TopicPartition, value: bytes | None, at: int = 0, key: bytes | None = b"k") -> None:
+        log = self.logs[where]
+        log.append(Record(where.topic, where.partition, len(log), at, key, value))
+
+    # -- of the consumer
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        await asyncio.sleep(0.001)
+        found = {}
+        for where, log in self.logs.items():
+            end = min(self.visible.get(where, len(log)), self.at[where] + max_records)
+            if where not in self.held and self.at[where] < end:
+                found[where] = log[self.at[where] : end]
+                self.at[where] = end
+                max_records -= len(found[where])
+                if max_records == 0:
+                    break
+        return found
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.steps.append("commit")
+        self.committed_at |= offsets
+
+    async def position(self, where: TopicPartition) -> int:
+        return self.at[where]
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.logs)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self.held)
+
+    def pause(self, *wheres: TopicPartition) -> None:
+        self.held |= set(wheres)
+
+    def resume(self, *wheres: TopicPartition) -> None:
+        self.held -= set(wheres)
+
+    def seek(self, where: TopicPartition, offset: int) -> None:
+        self.at[where] = offset
+
+    # -- of LaneKafka
+
+    topic = PageStore.topic
+    _prefix = "sla"
+
+    async def write(self, partition: int, rows: Iterable[Row]) -> None:
+        given = list(rows)
+        self.steps += ["rows"] if given else []
+        await self.bench.store.write(partition, given)
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {where: len(self.logs[where]) for where in partitions}
+
+    async def kept(self, partitions: Sequence[int], name: str) -> Mapping[int, tuple[Kept, int]]:
+        return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
+
+    async def begin_new(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+        for where in partitions:
+            self.at[where] = self.committed_at.get(where, 0)
+
+
+class Desk:
+    """A reader that runs."""
+
+    def __init__(self, kind: Any = "pagerduty", codec: Codec | None = None) -> None:
+        self.bench = Bench(destination(kind))
+        self.kafka = FakeKafka(self.bench)
+        routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
+        self.ready = 0
+        self.reader = Reader(
+            "d",
+            routing,
+            self.kafka,  # type: ignore[arg-type]
+            self.bench.delivery,
+            self.bench.metrics,
+            self._ready,
+            codec or Codec(),
+            earliest=False,
+        )
+        self.reading: asyncio.Task[None] | None = None
+
+    def _ready(self) -> None:
+        self.ready += 1
+
+    async def start(self) -> None:
+        self.bench.running = asyncio.create_task(self.bench.delivery.run())
+        self.reading = asyncio.create_task(self.reader.read())
+        await self.reader.on_partitions_assigned(self.kafka.assignment())
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                assert self.reading is not None
+                if self.reading.done():
+                    self.reading.result()
+                await asyncio.sleep(0.002)
+
+    @property
+    def heard(self) -> list[str]:
+        return [id_ for _, _, id_ in self.bench.sender.heard]
+
+    def unreadable(self) -> float | None:
+        return self.bench.metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": "d"})
+
+
+def test_rows_are_kept_before_offsets_are_committed() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.bench.sender.open.clear()
+        desk.kafka.put(ALERTS, value_of(event("breached")))
+        desk.kafka.put(ALERTS, value_of(event("breached", "inc-2", severity="P3")))  # no route leads it here
+        await desk.start()
+        await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
+        assert desk.kafka.steps == ["rows", "commit"]
+        assert desk.heard == ["breached-inc-1--"]
+        assert desk.ready == 1
+
+    play(scenario)
+
+
+def test_rubbish_is_counted_told_with_its_place_and_passed_over() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        with capture_logs() as logs:
+            await desk.start()
+            good = value_of(event("breached"))
+            state = encode("state.quiet", {"until": 1})
+            for value in (None, b"", b"\xff" * 9, good[:-1], good + b"x", b"\x00\x00\x00\x00\x07x", state):
+                desk.kafka.put(ALERTS, value)
+                desk.kafka.put(INCIDENTS, value)
+            desk.kafka.put(ROWS, b"\xff", key=b"d\x1fretry\x1fx")
+            desk.kafka.put(ROWS, b"\xff", key=b"\xff")
+            desk.kafka.put(ROWS, None, key=None)
+            desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-9")))
+            desk.kafka.put(ALERTS, good)
+            await desk.until(lambda: desk.heard == ["breached-inc-1--"])
+            await desk.until(lambda: desk.kafka.committed_at == {ALERTS: 8, INCIDENTS: 8})
+        assert desk.unreadable() == 15
+        assert {log["where"] for log in logs if "where" in log} >= {"sla.alerts/0/0", "sla.incidents/0/6"}
+
+    play(scenario)
+
+
+class Awaited:
+    """A schema registry that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def schema_for(self, schema_id: int) -> object | None:
+        if not self.answered.done():
+            raise RetryLater(f"schema id {schema_id} is not known yet", self.answered)
+        return registry.load().latest["sla.breached"].definition if schema_id == 7 else None
+
+
+def test_an_alert_whose_schema_the_registry_has_not_told_yet_is_waited_for_and_lets_partitions_move() -> None:
+    async def scenario() -> None:
+        schemas = Awaited()
+        desk = Desk(codec=Codec(schemas))
+        good = value_of(event("breached"))
+        desk.kafka.put(ALERTS, confluent_head(7) + good[SINGLE_OBJECT_HEAD:])
+        desk.kafka.put(ALERTS, confluent_head(8) + good[SINGLE_OBJECT_HEAD:])
+        await desk.start()
+        await desk.until(lambda: desk.kafka.at[ALERTS] == 2)
+        await desk.reader.on_partitions_revoked(desk.kafka.assignment())
+        await desk.reader.on_partitions_assigned(desk.kafka.assignment())
+        assert (desk.heard, desk.kafka.committed_at, desk.unreadable()) == ([], {}, None)
+        schemas.answered.set_result(None)
+        await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
+        assert desk.heard == ["breached-inc-1--"]
+        assert desk.unreadable() == 1  # the registry has no id 8
+
+    play(scenario)
+
+
+def test_a_closing_waits_for_the_alerts_that_were_published_before_it() -> None:
+    """The alerts' partition is read more slowly: the end must not overtake the page."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        desk.kafka.put(ALERTS, value_of(event("breached", "inc-1")), at=5)
+        desk.kafka.put(ALERTS, value_of(event("breached", "inc-2")), at=6)
+        desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-1")), at=6)
+        desk.kafka.visible[ALERTS] = 0
+        await desk.start()
+        await desk.until(lambda: INCIDENTS in desk.kafka.held)
+        assert desk.kafka.committed_at == {}
+        desk.kafka.visible[ALERTS] = 1
+        await desk.until(lambda: desk.heard == ["breached-inc-1--"])
+        assert desk.kafka.committed_at == {ALERTS: 1}
+        del desk.kafka.visible[ALERTS]
+        await desk.until(lambda: len(desk.heard) == 3)
+        assert set(desk.heard) == {"breached-inc-1--", "breached-inc-2--", "closed-inc-1--/response/1"}
+        await desk.until(lambda: INCIDENTS not in desk.kafka.held)
+        assert desk.kafka.committed_at == {ALERTS: 2, INCIDENTS: 1}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("seen", ["all at once", "closing first", "alerts first"])
+def test_in_a_backlog_a_closing_does_not_end_the_page_of_a_reopened_incident(seen: str) -> None:
+    async def scenario() -> None:
+        desk = Desk("webhook")
+        desk.kafka.put(ALERTS, value_of(event("breached", id_="before")), at=5)
+        desk.kafka.put(ALERTS, value_of(event("breached", id_="after", instance=2)), at=7)
+        desk.kafka.put(INCIDENTS, value_of(event("closed", id_="end")), at=6)
+        if seen != "all at once":
+            desk.kafka.visible[ALERTS if seen == "closing first" else INCIDENTS] = seen == "closing first"
+        await desk.start()
+        if seen == "alerts first":
+            await desk.until(lambda: len(desk.heard) == 2)
+        elif seen == "closing first":
+            await desk.until(lambda: INCIDENTS in desk.kafka.held)
+        desk.kafka.visible.clear()
+        await desk.until(lambda: len(desk.heard) == 3)
+        assert desk.heard == (["before", "after", "end"] if seen == "alerts first" else ["before", "end", "after"])
+        assert desk.bench.delivery.open_pages == 1  # the page of the incident as it was reopened stays
+
+    play(scenario)
+
+
+def test_a_lane_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_consumer, "MOST_PENDING", 20)
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        desk.bench.sender.open.clear()
+        for number in range(200):
+            desk.kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")))
+        await desk.start()
+        await desk.until(lambda: desk.kafka.held == desk.kafka.assignment())
+        await asyncio.sleep(0.02)
+        assert desk.bench.delivery.pending == 20
+        assert desk.kafka.committed_at[ALERTS] == 20
+        assert desk.bench.metrics.registry.get_sample_value("sla_notify_behind_records", {"destination": "d"}) == 180
+        desk.bench.sender.open.set()
+        await desk.until(lambda: len(desk.heard) == 200)
+        assert desk.bench.sender.most_at_once == 4
+
+    play(scenario)
+
+
+def test_a_destination_that_is_gone_stops_its_lane() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.bench.delivery.disabled = "HTTP 410"
+        desk.kafka.put(ALERTS, value_of(event("breached")))
+        await desk.start()
+        await desk.until(lambda: desk.kafka.held == desk.kafka.assignment())
+        assert desk.heard == []
+
+    play(scenario)
+
+
+def test_records_of_partitions_that_moved_meanwhile_are_left_to_their_owner() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.start()
+        desk.bench.sender.open.clear()
+        desk.kafka.put(ALERTS, value_of(event("breached")))
+        await desk.until(lambda: desk.bench.sender.at_once)
+        desk.bench.sender.open.set()
+        await desk.reader.on_partitions_revoked(desk.kafka.assignment())
+        assert desk.bench.delivery.open_pages == 0
+        desk.kafka.put(ALERTS, value_of(event("met")))
+        await asyncio.sleep(0.01)
+        assert desk.heard == ["breached-inc-1--"]
+        await desk.reader.on_partitions_assigned(desk.kafka.assignment())  # they come back, with what was kept
+        await desk.until(lambda: desk.heard == ["breached-inc-1--", "met-inc-1--"])
+        await desk.until(lambda: desk.bench.store.left() == [])
+
+    play(scenario)
+
+
+def test_a_commit_that_comes_too_late_is_no_trouble() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.kafka.refuses = CommitFailedError()
+        desk.kafka.put(ALERTS, value_of(event("breached")))
+        await desk.start()
+        await desk.until(lambda: desk.heard == ["breached-inc-1--"])
+        desk.kafka.refuses = None
+        desk.kafka.put(ALERTS, value_of(event("met")))
+        await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
+
+    play(scenario)
+
+
+def test_what_can_t_be_read_back_begins_the_lane_anew() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+
+        async def away(*_: object) -> Any:
+            raise OSError("no broker")
+
+        desk.kafka.kept = away  # type: ignore[method-assign]
+        await desk.start()
+        assert desk.reading is not None
+        with pytest.raises(OSError, match="no broker"):
+            await desk.reading
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "later"])
+def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        page = Page("inc-1").take(notice("breached", id_="e1"), desk.bench.to, 0, busy=False)
+        parked = Parked("d", "inc-1", page.head, "HTTP 400", 0)
+        await desk.bench.store.write(0, [parked_row(parked)])
+        asked = retry_rows(parked)
+        if not running:
+            await desk.bench.store.write(0, asked)
+        await desk.start()
+        if running:
+            await desk.bench.store.write(0, asked)
+            for row in asked:
+                desk.kafka.put(ROWS, row.value, key=row.key)
+        await desk.until(lambda: desk.heard == ["e1"])
+        await desk.until(lambda: desk.bench.store.left() == [])
+        assert desk.bench.store.parked() == []
+
+    play(scenario)
+
+
+def test_what_waits_for_a_destination_that_is_no_more_is_told() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        page = Page("inc-1").take(notice("breached"), desk.bench.to, 0, busy=False)
+        await desk.bench.store.write(0, changes("former", None, page))
+        with capture_logs() as logs:
+            await desk.start()
+        (told,) = [log for log in logs if "absent" in log]
+        assert (told["absent"], told["count"]) == ("former", 2)
+
+    play(scenario)

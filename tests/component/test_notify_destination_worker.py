@@ -1,0 +1,117 @@
+"""A lane's life over fake connections: whatever breaks one, the next begins; an operator's end is an end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from notify_bench import HandClock, Script, destination, play
+
+from connect.notify import destination_worker
+from connect.notify.destination_worker import DestinationWorker
+from connect.notify.metrics import Metrics
+from connect.notify.page_store import StallDetector
+from connect.notify.routing.rules import Match, Route, Routing
+from streams.errors import SlaError
+from streams.serde.codec import Codec
+
+
+class Connection:
+    """A LaneKafka that fails as the test says, or has nothing to read."""
+
+    def __init__(self, failure: BaseException | None, *, at_start: bool) -> None:
+        self.failure = failure
+        self.at_start = at_start
+        self.consumer = self
+        self.stopped = False
+
+    def topic(self, suffix: str) -> str:
+        return suffix
+
+    async def start(self, reader: Any) -> None:
+        if self.failure is not None and self.at_start:
+            raise self.failure
+        await reader.on_partitions_assigned([])
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def getmany(self, **_: object) -> dict[Any, Any]:
+        await asyncio.sleep(0.001)
+        if self.failure is not None:
+            raise self.failure
+        return {}
+
+    async def begin_new(self, *_: object, **__: object) -> None: ...
+
+    async def kept(self, *_: object) -> dict[Any, Any]:
+        return {}
+
+    async def ends(self, *_: object) -> dict[Any, Any]:
+        return {}
+
+    async def commit(self, _: object) -> None: ...
+
+    def assignment(self) -> set[Any]:
+        return set()
+
+    paused = assignment
+
+    def pause(self, *_: object) -> None: ...
+
+    resume = pause
+
+
+def test_a_process_that_stood_still_writes_nothing_more() -> None:
+    now = 0.0
+    pulse = StallDetector(10.0, lambda: now)
+    for now in (9.0, 18.0, 27.9):  # noqa: B007 -- the pulse looks at it
+        pulse.check()
+    now = 38.0
+    with pytest.raises(SlaError, match="stood still"):
+        pulse.check()
+    with pytest.raises(SlaError, match="stood still"):  # for good: its lane begins anew with another
+        pulse.check()
+
+
+@pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        KafkaConnectionError("away"),
+        OSError("away"),
+        SlaError("there is no topic sla.alerts"),
+        ZeroDivisionError(),
+        asyncio.CancelledError(),  # aiokafka lets those of its own tasks out
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lane_outlives_its_connections(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException, at_start: bool
+) -> None:
+    monkeypatch.setattr(destination_worker, "_AGAIN_S", 0.01)
+
+    async def scenario() -> None:
+        made = [Connection(failure, at_start=at_start), Connection(None, at_start=True)]
+        left = list(made)
+        to, clock = destination("webhook"), HandClock()
+        routing = Routing({"d": to}, (Route(Match(), ("d",)),))
+
+        def connect(_: str) -> Any:
+            return left.pop(0)
+
+        tested = DestinationWorker("d", routing, Script(clock), connect, clock, Metrics(), Codec())
+        assert tested.trouble == "not connected to Kafka yet"
+        running = asyncio.create_task(tested.run())
+        async with asyncio.timeout(5):
+            while left or tested.trouble is not None:
+                await asyncio.sleep(0.005)
+        assert made[0].stopped
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert made[1].stopped
+
+    play(scenario)

@@ -1,0 +1,223 @@
+"""What a shard does when a decision crashes, a commit fails or another owner comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from memory_log import MemoryLog, broker_away
+from task_bench import MS, Bench, Diary, run
+
+from streams.errors import PolicyChanged
+from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
+from streams.runtime.errors import WriteRefused
+from streams.runtime.processor import Effects, Record, SubjectFailed
+from streams.runtime.task import TaskState
+
+
+def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
+    """Nothing is wrong with the record: it is not rejected, and nothing is written."""
+
+    class Told(Diary):
+        def apply(self, record: Record, effects: Effects) -> None:
+            if record.value == b"other content":
+                raise PolicyChanged("scalr-emergency 1 has other content")
+            super().apply(record, effects)
+
+    async def scenario() -> None:
+        bench = Bench(make=Told)
+        bench.log.append("in", 1, "a")
+        shard = bench.start()
+        await bench.settle()
+        await bench.add(2, "other content")
+        assert shard.state is TaskState.HALTED
+        assert shard.refused is not None
+        assert bench.log.values() == ["1 a @1"]
+        await shard.stop()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: str) -> None:
+    async def scenario() -> None:
+        bench = Bench(records=2)
+        bench.log.faults = [("", broker_away), (when, broker_away)]
+        for number in range(9):
+            bench.log.append("in", 1, f"{number}")
+        shard = bench.start()
+        await bench.settle()
+        assert shard.state is TaskState.RECOVERING
+        await bench.tick(60_000)
+        assert bench.log.values() == [f"{number + 1} {number} @1" for number in range(9)]
+        assert bench.log.epoch == 2
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_a_fenced_shard_writes_nothing_and_stops() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        shard = bench.start()
+        await bench.settle()
+        await bench.add(1, "mine")
+        bench.log.epoch += 1  # somebody else initialises the same transactional id
+        await bench.add(2, "theirs")
+        assert shard.state is TaskState.FENCED
+        assert bench.log.values() == ["1 mine @1"]
+        await bench.add(3, "theirs too")
+        await bench.tick(9_000)
+        assert bench.log.epoch == 2, "it does not fence back"
+        await shard.stop()
+        assert bench.log.values() == ["1 mine @1"]
+
+    run(scenario)
+
+
+def test_fenced_by_its_own_timeout_and_still_the_owner_it_starts_again() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        shard = bench.start()
+        await bench.settle()
+        bench.log.epoch += 1
+        await bench.add(1, "a")
+        assert shard.state is TaskState.FENCED
+        await bench.tick(11_000)
+        assert shard.state is TaskState.RUNNING
+        assert bench.log.values() == ["1 a @1"]
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_poison_is_isolated_and_rejected_while_its_neighbours_go_through() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        for value in ("a", "poison", "b"):
+            bench.log.append("in", 1, value)
+        shard = bench.start()
+        await bench.settle(1_000)
+        assert bench.log.values() == [
+            "1 a @1",
+            "rejected internal in@1 after 3: ValueError: poisoned",
+            "2 b @1",
+        ]
+        assert bench.log.calls.count("fence") == 4
+        assert shard.state is TaskState.RUNNING
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_timers_that_keep_failing_halt_the_shard() -> None:
+    async def scenario() -> None:
+        class Faulty(Diary):
+            faulty_timers = True
+
+        bench = Bench(make=Faulty)
+        bench.log.append("in", 1, "timer:2")
+        bench.log.append("in", 3, "a")
+        shard = bench.start()
+        for ms in range(0, 60_000, 5_000):
+            await bench.tick(ms)
+        assert shard.state is TaskState.HALTED
+        assert "faulty" in shard.reason
+        assert bench.log.values() == []
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
+    """Bounded retries, one quarantine in a transaction of its own; the timers of others act, and inputs go on."""
+
+    async def scenario() -> None:
+        class Faulty(Diary):
+            def act(self, before: int, limit: int, effects: Effects) -> int:
+                if self.due[0] == 2 * MS:
+                    try:
+                        raise ValueError("faulty")
+                    except ValueError as error:
+                        raise SubjectFailed("2000") from error
+                return super().act(before, limit, effects)
+
+        bench = Bench(make=Faulty)
+        bench.log.append("in", 1, "timer:2")
+        bench.log.append("in", 1, "timer:3")
+        bench.log.append("in", 9, "a")
+        shard = bench.start()
+        for ms in range(0, 60_000, 5_000):
+            await bench.tick(ms)
+        assert shard.state is TaskState.RUNNING
+        assert bench.log.values() == [
+            "1 timer:2 @1",
+            "2 timer:3 @1",
+            "quarantined 2000 after 3: a timer of 2000: ValueError: faulty",
+            "due 3",
+            "3 a @9",
+        ]
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_a_refused_write_halts() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", lambda: WriteRefused("too large"))]
+        shard = bench.start()
+        await bench.settle()
+        await bench.add(1, "a")
+        assert shard.state is TaskState.HALTED
+        assert not bench.log.commits
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_offsets_that_a_new_owner_moves_while_they_are_read_halt_nobody() -> None:
+    """Fenced during its recovery, between the changelog and the offsets: not a difference that a person must judge."""
+
+    async def scenario() -> None:
+        class Overtaken(MemoryLog):
+            async def committed(self) -> Mapping[str, int]:
+                if self.epoch == 1:
+                    self.epoch = 2  # the new owner fences, commits
+                    self.changelog.append((CHECKPOINT_KEY, encode_checkpoint(Checkpoint({"in": 1}, 1 * MS))))
+                    self.group = {"in": 1}
+                return await super().committed()
+
+        bench = Bench(Overtaken())
+        bench.log.append("in", 1, "theirs")
+        bench.log.append("in", 1, "ours")
+        shard = bench.start()
+        await bench.settle()
+        assert shard.state is TaskState.FENCED
+        await bench.tick(11_000)  # it is still the owner: the other one has gone
+        assert shard.state is TaskState.RUNNING
+        assert bench.log.values() == ["1 ours @1"]
+        await shard.stop()
+
+    run(scenario)
+
+
+def test_a_failed_commit_counts_before_a_decision_that_failed_on_top_of_it() -> None:
+    """Else a fenced shard would fence back, and decisions on what was never written would be counted as tries."""
+
+    async def scenario() -> None:
+        bench = Bench(records=1)
+        bench.log.commit_gate = asyncio.Event()
+        bench.log.append("in", 1, "a")
+        bench.log.append("in", 1, "poison")
+        shard = bench.start()
+        await bench.settle()
+        bench.log.epoch += 1  # a new owner
+        bench.log.commit_gate.set()
+        await bench.settle()
+        assert shard.state is TaskState.FENCED
+        assert bench.log.epoch == 2, "it does not fence back"
+        await shard.stop()
+
+    run(scenario)
