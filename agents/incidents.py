@@ -55,7 +55,7 @@ class IncidentsProcessor:
         partition: int,
         topics: Topics,
         policies: Policies,
-        horizons: TimeLimits,
+        time_limits: TimeLimits,
         *,
         clock: TimeSource,
         mark_every: int,
@@ -71,7 +71,7 @@ class IncidentsProcessor:
             framing=framing,
         )
         self._steps = StepRows(self._gate)
-        self._book = IncidentStore(policies, horizons, self._steps, at_hand)
+        self._book = IncidentStore(policies, time_limits, self._steps, at_hand)
         self._policy_rows = PolicyRows(policies, self._gate)
         self._clock = clock
         self._mark_every = mark_every
@@ -218,26 +218,26 @@ class IncidentsProcessor:
         due = self._book.next_due()
         return self._next_mark if due is None else min(due, self._next_mark)
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
-        acted = 0
-        while acted < limit:
-            ripe = self._book.ripe(before)
-            following = before if ripe is None else ripe[0]
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
+        fired = 0
+        while fired < limit:
+            first_due = self._book.first_due(before)
+            following = before if first_due is None else first_due[0]
             if self._next_mark < following:  # in the order of their instants: what is written is dated by it (R11)
                 self._mark(following - 1, effects)
-                acted += 1
+                fired += 1
                 continue
-            if ripe is None:
+            if first_due is None:
                 break
             try:
-                decision = self._book.act(before, seen_at=self._clock.now())
+                decision = self._book.fire(before, seen_at=self._clock.now())
                 assert decision is not None
                 self._write(decision, effects, None, {})
                 self._book.put_back()
             except Exception as error:
-                raise SubjectFailed(ripe[1]) from error
-            acted += 1
-        return acted
+                raise SubjectFailed(first_due[1]) from error
+            fired += 1
+        return fired
 
     def _mark(self, until: int, effects: Effects) -> None:
         """Tell every ledger partition that all input that arrived by `until` has been applied here (R26)."""

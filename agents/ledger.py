@@ -47,14 +47,14 @@ class LedgerProcessor:
         partition: int,
         topics: Topics,
         policies: Policies,
-        horizons: TimeLimits,
+        time_limits: TimeLimits,
         *,
         codec: Codec | None = None,
         framing: Framing | None = None,
     ) -> None:
         codec = codec or Codec()
         accepts = CONTRACT_TYPES.__contains__
-        self._ledger = Ledger(policies, horizons, topics.partitions, partition)
+        self._ledger = Ledger(policies, time_limits, topics.partitions, partition)
         self._gate = Ingress(
             *(NAME, partition, topics, accepts, codec),
             elsewhere="incident events go elsewhere",
@@ -194,17 +194,17 @@ class LedgerProcessor:
     def next_due(self) -> int | None:
         return self._ledger.next_due()
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
-        acted = 0
-        while acted < limit and (ripe := self._ledger.ripe(before)) is not None:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
+        fired = 0
+        while fired < limit and (first_due := self._ledger.first_due(before)) is not None:
             try:
-                decision = self._ledger.act(before)
+                decision = self._ledger.fire(before)
                 assert decision is not None
                 self._write(decision, effects)
             except Exception as error:
-                raise SubjectFailed(ripe[1]) from error
-            acted += 1
-        return acted
+                raise SubjectFailed(first_due[1]) from error
+            fired += 1
+        return fired
 
     # -- effects -------------------------------------------------------------------------------------------------------
 

@@ -44,14 +44,14 @@ def agent_specs(
     so that each schema id is asked for once."""
     codec = codec or Codec()
     topics = Topics(settings.topic_prefix, settings.partitions)
-    horizons = settings.horizons()
+    time_limits = settings.time_limits()
 
     def incidents_of(partition: int) -> incidents.IncidentsProcessor:
         return incidents.IncidentsProcessor(
             partition,
             topics,
             policies,
-            horizons,
+            time_limits,
             clock=clock,
             mark_every=settings.mark_every,
             at_hand=settings.incidents_at_hand,
@@ -60,7 +60,7 @@ def agent_specs(
         )
 
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
-        return ledger.LedgerProcessor(partition, topics, policies, horizons, codec=codec, framing=framing)
+        return ledger.LedgerProcessor(partition, topics, policies, time_limits, codec=codec, framing=framing)
 
     read_by_incidents = tuple(map(topics.name, incidents.INPUTS))
     read_by_ledger = tuple(map(topics.name, ledger.INPUTS))

@@ -255,7 +255,7 @@ def fold_of(load: Load, partition: int, processor: Processor) -> TransactionBuil
     inbox = RecordQueue(topics, len(raw))
     inbox.begin(dict.fromkeys(topics, 0))
     inbox.offer(Batch(topics[0], partition, 0, len(raw), raw))
-    limits = TransactionLimits(records=BATCH, acts=BATCH, seconds=3600)
+    limits = TransactionLimits(records=BATCH, timers=BATCH, seconds=3600)
     fold = TransactionBuilder(
         *("incidents", partition, processor, inbox, limits),
         time=0,

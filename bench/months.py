@@ -41,7 +41,7 @@ class Tenant:
         self._pass_time()
 
     def _pass_time(self) -> None:
-        while self._ledger.act(self.now) is not None:
+        while self._ledger.fire(self.now) is not None:
             pass
 
     def _apply(self, kind: str, subject: str, payload: Payload) -> None:
@@ -80,10 +80,10 @@ def microseconds(policies: Policies, months: int, rounds: int) -> dict[str, floa
     spent: dict[str, list[float]] = {}
     tenant = Tenant(policies, months)
     for _ in range(rounds):
-        for name, act in inputs(tenant):
+        for name, fire in inputs(tenant):
             tenant.now += MINUTE
             started = perf_counter()
-            act()
+            fire()
             spent.setdefault(name, []).append(perf_counter() - started)
     return {name: median(each) * 1e6 for name, each in spent.items()}
 

@@ -86,7 +86,7 @@ class Deciding:
     def next_due(self) -> int | None:
         return None
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
         return 0
 
 
@@ -140,7 +140,7 @@ async def measure(rate: int, seconds: float) -> tuple[Log, int]:
     """What the shards that decide did with so many records a second, of which a third goes to the others too."""
     clock, turns, watched, others = ProcessorClock(), Scheduler(), Log(), Log()
     patient = turns.shared()
-    limits = TransactionLimits(records=4_000, acts=2_000, seconds=0.5)
+    limits = TransactionLimits(records=4_000, timers=2_000, seconds=0.5)
     kinds = [(watched, DECIDING_US, INCIDENTS_PACE, turns), (others, WAITING_US, LEDGER_PACE, patient)]
     shards = [
         StreamTask(

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
-    def horizons(self) -> TimeLimits:
+    def time_limits(self) -> TimeLimits:
         return TimeLimits(
             lateness=self.lateness_horizon,
             future_skew=self.max_future_skew,

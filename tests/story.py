@@ -256,12 +256,12 @@ def run(
     until: str | None = None,
     using: Policies | None = None,
     backfill: bool = False,
-    horizons: TimeLimits | None = None,
+    time_limits: TimeLimits | None = None,
 ) -> list[Line]:
     """What simulate says to the lines; every output goes through its JSON form."""
     using = using or policies()
     end = None if until is None else micros(until)
-    outputs = simulate(texts(lines), using, until=end, backfill=backfill, horizons=horizons)
+    outputs = simulate(texts(lines), using, until=end, backfill=backfill, time_limits=time_limits)
     return [json.loads(format_line(output)) for output in outputs]
 
 

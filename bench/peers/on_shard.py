@@ -55,7 +55,7 @@ class Deciding:
         """No timers."""
         return None
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
         """No timers."""
         return 0
 

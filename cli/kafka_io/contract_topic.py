@@ -23,7 +23,7 @@ def log_of(settings: Settings) -> ContractLog:
     records.sort(key=in_order)
     return ContractLog(
         (Lying(each.value, each.arrival, Position(each.topic, each.partition, each.offset)) for each in records),
-        settings.horizons(),
+        settings.time_limits(),
         codec_of(settings).decode,
     )
 

@@ -46,7 +46,7 @@ def simulate(
     write = typer.get_binary_stream("stdout").write
     with counting("events read", quiet=sys.stdout.isatty()) as one:
         lines = _counted(events, one)
-        for output in run(lines, chosen, until=end, backfill=backfill, horizons=settings.horizons()):
+        for output in run(lines, chosen, until=end, backfill=backfill, time_limits=settings.time_limits()):
             write(format_line(output).encode() + b"\n")
 
 

@@ -110,7 +110,7 @@ def _differences(
         months.setdefault((given.tenant, given.month), []).append(given)
     found = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
     if names:
-        log = Log(policies, settings.horizons(), backfill=backfill)
+        log = Log(policies, settings.time_limits(), backfill=backfill)
         with counting("events read") as one:
             against = check_with_events(statements, _counted(names, one), log)
         # What the events come to says more than that a sum does not fit; a digest alone comes last.

@@ -61,7 +61,7 @@ def what_if(
     end = None if until is None else _instant(until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
     with history_of(names, settings, from_topics=from_topics) as history:
-        found = run(Job(history.names, old, new, settings.horizons(), end, backfill))
+        found = run(Job(history.names, old, new, settings.time_limits(), end, backfill))
     found = replace(found, lines=found.lines + history.undecodable, refused=found.refused + history.undecodable)
     if format_ == "table":
         print_tables(found, old_label, new_label)

@@ -37,7 +37,7 @@ class Job(NamedTuple):
     names: list[str]
     old: Policies
     new: Policies
-    horizons: TimeLimits
+    time_limits: TimeLimits
     until: int | None
     backfill: bool
 
@@ -51,7 +51,7 @@ def run(job: Job, *, processes: int | None = None) -> Comparison:
         shards = processes or max(1, min(cores(), size // BYTES_PER_PROCESS))
         if shards == 1:
             part = _shard(job, 0, 1)
-            return compare([part], *(credits_of([part], side, job.horizons) for side in (job.old, job.new)))
+            return compare([part], *(credits_of([part], side, job.time_limits) for side in (job.old, job.new)))
         return _parallel(job, size, shards)
 
 
@@ -72,7 +72,7 @@ def _parallel(job: Job, size: int, shards: int) -> Comparison:
         shares = [pool.submit(_shard, job, shard, shards) for shard in range(shards)]
         _watch(shares, progress, size * shards)
         parts = [share.result() for share in shares]
-        sides = [pool.submit(credits_of, parts, side, job.horizons) for side in (job.old, job.new)]
+        sides = [pool.submit(credits_of, parts, side, job.time_limits) for side in (job.old, job.new)]
         old, new = (side.result() for side in sides)
         return compare(parts, old, new)
 
@@ -85,7 +85,7 @@ def _in_process(progress: Any) -> None:
 
 def _shard(job: Job, shard: int, shards: int) -> Part:
     taker = HistoryPart(
-        job.old, job.new, job.horizons, shard=shard, shards=shards, until=job.until, backfill=job.backfill
+        job.old, job.new, job.time_limits, shard=shard, shards=shards, until=job.until, backfill=job.backfill
     )
     number = done = 0
     for name in job.names:

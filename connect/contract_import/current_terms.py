@@ -33,7 +33,7 @@ class ContractLog:
     """The facts that count: what the ledger rejects (undecodable, invalid, future, too late, a second use of an id) is
     left out, and numbered in `refused`."""
 
-    def __init__(self, records: Iterable[Lying], horizons: TimeLimits, decode: Decode = decode) -> None:
+    def __init__(self, records: Iterable[Lying], time_limits: TimeLimits, decode: Decode = decode) -> None:
         self.contracts: dict[str, ContractHistory] = {}
         self.maintenance: dict[str, Event] = {}
         self.claims: dict[tuple[str, str], Event] = {}
@@ -41,7 +41,7 @@ class ContractLog:
         self.refused = 0
         known: set[tuple[str, str, str]] = set()
         for record in records:
-            event = _applied(record, horizons, decode)
+            event = _applied(record, time_limits, decode)
             if event is None:
                 self.refused += 1
                 continue
@@ -71,11 +71,11 @@ def _order(event: Event) -> tuple[int, str, str]:
     return event.time, event.id, event.source
 
 
-def _applied(record: Lying, horizons: TimeLimits, decode: Decode) -> Event | None:
+def _applied(record: Lying, time_limits: TimeLimits, decode: Decode) -> Event | None:
     decoded = decode(record.value, MAX_RECORD_BYTES)
     if isinstance(decoded, Rejection):
         return None
     event = to_event(*decoded)
-    if isinstance(event, Rejection) or check_time(event, record.arrival, horizons) is not None:
+    if isinstance(event, Rejection) or check_time(event, record.arrival, time_limits) is not None:
         return None
     return event

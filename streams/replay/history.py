@@ -27,8 +27,8 @@ class ReplayClock:
     """The clock of a history: the latest arrival. Lines that arrive after `until` are not read; history being loaded
     passes no time (R32)."""
 
-    def __init__(self, horizons: TimeLimits, *, backfill: bool = False, until: int | None = None) -> None:
-        self._quiet_for = horizons.backfill_quiet
+    def __init__(self, time_limits: TimeLimits, *, backfill: bool = False, until: int | None = None) -> None:
+        self._quiet_for = time_limits.backfill_quiet
         self._backfill = backfill
         self._until = LATEST if until is None else until
         self.arrival = 0
@@ -60,7 +60,7 @@ class ReplayClock:
 
 def fire_timers(book: IncidentStore, passed: TimeAdvance) -> Iterator[Decision]:
     """What incidents' timers lead to as time passes."""
-    while (decision := book.act(passed.before, quiet=passed.quiet)) is not None:
+    while (decision := book.fire(passed.before, quiet=passed.quiet)) is not None:
         yield decision
 
 

@@ -27,11 +27,11 @@ SOURCE = "/sla/simulate"
 class Simulation:
     """One partition of everything. The clock is the latest arrival; time-driven outputs come when it moves on."""
 
-    def __init__(self, policies: Policies, horizons: TimeLimits | None = None, *, backfill: bool = False) -> None:
-        horizons = horizons or TimeLimits()
-        self._horizons = horizons
-        self._book = IncidentStore(policies, horizons)
-        self._ledger = Ledger(policies, horizons)
+    def __init__(self, policies: Policies, time_limits: TimeLimits | None = None, *, backfill: bool = False) -> None:
+        time_limits = time_limits or TimeLimits()
+        self._time_limits = time_limits
+        self._book = IncidentStore(policies, time_limits)
+        self._ledger = Ledger(policies, time_limits)
         self._backfill = backfill
         self._arrival = 0
         self._clock = 0
@@ -56,7 +56,7 @@ class Simulation:
         self._clock = max(self._clock, self._arrival)
         if backfill:
             # History being loaded passes no time: its timers wait until the load has been quiet (R32).
-            self._quiet_at = max(self._quiet_at, self._clock + self._horizons.backfill_quiet)
+            self._quiet_at = max(self._quiet_at, self._clock + self._time_limits.backfill_quiet)
         else:
             yield from self._pass_time(self._clock, quiet=self._clock > self._quiet_at)
         if isinstance(event, Rejection):
@@ -96,10 +96,10 @@ class Simulation:
     def _pass_time(self, before: int, *, quiet: bool) -> Iterator[dict[str, object]]:
         """Timers due strictly before an instant act, in the order of their instants; incidents before statements."""
         while True:
-            incident = self._book.ripe(before, quiet=quiet)
-            statement = self._ledger.ripe(before, quiet=quiet)
+            incident = self._book.first_due(before, quiet=quiet)
+            statement = self._ledger.first_due(before, quiet=quiet)
             if incident is not None and (statement is None or incident[0] <= statement[0]):
-                decision = self._book.act(before, quiet=quiet)
+                decision = self._book.fire(before, quiet=quiet)
                 assert decision is not None
                 yield from self._said(decision)
                 for orphan in decision.orphans:
@@ -107,7 +107,7 @@ class Simulation:
                     refusal = Rejection("orphan", message, orphan.id)
                     yield self._rejected(refusal, orphan.position.offset + 1, incident[1], incident[0])
             elif statement is not None:
-                stated = self._ledger.act(before, quiet=quiet)
+                stated = self._ledger.fire(before, quiet=quiet)
                 assert stated is not None
                 yield from self._stated(stated)
             else:
@@ -153,11 +153,11 @@ def simulate(
     *,
     until: int | None = None,
     backfill: bool = False,
-    horizons: TimeLimits | None = None,
+    time_limits: TimeLimits | None = None,
 ) -> Iterator[dict[str, object]]:
     """Run recorded input through the core; outputs in JSON form, in the order they become true. Blank lines are
     skipped. The same input gives the same output, byte for byte (R31)."""
-    simulation = Simulation(policies, horizons, backfill=backfill)
+    simulation = Simulation(policies, time_limits, backfill=backfill)
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield from simulation.read(number, line, until)

@@ -33,10 +33,10 @@ from streams.sla.policy import Policies
 class Log:
     """Recorded events, line by line, as `simulate` reads them; answers what a tenant-month came to so far."""
 
-    def __init__(self, policies: Policies, horizons: TimeLimits, *, backfill: bool = False) -> None:
-        self._book = IncidentStore(policies, horizons)
-        self._arrivals = ReplayClock(horizons, backfill=backfill)
-        self.recount = Recomputation(policies, horizons)
+    def __init__(self, policies: Policies, time_limits: TimeLimits, *, backfill: bool = False) -> None:
+        self._book = IncidentStore(policies, time_limits)
+        self._arrivals = ReplayClock(time_limits, backfill=backfill)
+        self.recount = Recomputation(policies, time_limits)
 
     def read(self, number: int, line: str) -> Iterator[TimeAdvance]:
         """Apply one line (numbered from 1). When it lets time pass, that comes out before it is applied."""

@@ -66,8 +66,8 @@ class Part:
 class _Side:
     """The incidents of a shard under one policy."""
 
-    def __init__(self, policies: Policies, horizons: TimeLimits) -> None:
-        self.book = IncidentStore(policies, horizons)
+    def __init__(self, policies: Policies, time_limits: TimeLimits) -> None:
+        self.book = IncidentStore(policies, time_limits)
         self.breaches: dict[str, Breach] = {}
         self.impacts: dict[str, ImpactCopy] = {}
 
@@ -102,16 +102,16 @@ class HistoryPart:
         self,
         old: Policies,
         new: Policies,
-        horizons: TimeLimits,
+        time_limits: TimeLimits,
         *,
         shard: int = 0,
         shards: int = 1,
         until: int | None = None,
         backfill: bool = False,
     ) -> None:
-        self._sides = _Side(old, horizons), _Side(new, horizons)
-        self._contracts = Recomputation(old, horizons)
-        self._arrivals = ReplayClock(horizons, backfill=backfill, until=until)
+        self._sides = _Side(old, time_limits), _Side(new, time_limits)
+        self._contracts = Recomputation(old, time_limits)
+        self._arrivals = ReplayClock(time_limits, backfill=backfill, until=until)
         self._shard, self._shards, self._until = shard, shards, until
         self._part = Part()
 

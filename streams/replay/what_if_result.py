@@ -79,9 +79,9 @@ class Comparison:
 Months = dict[tuple[str, Month], tuple[int, str, bool]]
 
 
-def credits_of(parts: Sequence[Part], policies: Policies, horizons: TimeLimits) -> Months:
+def credits_of(parts: Sequence[Part], policies: Policies, time_limits: TimeLimits) -> Months:
     """What each tenant-month comes to at the end of the history: credit, currency, and whether it is closed."""
-    recount = Recomputation(policies, horizons)
+    recount = Recomputation(policies, time_limits)
     for event, arrival, position in parts[0].contracts:
         recount.take(event, arrival, position)
     for part in parts:

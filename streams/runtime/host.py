@@ -191,7 +191,9 @@ class Host:
             log=KafkaLog(settings, self._offsets, spec.name, partition, spec.topics),
             feed=self,
             clock=self._clock,
-            limits=TransactionLimits(records=settings.max_batch, acts=settings.max_acts, seconds=settings.max_batch_s),
+            limits=TransactionLimits(
+                records=settings.max_batch, timers=settings.max_acts, seconds=settings.max_batch_s
+            ),
             pace=spec.pace,
             turns=self._turns[spec.name],
             max_clock_skew_us=settings.max_clock_skew_us,

@@ -32,7 +32,7 @@ class Send(NamedTuple):
 
 
 class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
-    """A decision on a timer of `subject` (an incident, a tenant) crashed; `act` raises it from the cause (R27)."""
+    """A decision on a timer of `subject` (an incident, a tenant) crashed; `fire` raises it from the cause (R27)."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"a timer of {subject}")
@@ -74,7 +74,7 @@ class Processor(Protocol):
     """The state of one partition of one agent.
 
     Instants are microseconds since the epoch, UTC. The shard guarantees: `restore` for every live changelog row, then
-    `restored` once, then `apply` and `act` in the order of time, never concurrently. State is changed in place: when
+    `restored` once, then `apply` and `fire` in the order of time, never concurrently. State is changed in place: when
     anything after that fails the shard throws the processor away and builds a new one from the changelog.
     """
 
@@ -100,10 +100,10 @@ class Processor(Protocol):
         ...
 
     def next_due(self) -> int | None:
-        """The earliest instant at which `act` has something to do, or None."""
+        """The earliest instant at which `fire` has something to do, or None."""
         ...
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
         """Let timers due strictly before `before` act, at most `limit` of them, in order; how many acted.
 
         Time has passed `before`: the shard calls it with the arrival of the next record (R11), or with the wall clock

@@ -44,12 +44,12 @@ class RetryPolicy:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
-    def committed(self, acted: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
-        """A transaction got through: `acted` timers, everything below `offsets`, subjects that it set aside."""
+    def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
+        """A transaction got through: `fired` timers, everything below `offsets`, subjects that it set aside."""
         self.strikes = 0
         for subject in quarantined:
             self.subjects.pop(subject, None)
-        if acted:
+        if fired:
             self._timer_strikes = 0
         if self.failed:
             self.passed(offsets)

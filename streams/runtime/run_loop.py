@@ -176,7 +176,7 @@ class RunLoop:
         fold = self._fold
         applied = Checkpoint(offsets=fold.inbox.positions(), time=fold.time)
         write = Write(pending.effects, encode_checkpoint(applied), applied.offsets, fold.time // 1_000)
-        self._rest = min(self._pace.rest * (pending.records + pending.acted), max(self._pace.rest, self._pace.most))
+        self._rest = min(self._pace.rest * (pending.records + pending.fired), max(self._pace.rest, self._pace.most))
         task = asyncio.create_task(self._commit(write, pending))
         task.add_done_callback(lambda _: self._wake.set())
         return task
@@ -188,7 +188,7 @@ class RunLoop:
         if pending.due is not None:
             metrics.TIMER_LAG_SECONDS.labels(self._labels[0]).observe((self._clock.now() - pending.due) / 1_000_000)
         metrics.RECORDS.labels(*self._labels).inc(pending.records)
-        metrics.TIMERS.labels(*self._labels).inc(pending.acted)
+        metrics.TIMERS.labels(*self._labels).inc(pending.fired)
         metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))
         metrics.QUEUED.labels(*self._labels).set(self._fold.inbox.size)
-        self._on_committed(pending.acted, write.offsets, pending.quarantined)
+        self._on_committed(pending.fired, write.offsets, pending.quarantined)

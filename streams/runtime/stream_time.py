@@ -51,7 +51,7 @@ class StreamTime:
         if target is None:
             return False
         if fold.known > target:
-            fold.act_live(fold.known, pending)
+            fold.fire_due(fold.known, pending)
             return True
         if self._safe() > target:
             self._ask(self._safe())

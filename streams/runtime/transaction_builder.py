@@ -24,7 +24,7 @@ class OpenTransaction:
 
     effects: Effects = field(default_factory=Effects)
     records: int = 0
-    acted: int = 0
+    fired: int = 0
     spent_s: float = 0.0
     """Time that folding it took so far, waiting aside."""
     opened: int = 0
@@ -40,7 +40,7 @@ class OpenTransaction:
 
     @property
     def empty(self) -> bool:
-        return not (self.records or self.acted or self.forced)
+        return not (self.records or self.fired or self.forced)
 
     @property
     def silent(self) -> bool:
@@ -53,7 +53,7 @@ class TransactionLimits:
     """Work in one transaction, at most. A record or timer that alone takes longer than `seconds` is one."""
 
     records: int
-    acts: int
+    timers: int
     seconds: float
     bytes: int = 16 * 1024 * 1024
     """Values to be sent; a record or timer that alone sends more is one transaction."""
@@ -134,7 +134,7 @@ class TransactionBuilder:
                 if due is not None and due < arrival:
                     if not self._single and self.known < arrival and not inbox.all_queued():
                         return arrival
-                    if not self._act(arrival, pending):
+                    if not self._fire(arrival, pending):
                         return None
             record = Record(topic, self._partition, raw.offset, arrival, raw.key, raw.value, raw.headers)
             try:
@@ -183,7 +183,7 @@ class TransactionBuilder:
             self._backlog = None
         return False
 
-    def act_live(self, before: int, pending: OpenTransaction) -> None:
+    def fire_due(self, before: int, pending: OpenTransaction) -> None:
         """The wall clock has passed `before` and all input that arrived earlier has been applied."""
         if before <= self.time:
             return
@@ -191,20 +191,20 @@ class TransactionBuilder:
         due = self.processor.next_due()
         if due is not None and due < before and pending.due is None:
             pending.due = due
-        if due is None or due >= before or self._act(before, pending):
+        if due is None or due >= before or self._fire(before, pending):
             self.time = before
         pending.spent_s += self._sliced()
 
-    def _act(self, before: int, pending: OpenTransaction) -> bool:
+    def _fire(self, before: int, pending: OpenTransaction) -> bool:
         """Let timers act; False when the transaction is full or the slice over: more may be due before `before`."""
         if self._failed_subjects and not pending.empty:
             pending.sealed = True  # what came before the crash is kept, so that the culprit can be set aside alone
             return False
         while True:
-            due = self._act_one(before, pending)
+            due = self._fire_one(before, pending)
             # What is written carries this time, so it may not lag behind the timers that have acted (R11).
             self.time = max(self.time, before if due is None else min(due, before))
-            pending.sealed = pending.acted >= self._limits.acts or self._full(pending)
+            pending.sealed = pending.fired >= self._limits.timers or self._full(pending)
             if pending.sealed:
                 return False
             if due is None or due >= before:
@@ -212,10 +212,10 @@ class TransactionBuilder:
             if self._sliced() >= self._slice_s:
                 return False
 
-    def _act_one(self, before: int, pending: OpenTransaction) -> int | None:
+    def _fire_one(self, before: int, pending: OpenTransaction) -> int | None:
         """Let the timer that is due act, one alone as it may have much to say; when the next one is due."""
         try:
-            acted = self.processor.act(before, 1, pending.effects)
+            fired = self.processor.fire(before, 1, pending.effects)
             due = self.processor.next_due()
         except SubjectFailed as failed:
             cause = failed.__cause__ or failed
@@ -223,9 +223,9 @@ class TransactionBuilder:
             raise self._timers_failed(before, message, failed.subject) from cause
         except Exception as error:
             raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
-        if not acted and due is not None and due < before:
+        if not fired and due is not None and due < before:
             raise self._timers_failed(before, f"a timer due at {due} did not act when asked to act before {before}")
-        pending.acted += acted
+        pending.fired += fired
         return due
 
     def _apply_suspect(self, record: Record, effects: Effects) -> None:

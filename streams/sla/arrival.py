@@ -22,14 +22,14 @@ class TimeLimits:
     pseudonym_key: bytes = field(default=b"", repr=False)
 
 
-def check_time(event: ev.Event, arrival: int, horizons: TimeLimits) -> ev.Rejection | None:
+def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rejection | None:
     """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
-    if event.time > arrival + horizons.future_skew:
+    if event.time > arrival + time_limits.future_skew:
         message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
         return ev.Rejection("future", message, event.id)
-    if event.time < arrival - horizons.lateness and not event.backfill:
+    if event.time < arrival - time_limits.lateness and not event.backfill:
         message = (
-            f"time {format_rfc3339(event.time)} is more than {horizons.lateness // DAY} days before its arrival "
+            f"time {format_rfc3339(event.time)} is more than {time_limits.lateness // DAY} days before its arrival "
             f"{format_rfc3339(arrival)}; load history with backfill"
         )
         return ev.Rejection("too_late", message, event.id)

@@ -70,7 +70,7 @@ class Timers:
             dues.append(max(held[0], self.quiet_at))
         return min((due for due in dues if passed is None or due <= passed), default=None)
 
-    def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
+    def first_due(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, key). What is held back waits until the load has
         been quiet, or until `quiet` says that no more is to come."""
         first, waiting = self._live.first(), self._held.first()

@@ -73,9 +73,9 @@ class Desk:
     def next_due(self) -> int | None:
         return min((timer[0] for state in self._keys.values() for timer in state["timers"]), default=None)
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
-        acted = 0
-        while acted < limit:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
+        fired = 0
+        while fired < limit:
             earliest = min(
                 ((timer, key) for key, state in self._keys.items() for timer in state["timers"]), default=None
             )
@@ -95,8 +95,8 @@ class Desk:
             effects.put(key.encode(), to_bytes(state))
             body = {"kind": "timer", "name": name, "due": due, "before": before, "count": state["count"]}
             effects.send(Send(ALERTS, self._partition, key.encode(), self._send(key, body, effects), []))
-            acted += 1
-        return acted
+            fired += 1
+        return fired
 
     def _said(self, kind: str, record: Record, more: dict[str, Any], effects: Effects) -> bytes:
         self._totals[kind] += 1

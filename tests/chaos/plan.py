@@ -84,7 +84,7 @@ def drawn(seed: int) -> Plan:
         arrivals=arrivals,
         sizes=Sizes(
             limits=TransactionLimits(
-                records=random.choice((1, 3, 10)), acts=random.choice((1, 2, 10)), seconds=random.choice((0.05, 9.0))
+                records=random.choice((1, 3, 10)), timers=random.choice((1, 2, 10)), seconds=random.choice((0.05, 9.0))
             ),
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),

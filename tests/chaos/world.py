@@ -202,8 +202,8 @@ class Simulation:
         if not worker.leaving:
             worker.stop().add_done_callback(done)
 
-    def _later(self, longest_s: float, act: Callable[..., object], *args: object) -> None:
-        self.loop.call_later(self.random.random() * longest_s, act, *args, context=self.network.world)
+    def _later(self, longest_s: float, fire: Callable[..., object], *args: object) -> None:
+        self.loop.call_later(self.random.random() * longest_s, fire, *args, context=self.network.world)
 
     # The end
 

@@ -79,7 +79,7 @@ class Cluster:
     def __init__(
         self,
         policies: Policies,
-        horizons: TimeLimits | None = None,
+        time_limits: TimeLimits | None = None,
         *,
         partitions: int = 4,
         act_limit: int = 1_000,
@@ -95,7 +95,7 @@ class Cluster:
         self.framing = framing
         self.before_each: Callable[[StreamTask], None] = lambda _: None
         self._policies = policies
-        self._horizons = horizons or TimeLimits()
+        self._time_limits = time_limits or TimeLimits()
         self._act_limit = act_limit
         self._mark_every = mark_every
         self._at_hand = at_hand
@@ -113,7 +113,7 @@ class Cluster:
                 partition,
                 self.topics,
                 self._policies,
-                self._horizons,
+                self._time_limits,
                 clock=self.clock,
                 mark_every=self._mark_every,
                 at_hand=self._at_hand,
@@ -121,7 +121,7 @@ class Cluster:
                 framing=self.framing,
             )
         return LedgerProcessor(
-            partition, self.topics, self._policies, self._horizons, codec=self.codec, framing=self.framing
+            partition, self.topics, self._policies, self._time_limits, codec=self.codec, framing=self.framing
         )
 
     # -- what happens to processors ------------------------------------------------------------------------------------
@@ -165,23 +165,23 @@ class Cluster:
     def deliver(self, shard: StreamTask, record: Record) -> None:
         """Timers due before the record's arrival act, then it is applied."""
         record = record._replace(arrival=max(record.arrival, shard.time))
-        self.act(shard, record.arrival)
+        self.fire(shard, record.arrival)
         self.before_each(shard)
         shard.time = record.arrival
         effects = Effects()
         shard.processor.apply(record, effects)
         self._commit(shard, effects)
 
-    def act(self, shard: StreamTask, before: int) -> None:
+    def fire(self, shard: StreamTask, before: int) -> None:
         """Let all timers due before an instant act, a few per transaction; what is due next is then honest."""
         self.before_each(shard)
         while (due := shard.processor.next_due()) is not None and due < before:
             effects = Effects()
-            acted = shard.processor.act(before, self._act_limit, effects)
-            assert 0 < acted <= self._act_limit, f"a timer due at {due} did not act before {before}"
+            fired = shard.processor.fire(before, self._act_limit, effects)
+            assert 0 < fired <= self._act_limit, f"a timer due at {due} did not act before {before}"
             self._commit(shard, effects)
             self.before_each(shard)
-        assert shard.processor.act(before, self._act_limit, Effects()) == 0
+        assert shard.processor.fire(before, self._act_limit, Effects()) == 0
         shard.time = max(shard.time, before)
 
     def settle(self) -> None:
@@ -196,7 +196,7 @@ class Cluster:
         self.clock.instant = max(self.clock.instant, before)
         for agent in agents:
             for partition in range(self.topics.partitions):
-                self.act(self.shards[agent, partition], before)
+                self.fire(self.shards[agent, partition], before)
             self.settle()
 
     def put(

@@ -61,16 +61,16 @@ class Diary:
     def next_due(self) -> int | None:
         return self.due[0] if self.due else None
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
         if self.faulty_timers:
             raise ValueError("faulty")
-        acted = 0
-        while self.due and self.due[0] < before and acted < limit:
+        fired = 0
+        while self.due and self.due[0] < before and fired < limit:
             due = self.due.pop(0)
             effects.put(b"%d" % due, None)
             self._write(f"due {due // MS}", effects)
-            acted += 1
-        return acted
+            fired += 1
+        return fired
 
     def _write(self, text: str, effects: Effects) -> None:
         effects.put(b"seen", b"%d" % self.seen)
@@ -84,7 +84,7 @@ class Bench:
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: ManualClock = field(default_factory=ManualClock)
     records: int = 1_000
-    acts: int = 1_000
+    timers: int = 1_000
     seconds: float = 1_000.0
     bytes: int = 1_000_000
     bound: int = 1_000
@@ -106,7 +106,7 @@ class Bench:
             log=self.log,
             feed=self.feed,
             clock=self.clock,
-            limits=TransactionLimits(records=self.records, acts=self.acts, seconds=self.seconds, bytes=self.bytes),
+            limits=TransactionLimits(records=self.records, timers=self.timers, seconds=self.seconds, bytes=self.bytes),
             pace=self.pace,
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,

@@ -70,8 +70,8 @@ def _id_of(cluster: Cluster, event_type: str) -> str:
 
 
 def test_an_evicted_incident_leaves_a_marker_and_the_marker_goes_too() -> None:
-    horizons = TimeLimits(retain_closed=10 * DAY, retain_markers=20 * DAY)
-    cluster = Cluster(policies(), horizons, mark_every=DAY)
+    time_limits = TimeLimits(retain_closed=10 * DAY, retain_markers=20 * DAY)
+    cluster = Cluster(policies(), time_limits, mark_every=DAY)
     play(cluster, texts([opened("10:00"), responded("10:05"), resolved("11:00")]), until=START + DAY)
     assert len(cluster.rows(INCIDENTS, "i")) >= 3
     cluster.pass_time(START + 12 * DAY)
@@ -103,7 +103,7 @@ def test_nothing_acts_and_nothing_is_written_when_nothing_is_due() -> None:
     cluster.publish(opened("10:00"), START)
     for shard in cluster.shards.values():
         effects = Effects()
-        assert shard.processor.act(START, 10, effects) == 0
+        assert shard.processor.fire(START, 10, effects) == 0
         assert (effects.sends, effects.rows) == ([], {})
 
 

@@ -95,7 +95,7 @@ def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         restless(cluster, data.draw(st.integers(0, 99)), 5)
     play(cluster, arrived, until=UNTIL)
-    expected = outcome_of(simulate(arrived, policies(), until=UNTIL, horizons=PATIENT))
+    expected = outcome_of(simulate(arrived, policies(), until=UNTIL, time_limits=PATIENT))
     assert disagreements(expected, cluster.outcome()) == []
     assert cluster.doubled() == []
 
@@ -146,7 +146,7 @@ def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.Monke
     deliver = cluster.deliver
 
     def deliver_twice(shard: StreamTask, record: Record) -> None:
-        cluster.act(shard, max(record.arrival, shard.time))
+        cluster.fire(shard, max(record.arrival, shard.time))
         cluster.crash(shard, record._replace(arrival=max(record.arrival, shard.time)))
         deliver(shard, record)
 
@@ -214,7 +214,7 @@ def test_a_forwarded_orphan_is_rejected_as_it_was() -> None:
 def test_a_forwarded_record_keeps_its_arrival() -> None:
     """R5, R32: it is judged by when it came in, though its own partition is far ahead by then."""
     cluster = Cluster(policies())
-    cluster.act(cluster.shards[INCIDENTS, cluster.own("inc")], START + 36 * DAY)
+    cluster.fire(cluster.shards[INCIDENTS, cluster.own("inc")], START + 36 * DAY)
     cluster.publish(opened("10:00", "cosmetic"), START, partition=(cluster.own("inc") + 1) % 4)
     assert cluster.codes() == []
     decoded = cluster.codec.decode(next(iter(cluster.rows(INCIDENTS, "i").values())))
@@ -294,11 +294,11 @@ def test_no_final_before_every_partition_has_passed_its_instant() -> None:
     final_at = parse_rfc3339("2026-03-04T00:00:00Z")
     after = final_at + HOUR
     for partition in (0, 1, 3):
-        cluster.act(cluster.shards[INCIDENTS, partition], after)
+        cluster.fire(cluster.shards[INCIDENTS, partition], after)
     cluster.settle()
     cluster.pass_time(after, [LEDGER])
     assert "credit.statement" not in cluster.outcome().kinds
-    cluster.act(cluster.shards[INCIDENTS, 2], final_at + 1)
+    cluster.fire(cluster.shards[INCIDENTS, 2], final_at + 1)
     cluster.settle()
     cluster.rebuild_all()
     cluster.pass_time(after, [LEDGER])

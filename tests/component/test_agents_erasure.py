@@ -92,7 +92,7 @@ def test_r29_r32_simulate_agrees_also_across_restarts(restarts: bool) -> None:
         turns = count()
         cluster.before_each = lambda shard: cluster.rebuild(shard) if next(turns) % 37 == 0 else None
     play(cluster, lines, until=UNTIL)
-    expected = outcome_of(simulate(lines, policies(), until=UNTIL, horizons=KEYED))
+    expected = outcome_of(simulate(lines, policies(), until=UNTIL, time_limits=KEYED))
     assert disagreements(expected, cluster.outcome()) == []
     assert cluster.outcome().issued == expected.issued
     assert any(tenant == NAME for tenant, _ in expected.statements)
@@ -102,7 +102,7 @@ def test_r29_r32_simulate_agrees_also_across_restarts(restarts: bool) -> None:
 def test_r29_another_key_stops_the_worker() -> None:
     cluster = Cluster(policies(), KEYED)
     play(cluster, texts([*BEFORE, erased("1 00:00")]), until=parse_rfc3339("2026-03-04T00:00:00Z"))
-    cluster._horizons = replace(KEYED, pseudonym_key=b"another")
+    cluster._time_limits = replace(KEYED, pseudonym_key=b"another")
     for shard in cluster.shards.values():
         with pytest.raises(PseudonymKeyChanged, match="SLA_PSEUDONYM_KEY"):
             cluster.rebuild(shard)
@@ -176,7 +176,7 @@ def test_r29_r32_inputs_under_the_pseudonym_find_its_account() -> None:
     ]
     cluster = Cluster(policies(), KEYED, mark_every=DAY)
     play(cluster, texts(lines), until=UNTIL)
-    expected = outcome_of(simulate(texts(lines), policies(), until=UNTIL, horizons=KEYED))
+    expected = outcome_of(simulate(texts(lines), policies(), until=UNTIL, time_limits=KEYED))
     assert disagreements(expected, cluster.outcome()) == []
     assert cluster.outcome().issued == expected.issued
     assert {tenant for tenant, _ in expected.issued} == {NAME}
@@ -235,7 +235,7 @@ def test_r29_names_that_are_listed_in_vain_or_only_later_go_too() -> None:
     play(cluster, texts([resolved("9 00:00", id="end")]), until=UNTIL)
     lines = texts([wide, window, *other, *late, {**window, "id": "again"}, {**window, "id": "again"}])
     expected = outcome_of(
-        simulate([*lines, *texts([resolved("9 00:00", id="end")])], policies(), until=UNTIL, horizons=KEYED)
+        simulate([*lines, *texts([resolved("9 00:00", id="end")])], policies(), until=UNTIL, time_limits=KEYED)
     )
     assert disagreements(expected, cluster.outcome()) == []
     assert cluster.codes() == []

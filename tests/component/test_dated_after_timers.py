@@ -24,7 +24,7 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
     processor = IncidentsProcessor(
         0, Topics("sla", 1), policies, TimeLimits(), clock=SystemTimeSource(), mark_every=2 * SECOND
     )
-    processor.act(BEGAN, 1, Effects())  # a first mark: the next is due two seconds later
+    processor.fire(BEGAN, 1, Effects())  # a first mark: the next is due two seconds later
     opened = {"event_id": "o", "source": "/m", "subject": "a", "occurred_at": BEGAN, "backfill": False}
     opened |= {"scope": "platform", "component": "git_operations", "impact": "complete_outage", "channel": "monitor"}
     value = encode("incident.opened", opened)
@@ -36,7 +36,7 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
         0,
         processor,
         inbox,
-        TransactionLimits(records=1, acts=1, seconds=9),
+        TransactionLimits(records=1, timers=1, seconds=9),
         time=BEGAN,
         failed={},
         failed_subjects={},
@@ -46,7 +46,7 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
     said = 0
     for _ in range(20):
         pending = OpenTransaction()
-        fold.act_live(BEGAN + HOUR, pending)
+        fold.fire_due(BEGAN + HOUR, pending)
         for send in pending.effects.sends:
             decoded = decode(send.value)
             assert not isinstance(decoded, Rejection)

@@ -20,16 +20,16 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
     bad = cluster.publish(opened("10:00", of="bad"), START)
     assert (good.offset, bad.offset) == (0, 1)
     shard = cluster.shards[INCIDENTS, 0]
-    act = Timeline.act
+    fire = Timeline.fire
 
     def crashing(self: Timeline, due: int, detected_at: int) -> None:
         if self.id == "bad":
             raise ValueError("odd")
-        act(self, due, detected_at)
+        fire(self, due, detected_at)
 
-    monkeypatch.setattr(Timeline, "act", crashing)
+    monkeypatch.setattr(Timeline, "fire", crashing)
     with pytest.raises(SubjectFailed) as failed:
-        shard.processor.act(micros("12:30"), 100, Effects())
+        shard.processor.fire(micros("12:30"), 100, Effects())
     assert failed.value.subject == "bad"
     cluster.rebuild(shard)
     effects = Effects()
@@ -56,14 +56,14 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
     for tenant in ("acme", "beta"):
         cluster.publish(contract("2026-03-01T00:00:00Z", of=tenant), START)
     shard = cluster.shards[LEDGER, 0]
-    close = MonthClose.act
+    close = MonthClose.fire
 
     def crashing(self: MonthClose, account: Account, due: int, **more: bool) -> None:
         if account.tenant == "acme":
             raise ValueError("odd")
         close(self, account, due, **more)
 
-    monkeypatch.setattr(MonthClose, "act", crashing)
+    monkeypatch.setattr(MonthClose, "fire", crashing)
     effects = Effects()
     shard.processor.quarantine("acme", "odd", effects, 3)
     cluster._commit(shard, effects)

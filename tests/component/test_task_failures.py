@@ -135,13 +135,13 @@ def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
 
     async def scenario() -> None:
         class Faulty(Diary):
-            def act(self, before: int, limit: int, effects: Effects) -> int:
+            def fire(self, before: int, limit: int, effects: Effects) -> int:
                 if self.due[0] == 2 * MS:
                     try:
                         raise ValueError("faulty")
                     except ValueError as error:
                         raise SubjectFailed("2000") from error
-                return super().act(before, limit, effects)
+                return super().fire(before, limit, effects)
 
         bench = Bench(make=Faulty)
         bench.log.append("in", 1, "timer:2")

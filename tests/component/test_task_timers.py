@@ -55,7 +55,7 @@ def test_time_never_goes_back() -> None:
 @pytest.mark.parametrize("live", [False, True])
 def test_a_transaction_that_ends_between_timers_carries_no_time_before_those_that_acted(live: bool) -> None:
     async def scenario() -> None:
-        bench = Bench(acts=1)
+        bench = Bench(timers=1)
         for due in (20, 30, 30):
             bench.log.append("in", 10, f"timer:{due}")
         if not live:
@@ -167,7 +167,7 @@ def test_topics_are_merged_by_arrival_and_timers_wait_for_all_of_them() -> None:
 
 def test_work_per_transaction_is_bounded() -> None:
     async def scenario() -> None:
-        bench = Bench(records=4, acts=3)
+        bench = Bench(records=4, timers=3)
         for number in range(10):
             bench.log.append("in", 1, f"timer:{10 + number}")
         bench.log.append("in", 100, "last")
@@ -189,10 +189,10 @@ class Slow(Diary):
         Slow.elapsed += 10 if record.value == b"heavy" else 1
         super().apply(record, effects)
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
-        acted = super().act(before, limit, effects)
-        Slow.elapsed += acted
-        return acted
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
+        fired = super().fire(before, limit, effects)
+        Slow.elapsed += fired
+        return fired
 
 
 @pytest.mark.parametrize(

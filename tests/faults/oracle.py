@@ -62,7 +62,7 @@ def judge(
     lines, unreadable, crashing = _lines(evidence.inputs)
     until = SystemTimeSource().now()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
-    told = list(simulate((line for line, _ in lines), policies, until=until, horizons=HORIZONS))
+    told = list(simulate((line for line, _ in lines), policies, until=until, time_limits=HORIZONS))
     refused = _refused(told, [place for _, place in lines]) | unreadable | crashing
     said = [each for each in told if each["type"] != "sla.rejected"]
     verdict.check(doubled(e for e in evidence.outputs if e["type"] not in EXACT), "written twice")

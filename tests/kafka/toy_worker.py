@@ -52,16 +52,16 @@ class Counting:
     def next_due(self) -> int | None:
         return self._order[0][0] if self._order else None
 
-    def act(self, before: int, limit: int, effects: Effects) -> int:
-        acted = 0
-        while self._order and self._order[0][0] < before and acted < limit:
+    def fire(self, before: int, limit: int, effects: Effects) -> int:
+        fired = 0
+        while self._order and self._order[0][0] < before and fired < limit:
             due, key = self._order.pop(0)
             del self._due[key]
             self._put(key, effects)
             body = {"kind": "timer", "due": due, "count": self._counts[key], "before": before}
             effects.send(Send(self._output, self._partition, key, json.dumps(body).encode(), []))
-            acted += 1
-        return acted
+            fired += 1
+        return fired
 
     def _put(self, key: bytes, effects: Effects) -> None:
         effects.put(key, json.dumps([self._counts[key], self._due.get(key, 0)]).encode())

@@ -31,7 +31,7 @@ class Said(NamedTuple):
 
 
 def said(world: World, lines: list[Line], policies: Policies, *, backfill: bool = False) -> Said:
-    outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, horizons=PATIENT)
+    outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, time_limits=PATIENT)
     refused = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
     assert [each for each in refused if not late_claim(lines, each)] == []
     return Said(outcome_of(outputs), [output for output in outputs if output["type"] == "sla.met"])

@@ -47,8 +47,8 @@ def test_r2_arrival_does_not_matter(lines: list[Line], data: st.DataObject) -> N
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
     # The last resolution comes soon, or thousands of windows breach for nothing.
     lags[-3] = min(lags[-3], 300)
-    in_order = outcome(run(*arriving(lines, [0] * len(lines)), until=UNTIL, horizons=PATIENT))
-    shuffled = outcome(run(*arriving(lines, lags), until=UNTIL, horizons=PATIENT))
+    in_order = outcome(run(*arriving(lines, [0] * len(lines)), until=UNTIL, time_limits=PATIENT))
+    shuffled = outcome(run(*arriving(lines, lags), until=UNTIL, time_limits=PATIENT))
     assert shuffled["classified"] == in_order["classified"]
     assert shuffled["breaches"] == in_order["breaches"]
     # What was met by the facts known then can't be unsaid, but what stands met was said last.

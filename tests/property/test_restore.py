@@ -54,9 +54,9 @@ class Book(IncidentStore):
         self.terms.append((tenant, contract))
         return [self._recorded(decision) for decision in super().learn(tenant, contract, arrival)]
 
-    def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
+    def fire(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
         self.put_back()
-        decision = super().act(before, seen_at=seen_at, quiet=quiet)
+        decision = super().fire(before, seen_at=seen_at, quiet=quiet)
         return None if decision is None else self._recorded(decision)
 
     def wait(self, fact: Fact, subject: str) -> None:
@@ -111,8 +111,8 @@ class Books(Ledger):
             self.seen = max(self.seen, arrival)
         return decision
 
-    def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
-        decision = super().act(before, quiet=quiet)
+    def fire(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
+        decision = super().fire(before, quiet=quiet)
         return None if decision is None else self._recorded(decision)
 
     def rebuilt(self) -> Books:

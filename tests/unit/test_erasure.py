@@ -61,7 +61,9 @@ STORY: list[Line] = [
 
 def told(lines: list[Line], key: bytes = KEY) -> list[Line]:
     return list(
-        simulate(texts(lines), policies(), until=parse_rfc3339(END), horizons=replace(TimeLimits(), pseudonym_key=key))
+        simulate(
+            texts(lines), policies(), until=parse_rfc3339(END), time_limits=replace(TimeLimits(), pseudonym_key=key)
+        )
     )
 
 

@@ -93,7 +93,7 @@ def test_a_restart_reads_no_steps_before_an_incident_is_touched() -> None:
     again = restored(records)
     assert again.next_due() == book.next_due()
     assert records.asked == 0
-    assert again.act(START + 10 * DAY) is not None
+    assert again.fire(START + 10 * DAY) is not None
     assert records.asked == 1
 
 
@@ -107,9 +107,9 @@ def test_woken_too_early_it_says_nothing_and_is_woken_again_in_time() -> None:
     records.kept["one"] = [step._replace(due=due - MINUTE) for step in records.kept["one"]]
     early = restored(records)
     assert early.next_due() == due - MINUTE
-    assert early.act(due) == Decision([])
+    assert early.fire(due) == Decision([])
     assert early.next_due() == due
-    assert early.act(due) is None
+    assert early.fire(due) is None
 
 
 def test_a_row_that_names_a_timer_of_an_incident_with_none_does_not_evict_it() -> None:
@@ -120,7 +120,7 @@ def test_a_row_that_names_a_timer_of_an_incident_with_none_does_not_evict_it() -
     records.take(book.apply(ended, START + MINUTE, ev.Position("t", 0, 1)))
     records.kept["one"][-1] = records.kept["one"][-1]._replace(due=START + HOUR)
     again = restored(records)
-    assert again.act(START + 2 * HOUR) == Decision([])
+    assert again.fire(START + 2 * HOUR) == Decision([])
     assert again.next_due() == book.next_due(), "it is retained as long as ever"
 
 

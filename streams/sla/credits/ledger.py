@@ -34,10 +34,10 @@ class Ledger:
     """The accounts of one partition. With `partitions` > 0 statements wait until every incident partition is known to
     have passed their instant (R26); simulation has one partition and no marks. Instants in microseconds."""
 
-    def __init__(self, policies: Policies, horizons: TimeLimits, partitions: int = 0, partition: int = 0) -> None:
+    def __init__(self, policies: Policies, time_limits: TimeLimits, partitions: int = 0, partition: int = 0) -> None:
         self._partition = partition
         self._policies = policies
-        self._horizons = horizons
+        self._time_limits = time_limits
         self._accounts: dict[str, Account] = {}
         self._impacts = Impacts()
         self._maintenance = Maintenance()
@@ -45,7 +45,7 @@ class Ledger:
         self._timers = Timers()
         self._clock = 0
         self._closing = MonthClose(self._impacts, self._maintenance)
-        self.erasures = Erasures(horizons.pseudonym_key)
+        self.erasures = Erasures(time_limits.pseudonym_key)
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -59,7 +59,7 @@ class Ledger:
         known = self._maintenance.identity(event) if maintenance else self._identity(event)
         if known is not None:
             return self._repeated(event, known)
-        refused = check_time(event, arrival, self._horizons)
+        refused = check_time(event, arrival, self._time_limits)
         if refused is not None:
             return LedgerDecision([], [], refused)
         if maintenance:
@@ -179,21 +179,21 @@ class Ledger:
         """The earliest instant at which a statement is due, of those that no incident partition holds back."""
         return self._timers.next_due(self._passed())
 
-    def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
+    def first_due(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        return self._timers.ripe(min(before, self._passed() + 1), quiet=quiet)
+        return self._timers.first_due(min(before, self._passed() + 1), quiet=quiet)
 
-    def act(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
+    def fire(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
         """Let the earliest ripe timer act; None when there is none."""
-        chosen = self.ripe(before, quiet=quiet)
+        chosen = self.first_due(before, quiet=quiet)
         if chosen is None:
             return None
         due, tenant = chosen
         quiet = quiet or self._timers.quiet_at < min(before, self._passed() + 1)
         self._clock = max(self._clock, due + 1)
         account = self._accounts[tenant]
-        self._closing.act(account, due, quiet=quiet)
+        self._closing.fire(account, due, quiet=quiet)
         self._schedule(account)
         return self._decision()
 
@@ -243,13 +243,13 @@ class Ledger:
     def _account(self, tenant: str) -> Account:
         account = self._accounts.get(tenant)
         if account is None:
-            account = self._accounts[tenant] = Account(tenant, self._policies, self._horizons.lateness)
+            account = self._accounts[tenant] = Account(tenant, self._policies, self._time_limits.lateness)
         return account
 
     def _arrived(self, arrival: int, *, backfill: bool) -> None:
         self._clock = max(self._clock, arrival)
         if backfill:
-            self._timers.quiet_not_before(arrival + self._horizons.backfill_quiet)
+            self._timers.quiet_not_before(arrival + self._time_limits.backfill_quiet)
 
     def _repeated(self, event: ev.Event, known: bytes) -> LedgerDecision:
         if known == event.digest:

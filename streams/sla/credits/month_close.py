@@ -41,7 +41,7 @@ class MonthClose:
         self._outputs, self._rows = [], []
         return taken
 
-    def act(self, account: Account, due: int, *, quiet: bool) -> None:
+    def fire(self, account: Account, due: int, *, quiet: bool) -> None:
         """Time has passed `due`: adjust, close, evaluate what was due by then. Months that were past when their
         contract arrived close only when the load has been `quiet` (R32)."""
         for month in sorted(account.adjusting):

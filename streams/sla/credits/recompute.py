@@ -32,26 +32,26 @@ class Recomputation:
     """Contracts, maintenance and impacts as far as they are known. Statements are not remembered: each question is
     answered from all facts taken in so far. Instants in microseconds."""
 
-    def __init__(self, policies: Policies, horizons: TimeLimits) -> None:
+    def __init__(self, policies: Policies, time_limits: TimeLimits) -> None:
         self._policies = policies
-        self._horizons = horizons
+        self._time_limits = time_limits
         self._accounts: dict[str, Account] = {}
         self._impacts = Impacts()
         self._maintenance = Maintenance()
-        self.erasures = Erasures(horizons.pseudonym_key)
+        self.erasures = Erasures(time_limits.pseudonym_key)
 
     def take(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
         """Fold one checked contract or maintenance event in; False when it is refused, repeated or without effect on
         what a month comes to (R1, R5)."""
         event = self.erasures.event(event)
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
-            if self._maintenance.identity(event) is None and check_time(event, arrival, self._horizons) is None:
+            if self._maintenance.identity(event) is None and check_time(event, arrival, self._time_limits) is None:
                 self._maintenance.add(event, arrival, position)
                 return True
             return False
         if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
             return False
-        if check_time(event, arrival, self._horizons) is not None:
+        if check_time(event, arrival, self._time_limits) is not None:
             return False
         if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
             if self.erasures.pseudonym(event.subject) in self._accounts:
@@ -60,7 +60,7 @@ class Recomputation:
             event = self.erasures.event(event)
         account = self._accounts.get(event.subject)
         if account is None:
-            account = self._accounts[event.subject] = Account(event.subject, self._policies, self._horizons.lateness)
+            account = self._accounts[event.subject] = Account(event.subject, self._policies, self._time_limits.lateness)
         if account.digest(event) is not None:
             return False
         account.keep(event, arrival, position)

@@ -30,17 +30,17 @@ class IncidentStore:
     """The incidents of one partition. Instants are microseconds; `arrival` is the broker's append time (R32)."""
 
     def __init__(
-        self, policies: Policies, horizons: TimeLimits, recorded: Recorded | None = None, at_hand: int = EVERYTHING
+        self, policies: Policies, time_limits: TimeLimits, recorded: Recorded | None = None, at_hand: int = EVERYTHING
     ) -> None:
         """`at_hand` is how many incidents are kept as objects beside what is `recorded` of all."""
         self._policies = policies
-        self._horizons = horizons
+        self._time_limits = time_limits
         self._shelf = IncidentCache(Nothing() if recorded is None else recorded, at_hand, self._woken)
         self._markers: dict[str, int] = {}
         self._contracts = ContractCopies()
         self._concerned: dict[str, set[str]] = {}
         self._timers = Timers()
-        self.erasures = Erasures(horizons.pseudonym_key)
+        self.erasures = Erasures(time_limits.pseudonym_key)
 
     # -- contract terms (R20) ----------------------------------------------------------------------------------------
 
@@ -119,14 +119,14 @@ class IncidentStore:
                 return Decision([], duplicate=True)
             message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
             return Decision([], rejection=ev.Rejection("conflict", message, event.id))
-        refused = check_time(event, arrival, self._horizons) or self._refused(event, kept)
+        refused = check_time(event, arrival, self._time_limits) or self._refused(event, kept)
         if refused is not None:
             return Decision([], rejection=refused)
         if kept is None:
             kept = self._shelf.make(subject)
         fact = Fact.of(event, own_arrival(event, arrival), position)
         if event.backfill:
-            self._timers.quiet_not_before(arrival + self._horizons.backfill_quiet)
+            self._timers.quiet_not_before(arrival + self._time_limits.backfill_quiet)
         return self._add(kept, fact, event.traceparent)
 
     def _refused(self, event: ev.Event, kept: StoredIncident | None) -> ev.Rejection | None:
@@ -193,21 +193,21 @@ class IncidentStore:
         """The earliest instant at which a timer acts once time has passed it."""
         return self._timers.next_due()
 
-    def ripe(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
+    def first_due(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
         until the load has been quiet (R32), or until `quiet` says that no more is to come."""
-        return self._timers.ripe(before, quiet=quiet)
+        return self._timers.first_due(before, quiet=quiet)
 
-    def act(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
+    def fire(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
         """Let the earliest ripe timer act; None when there is none. `seen_at` is the instant of processing that
         breaches report as `detected_at`; without it, the instant at which they could first be known."""
-        ripe = self.ripe(before, quiet=quiet)
-        if ripe is None:
+        first_due = self.first_due(before, quiet=quiet)
+        if first_due is None:
             return None
-        due, key = ripe
-        return self._act(key, due, due if seen_at is None else seen_at)
+        due, key = first_due
+        return self._fire(key, due, due if seen_at is None else seen_at)
 
-    def _act(self, key: str, due: int, seen_at: int) -> Decision:
+    def _fire(self, key: str, due: int, seen_at: int) -> Decision:
         if key in self._markers:
             del self._markers[key]
             self._timers.set(key, None)
@@ -221,13 +221,13 @@ class IncidentStore:
         if wanted != due:  # its record named an instant at which nothing was said, or nothing is to come
             return Decision([])
         if timeline.due() is not None:
-            timeline.act(due, seen_at)
+            timeline.fire(due, seen_at)
             return self._decision(kept, [])
         return self._evict(kept, due)
 
     def _give_up(self, kept: StoredIncident, due: int) -> Decision:
         """R4: an opening that does not come in time leaves its facts orphans, each rejected once."""
-        limit = due - self._horizons.orphan_after
+        limit = due - self._time_limits.orphan_after
         orphans = tuple(f for f in kept.first_to_give_up() if f.arrival <= limit)
         gone = frozenset(orphans)
         kept.waiting = [f for f in kept.waiting if f not in gone]
@@ -247,7 +247,7 @@ class IncidentStore:
             if not concerned:
                 self._concerned.pop(tenant, None)
         self._shelf.discard(incident_id)
-        until = due + self._horizons.retain_markers
+        until = due + self._time_limits.retain_markers
         self.mark(incident_id, until)
         return Decision([], evicted=(incident_id, kept.steps, until))
 
@@ -307,13 +307,13 @@ class IncidentStore:
         timeline = kept.timeline
         if kept.waiting:
             first = kept.first_to_give_up()
-            due: int | None = min(f.arrival for f in first) + self._horizons.orphan_after
+            due: int | None = min(f.arrival for f in first) + self._time_limits.orphan_after
             held = first[0].backfill
         else:
             due = timeline.due()
             held = timeline.folded is not None and timeline.backfilled
             if due is None and timeline.folded is not None and timeline.folded.ending is not None:
-                due = timeline.clock + self._horizons.retain_closed
+                due = timeline.clock + self._time_limits.retain_closed
         self._set_timer(timeline.id, due, held=held)
         return due, held
 

@@ -211,16 +211,16 @@ class Timeline:
                     nominal = at if nominal is None or at < nominal else nominal
         return None if nominal is None else max(nominal, self.clock)
 
-    def act(self, due: int, detected_at: int) -> None:
+    def fire(self, due: int, detected_at: int) -> None:
         """Time has passed `due`: say what became true by then (R8–R11)."""
         folded = self.live
         folded.roll(due + 1)
         for breach in folded.breaches[self.seen_breaches :]:
             self.pending.append(breach)
         self.seen_breaches = len(folded.breaches)
-        ripe = [breach for breach in self.pending if breach.at <= due]
+        first_due = [breach for breach in self.pending if breach.at <= due]
         self.pending = [breach for breach in self.pending if breach.at > due]
-        for breach in ripe:
+        for breach in first_due:
             self._breached(breach, detected_at)
         self._notices(due)
         self.clock = max(self.clock, due + 1)
