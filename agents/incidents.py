@@ -28,7 +28,7 @@ from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap
 from streams.sla.arrival import TimeLimits, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
@@ -65,14 +65,14 @@ class IncidentsProcessor:
     ) -> None:
         """`at_hand` is how many incidents are kept as objects, the others as their rows."""
         codec = codec or Codec()
-        self._gate = Ingress(
+        self._ingress = Ingress(
             *(NAME, partition, topics, INCIDENT_RANK.__contains__, codec),
             elsewhere="contract events go elsewhere",
             framing=framing,
         )
-        self._steps = StepRows(self._gate)
+        self._steps = StepRows(self._ingress)
         self._book = IncidentStore(policies, time_limits, self._steps, at_hand)
-        self._policy_rows = PolicyRows(policies, self._gate)
+        self._policy_rows = PolicyRows(policies, self._ingress)
         self._clock = clock
         self._mark_every = mark_every
         self._next_mark = 0
@@ -85,17 +85,17 @@ class IncidentsProcessor:
         if key.startswith(STEP_KEY):
             self._book.restore_step(*self._steps.restore(key, value))
             return
-        kind, row = self._gate.row(key, value)
+        kind, row = self._ingress.row(key, value)
         if kind == MARKER:
             self._book.mark(str(row["incident_id"]), cast(int, row["until"]))
         elif kind == WAITING:
-            record, event = self._gate.kept(row)
+            record, event = self._ingress.decode_input_row(row)
             value = cast(bytes, row["event"] or record.value)
             self._waiting[event.subject, event.source, event.id] = Waiting(record, value)
             arrival = own_arrival(event, record.arrival)
             self._book.wait(Fact.of(event, arrival, position_of(record)), event.subject)
         elif kind == CONTRACT:
-            record, event = self._gate.kept(row)
+            record, event = self._ingress.decode_input_row(row)
             self._book.know(event.subject, Contract.of(event, position_of(record)))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
@@ -115,13 +115,13 @@ class IncidentsProcessor:
     # -- inputs --------------------------------------------------------------------------------------------------------
 
     def apply(self, record: Record, effects: Effects) -> None:
-        gate = self._gate
+        ingress = self._ingress
         forwarded = False
-        if record.topic != gate.topics.name("incident-events"):
-            routed = disclose(record)
+        if record.topic != ingress.topics.name("incident-events"):
+            routed = unwrap(record)
             if routed is None:
                 # Both agents read the shared topic; this one answers for what belongs to neither.
-                gate.refuse(record, Rejection("undecodable", "no agent wrote this: it has no envelope"), effects)
+                ingress.reject(record, Rejection("undecodable", "no agent wrote this: it has no envelope"), effects)
                 return
             if routed.route != TO_INCIDENTS:
                 return
@@ -130,7 +130,7 @@ class IncidentsProcessor:
                 self._book.put_back()
                 return
             record, forwarded = routed.record, True
-        checked = gate.check(record, effects, forwarded=forwarded)
+        checked = ingress.check(record, effects, forwarded=forwarded)
         if checked is not None:
             self._decide(record, checked, effects)
             self._keep_quiet(effects)
@@ -139,31 +139,31 @@ class IncidentsProcessor:
     def _decide(self, record: Record, checked: Checked, effects: Effects) -> None:
         event, fields = checked
         if self._book.release(event.subject):
-            self._gate.release(event.subject, effects)
+            self._ingress.release(event.subject, effects)
         decision = self._book.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
-            self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
+            self._ingress.reject(record, decision.rejection, effects, known=about(event.type, event.subject))
             return
         if decision.duplicate:
-            self._gate.count.duplicate.inc()
+            self._ingress.count.duplicate.inc()
             return
-        self._gate.count.applied.inc()
+        self._ingress.count.applied.inc()
         assert record.value is not None
         if decision.waiting:
-            value = self._gate.self_contained(event.type, fields, record.value)
+            value = self._ingress.to_single_object(event.type, fields, record.value)
             self._waiting[event.subject, event.source, event.id] = Waiting(record, value)
-            row = self._gate.keep(record, headers=True, event=value)
+            row = self._ingress.encode_input_row(record, headers=True, event=value)
             effects.put(row_key(WAITING, event.subject, event.source, event.id), row)
             return
         lean: dict[tuple[str, str], bytes] = {}
         if not self._book.bare(event.subject):
-            lean[event.source, event.id] = lean_value(self._gate, event.type, fields, record.value)
+            lean[event.source, event.id] = lean_value(self._ingress, event.type, fields, record.value)
         self._write(decision, effects, record, lean)
 
     def _learn(self, shared: Record, copy: Record, effects: Effects) -> None:
         """A copy of contract terms (R20) or of an erasure (R29) from the ledger agent, or of a policy version that
         any agent has decided by (R18)."""
-        decoded = self._gate.copied(shared, copy, effects)
+        decoded = self._ingress.decode_copy(shared, copy, effects)
         if decoded is None:
             return
         if decoded[0] == "state.policy":
@@ -171,7 +171,7 @@ class IncidentsProcessor:
             return
         event = to_event(*decoded)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
-            self._gate.refuse(
+            self._ingress.reject(
                 shared, Rejection("unknown_type", f"{decoded[0]} is nothing that is copied here"), effects
             )
             return
@@ -180,25 +180,25 @@ class IncidentsProcessor:
             return
         named = self._book.erasures.event(event)
         if named is not event:
-            copy = bare(self._gate, named, copy.arrival, position_of(copy))
+            copy = bare(self._ingress, named, copy.arrival, position_of(copy))
         decisions = self._book.learn(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
-        effects.put(row_key(CONTRACT, named.subject, named.source, named.id), self._gate.keep(copy))
+        effects.put(row_key(CONTRACT, named.subject, named.source, named.id), self._ingress.encode_input_row(copy))
         for decision in decisions:
             self._write(decision, effects, copy, {})
 
     def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
         """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
-        tenant, gate = event.subject, self._gate
+        tenant, ingress = event.subject, self._ingress
         if tenant in self._book.erasures:
             return
-        home = partition_of(tenant, gate.topics.partitions)
+        home = partition_of(tenant, ingress.topics.partitions)
         cause = Cause(event.type, event.time, event.source, event.id)
         erased = self._book.erase(tenant, home, cause, copy.arrival)
-        put_erased(gate.codec, self._book.erasures, erased.name, effects)
+        put_erased(ingress.codec, self._book.erasures, erased.name, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
-            kept = bare(gate, contract.event(erased.name), copy.arrival, contract.position)
-            effects.put(row_key(CONTRACT, erased.name, contract.source, contract.id), gate.keep(kept))
+            kept = bare(ingress, contract.event(erased.name), copy.arrival, contract.position)
+            effects.put(row_key(CONTRACT, erased.name, contract.source, contract.id), ingress.encode_input_row(kept))
         for decision in erased.decisions:
             self._write(decision, effects, copy, {})
             if decision.crashed is not None:
@@ -206,11 +206,11 @@ class IncidentsProcessor:
                 self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
+        self._ingress.reject_internal(record, Rejection(code, message), effects, attempts)
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         self._book.quarantine(subject)
-        self._gate.set_aside(subject, self._book.last_input(subject), message, effects, attempts)
+        self._ingress.write_quarantine(subject, self._book.last_input(subject), message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -241,24 +241,26 @@ class IncidentsProcessor:
 
     def _mark(self, until: int, effects: Effects) -> None:
         """Tell every ledger partition that all input that arrived by `until` has been applied here (R26)."""
-        gate = self._gate
-        fields = {"partition": gate.partition, "until": until}
-        effects.put(row_key(MARK), gate.codec.encode("state.mark", fields))
+        ingress = self._ingress
+        fields = {"partition": ingress.partition, "until": until}
+        effects.put(row_key(MARK), ingress.codec.encode("state.mark", fields))
         mark = Output(
             "time.mark",
-            f"mark-{gate.partition}-{until}",
-            f"partition-{gate.partition}",
+            f"mark-{ingress.partition}-{until}",
+            f"partition-{ingress.partition}",
             until,
             {
-                "partition": gate.partition,
+                "partition": ingress.partition,
                 "marked_until": until,
             },
         )
-        value, headers = gate.codec.encode_output(mark, f"/sla/{NAME}")
-        record = Record(gate.topics.name("impacts"), gate.partition, 0, until, mark.subject.encode(), value, headers)
-        for partition in range(gate.topics.partitions):
-            gate.copy_to(record, TO_LEDGER, partition, effects)
-        gate.send_to(record, effects)
+        value, headers = ingress.codec.encode_output(mark, f"/sla/{NAME}")
+        record = Record(
+            ingress.topics.name("impacts"), ingress.partition, 0, until, mark.subject.encode(), value, headers
+        )
+        for partition in range(ingress.topics.partitions):
+            ingress.copy_to(record, TO_LEDGER, partition, effects)
+        ingress.send_event(record, effects)
         self._next_mark = until + self._mark_every
 
     # -- effects -------------------------------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class IncidentsProcessor:
     def _write(
         self, decision: Decision, effects: Effects, cause: Record | None, lean: dict[tuple[str, str], bytes]
     ) -> None:
-        gate = self._gate
+        ingress = self._ingress
         for output in decision.outputs:
             self._publish(output, effects, cause)
         step = decision.step
@@ -276,7 +278,7 @@ class IncidentsProcessor:
             for fact in step.facts:
                 if (fact.source, fact.id) not in lean:
                     lean[fact.source, fact.id] = self._lean(step.incident_id, fact, effects)
-            row = encode_step(gate, step, lean)
+            row = encode_step(ingress, step, lean)
             effects.put(step_key(step.incident_id, step.number), row)
             if decision.replaces:
                 self._steps.drop(step.incident_id)
@@ -286,15 +288,15 @@ class IncidentsProcessor:
             original = self._forget_waiting(decision.subject, orphan, effects)
             assert original is not None
             message = f"incident {decision.subject} was not opened in time"
-            refusal = Rejection("orphan", message, orphan.id)
-            gate.refuse(original.record, refusal, effects, known=about(orphan.type, decision.subject))
+            rejection = Rejection("orphan", message, orphan.id)
+            ingress.reject(original.record, rejection, effects, known=about(orphan.type, decision.subject))
         if decision.evicted is not None:
             incident_id, steps, until = decision.evicted
             self._steps.drop(incident_id)
             for number in range(steps):
                 effects.put(step_key(incident_id, number), None)
             marker = {"incident_id": incident_id, "until": until}
-            effects.put(row_key(MARKER, incident_id), gate.codec.encode("state.marker", marker))
+            effects.put(row_key(MARKER, incident_id), ingress.codec.encode("state.marker", marker))
         if decision.forgotten is not None:
             effects.put(row_key(MARKER, decision.forgotten), None)
 
@@ -302,21 +304,21 @@ class IncidentsProcessor:
         """The load's quiet lasts beyond this life, also where a fact of the load only waits (R32)."""
         if self._book.quiet_at != self._quiet_at:
             self._quiet_at = self._book.quiet_at
-            effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
+            effects.put(row_key(QUIET), self._ingress.codec.encode("state.quiet", {"until": self._quiet_at}))
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
         self._policy_rows.used(output, effects)
-        send = self._gate.publish(output, TOPIC_OF[output.type], effects)
+        send = self._ingress.publish(output, TOPIC_OF[output.type], effects)
         if output.type != "impact.changed":
             return
         assert cause is not None, "impacts change by input only"
         record = Record(send.topic, send.partition, 0, cause.arrival, send.key, send.value, send.headers)
         for partition in self._concerned(output):
-            self._gate.copy_to(record, TO_LEDGER, partition, effects)
+            self._ingress.copy_to(record, TO_LEDGER, partition, effects)
 
     def _concerned(self, output: Output) -> Sequence[int]:
         """The ledger partitions that an impact list matters to, now or before."""
-        partitions = self._gate.topics.partitions
+        partitions = self._ingress.topics.partitions
         if output.data["scope"] == "platform" or self._book.ever_platform(output.subject):
             return range(partitions)
         tenants = self._book.tenants(output.subject)
@@ -324,18 +326,18 @@ class IncidentsProcessor:
 
     def _home(self, tenant: str) -> int:
         home = self._book.erasures.home(tenant)
-        return partition_of(tenant, self._gate.topics.partitions) if home is None else home
+        return partition_of(tenant, self._ingress.topics.partitions) if home is None else home
 
     def _lean(self, subject: str, fact: Fact, effects: Effects) -> bytes:
         """The kept value of a fact that waited for its opening, whose own row goes; or of one whose incident names an
         erased tenant."""
         original = self._forget_waiting(subject, fact, effects)
         if self._book.bare(subject):
-            return self._gate.codec.encode(fact.type, bare_record(fact.event(subject)))
+            return self._ingress.codec.encode(fact.type, bare_record(fact.event(subject)))
         assert original is not None
-        decoded = self._gate.codec.decode(original.event)
+        decoded = self._ingress.codec.decode(original.event)
         assert not isinstance(decoded, Rejection)
-        return lean_value(self._gate, *decoded, original.event)
+        return lean_value(self._ingress, *decoded, original.event)
 
     def _forget_waiting(self, subject: str, fact: Fact, effects: Effects) -> Waiting | None:
         waited = self._waiting.pop((subject, fact.source, fact.id), None)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from agents.reject_log import RefusalLog, about
+from agents.reject_log import RejectLog, about
 from streams.kafka.partitioner import partition_of
 from streams.metrics import AgentCounters
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Effects, Record, Send
 from streams.serde.codec import SINGLE_OBJECT, Codec, Fields
 from streams.serde.confluent_framing import Framing
-from streams.shared_topic import COPY, FORWARDED, disclose, enclose
+from streams.shared_topic import COPY, FORWARDED, unwrap, wrap
 from streams.sla.events import Event, Output, Position, Rejection
 from streams.sla.facts import to_event
 
@@ -70,22 +70,22 @@ class Ingress:
         self._home = home
         self._source = f"/sla/{agent}"
         self._shared = topics.name("shared")
-        self._log = RefusalLog(agent, partition)
+        self._log = RejectLog(agent, partition)
 
     def check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
         """The event to decide on; None when it was rejected, or forwarded to the partition of its subject."""
         decoded = self.codec.decode(record.value)
         if isinstance(decoded, Rejection):
-            self.refuse(record, decoded, effects)
+            self.reject(record, decoded, effects)
             return None
         kind, fields = decoded
         if not self._accepts(kind):
             message = f"{kind} is no input of {record.topic}; {self._elsewhere}"
-            self.refuse(record, Rejection("unknown_type", message), effects)
+            self.reject(record, Rejection("unknown_type", message), effects)
             return None
         event = to_event(kind, fields)
         if isinstance(event, Rejection):
-            self.refuse(record, event, effects, known=about(kind, fields["subject"]))
+            self.reject(record, event, effects, known=about(kind, fields["subject"]))
             return None
         home = self._home(event.subject)  # a pseudonym's account is where its tenant's was (R29)
         own = partition_of(event.subject, self.topics.partitions) if home is None else home
@@ -95,25 +95,25 @@ class Ingress:
             message = (
                 f"was forwarded to partition {self.partition}, but {own} is its own: do all workers agree on how many?"
             )
-            self.refuse(record, Rejection("internal", message, event.id), effects, known=about(kind, event.subject))
+            self.reject(record, Rejection("internal", message, event.id), effects, known=about(kind, event.subject))
             return None
         self.count.forwarded.inc()
-        effects.send(enclose(record, self.agent.encode(), FORWARDED, self._shared, own))
+        effects.send(wrap(record, self.agent.encode(), FORWARDED, self._shared, own))
         return None
 
-    def copied(self, shared: Record, copy: Record, effects: Effects) -> tuple[str, Fields] | None:
+    def decode_copy(self, shared: Record, copy: Record, effects: Effects) -> tuple[str, Fields] | None:
         """Type and fields of a copy; None when it was rejected, as it lies in the shared topic, so that it can be
         retried there."""
         decoded = self.codec.decode(copy.value, DERIVED_LIMIT)
         if isinstance(decoded, Rejection):
-            self.refuse(shared, decoded, effects)
+            self.reject(shared, decoded, effects)
             return None
         return decoded
 
-    def refuse(
+    def reject(
         self,
         record: Record,
-        refusal: Rejection,
+        rejection: Rejection,
         effects: Effects,
         attempts: int = 1,
         *,
@@ -121,20 +121,20 @@ class Ingress:
     ) -> None:
         """Put the original into the rejected topic, in the same transaction as its offset (R27). `known` is what the
         log is to name beside it."""
-        self.count.rejected(refusal.code)
-        self._log.rejected(record, refusal, known or {})
+        self.count.rejected(rejection.code)
+        self._log.rejected(record, rejection, known or {})
         key = record.key.decode(errors="replace") if record.key is not None else ""
         partition = partition_of(key, self.topics.partitions) if key else self.partition
         topic = self.topics.name("rejected")
-        effects.send(rejected(record, refusal.code, refusal.message, topic, partition, attempts))
+        effects.send(rejected(record, rejection.code, rejection.message, topic, partition, attempts))
 
-    def refuse_internal(self, record: Record, refusal: Rejection, effects: Effects, attempts: int) -> None:
+    def reject_internal(self, record: Record, rejection: Rejection, effects: Effects, attempts: int) -> None:
         """Reject what made the code raise: a forwarded record as its original, anything else as it lies."""
-        routed = disclose(record) if record.topic == self._shared else None
+        routed = unwrap(record) if record.topic == self._shared else None
         original = routed.record if routed is not None and routed.forwarded else record
-        self.refuse(original, refusal, effects, attempts)
+        self.reject(original, rejection, effects, attempts)
 
-    def set_aside(
+    def write_quarantine(
         self, subject: str, last_input: Position | None, message: str, effects: Effects, attempts: int
     ) -> None:
         """Keep that a subject is quarantined, and say so in one reject that names its last input (R27). The input's
@@ -143,7 +143,7 @@ class Ingress:
         effects.put(row_key(QUARANTINE, subject), row)
         topic, partition, offset = last_input or Position(f"{self.topics.prefix}.{self.agent}", self.partition, -1)
         record = Record(topic, partition, offset, 0, subject.encode(), None, [])
-        self.refuse(record, Rejection("internal", f"quarantined: {message}"), effects, attempts)
+        self.reject(record, Rejection("internal", f"quarantined: {message}"), effects, attempts)
 
     def release(self, subject: str, effects: Effects) -> None:
         """A new input lifts the quarantine."""
@@ -165,22 +165,24 @@ class Ingress:
         effects.send(send if framed is value else send._replace(value=framed))
         return send
 
-    def send_to(self, record: Record, effects: Effects) -> None:
+    def send_event(self, record: Record, effects: Effects) -> None:
         """Write an event that was made here to the topic and partition it names."""
         value = None if record.value is None else self.framing(record.value)
         effects.send(Send(record.topic, record.partition, record.key, value, list(record.headers)))
 
     def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
         """Bring a record to one partition of the other agent, or of this one."""
-        effects.send(enclose(record, route, COPY, self._shared, partition))
+        effects.send(wrap(record, route, COPY, self._shared, partition))
 
     # -- inputs that are state -----------------------------------------------------------------------------------------
 
-    def self_contained(self, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
+    def to_single_object(self, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
         """An event in single-object encoding: what is kept or copied has to be readable without a schema registry."""
         return value if value[:2] == SINGLE_OBJECT else self.codec.encode(event_type, fields)
 
-    def keep(self, record: Record, *, headers: bool = False, digest: bytes = b"", event: bytes = b"") -> bytes:
+    def encode_input_row(
+        self, record: Record, *, headers: bool = False, digest: bytes = b"", event: bytes = b""
+    ) -> bytes:
         """The row of an input that is state itself; with its headers where it may yet be rejected, with the digest of
         what arrived where the value is not that any more (R1), with its `event` where it may have another framing."""
         kept = [{"name": name, "value": value} for name, value in record.headers] if headers else []
@@ -197,7 +199,7 @@ class Ingress:
         }
         return self.codec.encode("state.kept_input", fields)
 
-    def kept(self, row: Fields) -> tuple[Record, Event]:
+    def decode_input_row(self, row: Fields) -> tuple[Record, Event]:
         """The record and the event of such a row."""
         headers = [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])]
         record = Record(

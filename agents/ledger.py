@@ -16,7 +16,7 @@ from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.erase_tenant import Renamed
 from streams.sla.credits.ledger import Ledger, LedgerDecision
@@ -55,22 +55,22 @@ class LedgerProcessor:
         codec = codec or Codec()
         accepts = CONTRACT_TYPES.__contains__
         self._ledger = Ledger(policies, time_limits, topics.partitions, partition)
-        self._gate = Ingress(
+        self._ingress = Ingress(
             *(NAME, partition, topics, accepts, codec),
             elsewhere="incident events go elsewhere",
             framing=framing,
             home=self._ledger.erasures.home,
         )
-        self._policy_rows = PolicyRows(policies, self._gate)
+        self._policy_rows = PolicyRows(policies, self._ingress)
         self._clock = 0
         self._quiet_at = 0
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
     def restore(self, key: bytes, value: bytes) -> None:
-        kind, row = self._gate.row(key, value)
+        kind, row = self._ingress.row(key, value)
         if kind == FACT:
-            record, event = self._gate.kept(row)
+            record, event = self._ingress.decode_input_row(row)
             self._clock = max(self._clock, record.arrival)
             self._ledger.keep(event, record.arrival, position_of(record))
         elif kind == IMPACTS:
@@ -96,26 +96,26 @@ class LedgerProcessor:
 
     def apply(self, record: Record, effects: Effects) -> None:
         forwarded = False
-        if record.topic != self._gate.topics.name("contract-events"):
-            routed = disclose(record)
+        if record.topic != self._ingress.topics.name("contract-events"):
+            routed = unwrap(record)
             if routed is None or routed.route != TO_LEDGER:
                 return  # the incidents agent answers for what belongs to neither
             if not routed.forwarded:
                 self._copied(record, routed.record, effects)
                 return
             record, forwarded = routed.record, True
-        checked = self._gate.check(record, effects, forwarded=forwarded)
+        checked = self._ingress.check(record, effects, forwarded=forwarded)
         if checked is None:
             return
         event = self._ledger.erasures.event(checked.event)
         if self._ledger.release(event.subject):
-            self._gate.release(event.subject, effects)
+            self._ingress.release(event.subject, effects)
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         if decision.rejection is not None:
-            self._gate.refuse(record, decision.rejection, effects, known=about(event.type, event.subject))
+            self._ingress.reject(record, decision.rejection, effects, known=about(event.type, event.subject))
             self._keep_quiet(effects)
             return
-        counter = self._gate.count.duplicate if decision.duplicate else self._gate.count.applied
+        counter = self._ingress.count.duplicate if decision.duplicate else self._ingress.count.applied
         counter.inc()
         if decision.kept:
             self._keep(checked, record, effects)
@@ -127,27 +127,27 @@ class LedgerProcessor:
         """Keep an input, and bring it to whom it concerns: contract terms and erasures to every incident partition,
         maintenance and erasures to every other ledger partition."""
         event, fields = checked
-        gate, kept = self._gate, self._ledger.erasures.event(event)
+        ingress, kept = self._ingress, self._ledger.erasures.event(event)
         arrival, position = record.arrival, position_of(record)
-        put_fact(gate, kept, arrival, position, effects)
+        put_fact(ingress, kept, arrival, position, effects)
         if kept is not event:
             # Who receives an erasure has to know whom it is about; it leaves its reason behind here.
-            record = bare(gate, event if isinstance(event.payload, TenantErased) else kept, arrival, position)
+            record = bare(ingress, event if isinstance(event.payload, TenantErased) else kept, arrival, position)
         elif record.value is not None:
-            record = record._replace(value=gate.self_contained(event.type, fields, record.value))
-        for partition in range(gate.topics.partitions):
+            record = record._replace(value=ingress.to_single_object(event.type, fields, record.value))
+        for partition in range(ingress.topics.partitions):
             if isinstance(event.payload, ContractSet | TenantErased):
-                gate.copy_to(record, TO_INCIDENTS, partition, effects)
-            if isinstance(event.payload, MAINTENANCE | TenantErased) and partition != gate.partition:
-                gate.copy_to(record, TO_LEDGER, partition, effects)
+                ingress.copy_to(record, TO_INCIDENTS, partition, effects)
+            if isinstance(event.payload, MAINTENANCE | TenantErased) and partition != ingress.partition:
+                ingress.copy_to(record, TO_LEDGER, partition, effects)
 
     def _erased(self, renamed: Renamed, arrival: int, effects: Effects) -> None:
-        rename(self._gate, renamed, arrival, effects)
-        put_erased(self._gate.codec, self._ledger.erasures, renamed.name, effects)
+        rename(self._ingress, renamed, arrival, effects)
+        put_erased(self._ingress.codec, self._ledger.erasures, renamed.name, effects)
 
     def _copied(self, shared: Record, copy: Record, effects: Effects) -> None:
         """Impacts and time marks from the incidents agent; maintenance from another ledger partition."""
-        decoded = self._gate.copied(shared, copy, effects)
+        decoded = self._ingress.decode_copy(shared, copy, effects)
         if decoded is None:
             return
         kind, fields = decoded
@@ -155,13 +155,13 @@ class LedgerProcessor:
             partition, until = cast(int, fields["partition"]), cast(int, fields["marked_until"])
             self._ledger.mark(partition, until)
             mark = {"partition": partition, "until": until}
-            effects.put(row_key(MARKED, str(partition)), self._gate.codec.encode("state.mark", mark))
+            effects.put(row_key(MARKED, str(partition)), self._ingress.codec.encode("state.mark", mark))
             return
         if kind == "impact.changed":
             impacts = impact_copy(fields)
             decision = self._ledger.impact(impacts, copy.arrival, backfill=bool(fields["backfill"]))
             if decision.kept:
-                put_impacts(self._gate, self._ledger.kept_impact(impacts.incident_id), copy.arrival, effects)
+                put_impacts(self._ingress, self._ledger.kept_impact(impacts.incident_id), copy.arrival, effects)
             self._write(decision, effects)
             return
         if kind == "state.policy":
@@ -169,25 +169,25 @@ class LedgerProcessor:
             return
         event = to_event(kind, fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, MAINTENANCE | TenantErased):
-            self._gate.refuse(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
+            self._ingress.reject(shared, Rejection("unknown_type", f"{kind} is nothing that is copied here"), effects)
             return
         if isinstance(event.payload, TenantErased):
             if event.subject not in self._ledger.erasures:
-                home = partition_of(event.subject, self._gate.topics.partitions)
+                home = partition_of(event.subject, self._ingress.topics.partitions)
                 self._erased(self._ledger.erase(event.subject, home), copy.arrival, effects)
             return
         event = self._ledger.erasures.event(event)
         decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
         if decision.kept:
-            put_fact(self._gate, event, copy.arrival, position_of(copy), effects)
+            put_fact(self._ingress, event, copy.arrival, position_of(copy), effects)
         self._write(decision, effects)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        self._gate.refuse_internal(record, Rejection(code, message), effects, attempts)
+        self._ingress.reject_internal(record, Rejection(code, message), effects, attempts)
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         self._ledger.quarantine(subject)
-        self._gate.set_aside(subject, self._ledger.last_input(subject), message, effects, attempts)
+        self._ingress.write_quarantine(subject, self._ledger.last_input(subject), message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -209,16 +209,16 @@ class LedgerProcessor:
     # -- effects -------------------------------------------------------------------------------------------------------
 
     def _write(self, decision: LedgerDecision, effects: Effects) -> None:
-        gate = self._gate
+        ingress = self._ingress
         for output in decision.outputs:
             self._policy_rows.used(output, effects)
-            gate.publish(output, TOPIC_OF[output.type], effects)
+            ingress.publish(output, TOPIC_OF[output.type], effects)
         for row in decision.months:
-            put_month(gate, row, effects)
+            put_month(ingress, row, effects)
         self._keep_quiet(effects)
 
     def _keep_quiet(self, effects: Effects) -> None:
         """The load's quiet lasts beyond this life, also where a claim of the load was refused (R32)."""
         if self._ledger.quiet_at != self._quiet_at:
             self._quiet_at = self._ledger.quiet_at
-            effects.put(row_key(QUIET), self._gate.codec.encode("state.quiet", {"until": self._quiet_at}))
+            effects.put(row_key(QUIET), self._ingress.codec.encode("state.quiet", {"until": self._quiet_at}))

@@ -14,7 +14,7 @@ EVERY_S = 1.0
 _SHOWN_CHARACTERS = 256
 
 
-class RefusalLog:
+class RejectLog:
     """Logs the first reject of each code per second, with how many of that code went unsaid since the line before."""
 
     def __init__(self, agent: str, partition: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -23,9 +23,9 @@ class RefusalLog:
         self._said: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
 
-    def rejected(self, record: Record, refusal: Rejection, about: Mapping[str, str]) -> None:
+    def rejected(self, record: Record, rejection: Rejection, about: Mapping[str, str]) -> None:
         """`about` names the incident, tenant or maintenance of the input, where it could be read."""
-        code, now = refusal.code, self._now()
+        code, now = rejection.code, self._now()
         said = self._said.get(code)
         if said is not None and now - said < EVERY_S:
             self._unsaid[code] = self._unsaid.get(code, 0) + 1
@@ -41,7 +41,7 @@ class RefusalLog:
             input_partition=record.partition,
             offset=record.offset,
             code=code,
-            message=refusal.message[:_SHOWN_CHARACTERS],
+            message=rejection.message[:_SHOWN_CHARACTERS],
             **known,
         )
 

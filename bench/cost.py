@@ -36,7 +36,7 @@ from streams.runtime.transaction_builder import OpenTransaction, TransactionBuil
 from streams.runtime.worker import GC_THRESHOLDS
 from streams.serde.cloudevents_headers import headers_for
 from streams.serde.codec import Codec, Fields
-from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import Event, Output, Rejection
@@ -242,7 +242,7 @@ def incident_processors(load: Load) -> list[IncidentsProcessor]:
     ]
     for record in load.terms:
         for number, processor in enumerate(made):
-            copy = enclose(record, TO_INCIDENTS, COPY, SHARED, number)
+            copy = wrap(record, TO_INCIDENTS, COPY, SHARED, number)
             processor.apply(Record(SHARED, number, 0, load.now, copy.key, copy.value, copy.headers), Effects())
     return made
 

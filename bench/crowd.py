@@ -28,7 +28,7 @@ from cli.local.stack import Stack
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
@@ -81,7 +81,7 @@ def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded
         terms = Record("sla.contract-events", 0, 0, now, key, value, headers)
         for number, each in enumerate(made):
             effects = Effects()
-            copy = enclose(terms, TO_INCIDENTS, COPY, "sla.shared", number)
+            copy = wrap(terms, TO_INCIDENTS, COPY, "sla.shared", number)
             each.apply(Record("sla.shared", number, 0, now, copy.key, copy.value, copy.headers), effects)
             yield from rows_of(effects, number)
     for number in range(count):

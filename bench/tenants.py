@@ -27,7 +27,7 @@ from cli.local.stack import Stack
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import COPY, TO_INCIDENTS, enclose
+from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
@@ -44,7 +44,7 @@ def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Ite
     made = IncidentsProcessor(0, topics, policies, TimeLimits(), clock=SystemTimeSource(), mark_every=10 * SECOND)
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         terms = Record("sla.contract-events", home, 0, now, key, value, headers)
-        copy = enclose(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
+        copy = wrap(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
         effects = Effects()
         made.apply(Record("sla.shared", 0, 0, now, copy.key, copy.value, copy.headers), effects)
         for number in range(PARTITIONS):

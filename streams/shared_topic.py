@@ -31,7 +31,7 @@ class Routed(NamedTuple):
     record: Record
 
 
-def enclose(record: Record, route: bytes, kind: bytes, topic: str, partition: int) -> Send:
+def wrap(record: Record, route: bytes, kind: bytes, topic: str, partition: int) -> Send:
     """Send an input, or what follows from it, to a partition of the shared topic; it keeps its coordinates and the
     arrival that caused it (R32)."""
     headers = [
@@ -46,8 +46,8 @@ def enclose(record: Record, route: bytes, kind: bytes, topic: str, partition: in
     return Send(topic, partition, record.key, record.value, headers)
 
 
-def disclose(record: Record) -> Routed | None:
-    """Undo `enclose`; None for a record that was not written by it.
+def unwrap(record: Record) -> Routed | None:
+    """Undo `wrap`; None for a record that was not written by it.
 
     The envelope is the first headers, in their order; what follows is the original's, even where names repeat.
     """

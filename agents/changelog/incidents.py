@@ -31,21 +31,21 @@ def step_key(incident_id: str, number: int) -> bytes:
     return row_key(STEP, incident_id, str(number))
 
 
-def lean_value(gate: Ingress, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
+def lean_value(ingress: Ingress, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
     """The input as it is kept: without texts, without tenants that a platform-wide scope ignores, in single-object
     encoding. Most inputs can be kept as they came."""
     present = [name for name in TEXTS if fields.get(name) is not None]
     ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
     if not present and not ignored:
-        return gate.self_contained(event_type, fields, value)
+        return ingress.to_single_object(event_type, fields, value)
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
     lean = {**fields, **{name: "" if name == "reason" else None for name in present}}
     if ignored:
         lean["tenant_ids"] = []
-    return gate.codec.encode(event_type, lean)
+    return ingress.codec.encode(event_type, lean)
 
 
-def encode_step(gate: Ingress, step: Step, lean: Mapping[tuple[str, str], bytes]) -> bytes:
+def encode_step(ingress: Ingress, step: Step, lean: Mapping[tuple[str, str], bytes]) -> bytes:
     """`lean` has the kept value of each fact in the step by (source, id)."""
     facts = [
         {
@@ -71,16 +71,16 @@ def encode_step(gate: Ingress, step: Step, lean: Mapping[tuple[str, str], bytes]
         "facts": facts,
         "said": said,
     }
-    return gate.codec.encode("state.incident_step", fields)
+    return ingress.codec.encode("state.incident_step", fields)
 
 
-def decode_step(gate: Ingress, row: Fields) -> Step:
+def decode_step(ingress: Ingress, row: Fields) -> Step:
     """Undo `encode_step`."""
-    topic = gate.topics.name("incident-events")
+    topic = ingress.topics.name("incident-events")
     facts = []
     for kept in cast(list[Fields], row["facts"]):
         position = Position(topic, cast(int, kept["partition"]), cast(int, kept["offset"]))
-        event = gate.event_of(cast(bytes, kept["event"]))
+        event = ingress.event_of(cast(bytes, kept["event"]))
         fact = Fact.of(event, cast(int, kept["arrival"]), position)
         # The digest is of what arrived, texts included (R1).
         facts.append(fact._replace(digest=cast(bytes, kept["digest"])))
@@ -100,10 +100,10 @@ class StepRows:
     """The rows of every incident as the changelog has them, one after the other: Avro says where each ends. An
     incident costs a few hundred bytes this way, and some kilobytes as objects."""
 
-    def __init__(self, gate: Ingress) -> None:
-        self._gate = gate
+    def __init__(self, ingress: Ingress) -> None:
+        self._ingress = ingress
         self._rows: dict[str, bytes] = {}
-        self._index = gate.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"))
+        self._index = ingress.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -116,7 +116,7 @@ class StepRows:
         back, the tenants it names; the rest is read when the incident is woken."""
         incident_id = key[len(STEP_KEY) : key.rindex(b"\x1f")].decode()
         self.add(incident_id, value)
-        index = self._index(value) or self._gate.row(key, value)[1]
+        index = self._index(value) or self._ingress.row(key, value)[1]
         return (
             incident_id,
             cast(int | None, index["due"]),
@@ -136,4 +136,4 @@ class StepRows:
     def steps(self, incident_id: str) -> list[Step]:
         """What was recorded of an incident (streams.sla.incidents.lru_cache.Recorded)."""
         rows = self._rows.get(incident_id)
-        return [] if rows is None else [decode_step(self._gate, row) for row in self._gate.rows(rows)]
+        return [] if rows is None else [decode_step(self._ingress, row) for row in self._ingress.rows(rows)]

@@ -19,13 +19,13 @@ FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
-def put_fact(gate: Ingress, event: Event, arrival: int, position: Position, effects: Effects) -> None:
+def put_fact(ingress: Ingress, event: Event, arrival: int, position: Position, effects: Effects) -> None:
     """Keep an input: what its event holds, at the original's place, so without texts and persons."""
-    row = gate.keep(bare(gate, event, arrival, position), digest=event.digest)
+    row = ingress.encode_input_row(bare(ingress, event, arrival, position), digest=event.digest)
     effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 
-def put_impacts(gate: Ingress, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
+def put_impacts(ingress: Ingress, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
     fields = {
         "incident_id": impacts.incident_id,
         "incident_revision": impacts.revision,
@@ -46,14 +46,14 @@ def put_impacts(gate: Ingress, impacts: ImpactCopy, arrival: int, effects: Effec
             {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in impacts.evidence
         ],
     }
-    effects.put(row_key(IMPACTS, impacts.incident_id), gate.codec.encode("state.impacts", fields))
+    effects.put(row_key(IMPACTS, impacts.incident_id), ingress.codec.encode("state.impacts", fields))
 
 
-def put_month(gate: Ingress, row: MonthRow, effects: Effects) -> None:
+def put_month(ingress: Ingress, row: MonthRow, effects: Effects) -> None:
     stated = row.stated
     settled = None if stated.settled is None else dict(zip(_SETTLED, stated.settled, strict=True))
     fields = {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
-    effects.put(row_key(MONTH, row.tenant, row.month), gate.codec.encode("state.month", fields))
+    effects.put(row_key(MONTH, row.tenant, row.month), ingress.codec.encode("state.month", fields))
 
 
 def month_row(row: Fields) -> MonthRow:
@@ -66,15 +66,15 @@ def month_row(row: Fields) -> MonthRow:
     return MonthRow(tenant, month, StatementState(**fields))  # type: ignore[arg-type]
 
 
-def rename(gate: Ingress, renamed: Renamed, arrival: int, effects: Effects) -> None:
+def rename(ingress: Ingress, renamed: Renamed, arrival: int, effects: Effects) -> None:
     """Every row that named an erased tenant, under its pseudonym (R29)."""
     for event, came, position in renamed.facts:
         effects.put(row_key(FACT, renamed.tenant, event.source, event.id), None)
-        put_fact(gate, event, came, position, effects)
+        put_fact(ingress, event, came, position, effects)
     for month, stated in renamed.months:
         effects.put(row_key(MONTH, renamed.tenant, month), None)
-        put_month(gate, MonthRow(renamed.name, month, stated), effects)
+        put_month(ingress, MonthRow(renamed.name, month, stated), effects)
     for event, came, position in renamed.maintenance:
-        put_fact(gate, event, came, position, effects)
+        put_fact(ingress, event, came, position, effects)
     for impacts in renamed.impacts:
-        put_impacts(gate, impacts, arrival, effects)
+        put_impacts(ingress, impacts, arrival, effects)

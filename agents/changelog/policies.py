@@ -21,9 +21,9 @@ class PolicyRows:
     """Remembers each version that an output names, tells every partition of both agents, and stops the worker when
     the deployment's differs."""
 
-    def __init__(self, policies: Policies, gate: Ingress) -> None:
+    def __init__(self, policies: Policies, ingress: Ingress) -> None:
         self._policies = policies
-        self._gate = gate
+        self._ingress = ingress
         self._used: set[str] = set()
         self._known: dict[tuple[str, str], str] = {}
 
@@ -48,7 +48,7 @@ class PolicyRows:
         # Of two contents under one label that is missing here the first stands: those who have it stop.
         if (name, version) not in self._known:
             self._known[name, version] = digest
-            effects.put(row_key(TOLD, name, version), self._gate.codec.encode("state.policy", fields))
+            effects.put(row_key(TOLD, name, version), self._ingress.codec.encode("state.policy", fields))
 
     def _checked(self, row: Fields) -> tuple[str, str, str]:
         name, version, digest = str(row["name"]), str(row["version"]), str(row["digest"])
@@ -68,14 +68,14 @@ class PolicyRows:
             return
         self._used.add(digest)
         name, version = str(policy["name"]), str(policy["version"])
-        gate = self._gate
-        row = gate.codec.encode("state.policy", policy)
+        ingress = self._ingress
+        row = ingress.codec.encode("state.policy", policy)
         effects.put(row_key(KIND, name, version), row)
         if (name, version) in self._known:
             return
         self._known[name, version] = digest
         key = f"{name}/{version}".encode()
-        record = Record(gate.topics.name("shared"), gate.partition, 0, output.time, key, row, [])
-        for partition in range(gate.topics.partitions):
-            gate.copy_to(record, TO_INCIDENTS, partition, effects)
-            gate.copy_to(record, TO_LEDGER, partition, effects)
+        record = Record(ingress.topics.name("shared"), ingress.partition, 0, output.time, key, row, [])
+        for partition in range(ingress.topics.partitions):
+            ingress.copy_to(record, TO_INCIDENTS, partition, effects)
+            ingress.copy_to(record, TO_LEDGER, partition, effects)

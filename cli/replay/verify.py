@@ -16,7 +16,7 @@ from cli.support.progress import counting
 
 if TYPE_CHECKING:
     from streams.settings import Settings
-    from streams.sla.credits.submitted import Difference, SubmittedStatement
+    from streams.sla.credits.submitted import SubmittedStatement, TermDifference
     from streams.sla.policy import Policies
 
 
@@ -101,7 +101,7 @@ def _statements(name: str) -> Handed:
 
 def _differences(
     statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
-) -> list[Difference | None]:
+) -> list[TermDifference | None]:
     from streams.replay.verify import Log, check_with_events
     from streams.sla.credits.verify import check_alone
 
@@ -129,7 +129,7 @@ def _title(given: SubmittedStatement) -> str:
     return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
 
 
-def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+def _print_lines(handed: Handed, found: list[TermDifference | None], *, events: bool) -> None:
     from cli.events.record_view import safe
 
     for given, difference in zip(handed.statements, found, strict=True):
@@ -148,7 +148,7 @@ def _print_lines(handed: Handed, found: list[Difference | None], *, events: bool
     typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
 
 
-def _print_json(handed: Handed, found: list[Difference | None], *, events: bool) -> None:
+def _print_json(handed: Handed, found: list[TermDifference | None], *, events: bool) -> None:
     told = [
         {
             "tenant_id": given.tenant,

@@ -20,7 +20,7 @@ from streams.replay.history import (
 from streams.serde.cloudevents_json import parse_line
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
-from streams.sla.credits.submitted import Difference, SubmittedStatement
+from streams.sla.credits.submitted import SubmittedStatement, TermDifference
 from streams.sla.credits.verify import check_against
 from streams.sla.events import INCIDENT_RANK, Event, Position, Rejection
 from streams.sla.facts import to_event
@@ -75,12 +75,12 @@ class Log:
 
 def check_with_events(
     statements: list[SubmittedStatement], lines: Iterable[str], log: Log
-) -> dict[int, Difference | None]:
+) -> dict[int, TermDifference | None]:
     """What each statement (by its index) differs in from the events; None for one that they come to."""
     due = [(given.time, index) for index, given in enumerate(statements)]
     heapify(due)
     held: list[int] = []
-    found: dict[int, Difference | None] = {}
+    found: dict[int, TermDifference | None] = {}
     settled = True
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -47,7 +47,7 @@ class Stopped:
         raise AssertionError("processors do not wait")
 
 
-class Refused(NamedTuple):
+class RejectedRecord(NamedTuple):
     """One record of the rejected topic, taken apart: what it says, and the original."""
 
     code: str
@@ -248,7 +248,7 @@ class Cluster:
         """Output ids that were written more than once."""
         return [name for name, count in Counter(str(o["id"]) for o in self.outputs()).items() if count > 1]
 
-    def refused(self) -> list[Refused]:
+    def rejects(self) -> list[RejectedRecord]:
         found = []
         for send in self.sends:
             if send.topic == self.topics.name("rejected"):
@@ -259,11 +259,11 @@ class Cluster:
                     int(why["sla_original_offset"]),
                 )
                 code, message = why["sla_error_code"].decode(), why["sla_error_message"].decode()
-                found.append(Refused(code, message, place, int(why["sla_attempts"]), send))
+                found.append(RejectedRecord(code, message, place, int(why["sla_attempts"]), send))
         return found
 
     def codes(self) -> list[str]:
-        return [refused.code for refused in self.refused()]
+        return [rejects.code for rejects in self.rejects()]
 
     def rows(self, agent: str, kind: str) -> dict[bytes, bytes]:
         """The live rows of a kind, of all partitions."""

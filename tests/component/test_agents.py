@@ -202,13 +202,13 @@ def test_a_forwarded_orphan_is_rejected_as_it_was() -> None:
     record = cluster.put("incident-events", wrong, ready.value, START, key=None, headers=ours)
     cluster.rebuild_all()
     cluster.pass_time(START + 25 * HOUR)
-    (refused,) = cluster.refused()
-    assert (refused.code, refused.place) == ("orphan", ("incident-events", wrong, record.offset))
-    assert refused.headers == ours
-    assert (refused.send.key, refused.send.value) == (None, ready.value)
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.place) == ("orphan", ("incident-events", wrong, record.offset))
+    assert rejects.headers == ours
+    assert (rejects.send.key, rejects.send.value) == (None, ready.value)
     assert cluster.rows(INCIDENTS, "w") == {}
     cluster.pass_time(START + 99 * HOUR)
-    assert len(cluster.refused()) == 1
+    assert len(cluster.rejects()) == 1
 
 
 def test_a_forwarded_record_keeps_its_arrival() -> None:

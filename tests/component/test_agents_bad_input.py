@@ -29,12 +29,12 @@ from story import (
 )
 
 from agents.ingress import DERIVED_LIMIT
-from agents.reject_log import RefusalLog, about
+from agents.reject_log import RejectLog, about
 from streams.errors import PolicyChanged
 from streams.runtime.processor import Effects, Record
 from streams.serde.cloudevents_json import parse_line
 from streams.serde.codec import encode
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, disclose, enclose
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap, wrap
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE
 from streams.sla.policy import Policies
@@ -127,13 +127,13 @@ def test_each_bad_record_is_rejected_once_and_its_neighbours_are_processed(what:
     partition = cluster.own("acme" if topic == "contract-events" else "inc")
     for key in (KEY, None):
         record = cluster.put(topic, partition, raw, arrival, key=key, headers=HEADERS)
-        refused = cluster.refused()[-1]
-        assert refused.place == (topic, record.partition, record.offset)
-        assert (refused.send.key, refused.send.value, refused.headers) == (key, raw, HEADERS)
-        added = dict(refused.send.headers[len(HEADERS) :])
+        rejects = cluster.rejects()[-1]
+        assert rejects.place == (topic, record.partition, record.offset)
+        assert (rejects.send.key, rejects.send.value, rejects.headers) == (key, raw, HEADERS)
+        added = dict(rejects.send.headers[len(HEADERS) :])
         assert added["sla_original_timestamp"] == b"%d" % (arrival // 1_000)
-        assert (refused.code, refused.attempts) == (code, 1)
-        assert refused.message
+        assert (rejects.code, rejects.attempts) == (code, 1)
+        assert rejects.message
     cluster.publish(opened("10:00", of="after"), arrival)
     cluster.rebuild_all()
     cluster.pass_time(arrival + HOUR)
@@ -150,7 +150,7 @@ def test_a_conflict_names_its_own_coordinates_and_the_first_stands() -> None:
     cluster.rebuild_all()
     record = cluster.publish({"id": "r", **responded("10:06")}, START + 7 * MINUTE, partition=wrong)
     other = cluster.publish({"id": "c", **contract("10:01")}, START + 7 * MINUTE)
-    places = [(refused.code, *refused.place[1:]) for refused in cluster.refused()]
+    places = [(rejects.code, *rejects.place[1:]) for rejects in cluster.rejects()]
     assert places == [("conflict", wrong, record.offset), ("conflict", other.partition, other.offset)]
 
 
@@ -189,7 +189,7 @@ ENVELOPES: dict[str, Callable[[Record], list[tuple[str, bytes | None]]]] = {
 
 
 def enclosed(record: Record, kind: bytes = b"forwarded", route: bytes = TO_INCIDENTS) -> list[tuple[str, bytes]]:
-    return enclose(record, route, kind, "sla.shared", 0).headers
+    return wrap(record, route, kind, "sla.shared", 0).headers
 
 
 def an_input(raw: bytes = GOOD) -> Record:
@@ -201,9 +201,9 @@ def test_what_no_agent_wrote_to_the_shared_topic_is_rejected_once(what: str) -> 
     cluster = Cluster(policies())
     headers = ENVELOPES[what](an_input())
     record = cluster.put("shared", 0, GOOD, START, headers=headers)
-    (refused,) = cluster.refused()
-    assert (refused.code, refused.place) == ("undecodable", ("shared", 0, record.offset))
-    assert refused.headers == headers
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.place) == ("undecodable", ("shared", 0, record.offset))
+    assert rejects.headers == headers
 
 
 @pytest.mark.parametrize("route", [TO_INCIDENTS, TO_LEDGER])
@@ -213,9 +213,9 @@ def test_a_copy_that_can_not_be_used_is_rejected_as_it_lies(route: bytes, code: 
     cluster = Cluster(policies())
     headers = enclosed(an_input(), b"copy", route)
     record = cluster.put("shared", 2, raw, START, key=KEY, headers=headers)
-    (refused,) = cluster.refused()
-    assert (refused.code, refused.place, refused.headers) == (code, ("shared", 2, record.offset), headers)
-    assert (refused.send.key, refused.send.value) == (KEY, raw)
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.place, rejects.headers) == (code, ("shared", 2, record.offset), headers)
+    assert (rejects.send.key, rejects.send.value) == (KEY, raw)
 
 
 def test_a_record_forwarded_to_a_partition_that_is_not_its_own_is_no_loop() -> None:
@@ -223,8 +223,8 @@ def test_a_record_forwarded_to_a_partition_that_is_not_its_own_is_no_loop() -> N
     cluster = Cluster(policies())
     wrong = (cluster.own("inc") + 1) % 4
     cluster.put("shared", wrong, GOOD, START, headers=enclosed(an_input()))
-    (refused,) = cluster.refused()
-    assert (refused.code, refused.place) == ("internal", ("incident-events", 1, 7))
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.place) == ("internal", ("incident-events", 1, 7))
     assert cluster.rows(INCIDENTS, "w") == {}
 
 
@@ -253,8 +253,8 @@ def test_internal_rejects_carry_the_original() -> None:
 def test_an_envelope_gives_back_what_was_put_in() -> None:
     headers = (("sla_route", b"a"), ("sla_kind", None), ("x", b"\xff"))
     record = Record("other.topic", 3, 2**40, START + 1, None, None, headers)  # type: ignore[arg-type]
-    send = enclose(record, TO_LEDGER, b"forwarded", "sla.shared", 1)
-    routed = disclose(Record(send.topic, 1, 0, 0, send.key, send.value, tuple(send.headers)))
+    send = wrap(record, TO_LEDGER, b"forwarded", "sla.shared", 1)
+    routed = unwrap(Record(send.topic, 1, 0, 0, send.key, send.value, tuple(send.headers)))
     assert routed == (TO_LEDGER, True, record)
 
 
@@ -317,7 +317,7 @@ def test_a_reject_is_logged_with_what_is_known_of_it() -> None:
 def test_rejects_are_logged_once_a_second_for_each_code() -> None:
     now = [10.0]
     with structlog.testing.capture_logs() as logs:
-        log = RefusalLog("incidents", 3, lambda: now[0])
+        log = RejectLog("incidents", 3, lambda: now[0])
         for second in (10.0, 10.2, 10.9, 11.0, 11.1, 13.0):
             now[0] = second
             log.rejected(an_input(), Rejection("future", "later"), {})

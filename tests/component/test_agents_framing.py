@@ -128,8 +128,8 @@ def test_an_orphan_comes_back_as_it_came() -> None:
     registry.away, cluster.codec = True, Codec(registry)
     cluster.rebuild_all()
     cluster.pass_time(START + 3 * DAY)
-    (refused,) = cluster.refused()
-    assert (refused.code, refused.send.value, refused.headers) == ("orphan", value, [("note", b"1")])
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.send.value, rejects.headers) == ("orphan", value, [("note", b"1")])
 
 
 @pytest.mark.parametrize("forwarded", [False, True])

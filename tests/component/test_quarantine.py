@@ -38,9 +38,9 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
     cluster.rebuild(shard)
     cluster.pass_time(micros("12:30"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
-    (refused,) = cluster.refused()
-    assert refused.code == "internal"
-    assert dict(refused.send.headers)["sla_original_offset"] == b"1"
+    (rejects,) = cluster.rejects()
+    assert rejects.code == "internal"
+    assert dict(rejects.send.headers)["sla_original_offset"] == b"1"
     assert cluster.rows(INCIDENTS, "q")
 
     monkeypatch.undo()

@@ -49,7 +49,7 @@ class StatementState(NamedTuple):
 _NOTHING = StatementState()
 
 
-class Terms(NamedTuple):
+class MonthTerms(NamedTuple):
     """A month's terms as the contract facts known have it."""
 
     period: Period
@@ -95,7 +95,7 @@ class Account:
         self.touched: set[Month] = set()
         self.cursor: Month | None = None
         self.known_at = 0
-        self._terms: dict[Month, Terms | None] = {}
+        self._terms: dict[Month, MonthTerms | None] = {}
 
     def keep(self, event: Event, arrival: int, position: Position) -> None:
         """Take an accepted event in; a contract fact goes into the history as well."""
@@ -138,13 +138,13 @@ class Account:
             return LATEST
         return max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
 
-    def terms(self, month: Month) -> Terms | None:
+    def terms(self, month: Month) -> MonthTerms | None:
         """None when the month has no statement (R24)."""
         if month not in self._terms:
             self._terms[month] = self._find_terms(month)
         return self._terms[month]
 
-    def _find_terms(self, month: Month) -> Terms | None:
+    def _find_terms(self, month: Month) -> MonthTerms | None:
         if not len(self.contracts):
             return None
         zone = self.contracts.zone
@@ -153,17 +153,17 @@ class Account:
         if not spans or end < self.contracts.first.time - self.lateness:
             return None
         plan = spans[-1].contract.plan
-        return Terms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
+        return MonthTerms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
 
-    def stated_terms(self, month: Month) -> Terms:
-        """Terms of a month that has a final statement. Contract facts that came later may have taken all its time
+    def stated_terms(self, month: Month) -> MonthTerms:
+        """MonthTerms of a month that has a final statement. Contract facts that came later may have taken all its time
         under contract away (R26): then they are those of the first contract, with no time and no charge."""
         terms = self.terms(month)
         if terms is not None:
             return terms
         start, end = month_bounds(month, self.contracts.zone)
         plan = self.contracts.first.plan
-        return Terms(Period(start, end, self.contracts.zone), [], self._policy(plan, end - 1))
+        return MonthTerms(Period(start, end, self.contracts.zone), [], self._policy(plan, end - 1))
 
     def _policy(self, plan: str, instant: int) -> Policy:
         return self.policies.at(plan if self.policies.knows(plan) else None, instant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.sla.credits.statement import Window
+from streams.sla.credits.statement import MaintenanceWindow
 from streams.sla.erasure import Erasures
 from streams.sla.events import Event, MaintenanceScheduled, Position
 
@@ -27,7 +27,7 @@ class Maintenance:
 
     def __init__(self) -> None:
         self._facts: dict[str, list[_Fact]] = {}
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, MaintenanceWindow] = {}
 
     def identity(self, event: Event) -> bytes | None:
         """The digest of the fact with this event's identity, if there is one (R1)."""
@@ -36,7 +36,7 @@ class Maintenance:
                 return fact.event.digest
         return None
 
-    def add(self, event: Event, arrival: int, position: Position) -> list[Window]:
+    def add(self, event: Event, arrival: int, position: Position) -> list[MaintenanceWindow]:
         """Take a fact in; the windows that it ended or began, for what they touch to be weighed anew."""
         facts = self._facts.setdefault(event.subject, [])
         facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
@@ -56,7 +56,7 @@ class Maintenance:
             self._stand(maintenance_id)
         return renamed
 
-    def _stand(self, maintenance_id: str) -> Window | None:
+    def _stand(self, maintenance_id: str) -> MaintenanceWindow | None:
         """The window that the latest fact leaves standing."""
         window = self._standing(maintenance_id, self._facts[maintenance_id][-1])
         self._windows.pop(maintenance_id, None)
@@ -65,11 +65,11 @@ class Maintenance:
         return window
 
     @staticmethod
-    def _standing(maintenance_id: str, fact: _Fact) -> Window | None:
+    def _standing(maintenance_id: str, fact: _Fact) -> MaintenanceWindow | None:
         plan = fact.event.payload
         if not isinstance(plan, MaintenanceScheduled):
             return None
-        return Window(
+        return MaintenanceWindow(
             maintenance_id,
             plan.scope,
             frozenset(plan.tenant_ids),
@@ -80,5 +80,5 @@ class Maintenance:
             fact.position,
         )
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[MaintenanceWindow]:
         return list(self._windows.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.sla.credits.account import Account, StatementState, Terms
+from streams.sla.credits.account import Account, MonthTerms, StatementState
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.statement import MonthResult, statement_data, weigh
@@ -84,7 +84,7 @@ class MonthClose:
 
     # -- statements --------------------------------------------------------------------------------------------------
 
-    def _weigh(self, account: Account, month: Month, terms: Terms, instant: int) -> MonthResult:
+    def _weigh(self, account: Account, month: Month, terms: MonthTerms, instant: int) -> MonthResult:
         impacts = self._impacts.between(account.tenant, terms.period.start, terms.period.end)
         windows = self._maintenance.windows()
         currency = account.contracts.currency
@@ -125,7 +125,7 @@ class MonthClose:
             account.touched.discard(month)
         self._touch_next(account, month, terms)
 
-    def _touch_next(self, account: Account, month: Month, terms: Terms) -> None:
+    def _touch_next(self, account: Account, month: Month, terms: MonthTerms) -> None:
         """What lasts beyond a month's end is downtime of the next one too, though no input will say so."""
         end = terms.period.end
         if month != LAST_MONTH and self._impacts.lasting(account.tenant, end, end + 1):
@@ -183,7 +183,7 @@ class MonthClose:
         if entitled:
             self._issue(account, month, terms, weighed.credit, "adjusted", instant)
 
-    def _issue(self, account: Account, month: Month, terms: Terms, credit: int, cause: str, instant: int) -> None:
+    def _issue(self, account: Account, month: Month, terms: MonthTerms, credit: int, cause: str, instant: int) -> None:
         """Issue what the credit exceeds the issued amount by (R26)."""
         stated = account.stated(month)
         amount = credit - stated.issued

@@ -19,7 +19,7 @@ from streams.sla.instants import SECOND, Month, format_rfc3339
 from streams.sla.policy import Policy
 
 
-class Window(NamedTuple):
+class MaintenanceWindow(NamedTuple):
     """A maintenance window that stands: the latest fact of its id, not cancelled (R23)."""
 
     maintenance_id: str
@@ -91,7 +91,7 @@ def weigh(
     spans: Sequence[Span],
     policy: Policy,
     impacts: Iterable[ImpactCopy],
-    windows: Iterable[Window],
+    windows: Iterable[MaintenanceWindow],
     instant: int,
     currency: str,
 ) -> MonthResult:

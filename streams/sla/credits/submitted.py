@@ -18,7 +18,7 @@ Fields = Mapping[str, object]
 MOST_LISTED = 3
 
 
-class Difference(NamedTuple):
+class TermDifference(NamedTuple):
     """The first term that differs: what the statement says and what it should, as people read them. `incidents` are
     those that differing downtime comes from."""
 

@@ -11,8 +11,8 @@ from streams.sla.credits.intervals import Interval, intersect, measure, subtract
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.statement import MonthResult, Period
 from streams.sla.credits.submitted import (
-    Difference,
     SubmittedStatement,
+    TermDifference,
     duration,
     fraction,
     instant,
@@ -31,7 +31,7 @@ from streams.sla.policy import Policies, Policy
 
 def check_alone(
     given: SubmittedStatement, policies: Policies, others: Iterable[SubmittedStatement] = ()
-) -> Difference | None:
+) -> TermDifference | None:
     """What can be recomputed from a statement alone, in the order of its terms; `others` are the revisions of the
     same month that are known. None when everything fits."""
     return (
@@ -47,53 +47,55 @@ def check_alone(
     )
 
 
-def _differs(term: str, said: object, found: object) -> Difference | None:
-    return None if said == found else Difference(term, str(said), str(found))
+def _differs(term: str, said: object, found: object) -> TermDifference | None:
+    return None if said == found else TermDifference(term, str(said), str(found))
 
 
-def _period(given: SubmittedStatement) -> Difference | None:
+def _period(given: SubmittedStatement) -> TermDifference | None:
     try:
         bounds = Period(*month_bounds(given.month, given.period.zone), given.period.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return Difference("period", f"month {given.month}, time zone {given.period.zone}", "there is no such month")
+        return TermDifference("period", f"month {given.month}, time zone {given.period.zone}", "there is no such month")
     length = bounds.end - bounds.start
     if given.period == bounds and not 0 <= given.eligible <= length:
-        return Difference("eligible_s", duration(given.eligible), f"at most {duration(length)}, the whole month")
+        return TermDifference("eligible_s", duration(given.eligible), f"at most {duration(length)}, the whole month")
     return _differs("period", span(given.period), span(bounds))
 
 
-def _spans(term: str, spans: tuple[Interval, ...], given: SubmittedStatement) -> Difference | None:
+def _spans(term: str, spans: tuple[Interval, ...], given: SubmittedStatement) -> TermDifference | None:
     merged = union(spans)
     if list(spans) != merged:
-        return Difference(term, listed(spans), f"disjoint and in order: {listed(merged)}")
+        return TermDifference(term, listed(spans), f"disjoint and in order: {listed(merged)}")
     outside = subtract(spans, [Interval(given.period.start, given.period.end)])
     if outside:
-        return Difference(term, listed(outside), f"within the month, {span(given.period)}")
+        return TermDifference(term, listed(outside), f"within the month, {span(given.period)}")
     if term == "exclusions" and (both := intersect(spans, given.intervals)):
-        return Difference(term, listed(both), "nothing that counts as downtime too")
+        return TermDifference(term, listed(both), "nothing that counts as downtime too")
     return None
 
 
-def _availability(given: SubmittedStatement) -> Difference | None:
+def _availability(given: SubmittedStatement) -> TermDifference | None:
     counted = given.downtime + given.excluded
     if counted > given.eligible:
-        return Difference("eligible_s", duration(given.eligible), f"at least {duration(counted)} of down and excluded")
+        return TermDifference(
+            "eligible_s", duration(given.eligible), f"at least {duration(counted)} of down and excluded"
+        )
     available = formula.availability(given.eligible, given.excluded, given.downtime)
     return _differs("availability", share(*given.availability), fraction(available))
 
 
-def _money(given: SubmittedStatement, policies: Policies) -> Difference | None:
+def _money(given: SubmittedStatement, policies: Policies) -> TermDifference | None:
     name, version, digest = given.policy
     policy = policies.exact(name, version)
     if policy is None:
-        return Difference("policy", f"{name} {version}", "this deployment has no such policy")
+        return TermDifference("policy", f"{name} {version}", "this deployment has no such policy")
     available = formula.availability(given.eligible, given.excluded, given.downtime)
     percent = formula.credit_percent(policy.credit, available)
     currency = given.currencies[0]
     return (
         _differs("policy", f"{name} {version}, digest {digest}", f"{name} {version}, digest {policy.digest}")
         or _differs("guarantee_met", met(given.guarantee_met), met(_is_met(policy, available)))
-        or (Difference("monthly_charge", money(given.charge, currency), "0 or more") if given.charge < 0 else None)
+        or (TermDifference("monthly_charge", money(given.charge, currency), "0 or more") if given.charge < 0 else None)
         or _differs("credit_percent", f"{given.credit_percent} %", f"{formula.plain(percent)} %")
         or _differs(
             "credit",
@@ -107,12 +109,12 @@ def _is_met(policy: Policy, available: Fraction) -> bool:
     return available * 100 >= policy.guarantee
 
 
-def _history(given: SubmittedStatement, others: list[SubmittedStatement]) -> Difference | None:
+def _history(given: SubmittedStatement, others: list[SubmittedStatement]) -> TermDifference | None:
     """R26: `delta` is against the revision before, and no more can be waived than was credited before."""
     _, credit_in, delta_in, waived_in = given.currencies
     twin = next((other for other in others if other.revision == given.revision and other.digest != given.digest), None)
     if twin is not None:
-        return Difference("revision", f"{given.revision}, digest {given.digest}", f"also with digest {twin.digest}")
+        return TermDifference("revision", f"{given.revision}, digest {given.digest}", f"also with digest {twin.digest}")
     before = {other.revision: other for other in others if other.revision < given.revision}
     owed = {revision: other.credit for revision, other in before.items() if other.status != "provisional"}
     delta: int | None = 0
@@ -126,18 +128,18 @@ def _history(given: SubmittedStatement, others: list[SubmittedStatement]) -> Dif
         complete = all(number in before for number in range(1, given.revision))
         most = max(0, max(owed.values(), default=0) - given.credit) if complete else None
     if given.waived < 0 or (most is not None and given.waived > most):
-        return Difference("waived", money(given.waived, waived_in), f"0 to {money(most or 0, credit_in)}")
+        return TermDifference("waived", money(given.waived, waived_in), f"0 to {money(most or 0, credit_in)}")
     return _differs("waived", waived_in, credit_in)
 
 
 # -- against the facts -----------------------------------------------------------------------------------------------
 
 
-def check_against(given: SubmittedStatement, recount: Recomputation) -> Difference | None:
+def check_against(given: SubmittedStatement, recount: Recomputation) -> TermDifference | None:
     """The statement beside what the facts known to `recount` come to at its instant, in the order of its terms."""
     recounted = recount.weigh(given.tenant, given.month, given.time)
     if recounted is None:
-        return Difference("period", span(given.period), f"the events hold no contract of {given.tenant}")
+        return TermDifference("period", span(given.period), f"the events hold no contract of {given.tenant}")
     found = recounted.weighed
     until = given.claimable_until if given.status == "adjusted" else recounted.claimable_until
     currency, credit_in = given.currencies[:2]
@@ -161,7 +163,7 @@ def check_against(given: SubmittedStatement, recount: Recomputation) -> Differen
     )
 
 
-def _downtime(given: SubmittedStatement, found: MonthResult, recount: Recomputation) -> Difference | None:
+def _downtime(given: SubmittedStatement, found: MonthResult, recount: Recomputation) -> TermDifference | None:
     difference = _sets("intervals", given.intervals, found.intervals)
     if difference is None:
         return None
@@ -172,16 +174,16 @@ def _downtime(given: SubmittedStatement, found: MonthResult, recount: Recomputat
     return difference._replace(incidents=tuple(sorted(concerned | absent)))
 
 
-def _sets(term: str, said: tuple[Interval, ...], found: tuple[Interval, ...]) -> Difference | None:
+def _sets(term: str, said: tuple[Interval, ...], found: tuple[Interval, ...]) -> TermDifference | None:
     """Only the spans that the other side has not."""
     if said == found:
         return None
     ours, theirs = [one for one in said if one not in found], [one for one in found if one not in said]
-    return Difference(term, listed(ours), listed(theirs))
+    return TermDifference(term, listed(ours), listed(theirs))
 
 
-def _evidence(given: SubmittedStatement, found: MonthResult) -> Difference | None:
+def _evidence(given: SubmittedStatement, found: MonthResult) -> TermDifference | None:
     theirs = {(kind, name) for kind, name, _ in found.evidence}
     if given.evidence == theirs:
         return None
-    return Difference("evidence", named(given.evidence - theirs), named(theirs - given.evidence))
+    return TermDifference("evidence", named(given.evidence - theirs), named(theirs - given.evidence))
