@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from streams.config_files.scalars import WEEKDAYS, exact_decimal
-from streams.policy.phrases import WORDS
+from streams.policy.phrases import policy_phrases
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
 from streams.sla.policy import SEVERITIES, Component, Policy, Rule, SeverityTargets, Target, UpdateTarget
 
@@ -177,8 +177,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[Change]:
 
 
 def _rule(rule: Rule) -> str:
-    words = WORDS["en"]
-    what = "any impact" if rule.impact is None else _listed(words.impacts[one] for one in rule.impact)
+    phrases = policy_phrases("en")
+    what = "any impact" if rule.impact is None else _listed(phrases.impacts[one] for one in rule.impact)
     limits = []
     if rule.tier is not None:
         numbers = sorted(str(tier) for tier in rule.tier if tier is not None)
@@ -186,7 +186,7 @@ def _rule(rule: Rule) -> str:
     if rule.component is not None:
         limits.append(_listed(rule.component))
     if rule.scope is not None:
-        limits.append(_listed(words.scopes[one] for one in rule.scope))
+        limits.append(_listed(phrases.scopes[one] for one in rule.scope))
     return what + (f" ({'; '.join(limits)})" if limits else "") + f" is {rule.severity}"
 
 
@@ -216,7 +216,7 @@ def _hours(policy: Policy) -> str:
 
 
 def _downtime(old: Policy, new: Policy) -> Iterator[Change]:
-    words = WORDS["en"].impacts
+    words = policy_phrases("en").impacts
     for impact, word in words.items():
         before, after = impact in old.downtime_impacts, impact in new.downtime_impacts
         if before != after:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from streams.policy.document import PolicyDocument, RuleKeys
-from streams.policy.render import IMPACTS
+from streams.policy.phrases import IMPACTS
 
 #: Stands for every component that no rule names.
 OTHER = "*"
