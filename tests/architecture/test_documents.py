@@ -1,0 +1,71 @@
+"""Documents stay true: relative links resolve, and every module, program and file that they name exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from streams.ownership import PACKAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+    ]
+)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MODULE = re.compile(r"python -m ([a-z_][\w.]*\w)")
+TREES = "|".join((*PACKAGES, "tests", "docs", "deploy", "examples", "policies", "bench"))
+#: `streams/topics.py`, `tests/chaos`, `schemas/avro/`: a path from the root; any other path of a module is a mistake.
+PATH = re.compile(rf"`((?:{TREES})/[^`\s]*|[\w./]+/\w+\.py)`")
+#: Files that a reader of the document makes.
+MADE_BY_THE_READER = {"policies/tour/1.yaml", "docs/adr/NNNN-what-was-decided.md"}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.*)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_relative_links_resolve(path: Path) -> None:
+    broken = []
+    for target in LINK.findall(FENCED.sub("", path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        found = path.parent / file if file else path
+        known = found.exists() and (not anchor or anchor in anchors(found.read_text(encoding="utf-8")))
+        if not known:
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_programs_and_files_that_a_document_names_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    modules = set(MODULE.findall(text)) - {"pip", "venv", "pytest", "bench.NAME"}
+    absent = sorted(name for name in modules if importlib.util.find_spec(name) is None)
+    paths = {name.rstrip("/") for name in PATH.findall(text)} - MADE_BY_THE_READER
+    for name in sorted(paths):
+        pattern = re.sub(r"<\w+>", "*", name)
+        if not any(ROOT.glob(pattern)):
+            absent.append(name)
+    assert absent == []
+
+
+def test_the_documents_that_exist_are_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    documents = {named(path) for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(name for name in documents if f"({name})" not in readme) == []
