@@ -14,7 +14,7 @@ from streams.config_files.problems import PolicyError
 from streams.errors import SlaError
 from streams.logs import configure_logs
 from streams.ownership import foreign_owners
-from streams.runtime.host import AgentSpec
+from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.run_loop import CommitInterval
 from streams.runtime.worker import run_worker
 from streams.schema_registry.client import RegistryClient
@@ -27,9 +27,9 @@ from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
 
 MS = SECOND // 1_000
-INCIDENTS_PACE = CommitInterval(rest=10 * MS, most=60 * MS, silent=SECOND // 2)
-#: Nobody waits for a statement by the millisecond: what alerts need of the machine is not spent on its commits.
-LEDGER_PACE = CommitInterval(rest=50 * MS, most=300 * MS, silent=SECOND // 2)
+INCIDENTS_COMMIT_INTERVAL = CommitInterval(per_record=10 * MS, maximum=60 * MS, offsets_only=SECOND // 2)
+#: Statements are not urgent: longer intervals leave more CPU time to alerts.
+LEDGER_COMMIT_INTERVAL = CommitInterval(per_record=50 * MS, maximum=300 * MS, offsets_only=SECOND // 2)
 
 
 def agent_specs(
@@ -65,8 +65,8 @@ def agent_specs(
     read_by_incidents = tuple(map(topics.name, incidents.INPUTS))
     read_by_ledger = tuple(map(topics.name, ledger.INPUTS))
     return [
-        AgentSpec(incidents.NAME, read_by_incidents, incidents_of, INCIDENTS_PACE),
-        AgentSpec(ledger.NAME, read_by_ledger, ledger_of, LEDGER_PACE, can_wait=True),
+        AgentSpec(incidents.NAME, read_by_incidents, incidents_of, INCIDENTS_COMMIT_INTERVAL),
+        AgentSpec(ledger.NAME, read_by_ledger, ledger_of, LEDGER_COMMIT_INTERVAL, background=True),
     ]
 
 
@@ -112,5 +112,5 @@ def main() -> int:
             raise SlaError("; ".join(foreign))
         return asyncio.run(work(settings))
     except (SlaError, PolicyError, OSError) as error:
-        structlog.get_logger("agents.worker").error("worker can't start", reason=str(error))
+        structlog.get_logger("agents.worker").error("worker_start_failed", reason=str(error))
         return 2

@@ -181,15 +181,15 @@ def rows(load: Load) -> Work:
 def shard(load: Load) -> Work:
     """The whole incidents agent through the shards' queues, in transactions of bounded size: all parts above, and what
     makes records to be written of them."""
-    made = [fold_of(load, number, processor) for number, processor in enumerate(incident_processors(load))]
+    made = [builder_of(load, number, processor) for number, processor in enumerate(incident_processors(load))]
 
     def work() -> None:
-        for fold in made:
-            while fold.ready():
-                pending = OpenTransaction()
-                while fold.ready() and not pending.sealed:
-                    fold.step(pending)
-                load.effects.append(pending.effects)
+        for builder in made:
+            while builder.ready():
+                transaction = OpenTransaction()
+                while builder.ready() and not transaction.full:
+                    builder.step(transaction)
+                load.effects.append(transaction.effects)
 
     return work
 
@@ -247,25 +247,25 @@ def incident_processors(load: Load) -> list[IncidentsProcessor]:
     return made
 
 
-def fold_of(load: Load, partition: int, processor: Processor) -> TransactionBuilder:
+def builder_of(load: Load, partition: int, processor: Processor) -> TransactionBuilder:
     """A shard's fold that has received its partition of the input, and knows that nothing else has arrived."""
     topics = tuple(TOPICS.name(suffix) for suffix in INPUTS)
     mine = [record for record in load.inputs if record.partition == partition]
     raw = [Raw(n, record.arrival // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
-    inbox = RecordQueue(topics, len(raw))
-    inbox.begin(dict.fromkeys(topics, 0))
-    inbox.offer(Batch(topics[0], partition, 0, len(raw), raw))
+    queue = RecordQueue(topics, len(raw))
+    queue.begin(dict.fromkeys(topics, 0))
+    queue.offer(Batch(topics[0], partition, 0, len(raw), raw))
     limits = TransactionLimits(records=BATCH, timers=BATCH, seconds=3600)
-    fold = TransactionBuilder(
-        *("incidents", partition, processor, inbox, limits),
+    builder = TransactionBuilder(
+        *("incidents", partition, processor, queue, limits),
         time=0,
         failed={},
         failed_subjects={},
         backlog={},
         stopwatch=perf_counter,
     )
-    fold.known = load.now + SECOND
-    return fold
+    builder.known = load.now + SECOND
+    return builder
 
 
 def shared(load: Load) -> list[Record]:

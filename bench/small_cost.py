@@ -82,25 +82,25 @@ class Job:
         return work
 
     def shard(self) -> Work:
-        made = [self._fold(number) for number in range(PARTITIONS)]
+        made = [self._builder(number) for number in range(PARTITIONS)]
 
         def work() -> None:
-            for fold in made:
-                while fold.ready():
-                    pending = OpenTransaction()
-                    while fold.ready() and not pending.sealed:
-                        fold.step(pending)
+            for builder in made:
+                while builder.ready():
+                    transaction = OpenTransaction()
+                    while builder.ready() and not transaction.full:
+                        builder.step(transaction)
 
         return work
 
-    def _fold(self, partition: int) -> TransactionBuilder:
+    def _builder(self, partition: int) -> TransactionBuilder:
         mine = [record for record in self.inputs if record.partition == partition]
         raw = [Raw(n, self.now // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
-        inbox = RecordQueue((INPUT,), len(raw))
-        inbox.begin({INPUT: 0})
-        inbox.offer(Batch(INPUT, partition, 0, len(raw), raw))
+        queue = RecordQueue((INPUT,), len(raw))
+        queue.begin({INPUT: 0})
+        queue.offer(Batch(INPUT, partition, 0, len(raw), raw))
         return TransactionBuilder(
-            *("small", partition, Deciding(partition, "small.decided"), inbox, TransactionLimits(4_000, 4_000, 3600)),
+            *("small", partition, Deciding(partition, "small.decided"), queue, TransactionLimits(4_000, 4_000, 3600)),
             time=0,
             failed={},
             failed_subjects={},

@@ -18,7 +18,7 @@ from statistics import quantiles
 from time import process_time
 from typing import NamedTuple
 
-from agents.worker import INCIDENTS_PACE, LEDGER_PACE
+from agents.worker import INCIDENTS_COMMIT_INTERVAL, LEDGER_COMMIT_INTERVAL
 from streams.logs import configure_logs
 from streams.runtime.interfaces import Batch, Bounds, Write
 from streams.runtime.processor import Effects, Record, Send
@@ -138,26 +138,29 @@ class Feed:
 
 async def measure(rate: int, seconds: float) -> tuple[Log, int]:
     """What the shards that decide did with so many records a second, of which a third goes to the others too."""
-    clock, turns, watched, others = ProcessorClock(), Scheduler(), Log(), Log()
-    patient = turns.shared()
+    clock, scheduler, watched, others = ProcessorClock(), Scheduler(), Log(), Log()
+    background = scheduler.group()
     limits = TransactionLimits(records=4_000, timers=2_000, seconds=0.5)
-    kinds = [(watched, DECIDING_US, INCIDENTS_PACE, turns), (others, WAITING_US, LEDGER_PACE, patient)]
-    shards = [
+    kinds = [
+        (watched, DECIDING_US, INCIDENTS_COMMIT_INTERVAL, scheduler),
+        (others, WAITING_US, LEDGER_COMMIT_INTERVAL, background),
+    ]
+    tasks = [
         StreamTask(
             *("bench", number, (TOPIC,), partial(Deciding, cost)),
             log=log,
             feed=Feed(),
             clock=clock,
             limits=limits,
-            pace=pace,
-            turns=mine,
+            commit_interval=commit_interval,
+            scheduler=mine,
         )
-        for log, cost, pace, mine in kinds
+        for log, cost, commit_interval, mine in kinds
         for number in range(SHARDS)
     ]
-    for shard in shards:
-        shard.start()
-    offsets = [0] * len(shards)
+    for task in tasks:
+        task.start()
+    offsets = [0] * len(tasks)
     began, sent = process_time(), 0
     while (passed := process_time() - began) < seconds:
         came: defaultdict[int, list[Raw]] = defaultdict(list)
@@ -166,11 +169,11 @@ async def measure(rate: int, seconds: float) -> tuple[Log, int]:
                 came[at].append(Raw(offsets[at], clock.now() // 1_000, b"k", b"%.6f" % process_time()))
                 offsets[at] += 1
         for at, records in came.items():
-            shards[at].offer(Batch(TOPIC, at % SHARDS, records[0].offset, offsets[at], records))
+            tasks[at].offer(Batch(TOPIC, at % SHARDS, records[0].offset, offsets[at], records))
         sent = due
         await asyncio.sleep(0)
-    for shard in shards:
-        await shard.stop()
+    for task in tasks:
+        await task.stop()
     return watched, sent
 
 

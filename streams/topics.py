@@ -56,7 +56,7 @@ class TopicSpec:
         return declared
 
 
-#: A shard is restored by reading its changelog from end to end, so little of it may be outdated rows. Segments are
+#: A task is restored by reading its changelog from end to end, so little of it may be outdated rows. Segments are
 #: small and closed soon, for the cleaner never touches the open one. Deleted keys stay visible for an hour, far longer
 #: than a replay takes: one that began before a deletion must not miss it.
 _COMPACTED = {

@@ -8,7 +8,7 @@ import sys
 from bench.peers import job
 from bench.peers.run import read_run
 from streams.logs import configure_logs
-from streams.runtime.host import AgentSpec
+from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.processor import Effects, Record, Send
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.worker import run_worker

@@ -1,4 +1,4 @@
-"""The applied row: how far a shard has come, kept in its changelog and written in each of its transactions."""
+"""The applied row: how far a task has come, kept in its changelog and written in each of its transactions."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _HEADER: Final = b"\xc3\x01" + bytes.fromhex(fingerprint(to_parsing_canonical_fo
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Next offset per input topic, and the shard's time in microseconds since the epoch."""
+    """Next offset per input topic, and the task's time in microseconds since the epoch."""
 
     offsets: dict[str, int]
     time: int
 
 
-def encode_checkpoint(applied: Checkpoint) -> bytes:
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Avro single-object encoding."""
     out = io.BytesIO()
     out.write(_HEADER)
-    fastavro.schemaless_writer(out, _PARSED, {"offsets": applied.offsets, "time": applied.time})
+    fastavro.schemaless_writer(out, _PARSED, {"offsets": checkpoint.offsets, "time": checkpoint.time})
     return out.getvalue()
 
 

@@ -1,24 +1,24 @@
-"""What can go wrong with a shard.
+"""What can go wrong with a task.
 
-ShardError
-├── ShardInterrupted   the outcome is unknown or the broker is away: state is thrown away, the shard starts again
-├── ShardFenced        another owner has taken the shard over: it stops and writes nothing
+TaskError
+├── TaskInterrupted   the outcome is unknown or the broker is away: state is thrown away, the task starts again
+├── TaskFenced        another owner has taken the task over: it stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
-├── TimersFailed       the processor raised while timers acted: retried, then its subject or the shard is set aside
-└── ShardHalted        going on would be wrong; this shard alone waits for a person
+├── TimersFailed       the processor raised while timers acted: retried, then its subject or the task is set aside
+└── TaskHalted        going on would be wrong; this task alone waits for a person
     ├── OffsetsDiffer  the changelog and the consumer group disagree on what has been applied
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateUnreadable  a changelog row cannot be restored
-    ├── WriteRefused   the broker refuses what the shard writes, for good
+    ├── WriteRefused   the broker refuses what the task writes, for good
     └── WorkerRefused  this deployment must not go on with the state or topics it found: the whole worker stops
 """
 
-# ruff: noqa: N818 -- these name what happened to a shard
+# ruff: noqa: N818 -- these name what happened to a task
 from __future__ import annotations
 
 
 class TaskError(Exception):
-    """Base of all; carries the shard's coordinates."""
+    """Base of all; carries the task's coordinates."""
 
     def __init__(self, message: str, *, agent: str = "", partition: int = -1) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class TimersFailed(TaskError):
 
 
 class TaskHalted(TaskError):
-    """This shard waits for a person; the others go on."""
+    """This task waits for a person; the others go on."""
 
 
 class OffsetsDiffer(TaskHalted):
@@ -92,7 +92,7 @@ class StateUnreadable(TaskHalted):
 
 
 class WriteRefused(TaskHalted):
-    """The broker refuses the shard's writes and would refuse them again."""
+    """The broker refuses the task's writes and would refuse them again."""
 
 
 class WorkerRefused(TaskHalted):

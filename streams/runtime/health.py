@@ -33,7 +33,7 @@ class Health:
             app = web.Application()
             app.add_routes(
                 [
-                    web.get("/live", self._live),
+                    web.get("/live", self._run),
                     web.get("/ready", self._ready),
                     web.get("/metrics", self._metrics),
                 ]
@@ -49,7 +49,7 @@ class Health:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _live(self, _: web.Request) -> web.Response:
+    async def _run(self, _: web.Request) -> web.Response:
         reason = self._crash()
         if reason is not None:
             return web.json_response({"live": False, "reason": repr(reason)}, status=500)

@@ -1,4 +1,4 @@
-"""What a shard needs of Kafka: transactions, its changelog, offsets, and a feed of records. Tests bring a fake."""
+"""What a task needs of Kafka: transactions, its changelog, offsets, and a feed of records. Tests bring a fake."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Write(NamedTuple):
     """One transaction: what `effects` says, the applied row, and the consumer group's offsets per topic."""
 
     effects: Effects
-    applied: bytes
+    checkpoint: bytes
     offsets: Mapping[str, int]
     timestamp_ms: int
 
 
 class Transactions(Protocol):
-    """The open right to write as one shard."""
+    """The open right to write as one task."""
 
     async def commit(self, write: Write) -> None:
-        """Write it all or nothing; raises ShardFenced, ShardInterrupted or WriteRefused. Never called again after."""
+        """Write it all or nothing; raises TaskFenced, TaskInterrupted or WriteRefused. Never called again after."""
         ...
 
     async def discard(self) -> None:
@@ -62,14 +62,14 @@ class Transactions(Protocol):
 
 
 class TaskLog(Protocol):
-    """Kafka as one shard of (agent, partition) sees it. Everything raises ShardInterrupted when the broker is away."""
+    """Kafka as one task of (agent, partition) sees it. Everything raises TaskInterrupted when the broker is away."""
 
     async def fence(self) -> Transactions:
         """Take the transactional id over: the former owner's open transaction is settled when this returns."""
         ...
 
     def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
-        """The shard's changelog from its first row to its last stable one."""
+        """The task's changelog from its first row to its last stable one."""
         ...
 
     async def committed(self) -> Mapping[str, int]:
@@ -86,12 +86,12 @@ class TaskLog(Protocol):
 
 
 class Feed(Protocol):
-    """Where records come from; shared by the shards of a worker."""
+    """Where records come from; shared by the tasks of a worker."""
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
-        """Deliver these partitions again from the lowest offset that any running shard expects."""
+        """Deliver these partitions again from the lowest offset that any running task expects."""
         ...
 
     def flow(self, topics: Iterable[str], partition: int) -> None:
-        """A shard's queue went over its bound, or is below it again."""
+        """A task's queue went over its bound, or is below it again."""
         ...

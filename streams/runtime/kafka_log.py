@@ -1,4 +1,4 @@
-"""Kafka as the shards see it, on aiokafka: fencing, the changelog, offsets (asked for on a connection of their own)."""
+"""Kafka as the tasks see it, on aiokafka: fencing, the changelog, offsets (asked for on a connection of their own)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REPLAY_FETCH_BYTES = 8 * 1_048_576
 
 
 class Offsets:
-    """Asks for log starts, ends and committed offsets, for all shards of a worker.
+    """Asks for log starts, ends and committed offsets, for all tasks of a worker.
 
     Not on the input consumer's connection: there a long-polling fetch would hold the answer back. Requests for ends
     that come while one is under way share the next one, so that each is asked after its caller asked.
@@ -30,14 +30,14 @@ class Offsets:
         self._consumers: dict[str | None, aiokafka.AIOKafkaConsumer] = {}
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
-        self._asker: asyncio.Task[None] | None = None
+        self._requester: asyncio.Task[None] | None = None
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         """The last stable offset of each, as of some moment after this call."""
         answer: asyncio.Future[Mapping[TopicPartition, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append((partitions, answer))
-        if self._asker is None or self._asker.done():
-            self._asker = asyncio.create_task(self._ask())
+        if self._requester is None or self._requester.done():
+            self._requester = asyncio.create_task(self._request_ends())
         return await answer
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -60,12 +60,12 @@ class Offsets:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._asker is not None:
-            self._asker.cancel()
+        if self._requester is not None:
+            self._requester.cancel()
         consumers, self._consumers = self._consumers, {}
         await asyncio.gather(*(consumer.stop() for consumer in consumers.values()), return_exceptions=True)
 
-    async def _ask(self) -> None:
+    async def _request_ends(self) -> None:
         await asyncio.sleep(0)
         while self._waiting:
             waiting, self._waiting = self._waiting, []
@@ -123,7 +123,7 @@ class KafkaLog:
         self._inputs = tuple(TopicPartition(topic, partition) for topic in topics)
 
     async def fence(self) -> KafkaTransactions:
-        """Start the shard's producer."""
+        """Start the task's producer."""
         transactions = KafkaTransactions(self._settings, self._agent, self._partition)
         await transactions.fence()
         return transactions

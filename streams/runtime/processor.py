@@ -1,4 +1,4 @@
-"""What a shard runs: a processor folds records and timers into effects; it does no I/O and reads no clock."""
+"""What a task runs: a processor folds records and timers into effects; it does no I/O and reads no clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Record(NamedTuple):
 
 
 class Send(NamedTuple):
-    """One record to be written inside the shard's transaction, to an explicit partition."""
+    """One record to be written inside the task's transaction, to an explicit partition."""
 
     topic: str
     partition: int
@@ -41,7 +41,7 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
 
 class RetryLater(Exception):  # noqa: N818 -- it names what happened
     """Nothing is wrong with a record, but it can't be decided on before something outside has answered. `apply` raises
-    it before it changes anything; the shard offers the record again once `answered` is done, and what follows it then.
+    it before it changes anything; the task offers the record again once `answered` is done, and what follows it then.
     """
 
     def __init__(self, reason: str, answered: asyncio.Future[None]) -> None:
@@ -73,9 +73,9 @@ class Effects:
 class Processor(Protocol):
     """The state of one partition of one agent.
 
-    Instants are microseconds since the epoch, UTC. The shard guarantees: `restore` for every live changelog row, then
+    Instants are microseconds since the epoch, UTC. The task guarantees: `restore` for every live changelog row, then
     `restored` once, then `apply` and `fire` in the order of time, never concurrently. State is changed in place: when
-    anything after that fails the shard throws the processor away and builds a new one from the changelog.
+    anything after that fails the task throws the processor away and builds a new one from the changelog.
     """
 
     def restore(self, key: bytes, value: bytes) -> None:
@@ -88,11 +88,11 @@ class Processor(Protocol):
 
     def apply(self, record: Record, effects: Effects) -> None:
         """Fold one input in. Bad input becomes a reject in `effects`; it never raises for what was sent to it, except
-        NotYet."""
+        RetryLater."""
         ...
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        """Put `record` untouched into the rejected topic (R27): the shard uses it for code `internal`."""
+        """Put `record` untouched into the rejected topic (R27): the task uses it for code `internal`."""
         ...
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
@@ -106,7 +106,7 @@ class Processor(Protocol):
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         """Let timers due strictly before `before` act, at most `limit` of them, in order; how many acted.
 
-        Time has passed `before`: the shard calls it with the arrival of the next record (R11), or with the wall clock
+        Time has passed `before`: the task calls it with the arrival of the next record (R11), or with the wall clock
         once every input that could have arrived earlier has been applied. Raises SubjectFailed when the decision on
         one subject crashes: after bounded retries that subject is quarantined and the others go on.
         """

@@ -1,4 +1,4 @@
-"""The queue of one shard: batches per topic in, records in the order of their arrival out, no offset skipped."""
+"""The queue of one task: batches per topic in, records in the order of their arrival out, no offset skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing a shard back: its state from the changelog, its place in the input from the applied row."""
+"""Bringing a task back: its state from the changelog, its place in the input from the applied row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Recovered:
     """A restored processor, where to go on in the input, and where the input ended meanwhile."""
 
     processor: Processor
-    applied: Checkpoint
+    checkpoint: Checkpoint
     ends: Mapping[str, int]
     offsets_missing: bool
     """The consumer group has no offset where the changelog has one: the next transaction restores it."""
@@ -30,7 +30,7 @@ class Recovered:
 async def recover(
     log: TaskLog, make: Callable[[int], Processor], agent: str, partition: int, topics: tuple[str, ...]
 ) -> Recovered:
-    """Replay and check; call after fencing. Raises OffsetsDiffer, InputLost, StateUnreadable or ShardInterrupted."""
+    """Replay and check; call after fencing. Raises OffsetsDiffer, InputLost, StateUnreadable or TaskInterrupted."""
     rows: dict[bytes, bytes] = {}
     async for chunk in log.replay():
         for key, value in chunk:
@@ -41,12 +41,12 @@ async def recover(
         await asyncio.sleep(0)
     try:
         raw = rows.pop(CHECKPOINT_KEY, None)
-        applied = None if raw is None else decode_checkpoint(raw)
+        checkpoint = None if raw is None else decode_checkpoint(raw)
     except (ValueError, TypeError) as error:
         raise StateUnreadable(f"the applied row: {error}", agent=agent, partition=partition) from error
     committed = await log.committed()
     bounds = await log.bounds()
-    offsets = starting_offsets(applied, committed, bounds, agent=agent, partition=partition, topics=topics)
+    offsets = starting_offsets(checkpoint, committed, bounds, agent=agent, partition=partition, topics=topics)
     processor = make(partition)
     progress = Progress(agent, partition, "rows", len(rows))
     for count, (key, value) in enumerate(rows.items()):
@@ -64,14 +64,14 @@ async def recover(
     processor.restored()
     return Recovered(
         processor=processor,
-        applied=Checkpoint(offsets=offsets, time=applied.time if applied else 0),
+        checkpoint=Checkpoint(offsets=offsets, time=checkpoint.time if checkpoint else 0),
         ends={topic: bounds[topic].end for topic in topics},
-        offsets_missing=applied is not None and any(topic not in committed for topic in applied.offsets),
+        offsets_missing=checkpoint is not None and any(topic not in committed for topic in checkpoint.offsets),
     )
 
 
 def starting_offsets(
-    applied: Checkpoint | None,
+    checkpoint: Checkpoint | None,
     committed: Mapping[str, int],
     bounds: Mapping[str, Bounds],
     *,
@@ -85,7 +85,7 @@ def starting_offsets(
     """
     offsets: dict[str, int] = {}
     for topic in topics:
-        known = applied.offsets.get(topic) if applied else None
+        known = checkpoint.offsets.get(topic) if checkpoint else None
         group = committed.get(topic)
         if group is not None and group != known:
             raise OffsetsDiffer(agent=agent, partition=partition, topic=topic, applied=known, committed=group)

@@ -1,4 +1,4 @@
-"""How often a shard tries again, and what it remembers of failures from one life to the next."""
+"""How often a task tries again, and what it remembers of failures from one life to the next."""
 
 from __future__ import annotations
 

@@ -1,10 +1,16 @@
-"""One life of a shard: from restored state to the first failure or to the stop.
+"""The run loop of a task, from restored state to the first failure or to the stop.
 
-State changes in place while the transaction before is still committing; that is safe because any failure ends this life
-and throws all of it away. Adaptive: an idle shard commits what there is at once; under load, what comes in during a
-commit makes the next transaction, up to the limits of count and of time. Between commits there is a rest, for each
-costs broker and worker some milliseconds however little is in it; and where nothing follows from what was read (much of
-the shared topic is for another agent), the offsets alone can wait for longer.
+One pass of the loop:
+
+1. Collect the commit in flight, if it has ended.
+2. Apply queued records to the open transaction for one slice.
+3. Begin its commit, if it is due and no other commit is in flight.
+4. Otherwise fire due timers, or wait for records, a timer, or the end of the commit.
+
+State changes in place while the previous transaction is still committing. That is safe because any failure ends the
+loop and discards all state in memory. An idle task commits at once; under load, the records that arrive during a commit
+form the next transaction, up to the limits of count, bytes and time. `CommitInterval` spaces commits out, because each
+costs broker and worker some milliseconds however little it writes.
 """
 
 from __future__ import annotations
@@ -30,61 +36,61 @@ from streams.time_source import TimeSource
 class CommitInterval:
     """Microseconds from the end of one commit to the begin of the next."""
 
-    rest: int = 0
-    """At least, for each record or timer of the transaction before: the more comes, the longer it is worth while to
-    wait for more. What comes meanwhile goes into the same transaction."""
-    most: int = 0
-    """However much was in it; no less than `rest`."""
-    silent: int = 0
-    """At least, where nothing but offsets is to be written."""
+    per_record: int = 0
+    """At least this for each record or timer of the previous transaction: the higher the rate, the more records one
+    commit should cover."""
+    maximum: int = 0
+    """The most that `per_record` adds up to; no less than one `per_record`."""
+    offsets_only: int = 0
+    """At least this when the transaction would write nothing but offsets."""
 
 
 AT_ONCE: Final = CommitInterval()
-#: A transaction that has been gathering for so long is committed though more is at hand, unless what is at hand is so
-#: old that how fast it is worked off matters more. Microseconds.
-GATHERING: Final = 100_000
-OLD: Final = 2_000_000
+#: Microseconds after which an open transaction is committed although more records are queued.
+MAX_OPEN: Final = 100_000
+#: Microseconds of lag from which throughput matters more than latency; `MAX_OPEN` does not hold then.
+BACKLOG_AGE: Final = 2_000_000
 
 
 def earliest(*instants: int | None) -> int | None:
-    """The first of those that there are."""
+    """The first instant; None if all are None."""
     return min((instant for instant in instants if instant is not None), default=None)
 
 
 class RunLoop:
-    """Gathers, folds and commits, one commit in flight."""
+    """Applies records and commits transactions, with at most one commit in flight."""
 
     def __init__(
         self,
-        fold: TransactionBuilder,
+        builder: TransactionBuilder,
         transactions: Transactions,
-        horizon: StreamTime,
+        stream_time: StreamTime,
         *,
         clock: TimeSource,
         wake: asyncio.Event,
         stop: asyncio.Event,
-        pace: CommitInterval,
-        turns: Scheduler,
+        commit_interval: CommitInterval,
+        scheduler: Scheduler,
         labels: tuple[str, str],
-        relieve: Callable[[], None],
+        update_flow: Callable[[], None],
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
         on_waiting: Callable[[RetryLater | None], None],
         restore_offsets: bool,
     ) -> None:
-        self._fold = fold
+        self._builder = builder
         self._transactions = transactions
-        self._horizon = horizon
+        self._stream_time = stream_time
         self._clock = clock
         self._wake = wake
         self._stop = stop
-        self._pace = pace
-        self._turns = turns
-        self._ended = 0
-        """When the last commit did."""
-        self._rest = 0
-        """How long to rest after it."""
+        self._commit_interval = commit_interval
+        self._scheduler = scheduler
+        self._commit: asyncio.Task[None] | None = None
+        self._last_commit_end = 0
+        self._interval = 0
+        """Microseconds to leave between the last commit and the next."""
         self._labels = labels
-        self._relieve = relieve
+        self._update_flow = update_flow
         self._on_committed = on_committed
         self._on_waiting = on_waiting
         self._waiting: RetryLater | None = None
@@ -92,103 +98,115 @@ class RunLoop:
         self._interrupted: TaskError | None = None
 
     def interrupt(self, error: TaskError) -> None:
-        """End this life with `error`."""
+        """End the loop with `error`."""
         self._interrupted = error
         self._wake.set()
 
     async def run(self) -> None:
-        """Until the stop; raises whatever ended it before."""
-        pending = OpenTransaction(forced=self._restore_offsets)
-        self._fold.set_aside(pending)
-        commit: asyncio.Task[None] | None = None
+        """Run until the stop; raises the error that ended the loop before it."""
+        transaction = OpenTransaction(forced=self._restore_offsets)
+        self._builder.quarantine_failed(transaction)
         try:
             while not self._stop.is_set():
                 self._wake.clear()
                 if self._interrupted is not None:
                     raise self._interrupted
-                if commit is not None and commit.done():
-                    commit.result()
-                    commit = None
-                    self._ended = self._clock.now()
-                blocked = None
-                if pending.empty:
-                    pending.opened = self._clock.now()
-                if not pending.sealed and self._fold.ready():
-                    async with self._turns.next():
-                        blocked = self._fold.step(pending, BACKLOG_SLICE_S if self._late() else SLICE_S)
-                    self._relieve()
-                self._look_outside(self._fold.waiting)
-                begin_at = self._begin_at(pending) if commit is None else None
-                may_begin = begin_at is not None and begin_at <= self._clock.now()
-                more = not pending.sealed and blocked is None and self._fold.ready()
-                if more and not (may_begin and self._waits(pending)):
+                self._collect_commit()  # 1
+                if transaction.empty:
+                    transaction.opened = self._clock.now()
+                blocked = await self._apply_slice(transaction)  # 2
+                commit_at = self._commit_at(transaction) if self._commit is None else None
+                may_commit = commit_at is not None and commit_at <= self._clock.now()
+                more = not transaction.full and blocked is None and self._builder.ready()
+                if more and not (may_commit and self._open_too_long(transaction)):
                     continue
-                if may_begin:
-                    commit = self._begin(pending)
-                    pending = OpenTransaction()
-                elif pending.sealed:
-                    await self._clock.wait(self._wake, begin_at)
-                elif not self._horizon.advance(blocked, pending):
-                    await self._clock.wait(self._wake, earliest(begin_at, self._horizon.wake_at()))
+                if may_commit:  # 3
+                    self._commit = self._begin_commit(transaction)
+                    transaction = OpenTransaction()
+                elif transaction.full:  # 4
+                    await self._clock.wait(self._wake, commit_at)
+                elif not self._stream_time.advance(blocked, transaction):
+                    await self._clock.wait(self._wake, earliest(commit_at, self._stream_time.wake_at()))
                 else:
-                    async with self._turns.next():  # timers acted: others have their turn before more of them do
+                    async with self._scheduler.slice():  # timers fired: let other tasks run before more of them do
                         pass
         except (RecordFailed, TimersFailed) as error:
-            # What failed stands on what is still committing: if that is not written, this is not counted.
-            if commit is not None:
-                await asyncio.gather(commit, return_exceptions=True)
-                if not commit.cancelled() and (unwritten := commit.exception()) is not None:
+            # The failed decision used state that is still committing. If that commit fails, the attempt does not count.
+            if self._commit is not None:
+                await asyncio.gather(self._commit, return_exceptions=True)
+                if not self._commit.cancelled() and (unwritten := self._commit.exception()) is not None:
                     raise unwritten from error
             raise
         finally:
-            self._look_outside(None)
-            self._horizon.close()
-            if commit is not None:
-                # Nothing may still be under way when the next life begins, however it ends.
-                await asyncio.gather(commit, return_exceptions=True)
+            self._watch_waiting(None)
+            self._stream_time.close()
+            if self._commit is not None:
+                # The next run loop must not begin while a commit of this one is in flight.
+                await asyncio.gather(self._commit, return_exceptions=True)
 
-    def _look_outside(self, waiting: RetryLater | None) -> None:
-        """A record that waits is tried again when the answer is there, not sooner unless something else happens."""
+    def _collect_commit(self) -> None:
+        """Forget the commit in flight if it has ended; raises its error."""
+        if self._commit is not None and self._commit.done():
+            self._commit.result()
+            self._commit = None
+            self._last_commit_end = self._clock.now()
+
+    async def _apply_slice(self, transaction: OpenTransaction) -> int | None:
+        """Apply queued records for one slice; what `TransactionBuilder.step` returns."""
+        blocked = None
+        if not transaction.full and self._builder.ready():
+            async with self._scheduler.slice():
+                blocked = self._builder.step(transaction, BACKLOG_SLICE_S if self._has_backlog() else SLICE_S)
+            self._update_flow()
+        self._watch_waiting(self._builder.waiting)
+        return blocked
+
+    def _watch_waiting(self, waiting: RetryLater | None) -> None:
+        """Retry a record that waits when its answer arrives, not sooner unless something else wakes the loop."""
         if waiting is not None and (self._waiting is None or waiting.answered is not self._waiting.answered):
             waiting.answered.add_done_callback(lambda _: self._wake.set())
         if (waiting is None) is not (self._waiting is None):
             self._on_waiting(waiting)
         self._waiting = waiting
 
-    def _waits(self, pending: OpenTransaction) -> bool:
-        """Does what was folded wait for more of the same age, rather than for old records to be worked off?"""
-        return self._clock.now() - pending.opened >= GATHERING and not self._late()
+    def _open_too_long(self, transaction: OpenTransaction) -> bool:
+        """Whether to commit although more records are queued."""
+        return self._clock.now() - transaction.opened >= MAX_OPEN and not self._has_backlog()
 
-    def _late(self) -> bool:
-        """Are the records at hand so old that only how fast they are worked off matters?"""
-        return self._clock.now() - self._fold.time >= OLD
+    def _has_backlog(self) -> bool:
+        """Whether queued records are so old that throughput matters more than latency."""
+        return self._clock.now() - self._builder.time >= BACKLOG_AGE
 
-    def _begin_at(self, pending: OpenTransaction) -> int | None:
-        """The instant from which on this may be committed; None while there is nothing to commit."""
-        if pending.empty:
+    def _commit_at(self, transaction: OpenTransaction) -> int | None:
+        """The instant from which `transaction` may be committed; None while there is nothing to commit."""
+        if transaction.empty:
             return None
-        if pending.forced or pending.sealed:
+        if transaction.forced or transaction.full:
             return 0
-        self._ended = min(self._ended, self._clock.now())  # a wall clock can be set back
-        return self._ended + (self._pace.silent if pending.silent else self._rest)
+        self._last_commit_end = min(self._last_commit_end, self._clock.now())  # a wall clock can be set back
+        interval = self._commit_interval.offsets_only if transaction.offsets_only else self._interval
+        return self._last_commit_end + interval
 
-    def _begin(self, pending: OpenTransaction) -> asyncio.Task[None]:
-        fold = self._fold
-        applied = Checkpoint(offsets=fold.inbox.positions(), time=fold.time)
-        write = Write(pending.effects, encode_checkpoint(applied), applied.offsets, fold.time // 1_000)
-        self._rest = min(self._pace.rest * (pending.records + pending.fired), max(self._pace.rest, self._pace.most))
-        task = asyncio.create_task(self._commit(write, pending))
-        task.add_done_callback(lambda _: self._wake.set())
-        return task
+    def _begin_commit(self, transaction: OpenTransaction) -> asyncio.Task[None]:
+        builder, interval = self._builder, self._commit_interval
+        checkpoint = Checkpoint(offsets=builder.queue.positions(), time=builder.time)
+        write = Write(transaction.effects, encode_checkpoint(checkpoint), checkpoint.offsets, builder.time // 1_000)
+        self._interval = min(
+            interval.per_record * (transaction.records + transaction.fired), max(interval.per_record, interval.maximum)
+        )
+        commit = asyncio.create_task(self._write(write, transaction))
+        commit.add_done_callback(lambda _: self._wake.set())
+        return commit
 
-    async def _commit(self, write: Write, pending: OpenTransaction) -> None:
+    async def _write(self, write: Write, transaction: OpenTransaction) -> None:
         started = perf_counter()
         await self._transactions.commit(write)
         metrics.COMMIT_SECONDS.labels(self._labels[0]).observe(perf_counter() - started)
-        if pending.due is not None:
-            metrics.TIMER_LAG_SECONDS.labels(self._labels[0]).observe((self._clock.now() - pending.due) / 1_000_000)
-        metrics.RECORDS.labels(*self._labels).inc(pending.records)
-        metrics.TIMERS.labels(*self._labels).inc(pending.fired)
+        if transaction.due is not None:
+            lag_us = self._clock.now() - transaction.due
+            metrics.TIMER_LAG_SECONDS.labels(self._labels[0]).observe(lag_us / 1_000_000)
+        metrics.RECORDS.labels(*self._labels).inc(transaction.records)
+        metrics.TIMERS.labels(*self._labels).inc(transaction.fired)
         metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))
-        metrics.QUEUED.labels(*self._labels).set(self._fold.inbox.size)
-        self._on_committed(pending.fired, write.offsets, pending.quarantined)
+        metrics.QUEUED.labels(*self._labels).set(self._builder.queue.size)
+        self._on_committed(transaction.fired, write.offsets, transaction.quarantined)

@@ -1,8 +1,8 @@
-"""Whose slice of deciding it is, among the shards of a worker.
+"""Fair scheduling of CPU slices between the tasks of a worker.
 
-One slice, then whatever came from the network, then another: if all shards decided between two looks at the network, a
-commit would wait for all of them at each of its steps. An agent that can wait has one turn for all its shards together,
-so that a month's close leaves the machine to the alerts.
+After each slice the event loop serves the network once. If every task ran a slice between two looks at the network, a
+commit would wait for all of them at each of its steps. The tasks of a background agent share one place in the queue, so
+that month closes do not delay alerts.
 """
 
 from __future__ import annotations
@@ -13,29 +13,31 @@ from collections.abc import AsyncIterator
 
 
 class Scheduler:
-    """The turns of one worker, first come, first served."""
+    """Grants slices in the order in which tasks ask for them."""
 
     def __init__(self) -> None:
-        self._slice = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def next(self) -> AsyncIterator[None]:
-        """Wait for a turn; it lasts as long as the context, and until the network has been looked at after it."""
-        async with self._slice:
+    async def slice(self) -> AsyncIterator[None]:
+        """Wait for a slice; it lasts as long as the context, and until the network has been served after it."""
+        async with self._lock:
             yield
             await asyncio.sleep(0)
 
-    def shared(self) -> Scheduler:
-        """Turns that count as one of these, however many wait for them."""
-        return _Shared(self)
+    def group(self) -> Scheduler:
+        """A scheduler whose tasks together get as many slices as one task of this one."""
+        return SchedulerGroup(self)
 
 
-class _Shared(Scheduler):
-    def __init__(self, of: Scheduler) -> None:
+class SchedulerGroup(Scheduler):
+    """Tasks that count as one task of `parent`."""
+
+    def __init__(self, parent: Scheduler) -> None:
         super().__init__()
-        self._of = of
+        self._parent = parent
 
     @contextlib.asynccontextmanager
-    async def next(self) -> AsyncIterator[None]:
-        async with self._slice, self._of.next():
+    async def slice(self) -> AsyncIterator[None]:
+        async with self._lock, self._parent.slice():
             yield

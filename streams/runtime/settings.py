@@ -16,14 +16,14 @@ class RuntimeSettings:
     partitions: int = 8
     max_batch: int = 4_000
     """Records in one transaction, at most."""
-    max_acts: int = 2_000
+    max_timers: int = 2_000
     """Timers acting in one transaction, at most."""
     max_batch_s: float = 0.5
-    """Deciding for one transaction, at most; far below its timeout, as all shards of a worker share its time."""
+    """Deciding for one transaction, at most; far below its timeout, as all tasks of a worker share its time."""
     max_clock_skew_us: int = 0
     """How far this machine's clock may be ahead of the broker's (R11)."""
     queue_records: int = 12_000
-    """Records waiting in one shard before its partitions are paused."""
+    """Records waiting in one task before its partitions are paused."""
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000
     rebalance_timeout_ms: int = 30_000
@@ -50,5 +50,5 @@ class RuntimeSettings:
         return f"{self.app_id}-{agent}"
 
     def transactional_id(self, agent: str, partition: int) -> str:
-        """Stable per shard: what fences its former owner."""
+        """Stable per task: what fences its former owner."""
         return f"{self.app_id}-{agent}-{partition}"

@@ -1,4 +1,4 @@
-"""Kafka transactions of one shard on aiokafka, which has no KIP-447: a stable transactional id is what fences."""
+"""Kafka transactions of one task on aiokafka, which has no KIP-447: a stable transactional id is what fences."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class KafkaTransactions:
             self._group,
         )
         # The broker gives up on the transaction itself after its timeout; so waiting longer cannot help.
-        self._patience_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
+        self._give_up_after_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
 
     async def fence(self) -> None:
         """InitProducerId: aborts or completes the former owner's transaction, and fences it."""
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._give_up_after_s):
                 await self._producer.start()
         except Exception as error:
             await self.discard()
@@ -74,7 +74,7 @@ class KafkaTransactions:
     async def commit(self, write: Write) -> None:
         """Everything in `write`, or nothing."""
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._give_up_after_s):
                 await self._producer.begin_transaction()
                 await self._send(write)
                 offsets = {
@@ -92,7 +92,7 @@ class KafkaTransactions:
             by_target[send.topic, send.partition].append(send)
         changelog = self._settings.changelog(self._agent)
         rows = [Send(changelog, self._partition, key, value, []) for key, value in write.effects.rows.items()]
-        rows.append(Send(changelog, self._partition, CHECKPOINT_KEY, write.applied, []))
+        rows.append(Send(changelog, self._partition, CHECKPOINT_KEY, write.checkpoint, []))
         by_target[changelog, self._partition] += rows
         # One coroutine per target: aiokafka queues one batch per partition and waits for it to be sent off.
         async with asyncio.TaskGroup() as group:

@@ -1,7 +1,7 @@
 """Faust's Kafka transport, handing an agent the batches of a topic instead of one message per record.
 
 Faust's consumer only assigns here: it commits nothing, resets nothing and never seeks by itself. Every partition starts
-paused at assignment; it opens when a shard says where to start.
+paused at assignment; it opens when a task says where to start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from streams.runtime.settings import RuntimeSettings
 
 _T = TypeVar("_T")
 _IDLE_S = 0.2
-_REST_S = 0.02
+_FETCH_PAUSE_S = 0.02
 """After taking something, before the next look. Meanwhile aiokafka fetches no more from a broker (for 100 ms at most);
 without a rest each record that comes in alone, and each marker, is a fetch of its own of all partitions."""
 _FAULT_PAUSE_S = 0.5
@@ -61,9 +61,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     _taken_at = 0.0
     _failed: kafka.KafkaError | None = None
 
-    async def rest(self) -> None:
+    async def pause_between_fetches(self) -> None:
         """Until so long after the last taking; not at all where that is past."""
-        left = self._taken_at + _REST_S - monotonic()
+        left = self._taken_at + _FETCH_PAUSE_S - monotonic()
         if left > 0:
             await asyncio.sleep(left)
 
@@ -185,7 +185,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._thread.thread_loop.call_soon_threadsafe(self._thread.nudge)
 
     async def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """The shards' word on where to read."""
+        """The tasks' word on where to read."""
 
         async def seek() -> None:
             self._thread.start_at(offsets)
@@ -193,10 +193,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self._thread.in_thread(seek)
 
     async def perform_seek(self) -> None:
-        """Faust would go to its committed offsets; the shards say where to start."""
+        """Faust would go to its committed offsets; the tasks say where to start."""
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Faust commits nothing: a shard's transaction holds its offsets."""
+        """Faust commits nothing: a task's transaction holds its offsets."""
         return False
 
     async def wait_empty(self) -> None:
@@ -222,13 +222,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.log.warning("fetching failed: %r", error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue
-            # A message takes some turns of the event loop, and in each a shard may decide: so one for a topic, not one
+            # A message takes some turns of the event loop, and in each a task may decide: so one for a topic, not one
             # for each of its partitions.
             for _, group in groupby(sorted(batches, key=attrgetter("topic")), attrgetter("topic")):
                 await self.wait_first(self.callback(self._message(tuple(group))), self.suspend_flow.wait())
 
     async def _take(self) -> list[Batch]:
-        await self._thread.rest()
+        await self._thread.pause_between_fetches()
         return await self._thread.take(self._open, _IDLE_S)  # what is open after the rest
 
     def _message(self, batches: Sequence[Batch]) -> ConsumerMessage:

@@ -1,4 +1,4 @@
-"""Running a host as a process: signals, health, a clean end."""
+"""Runs a worker as a process: signals, health, shutdown."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from typing import Protocol
 
 import structlog
 
+from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.health import Health
-from streams.runtime.host import AgentSpec, Host
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.task_manager import TaskManager
 from streams.time_source import TimeSource
 
 _STOP_S = 30.0
 
 
-#: State is millions of small long-lived objects: Python's own thresholds would walk them all over and over.
+#: State is millions of small long-lived objects; Python's default thresholds would scan them far too often.
 GC_THRESHOLDS = (100_000, 50, 100)
 
 
 class Preparation(Protocol):
-    """What has to be done before a worker joins its group, while it already says how it is."""
+    """Work to do before a worker joins its group; the health endpoints are served meanwhile."""
 
     async def prepare(self) -> None:
-        """Returns when the worker may begin; what it raises ends the worker."""
+        """Return when the worker may start; an error ends the worker."""
         ...
 
     def unready(self) -> list[dict[str, object]]:
-        """Why that is not done yet; empty when it is."""
+        """Why it is not done yet; empty when it is."""
         ...
 
 
@@ -53,40 +54,40 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    host = Host(settings, agents, clock)
+    manager = TaskManager(settings, agents, clock)
 
     def unready() -> list[dict[str, object]]:
-        return [*([] if preparation is None else preparation.unready()), *host.unready()]
+        return [*([] if preparation is None else preparation.unready()), *manager.unready()]
 
-    async with Health(unready, host.crash, health_host, health_port):
+    async with Health(unready, manager.crash, health_host, health_port):
         if preparation is not None and not await _prepared(preparation, stop):
             return 0
-        starting = asyncio.create_task(host.start())
+        starting = asyncio.create_task(manager.start())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and (error := starting.exception()) is not None:
-            logger.error("worker could not start", error=repr(error))
+            logger.error("worker_start_failed", error=repr(error))
             stopped.cancel()
             return 1
-        crashed = asyncio.create_task(host.crashed())
+        crashed = asyncio.create_task(manager.crashed())
         await asyncio.wait({crashed, stopped}, return_when=asyncio.FIRST_COMPLETED)
         for task in (crashed, stopped, starting):
             task.cancel()
-        reason = host.crash()
+        reason = manager.crash()
         if reason is not None:
-            logger.error("worker can't go on", error=type(reason).__name__, reason=str(reason))
+            logger.error("worker_failed", error=type(reason).__name__, reason=str(reason))
         try:
             async with asyncio.timeout(_STOP_S):
-                await host.stop()
+                await manager.stop()
         except TimeoutError:
-            logger.exception("worker did not stop in time", seconds=_STOP_S)
+            logger.exception("worker_stop_timed_out", seconds=_STOP_S)
             return 1
-    logger.info("worker stopped")
+    logger.info("worker_stopped")
     return 0 if reason is None else 1
 
 
 async def _prepared(preparation: Preparation, stop: asyncio.Event) -> bool:
-    """Whether it came to its end; False when the worker is to stop before."""
+    """Run the preparation; False when the worker is told to stop before it is done."""
     preparing, stopped = asyncio.create_task(preparation.prepare()), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({preparing, stopped}, return_when=asyncio.FIRST_COMPLETED)

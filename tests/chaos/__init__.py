@@ -1,1 +1,1 @@
-"""The shard under every fault that can be thought of: a whole world in one thread, played again from its seed."""
+"""The task under every fault that can be thought of: a whole world in one thread, played again from its seed."""

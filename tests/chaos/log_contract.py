@@ -1,4 +1,4 @@
-"""What the shard relies on, asked of a log: the same questions to the fake broker and to a real one.
+"""What the task relies on, asked of a log: the same questions to the fake broker and to a real one.
 
 Each check is a coroutine that takes a `Rig`: a fresh deployment with one partition, its input `rig.topic` empty.
 """
@@ -31,7 +31,7 @@ class Rig(Protocol):
     topic: str
 
     def log(self) -> KafkaLog:
-        """The shard's log as one more worker has it."""
+        """The task's log as one more worker has it."""
         ...
 
     async def append(self, values: Sequence[bytes]) -> None:

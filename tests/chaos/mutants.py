@@ -53,8 +53,8 @@ async def _committed_early(self: Any) -> Mapping[str, int]:
     return offsets
 
 
-def _ask_nobody(self: StreamTime, instant: int) -> None:
-    self._fold.known = max(self._fold.known, instant)
+def _request_nobody(self: StreamTime, instant: int) -> None:
+    self._builder.known = max(self._builder.known, instant)
     self._wake.set()
 
 
@@ -138,14 +138,14 @@ _always = property(lambda self: True, lambda self, value: None)
 Replaced = tuple[object, str, Any]
 MUTANTS: Mapping[str, Sequence[Replaced]] = {
     "send-not-awaited": [(KafkaTransactions, "_send_to", _send_not_awaited)],
-    # A shard starts at the applied row's offsets, so that row has to be read early too; the group's alone are only
+    # A task starts at the applied row's offsets, so that row has to be read early too; the group's alone are only
     # compared with it, and a difference is looked at twice.
     "offsets-before-fence": [
         (KafkaLog, "fence", _fence_after_reading),
         (KafkaLog, "replay", _replay_early),
         (KafkaLog, "committed", _committed_early),
     ],
-    "timers-before-catch-up": [(StreamTime, "_ask", _ask_nobody)],
+    "timers-before-catch-up": [(StreamTime, "_request_ends", _request_nobody)],
     "output-before-state": [(KafkaTransactions, "commit", _output_before_state)],
     "state-before-output": [(KafkaTransactions, "commit", _state_before_output)],
     "random-transactional-id": [(RuntimeSettings, "transactional_id", _another_id)],
@@ -158,7 +158,7 @@ MUTANTS: Mapping[str, Sequence[Replaced]] = {
     "offsets-of-what-was-received": [(RecordQueue, "position", _position_received)],
     # Both were so until the simulation found them.
     "waits-for-a-closed-queue": [(RecordQueue, "covered_ms", _wait_for_the_end)],
-    "halts-at-the-first-difference": [(StreamTask, "_differed", _always)],
+    "halts-at-the-first-difference": [(StreamTask, "_offsets_differed", _always)],
 }
 
 

@@ -99,7 +99,7 @@ class Oracle:
     def _outcome(self, key: str, asked: dict[str, Any], arrival: int, body: dict[str, Any]) -> dict[str, Any]:
         if asked["do"] == "bad":
             return {"kind": "rejected", "code": "bad", "attempts": 1}
-        # A flaky record may be decided either way, but by the shard's own rule.
+        # A flaky record may be decided either way, but by the task's own rule.
         if asked["do"] == "poison" or (asked["do"] == "flaky" and body["kind"] == "rejected"):
             return {"kind": "rejected", "code": "internal", "attempts": ATTEMPTS}
         state = self.keys.setdefault(key, {"count": 0, "ids": [], "timers": []})

@@ -89,11 +89,11 @@ def drawn(seed: int) -> Plan:
             queue=random.choice((2, 8, 100)),
             fetch=random.choice((1, 4, 50)),
             skew_us=random.choice((0, 7_000, 250_000)),
-            pace=random.choice(
+            commit_interval=random.choice(
                 (
                     AT_ONCE,
-                    CommitInterval(rest=10_000, silent=500_000),
-                    CommitInterval(rest=90_000, most=300_000, silent=2_000_000),
+                    CommitInterval(per_record=10_000, offsets_only=500_000),
+                    CommitInterval(per_record=90_000, maximum=300_000, offsets_only=2_000_000),
                 )
             ),
         ),

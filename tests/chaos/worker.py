@@ -1,4 +1,4 @@
-"""One worker process of the simulation: a shard on the runtime's own Kafka code, a feed, a clock that may be off."""
+"""One worker process of the simulation: a task on the runtime's own Kafka code, a feed, a clock that may be off."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sizes:
     queue: int
     fetch: int
     skew_us: int
-    pace: CommitInterval
+    commit_interval: CommitInterval
 
 
 class VirtualClock(SystemTimeSource):
@@ -52,14 +52,14 @@ class VirtualClock(SystemTimeSource):
 
 
 class Trace:
-    """The shard's logger: silent unless somebody listens."""
+    """The task's logger: silent unless somebody listens."""
 
     def __init__(self, tell: Callable[[str], None] | None) -> None:
         self._tell = tell
 
     def info(self, event: str, **values: object) -> None:
         if self._tell is not None:
-            values.pop("seconds", None)
+            values.pop("recovery_s", None)
             self._tell(f"{event} {values}")
 
     warning = error = info
@@ -69,7 +69,7 @@ class Feed:
     """Reads the inputs and hands batches over: late, cut anywhere, sometimes again, after a rewind also old ones."""
 
     def __init__(self, broker: Broker, network: Network, topics: tuple[str, ...], fetch: int) -> None:
-        self.shard: StreamTask | None = None
+        self.task: StreamTask | None = None
         self.changed = asyncio.Event()
         self._broker = broker
         self._network = network
@@ -78,8 +78,8 @@ class Feed:
         self._at: dict[str, int] = {}
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
-        assert self.shard is not None
-        wanted = {topic: self.shard.wants(topic) for topic in topics}
+        assert self.task is not None
+        wanted = {topic: self.task.wants(topic) for topic in topics}
         await asyncio.sleep(self._network.delay())
         self._at |= {topic: offset for topic, offset in wanted.items() if offset is not None}
         self.changed.set()
@@ -96,15 +96,15 @@ class Feed:
                 self.changed.clear()
 
     async def _read(self, topic: str) -> bool:
-        shard, was = self.shard, self._at.get(topic)
-        if shard is None or was is None or shard.wants(topic) is None or not shard.accepts(topic):
+        task, was = self.task, self._at.get(topic)
+        if task is None or was is None or task.wants(topic) is None or not task.accepts(topic):
             return False
         chance = self._network.random.random
-        start = was if chance() < 0.95 else max(0, was - 3)  # another shard of this worker wanted them again
+        start = was if chance() < 0.95 else max(0, was - 3)  # another task of this worker wanted them again
         log = self._broker.log(TopicPartition(topic, 0))
-        most = 1 + int(chance() * self._fetch)
+        maximum = 1 + int(chance() * self._fetch)
         try:
-            records, end = await self._network.send("fetch", lambda: log.read(start, most))
+            records, end = await self._network.send("fetch", lambda: log.read(start, maximum))
         except KafkaError:
             await asyncio.sleep(0.5)
             return True
@@ -112,7 +112,7 @@ class Feed:
             return False
         if self._at[topic] == was:
             self._at[topic] = end
-        shard.offer(Batch(topic, 0, start, end, records))
+        task.offer(Batch(topic, 0, start, end, records))
         return True
 
 
@@ -137,7 +137,7 @@ class Worker:
         self._loop: Loop = network.loop
         self.feed = Feed(broker, network, topics, sizes.fetch)
         log = KafkaLog(SETTINGS, Offsets(SETTINGS), AGENT, 0, topics)
-        self.shard = self.feed.shard = StreamTask(
+        self.task = self.feed.task = StreamTask(
             AGENT,
             0,
             topics,
@@ -146,20 +146,20 @@ class Worker:
             feed=self.feed,
             clock=VirtualClock(network, ahead_us),
             limits=sizes.limits,
-            pace=sizes.pace,
+            commit_interval=sizes.commit_interval,
             max_clock_skew_us=sizes.skew_us,
             queue_records=sizes.queue,
             stopwatch=count(0.0, 0.01).__next__,  # each look at it is 10 ms later, in every run of a seed
         )
         tell = network.trace
-        self.shard._logger = Trace(None if tell is None else lambda said: tell(f"p{process} {said}"))
+        self.task._logger = Trace(None if tell is None else lambda said: tell(f"p{process} {said}"))
         self._loop.call_soon(self._start, context=self._context)
 
     def _start(self) -> None:
-        self.shard.start()
+        self.task.start()
         asyncio.create_task(self.feed.run(), name="feed")  # noqa: RUF006 -- the loop's list of tasks holds it
 
     def stop(self) -> asyncio.Task[Any]:
         """Let go in good order, as after a revocation."""
         self.leaving = True
-        return self._loop.create_task(self.shard.stop(), context=self._context)
+        return self._loop.create_task(self.task.stop(), context=self._context)

@@ -1,4 +1,4 @@
-"""The world around the shards of one seed: it publishes, kills, pauses, restarts, and judges when all is done."""
+"""The world around the tasks of one seed: it publishes, kills, pauses, restarts, and judges when all is done."""
 
 from __future__ import annotations
 
@@ -208,19 +208,19 @@ class Simulation:
     # The end
 
     def _done(self) -> bool:
-        halted = [worker for worker in self.workers.values() if worker.shard.state is TaskState.HALTED]
+        halted = [worker for worker in self.workers.values() if worker.task.state is TaskState.HALTED]
         if halted:
-            raise Wrong(f"the shard of process {halted[0].process} halted: {halted[0].shard.reason}")
+            raise Wrong(f"the task of process {halted[0].process} halted: {halted[0].task.reason}")
         if self.loop.time() <= self.plan.last + 1 or len(self.workers) != 1:
             return False
         ((process, worker),) = self.workers.items()
-        if worker.shard.state is not TaskState.RUNNING or self.loop.frozen(process):
+        if worker.task.state is not TaskState.RUNNING or self.loop.frozen(process):
             return False
         return all_done(self.broker, self.plan.topics)
 
     def _where_it_stands(self) -> str:
-        shards = {p: (w.shard.state.value, w.shard.reason, self.loop.frozen(p)) for p, w in self.workers.items()}
-        return f"workers {shards}, group {list(self.broker.groups.values())}"
+        tasks = {p: (w.task.state.value, w.task.reason, self.loop.frozen(p)) for p, w in self.workers.items()}
+        return f"workers {tasks}, group {list(self.broker.groups.values())}"
 
     def _count(self, what: str, process: int) -> None:
         self.verdict.counts[what] += 1

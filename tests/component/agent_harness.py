@@ -101,7 +101,7 @@ class Cluster:
         self._at_hand = at_hand
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._shared: deque[tuple[int, Record]] = deque()
-        self.shards = {
+        self.tasks = {
             (agent, partition): StreamTask(agent, partition, self._made(agent, partition))
             for partition in range(partitions)
             for agent in AGENTS
@@ -126,34 +126,34 @@ class Cluster:
 
     # -- what happens to processors ------------------------------------------------------------------------------------
 
-    def rebuild(self, shard: StreamTask) -> None:
+    def rebuild(self, task: StreamTask) -> None:
         """Throw a processor away and restore a new one from its committed rows."""
-        shard.processor = self._made(shard.agent, shard.partition)
-        for key, value in shard.rows.items():
-            shard.processor.restore(key, value)
-        shard.processor.restored()
+        task.processor = self._made(task.agent, task.partition)
+        for key, value in task.rows.items():
+            task.processor.restore(key, value)
+        task.processor.restored()
 
     def rebuild_all(self) -> None:
-        for shard in self.shards.values():
-            self.rebuild(shard)
+        for task in self.tasks.values():
+            self.rebuild(task)
 
-    def crash(self, shard: StreamTask, record: Record) -> None:
+    def crash(self, task: StreamTask, record: Record) -> None:
         """Apply a record in a transaction that is never committed."""
-        shard.processor.apply(record, Effects())
-        self.rebuild(shard)
+        task.processor.apply(record, Effects())
+        self.rebuild(task)
 
-    def _commit(self, shard: StreamTask, effects: Effects) -> None:
+    def _commit(self, task: StreamTask, effects: Effects) -> None:
         for key, value in effects.rows.items():
             if value is None:
-                shard.rows.pop(key, None)
+                task.rows.pop(key, None)
             else:
-                shard.rows[key] = value
+                task.rows[key] = value
         for send in effects.sends:
             assert 0 <= send.partition < self.topics.partitions
             self.sends.append(send)
             if send.topic == self.topics.name("shared"):
                 offset = self._next(send.topic, send.partition)
-                record = Record(send.topic, send.partition, offset, shard.time, send.key, send.value, send.headers)
+                record = Record(send.topic, send.partition, offset, task.time, send.key, send.value, send.headers)
                 self._shared.append((send.partition, record))
 
     def _next(self, topic: str, partition: int) -> int:
@@ -162,41 +162,41 @@ class Cluster:
 
     # -- records and time ----------------------------------------------------------------------------------------------
 
-    def deliver(self, shard: StreamTask, record: Record) -> None:
+    def deliver(self, task: StreamTask, record: Record) -> None:
         """Timers due before the record's arrival act, then it is applied."""
-        record = record._replace(arrival=max(record.arrival, shard.time))
-        self.fire(shard, record.arrival)
-        self.before_each(shard)
-        shard.time = record.arrival
+        record = record._replace(arrival=max(record.arrival, task.time))
+        self.fire(task, record.arrival)
+        self.before_each(task)
+        task.time = record.arrival
         effects = Effects()
-        shard.processor.apply(record, effects)
-        self._commit(shard, effects)
+        task.processor.apply(record, effects)
+        self._commit(task, effects)
 
-    def fire(self, shard: StreamTask, before: int) -> None:
+    def fire(self, task: StreamTask, before: int) -> None:
         """Let all timers due before an instant act, a few per transaction; what is due next is then honest."""
-        self.before_each(shard)
-        while (due := shard.processor.next_due()) is not None and due < before:
+        self.before_each(task)
+        while (due := task.processor.next_due()) is not None and due < before:
             effects = Effects()
-            fired = shard.processor.fire(before, self._act_limit, effects)
+            fired = task.processor.fire(before, self._act_limit, effects)
             assert 0 < fired <= self._act_limit, f"a timer due at {due} did not act before {before}"
-            self._commit(shard, effects)
-            self.before_each(shard)
-        assert shard.processor.fire(before, self._act_limit, Effects()) == 0
-        shard.time = max(shard.time, before)
+            self._commit(task, effects)
+            self.before_each(task)
+        assert task.processor.fire(before, self._act_limit, Effects()) == 0
+        task.time = max(task.time, before)
 
     def settle(self) -> None:
         """Deliver all that lies in the shared topic, to both processors of its partition."""
         while self._shared:
             partition, record = self._shared.popleft()
             for agent in AGENTS:
-                self.deliver(self.shards[agent, partition], record)
+                self.deliver(self.tasks[agent, partition], record)
 
     def pass_time(self, before: int, agents: Iterable[str] = AGENTS) -> None:
         """The wall clock has passed an instant everywhere."""
         self.clock.instant = max(self.clock.instant, before)
         for agent in agents:
             for partition in range(self.topics.partitions):
-                self.fire(self.shards[agent, partition], before)
+                self.fire(self.tasks[agent, partition], before)
             self.settle()
 
     def put(
@@ -214,7 +214,7 @@ class Cluster:
         record = Record(name, partition, self._next(name, partition), arrival, key, value, tuple(headers))
         agents = {"incident-events": (INCIDENTS,), "contract-events": (LEDGER,)}.get(topic, AGENTS)
         for agent in agents:
-            self.deliver(self.shards[agent, partition], record)
+            self.deliver(self.tasks[agent, partition], record)
         self.settle()
         return record
 
@@ -268,9 +268,9 @@ class Cluster:
     def rows(self, agent: str, kind: str) -> dict[bytes, bytes]:
         """The live rows of a kind, of all partitions."""
         found = {}
-        for (name, partition), shard in self.shards.items():
+        for (name, partition), task in self.tasks.items():
             if name == agent:
-                for key, value in shard.rows.items():
+                for key, value in task.rows.items():
                     if key.split(b"\x1f")[0] == kind.encode():
                         found[key + b"@%d" % partition] = value
         return found

@@ -1,4 +1,4 @@
-"""A transactional log, a feed and a clock in memory, for shards under test."""
+"""A transactional log, a feed and a clock in memory, for tasks under test."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class MemoryTransactions:
         log.commits += 1
         log.sizes.append(len(write.effects.sends))
         log.outputs += write.effects.sends
-        log.changelog += [*write.effects.rows.items(), (b"@applied", write.applied)]
+        log.changelog += [*write.effects.rows.items(), (b"@applied", write.checkpoint)]
         log.group.update(write.offsets)
         if when == "after" and fault is not None:
             self.used_up = True
@@ -145,21 +145,21 @@ class MemoryTransactions:
 
 
 class MemoryFeed:
-    """Delivers from the log what the shard asks for; `live` off, it only notes what was asked."""
+    """Delivers from the log what the task asks for; `live` off, it only notes what was asked."""
 
     def __init__(self, log: MemoryLog, *, live: bool = True, size: int = 1_000) -> None:
         self.log = log
         self.live = live
         self.size = size
         self.rewinds: list[dict[str, int | None]] = []
-        self.shard: StreamTask | None = None
+        self.task: StreamTask | None = None
         self._at: dict[str, int] = {}
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
-        assert self.shard is not None
-        self.rewinds.append({topic: self.shard.wants(topic) for topic in topics})
+        assert self.task is not None
+        self.rewinds.append({topic: self.task.wants(topic) for topic in topics})
         for topic in topics:
-            wanted = self.shard.wants(topic)
+            wanted = self.task.wants(topic)
             if wanted is not None:
                 self._at[topic] = wanted
         if self.live:
@@ -170,16 +170,16 @@ class MemoryFeed:
             self.deliver()
 
     def deliver(self, topic: str | None = None) -> None:
-        """Hand over what was appended since, while the shard accepts it."""
-        assert self.shard is not None
+        """Hand over what was appended since, while the task accepts it."""
+        assert self.task is not None
         for each in [topic] if topic else self.log.topics:
-            while self.shard.accepts(each) and self._at.get(each, self.log.end(each)) < self.log.end(each):
+            while self.task.accepts(each) and self._at.get(each, self.log.end(each)) < self.log.end(each):
                 start = self._at[each]
                 records = [raw for raw in self.log.inputs[each] if raw.offset >= start][: self.size]
                 rest = [raw for raw in self.log.inputs[each] if raw.offset > records[-1].offset] if records else []
                 end = records[-1].offset + 1 if rest else self.log.end(each)
                 self._at[each] = end
-                self.shard.offer(Batch(each, 0, start, end, records))
+                self.task.offer(Batch(each, 0, start, end, records))
 
 
 def broker_away() -> Exception:

@@ -1,4 +1,4 @@
-"""A shard with everything around it in memory, and a processor that writes a diary."""
+"""A task with everything around it in memory, and a processor that writes a diary."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Diary:
 
 @dataclass
 class Bench:
-    """A shard with everything around it."""
+    """A task with everything around it."""
 
     log: MemoryLog = field(default_factory=MemoryLog)
     clock: ManualClock = field(default_factory=ManualClock)
@@ -88,17 +88,17 @@ class Bench:
     seconds: float = 1_000.0
     bytes: int = 1_000_000
     bound: int = 1_000
-    pace: CommitInterval = AT_ONCE
+    commit_interval: CommitInterval = AT_ONCE
     skew_us: int = 0
     live: bool = True
     make: Callable[[int], Diary] = Diary
     stopwatch: Callable[[], float] = field(default=lambda: 0.0)
     feed: MemoryFeed = field(init=False)
-    shard: StreamTask = field(init=False)
+    task: StreamTask = field(init=False)
 
     def start(self) -> StreamTask:
         self.feed = MemoryFeed(self.log, live=self.live)
-        self.shard = self.feed.shard = StreamTask(
+        self.task = self.feed.task = StreamTask(
             "diary",
             0,
             self.log.topics,
@@ -107,13 +107,13 @@ class Bench:
             feed=self.feed,
             clock=self.clock,
             limits=TransactionLimits(records=self.records, timers=self.timers, seconds=self.seconds, bytes=self.bytes),
-            pace=self.pace,
+            commit_interval=self.commit_interval,
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,
             stopwatch=self.stopwatch,
         )
-        self.shard.start()
-        return self.shard
+        self.task.start()
+        return self.task
 
     async def settle(self, turns: int = 200) -> None:
         for _ in range(turns):

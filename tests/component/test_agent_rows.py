@@ -48,8 +48,8 @@ def test_texts_stay_out_of_rows_but_of_the_waiting_one() -> None:
     assert [SECRET.encode() in row for row in cluster.rows(INCIDENTS, "w").values()] == [True]
     cluster.publish(telling, START + 7 * MINUTE)
     cluster.publish(judged, START + 8 * MINUTE)
-    for shard in cluster.shards.values():
-        assert not any(SECRET.encode() in row for row in shard.rows.values())
+    for task in cluster.tasks.values():
+        assert not any(SECRET.encode() in row for row in task.rows.values())
     cluster.rebuild_all()
     for line in (telling, update, judged):
         cluster.publish(line, START + 9 * MINUTE)
@@ -89,11 +89,11 @@ def test_repeated_input_makes_no_rows_and_no_outputs() -> None:
     waits = updated("10:05", of="unknown")
     for line in [*lines, waits]:
         cluster.publish(line, START + 6 * MINUTE)
-    rows = {where: dict(shard.rows) for where, shard in cluster.shards.items()}
+    rows = {where: dict(task.rows) for where, task in cluster.tasks.items()}
     sent = len(cluster.sends)
     for line in [*lines, waits]:
         cluster.publish(line, START + 7 * MINUTE, partition=0)
-    assert {where: shard.rows for where, shard in cluster.shards.items()} == rows
+    assert {where: task.rows for where, task in cluster.tasks.items()} == rows
     forwarded = [send for send in cluster.sends[sent:] if send.topic == "sla.shared"]
     assert len(cluster.sends) - sent == len(forwarded)
 
@@ -101,9 +101,9 @@ def test_repeated_input_makes_no_rows_and_no_outputs() -> None:
 def test_nothing_acts_and_nothing_is_written_when_nothing_is_due() -> None:
     cluster = Cluster(policies(), mark_every=DAY)
     cluster.publish(opened("10:00"), START)
-    for shard in cluster.shards.values():
+    for task in cluster.tasks.values():
         effects = Effects()
-        assert shard.processor.fire(START, 10, effects) == 0
+        assert task.processor.fire(START, 10, effects) == 0
         assert (effects.sends, effects.rows) == ([], {})
 
 

@@ -50,17 +50,17 @@ def incident_in(cluster: Cluster, partition: int) -> str:
     return next(name for n in range(1_000) if cluster.own(name := f"inc{n}") == partition)
 
 
-def restless(cluster: Cluster, seed: int, most: int) -> None:
+def restless(cluster: Cluster, seed: int, maximum: int) -> None:
     """After every k records or timers, k random, one processor is rebuilt: the one at work, or any."""
     random = Random(seed)
-    left = [random.randint(1, most)]
-    shards = list(cluster.shards.values())
+    left = [random.randint(1, maximum)]
+    tasks = list(cluster.tasks.values())
 
-    def before(shard: StreamTask) -> None:
+    def before(task: StreamTask) -> None:
         left[0] -= 1
         if left[0] <= 0:
-            left[0] = random.randint(1, most)
-            cluster.rebuild(random.choice([shard, shard, *shards]))
+            left[0] = random.randint(1, maximum)
+            cluster.rebuild(random.choice([task, task, *tasks]))
 
     cluster.before_each = before
 
@@ -145,10 +145,10 @@ def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.Monke
     whole = Cluster(policies(), mark_every=DAY)
     deliver = cluster.deliver
 
-    def deliver_twice(shard: StreamTask, record: Record) -> None:
-        cluster.fire(shard, max(record.arrival, shard.time))
-        cluster.crash(shard, record._replace(arrival=max(record.arrival, shard.time)))
-        deliver(shard, record)
+    def deliver_twice(task: StreamTask, record: Record) -> None:
+        cluster.fire(task, max(record.arrival, task.time))
+        cluster.crash(task, record._replace(arrival=max(record.arrival, task.time)))
+        deliver(task, record)
 
     monkeypatch.setattr(cluster, "deliver", deliver_twice)
     for each in (cluster, whole):
@@ -161,14 +161,14 @@ def test_a_crash_inside_apply_leaves_nothing_half_done(monkeypatch: pytest.Monke
         apply(book, *args)  # type: ignore[arg-type]
         raise RuntimeError("after the state was changed")
 
-    shard = whole.shards[INCIDENTS, whole.own("inc")]
-    rows = dict(shard.rows)
+    task = whole.tasks[INCIDENTS, whole.own("inc")]
+    rows = dict(task.rows)
     with monkeypatch.context() as patched:
         patched.setattr(IncidentStore, "apply", failing)
         with pytest.raises(RuntimeError, match="after the state"):
             whole.publish(updated("109 00:00"), UNTIL)
-    assert shard.rows == rows
-    whole.rebuild(shard)
+    assert task.rows == rows
+    whole.rebuild(task)
     said = len(whole.outputs())
     whole.publish(reopened("110 00:00"), UNTIL + DAY)
     assert len(whole.outputs()) > said, "the rebuilt state goes on"
@@ -214,7 +214,7 @@ def test_a_forwarded_orphan_is_rejected_as_it_was() -> None:
 def test_a_forwarded_record_keeps_its_arrival() -> None:
     """R5, R32: it is judged by when it came in, though its own partition is far ahead by then."""
     cluster = Cluster(policies())
-    cluster.fire(cluster.shards[INCIDENTS, cluster.own("inc")], START + 36 * DAY)
+    cluster.fire(cluster.tasks[INCIDENTS, cluster.own("inc")], START + 36 * DAY)
     cluster.publish(opened("10:00", "cosmetic"), START, partition=(cluster.own("inc") + 1) % 4)
     assert cluster.codes() == []
     decoded = cluster.codec.decode(next(iter(cluster.rows(INCIDENTS, "i").values())))
@@ -294,11 +294,11 @@ def test_no_final_before_every_partition_has_passed_its_instant() -> None:
     final_at = parse_rfc3339("2026-03-04T00:00:00Z")
     after = final_at + HOUR
     for partition in (0, 1, 3):
-        cluster.fire(cluster.shards[INCIDENTS, partition], after)
+        cluster.fire(cluster.tasks[INCIDENTS, partition], after)
     cluster.settle()
     cluster.pass_time(after, [LEDGER])
     assert "credit.statement" not in cluster.outcome().kinds
-    cluster.fire(cluster.shards[INCIDENTS, 2], final_at + 1)
+    cluster.fire(cluster.tasks[INCIDENTS, 2], final_at + 1)
     cluster.settle()
     cluster.rebuild_all()
     cluster.pass_time(after, [LEDGER])

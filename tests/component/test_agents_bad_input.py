@@ -232,7 +232,7 @@ def test_internal_rejects_carry_the_original() -> None:
     """Of a forwarded record the original; of a copy, and of an input that imitates an envelope, what lies there."""
     cluster = Cluster(policies())
     for agent in (INCIDENTS, LEDGER):
-        processor = cluster.shards[agent, 0].processor
+        processor = cluster.tasks[agent, 0].processor
         original = an_input()._replace(headers=tuple(enclosed(an_input())))
         forwarded = Record("sla.shared", 0, 3, START, KEY, GOOD, tuple(enclosed(original)))
         copy = forwarded._replace(headers=tuple(enclosed(original, b"copy")))
@@ -275,10 +275,10 @@ def test_a_worker_with_other_policies_than_the_state_refuses_it() -> None:
         (LEDGER, changed, "other content"),
         (INCIDENTS, missing, "does not have"),
     ):
-        shard = next(s for (name, _), s in cluster.shards.items() if name == agent and policy_rows(s.rows))
+        task = next(s for (name, _), s in cluster.tasks.items() if name == agent and policy_rows(s.rows))
         other = Cluster(using)
-        fresh = other.shards[agent, shard.partition]
-        fresh.rows = shard.rows
+        fresh = other.tasks[agent, task.partition]
+        fresh.rows = task.rows
         with pytest.raises(PolicyChanged, match=said):
             other.rebuild(fresh)
 

@@ -69,14 +69,14 @@ def test_r29_nothing_kept_and_nothing_later_names_the_tenant() -> None:
     play(cluster, lines[: len(BEFORE)], until=parse_rfc3339("2026-03-03T00:00:00Z"))
     cluster.publish(erased("1 00:00", id="gone"), parse_rfc3339("2026-03-03T00:00:00Z"))
     waiting = cluster.rows(INCIDENTS, "w")
-    named = [key for shard in cluster.shards.values() for key, row in shard.rows.items() if b"acme" in key + row]
+    named = [key for task in cluster.tasks.values() for key, row in task.rows.items() if b"acme" in key + row]
     assert {key.split(b"\x1f")[0] for key in named} == {b"w"}, "but for what may yet be rejected as it came"
     assert len(waiting) == len(named)
     sent = len(cluster.sends)
     cluster.rebuild_all()
     play(cluster, lines[len(BEFORE) :], until=UNTIL)
     cluster.rebuild_all()
-    rows = [key + row for shard in cluster.shards.values() for key, row in shard.rows.items()]
+    rows = [key + row for task in cluster.tasks.values() for key, row in task.rows.items()]
     assert not any(b"acme" in row.lower() for row in rows)
     assert any(NAME.encode() in row for row in rows)
     assert not any(b"acme" in (send.key or b"") + (send.value or b"") for send in cluster.sends[sent:])
@@ -90,7 +90,7 @@ def test_r29_r32_simulate_agrees_also_across_restarts(restarts: bool) -> None:
     cluster = Cluster(policies(), KEYED, mark_every=DAY)
     if restarts:
         turns = count()
-        cluster.before_each = lambda shard: cluster.rebuild(shard) if next(turns) % 37 == 0 else None
+        cluster.before_each = lambda task: cluster.rebuild(task) if next(turns) % 37 == 0 else None
     play(cluster, lines, until=UNTIL)
     expected = outcome_of(simulate(lines, policies(), until=UNTIL, time_limits=KEYED))
     assert disagreements(expected, cluster.outcome()) == []
@@ -103,9 +103,9 @@ def test_r29_another_key_stops_the_worker() -> None:
     cluster = Cluster(policies(), KEYED)
     play(cluster, texts([*BEFORE, erased("1 00:00")]), until=parse_rfc3339("2026-03-04T00:00:00Z"))
     cluster._time_limits = replace(KEYED, pseudonym_key=b"another")
-    for shard in cluster.shards.values():
+    for task in cluster.tasks.values():
         with pytest.raises(PseudonymKeyChanged, match="SLA_PSEUDONYM_KEY"):
-            cluster.rebuild(shard)
+            cluster.rebuild(task)
 
 
 def test_r18_every_partition_knows_each_version_that_any_decided_by() -> None:
@@ -117,7 +117,7 @@ def test_r18_every_partition_knows_each_version_that_any_decided_by() -> None:
         places = {int(key.rpartition(b"@")[2]) for key in cluster.rows(agent, TOLD)}
         assert places == set(range(4)) - ({own} if agent == INCIDENTS else set())
     # A worker with other content under the label is stopped on a partition that never used it.
-    idle = next(s for s in cluster.shards.values() if s.partition != own and s.agent == INCIDENTS)
+    idle = next(s for s in cluster.tasks.values() if s.partition != own and s.agent == INCIDENTS)
     changed = replace(shipped(), digest="0" * 64)
     cluster._policies = type(cluster._policies).of([changed], changed.name)
     with pytest.raises(PolicyChanged, match="other content"):
@@ -130,13 +130,13 @@ def test_r18_a_version_that_only_others_have_used_may_be_missing_here() -> None:
     play(cluster, texts([opened("10:00")]), until=parse_rfc3339("2026-03-03T00:00:00Z"))
     cluster._policies = policies()
     used = {key.rpartition(b"@")[2] for key in cluster.rows(INCIDENTS, KIND)}
-    for shard in cluster.shards.values():
-        if shard.agent == INCIDENTS and b"%d" % shard.partition in used:
+    for task in cluster.tasks.values():
+        if task.agent == INCIDENTS and b"%d" % task.partition in used:
             with pytest.raises(PolicyChanged, match="does not have"):
-                cluster.rebuild(shard)
+                cluster.rebuild(task)
         else:
-            cluster.rebuild(shard)
-            assert shard.rows
+            cluster.rebuild(task)
+            assert task.rows
 
 
 def loaded(*lines: Line, key: str = "a key") -> Cluster:
@@ -146,14 +146,12 @@ def loaded(*lines: Line, key: str = "a key") -> Cluster:
 
 
 def names_left(cluster: Cluster) -> list[bytes]:
-    return [
-        key for shard in cluster.shards.values() for key, row in shard.rows.items() if b"acme" in (key + row).lower()
-    ]
+    return [key for task in cluster.tasks.values() for key, row in task.rows.items() if b"acme" in (key + row).lower()]
 
 
 def test_r27_r29_the_next_input_under_the_old_name_lifts_a_quarantine() -> None:
     cluster = loaded(contract("2026-02-20T00:00:00Z"), erased("1 00:00"))
-    home = cluster.shards[LEDGER, cluster.own("acme")]
+    home = cluster.tasks[LEDGER, cluster.own("acme")]
     effects = Effects()
     home.processor.quarantine(NAME, "it crashed", effects, 3)
     cluster._commit(home, effects)
@@ -191,15 +189,15 @@ def test_r29_a_restart_after_an_erasure_continues_at_the_same_instant() -> None:
     window = maintenance("00:00", "5 09:00", "5 12:00", tenants=["acme"], received="20:00")
     cluster = loaded(contract("2026-02-20T00:00:00Z"), window, erased("20:01"))
     before = {
-        shard.partition: shard.processor._ledger._maintenance._facts
-        for shard in cluster.shards.values()
-        if shard.agent == LEDGER
+        task.partition: task.processor._ledger._maintenance._facts
+        for task in cluster.tasks.values()
+        if task.agent == LEDGER
     }
     cluster.rebuild_all()
     after = {
-        shard.partition: shard.processor._ledger._maintenance._facts
-        for shard in cluster.shards.values()
-        if shard.agent == LEDGER
+        task.partition: task.processor._ledger._maintenance._facts
+        for task in cluster.tasks.values()
+        if task.agent == LEDGER
     }
     assert before == after
 
@@ -243,11 +241,11 @@ def test_r29_names_that_are_listed_in_vain_or_only_later_go_too() -> None:
 
 def test_r18_of_two_contents_that_are_missing_here_the_first_stands() -> None:
     cluster = Cluster(policies())
-    shard = cluster.shards[INCIDENTS, 0]
-    rows = shard.processor._policy_rows
+    task = cluster.tasks[INCIDENTS, 0]
+    rows = task.processor._policy_rows
     for digest in ("a" * 64, "b" * 64):
         effects = Effects()
         rows.told({"name": "unknown", "version": "2", "digest": digest}, effects)
-        cluster._commit(shard, effects)
+        cluster._commit(task, effects)
     kept = [cluster.codec.decode(row) for row in cluster.rows(INCIDENTS, TOLD).values()]
     assert [row[1]["digest"] for row in kept if not isinstance(row, Rejection)] == ["a" * 64]

@@ -113,8 +113,8 @@ def test_outputs_are_framed_and_what_agents_keep_and_tell_each_other_is_not() ->
         elif (b"sla_kind", FORWARDED) not in [(name.encode(), value) for name, value in send.headers]:
             assert send.value[:2] == SINGLE_OBJECT
             assert not isinstance(decode(send.value, len(send.value)), Rejection)
-    for shard in cluster.shards.values():
-        assert all(row[:2] == SINGLE_OBJECT for row in shard.rows.values())
+    for task in cluster.tasks.values():
+        assert all(row[:2] == SINGLE_OBJECT for row in task.rows.values())
 
 
 def test_an_orphan_comes_back_as_it_came() -> None:
@@ -147,11 +147,11 @@ def test_r27_what_can_not_be_read_yet_changes_nothing(forwarded: bool) -> None:
         own = cluster.own(ready.subject)
         where = (own + 1) % cluster.topics.partitions if forwarded else own
         agent = INCIDENTS if ready.topic == "incident-events" else "ledger"
-        shard, effects = cluster.shards[agent, where], Effects()
+        task, effects = cluster.tasks[agent, where], Effects()
         registry.asking = loop.create_future()
         record = Record(f"sla.{ready.topic}", where, number, arrival, ready.subject.encode(), value, ready.headers)
         with pytest.raises(RetryLater):
-            shard.processor.apply(record, effects)
+            task.processor.apply(record, effects)
         assert (effects.sends, effects.rows) == ([], {})
         registry.asking = None
         for each, written in ((cluster, value), (plain, ready.value)):

@@ -29,13 +29,13 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
     opened |= {"scope": "platform", "component": "git_operations", "impact": "complete_outage", "channel": "monitor"}
     value = encode("incident.opened", opened)
     processor.apply(Record(INPUT, 0, 0, BEGAN, b"a", value, []), Effects())
-    inbox = RecordQueue((INPUT,), 10)
-    inbox.begin({INPUT: 1})
-    fold = TransactionBuilder(
+    queue = RecordQueue((INPUT,), 10)
+    queue.begin({INPUT: 1})
+    builder = TransactionBuilder(
         "incidents",
         0,
         processor,
-        inbox,
+        queue,
         TransactionLimits(records=1, timers=1, seconds=9),
         time=BEGAN,
         failed={},
@@ -45,15 +45,15 @@ def test_a_mark_that_is_due_before_the_timers_does_not_date_what_they_say() -> N
     )
     said = 0
     for _ in range(20):
-        pending = OpenTransaction()
-        fold.fire_due(BEGAN + HOUR, pending)
-        for send in pending.effects.sends:
+        transaction = OpenTransaction()
+        builder.fire_due(BEGAN + HOUR, transaction)
+        for send in transaction.effects.sends:
             decoded = decode(send.value)
             assert not isinstance(decoded, Rejection)
             kind, fields = decoded
             instant = fields["deadline"] if kind == "sla.breached" else fields.get("due_at")
             if isinstance(instant, int):
                 said += 1
-                assert instant <= fold.time, (kind, instant - BEGAN, fold.time - BEGAN)
+                assert instant <= builder.time, (kind, instant - BEGAN, builder.time - BEGAN)
     assert said
-    assert fold.time < BEGAN + HOUR
+    assert builder.time < BEGAN + HOUR

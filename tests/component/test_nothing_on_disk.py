@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime.host import Host
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.task_manager import TaskManager
 
 
 def test_a_worker_is_made_and_started_without_a_writable_directory(
@@ -22,7 +22,7 @@ def test_a_worker_is_made_and_started_without_a_writable_directory(
     monkeypatch.chdir(tmp_path)
 
     async def first_start() -> None:
-        host = Host(RuntimeSettings(app_id="sla", brokers=("127.0.0.1:1",)), [])
+        host = TaskManager(RuntimeSettings(app_id="sla", brokers=("127.0.0.1:1",)), [])
         await host.app.on_first_start()
 
     asyncio.run(first_start())

@@ -19,7 +19,7 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
     good = cluster.publish(opened("10:00", of="good"), START)
     bad = cluster.publish(opened("10:00", of="bad"), START)
     assert (good.offset, bad.offset) == (0, 1)
-    shard = cluster.shards[INCIDENTS, 0]
+    task = cluster.tasks[INCIDENTS, 0]
     fire = Timeline.fire
 
     def crashing(self: Timeline, due: int, detected_at: int) -> None:
@@ -29,13 +29,13 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Timeline, "fire", crashing)
     with pytest.raises(SubjectFailed) as failed:
-        shard.processor.fire(micros("12:30"), 100, Effects())
+        task.processor.fire(micros("12:30"), 100, Effects())
     assert failed.value.subject == "bad"
-    cluster.rebuild(shard)
+    cluster.rebuild(task)
     effects = Effects()
-    shard.processor.quarantine("bad", "odd", effects, 3)
-    cluster._commit(shard, effects)
-    cluster.rebuild(shard)
+    task.processor.quarantine("bad", "odd", effects, 3)
+    cluster._commit(task, effects)
+    cluster.rebuild(task)
     cluster.pass_time(micros("12:30"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
     (rejects,) = cluster.rejects()
@@ -46,7 +46,7 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
     monkeypatch.undo()
     cluster.publish(responded("12:40", of="bad"), micros("12:40"))
     assert not cluster.rows(INCIDENTS, "q")
-    cluster.rebuild(shard)
+    cluster.rebuild(task)
     cluster.pass_time(micros("12:41"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good", "bad"}
 
@@ -55,7 +55,7 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
     cluster = Cluster(policies(), partitions=1)
     for tenant in ("acme", "beta"):
         cluster.publish(contract("2026-03-01T00:00:00Z", of=tenant), START)
-    shard = cluster.shards[LEDGER, 0]
+    task = cluster.tasks[LEDGER, 0]
     close = MonthClose.fire
 
     def crashing(self: MonthClose, account: Account, due: int, **more: bool) -> None:
@@ -65,9 +65,9 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(MonthClose, "fire", crashing)
     effects = Effects()
-    shard.processor.quarantine("acme", "odd", effects, 3)
-    cluster._commit(shard, effects)
-    cluster.rebuild(shard)
+    task.processor.quarantine("acme", "odd", effects, 3)
+    cluster._commit(task, effects)
+    cluster.rebuild(task)
     cluster.pass_time(micros("2026-04-10T00:00:00Z"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "credit.statement"} == {"beta"}
     assert cluster.codes() == ["internal"]

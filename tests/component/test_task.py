@@ -1,4 +1,4 @@
-"""The shard's promises over a log in memory: order of recovery, exactly once, what it reads and when."""
+"""The task's promises over a log in memory: order of recovery, exactly once, what it reads and when."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_fences_then_replays_then_reads_offsets_then_seeks() -> None:
         assert bench.log.calls[:4] == ["fence", "replay", "committed", "bounds"]
         assert bench.feed.rewinds == [{"in": 0}]
         assert bench.log.values() == ["1 a @1"]
-        await bench.shard.stop()
-        assert bench.shard.state is TaskState.STOPPED
+        await bench.task.stop()
+        assert bench.task.state is TaskState.STOPPED
 
     run(scenario)
 
@@ -35,15 +35,15 @@ def test_holds_batches_until_ready() -> None:
         for number in range(3):
             bench.log.append("in", 1, f"{number}")
         bench.log.replay_gate = asyncio.Event()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("in", 0, 0, 3, bench.log.inputs["in"]))
+        task.offer(Batch("in", 0, 0, 3, bench.log.inputs["in"]))
         await bench.settle()
         assert not bench.log.commits
         bench.log.replay_gate.set()
         await bench.settle()
         assert bench.log.values() == ["1 0 @1", "2 1 @1", "3 2 @1"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -54,14 +54,14 @@ def test_what_is_more_than_can_be_held_is_read_again() -> None:
         for number in range(5):
             bench.log.append("in", 1, f"{number}")
         bench.log.replay_gate = asyncio.Event()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("in", 0, 0, 5, bench.log.inputs["in"]))
+        task.offer(Batch("in", 0, 0, 5, bench.log.inputs["in"]))
         bench.log.replay_gate.set()
         await bench.settle()
         assert bench.feed.rewinds == [{"in": 0}]
         assert [value.split()[1] for value in bench.log.values()] == ["0", "1", "2", "3", "4"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -73,12 +73,12 @@ def test_drops_what_is_below_its_own_applied_offset() -> None:
             bench.log.append("in", 1, f"{number}")
         bench.log.changelog = [(CHECKPOINT_KEY, encode_checkpoint(Checkpoint({"in": 2}, 1 * MS)))]
         bench.log.group = {"in": 2}
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("in", 0, 0, 4, bench.log.inputs["in"]))
+        task.offer(Batch("in", 0, 0, 4, bench.log.inputs["in"]))
         await bench.settle()
         assert bench.log.values() == ["1 2 @1", "2 3 @1"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -89,20 +89,20 @@ def test_a_missing_stretch_is_asked_for_again_and_markers_are_none() -> None:
         bench.log.append("in", 1, "a")
         bench.log.append("in", 1, "b", skip=3)
         bench.log.append("in", 1, "c")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         records = bench.log.inputs["in"]
-        shard.offer(Batch("in", 0, 5, 6, records[2:]))
+        task.offer(Batch("in", 0, 5, 6, records[2:]))
         await bench.settle()
         assert bench.feed.rewinds == [{"in": 0}, {"in": 0}]
         assert not bench.log.values()
-        shard.offer(Batch("in", 0, 0, 6, records))
+        task.offer(Batch("in", 0, 0, 6, records))
         await bench.settle()
         assert len(bench.log.values()) == 3
-        shard.offer(Batch("in", 0, 6, 9, ()))  # markers only
+        task.offer(Batch("in", 0, 6, 9, ()))  # markers only
         await bench.settle()
-        assert shard.wants("in") == 9
-        await shard.stop()
+        assert task.wants("in") == 9
+        await task.stop()
 
     run(scenario)
 
@@ -126,16 +126,16 @@ def test_offsets_that_do_not_fit_halt_the_shard(applied: int | None, group: int,
         bench.log.group = {"in": group}
         if applied is not None:
             bench.log.changelog = [(CHECKPOINT_KEY, encode_checkpoint(Checkpoint({"in": applied}, 0)))]
-        shard = bench.start()
+        task = bench.start()
         await bench.tick(0)
-        assert shard.state in (TaskState.HALTED, TaskState.FENCED), "offsets that differ are looked at once more"
+        assert task.state in (TaskState.HALTED, TaskState.FENCED), "offsets that differ are looked at once more"
         await bench.tick(11_000)
-        assert shard.state is TaskState.HALTED
-        assert reason in shard.reason
-        shard.offer(Batch("in", 0, 0, 4, bench.log.inputs["in"]))
+        assert task.state is TaskState.HALTED
+        assert reason in task.reason
+        task.offer(Batch("in", 0, 0, 4, bench.log.inputs["in"]))
         await bench.settle()
         assert not bench.log.commits
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -145,11 +145,11 @@ def test_a_missing_group_offset_is_restored_from_the_changelog() -> None:
         bench = Bench()
         bench.log.append("in", 1, "a")
         bench.log.changelog = [(CHECKPOINT_KEY, encode_checkpoint(Checkpoint({"in": 1}, 5)))]
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert bench.log.group == {"in": 1}
         assert last_applied(bench.log) == Checkpoint({"in": 1}, 5)
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -157,12 +157,12 @@ def test_a_missing_group_offset_is_restored_from_the_changelog() -> None:
 def test_input_lost_while_running_halts() -> None:
     async def scenario() -> None:
         bench = Bench()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.interrupt(InputLost(agent="diary", partition=0, topic="in", applied=0, log_start=None, log_end=None))
+        task.interrupt(InputLost(agent="diary", partition=0, topic="in", applied=0, log_start=None, log_end=None))
         await bench.settle()
-        assert shard.state is TaskState.HALTED
-        await shard.stop()
+        assert task.state is TaskState.HALTED
+        await task.stop()
 
     run(scenario)
 
@@ -178,11 +178,11 @@ def test_state_is_restored_from_the_last_row_of_each_key() -> None:
             (b"7000", None),
             (CHECKPOINT_KEY, encode_checkpoint(Checkpoint({"in": 0}, 1 * MS))),
         ]
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(10, "x")
         assert bench.log.values() == ["due 9", "6 x @10"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -191,11 +191,11 @@ def test_an_unreadable_row_halts() -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.log.changelog = [(CHECKPOINT_KEY, b"\xc3\x01 not ours")]
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        assert shard.state is TaskState.HALTED
-        assert "applied row" in shard.reason
-        await shard.stop()
+        assert task.state is TaskState.HALTED
+        assert "applied row" in task.reason
+        await task.stop()
 
     run(scenario)
 
@@ -204,10 +204,10 @@ def test_stop_finishes_the_transaction_in_flight() -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.log.commit_gate = asyncio.Event()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(1, "a")
-        stopping = asyncio.create_task(shard.stop())
+        stopping = asyncio.create_task(task.stop())
         await bench.settle()
         assert not stopping.done()
         bench.log.commit_gate.set()
@@ -224,17 +224,17 @@ def test_a_full_queue_closes_its_topic_until_it_has_drained() -> None:
         bench.log.commit_gate = asyncio.Event()
         for number in range(40):
             bench.log.append("in", 1, f"{number}")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("in", 0, 0, 40, bench.log.inputs["in"]))
-        assert not shard.accepts("in")
+        task.offer(Batch("in", 0, 0, 40, bench.log.inputs["in"]))
+        assert not task.accepts("in")
         await bench.settle()
-        assert not shard.accepts("in"), "the commit does not get through"
+        assert not task.accepts("in"), "the commit does not get through"
         bench.log.commit_gate.set()
         await bench.settle()
-        assert shard.accepts("in")
+        assert task.accepts("in")
         assert len(bench.log.values()) == 40
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -252,12 +252,12 @@ def test_the_next_batch_is_decided_while_the_last_commits() -> None:
         bench.log.commit_gate = asyncio.Event()
         for number in range(6):
             bench.log.append("in", 1, f"{number}")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert decided == [0, 1, 2, 3], "one transaction in flight, one decided, no further"
         bench.log.commit_gate.set()
         await bench.settle()
         assert len(bench.log.values()) == 6
-        await shard.stop()
+        await task.stop()
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""How often a shard commits: at once when idle, with a rest under load, seldom when only offsets moved."""
+"""How often a task commits: at once when idle, with a rest under load, seldom when only offsets moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streams.runtime.processor import Effects, Record
 from streams.runtime.run_loop import CommitInterval
 from streams.runtime.scheduler import Scheduler
 
-PACE = CommitInterval(rest=10 * MS, silent=500 * MS)
+INTERVAL = CommitInterval(per_record=10 * MS, offsets_only=500 * MS)
 
 
 def test_what_comes_during_the_rest_is_one_transaction_with_what_comes_after() -> None:
     async def scenario() -> None:
-        bench = Bench(pace=PACE)
+        bench = Bench(commit_interval=INTERVAL)
         bench.clock.set(1_000 * MS)
         bench.start()
         await bench.add(1, "a")
@@ -29,14 +29,14 @@ def test_what_comes_during_the_rest_is_one_transaction_with_what_comes_after() -
         await bench.settle()
         assert bench.log.commits == 2
         assert bench.log.values() == ["1 a @1", "2 b @2", "3 c @3"]
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
 
 def test_the_rest_grows_with_what_was_in_the_transaction_before() -> None:
     async def scenario() -> None:
-        bench = Bench(pace=CommitInterval(rest=10 * MS, most=25 * MS))
+        bench = Bench(commit_interval=CommitInterval(per_record=10 * MS, maximum=25 * MS))
 
         async def commits_at(ms: int) -> int:
             bench.clock.set(ms * MS)
@@ -57,14 +57,14 @@ def test_the_rest_grows_with_what_was_in_the_transaction_before() -> None:
         await bench.add(7, "g")
         assert await commits_at(1_054) == 3  # three were, and 25 ms are the most
         assert await commits_at(1_055) == 4
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
 
 def test_offsets_alone_wait_longer_and_go_along_with_whatever_comes() -> None:
     async def scenario() -> None:
-        bench = Bench(pace=PACE)
+        bench = Bench(commit_interval=INTERVAL)
         bench.clock.set(1_000 * MS)
         bench.start()
         await bench.add(1, "a")
@@ -80,28 +80,28 @@ def test_offsets_alone_wait_longer_and_go_along_with_whatever_comes() -> None:
         bench.clock.set(1_600 * MS)
         await bench.settle()
         assert (bench.log.commits, bench.log.group) == (3, {"in": 4})
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
 
 def test_a_transaction_that_is_full_does_not_rest() -> None:
     async def scenario() -> None:
-        bench = Bench(pace=PACE, records=2)
+        bench = Bench(commit_interval=INTERVAL, records=2)
         bench.clock.set(1_000 * MS)
         bench.start()
         await bench.add(1, "a")
         await bench.add(2, "b")
         await bench.add(3, "c")
         assert bench.log.values() == ["1 a @1", "2 b @2", "3 c @3"]
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
 
 def test_a_clock_set_back_does_not_hold_commits_up() -> None:
     async def scenario() -> None:
-        bench = Bench(pace=PACE)
+        bench = Bench(commit_interval=INTERVAL)
         bench.clock.set(9_000 * MS)
         bench.start()
         await bench.add(1, "a")
@@ -110,7 +110,7 @@ def test_a_clock_set_back_does_not_hold_commits_up() -> None:
         bench.clock.set(1_010 * MS)
         await bench.settle()
         assert bench.log.commits == 2
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
@@ -132,25 +132,25 @@ def test_what_gathers_is_committed_though_more_is_at_hand_unless_that_is_old(arr
         bench.start()
         await bench.settle()
         assert bench.log.sizes == sizes
-        await bench.shard.stop()
+        await bench.task.stop()
 
     run(scenario)
 
 
 def test_an_agent_that_can_wait_gets_one_turn_for_all_its_shards() -> None:
     async def scenario() -> None:
-        turns, taken = Scheduler(), ""
-        patient = turns.shared()
+        scheduler, taken = Scheduler(), ""
+        background = scheduler.group()
 
         async def decide(who: str, mine: Scheduler) -> None:
             nonlocal taken
             for _ in range(4):
-                async with mine.next():
+                async with mine.slice():
                     taken += who
                 await asyncio.sleep(0)
 
-        shards = [decide("L", patient) for _ in range(4)] + [decide("a", turns), decide("b", turns)]
-        await asyncio.gather(*shards)
+        tasks = [decide("L", background) for _ in range(4)] + [decide("a", scheduler), decide("b", scheduler)]
+        await asyncio.gather(*tasks)
         while_alerts_wait = taken[: taken.rindex("b")]
         assert while_alerts_wait.count("L") <= 5, taken
         assert taken.count("L") == 16

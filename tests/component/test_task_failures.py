@@ -1,4 +1,4 @@
-"""What a shard does when a decision crashes, a commit fails or another owner comes."""
+"""What a task does when a decision crashes, a commit fails or another owner comes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
     async def scenario() -> None:
         bench = Bench(make=Told)
         bench.log.append("in", 1, "a")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(2, "other content")
-        assert shard.state is TaskState.HALTED
-        assert shard.refused is not None
+        assert task.state is TaskState.HALTED
+        assert task.refused is not None
         assert bench.log.values() == ["1 a @1"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -46,13 +46,13 @@ def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: 
         bench.log.faults = [("", broker_away), (when, broker_away)]
         for number in range(9):
             bench.log.append("in", 1, f"{number}")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        assert shard.state is TaskState.RECOVERING
+        assert task.state is TaskState.RECOVERING
         await bench.tick(60_000)
         assert bench.log.values() == [f"{number + 1} {number} @1" for number in range(9)]
         assert bench.log.epoch == 2
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -60,17 +60,17 @@ def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: 
 def test_a_fenced_shard_writes_nothing_and_stops() -> None:
     async def scenario() -> None:
         bench = Bench()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(1, "mine")
         bench.log.epoch += 1  # somebody else initialises the same transactional id
         await bench.add(2, "theirs")
-        assert shard.state is TaskState.FENCED
+        assert task.state is TaskState.FENCED
         assert bench.log.values() == ["1 mine @1"]
         await bench.add(3, "theirs too")
         await bench.tick(9_000)
         assert bench.log.epoch == 2, "it does not fence back"
-        await shard.stop()
+        await task.stop()
         assert bench.log.values() == ["1 mine @1"]
 
     run(scenario)
@@ -79,15 +79,15 @@ def test_a_fenced_shard_writes_nothing_and_stops() -> None:
 def test_fenced_by_its_own_timeout_and_still_the_owner_it_starts_again() -> None:
     async def scenario() -> None:
         bench = Bench()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         bench.log.epoch += 1
         await bench.add(1, "a")
-        assert shard.state is TaskState.FENCED
+        assert task.state is TaskState.FENCED
         await bench.tick(11_000)
-        assert shard.state is TaskState.RUNNING
+        assert task.state is TaskState.RUNNING
         assert bench.log.values() == ["1 a @1"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -97,7 +97,7 @@ def test_poison_is_isolated_and_rejected_while_its_neighbours_go_through() -> No
         bench = Bench()
         for value in ("a", "poison", "b"):
             bench.log.append("in", 1, value)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle(1_000)
         assert bench.log.values() == [
             "1 a @1",
@@ -105,8 +105,8 @@ def test_poison_is_isolated_and_rejected_while_its_neighbours_go_through() -> No
             "2 b @1",
         ]
         assert bench.log.calls.count("fence") == 4
-        assert shard.state is TaskState.RUNNING
-        await shard.stop()
+        assert task.state is TaskState.RUNNING
+        await task.stop()
 
     run(scenario)
 
@@ -119,13 +119,13 @@ def test_timers_that_keep_failing_halt_the_shard() -> None:
         bench = Bench(make=Faulty)
         bench.log.append("in", 1, "timer:2")
         bench.log.append("in", 3, "a")
-        shard = bench.start()
+        task = bench.start()
         for ms in range(0, 60_000, 5_000):
             await bench.tick(ms)
-        assert shard.state is TaskState.HALTED
-        assert "faulty" in shard.reason
+        assert task.state is TaskState.HALTED
+        assert "faulty" in task.reason
         assert bench.log.values() == []
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -147,10 +147,10 @@ def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
         bench.log.append("in", 1, "timer:2")
         bench.log.append("in", 1, "timer:3")
         bench.log.append("in", 9, "a")
-        shard = bench.start()
+        task = bench.start()
         for ms in range(0, 60_000, 5_000):
             await bench.tick(ms)
-        assert shard.state is TaskState.RUNNING
+        assert task.state is TaskState.RUNNING
         assert bench.log.values() == [
             "1 timer:2 @1",
             "2 timer:3 @1",
@@ -158,7 +158,7 @@ def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
             "due 3",
             "3 a @9",
         ]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -167,12 +167,12 @@ def test_a_refused_write_halts() -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.log.faults = [("before", lambda: WriteRefused("too large"))]
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(1, "a")
-        assert shard.state is TaskState.HALTED
+        assert task.state is TaskState.HALTED
         assert not bench.log.commits
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -192,32 +192,32 @@ def test_offsets_that_a_new_owner_moves_while_they_are_read_halt_nobody() -> Non
         bench = Bench(Overtaken())
         bench.log.append("in", 1, "theirs")
         bench.log.append("in", 1, "ours")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        assert shard.state is TaskState.FENCED
+        assert task.state is TaskState.FENCED
         await bench.tick(11_000)  # it is still the owner: the other one has gone
-        assert shard.state is TaskState.RUNNING
+        assert task.state is TaskState.RUNNING
         assert bench.log.values() == ["1 ours @1"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
 
 def test_a_failed_commit_counts_before_a_decision_that_failed_on_top_of_it() -> None:
-    """Else a fenced shard would fence back, and decisions on what was never written would be counted as tries."""
+    """Else a fenced task would fence back, and decisions on what was never written would be counted as tries."""
 
     async def scenario() -> None:
         bench = Bench(records=1)
         bench.log.commit_gate = asyncio.Event()
         bench.log.append("in", 1, "a")
         bench.log.append("in", 1, "poison")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         bench.log.epoch += 1  # a new owner
         bench.log.commit_gate.set()
         await bench.settle()
-        assert shard.state is TaskState.FENCED
+        assert task.state is TaskState.FENCED
         assert bench.log.epoch == 2, "it does not fence back"
-        await shard.stop()
+        await task.stop()
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""Timers of a shard act in the order of arrival (R11); work per transaction is bounded."""
+"""Timers of a task act in the order of arrival (R11); work per transaction is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_timers_act_strictly_before_an_arrival_and_never_between_equal_ones() ->
         bench.log.append("in", 21, "timer:5")  # due in the past already
         bench.log.append("in", 21, "same arrival")
         bench.log.append("in", 22, "later")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert bench.log.values() == [
             "1 timer:20 @10",
@@ -33,7 +33,7 @@ def test_timers_act_strictly_before_an_arrival_and_never_between_equal_ones() ->
             "due 5",
             "5 later @22",
         ]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -43,11 +43,11 @@ def test_time_never_goes_back() -> None:
         bench = Bench()
         bench.log.append("in", 10, "a")
         bench.log.append("in", 7, "b")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert bench.log.values() == ["1 a @10", "2 b @10"]
         assert last_applied(bench.log) == Checkpoint({"in": 2}, 10 * MS)
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -60,7 +60,7 @@ def test_a_transaction_that_ends_between_timers_carries_no_time_before_those_tha
             bench.log.append("in", 10, f"timer:{due}")
         if not live:
             bench.log.append("in", 40, "later")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.tick(50)
         assert [value for value in bench.log.values() if value.startswith("due")] == ["due 20", "due 30", "due 30"]
@@ -71,7 +71,7 @@ def test_a_transaction_that_ends_between_timers_carries_no_time_before_those_tha
             for value in itertools.islice(written, size):
                 what, instant = value.split()[:2]
                 assert what != "due" or int(instant) * MS <= time <= 50 * MS, (value, time)
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -79,7 +79,7 @@ def test_a_transaction_that_ends_between_timers_carries_no_time_before_those_tha
 def test_a_live_timer_waits_for_the_clock_and_the_skew() -> None:
     async def scenario() -> None:
         bench = Bench(skew_us=5 * MS)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.add(10, "timer:30")
         for ms in (29, 30, 34, 35):
@@ -88,7 +88,7 @@ def test_a_live_timer_waits_for_the_clock_and_the_skew() -> None:
         await bench.tick(36)
         assert bench.log.values() == ["1 timer:30 @10", "due 30"]
         assert last_applied(bench.log).time == 31 * MS
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -98,17 +98,17 @@ def test_a_live_timer_waits_for_input_that_was_there_before_it() -> None:
         bench = Bench(live=False)
         bench.log.append("in", 10, "timer:30")
         bench.log.append("in", 25, "not yet delivered")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("in", 0, 0, 1, bench.log.inputs["in"][:1]))
+        task.offer(Batch("in", 0, 0, 1, bench.log.inputs["in"][:1]))
         await bench.settle()
         await bench.tick(1_000)
         assert "ends" in bench.log.calls
         assert bench.log.values() == ["1 timer:30 @10"]
-        shard.offer(Batch("in", 0, 1, 2, bench.log.inputs["in"][1:]))
+        task.offer(Batch("in", 0, 1, 2, bench.log.inputs["in"][1:]))
         await bench.settle()
         assert bench.log.values() == ["1 timer:30 @10", "2 not yet delivered @25", "due 30"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -116,10 +116,10 @@ def test_a_live_timer_waits_for_input_that_was_there_before_it() -> None:
 def test_the_end_is_asked_for_after_the_instant_not_before() -> None:
     async def scenario() -> None:
         bench = Bench(live=False)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         bench.log.append("in", 10, "timer:30")
-        shard.offer(Batch("in", 0, 0, 1, bench.log.inputs["in"]))
+        task.offer(Batch("in", 0, 0, 1, bench.log.inputs["in"]))
         await bench.settle()
         bench.log.ends_gate = asyncio.Event()
         await bench.tick(31)  # asks, and is not answered yet
@@ -129,10 +129,10 @@ def test_the_end_is_asked_for_after_the_instant_not_before() -> None:
         await bench.settle()
         assert bench.log.values() == ["1 timer:30 @10", "due 30"]
         assert last_applied(bench.log).time == 31 * MS, "time moved only to the instant at which it asked"
-        shard.offer(Batch("in", 0, 1, 2, bench.log.inputs["in"][1:]))
+        task.offer(Batch("in", 0, 1, 2, bench.log.inputs["in"][1:]))
         await bench.settle()
         assert bench.log.values()[-1] == "2 arrives while the answer is under way @40"
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -143,24 +143,24 @@ def test_topics_are_merged_by_arrival_and_timers_wait_for_all_of_them() -> None:
         bench.log.append("a", 10, "a10")
         bench.log.append("a", 30, "a30")
         bench.log.append("b", 20, "b20")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("a", 0, 0, 2, bench.log.inputs["a"]))
+        task.offer(Batch("a", 0, 0, 2, bench.log.inputs["a"]))
         await bench.settle()
         assert not bench.log.values(), "b has a backlog: what arrived first is not known yet"
-        shard.offer(Batch("b", 0, 0, 1, bench.log.inputs["b"]))
+        task.offer(Batch("b", 0, 0, 1, bench.log.inputs["b"]))
         await bench.settle()
         assert [value.split()[1] for value in bench.log.values()] == ["a10", "b20", "a30"]
         bench.log.append("a", 40, "timer:50")
         bench.log.append("b", 45, "b45")
         bench.log.append("a", 60, "a60")
-        shard.offer(Batch("a", 0, 2, 4, bench.log.inputs["a"][2:]))
+        task.offer(Batch("a", 0, 2, 4, bench.log.inputs["a"][2:]))
         await bench.settle()
         assert bench.log.values()[-1].split()[1] == "timer:50", "b may hold something that arrived before 50"
-        shard.offer(Batch("b", 0, 1, 2, bench.log.inputs["b"][1:]))
+        task.offer(Batch("b", 0, 1, 2, bench.log.inputs["b"][1:]))
         await bench.settle()
         assert [value.split(" ", 1)[1] for value in bench.log.values()[-3:]] == ["b45 @45", "50", "a60 @60"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -171,11 +171,11 @@ def test_work_per_transaction_is_bounded() -> None:
         for number in range(10):
             bench.log.append("in", 1, f"timer:{10 + number}")
         bench.log.append("in", 100, "last")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle(600)
         assert bench.log.values()[10:] == [*(f"due {10 + number}" for number in range(10)), "11 last @100"]
         assert bench.log.sizes == [4, 4, 2 + 3, 3, 3, 1 + 1]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -214,7 +214,7 @@ def test_time_per_transaction_is_bounded_but_for_one_record(seconds: float, size
         for value in values:
             bench.log.append("in", 1, value)
         bench.log.append("in", 100, "last")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle(600)
         assert [value.split()[1] for value in bench.log.values()] == [
             *values,
@@ -222,7 +222,7 @@ def test_time_per_transaction_is_bounded_but_for_one_record(seconds: float, size
             "last",
         ]
         assert bench.log.sizes == sizes
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -233,17 +233,17 @@ def test_what_a_transaction_writes_is_bounded_but_for_one_record() -> None:
         values = ["a", "b", "x" * 50, "y" * 50, "c", "d"]
         for value in values:
             bench.log.append("in", 1, value)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle(600)
         assert [value.split()[1] for value in bench.log.values()] == values
         assert bench.log.sizes == [3, 1, 2]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
 
 def test_neighbours_get_the_loop_between_slow_records() -> None:
-    """However many records one transaction takes, other shards and the heartbeat need not wait for all of them."""
+    """However many records one transaction takes, other tasks and the heartbeat need not wait for all of them."""
 
     async def scenario() -> None:
         turns: list[int] = []
@@ -264,14 +264,14 @@ def test_neighbours_get_the_loop_between_slow_records() -> None:
         for number in range(20):
             bench.log.append("in", 1, f"timer:{10 + number}")
         bench.log.append("in", 100, "last")
-        shard = bench.start()
+        task = bench.start()
         other = asyncio.create_task(neighbour())
         await bench.settle()
         assert set(turns) >= set(range(1, 22)), "a turn after each record"
         assert bench.log.sizes == [20 + 20 + 1], "of one transaction"
         assert turns.count(20) >= 20, "and after each timer"
         other.cancel()
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -285,12 +285,12 @@ def test_a_full_queue_does_not_keep_a_timer_waiting_for_what_cannot_come() -> No
         bench.log.append("a", 1, "timer:5")
         for number in range(8):
             bench.log.append("a", 10 + number, f"{number}")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        shard.offer(Batch("a", 0, 0, 4, bench.log.inputs["a"][:4]))
+        task.offer(Batch("a", 0, 0, 4, bench.log.inputs["a"][:4]))
         await bench.settle()
         assert bench.log.values() == ["1 timer:5 @1", "due 5", "2 0 @10", "3 1 @11", "4 2 @12"]
-        assert shard.accepts("a")
-        await shard.stop()
+        assert task.accepts("a")
+        await task.stop()
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""A shard whose next record waits for an answer from outside: what came before is committed, nothing goes past it."""
+"""A task whose next record waits for an answer from outside: what came before is committed, nothing goes past it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_what_came_before_is_committed_and_nothing_goes_past_it() -> None:
         bench = WaitingBench()
         for value in ("a", "b", "asked", "c"):
             bench.log.append("in", 1, value)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert bench.log.values() == ["1 a @1", "2 b @1"]
         assert bench.log.group == {"in": 2}
-        assert shard.state is TaskState.RUNNING
-        assert "schema id 7" in shard.waiting
+        assert task.state is TaskState.RUNNING
+        assert "schema id 7" in task.waiting
         assert bench.gauge == 1
         commits = bench.log.commits
         await bench.add(2, "d")
@@ -58,9 +58,9 @@ def test_what_came_before_is_committed_and_nothing_goes_past_it() -> None:
         AWAITED["asked"].set_result(None)
         await bench.settle()
         assert bench.log.values()[2:] == ["3 asked @1", "4 c @1", "5 d @2"]
-        assert shard.waiting == ""
+        assert task.waiting == ""
         assert bench.gauge == 0
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -70,14 +70,14 @@ def test_r11_timers_due_before_it_act_and_later_ones_wait_with_it() -> None:
         bench = WaitingBench()
         for at, value in ((1, "timer:5"), (2, "timer:50"), (10, "asked")):
             bench.log.append("in", at, value)
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         await bench.tick(100)
         assert bench.log.values()[2:] == ["due 5"]
         AWAITED["asked"].set_result(None)
         await bench.settle()
         assert bench.log.values()[3:] == ["3 asked @10", "due 50"]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -88,9 +88,9 @@ def test_a_shard_that_waits_stops_at_once_and_begins_where_it_waited() -> None:
         bench.log.append("in", 1, "a")
         bench.log.append("in", 2, "asked")
         await bench.settle()
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
-        await shard.stop()
+        await task.stop()
         assert bench.gauge == 0
         assert bench.log.group == {"in": 1}
         AWAITED["asked"].set_result(None)
@@ -108,14 +108,14 @@ def test_a_full_queue_behind_a_record_that_waits_is_bounded() -> None:
         bench.log.append("in", 1, "asked")
         for number in range(40):
             bench.log.append("in", 2, f"{number}")
-        shard = bench.start()
+        task = bench.start()
         bench.feed.size = 3
         await bench.settle()
-        assert shard._inbox.size <= 5 + 3 or not shard.accepts("in")
+        assert task._input.queue.size <= 5 + 3 or not task.accepts("in")
         AWAITED["asked"].set_result(None)
         await bench.settle(2_000)
         assert [value.split()[1] for value in bench.log.values()] == ["asked", *map(str, range(40))]
-        await shard.stop()
+        await task.stop()
 
     run(scenario)
 
@@ -126,7 +126,7 @@ def test_a_record_that_crashes_after_its_wait_is_retried_and_rejected_as_any() -
         AWAITED["poison"] = AWAITED["asked"]
         bench.log.append("in", 1, "poison")
         bench.log.append("in", 1, "a")
-        shard = bench.start()
+        task = bench.start()
         await bench.settle()
         assert bench.log.values() == []
         AWAITED["asked"].set_result(None)
@@ -134,6 +134,6 @@ def test_a_record_that_crashes_after_its_wait_is_retried_and_rejected_as_any() -
         await bench.tick(60_000 * MS)
         assert [value.partition(" ")[2] for value in bench.log.values()][-1] == "a @1"
         assert any(value.startswith("rejected internal in@0 after 3") for value in bench.log.values())
-        await shard.stop()
+        await task.stop()
 
     run(scenario)

@@ -36,7 +36,7 @@ def misbehaving(run: Run) -> None:
         for thread in slow:
             thread.join()
     for worker in run.deployment.workers:
-        for event in ("shard interrupted", "shard fenced: another owner has it", "shard halted"):
+        for event in ("task_interrupted", "task_fenced", "task_halted"):
             if worker.said(event):
                 run.result.problems.append(f"{worker.name} noticed its readers: {worker.said(event)[0]}")
 

@@ -12,8 +12,8 @@ StreamTask = tuple[str, int]
 """Agent and partition."""
 
 ALL: frozenset[StreamTask] = frozenset((agent, partition) for agent in AGENTS for partition in range(PARTITIONS))
-_RUNNING = re.compile(r'^sla_shard_state\{agent="(\w+)",partition="(\d+)",state="running"\} 1\.0$', re.MULTILINE)
-_APPLIED = re.compile(r'^sla_shard_records_total\{agent="(\w+)",partition="(\d+)"\} (\S+)$', re.MULTILINE)
+_RUNNING = re.compile(r'^sla_task_state\{agent="(\w+)",partition="(\d+)",state="running"\} 1\.0$', re.MULTILINE)
+_APPLIED = re.compile(r'^sla_task_records_total\{agent="(\w+)",partition="(\d+)"\} (\S+)$', re.MULTILINE)
 
 
 def running(worker: Worker) -> set[StreamTask]:

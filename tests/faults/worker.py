@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from agents.incidents import IncidentsProcessor
 from agents.worker import main
 from streams.runtime import recovery, task
-from streams.runtime.host import Host
+from streams.runtime.task_manager import TaskManager
 from streams.runtime.transactions import KafkaTransactions
 from streams.serde.codec import Codec
 from streams.time_source import SystemTimeSource
@@ -78,7 +78,7 @@ def install(countdown: Countdown) -> None:
     around(KafkaTransactions, "fence", None, at("after-fencing"))
     around(KafkaTransactions, "commit", None, at("after-commit"))
     around(AIOKafkaProducer, "commit_transaction", at("after-offsets-before-commit"), None)
-    around(Host, "_on_assigned", None, at("during-assignment"))
+    around(TaskManager, "_on_assigned", None, at("during-assignment"))
     recover = recovery.recover
 
     async def recovering(*args: Any, **kwargs: Any) -> Any:

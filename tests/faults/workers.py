@@ -81,7 +81,7 @@ def zombies(run: Run) -> None:
         wait_until_flowing(run)
         run.pause(0.0, 2.0)
         zombie, other = run.random.sample(deployment.alive(), 2)
-        owned, before, assigned = running(zombie), applied(other), len(zombie.said("assigned"))
+        owned, before, assigned = running(zombie), applied(other), len(zombie.said("partitions_assigned"))
         zombie.pause()
         stopped = time.monotonic()
 
@@ -98,7 +98,9 @@ def zombies(run: Run) -> None:
         zombie.resume()
         run.did("SIGSTOP past the session timeout")
         wait_for(
-            lambda zombie=zombie, assigned=assigned: not zombie.alive or len(zombie.said("assigned")) > assigned,
+            lambda zombie=zombie, assigned=assigned: (
+                not zombie.alive or len(zombie.said("partitions_assigned")) > assigned
+            ),
             f"{zombie.name} has come back or ended",
         )
         if not zombie.alive:

@@ -185,5 +185,5 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
     assert stack.stop_worker() == 0
     log = stack.log.read_text()
     assert '"event": "rejected"' in log
-    assert "shard halted" not in log
-    assert "decision failed" not in log
+    assert "task_halted" not in log
+    assert "decision_failed" not in log

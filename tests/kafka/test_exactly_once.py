@@ -111,7 +111,7 @@ def test_a_timer_acts_without_further_input_and_in_time(toy: Toy) -> None:
     late = [each["visible"] - each["due"] / 1_000 for each in outputs if each["kind"] == "timer"]
     assert max(late) < 1_000, f"ms after due: {sorted(late)[-5:]}"
     assert toy.get("/live")[0] == 200
-    assert 'sla_shard_records_total{agent="toy"' in toy.get("/metrics")[1]
+    assert 'sla_task_records_total{agent="toy"' in toy.get("/metrics")[1]
     worker.terminate()
     assert worker.wait(30) == 0, toy.log()
 

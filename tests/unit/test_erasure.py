@@ -243,10 +243,10 @@ def test_r2_r16_the_link_does_not_depend_on_arrival(order: tuple[int, ...]) -> N
 
 def test_r29_what_if_knows_pseudonyms_too() -> None:
     keyed = replace(TimeLimits(), pseudonym_key=KEY)
-    shard = HistoryPart(policies(), policies(), keyed, until=parse_rfc3339(END))
+    task = HistoryPart(policies(), policies(), keyed, until=parse_rfc3339(END))
     for number, line in enumerate(texts([*STORY, erased("3 00:00")]), 1):
-        shard.read(number, line)
-    part = shard.end()
+        task.read(number, line)
+    part = task.end()
     months = credits_of([part], policies(), keyed)
     assert {tenant for tenant, _ in months} == {NAME, "other"}
     assert set(part.standing[0]) == {NAME, "other"}

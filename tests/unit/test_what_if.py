@@ -70,14 +70,14 @@ STORY = [
 
 
 def compared(
-    lines: Sequence[Line], *, old: Policies, new: Policies, shards: int = 1, until: str = END, backfill: bool = False
+    lines: Sequence[Line], *, old: Policies, new: Policies, tasks: int = 1, until: str = END, backfill: bool = False
 ) -> Comparison:
     parts = []
-    for number in range(shards):
-        shard = HistoryPart(old, new, TimeLimits(), shard=number, shards=shards, until=micros(until), backfill=backfill)
+    for number in range(tasks):
+        task = HistoryPart(old, new, TimeLimits(), task=number, tasks=tasks, until=micros(until), backfill=backfill)
         for index, line in enumerate(texts(lines), 1):
-            shard.read(index, line)
-        parts.append(shard.end())
+            task.read(index, line)
+        parts.append(task.end())
     return compare(parts, *(credits_of(parts, side, TimeLimits()) for side in (old, new)))
 
 
@@ -160,8 +160,8 @@ def standing(outcome: Outcome) -> set[tuple[str, str, object]]:
 
 @pytest.mark.parametrize("backfill", [False, True])
 @pytest.mark.parametrize("shards", [1, 2, 5])
-def test_it_is_the_difference_of_two_simulations(shards: int, backfill: bool) -> None:
-    found = compared(MESSY, old=policies(), new=stricter(), shards=shards, backfill=backfill)
+def test_it_is_the_difference_of_two_simulations(tasks: int, backfill: bool) -> None:
+    found = compared(MESSY, old=policies(), new=stricter(), tasks=tasks, backfill=backfill)
     old, new = (
         outcome_of(run(*MESSY, until=END, using=using, backfill=backfill)) for using in (policies(), stricter())
     )

@@ -1,0 +1,22 @@
+"""What a worker has to know about an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.runtime.processor import Processor
+from streams.runtime.run_loop import AT_ONCE, CommitInterval
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One agent: `name` is part of its topics, group and transactional ids; `processor` makes the processor of a
+    partition."""
+
+    name: str
+    topics: tuple[str, ...]
+    processor: Callable[[int], Processor]
+    commit_interval: CommitInterval = AT_ONCE
+    background: bool = False
+    """Under load, all tasks of this agent together get as much CPU time as one task of another agent."""

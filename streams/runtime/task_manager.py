@@ -1,0 +1,223 @@
+"""Creates and stops tasks as Kafka assigns and revokes partitions, and feeds them from the consumer they share."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import faust
+import structlog
+from aiokafka.structs import TopicPartition
+
+from streams.kafka.rebootstrap import rebootstrap
+from streams.runtime.agent_spec import AgentSpec
+from streams.runtime.errors import InputLost, WorkerRefused
+from streams.runtime.faust_app import faust_app
+from streams.runtime.interfaces import Batch
+from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.scheduler import Scheduler
+from streams.runtime.settings import RuntimeSettings
+from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.transaction_builder import TransactionLimits
+from streams.runtime.transport import BatchConsumer
+from streams.time_source import SystemTimeSource, TimeSource
+
+_CRASH_POLL_S = 0.5
+
+
+class TaskManager:
+    """The tasks of one worker; `app` is its Faust app. Construct it inside a running event loop."""
+
+    def __init__(self, settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: TimeSource | None = None) -> None:
+        self.settings = settings
+        self.agents = tuple(agents)
+        self.tasks: dict[tuple[str, int], StreamTask] = {}
+        self.assigned = False
+        self._incomplete: list[dict[str, object]] = []
+        self._refused: WorkerRefused | None = None
+        self._frozen: dict[tuple[str, int], int] = {}
+        """How often each task had started when its state was last hidden from the garbage collector."""
+        self._clock = clock or SystemTimeSource()
+        self._offsets = Offsets(settings)
+        scheduler = Scheduler()
+        self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
+        self._logger = structlog.get_logger(__name__)
+        rebootstrap()
+        self.app = faust_app(settings, self.agents, self._deliver, self._out_of_range)
+        self.app.on_partitions_assigned.connect(self._on_assigned)
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+
+    def _deliver(self, agent: str, batch: Batch) -> None:
+        task = self.tasks.get((agent, batch.partition))
+        if task is not None:
+            task.offer(batch)
+
+    async def start(self) -> None:
+        """Join the group; tasks come with the assignment. The group is not joined when a topic has the wrong number of
+        partitions."""
+        counts = await self._offsets.partitions({topic for spec in self.agents for topic in spec.topics})
+        for topic, found in sorted(counts.items()):
+            if found not in (0, self.settings.partitions):
+                self._refuse(topic, found)
+                return
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Finish open transactions, then leave the group."""
+        self.assigned = False
+        self._consumer.open_only(frozenset())
+        await self._stop_tasks(list(self.tasks))
+        await self.app.stop()
+        await self._offsets.close()
+
+    def crash(self) -> BaseException | None:
+        """Why the worker must stop: the Faust app crashed, or state or topics do not fit this deployment. Else None."""
+        reason: BaseException | None = self.app.crash_reason
+        return (
+            reason
+            or self._refused
+            or next((task.refused for task in self.tasks.values() if task.refused is not None), None)
+        )
+
+    async def crashed(self) -> None:
+        """Return when the worker must stop."""
+        while self.crash() is None:
+            self._freeze_restored_state()
+            await asyncio.sleep(_CRASH_POLL_S)
+
+    def _freeze_restored_state(self) -> None:
+        """Once all tasks run, exclude their state from garbage collection: a full collection would otherwise stop the
+        process for a second. After a task restarts, its former state is collected first."""
+        restarts = {key: task.restarts for key, task in self.tasks.items() if task.state is TaskState.RUNNING}
+        if len(restarts) == len(self.tasks) and restarts != self._frozen:
+            self._frozen = restarts
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+    # Assignment
+
+    async def _on_assigned(self, app: faust.App, assigned: Iterable[TopicPartition], **_: Any) -> None:
+        owned = {(each.topic, each.partition) for each in assigned}
+        await self._stop_tasks(list(self.tasks))  # none are left after a revocation
+        self._incomplete = []
+        if beyond := [each for each in owned if each[1] >= self.settings.partitions]:
+            self._refuse(beyond[0][0], beyond[0][1] + 1)
+            return
+        for spec in self.agents:
+            for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
+                missing = [topic for topic in spec.topics if (topic, partition) not in owned]
+                if missing:
+                    # Another worker may own them (unequal partition counts), or the topic does not exist yet.
+                    self._incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
+                    self._logger.error("partitions_incomplete", agent=spec.name, partition=partition, missing=missing)
+                else:
+                    self._start_task(spec, partition)
+        self.assigned = True
+        self._logger.info("partitions_assigned", tasks=len(self.tasks))
+
+    def _refuse(self, topic: str, found: int) -> None:
+        """Refuse to work: with another partition count, keys would be routed to other partitions than before."""
+        self._refused = WorkerRefused(
+            f"{topic} has {found} partitions, SLA_PARTITIONS is {self.settings.partitions}: it must be the number that "
+            "all topics were created with; topics that were enlarged since have to be created anew"
+        )
+
+    async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:
+        gone = {each.partition for each in revoked}
+        self.assigned = False
+        await self._stop_tasks([key for key in self.tasks if key[1] in gone])
+
+    def _start_task(self, spec: AgentSpec, partition: int) -> None:
+        settings = self.settings
+        task = StreamTask(
+            spec.name,
+            partition,
+            spec.topics,
+            spec.processor,
+            log=KafkaLog(settings, self._offsets, spec.name, partition, spec.topics),
+            feed=self,
+            clock=self._clock,
+            limits=TransactionLimits(
+                records=settings.max_batch, timers=settings.max_timers, seconds=settings.max_batch_s
+            ),
+            commit_interval=spec.commit_interval,
+            scheduler=self._schedulers[spec.name],
+            max_clock_skew_us=settings.max_clock_skew_us,
+            queue_records=settings.queue_records,
+            refence_after_s=settings.session_timeout_ms / 1_000,
+        )
+        self.tasks[spec.name, partition] = task
+        task.start()
+
+    async def _stop_tasks(self, keys: Iterable[tuple[str, int]]) -> None:
+        tasks = [self.tasks.pop(key) for key in keys]
+        await asyncio.gather(*(task.stop() for task in tasks))
+        if tasks:
+            self._open_partitions()
+
+    # Feed: the tasks share one consumer
+
+    async def rewind(self, topics: Iterable[str], partition: int) -> None:
+        """Read from the lowest offset that any task wants: two agents may read one partition, and the one that is ahead
+        drops what it has."""
+        offsets: dict[TopicPartition, int] = {}
+        for topic in topics:
+            wanted = [offset for task in self._readers(topic, partition) if (offset := task.wants(topic)) is not None]
+            if wanted:
+                offsets[TopicPartition(topic, partition)] = min(wanted)
+        await self._consumer.start_at(offsets)
+        self._open_partitions()
+
+    def flow(self, topics: Iterable[str], partition: int) -> None:
+        """Recompute which partitions are read."""
+        self._open_partitions()
+
+    def _open_partitions(self) -> None:
+        opened: set[TopicPartition] = set()
+        closed: set[TopicPartition] = set()
+        for task in self.tasks.values():
+            for topic in task.topics:
+                if task.wants(topic) is not None:
+                    (opened if task.accepts(topic) else closed).add(TopicPartition(topic, task.partition))
+        self._consumer.open_only(frozenset(opened - closed))
+
+    def _readers(self, topic: str, partition: int) -> list[StreamTask]:
+        found = (self.tasks.get((spec.name, partition)) for spec in self.agents if topic in spec.topics)
+        return [task for task in found if task is not None]
+
+    def _out_of_range(self, partition: TopicPartition, offset: int) -> None:
+        for task in self._readers(partition.topic, partition.partition):
+            task.interrupt(
+                InputLost(
+                    agent=task.agent,
+                    partition=task.partition,
+                    topic=partition.topic,
+                    applied=offset,
+                    log_start=None,
+                    log_end=None,
+                )
+            )
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        consumer: BatchConsumer = self.app.consumer
+        return consumer
+
+    def unready(self) -> list[dict[str, object]]:
+        """Why the worker is not ready; empty when it is."""
+        reasons: list[dict[str, object]] = [] if self.assigned else [{"reason": "no partitions assigned"}]
+        reasons += self._incomplete
+        reasons += [
+            {
+                "agent": task.agent,
+                "partition": task.partition,
+                "state": task.state.value,
+                "reason": task.reason or task.waiting,
+            }
+            for task in self.tasks.values()
+            if task.state is not TaskState.RUNNING or task.waiting
+        ]
+        return reasons
