@@ -1,9 +1,7 @@
-"""Policy files to policies: every mistake at once, defaults filled in, and the digest that names the content."""
+"""Policy files to policies: every mistake at once, defaults filled in."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -11,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
-from streams.config_files.scalars import close_to, days_of, exact_decimal, minutes_of
+from streams.config_files.scalars import close_to, days_of, minutes_of
 from streams.config_files.yaml_reader import read_checked
+from streams.policy.digest import digest_of, exact
 from streams.policy.document import PolicyDocument, RuleKeys
 from streams.policy.targets import SeverityKeys, TargetKeys, UpdateKeys
 from streams.sla.policy import (
@@ -126,15 +125,6 @@ def filled_in(document: PolicyDocument) -> dict[str, object]:
     return data
 
 
-def digest_of(document: PolicyDocument) -> str:
-    """SHA-256 (hex) over RFC 8785 canonical JSON of the filled-in document; thresholds as decimal texts."""
-    data = document.model_dump(mode="json")
-    for severity in data["severities"].values():
-        severity["warn_at"] = [exact_decimal(_exact(share)) for share in severity["warn_at"]]
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def policy_of(document: PolicyDocument) -> Policy:
     """The values that the core works with: durations in microseconds, percentages as fractions of 100."""
     calendar, credit, statements = document.calendar, document.credit, document.statements
@@ -177,7 +167,7 @@ def _severity(keys: SeverityKeys) -> SeverityTargets:
         response=_target(keys.response),
         updates=_updates(keys.updates),
         resolution=_target(keys.resolution),
-        warn_at=tuple(_exact(share) for share in keys.warn_at),
+        warn_at=tuple(exact(share) for share in keys.warn_at),
         pause_on=frozenset(keys.pause_on),
         channels=tuple(keys.channels),
     )
@@ -204,8 +194,3 @@ def _rule(rule: RuleKeys) -> Rule:
 
 def _set(words: Sequence[str] | None) -> frozenset[str] | None:
     return None if words is None else frozenset(words)
-
-
-def _exact(share: float) -> Fraction:
-    """The decimal that was written, not the binary number nearest to it."""
-    return Fraction(repr(share))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
 from policy_sample import SMALL, write
+from pydantic import Field
 
 from streams.config_files.problems import PolicyError
 from streams.config_files.scalars import format_duration, parse_duration
-from streams.policy.document import PolicyDocument
+from streams.policy.digest import FIRST_KEYS, digest_of
+from streams.policy.document import ComponentKeys, GuaranteeKeys, PolicyDocument, RuleKeys
 from streams.policy.lint import warnings_of
-from streams.policy.load import default_policies_dir, digest_of, filled_in, load_policies, load_policy, read_document
+from streams.policy.load import default_policies_dir, filled_in, load_policies, load_policy, read_document
+from streams.policy.targets import Keys, SeveritiesKeys, SeverityKeys
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 from streams.sla.policy import Policies, Target, UpdateTarget
 
@@ -147,6 +151,97 @@ def test_the_digest_stays_what_it_was(tmp_path: Path) -> None:
     """Logs name it (R18): if this fails, released digests no longer fit their files."""
     digest = load_policy(write(tmp_path, SMALL)).digest
     assert digest == "151129a30ad781723f8c09d64b8ea5be4ef4b4cb3b505747cfb9e593b5909d35"
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("code-hosting", "a0a570c0ac8fb25e5208186a6fef4dc217d12c5990a4a5b9a3e06a83a5e13409"),
+        ("demo-live", "4f3e61255d38ad0756ab6b3b1eb2e96eab2a6b54cf0e6505e03eb337a30ab155"),
+        ("scalr-emergency", "cd3b9c2c1e5634b7428af0fbfd4d29e3c9c3ddd72e8ac70363065589adeb7855"),
+    ],
+)
+def test_shipped_digests_stay_what_they_were(name: str, digest: str) -> None:
+    assert load_policy(default_policies_dir() / name / "1.yaml").digest == digest
+
+
+class CeilingKeys(Keys):
+    """A section that a later release adds."""
+
+    percent: str = "50"
+    per: Literal["month", "year"] = "month"
+
+
+class LaterGuarantee(GuaranteeKeys):
+    measured_over: Literal["month", "quarter"] = "month"
+
+
+class LaterComponent(ComponentKeys):
+    owner: str | None = None
+
+
+class LaterRule(RuleKeys):
+    labels: list[str] = Field(default_factory=list)
+
+
+class LaterSeverity(SeverityKeys):
+    escalate: bool = False
+
+
+class LaterSeverities(SeveritiesKeys):
+    P1: LaterSeverity
+    P5: LaterSeverity | None = None
+
+
+class LaterDocument(PolicyDocument):
+    """The document model with a new key at every depth: section, mapping, list, severity, and a new section."""
+
+    guarantee: LaterGuarantee = Field(default=LaterGuarantee())
+    components: dict[str, LaterComponent]
+    rules: list[LaterRule] = Field(default=[])
+    severities: LaterSeverities
+    ceiling: CeilingKeys = Field(default=CeilingKeys())
+
+
+#: SMALL with a new key set, and that key at its default.
+NEW_KEYS = {
+    "section's key": ("guarantee: {measured_over: quarter}\n", "guarantee: {measured_over: month}\n"),
+    "section": ('ceiling: {percent: "60"}\n', 'ceiling: {percent: "50", per: month}\n'),
+}
+
+
+@pytest.mark.parametrize("path", sorted(default_policies_dir().glob("*/*.yaml")), ids=lambda path: path.parent.name)
+def test_keys_of_a_later_release_leave_digests_as_they_were(path: Path) -> None:
+    data = yaml.safe_load(path.read_text())
+    assert digest_of(LaterDocument.model_validate(data)) == digest_of(PolicyDocument.model_validate(data))
+
+
+@pytest.mark.parametrize(("new", "default"), NEW_KEYS.values(), ids=NEW_KEYS)
+def test_a_later_key_counts_only_where_it_is_not_at_its_default(new: str, default: str) -> None:
+    before = digest_of(PolicyDocument.model_validate(yaml.safe_load(SMALL)))
+    assert digest_of(LaterDocument.model_validate(yaml.safe_load(SMALL + default))) == before
+    assert digest_of(LaterDocument.model_validate(yaml.safe_load(SMALL + new))) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("covered: true", "covered: true, owner: web"),
+        ("name: outage", "name: outage, labels: [paged]"),
+        ("response: {within: PT2H}", "response: {within: PT2H}\n    escalate: true"),
+        ("  P4:", "  P5: {response: null}\n  P4:"),
+    ],
+    ids=["mapping", "list", "severity", "new severity"],
+)
+def test_a_later_key_that_is_set_counts_at_every_depth(old: str, new: str) -> None:
+    text = SMALL.replace(old, new)
+    assert text != SMALL
+    before = digest_of(PolicyDocument.model_validate(yaml.safe_load(SMALL)))
+    assert digest_of(LaterDocument.model_validate(yaml.safe_load(text))) != before
+
+
+def test_the_digest_covers_only_keys_that_there_are() -> None:
+    assert [model.__name__ for model, names in FIRST_KEYS.items() if not names <= set(model.model_fields)] == []
 
 
 def test_the_filled_in_document_is_the_same_policy() -> None:
