@@ -7,7 +7,17 @@ from typing import cast
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import bare, put_erased, restore_erased
 from agents.changelog.incidents import QUIET
-from agents.changelog.ledger import FACT, IMPACTS, MARKED, MONTH, month_row, put_fact, put_impacts, put_month, rename
+from agents.changelog.ledger import (
+    FACT,
+    IMPACTS,
+    MONTH,
+    WATERMARK,
+    month_row,
+    put_erased_tenant,
+    put_fact,
+    put_impacts,
+    put_month,
+)
 from agents.changelog.policies import KIND as USED
 from agents.changelog.policies import TOLD, PolicyRows
 from agents.ingress import QUARANTINE, Checked, Ingress, Topics, position_of, row_key
@@ -18,8 +28,9 @@ from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits.erase_tenant import Renamed
-from streams.sla.credits.ledger import Ledger, LedgerDecision
+from streams.sla.credits.erase_tenant import ErasedTenant
+from streams.sla.credits.ledger import Ledger, Posted
+from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import (
     CONTRACT_TYPES,
     ContractSet,
@@ -63,7 +74,7 @@ class LedgerProcessor:
         )
         self._policy_rows = PolicyRows(policies, self._ingress)
         self._clock = 0
-        self._quiet_at = 0
+        self._backfill_until = 0
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -72,14 +83,14 @@ class LedgerProcessor:
         if kind == FACT:
             record, event = self._ingress.decode_input_row(row)
             self._clock = max(self._clock, record.arrival)
-            self._ledger.keep(event, record.arrival, position_of(record))
+            self._ledger.restore_fact(event, record.arrival, position_of(record))
         elif kind == IMPACTS:
-            self._ledger.keep_impact(impact_copy(row))
+            self._ledger.store_impacts(impact_copy(row))
             self._clock = max(self._clock, cast(int, row["arrival"]))
         elif kind == MONTH:
             self._ledger.restore_month(month_row(row))
-        elif kind == MARKED:
-            self._ledger.mark(cast(int, row["partition"]), cast(int, row["until"]))
+        elif kind == WATERMARK:
+            self._ledger.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
@@ -87,10 +98,10 @@ class LedgerProcessor:
         elif kind == QUARANTINE:
             self._ledger.quarantine(str(row["subject"]))
         elif kind == QUIET:
-            self._quiet_at = cast(int, row["until"])
+            self._backfill_until = cast(int, row["until"])
 
     def restored(self) -> None:
-        self._ledger.restored(self._clock, self._quiet_at)
+        self._ledger.restored(self._clock, self._backfill_until)
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -110,20 +121,20 @@ class LedgerProcessor:
         event = self._ledger.erasures.event(checked.event)
         if self._ledger.release(event.subject):
             self._ingress.release(event.subject, effects)
-        decision = self._ledger.apply(event, record.arrival, position_of(record))
-        if decision.rejection is not None:
-            self._ingress.reject(record, decision.rejection, effects, known=about(event.type, event.subject))
-            self._keep_quiet(effects)
-            return
-        counter = self._ingress.count.duplicate if decision.duplicate else self._ingress.count.applied
-        counter.inc()
-        if decision.kept:
-            self._keep(checked, record, effects)
-        if decision.renamed is not None:
-            self._erased(decision.renamed, record.arrival, effects)
-        self._write(decision, effects)
+        match self._ledger.apply(event, record.arrival, position_of(record)):
+            case Rejected(rejection):
+                self._ingress.reject(record, rejection, effects, known=about(event.type, event.subject))
+                self._put_backfill_until(effects)
+            case Duplicate():
+                self._ingress.count.duplicate.inc()
+            case Posted() as posted:
+                self._ingress.count.applied.inc()
+                self._store(checked, record, effects)
+                if posted.erased is not None:
+                    self._erased(posted.erased, record.arrival, effects)
+                self._write(posted, effects)
 
-    def _keep(self, checked: Checked, record: Record, effects: Effects) -> None:
+    def _store(self, checked: Checked, record: Record, effects: Effects) -> None:
         """Keep an input, and bring it to whom it concerns: contract terms and erasures to every incident partition,
         maintenance and erasures to every other ledger partition."""
         event, fields = checked
@@ -141,9 +152,9 @@ class LedgerProcessor:
             if isinstance(event.payload, MAINTENANCE | TenantErased) and partition != ingress.partition:
                 ingress.copy_to(record, TO_LEDGER, partition, effects)
 
-    def _erased(self, renamed: Renamed, arrival: int, effects: Effects) -> None:
-        rename(self._ingress, renamed, arrival, effects)
-        put_erased(self._ingress.codec, self._ledger.erasures, renamed.name, effects)
+    def _erased(self, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
+        put_erased_tenant(self._ingress, erased, arrival, effects)
+        put_erased(self._ingress.codec, self._ledger.erasures, erased.pseudonym, effects)
 
     def _copied(self, shared: Record, copy: Record, effects: Effects) -> None:
         """Impacts and time marks from the incidents agent; maintenance from another ledger partition."""
@@ -153,15 +164,15 @@ class LedgerProcessor:
         kind, fields = decoded
         if kind == "time.mark":
             partition, until = cast(int, fields["partition"]), cast(int, fields["marked_until"])
-            self._ledger.mark(partition, until)
+            self._ledger.apply_watermark(partition, until)
             mark = {"partition": partition, "until": until}
-            effects.put(row_key(MARKED, str(partition)), self._ingress.codec.encode("state.mark", mark))
+            effects.put(row_key(WATERMARK, str(partition)), self._ingress.codec.encode("state.mark", mark))
             return
         if kind == "impact.changed":
             impacts = impact_copy(fields)
-            decision = self._ledger.impact(impacts, copy.arrival, backfill=bool(fields["backfill"]))
-            if decision.kept:
-                put_impacts(self._ingress, self._ledger.kept_impact(impacts.incident_id), copy.arrival, effects)
+            decision = self._ledger.apply_impacts(impacts, copy.arrival, backfill=bool(fields["backfill"]))
+            if isinstance(decision, Posted):
+                put_impacts(self._ingress, self._ledger.impacts_of(impacts.incident_id), copy.arrival, effects)
             self._write(decision, effects)
             return
         if kind == "state.policy":
@@ -177,8 +188,8 @@ class LedgerProcessor:
                 self._erased(self._ledger.erase(event.subject, home), copy.arrival, effects)
             return
         event = self._ledger.erasures.event(event)
-        decision = self._ledger.maintain(event, copy.arrival, position_of(copy))
-        if decision.kept:
+        decision = self._ledger.apply_maintenance(event, copy.arrival, position_of(copy))
+        if isinstance(decision, Posted):
             put_fact(self._ingress, event, copy.arrival, position_of(copy), effects)
         self._write(decision, effects)
 
@@ -208,17 +219,18 @@ class LedgerProcessor:
 
     # -- effects -------------------------------------------------------------------------------------------------------
 
-    def _write(self, decision: LedgerDecision, effects: Effects) -> None:
+    def _write(self, decision: Posted | Duplicate, effects: Effects) -> None:
         ingress = self._ingress
-        for output in decision.outputs:
-            self._policy_rows.used(output, effects)
-            ingress.publish(output, TOPIC_OF[output.type], effects)
-        for row in decision.months:
-            put_month(ingress, row, effects)
-        self._keep_quiet(effects)
+        if isinstance(decision, Posted):
+            for output in decision.outputs:
+                self._policy_rows.used(output, effects)
+                ingress.publish(output, TOPIC_OF[output.type], effects)
+            for row in decision.months:
+                put_month(ingress, row, effects)
+        self._put_backfill_until(effects)
 
-    def _keep_quiet(self, effects: Effects) -> None:
-        """The load's quiet lasts beyond this life, also where a claim of the load was refused (R32)."""
-        if self._ledger.quiet_at != self._quiet_at:
-            self._quiet_at = self._ledger.quiet_at
-            effects.put(row_key(QUIET), self._ingress.codec.encode("state.quiet", {"until": self._quiet_at}))
+    def _put_backfill_until(self, effects: Effects) -> None:
+        """Store until when backfill is expected, also when an input of the backfill was rejected (R32)."""
+        if self._ledger.backfill_until != self._backfill_until:
+            self._backfill_until = self._ledger.backfill_until
+            effects.put(row_key(QUIET), self._ingress.codec.encode("state.quiet", {"until": self._backfill_until}))

@@ -56,7 +56,7 @@ class Tenant:
 
     def outage(self, start: int, end: int) -> None:
         impact = Impact("api", "complete_outage", start, end, None, "tenants", ("acme",))
-        self._ledger.impact(ImpactCopy(next(self._ids), 1, (impact,), (PLACE,)), self.now, backfill=False)
+        self._ledger.apply_impacts(ImpactCopy(next(self._ids), 1, (impact,), (PLACE,)), self.now, backfill=False)
         self._pass_time()
 
     def maintenance(self) -> None:

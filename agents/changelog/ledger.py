@@ -9,13 +9,13 @@ from agents.ingress import Ingress, row_key
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
 from streams.sla.credits.account import StatementState
-from streams.sla.credits.erase_tenant import Renamed
+from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.events import Event, Position
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
-FACT, IMPACTS, MONTH, MARKED = "e", "i", "s", "p"
+FACT, IMPACTS, MONTH, WATERMARK = "e", "i", "s", "p"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
@@ -50,9 +50,9 @@ def put_impacts(ingress: Ingress, impacts: ImpactCopy, arrival: int, effects: Ef
 
 
 def put_month(ingress: Ingress, row: MonthRow, effects: Effects) -> None:
-    stated = row.stated
-    settled = None if stated.settled is None else dict(zip(_SETTLED, stated.settled, strict=True))
-    fields = {"tenant_id": row.tenant, "month": row.month, **stated._asdict(), "settled": settled}
+    state = row.state
+    settled = None if state.settled is None else dict(zip(_SETTLED, state.settled, strict=True))
+    fields = {"tenant_id": row.tenant, "month": row.month, **state._asdict(), "settled": settled}
     effects.put(row_key(MONTH, row.tenant, row.month), ingress.codec.encode("state.month", fields))
 
 
@@ -66,15 +66,15 @@ def month_row(row: Fields) -> MonthRow:
     return MonthRow(tenant, month, StatementState(**fields))  # type: ignore[arg-type]
 
 
-def rename(ingress: Ingress, renamed: Renamed, arrival: int, effects: Effects) -> None:
+def put_erased_tenant(ingress: Ingress, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
     """Every row that named an erased tenant, under its pseudonym (R29)."""
-    for event, came, position in renamed.facts:
-        effects.put(row_key(FACT, renamed.tenant, event.source, event.id), None)
+    for event, came, position in erased.facts:
+        effects.put(row_key(FACT, erased.tenant, event.source, event.id), None)
         put_fact(ingress, event, came, position, effects)
-    for month, stated in renamed.months:
-        effects.put(row_key(MONTH, renamed.tenant, month), None)
-        put_month(ingress, MonthRow(renamed.name, month, stated), effects)
-    for event, came, position in renamed.maintenance:
+    for month, state in erased.months:
+        effects.put(row_key(MONTH, erased.tenant, month), None)
+        put_month(ingress, MonthRow(erased.pseudonym, month, state), effects)
+    for event, came, position in erased.maintenance:
         put_fact(ingress, event, came, position, effects)
-    for impacts in renamed.impacts:
+    for impacts in erased.impacts:
         put_impacts(ingress, impacts, arrival, effects)

@@ -9,7 +9,8 @@ from streams.replay.history import apply_contract_fact
 from streams.serde.cloudevents_json import Fields, parse_line, to_json
 from streams.serde.codec import output_record
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits.ledger import Ledger, LedgerDecision
+from streams.sla.credits.ledger import Ledger, Posted
+from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Output, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.ids import output_id
@@ -85,19 +86,21 @@ class Simulation:
         assert event.type in CONTRACT_TYPES
         position = Position("sla.contract-events", 0, number - 1)
         event = self._ledger.erasures.event(event)
-        ledger = self._ledger.apply(event, self._arrival, position)
-        if ledger.rejection is not None:
-            yield self._rejected(ledger.rejection, number, event.subject)
-        yield from self._stated(ledger)
-        if ledger.kept:
-            for decision in apply_contract_fact(self._book, event, self._arrival, position):
-                yield from self._said(decision)
+        match self._ledger.apply(event, self._arrival, position):
+            case Rejected(rejection):
+                yield self._rejected(rejection, number, event.subject)
+            case Posted() as posted:
+                yield from self._stated(posted)
+                for decision in apply_contract_fact(self._book, event, self._arrival, position):
+                    yield from self._said(decision)
+            case Duplicate():
+                pass
 
     def _pass_time(self, before: int, *, quiet: bool) -> Iterator[dict[str, object]]:
         """Timers due strictly before an instant act, in the order of their instants; incidents before statements."""
         while True:
             incident = self._book.first_due(before, quiet=quiet)
-            statement = self._ledger.first_due(before, quiet=quiet)
+            statement = self._ledger.first_due(before, backfill_idle=quiet)
             if incident is not None and (statement is None or incident[0] <= statement[0]):
                 decision = self._book.fire(before, quiet=quiet)
                 assert decision is not None
@@ -107,7 +110,7 @@ class Simulation:
                     refusal = Rejection("orphan", message, orphan.id)
                     yield self._rejected(refusal, orphan.position.offset + 1, incident[1], incident[0])
             elif statement is not None:
-                stated = self._ledger.fire(before, quiet=quiet)
+                stated = self._ledger.fire(before, backfill_idle=quiet)
                 assert stated is not None
                 yield from self._stated(stated)
             else:
@@ -118,13 +121,14 @@ class Simulation:
             yield _json(output, INCIDENTS_SOURCE)
             if output.type == "impact.changed":
                 yield from self._stated(
-                    self._ledger.impact(impact_copy(output.data), self._clock, backfill=output.backfill)
+                    self._ledger.apply_impacts(impact_copy(output.data), self._clock, backfill=output.backfill)
                 )
 
     @staticmethod
-    def _stated(decision: LedgerDecision) -> Iterator[dict[str, object]]:
-        for output in decision.outputs:
-            yield _json(output, LEDGER_SOURCE)
+    def _stated(decision: Posted | Duplicate) -> Iterator[dict[str, object]]:
+        if isinstance(decision, Posted):
+            for output in decision.outputs:
+                yield _json(output, LEDGER_SOURCE)
 
     def _rejected(
         self, refusal: Rejection, number: int, subject: str | None = None, at: int | None = None

@@ -36,7 +36,7 @@ class Log:
     def __init__(self, policies: Policies, time_limits: TimeLimits, *, backfill: bool = False) -> None:
         self._book = IncidentStore(policies, time_limits)
         self._arrivals = ReplayClock(time_limits, backfill=backfill)
-        self.recount = Recomputation(policies, time_limits)
+        self.recomputation = Recomputation(policies, time_limits)
 
     def read(self, number: int, line: str) -> Iterator[TimeAdvance]:
         """Apply one line (numbered from 1). When it lets time pass, that comes out before it is applied."""
@@ -63,14 +63,14 @@ class Log:
             self._impacts(self._book.apply(event, arrival, Position(INCIDENT_TOPIC, 0, number - 1)))
             return
         position = Position(CONTRACT_TOPIC, 0, number - 1)
-        if self.recount.take(event, arrival, position):
+        if self.recomputation.add(event, arrival, position):
             for decision in apply_contract_fact(self._book, event, arrival, position):
                 self._impacts(decision)
 
     def _impacts(self, decision: Decision) -> None:
         for output in decision.outputs:
             if output.type == "impact.changed":
-                self.recount.put(impact_copy(output.data))
+                self.recomputation.put_impacts(impact_copy(output.data))
 
 
 def check_with_events(
@@ -92,15 +92,15 @@ def check_with_events(
                 held.append(heappop(due)[1])
                 settled = False
             if not settled:
-                made = [index for index in held if _made(statements[index], log.recount, passed)]
+                made = [index for index in held if _made(statements[index], log.recomputation, passed)]
                 held = [index for index in held if index not in set(made)]
-                found |= {index: check_against(statements[index], log.recount) for index in made}
+                found |= {index: check_against(statements[index], log.recomputation) for index in made}
                 settled = passed.quiet
         settled = settled and not loading and '"contract.set"' not in line
-    found |= {index: check_against(statements[index], log.recount) for index in [*held, *(i for _, i in due)]}
+    found |= {index: check_against(statements[index], log.recomputation) for index in [*held, *(i for _, i in due)]}
     return found
 
 
-def _made(given: SubmittedStatement, recount: Recomputation, passed: TimeAdvance) -> bool:
-    known_at = recount.known_at(given.tenant)
+def _made(given: SubmittedStatement, recomputation: Recomputation, passed: TimeAdvance) -> bool:
+    known_at = recomputation.known_at(given.tenant)
     return known_at is not None and (passed.quiet or given.time > known_at)

@@ -154,7 +154,7 @@ class HistoryPart:
                 side.take(decision)
             return decisions[0].rejection is not None
         position = Position(CONTRACT_TOPIC, 0, number - 1)
-        if not self._contracts.take(event, arrival, position):
+        if not self._contracts.add(event, arrival, position):
             return False
         self._part.contracts.append(ContractLine(event, arrival, position))
         for side in self._sides:

@@ -81,20 +81,20 @@ Months = dict[tuple[str, Month], tuple[int, str, bool]]
 
 def credits_of(parts: Sequence[Part], policies: Policies, time_limits: TimeLimits) -> Months:
     """What each tenant-month comes to at the end of the history: credit, currency, and whether it is closed."""
-    recount = Recomputation(policies, time_limits)
+    recomputation = Recomputation(policies, time_limits)
     for event, arrival, position in parts[0].contracts:
-        recount.take(event, arrival, position)
+        recomputation.add(event, arrival, position)
     for part in parts:
         for copy in part.impacts:
-            recount.put(recount.erasures.impacts(copy))
+            recomputation.put_impacts(recomputation.erasures.impacts(copy))
     end = parts[0].clock
     found: Months = {}
-    for tenant in recount.tenants():
-        for month in recount.months(tenant, end):
-            recounted = recount.weigh(tenant, month, end)
-            assert recounted is not None
-            weighed = recounted.weighed
-            found[tenant, month] = weighed.credit, weighed.currency, recounted.final_at < end
+    for tenant in recomputation.tenants():
+        for month in recomputation.months(tenant, end):
+            recomputed = recomputation.compute_month(tenant, month, end)
+            assert recomputed is not None
+            result = recomputed.result
+            found[tenant, month] = result.credit, result.currency, recomputed.final_at < end
     return found
 
 

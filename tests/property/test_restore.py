@@ -10,8 +10,9 @@ from story import Line, contract, opened, policies, resolved, tell_one, texts
 from streams.replay.simulate import Simulation
 from streams.serde.cloudevents_json import format_line
 from streams.sla.contracts import Contract
-from streams.sla.credits.ledger import Ledger, LedgerDecision
+from streams.sla.credits.ledger import Ledger, LedgerDecision, Posted
 from streams.sla.credits.month_close import MonthRow
+from streams.sla.decisions import Duplicate
 from streams.sla.events import Event, Position
 from streams.sla.impact import ImpactCopy
 from streams.sla.incidents.fold import Fact
@@ -93,39 +94,42 @@ class Books(Ledger):
     def steps(self, incident_id: str) -> list[Step]:
         return [step for step in self.rows if step.incident_id == incident_id]
 
-    def _recorded(self, decision: LedgerDecision) -> LedgerDecision:
-        self.rows |= {(row.tenant, row.month): row for row in decision.months}
-        return decision
+    def _recorded(self, posted: Posted) -> None:
+        self.rows |= {(row.tenant, row.month): row for row in posted.months}
 
     def apply(self, event: Event, arrival: int, position: Position) -> LedgerDecision:
-        decision = self._recorded(super().apply(event, arrival, position))
-        if decision.kept:
+        decision = super().apply(event, arrival, position)
+        if isinstance(decision, Posted):
+            self._recorded(decision)
             self.events.append((event, arrival, position))
             self.seen = max(self.seen, arrival)
         return decision
 
-    def impact(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> LedgerDecision:
-        decision = self._recorded(super().impact(copy, arrival, backfill=backfill))
-        if decision.kept:
+    def apply_impacts(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> Posted | Duplicate:
+        decision = super().apply_impacts(copy, arrival, backfill=backfill)
+        if isinstance(decision, Posted):
+            self._recorded(decision)
             self.copies[copy.incident_id] = copy
             self.seen = max(self.seen, arrival)
         return decision
 
-    def fire(self, before: int, *, quiet: bool = False) -> LedgerDecision | None:
-        decision = super().fire(before, quiet=quiet)
-        return None if decision is None else self._recorded(decision)
+    def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
+        posted = super().fire(before, backfill_idle=backfill_idle)
+        if posted is not None:
+            self._recorded(posted)
+        return posted
 
     def rebuilt(self) -> Books:
         ledger = Books()
         for event, arrival, position in self.events:
-            ledger.keep(event, arrival, position)
+            ledger.restore_fact(event, arrival, position)
         for copy in self.copies.values():
-            ledger.keep_impact(copy)
+            ledger.store_impacts(copy)
         for row in self.rows.values():
             ledger.restore_month(row)
         ledger.events, ledger.copies, ledger.rows = list(self.events), dict(self.copies), dict(self.rows)
         ledger.seen = self.seen
-        ledger.restored(self.seen, self.quiet_at)
+        ledger.restored(self.seen, self.backfill_until)
         return ledger
 
 

@@ -1,4 +1,4 @@
-"""One tenant's months (R24–R26): which are open, which instants are next, what has been stated and issued."""
+"""One tenant's account (R24–R26): contract facts, claims, month states, and the months that are due next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract, ContractHistory, Span
-from streams.sla.credits.statement import MonthResult, Period
+from streams.sla.credits.statement import Period
 from streams.sla.erasure import Erasures
 from streams.sla.events import ContractSet, Event, Position
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
@@ -14,7 +14,7 @@ from streams.sla.policy import Policies, Policy
 
 
 class Claim(NamedTuple):
-    """A claim that was in time, or that waits to be judged at the final statement (R26)."""
+    """A claim that was in time, or that is checked at the final statement (R26)."""
 
     time: int
     id: str
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 
 class StoredFact(NamedTuple):
-    """A contract fact, claim or erasure as it is kept, and where and when it came."""
+    """A contract fact, claim or erasure as stored, with its arrival and its position in the log."""
 
     event: Event
     arrival: int
@@ -30,10 +30,12 @@ class StoredFact(NamedTuple):
 
 
 class StatementState(NamedTuple):
-    """What has been said of a tenant-month; its changelog row. `settled` is (downtime, eligible, charge, credit,
-    excluded) of the latest non-provisional revision, `basis` what else makes it come out otherwise (Weighed.basis),
-    `issued` the credit issued so far; None, empty and 0 before the final.
-    `stated_at` is the nominal instant of the latest provisional revision: none of an earlier one may follow it."""
+    """The latest published statement of a tenant-month; one changelog row. Instants in microseconds, amounts in minor
+    units.
+
+    `settled` is (downtime, eligible, charge, credit, excluded) of the latest non-provisional revision, None before the
+    final statement. `basis` is `MonthResult.basis` of that revision. `issued` is the credit issued so far. `stated_at`
+    is the nominal instant of the latest provisional revision: no revision of an earlier instant may follow it."""
 
     revision: int = 0
     guarantee_met: bool = True
@@ -46,11 +48,11 @@ class StatementState(NamedTuple):
     basis: str = ""
 
 
-_NOTHING = StatementState()
+_INITIAL = StatementState()
 
 
 class MonthTerms(NamedTuple):
-    """A month's terms as the contract facts known have it."""
+    """The terms of one tenant-month, according to the contract facts known so far."""
 
     period: Period
     spans: list[Span]
@@ -58,15 +60,17 @@ class MonthTerms(NamedTuple):
 
     @property
     def final_at(self) -> int:
+        """The instant of the final statement (R26)."""
         return self.period.end + self.policy.statements.grace
 
     @property
     def claimable_until(self) -> int:
+        """The last instant of a claim (R26)."""
         return min(self.final_at + self.policy.credit.claim_within, LATEST)
 
 
 class Account:
-    """Everything the ledger knows of one tenant."""
+    """The state of one tenant in the ledger."""
 
     __slots__ = (
         "_terms",
@@ -74,13 +78,13 @@ class Account:
         "claims",
         "contracts",
         "cursor",
-        "kept",
+        "facts",
         "known_at",
         "lateness",
         "months",
         "policies",
         "tenant",
-        "touched",
+        "to_evaluate",
     )
 
     def __init__(self, tenant: str, policies: Policies, lateness: int) -> None:
@@ -88,29 +92,32 @@ class Account:
         self.policies = policies
         self.lateness = lateness
         self.contracts = ContractHistory()
-        self.kept: dict[tuple[str, str], StoredFact] = {}
+        self.facts: dict[tuple[str, str], StoredFact] = {}
         self.claims: dict[Month, Claim] = {}
         self.months: dict[Month, StatementState] = {}
         self.adjusting: set[Month] = set()
-        self.touched: set[Month] = set()
+        """Months whose final statement has to be adjusted."""
+        self.to_evaluate: set[Month] = set()
+        """Open months that are evaluated at their next provisional instant."""
         self.cursor: Month | None = None
         self.known_at = 0
+        """When the first contract fact arrived."""
         self._terms: dict[Month, MonthTerms | None] = {}
 
-    def keep(self, event: Event, arrival: int, position: Position) -> None:
-        """Take an accepted event in; a contract fact goes into the history as well."""
-        self.kept[event.source, event.id] = StoredFact(event, arrival, position)
+    def add_fact(self, event: Event, arrival: int, position: Position) -> None:
+        """Store an accepted event; a contract fact also enters the contract history."""
+        self.facts[event.source, event.id] = StoredFact(event, arrival, position)
         if not isinstance(event.payload, ContractSet):
             return
         before = self.contracts.first if len(self.contracts) else None
         self.known_at = arrival if before is None else min(self.known_at, arrival)
         self.contracts.add(Contract.of(event, position))
         # The earliest fact decides zone and currency of every month (R24).
-        self._terms_changed(event.payload.valid_from if self.contracts.first == before else None)
+        self._invalidate_terms(event.payload.valid_from if self.contracts.first == before else None)
 
-    def _terms_changed(self, since: int | None) -> None:
-        """Forget what was derived for months that end after an instant, None for all. Those before are as they were,
-        so a long past costs a new fact nothing; the cursor goes back no further either."""
+    def _invalidate_terms(self, since: int | None) -> None:
+        """Drop the cached terms of months that end after an instant; None means all. Earlier months are unaffected,
+        so the cost of a new fact does not grow with the past. The cursor moves back to the same month."""
         # A month that ends exactly where statements begin has one.
         first = month_of(max(since or 0, self.begin - 1, 0), self.contracts.zone)
         if since is None or self.cursor is None:
@@ -122,14 +129,15 @@ class Account:
         self.cursor = min(self.cursor, first)
 
     def digest(self, event: Event) -> bytes | None:
-        """The digest of what is kept with this event's identity, if there is anything (R1)."""
-        kept = self.kept.get((event.source, event.id))
-        return None if kept is None else kept.event.digest
+        """The digest of the stored event with this identity, if there is one (R1)."""
+        stored = self.facts.get((event.source, event.id))
+        return None if stored is None else stored.event.digest
 
-    def rename(self, name: str, erasures: Erasures) -> None:
-        """The tenant is erased: another name, and nothing of the old one in what is kept (R29)."""
-        self.tenant = name
-        self.kept = {key: kept._replace(event=erasures.event(kept.event)) for key, kept in self.kept.items()}
+    def erase_tenant(self, pseudonym: str, erasures: Erasures) -> None:
+        """The tenant is erased: the account goes by its pseudonym, and stored events no longer name the tenant
+        (R29)."""
+        self.tenant = pseudonym
+        self.facts = {key: stored._replace(event=erasures.event(stored.event)) for key, stored in self.facts.items()}
 
     @property
     def begin(self) -> int:
@@ -155,9 +163,9 @@ class Account:
         plan = spans[-1].contract.plan
         return MonthTerms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
 
-    def stated_terms(self, month: Month) -> MonthTerms:
-        """MonthTerms of a month that has a final statement. Contract facts that came later may have taken all its time
-        under contract away (R26): then they are those of the first contract, with no time and no charge."""
+    def settled_terms(self, month: Month) -> MonthTerms:
+        """Terms of a month that has a final statement. Later contract facts may have removed all its time under
+        contract (R26): then they are those of the first contract, with no time and no charge."""
         terms = self.terms(month)
         if terms is not None:
             return terms
@@ -168,26 +176,27 @@ class Account:
     def _policy(self, plan: str, instant: int) -> Policy:
         return self.policies.at(plan if self.policies.knows(plan) else None, instant)
 
-    def state(self, month: Month, stated: StatementState) -> None:
-        """Set a month's record; also how it is restored."""
-        self.months[month] = stated
-        if stated.adjust_at is None:
+    def set_state(self, month: Month, state: StatementState) -> None:
+        """Record a month's state; also used to restore it."""
+        self.months[month] = state
+        if state.adjust_at is None:
             self.adjusting.discard(month)
         else:
             self.adjusting.add(month)
 
-    def stated(self, month: Month) -> StatementState:
-        return self.months.get(month, _NOTHING)
+    def state_of(self, month: Month) -> StatementState:
+        """The month's state; the initial one when nothing was published yet."""
+        return self.months.get(month, _INITIAL)
 
     def next_close(self) -> tuple[int, Month] | None:
-        """The first month without a final statement and the instant of that statement."""
+        """The first month without a final statement, and the instant of that statement."""
         month = self.cursor
         if month is None:
             return None
         last = self.contracts.last_instant()
         while True:
             terms = self.terms(month)
-            if terms is not None and self.stated(month).settled is None:
+            if terms is not None and self.state_of(month).settled is None:
                 self.cursor = month
                 return terms.final_at, month
             if month_bounds(month, self.contracts.zone)[1] >= last:
@@ -195,17 +204,17 @@ class Account:
             month = next_month(month)
 
     def next_provisional(self, month: Month, clock: int) -> int | None:
-        """The next instant at which an open month that something happened in is evaluated (R26)."""
+        """The next instant at which an open month is evaluated (R26); None when its final statement comes first."""
         terms = self.terms(month)
-        if terms is None or self.stated(month).settled is not None:
+        if terms is None or self.state_of(month).settled is not None:
             return None
         every = terms.policy.statements.provisional_every
-        elapsed = max(max(clock, self.stated(month).stated_at + 1) - terms.period.start, 1)
+        elapsed = max(max(clock, self.state_of(month).stated_at + 1) - terms.period.start, 1)
         instant = terms.period.start + -(-elapsed // every) * every
         return instant if instant < terms.final_at else None
 
     def months_between(self, start: int, end: int) -> Iterable[Month]:
-        """Months that have begun being stated or may be, overlapping [start, end)."""
+        """Months that overlap [start, end), in the contract's zone."""
         zone = self.contracts.zone
         month = month_of(max(start, 0), zone)
         while month_bounds(month, zone)[0] < end:
@@ -214,21 +223,22 @@ class Account:
                 return
             month = next_month(month)
 
-    def touch_open_months(self, clock: int) -> None:
-        """Have every month that is not closed yet evaluated at its next instant."""
+    def evaluate_open_months(self, clock: int) -> None:
+        """Schedule every month that is not closed yet for its next provisional instant."""
         closing = self.next_close()
         if closing is None:
             return
         start = month_bounds(closing[1], self.contracts.zone)[0]
-        # Time may have passed since the latest input: an outage that lasts makes a month differ without any.
+        # Time may have passed since the latest input: an outage that lasts changes a month without any input.
         for month in self.months_between(start, max(clock, start) + 1):
             terms = self.terms(month)
             if terms is not None and terms.final_at > self.known_at:
-                self.touched.add(month)
+                self.to_evaluate.add(month)
 
-    def flags(self, weighed: MonthResult) -> tuple[str, ...]:
+    def flags(self, month: Month) -> tuple[str, ...]:
+        """The flags of a month's statement (R24, R20)."""
         flags = list(self.contracts.flags())
-        terms = self.terms(weighed.month)
+        terms = self.terms(month)
         if terms is not None and not self.policies.knows(terms.spans[-1].contract.plan):
             flags.append("unknown_plan")
         return tuple(flags)

@@ -13,11 +13,11 @@ from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
 
-class Renamed(NamedTuple):
-    """What is kept under another name: every row that named the tenant."""
+class ErasedTenant(NamedTuple):
+    """All state that named an erased tenant, now under its pseudonym: every row has to be written anew."""
 
     tenant: str
-    name: str
+    pseudonym: str
     facts: list[StoredFact]
     months: list[tuple[Month, StatementState]]
     maintenance: list[tuple[Event, int, Position]]
@@ -31,16 +31,17 @@ def erase(
     accounts: dict[str, Account],
     impacts: Impacts,
     maintenance: Maintenance,
-) -> Renamed:
-    """Add a tenant to the erased, and change whatever names it. `home` is the partition of its account."""
-    name = erasures.pseudonym(tenant)
-    erasures.add(name, home)
+) -> ErasedTenant:
+    """Add a tenant to the erased ones and replace its name everywhere. `home` is the partition of its account."""
+    pseudonym = erasures.pseudonym(tenant)
+    erasures.add(pseudonym, home)
     facts: list[StoredFact] = []
     months: list[tuple[Month, StatementState]] = []
     account = accounts.pop(tenant, None)
     if account is not None:
-        assert name not in accounts, f"{name} is a pseudonym, yet somebody goes by it"
-        account.rename(name, erasures)
-        accounts[name] = account
-        facts, months = list(account.kept.values()), list(account.months.items())
-    return Renamed(tenant, name, facts, months, maintenance.rename(erasures), impacts.rename(tenant, name))
+        assert pseudonym not in accounts, f"{pseudonym} is a pseudonym, yet another tenant has it as its id"
+        account.erase_tenant(pseudonym, erasures)
+        accounts[pseudonym] = account
+        facts, months = list(account.facts.values()), list(account.months.items())
+    changed_windows = maintenance.erase_tenant(erasures)
+    return ErasedTenant(tenant, pseudonym, facts, months, changed_windows, impacts.erase_tenant(tenant, pseudonym))

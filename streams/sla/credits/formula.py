@@ -1,4 +1,4 @@
-"""The credit formula (R25): availability as an exact fraction, percentage points under the mark, one rounding."""
+"""The credit formula (R25): availability as an exact fraction, percentage points under the limit, one rounding."""
 
 from __future__ import annotations
 

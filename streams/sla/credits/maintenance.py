@@ -10,7 +10,7 @@ from streams.sla.events import Event, MaintenanceScheduled, Position
 
 
 class _Fact(NamedTuple):
-    """The order of the first three fields is that of event time (R2)."""
+    """Ordered by its first three fields, which is the order of event time (R2)."""
 
     time: int
     id: str
@@ -21,7 +21,7 @@ class _Fact(NamedTuple):
 
 
 class Maintenance:
-    """All maintenance facts that this partition knows, in event-time order per id (R2)."""
+    """The maintenance facts that this partition knows, in event-time order per id (R2)."""
 
     __slots__ = ("_facts", "_windows")
 
@@ -37,35 +37,35 @@ class Maintenance:
         return None
 
     def add(self, event: Event, arrival: int, position: Position) -> list[MaintenanceWindow]:
-        """Take a fact in; the windows that it ended or began, for what they touch to be weighed anew."""
+        """Store a fact; returns the windows that it removed or added, so that the months they cover are recomputed."""
         facts = self._facts.setdefault(event.subject, [])
         facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
         facts.sort(key=lambda fact: fact[:3])
-        before, after = self._windows.get(event.subject), self._stand(event.subject)
+        before, after = self._windows.get(event.subject), self._refresh_window(event.subject)
         return [window for window in (before, after) if window is not None and before != after]
 
-    def rename(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
-        """The facts that named a tenant who has just been erased, as they are kept from now on (R29)."""
-        renamed = []
+    def erase_tenant(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
+        """Replace an erased tenant's name in the facts; returns those that changed (R29)."""
+        changed = []
         for maintenance_id, facts in self._facts.items():
             for index, fact in enumerate(facts):
                 event = erasures.event(fact.event)
                 if event is not fact.event:
                     facts[index] = fact._replace(event=event)
-                    renamed.append((event, fact.arrival, fact.position))
-            self._stand(maintenance_id)
-        return renamed
+                    changed.append((event, fact.arrival, fact.position))
+            self._refresh_window(maintenance_id)
+        return changed
 
-    def _stand(self, maintenance_id: str) -> MaintenanceWindow | None:
-        """The window that the latest fact leaves standing."""
-        window = self._standing(maintenance_id, self._facts[maintenance_id][-1])
+    def _refresh_window(self, maintenance_id: str) -> MaintenanceWindow | None:
+        """Recompute the window in force from the latest fact."""
+        window = self._window_of(maintenance_id, self._facts[maintenance_id][-1])
         self._windows.pop(maintenance_id, None)
         if window is not None:
             self._windows[maintenance_id] = window
         return window
 
     @staticmethod
-    def _standing(maintenance_id: str, fact: _Fact) -> MaintenanceWindow | None:
+    def _window_of(maintenance_id: str, fact: _Fact) -> MaintenanceWindow | None:
         plan = fact.event.payload
         if not isinstance(plan, MaintenanceScheduled):
             return None

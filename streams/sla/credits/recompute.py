@@ -1,4 +1,4 @@
-"""Tenant-months counted again from the facts alone (R21–R26): what a statement of any instant has to say."""
+"""Recomputes tenant-months from facts alone (R21–R26): the terms that a statement of any instant must have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.sla.credits.erase_tenant import erase
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval, intersect, union
 from streams.sla.credits.maintenance import Maintenance
-from streams.sla.credits.statement import MonthResult, counts, weigh
+from streams.sla.credits.statement import MonthResult, compute_month, counts
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
@@ -20,17 +20,17 @@ from streams.sla.policy import Policies
 
 
 class RecomputedMonth(NamedTuple):
-    """A tenant-month as it comes out. `final_at` and `claimable_until` are those of its terms."""
+    """A recomputed tenant-month. `final_at` and `claimable_until` are those of its terms."""
 
-    weighed: MonthResult
+    result: MonthResult
     final_at: int
     claimable_until: int
     flags: tuple[str, ...]
 
 
 class Recomputation:
-    """Contracts, maintenance and impacts as far as they are known. Statements are not remembered: each question is
-    answered from all facts taken in so far. Instants in microseconds."""
+    """Contracts, maintenance and impacts known so far. No statement is stored: every result is computed from all facts
+    added so far. Instants in microseconds."""
 
     def __init__(self, policies: Policies, time_limits: TimeLimits) -> None:
         self._policies = policies
@@ -40,9 +40,9 @@ class Recomputation:
         self._maintenance = Maintenance()
         self.erasures = Erasures(time_limits.pseudonym_key)
 
-    def take(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
-        """Fold one checked contract or maintenance event in; False when it is refused, repeated or without effect on
-        what a month comes to (R1, R5)."""
+    def add(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
+        """Add one checked contract or maintenance event; False when it is rejected, repeated or has no effect on a
+        month (R1, R5)."""
         event = self.erasures.event(event)
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             if self._maintenance.identity(event) is None and check_time(event, arrival, self._time_limits) is None:
@@ -63,11 +63,11 @@ class Recomputation:
             account = self._accounts[event.subject] = Account(event.subject, self._policies, self._time_limits.lateness)
         if account.digest(event) is not None:
             return False
-        account.keep(event, arrival, position)
+        account.add_fact(event, arrival, position)
         return True
 
-    def put(self, copy: ImpactCopy) -> None:
-        """An incident's impact list, instead of the one before."""
+    def put_impacts(self, copy: ImpactCopy) -> None:
+        """Replace an incident's impact list."""
         self._impacts.put(copy)
 
     def known_at(self, tenant: str) -> int | None:
@@ -76,7 +76,7 @@ class Recomputation:
         return account.known_at if account is not None and len(account.contracts) else None
 
     def tenants(self) -> list[str]:
-        """Those with a contract, in order."""
+        """Tenants with a contract, in order."""
         return sorted(tenant for tenant, account in self._accounts.items() if len(account.contracts))
 
     def months(self, tenant: str, until: int) -> Iterator[Month]:
@@ -93,28 +93,30 @@ class Recomputation:
                 return
             month = next_month(month)
 
-    def weigh(self, tenant: str, month: Month, instant: int) -> RecomputedMonth | None:
+    def compute_month(self, tenant: str, month: Month, instant: int) -> RecomputedMonth | None:
         """The month as of an instant, open outages running to it; None when the tenant has no contract."""
         tenant = self.erasures.name(tenant)
         if self.known_at(tenant) is None:
             return None
         account = self._accounts[tenant]
-        terms = account.stated_terms(month)
+        terms = account.settled_terms(month)
         impacts = self._impacts.between(tenant, terms.period.start, terms.period.end)
         windows = self._maintenance.windows()
         currency = account.contracts.currency
-        found = weigh(tenant, month, terms.period, terms.spans, terms.policy, impacts, windows, instant, currency)
-        return RecomputedMonth(found, terms.final_at, terms.claimable_until, account.flags(found))
+        found = compute_month(
+            tenant, month, terms.period, terms.spans, terms.policy, impacts, windows, instant, currency
+        )
+        return RecomputedMonth(found, terms.final_at, terms.claimable_until, account.flags(month))
 
-    def concerned(self, tenant: str, weighed: MonthResult, instant: int, spans: list[Interval]) -> list[str]:
-        """The incidents whose downtime for a tenant touches some of the given spans."""
+    def incidents_within(self, tenant: str, result: MonthResult, instant: int, spans: list[Interval]) -> list[str]:
+        """The incidents whose downtime for a tenant overlaps some of the given spans."""
         tenant = self.erasures.name(tenant)
         found = []
-        for copy in self._impacts.between(tenant, weighed.period.start, weighed.period.end):
+        for copy in self._impacts.between(tenant, result.period.start, result.period.end):
             outages = union(
                 (impact.start, instant if impact.end is None else min(impact.end, instant))
                 for impact in copy.impacts
-                if counts(weighed.policy, impact) and (impact.scope == "platform" or tenant in impact.tenant_ids)
+                if counts(result.policy, impact) and (impact.scope == "platform" or tenant in impact.tenant_ids)
             )
             if intersect(outages, spans):
                 found.append(copy.incident_id)

@@ -1,4 +1,4 @@
-"""One tenant-month weighed (R21–R25): downtime from impacts, maintenance and contract, then availability and credit."""
+"""Computes a tenant-month (R21–R25): downtime from impacts, maintenance and contract, then availability and credit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streams.sla.policy import Policy
 
 
 class MaintenanceWindow(NamedTuple):
-    """A maintenance window that stands: the latest fact of its id, not cancelled (R23)."""
+    """A maintenance window in force: the latest fact of its id, not cancelled (R23)."""
 
     maintenance_id: str
     scope: str
@@ -40,8 +40,8 @@ class Period(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MonthResult:
-    """What a statement says of a tenant-month, before it has a status. Durations in microseconds, money in minor
-    units of `currency`."""
+    """The computed terms of a tenant-month, independent of a statement's status and revision. Durations in
+    microseconds, amounts in minor units of `currency`, evidence as (kind, id, position), sorted."""
 
     month: Month
     period: Period
@@ -64,14 +64,14 @@ class MonthResult:
 
     @property
     def settled(self) -> tuple[int, int, int, int, int]:
-        """A change of one of these after the final statement is worth an adjustment (R26); of excluded time too, as
-        availability is measured without it and must not depend on what came when (R2)."""
+        """A change of one of these after the final statement needs an adjustment (R26). Excluded time is one of them:
+        availability is measured without it and must not depend on the order of arrival (R2)."""
         return self.downtime, self.eligible, self.charge, self.credit, self.excluded
 
     @property
     def basis(self) -> str:
-        """Digest of what else a statement must not be left wrong about (R32): its month's bounds, its currency, the
-        policy it was weighed by, what was down and what was excluded when."""
+        """Digest of everything else whose change needs an adjustment (R32): the month's bounds, the currency, the
+        policy, the downtime and exclusion intervals."""
         policy = self.policy.name, self.policy.version
         spans = [tuple(one) for one in (self.period, *self.intervals, *self.exclusions)]
         return sha256(repr((spans, len(self.exclusions), self.currency, policy)).encode()).hexdigest()[:16]
@@ -84,7 +84,7 @@ def counts(policy: Policy, impact: Impact) -> bool:
     return impact.impact in policy.downtime_impacts if impact.counts is None else impact.counts
 
 
-def weigh(
+def compute_month(
     tenant: str,
     month: Month,
     period: Period,
@@ -95,10 +95,10 @@ def weigh(
     instant: int,
     currency: str,
 ) -> MonthResult:
-    """Weigh a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the month;
-    the last one's charge and plan decide, never prorated (R25)."""
+    """Compute a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the
+    month; the last one's charge and plan apply, never prorated (R25)."""
     contracted = union((span.start, span.end) for span in spans)
-    standing = [
+    in_force = [
         window
         for window in windows
         if (window.scope == "platform" or tenant in window.tenant_ids)
@@ -108,24 +108,24 @@ def weigh(
         and any(policy.guarantees(component) for component in window.components)
     ]
     evidence: list[tuple[str, str, Position]] = [("contract", s.contract.id, s.contract.position) for s in spans]
-    evidence += [("maintenance", window.maintenance_id, window.position) for window in standing]
+    evidence += [("maintenance", window.maintenance_id, window.position) for window in in_force]
     down: list[tuple[int, int]] = []
     for copy in impacts:
-        found = False
+        relevant = False
         for impact in copy.impacts:
             end = instant if impact.end is None else min(impact.end, instant)
             if end <= period.start or impact.start >= period.end or not counts(policy, impact):
                 continue
             if impact.scope != "platform" and tenant not in impact.tenant_ids:
                 continue
-            found = True
-            covering = union((w.start, w.end) for w in standing if impact.component in w.components)
+            relevant = True
+            covering = union((w.start, w.end) for w in in_force if impact.component in w.components)
             outage = union([(max(impact.start, period.start), min(end, period.end))])
             down += subtract(outage, covering)
-        if found:
+        if relevant:
             evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
     intervals = intersect(union(down), contracted)
-    maintained = intersect(union((w.start, w.end) for w in standing), contracted)
+    maintained = intersect(union((w.start, w.end) for w in in_force), contracted)
     exclusions = subtract(maintained, intervals)
     eligible, excluded, downtime = measure(contracted), measure(exclusions), measure(intervals)
     available = formula.availability(eligible, excluded, downtime)
@@ -151,7 +151,7 @@ def weigh(
 
 def statement_data(
     tenant: str,
-    weighed: MonthResult,
+    result: MonthResult,
     *,
     status: str,
     revision: int,
@@ -163,34 +163,34 @@ def statement_data(
     """The record of a `credit.statement`, digest included."""
 
     def money(amount: int) -> dict[str, object]:
-        return {"amount_minor": amount, "currency": weighed.currency}
+        return {"amount_minor": amount, "currency": result.currency}
 
-    period, available = weighed.period, weighed.available
+    period, available = result.period, result.available
     data: dict[str, object] = {
-        "policy": weighed.policy.as_data(),
+        "policy": result.policy.as_data(),
         "tenant_id": tenant,
-        "month": weighed.month,
+        "month": result.month,
         "status": status,
         "revision": revision,
         "period": {"start": period.start, "end": period.end, "time_zone": period.zone},
-        "eligible_s": weighed.eligible,
-        "downtime_s": weighed.downtime,
-        "excluded_s": weighed.excluded,
+        "eligible_s": result.eligible,
+        "downtime_s": result.downtime,
+        "excluded_s": result.excluded,
         "availability": {
             "numerator": available.numerator,
             "denominator": available.denominator,
             "percent": formula.decimals(available * 100),
         },
-        "guarantee_met": weighed.guarantee_met,
-        "credit_percent": formula.plain(weighed.percent),
-        "monthly_charge": money(weighed.charge),
-        "credit": money(weighed.credit),
+        "guarantee_met": result.guarantee_met,
+        "credit_percent": formula.plain(result.percent),
+        "monthly_charge": money(result.charge),
+        "credit": money(result.credit),
         "delta": money(delta),
         "waived": money(waived),
         "claimable_until": claimable_until,
-        "intervals": [interval._asdict() for interval in weighed.intervals],
-        "exclusions": [interval._asdict() for interval in weighed.exclusions],
-        "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in weighed.evidence],
+        "intervals": [interval._asdict() for interval in result.intervals],
+        "exclusions": [interval._asdict() for interval in result.exclusions],
+        "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in result.evidence],
         "flags": list(flags),
         "calendar_version": calendar.calendar_version(),
         "tzdata_version": calendar.tzdata_version(),

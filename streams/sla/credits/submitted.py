@@ -1,4 +1,4 @@
-"""A statement as someone hands it in, to be verified, and how its terms are written in findings."""
+"""A statement submitted for verification, and the text form of its terms in findings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from streams.sla.credits.statement import Period, canonical_json
 from streams.sla.instants import SECOND, Month, format_rfc3339
 
 Fields = Mapping[str, object]
-#: So many spans or inputs are listed in a finding; the rest is counted.
-MOST_LISTED = 3
+#: A finding lists at most this many spans or inputs, and counts the rest.
+MAX_LISTED = 3
 
 
 class TermDifference(NamedTuple):
-    """The first term that differs: what the statement says and what it should, as people read them. `incidents` are
-    those that differing downtime comes from."""
+    """The first term that differs: the submitted and the recomputed value as text. `incidents` are the ids of the
+    incidents that differing downtime comes from."""
 
     term: str
     stated: str
@@ -30,8 +30,8 @@ class TermDifference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubmittedStatement:
-    """A statement as it was given. Durations and instants in microseconds, amounts in minor units; `own_digest` is
-    the digest of the JSON that was given."""
+    """A submitted statement. Durations and instants in microseconds, amounts in minor units; `own_digest` is the digest
+    of the submitted JSON."""
 
     time: int
     tenant: str
@@ -102,8 +102,8 @@ def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
 
 
 def _digest_of_json(data: Fields) -> str:
-    """The documented recipe, over the JSON as it was given: what a reader does not know is in the digest all the
-    same."""
+    """The documented recipe over the JSON as submitted: fields that this release does not know are part of the digest
+    too."""
     evidence = cast(list[Fields], data.get("evidence", []))
     pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
     body = {key: value for key, value in data.items() if key != "digest"}
@@ -111,11 +111,11 @@ def _digest_of_json(data: Fields) -> str:
     return sha256(canonical_json(body).encode()).hexdigest()
 
 
-# -- terms as people read them ---------------------------------------------------------------------------------------
+# -- terms as text ---------------------------------------------------------------------------------------------------
 
 
 def duration(micros: int) -> str:
-    """57,960 s; decimals as needed."""
+    """Seconds with up to six decimals: 57,960 s."""
     whole, rest = divmod(micros, SECOND)
     return f"{whole:,}" + (f".{rest:06d}".rstrip("0") if rest else "") + " s"
 
@@ -141,19 +141,19 @@ def met(guarantee_met: bool) -> str:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in minor units, as statements have it."""
+    """An amount in minor units, as in statements."""
     return f"{amount:,} {currency} minor units"
 
 
 def listed(spans: Sequence[Interval]) -> str:
-    """The first few of some spans."""
-    told = "; ".join(f"{instant(one.start)} to {instant(one.end)}" for one in spans[:MOST_LISTED])
-    more = len(spans) - MOST_LISTED
-    return (told or "nothing") + (f"; {more:,} more" if more > 0 else "")
+    """The first spans, and how many more there are."""
+    first = "; ".join(f"{instant(one.start)} to {instant(one.end)}" for one in spans[:MAX_LISTED])
+    more = len(spans) - MAX_LISTED
+    return (first or "nothing") + (f"; {more:,} more" if more > 0 else "")
 
 
 def named(evidence: Iterable[tuple[str, str]]) -> str:
-    """The first few deciding inputs."""
-    told = [f"{kind} {name}" for kind, name in sorted(evidence)]
-    more = len(told) - MOST_LISTED
-    return (", ".join(told[:MOST_LISTED]) or "nothing") + (f", {more:,} more" if more > 0 else "")
+    """The first inputs, and how many more there are."""
+    first = [f"{kind} {name}" for kind, name in sorted(evidence)]
+    more = len(first) - MAX_LISTED
+    return (", ".join(first[:MAX_LISTED]) or "nothing") + (f", {more:,} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Statements checked term by term: against themselves and the policy they name, and against what facts come to."""
+"""Checks statements term by term: for consistency with themselves and their policy, and against recomputed facts."""
 
 from __future__ import annotations
 
@@ -30,77 +30,85 @@ from streams.sla.policy import Policies, Policy
 
 
 def check_alone(
-    given: SubmittedStatement, policies: Policies, others: Iterable[SubmittedStatement] = ()
+    submitted: SubmittedStatement, policies: Policies, others: Iterable[SubmittedStatement] = ()
 ) -> TermDifference | None:
-    """What can be recomputed from a statement alone, in the order of its terms; `others` are the revisions of the
-    same month that are known. None when everything fits."""
+    """Check what can be recomputed from a statement alone, in the order of its terms. `others` are the known revisions
+    of the same month. None when nothing differs."""
     return (
-        _period(given)
-        or _spans("intervals", given.intervals, given)
-        or _differs("downtime_s", duration(given.downtime), duration(measure(given.intervals)))
-        or _spans("exclusions", given.exclusions, given)
-        or _differs("excluded_s", duration(given.excluded), duration(measure(given.exclusions)))
-        or _availability(given)
-        or _money(given, policies)
-        or _history(given, list(others))
-        or _differs("digest", given.digest, given.own_digest)
+        _period(submitted)
+        or _spans("intervals", submitted.intervals, submitted)
+        or _differs("downtime_s", duration(submitted.downtime), duration(measure(submitted.intervals)))
+        or _spans("exclusions", submitted.exclusions, submitted)
+        or _differs("excluded_s", duration(submitted.excluded), duration(measure(submitted.exclusions)))
+        or _availability(submitted)
+        or _money(submitted, policies)
+        or _history(submitted, list(others))
+        or _differs("digest", submitted.digest, submitted.own_digest)
     )
 
 
-def _differs(term: str, said: object, found: object) -> TermDifference | None:
-    return None if said == found else TermDifference(term, str(said), str(found))
+def _differs(term: str, stated: object, recomputed: object) -> TermDifference | None:
+    return None if stated == recomputed else TermDifference(term, str(stated), str(recomputed))
 
 
-def _period(given: SubmittedStatement) -> TermDifference | None:
+def _period(submitted: SubmittedStatement) -> TermDifference | None:
     try:
-        bounds = Period(*month_bounds(given.month, given.period.zone), given.period.zone)
+        bounds = Period(*month_bounds(submitted.month, submitted.period.zone), submitted.period.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return TermDifference("period", f"month {given.month}, time zone {given.period.zone}", "there is no such month")
+        return TermDifference(
+            "period", f"month {submitted.month}, time zone {submitted.period.zone}", "there is no such month"
+        )
     length = bounds.end - bounds.start
-    if given.period == bounds and not 0 <= given.eligible <= length:
-        return TermDifference("eligible_s", duration(given.eligible), f"at most {duration(length)}, the whole month")
-    return _differs("period", span(given.period), span(bounds))
+    if submitted.period == bounds and not 0 <= submitted.eligible <= length:
+        return TermDifference(
+            "eligible_s", duration(submitted.eligible), f"at most {duration(length)}, the whole month"
+        )
+    return _differs("period", span(submitted.period), span(bounds))
 
 
-def _spans(term: str, spans: tuple[Interval, ...], given: SubmittedStatement) -> TermDifference | None:
+def _spans(term: str, spans: tuple[Interval, ...], submitted: SubmittedStatement) -> TermDifference | None:
     merged = union(spans)
     if list(spans) != merged:
         return TermDifference(term, listed(spans), f"disjoint and in order: {listed(merged)}")
-    outside = subtract(spans, [Interval(given.period.start, given.period.end)])
+    outside = subtract(spans, [Interval(submitted.period.start, submitted.period.end)])
     if outside:
-        return TermDifference(term, listed(outside), f"within the month, {span(given.period)}")
-    if term == "exclusions" and (both := intersect(spans, given.intervals)):
+        return TermDifference(term, listed(outside), f"within the month, {span(submitted.period)}")
+    if term == "exclusions" and (both := intersect(spans, submitted.intervals)):
         return TermDifference(term, listed(both), "nothing that counts as downtime too")
     return None
 
 
-def _availability(given: SubmittedStatement) -> TermDifference | None:
-    counted = given.downtime + given.excluded
-    if counted > given.eligible:
+def _availability(submitted: SubmittedStatement) -> TermDifference | None:
+    counted = submitted.downtime + submitted.excluded
+    if counted > submitted.eligible:
         return TermDifference(
-            "eligible_s", duration(given.eligible), f"at least {duration(counted)} of down and excluded"
+            "eligible_s", duration(submitted.eligible), f"at least {duration(counted)} of down and excluded"
         )
-    available = formula.availability(given.eligible, given.excluded, given.downtime)
-    return _differs("availability", share(*given.availability), fraction(available))
+    available = formula.availability(submitted.eligible, submitted.excluded, submitted.downtime)
+    return _differs("availability", share(*submitted.availability), fraction(available))
 
 
-def _money(given: SubmittedStatement, policies: Policies) -> TermDifference | None:
-    name, version, digest = given.policy
+def _money(submitted: SubmittedStatement, policies: Policies) -> TermDifference | None:
+    name, version, digest = submitted.policy
     policy = policies.exact(name, version)
     if policy is None:
         return TermDifference("policy", f"{name} {version}", "this deployment has no such policy")
-    available = formula.availability(given.eligible, given.excluded, given.downtime)
+    available = formula.availability(submitted.eligible, submitted.excluded, submitted.downtime)
     percent = formula.credit_percent(policy.credit, available)
-    currency = given.currencies[0]
+    currency = submitted.currencies[0]
     return (
         _differs("policy", f"{name} {version}, digest {digest}", f"{name} {version}, digest {policy.digest}")
-        or _differs("guarantee_met", met(given.guarantee_met), met(_is_met(policy, available)))
-        or (TermDifference("monthly_charge", money(given.charge, currency), "0 or more") if given.charge < 0 else None)
-        or _differs("credit_percent", f"{given.credit_percent} %", f"{formula.plain(percent)} %")
+        or _differs("guarantee_met", met(submitted.guarantee_met), met(_is_met(policy, available)))
+        or (
+            TermDifference("monthly_charge", money(submitted.charge, currency), "0 or more")
+            if submitted.charge < 0
+            else None
+        )
+        or _differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(percent)} %")
         or _differs(
             "credit",
-            money(given.credit, given.currencies[1]),
-            money(formula.credit_amount(given.charge, percent), currency),
+            money(submitted.credit, submitted.currencies[1]),
+            money(formula.credit_amount(submitted.charge, percent), currency),
         )
     )
 
@@ -109,81 +117,91 @@ def _is_met(policy: Policy, available: Fraction) -> bool:
     return available * 100 >= policy.guarantee
 
 
-def _history(given: SubmittedStatement, others: list[SubmittedStatement]) -> TermDifference | None:
+def _history(submitted: SubmittedStatement, others: list[SubmittedStatement]) -> TermDifference | None:
     """R26: `delta` is against the revision before, and no more can be waived than was credited before."""
-    _, credit_in, delta_in, waived_in = given.currencies
-    twin = next((other for other in others if other.revision == given.revision and other.digest != given.digest), None)
+    _, credit_in, delta_in, waived_in = submitted.currencies
+    twin = next(
+        (other for other in others if other.revision == submitted.revision and other.digest != submitted.digest), None
+    )
     if twin is not None:
-        return TermDifference("revision", f"{given.revision}, digest {given.digest}", f"also with digest {twin.digest}")
-    before = {other.revision: other for other in others if other.revision < given.revision}
+        return TermDifference(
+            "revision", f"{submitted.revision}, digest {submitted.digest}", f"also with digest {twin.digest}"
+        )
+    before = {other.revision: other for other in others if other.revision < submitted.revision}
     owed = {revision: other.credit for revision, other in before.items() if other.status != "provisional"}
     delta: int | None = 0
-    if given.status == "adjusted":
-        last = owed.get(given.revision - 1)
-        delta = None if last is None else given.credit - last
-    if delta is not None and (found := _differs("delta", money(given.delta, delta_in), money(delta, credit_in))):
+    if submitted.status == "adjusted":
+        last = owed.get(submitted.revision - 1)
+        delta = None if last is None else submitted.credit - last
+    if delta is not None and (found := _differs("delta", money(submitted.delta, delta_in), money(delta, credit_in))):
         return found
     most: int | None = 0
-    if given.status == "adjusted":
-        complete = all(number in before for number in range(1, given.revision))
-        most = max(0, max(owed.values(), default=0) - given.credit) if complete else None
-    if given.waived < 0 or (most is not None and given.waived > most):
-        return TermDifference("waived", money(given.waived, waived_in), f"0 to {money(most or 0, credit_in)}")
+    if submitted.status == "adjusted":
+        complete = all(number in before for number in range(1, submitted.revision))
+        most = max(0, max(owed.values(), default=0) - submitted.credit) if complete else None
+    if submitted.waived < 0 or (most is not None and submitted.waived > most):
+        return TermDifference("waived", money(submitted.waived, waived_in), f"0 to {money(most or 0, credit_in)}")
     return _differs("waived", waived_in, credit_in)
 
 
 # -- against the facts -----------------------------------------------------------------------------------------------
 
 
-def check_against(given: SubmittedStatement, recount: Recomputation) -> TermDifference | None:
-    """The statement beside what the facts known to `recount` come to at its instant, in the order of its terms."""
-    recounted = recount.weigh(given.tenant, given.month, given.time)
-    if recounted is None:
-        return TermDifference("period", span(given.period), f"the events hold no contract of {given.tenant}")
-    found = recounted.weighed
-    until = given.claimable_until if given.status == "adjusted" else recounted.claimable_until
-    currency, credit_in = given.currencies[:2]
-    mine, theirs = found.policy, given.policy
+def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -> TermDifference | None:
+    """Check a statement against its recomputation from the facts at its instant, in the order of its terms. None when
+    nothing differs."""
+    recomputed = recomputation.compute_month(submitted.tenant, submitted.month, submitted.time)
+    if recomputed is None:
+        return TermDifference("period", span(submitted.period), f"the events hold no contract of {submitted.tenant}")
+    found = recomputed.result
+    until = submitted.claimable_until if submitted.status == "adjusted" else recomputed.claimable_until
+    currency, credit_in = submitted.currencies[:2]
+    policy = found.policy
     return (
-        _differs("period", span(given.period), span(found.period))
-        or _differs("eligible_s", duration(given.eligible), duration(found.eligible))
-        or _downtime(given, found, recount)
-        or _differs("downtime_s", duration(given.downtime), duration(found.downtime))
-        or _sets("exclusions", given.exclusions, found.exclusions)
-        or _differs("excluded_s", duration(given.excluded), duration(found.excluded))
-        or _differs("availability", share(*given.availability), fraction(found.available))
-        or _differs("policy", "{} {}, digest {}".format(*theirs), f"{mine.name} {mine.version}, digest {mine.digest}")
-        or _differs("guarantee_met", met(given.guarantee_met), met(found.guarantee_met))
-        or _differs("monthly_charge", money(given.charge, currency), money(found.charge, found.currency))
-        or _differs("credit_percent", f"{given.credit_percent} %", f"{formula.plain(found.percent)} %")
-        or _differs("credit", money(given.credit, credit_in), money(found.credit, found.currency))
-        or _differs("claimable_until", instant(given.claimable_until), instant(until))
-        or _evidence(given, found)
-        or _differs("flags", ", ".join(given.flags) or "none", ", ".join(recounted.flags) or "none")
+        _differs("period", span(submitted.period), span(found.period))
+        or _differs("eligible_s", duration(submitted.eligible), duration(found.eligible))
+        or _downtime(submitted, found, recomputation)
+        or _differs("downtime_s", duration(submitted.downtime), duration(found.downtime))
+        or _sets("exclusions", submitted.exclusions, found.exclusions)
+        or _differs("excluded_s", duration(submitted.excluded), duration(found.excluded))
+        or _differs("availability", share(*submitted.availability), fraction(found.available))
+        or _differs(
+            "policy",
+            "{} {}, digest {}".format(*submitted.policy),
+            f"{policy.name} {policy.version}, digest {policy.digest}",
+        )
+        or _differs("guarantee_met", met(submitted.guarantee_met), met(found.guarantee_met))
+        or _differs("monthly_charge", money(submitted.charge, currency), money(found.charge, found.currency))
+        or _differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(found.percent)} %")
+        or _differs("credit", money(submitted.credit, credit_in), money(found.credit, found.currency))
+        or _differs("claimable_until", instant(submitted.claimable_until), instant(until))
+        or _evidence(submitted, found)
+        or _differs("flags", ", ".join(submitted.flags) or "none", ", ".join(recomputed.flags) or "none")
     )
 
 
-def _downtime(given: SubmittedStatement, found: MonthResult, recount: Recomputation) -> TermDifference | None:
-    difference = _sets("intervals", given.intervals, found.intervals)
+def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: Recomputation) -> TermDifference | None:
+    difference = _sets("intervals", submitted.intervals, found.intervals)
     if difference is None:
         return None
-    apart = [*subtract(given.intervals, found.intervals), *subtract(found.intervals, given.intervals)]
-    concerned = set(recount.concerned(given.tenant, found, given.time, union(apart)))
-    told = {name for kind, name, _ in found.evidence if kind == "incident"}
-    absent = {name for kind, name in given.evidence if kind == "incident"} - told
-    return difference._replace(incidents=tuple(sorted(concerned | absent)))
+    apart = [*subtract(submitted.intervals, found.intervals), *subtract(found.intervals, submitted.intervals)]
+    incidents_within = set(recomputation.incidents_within(submitted.tenant, found, submitted.time, union(apart)))
+    present = {name for kind, name, _ in found.evidence if kind == "incident"}
+    absent = {name for kind, name in submitted.evidence if kind == "incident"} - present
+    return difference._replace(incidents=tuple(sorted(incidents_within | absent)))
 
 
-def _sets(term: str, said: tuple[Interval, ...], found: tuple[Interval, ...]) -> TermDifference | None:
-    """Only the spans that the other side has not."""
-    if said == found:
+def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, ...]) -> TermDifference | None:
+    """Names only the spans that one side lacks."""
+    if stated == recomputed:
         return None
-    ours, theirs = [one for one in said if one not in found], [one for one in found if one not in said]
-    return TermDifference(term, listed(ours), listed(theirs))
+    surplus = [one for one in stated if one not in recomputed]
+    missing = [one for one in recomputed if one not in stated]
+    return TermDifference(term, listed(surplus), listed(missing))
 
 
-def _evidence(given: SubmittedStatement, found: MonthResult) -> TermDifference | None:
+def _evidence(submitted: SubmittedStatement, found: MonthResult) -> TermDifference | None:
     theirs = {(kind, name) for kind, name, _ in found.evidence}
-    if given.evidence == theirs:
+    if submitted.evidence == theirs:
         return None
-    return TermDifference("evidence", named(given.evidence - theirs), named(theirs - given.evidence))
+    return TermDifference("evidence", named(submitted.evidence - theirs), named(theirs - submitted.evidence))
