@@ -1,10 +1,10 @@
-"""The close of a month for very many tenants: how long it takes, and what it does to alerts meanwhile.
+"""The close of a month for very many tenants: its duration, and the latency of alerts meanwhile.
 
     python -m bench.close [--tenants 100000] [--rate 200] [--seconds 60]
 
-The changelogs are written beforehand: contracts of a month that is over, none of it stated. A worker that starts has
-every final statement due at once. Meanwhile incidents come at a steady rate, and their classifications and breaches
-are timed; then once more after the close, for comparison.
+The script writes the changelogs first: contracts of a month that is over, without any statement. When the worker
+starts, every final statement is due at once. Meanwhile the script publishes incidents at a steady rate and measures the
+latency of their classifications and breaches. It measures once more after the close, for comparison.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from cli.local.stack import Stack
 from streams.sla.instants import DAY
 
 SINCE = 34 * DAY
-"""Contracts begin so long ago: before the end of any last month, and within the lateness horizon (R5, R24)."""
+"""How long ago contracts begin: before the end of the last month, and within the lateness horizon (R5, R24)."""
 _LIMIT_S = 600.0
 
 
 async def statements(bootstrap: str, count: int) -> float:
-    """Seconds until so many records of `sla.credits` are committed."""
+    """Seconds until `count` records of `sla.credits` are committed. Raises SystemExit when that takes too long."""
     began = time.perf_counter()
     async with reader(bootstrap) as consumer:
         assigned = [TopicPartition("sla.credits", number) for number in range(PARTITIONS)]
         consumer.assign(assigned)
-        seen = 0
-        while seen < count and time.perf_counter() - began < _LIMIT_S:
+        received = 0
+        while received < count and time.perf_counter() - began < _LIMIT_S:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                seen += len(records)
-        if seen < count:
-            raise SystemExit(f"only {seen:,} of {count:,} statements after {_LIMIT_S:.0f} s")
+                received += len(records)
+        if received < count:
+            raise SystemExit(f"only {received:,} of {count:,} statements after {_LIMIT_S:.0f} s")
         return time.perf_counter() - began
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenants", type=int, default=100_000)
     parser.add_argument("--rate", type=int, default=200, help="events a second meanwhile")
-    parser.add_argument("--seconds", type=int, default=60, help="for how long; at least as long as the close takes")
+    parser.add_argument("--seconds", type=int, default=60, help="of publishing; at least as long as the close takes")
     options = parser.parse_args()
     environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT1S"}
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:

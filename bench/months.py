@@ -1,9 +1,9 @@
-"""What an input of a tenant costs the ledger after so many months with statements: it must not grow (R24–R26).
+"""The cost of one input of a tenant after so many months with statements. It must not grow with the past (R24–R26).
 
     python -m bench.months [--months 1 12 60 240] [--inputs 200]
 
-One partition's `Ledger`, no broker and no encoding. Prints the median microseconds per input, and the ratio to the
-shortest past.
+It measures one partition's `Ledger` without a broker and without encoding. It prints the median microseconds per
+input, and the ratio to the shortest past.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLACE = Position("t", 0, 0)
 
 
 class Tenant:
-    """A ledger with one tenant whose months, each with an hour of outage, have all been stated."""
+    """A ledger with one tenant; each past month has one hour of outage and a final statement."""
 
     def __init__(self, policies: Policies, months: int) -> None:
         self._ledger = Ledger(policies, TimeLimits())
@@ -76,29 +76,29 @@ def inputs(tenant: Tenant) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def microseconds(policies: Policies, months: int, rounds: int) -> dict[str, float]:
-    """The median cost of each kind of input; each round starts a minute later."""
-    spent: dict[str, list[float]] = {}
+    """The median cost of each kind of input in microseconds; each round starts a minute after the one before."""
+    durations: dict[str, list[float]] = {}
     tenant = Tenant(policies, months)
     for _ in range(rounds):
         for name, fire in inputs(tenant):
             tenant.now += MINUTE
             started = perf_counter()
             fire()
-            spent.setdefault(name, []).append(perf_counter() - started)
-    return {name: median(each) * 1e6 for name, each in spent.items()}
+            durations.setdefault(name, []).append(perf_counter() - started)
+    return {name: median(each) * 1e6 for name, each in durations.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--months", type=int, nargs="+", default=[1, 12, 60, 240])
     parser.add_argument("--inputs", type=int, default=200)
-    given = parser.parse_args()
+    options = parser.parse_args()
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    found = {months: microseconds(policies, months, given.inputs) for months in given.months}
-    first = found[given.months[0]]
-    print(f"{'months':>24}" + "".join(f"{months:>16}" for months in given.months))
+    costs = {months: microseconds(policies, months, options.inputs) for months in options.months}
+    first = costs[options.months[0]]
+    print(f"{'months':>24}" + "".join(f"{months:>16}" for months in options.months))
     for name in first:
-        cells = (f"{found[m][name]:8.0f} µs {found[m][name] / first[name]:4.2f}" for m in given.months)
+        cells = (f"{costs[m][name]:8.0f} µs {costs[m][name] / first[name]:4.2f}" for m in options.months)
         print(f"{name:>24}" + "".join(f"{cell:>16}" for cell in cells))
 
 

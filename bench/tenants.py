@@ -1,11 +1,11 @@
-"""Very many tenants: what their terms weigh in every partition, how soon a worker is back, what an event costs.
+"""Very many tenants: memory of their contract terms, time until a worker is ready, processor time of one event.
 
     python -m bench.tenants [--tenants 1 1000 100000] [--rate 1000] [--seconds 15]
 
-Contract terms are copied to each incident partition (ADR 1's shards decide from their own state alone), so they are
-kept as often as there are partitions. For each number a new broker whose changelogs are written beforehand by
-processors without a broker; then a worker is started, its recovery timed and its memory read; then events of these
-tenants come at a steady rate.
+Contract terms are copied to every incident partition, because a task decides from its own state alone (ADR 1). So each
+partition stores all of them. For each number of tenants the script starts a new broker and writes the changelogs with
+processors that need no broker. Then it starts a worker, measures its recovery time and memory, and publishes events of
+these tenants at a steady rate.
 """
 
 from __future__ import annotations
@@ -34,43 +34,44 @@ from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
 
 SINCE = 26 * HOUR
-"""Contracts begin so long ago: before the timed incidents were opened, which breach by their terms then."""
+"""How long ago contracts begin: before the timed incidents opened, so that these breach by the contract terms."""
 INCIDENTS, LEDGER = "sla.incidents-changelog", "sla.ledger-changelog"
 
 
 def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
-    """The copies of all terms. They are the same in every partition, so one processor makes them."""
+    """The copies of all terms. They are the same in every partition, so one processor makes the rows of all."""
     topics = Topics("sla", PARTITIONS)
-    made = IncidentsProcessor(0, topics, policies, TimeLimits(), clock=SystemTimeSource(), mark_every=10 * SECOND)
+    processor = IncidentsProcessor(0, topics, policies, TimeLimits(), clock=SystemTimeSource(), mark_every=10 * SECOND)
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         terms = Record("sla.contract-events", home, 0, now, key, value, headers)
         copy = wrap(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
         effects = Effects()
-        made.apply(Record("sla.shared", 0, 0, now, copy.key, copy.value, copy.headers), effects)
+        processor.apply(Record("sla.shared", 0, 0, now, copy.key, copy.value, copy.headers), effects)
         for number in range(PARTITIONS):
             yield from rows_of(effects, number)
-    yield from applied(("sla.incident-events", "sla.shared"), now)
+    yield from checkpoints(("sla.incident-events", "sla.shared"), now)
 
 
 def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
     """The contract of each tenant in its own partition."""
     topics = Topics("sla", PARTITIONS)
-    made = [LedgerProcessor(number, topics, policies, TimeLimits()) for number in range(PARTITIONS)]
+    processors = [LedgerProcessor(number, topics, policies, TimeLimits()) for number in range(PARTITIONS)]
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         effects = Effects()
-        made[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)
+        processors[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)
         yield from rows_of(effects, home)
-    yield from applied(("sla.contract-events", "sla.shared"), now)
+    yield from checkpoints(("sla.contract-events", "sla.shared"), now)
 
 
-def applied(topics: tuple[str, ...], now: int) -> Iterator[Encoded]:
-    """The applied row of each partition, at the beginning of its inputs."""
+def checkpoints(topics: tuple[str, ...], now: int) -> Iterator[Encoded]:
+    """The checkpoint row of each partition, at the beginning of its inputs."""
     for number in range(PARTITIONS):
         yield "state", number, CHECKPOINT_KEY, encode_checkpoint(Checkpoint(dict.fromkeys(topics, 0), now)), []
 
 
 def write_changelogs(bootstrap: str, tenants: int, since: int) -> None:
-    """As workers would have written them once all contracts, which began `since` before now, are known."""
+    """Write the changelogs that workers leave after applying all contracts, which begin `since` microseconds before
+    now."""
     now = SystemTimeSource().now()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
     asyncio.run(publish(bootstrap, INCIDENTS, incident_rows(tenants, since, now, policies)))
@@ -78,7 +79,7 @@ def write_changelogs(bootstrap: str, tenants: int, since: int) -> None:
 
 
 def measure(tenants: int, rate: int, seconds: int, base: int) -> int:
-    """One number of tenants on a new broker; prints what came out, returns the memory."""
+    """Measure one number of tenants on a new broker. Prints the result; returns the worker's memory in bytes."""
     environment = {"SLA_DEFAULT_POLICY": POLICY, "SLA_MARK_EVERY": "PT10S"}
     with Stack(None, environment=environment, partitions=PARTITIONS) as stack:
         stack.apply_topics()
