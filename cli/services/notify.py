@@ -1,4 +1,4 @@
-"""`sla notify`: alerts to people; `sla notify test`: what they would become; `sla notify parked`: what was given up."""
+"""`sla notify`: deliver alerts; `sla notify test`: show the requests; `sla notify parked`: undelivered messages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def dry_run(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="Alerts as JSON lines, as `sla tail --json` has them.")],
     routes: Routes = None,
 ) -> None:
-    """Show what would be said to whom, as if each message were delivered at once. No broker, no secret is needed.
+    """Show the requests that alerts would lead to, as if each were delivered at once. Needs no broker and no secret.
 
     Exit code 1: a line is no event.
     """
@@ -87,26 +87,26 @@ def dry_run(
                 bad = True
                 typer.echo(f"line {number}: {parsed.code}: {parsed.message}")
                 continue
-            for told in _told(run, f"line {number}", to_json(*parsed)):
-                typer.echo(told)
+            for shown in _dry_run_lines(run, f"line {number}", to_json(*parsed)):
+                typer.echo(shown)
     if bad:
         raise typer.Exit(FOUND)
 
 
-def _told(run: DryRun, where: str, event: dict[str, object]) -> Iterator[str]:
-    """What becomes of one event."""
-    from connect.notify.triggers import trigger_of
+def _dry_run_lines(run: DryRun, where: str, event: dict[str, object]) -> Iterator[str]:
+    """The output for one event."""
+    from connect.notify.triggers import page_trigger
 
-    notice = trigger_of(event)
-    if isinstance(notice, str):
-        yield f"{where}: nobody is told: {notice}"
+    trigger = page_trigger(event)
+    if isinstance(trigger, str):
+        yield f"{where}: no notification: {trigger}"
         return
-    heading = f"{where}: {notice.type} of {notice.incident}{notice.clock and ', ' + notice.clock}"
-    said = list(run.take(notice))
-    if not said:
-        why = "no route matches" if notice.action == "trigger" else "no page of it is open"
-        yield f"{heading}: nobody is told: {why}"
-    for each in said:
+    heading = f"{where}: {trigger.type} of {trigger.incident}{trigger.clock and ', ' + trigger.clock}"
+    deliveries = list(run.apply(trigger))
+    if not deliveries:
+        reason = "no route matches" if trigger.action == "trigger" else "no page of it is open"
+        yield f"{heading}: no notification: {reason}"
+    for each in deliveries:
         yield f"{heading}: {each.destination.name}: {each.message.action}, POST {each.request.url}"
         yield f"  {each.request.body.decode()}"
 

@@ -1,4 +1,4 @@
-"""`sla notify parked list|retry`: messages that a destination would not take, why, and another try."""
+"""`sla notify parked list|retry`: messages that were not delivered, and why; have them retried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 240
 _ACK_S = 10
 
-parked_app = typer.Typer(help="Look at messages that were given up; have them tried again.", no_args_is_help=True)
+parked_app = typer.Typer(help="List messages that were not delivered; retry them.", no_args_is_help=True)
 
 Destination = Annotated[str | None, typer.Option("--destination", help="Only those of this destination.")]
 
@@ -33,7 +33,7 @@ def list_(
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """List what was given up, the oldest first."""
+    """List undelivered messages, the oldest first."""
     with one_line():
         found = [each for _, each in _parked(settings_of(brokers, prefix)) if destination in {None, each.destination}]
     if as_json:
@@ -55,24 +55,24 @@ def retry(
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Have parked messages tried again, from the first try on. A running notifier begins at once; else the next one.
+    """Retry parked messages, beginning with the first attempt. A running notifier does so at once, else the next one.
 
     Exit code 2: there is no such message.
     """
     if bool(ids) == everything:
-        wrong_use("which ones? write their IDs, or --all")
+        wrong_use("which messages? write their IDs, or --all")
     with one_line():
         settings = settings_of(brokers, prefix)
         there = [each for each in _parked(settings) if destination in {None, each[1].destination}]
         chosen = [each for each in there if everything or each[1].message.id in (ids or ())]
         if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
-            wrong_use(f"nothing parked is {sorted(absent)[0]}; `sla notify parked list` shows all of them")
-        _ask(settings, chosen)
-    typer.echo(f"{len(chosen):,} put back" if chosen else "nothing is parked")
+            wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
+        _write_retries(settings, chosen)
+    typer.echo(f"{len(chosen):,} queued again" if chosen else "nothing is parked")
 
 
 def _parked(settings: Settings) -> list[tuple[int, Parked]]:
-    """What is parked, and in which partition, the oldest first. Raises BrokerProblem."""
+    """The parked messages, each with its partition, the oldest first. Raises BrokerProblem."""
     from cli.kafka_io.reader import read_topics
     from connect.notify.page_store_rows import TOPIC, read_key, read_parked
 
@@ -90,8 +90,8 @@ def _parked(settings: Settings) -> list[tuple[int, Parked]]:
     return sorted(((where, each) for (where, _), each in found.items()), key=lambda pair: pair[1].at)
 
 
-def _ask(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> None:
-    """Acknowledged by all replicas, request by request: what ends in between stays parked or is asked for twice."""
+def _write_retries(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> None:
+    """Write the requests one by one, each acknowledged by all replicas. A crash leaves the rest parked."""
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
@@ -140,6 +140,6 @@ def _print(found: Sequence[Parked]) -> None:
     names = ("id", "destination", "incident", "type", "action", "parked_at", "tries", "reason")
     table = Table(*names, box=box.SIMPLE_HEAD)
     for each in found:
-        told = _as_object(each)
-        table.add_row(*(safe(str(told[name])) for name in names))
+        shown = _as_object(each)
+        table.add_row(*(safe(str(shown[name])) for name in names))
     console.print(table)

@@ -1,4 +1,4 @@
-"""Reads a lane's alerts: what concerns its destination is kept, handed to delivery, and only then committed."""
+"""Reads the alerts of one destination: their rows are written, then they are delivered and their offsets committed."""
 
 from __future__ import annotations
 
@@ -12,247 +12,199 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
-from connect.notify.close_ordering import Closing, Turns
-from connect.notify.delivery_queue import Delivery
-from connect.notify.metrics import Metrics
+from connect.notify.close_ordering import CloseOrdering, WaitingClose
+from connect.notify.delivery_queue import DeliveryQueue
+from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
-from connect.notify.page_store_rows import TOPIC, Row, prefix_of, read_key, read_message
+from connect.notify.page_store_rows import TOPIC, StateRow
+from connect.notify.record_reader import RecordReader
 from connect.notify.routing.rules import Routing
-from connect.notify.triggers import PageTrigger, trigger_of
-from streams.runtime.processor import RetryLater
-from streams.serde.cloudevents_json import to_json
-from streams.serde.codec import CONFLUENT, Codec
-from streams.sla.events import Rejection
+from connect.notify.triggers import PageTrigger
+from streams.serde.codec import Codec
 
-#: Messages that wait in memory, about; the rest waits in Kafka.
+#: About how many messages wait in memory; the rest waits in Kafka.
 MOST_PENDING = 1_000
 _MOST_RECORDS = 500
 _POLL_MS = 250
 _MEASURE_S = 2.0
-#: What is on its way may end when partitions move.
-FAREWELL_S = 5.0
+#: How long requests in flight may take to end when partitions are revoked.
+SHUTDOWN_S = 5.0
 
 
-class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One membership of a lane's consumer group. `ready` is called each time that its partitions are there."""
+class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One membership in the destination's consumer group. `on_ready` is called whenever its partitions are loaded."""
 
     def __init__(
         self,
         name: str,
         routing: Routing,
         kafka: PageStore,
-        delivery: Delivery,
-        metrics: Metrics,
-        ready: Callable[[], None],
+        delivery: DeliveryQueue,
+        metrics: NotifyMetrics,
+        on_ready: Callable[[], None],
         codec: Codec,
         *,
         earliest: bool,
     ) -> None:
         self._name = name
-        self._codec = codec
+        self._reader = RecordReader(name, codec, metrics)
         self._routing = routing
         self._kafka = kafka
         self._delivery = delivery
         self._metrics = metrics
-        self._ready = ready
+        self._on_ready = on_ready
         self._earliest = earliest
-        self._moves = 0
+        self._rebalances = 0
         self._loaded = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._broken: Exception | None = None
+        self._lock = asyncio.Lock()
+        self._load_error: Exception | None = None
         self._measured_at = 0.0
-        self._turns: dict[int, Turns] = defaultdict(Turns)
+        self._orderings: dict[int, CloseOrdering] = defaultdict(CloseOrdering)
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
 
-    async def read(self) -> None:
+    async def run(self) -> None:
         """Until it is cancelled. Raises what Kafka's clients raise."""
         while True:
             await self._loaded.wait()
-            if self._broken is not None:
-                raise self._broken
-            self._pace()
-            await self._measure()
+            if self._load_error is not None:
+                raise self._load_error
+            self._pause_or_resume()
+            await self._measure_lag()
             room = MOST_PENDING - self._delivery.pending
             most = min(max(room, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
-            moves = self._moves
-            await self._schemas_of(fetched)
+            rebalances = self._rebalances
+            # Without the lock: partitions may be revoked while the schema registry is asked.
+            await self._reader.await_schemas(record for records in fetched.values() for record in records)
             await self._loaded.wait()
-            async with self._turn:
-                if moves == self._moves:  # else partitions have moved, and these come again to whom they belong to
+            async with self._lock:
+                if rebalances == self._rebalances:  # else the new owner of the partitions reads these records
                     await self._apply(fetched)
 
-    # -- partitions come and go ----------------------------------------------------------------------------------------
+    # -- partitions ----------------------------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Before others may get them: nothing of them is on its way any more."""
-        async with self._turn:
-            self._moves += 1
+        """Returns when no request for them is in flight, so that another process may take them."""
+        async with self._lock:
+            self._rebalances += 1
             self._loaded.clear()
-            await self._delivery.forget(FAREWELL_S)
-            self._turns.clear()
+            await self._delivery.suspend(SHUTDOWN_S)
+            self._orderings.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """What was kept of them is read back."""
-        self._moves += 1
+        """Read back the stored pages."""
+        self._rebalances += 1
         try:
-            async with self._turn:
+            async with self._lock:
                 await self._load(list(assigned))
         except Exception as error:  # aiokafka would only log it
-            self._broken = error
+            self._load_error = error
         except asyncio.CancelledError:
-            self._broken = ConnectionError("a client of Kafka gave up")
+            self._load_error = ConnectionError("a client of Kafka gave up")
             raise
         finally:
             self._loaded.set()
 
     async def _load(self, assigned: Sequence[TopicPartition]) -> None:
         rows = self._kafka.topic(TOPIC)
-        await self._kafka.begin_new([each for each in assigned if each.topic != rows], earliest=self._earliest)
-        kept = await self._kafka.kept([each.partition for each in assigned if each.topic == rows], self._name)
+        await self._kafka.start_new_partitions(
+            [each for each in assigned if each.topic != rows], earliest=self._earliest
+        )
+        stored = await self._kafka.stored_pages([each.partition for each in assigned if each.topic == rows], self._name)
         others: dict[str, int] = defaultdict(int)
-        for partition, (found, end) in kept.items():
+        for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
             self._delivery.load(partition, found.pages())
             for incident, message in found.retries.values():
                 await self._kafka.write(partition, self._delivery.retry(partition, incident, message))
-                self._delivery.kept()
+                self._delivery.rows_written()
             for name, keys in found.others.items():
                 others[name] += len(keys)
             if found.unreadable:
                 self._metrics.unreadable.labels(self._name).inc(found.unreadable)
-                self._log.warning("rows can't be read", topic=rows, partition=partition, count=found.unreadable)
-        self._tell_others(others)
-        self._delivery.release()
-        self._log.info("partitions are here", partitions=sorted(kept), waiting=self._delivery.pending)
-        self._ready()
+                self._log.warning("rows_unreadable", topic=rows, partition=partition, count=found.unreadable)
+        self._log_unknown_destinations(others)
+        self._delivery.resume()
+        self._log.info("partitions_assigned", partitions=sorted(stored), waiting=self._delivery.pending)
+        self._on_ready()
 
-    def _tell_others(self, others: Mapping[str, int]) -> None:
-        """What waits for nobody: a destination was taken out of the routing file. One lane says so."""
+    def _log_unknown_destinations(self, others: Mapping[str, int]) -> None:
+        """Rows of a destination that was removed from the routing file. One worker of the notifier reports them."""
         for name, count in others.items():
             if count and name not in self._routing.destinations and self._name == min(self._routing.destinations):
-                self._log.warning(
-                    "pages and messages wait for a destination that the routing file does not name",
-                    absent=name,
-                    count=count,
-                )
+                self._log.warning("destination_not_in_routing_file", absent=name, count=count)
 
     # -- records -------------------------------------------------------------------------------------------------------
 
-    def _pace(self) -> None:
-        """Take nothing more while enough waits, and no more closings while some wait their turn."""
+    def _pause_or_resume(self) -> None:
+        """Read nothing while enough messages wait, and no more closings while some wait for alerts."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
         if self._delivery.disabled is not None or self._delivery.pending >= MOST_PENDING:
             wanted = assigned
         else:
             incidents = self._kafka.topic(INCIDENTS)
-            wanted = {each for each in assigned if each.topic == incidents and self._turns[each.partition]}
+            wanted = {each for each in assigned if each.topic == incidents and self._orderings[each.partition]}
         paused = consumer.paused()
         consumer.pause(*(wanted - paused))
         consumer.resume(*(paused - wanted))
 
-    async def _measure(self) -> None:
-        """How far behind the lane is, now and then: while it takes nothing, Kafka tells it nothing by itself."""
+    async def _measure_lag(self) -> None:
+        """Ask Kafka for the lag now and then: a paused consumer does not learn it from fetches."""
         now = asyncio.get_running_loop().time()
         if now - self._measured_at < _MEASURE_S:
             return
         self._measured_at = now
-        places = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
-        if not places:
+        partitions = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
+        if not partitions:
             return
         try:
-            ends = await self._kafka.ends(places)
-            behind = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in places]
-        except IllegalStateError:  # partitions are moving
+            ends = await self._kafka.ends(partitions)
+            lags = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in partitions]
+        except IllegalStateError:  # a rebalance is under way
             return
-        self._metrics.behind.labels(self._name).set(sum(behind))
+        self._metrics.behind.labels(self._name).set(sum(lags))
 
     async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Rows first, then offsets: a crash in between repeats, and skips nothing."""
+        """Rows are written before offsets are committed: a crash in between repeats, and skips nothing."""
         done: dict[TopicPartition, int] = {}
-        rows: dict[int, list[Row]] = defaultdict(list)
+        rows: dict[int, list[StateRow]] = defaultdict(list)
         alerts, incidents = self._kafka.topic(ALERTS), self._kafka.topic(INCIDENTS)
 
-        def close(partition: int, closings: Iterable[Closing]) -> None:
+        def close(partition: int, closings: Iterable[WaitingClose]) -> None:
             for closing in closings:
-                if closing.notice is not None:
-                    rows[partition] += self._delivery.take(partition, closing.notice)
+                if closing.trigger is not None:
+                    rows[partition] += self._delivery.apply(partition, closing.trigger)
                 done[TopicPartition(incidents, partition)] = closing.offset + 1
 
-        for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to wait their turn
-            turns = self._turns[where.partition]
+        for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
+            ordering = self._orderings[where.partition]
             for record in fetched[where]:
                 if where.topic == alerts:
-                    close(where.partition, turns.before(record.timestamp))
-                    notice = self._notice(record)
-                    if notice is not None:
-                        rows[where.partition] += self._taken(where.partition, notice)
+                    close(where.partition, ordering.before(record.timestamp))
+                    if (trigger := self._reader.trigger(record)) is not None:
+                        rows[where.partition] += self._apply_alert(where.partition, trigger)
                     done[where] = record.offset + 1
                 elif where.topic == incidents:
-                    turns.wait(Closing(record.timestamp, record.offset, self._notice(record)))
-                else:
-                    rows[where.partition] += self._retried(where.partition, record)
-        for partition, turns in self._turns.items():
-            if turns:
+                    ordering.add(WaitingClose(record.timestamp, record.offset, self._reader.trigger(record)))
+                elif (request := self._reader.retry_request(record)) is not None:
+                    rows[where.partition] += self._delivery.retry(where.partition, *request)
+        for partition, ordering in self._orderings.items():
+            if ordering:
                 where = TopicPartition(alerts, partition)
-                if turns.barrier is None:
-                    turns.barrier = (await self._kafka.ends([where]))[where]
-                close(partition, turns.read_up_to(await self._kafka.consumer.position(where)))
+                if ordering.barrier is None:
+                    ordering.barrier = (await self._kafka.ends([where]))[where]
+                close(partition, ordering.read_up_to(await self._kafka.consumer.position(where)))
         await asyncio.gather(*(self._kafka.write(partition, changed) for partition, changed in rows.items()))
-        self._delivery.kept()
+        self._delivery.rows_written()
         if done:
             try:
                 await self._kafka.consumer.commit(done)
             except (CommitFailedError, IllegalStateError):
-                self._log.info("partitions have moved; their new owner gets the latest records again")
+                self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
 
-    async def _schemas_of(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Wait for what the schema registry has not told yet: outside the turn, as partitions may move meanwhile."""
-        values = (record.value for records in fetched.values() for record in records)
-        for value in values:
-            while value is not None and value[:1] == CONFLUENT:
-                try:
-                    self._codec.decode(value)
-                except RetryLater as awaited:
-                    await asyncio.wait([awaited.answered])
-                else:
-                    break
-
-    def _notice(self, record: Any) -> PageTrigger | None:
-        """None when a record asks for nothing. What can't be read is counted and logged, and never stops a lane."""
-        try:
-            decoded = self._codec.decode(record.value)
-            if isinstance(decoded, Rejection):
-                self._unreadable(record, f"{decoded.code}: {decoded.message}")
-                return None
-            found = trigger_of(to_json(*decoded), record.timestamp)
-        except Exception as error:  # a row of some agent's state, say
-            self._unreadable(record, f"no event: {type(error).__name__}")
-            return None
-        return None if isinstance(found, str) else found
-
-    def _taken(self, partition: int, notice: PageTrigger) -> list[Row]:
-        if notice.action != "trigger":
-            return self._delivery.take(partition, notice)
-        languages = self._routing.leads_to(notice)
-        return self._delivery.take(partition, notice, languages[self._name]) if self._name in languages else []
-
-    def _retried(self, partition: int, record: Any) -> list[Row]:
-        """What an operator asks for; rows of the lanes themselves come by here too."""
-        if not (record.key or b"").startswith(prefix_of(self._name)) or record.value is None:
-            return []
-        found = read_key(record.key)
-        if found is None or found.kind != "retry":
-            return []
-        try:
-            incident, message = read_message(record.value)
-        except (ValueError, KeyError, TypeError):
-            self._unreadable(record, "no message")
-            return []
-        return self._delivery.retry(partition, incident, message)
-
-    def _unreadable(self, record: Any, why: str) -> None:
-        self._metrics.unreadable.labels(self._name).inc()
-        where = f"{record.topic}/{record.partition}/{record.offset}"
-        self._log.warning("a record can't be read and is passed over", where=where, reason=why[:200])
+    def _apply_alert(self, partition: int, trigger: PageTrigger) -> list[StateRow]:
+        if trigger.action != "trigger":
+            return self._delivery.apply(partition, trigger)
+        languages = self._routing.destinations_for(trigger)
+        return self._delivery.apply(partition, trigger, languages[self._name]) if self._name in languages else []

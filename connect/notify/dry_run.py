@@ -1,13 +1,14 @@
-"""What alerts would become, destination by destination, if each were delivered at once. Pure: no broker, no secret."""
+"""The requests that alerts would lead to if each message were delivered at once. Pure: no broker, no secret."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connect.notify.destinations.payloads import MASKED, Prepared, prepare
-from connect.notify.page import Message, Page
-from connect.notify.routing.rules import Destination, Routing
+from connect.notify.destinations.kind import MASKED, Destination, PreparedRequest
+from connect.notify.message import Message
+from connect.notify.page import Page
+from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
 from streams.sla.instants import parse_rfc3339
 
@@ -17,27 +18,28 @@ class DryRunDelivery(NamedTuple):
 
     destination: Destination
     message: Message
-    request: Prepared
+    request: PreparedRequest
 
 
 class DryRun:
-    """Takes the notices of a history in their order; pages are remembered, so that what ends one is shown too."""
+    """Takes the triggers of a history in their order; it remembers open pages, so that it shows their ends too."""
 
     def __init__(self, routing: Routing) -> None:
         self._routing = routing
         self._pages: dict[tuple[str, str], Page] = {}
 
-    def take(self, notice: PageTrigger) -> Iterator[DryRunDelivery]:
-        """What a notice leads to."""
+    def apply(self, trigger: PageTrigger) -> Iterator[DryRunDelivery]:
+        """The requests that a trigger leads to."""
         everywhere = dict.fromkeys(self._routing.destinations)
-        routed = self._routing.leads_to(notice) if notice.action == "trigger" else everywhere
+        routed = self._routing.destinations_for(trigger) if trigger.action == "trigger" else everywhere
+        at = parse_rfc3339(trigger.event["time"])
         for name, destination in self._routing.destinations.items():
             if name not in routed:
                 continue
-            page = self._pages.get((name, notice.incident), Page(notice.incident))
-            page = page.take(notice, destination, 0, busy=False, language=routed[name])
+            page = self._pages.get((name, trigger.incident), Page(trigger.incident))
+            page = page.apply(trigger, destination, 0, busy=False, language=routed[name])
             while page.pending:
-                request = prepare(destination, MASKED, notice.incident, page.head, parse_rfc3339(notice.event["time"]))
+                request = destination.kind.prepare(destination, MASKED, trigger.incident, page.head, at)
                 yield DryRunDelivery(destination, page.head, request)
-                page = page.said()
-            self._pages[name, notice.incident] = page
+                page = page.delivered()
+            self._pages[name, trigger.incident] = page

@@ -1,4 +1,4 @@
-"""Kafka as lanes use it: their consumer group, rows written and read back, how far a topic has been written."""
+"""The Kafka connections of a destination worker: consumer group, rows written and read back, end offsets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import TopicPartition
 
-from connect.notify.page_store_rows import TOPIC, Kept, Row
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from streams.errors import SlaError
 from streams.kafka.header_names import accept_any
 from streams.kafka.rebootstrap import rebootstrap
@@ -28,8 +28,8 @@ _POLL_MS = 200
 
 
 class StallDetector:
-    """Tells whether this process stood still for half its session or longer, as a paused virtual machine does: its
-    partitions may be another's by then, and what it still holds must not be written."""
+    """Detects that this process stood still for half its session timeout or longer, as a paused virtual machine does.
+    Another process may own its partitions by then, so nothing more may be written to them."""
 
     def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
         self._limit_s = limit_s
@@ -38,16 +38,16 @@ class StallDetector:
         self._lost = False
 
     def beat(self) -> None:
-        """To be called often."""
+        """Call it often."""
         now = self._seconds()
         self._lost = self._lost or now - self._last > self._limit_s
         self._last = now
 
     def check(self) -> None:
-        """Raises SlaError when it did."""
+        """Raises SlaError when the process stood still, and ever after."""
         self.beat()
         if self._lost:
-            raise SlaError("this process stood still, and its partitions may be another's; its lanes begin anew")
+            raise SlaError("this process stood still, and its partitions may be another's; its workers reconnect")
 
     async def run(self) -> None:
         """Beats until it is cancelled."""
@@ -57,7 +57,7 @@ class StallDetector:
 
 
 class PageStore:
-    """The connections of one lane. Raises KafkaError and OSError when Kafka can't be used, SlaError without topics."""
+    """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._bootstrap = list(settings.bootstrap())
@@ -65,23 +65,23 @@ class PageStore:
         self._prefix = settings.topic_prefix
         self._group = group
         self._producer: Any = None
-        self._asker: Any = None
+        self._metadata_consumer: Any = None
         self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
-        self._pulse = StallDetector(self._session_ms / 2_000, asyncio.get_running_loop().time)
-        self._beating: asyncio.Task[None] | None = None
+        self._stall_detector = StallDetector(self._session_ms / 2_000, asyncio.get_running_loop().time)
+        self._stall_task: asyncio.Task[None] | None = None
         self.consumer: Any = None
 
     def topic(self, suffix: str) -> str:
         return f"{self._prefix}.{suffix}"
 
     async def start(self, listener: Any) -> None:
-        """Connect and join the group; `listener` hears of partitions."""
+        """Connect and join the group; `listener` is notified of partitions."""
         accept_any()
         rebootstrap()
-        self._beating = asyncio.create_task(self._pulse.run())
-        self._asker = self._reader(group_id=None)
-        await self._asker.start()
+        self._stall_task = asyncio.create_task(self._stall_detector.run())
+        self._metadata_consumer = self._new_consumer(group_id=None)
+        await self._metadata_consumer.start()
         await self._check_topics()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
@@ -94,7 +94,7 @@ class PageStore:
             **self._security,
         )
         await self._producer.start()
-        self.consumer = self._reader(
+        self.consumer = self._new_consumer(
             group_id=self._group,
             isolation_level="read_committed",
             session_timeout_ms=self._session_ms,
@@ -106,52 +106,52 @@ class PageStore:
         await self.consumer.start()
 
     async def stop(self) -> None:
-        """End the connections; the group is left, so that another member goes on at once."""
-        if self._beating is not None:
-            self._beating.cancel()
-        readers = (end_consumer(each) for each in (self.consumer, self._asker) if each is not None)
+        """Leave the group, so that another member takes over at once, and close the connections."""
+        if self._stall_task is not None:
+            self._stall_task.cancel()
+        readers = (end_consumer(each) for each in (self.consumer, self._metadata_consumer) if each is not None)
         writers = (end_producer(each) for each in (self._producer,) if each is not None)
         await asyncio.gather(*readers, *writers)
 
-    async def write(self, partition: int, rows: Iterable[Row]) -> None:
-        """Returns when all replicas have the rows, which lie in the order of the calls. Raises SlaError when this
-        process stood still."""
+    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
+        """Returns when all replicas have the rows, which are stored in the order of the calls. Raises SlaError when
+        this process stood still."""
         async with self._order:
-            self._pulse.check()
+            self._stall_detector.check()
             topic = self.topic(TOPIC)
             sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
         await asyncio.gather(*sent)
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offsets after the last records that had been written when this was called, committed or not."""
-        ends: Mapping[TopicPartition, int] = await self._asker.end_offsets(list(partitions))
+        ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
 
-    async def kept(self, partitions: Sequence[int], destination: str) -> Mapping[int, tuple[Kept, int]]:
-        """The rows of partitions, read back to their ends, which are given too."""
-        found = {partition: Kept(destination) for partition in partitions}
+    async def stored_pages(self, partitions: Sequence[int], destination: str) -> Mapping[int, tuple[StoredPages, int]]:
+        """The rows of partitions, read back to their end offsets, which are returned too."""
+        found = {partition: StoredPages(destination) for partition in partitions}
         if not found:
             return {}
         topic = self.topic(TOPIC)
         places = {partition: TopicPartition(topic, partition) for partition in partitions}
-        self._asker.assign(list(places.values()))
+        self._metadata_consumer.assign(list(places.values()))
         try:
-            ends = await self._asker.end_offsets(list(places.values()))
-            await self._asker.seek_to_beginning(*places.values())
+            ends = await self._metadata_consumer.end_offsets(list(places.values()))
+            await self._metadata_consumer.seek_to_beginning(*places.values())
             left = dict(places)
             while left:
-                for where, records in (await self._asker.getmany(timeout_ms=_POLL_MS)).items():
+                for where, records in (await self._metadata_consumer.getmany(timeout_ms=_POLL_MS)).items():
                     for record in records:
                         found[where.partition].read(record.key, record.value)
                 for partition, where in list(left.items()):
-                    if await self._asker.position(where) >= ends[where]:
+                    if await self._metadata_consumer.position(where) >= ends[where]:
                         del left[partition]
         finally:
-            self._asker.unsubscribe()
+            self._metadata_consumer.unsubscribe()
         return {partition: (kept, ends[places[partition]]) for partition, kept in found.items()}
 
-    async def begin_new(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
-        """Where the group has not been before, it begins at what comes from now on, or at the very first; that is
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+        """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
         committed at once, so that a crash before the first alert skips none."""
         committed = {where: await self.consumer.committed(where) for where in partitions}
         fresh = [where for where, offset in committed.items() if offset is None]
@@ -164,12 +164,12 @@ class PageStore:
         await self.consumer.commit(first)
 
     async def _check_topics(self) -> None:
-        there = await self._asker.topics()
+        existing = await self._metadata_consumer.topics()
         for suffix in (ALERTS, INCIDENTS, TOPIC):
-            if self.topic(suffix) not in there:
+            if self.topic(suffix) not in existing:
                 raise SlaError(f"there is no topic {self.topic(suffix)}; `sla topics apply` creates the topics")
 
-    def _reader(self, **options: object) -> Any:
+    def _new_consumer(self, **options: object) -> Any:
         return AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id="sla-notify",

@@ -1,13 +1,13 @@
-"""What a lane has to remember, as rows of the topic `notifications`: compacted, JSON, one per open page and message.
+"""The state of destinations as rows of the topic `notifications`: compacted, JSON, one per open page and message.
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | which clocks are paged, since when, how: `{"incident", "open", "language"}` |
+| destination, `page`, incident | open clocks and the language: `{"incident", "open", "language"}` |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
-| destination, `parked`, message id | a message that was given up, and why |
-| destination, `retry`, message id | an operator asks for a parked message to be tried again |
+| destination, `parked`, message id | a message that was not delivered, and why |
+| destination, `retry`, message id | an operator's request to retry a parked message |
 
-A row without a value ends its key. Rows lie in the partition of the alert that they come from, and hold no secret.
+A row without a value deletes its key. Rows are in the partition of the alert that they come from, and hold no secret.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
-from connect.notify.page import Message, Page
-from connect.notify.routing.rules import Language
+from connect.notify.message import Language, Message
+from connect.notify.page import Page
 from streams.serde.cloudevents_json import format_line
 
 TOPIC = "notifications"
@@ -27,15 +27,15 @@ RowKind = Literal["page", "pending", "parked", "retry"]
 _KINDS = ("page", "pending", "parked", "retry")
 
 
-class Row(NamedTuple):
-    """One row to be written; without a value it ends its key."""
+class StateRow(NamedTuple):
+    """One row to be written; without a value it deletes its key."""
 
     key: bytes
     value: bytes | None
 
 
 class RowKey(NamedTuple):
-    """What a key says; `rest` is what comes after the kind."""
+    """A decoded key; `rest` is what follows the kind."""
 
     destination: str
     kind: RowKind
@@ -43,7 +43,7 @@ class RowKey(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A message that was given up."""
+    """A message that was not delivered, and is not retried. `at` is when it was parked."""
 
     destination: str
     incident: str
@@ -53,12 +53,12 @@ class Parked(NamedTuple):
 
 
 def prefix_of(destination: str) -> bytes:
-    """What keys of a destination begin with."""
+    """The start of every key of a destination."""
     return f"{destination}{_SEPARATOR}".encode()
 
 
 def read_key(key: bytes | None) -> RowKey | None:
-    """None for what is no key of ours."""
+    """None for what is no key of this topic."""
     try:
         destination, kind, rest = (key or b"").decode().split(_SEPARATOR, 2)
     except ValueError:
@@ -66,41 +66,41 @@ def read_key(key: bytes | None) -> RowKey | None:
     return RowKey(destination, cast(RowKind, kind), rest) if kind in _KINDS else None
 
 
-def changes(destination: str, before: Page | None, after: Page) -> Iterator[Row]:
-    """The rows that bring what is kept from one page to the next."""
+def changes(destination: str, before: Page | None, after: Page) -> Iterator[StateRow]:
+    """The rows that turn the stored page into the next one."""
     old = before if before is not None else Page(after.incident)
-    kept = {message.id for message in after.pending}
+    remaining = {message.id for message in after.pending}
     known = {message.id: message for message in old.pending}
     for message in old.pending:
-        if message.id not in kept:
-            yield Row(_key(destination, "pending", after.incident, message.id), None)
+        if message.id not in remaining:
+            yield StateRow(_key(destination, "pending", after.incident, message.id), None)
     for message in after.pending:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
     if (after.open, after.language if after.open else None) != (old.open, old.language if old.open else None):
-        told = {"incident": after.incident, "open": dict(after.open), "language": after.language}
-        value = told if after.open else None
-        yield Row(_key(destination, "page", after.incident), None if value is None else _json(value))
+        row = {"incident": after.incident, "open": dict(after.open), "language": after.language}
+        value = row if after.open else None
+        yield StateRow(_key(destination, "page", after.incident), None if value is None else _json(value))
 
 
-def pending_row(destination: str, incident: str, message: Message) -> Row:
-    return Row(_key(destination, "pending", incident, message.id), _message(incident, message))
+def pending_row(destination: str, incident: str, message: Message) -> StateRow:
+    return StateRow(_key(destination, "pending", incident, message.id), _message(incident, message))
 
 
-def parked_row(parked: Parked) -> Row:
+def parked_row(parked: Parked) -> StateRow:
     value = _message(parked.incident, parked.message, reason=parked.reason, at=parked.at)
-    return Row(_key(parked.destination, "parked", parked.message.id), value)
+    return StateRow(_key(parked.destination, "parked", parked.message.id), value)
 
 
-def retry_rows(parked: Parked) -> tuple[Row, Row]:
-    """What has a running or later notifier try it again: the request first, then the end of the parked row."""
-    asked = Row(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message))
-    return asked, Row(_key(parked.destination, "parked", parked.message.id), None)
+def retry_rows(parked: Parked) -> tuple[StateRow, StateRow]:
+    """The rows that have a running or later notifier retry it: the request first, then the end of the parked row."""
+    request = StateRow(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message))
+    return request, StateRow(_key(parked.destination, "parked", parked.message.id), None)
 
 
-def retried_row(destination: str, message: Message) -> Row:
+def retried_row(destination: str, message: Message) -> StateRow:
     """The end of a request."""
-    return Row(_key(destination, "retry", message.id), None)
+    return StateRow(_key(destination, "retry", message.id), None)
 
 
 def read_message(value: bytes) -> tuple[str, Message]:
@@ -108,7 +108,7 @@ def read_message(value: bytes) -> tuple[str, Message]:
     found = _object(value)
     message = Message(*(found[name] for name in Message._fields))
     if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):
-        raise ValueError("a message says trigger or resolve, and has an event")
+        raise ValueError("a message has the action trigger or resolve, and an event")
     _language(message.language)
     return str(found["incident"]), message
 
@@ -120,14 +120,14 @@ def read_parked(key: bytes | None, value: bytes | None) -> Parked | None:
         return None
     try:
         incident, message = read_message(value)
-        told = _object(value)
-        return Parked(found.destination, incident, message, str(told["reason"]), int(told["at"]))
+        row = _object(value)
+        return Parked(found.destination, incident, message, str(row["reason"]), int(row["at"]))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-class Kept:
-    """Rows of one partition read back, for one destination; rows that can't be read are counted."""
+class StoredPages:
+    """The rows of one partition as one destination reads them back; unreadable rows are counted."""
 
     def __init__(self, destination: str) -> None:
         self._prefix = prefix_of(destination)
@@ -135,7 +135,7 @@ class Kept:
         self._pending: dict[str, tuple[str, Message]] = {}
         self.retries: dict[str, tuple[str, Message]] = {}
         self.others: dict[str, set[str]] = {}
-        """Keys of pages and messages that wait for other destinations, by their names."""
+        """Keys of pages and waiting messages of other destinations, by their names."""
         self.unreadable = 0
 
     def read(self, key: bytes | None, value: bytes | None) -> None:
@@ -152,20 +152,20 @@ class Kept:
                 if value is None:
                     self._open.pop(found.rest, None)
                 else:
-                    told = _object(value)
-                    paged = {str(clock): int(at) for clock, at in told["open"].items()}
-                    self._open[found.rest] = Page(found.rest, paged, language=_language(told["language"]))
+                    row = _object(value)
+                    open_clocks = {str(clock): int(at) for clock, at in row["open"].items()}
+                    self._open[found.rest] = Page(found.rest, open_clocks, language=_language(row["language"]))
             elif found.kind in {"pending", "retry"}:
-                here = self._pending if found.kind == "pending" else self.retries
+                rows = self._pending if found.kind == "pending" else self.retries
                 if value is None:
-                    here.pop(found.rest, None)
+                    rows.pop(found.rest, None)
                 else:
-                    here[found.rest] = read_message(value)
+                    rows[found.rest] = read_message(value)
         except (ValueError, KeyError, TypeError, AttributeError):
             self.unreadable += 1
 
     def pages(self) -> Iterable[Page]:
-        """What is open or waits, each page once."""
+        """Every page that is open or has waiting messages, once."""
         waiting: dict[str, list[Message]] = {}
         for incident, message in self._pending.values():
             waiting.setdefault(incident, []).append(message)
@@ -194,7 +194,7 @@ def _language(found: object) -> Language | None:
         case None | "en" | "ja":
             return found
         case _:
-            raise ValueError("a language is en or ja, or the destination's own")
+            raise ValueError("a language is en or ja, or absent")
 
 
 def _json(value: Mapping[str, object]) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs the notifier as a process: a lane for each destination, a page that says how they are, signals, a clean end."""
+"""Runs the notifier as a process: a worker for each destination, health pages, signals, a clean shutdown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.destinations.secrets import read_destination_secrets
-from connect.notify.metrics import Metrics
+from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.routing.file import load_routing
 from connect.notify.routing.rules import Routing
@@ -28,7 +28,7 @@ from streams.time_source import SystemTimeSource, TimeSource
 
 
 def group_of(prefix: str, destination: str) -> str:
-    """The consumer group of a destination's lane."""
+    """The consumer group of a destination."""
     return f"{prefix}-notify-{destination}"
 
 
@@ -37,8 +37,8 @@ def read_routing(settings: NotifySettings) -> Routing:
     try:
         return load_routing(settings.routes)
     except FileNotFoundError as error:
-        told = f"there is no routing file {settings.routes}; set SLA_NOTIFY_ROUTES or write --routes"
-        raise SettingsError(told) from error
+        problem = f"there is no routing file {settings.routes}; set SLA_NOTIFY_ROUTES or write --routes"
+        raise SettingsError(problem) from error
 
 
 async def serve(
@@ -48,18 +48,18 @@ async def serve(
     clock: TimeSource | None = None,
     listening: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Deliver until SIGTERM or SIGINT; the exit code. `listening` is told the address of the page.
+    """Deliver until SIGTERM or SIGINT; the exit code. `listening` is called with the address of the health pages.
 
     Raises RoutingError, SettingsError, OSError when it can't start so.
     """
     log = structlog.get_logger("connect.notify")
     routing = read_routing(settings)
     secrets = read_destination_secrets(routing.destinations.values(), os.environ)
-    metrics, time = Metrics(), clock or SystemTimeSource()
+    metrics, time = NotifyMetrics(), clock or SystemTimeSource()
     access = kafka.schema_registry()
     schemas = None if access is None else AwaitedSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
-    lanes = [
+    workers = [
         DestinationWorker(
             name,
             routing,
@@ -76,7 +76,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(pages(lanes, metrics), access_log=None)
+    runner = web.AppRunner(pages(workers, metrics), access_log=None)
     await runner.setup()
     running: list[asyncio.Task[None]] = []
     code = 0
@@ -84,34 +84,36 @@ async def serve(
         site = web.TCPSite(runner, settings.host, settings.port)
         await site.start()
         where = ":".join(map(str, runner.addresses[0][:2]))
-        log.info("notifier starts", address=where, destinations=sorted(routing.destinations))
+        log.info("notifier_started", address=where, destinations=sorted(routing.destinations))
         listening(where)
-        running = [asyncio.create_task(lane.run()) for lane in lanes]
+        running = [asyncio.create_task(worker.run()) for worker in workers]
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
-            log.critical("a lane has ended, which none does; the notifier ends, to be started anew")
+            log.critical("destination_worker_ended", consequence="the notifier stops, to be restarted")
             code = 1
         stopped.cancel()
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)  # what is on its way may end
+        await asyncio.gather(*running, return_exceptions=True)  # requests in flight may end
         if schemas is not None:
             await schemas.stop()
         await runner.cleanup()
-    log.info("notifier stopped")
+    log.info("notifier_stopped")
     return code
 
 
-def pages(lanes: Sequence[DestinationWorker], metrics: Metrics) -> web.Application:
-    """`/live`, `/ready` (503 while a lane has no Kafka; a failing destination is no reason), `/metrics`."""
+def pages(workers: Sequence[DestinationWorker], metrics: NotifyMetrics) -> web.Application:
+    """`/live`, `/ready` (503 while a worker has no Kafka; a failing destination is no reason), `/metrics`."""
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
 
     async def ready(_: web.Request) -> web.Response:
-        reasons = [{"destination": lane.name, "reason": lane.trouble} for lane in lanes if lane.trouble is not None]
+        reasons = [
+            {"destination": worker.name, "reason": worker.failure} for worker in workers if worker.failure is not None
+        ]
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def measured(_: web.Request) -> web.Response:

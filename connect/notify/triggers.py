@@ -1,4 +1,4 @@
-"""What an alert asks for: that somebody is told, that a page ends, or that all pages of its incident end. Pure."""
+"""What an alert asks for: a page, the end of one page, or the end of all pages of an incident. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ACTIONS: Mapping[str, Action] = {
 
 @dataclass(frozen=True, slots=True)
 class PageTrigger:
-    """One event that concerns pages. `clock` is the clock instance, `response/1`; empty where it is about all. `at` is
-    its record's timestamp, which never goes back within a partition."""
+    """One event that concerns pages. `clock` is the clock instance, `response/1`; empty where all are concerned. `at`
+    is its record's timestamp, which never decreases within a partition."""
 
     event: JsonObject
     action: Action
@@ -46,9 +46,9 @@ class PageTrigger:
         return cast(JsonObject, self.event["data"])
 
 
-def trigger_of(event: JsonObject, at: int = 0) -> PageTrigger | str:
-    """The notice of an event in the JSON form, or in words why there is none. Loaded history pages nobody; yet it may
-    end what was paged before, as when an incident turns out to have been opened by history."""
+def page_trigger(event: JsonObject, at: int = 0) -> PageTrigger | str:
+    """What an event in the JSON form asks for, or the reason why it asks for nothing. Loaded history opens no page; it
+    may end one, as when an incident turns out to have been opened by history."""
     action = _ACTIONS.get(event["type"])
     if action is None:
         return f"{event['type']} is no alert"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from connect.notify.delivery_queue import Delivery
-from connect.notify.destinations.http_sender import Delivered, Failed, Outcome
-from connect.notify.metrics import Metrics
-from connect.notify.page import Message
-from connect.notify.page_store_rows import Kept, Parked, Row, read_parked
-from connect.notify.routing.rules import GIVE_UP_AFTER, Destination, Kind
+from connect.notify.delivery_queue import DeliveryQueue
+from connect.notify.destinations.answers import Delivered, Failed, Outcome
+from connect.notify.destinations.kind import Destination
+from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.message import Message
+from connect.notify.metrics import NotifyMetrics
+from connect.notify.page_store_rows import Parked, StateRow, StoredPages, read_parked
 from connect.notify.triggers import PageTrigger
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND
@@ -18,8 +19,9 @@ from streams.sla.instants import SECOND
 REF = SecretRef("env", "X")
 
 
-def destination(kind: Kind, name: str = "d", **changed: object) -> Destination:
-    return Destination(name, kind, REF, **({"give_up_after": GIVE_UP_AFTER[kind]} | changed))  # type: ignore[arg-type]
+def destination(kind: str, name: str = "d", **changed: object) -> Destination:
+    found = DESTINATION_KINDS[kind]
+    return Destination(name, found, REF, **({"give_up_after": found.give_up_after} | changed))  # type: ignore[arg-type]
 
 
 class HandClock:
@@ -86,7 +88,7 @@ class MemoryStore:
         self.log: dict[int, dict[bytes, bytes | None]] = {}
         self.failure: Exception | None = None
 
-    async def write(self, partition: int, rows: Iterable[Row]) -> None:
+    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
         if self.failure is not None:
             raise self.failure
         for row in rows:
@@ -94,8 +96,8 @@ class MemoryStore:
             here.pop(row.key, None)
             here[row.key] = row.value
 
-    def kept(self, partition: int, name: str) -> Kept:
-        found = Kept(name)
+    def kept(self, partition: int, name: str) -> StoredPages:
+        found = StoredPages(name)
         for key, value in self.log.get(partition, {}).items():
             found.read(key, value)
         return found
@@ -116,19 +118,19 @@ class Bench:
         self.clock = HandClock()
         self.sender = Script(self.clock)
         self.store = store or MemoryStore()
-        self.metrics = Metrics()
+        self.metrics = NotifyMetrics()
         self.to = to
-        self.delivery = Delivery(to, self.sender, self.store, self.clock, self.metrics)
+        self.delivery = DeliveryQueue(to, self.sender, self.store, self.clock, self.metrics)
         self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self.delivery.release()
+        self.delivery.resume()
         self.running = asyncio.create_task(self.delivery.run())
 
-    async def give(self, *notices: PageTrigger, partition: int = 0) -> None:
-        for notice in notices:
-            await self.store.write(partition, self.delivery.take(partition, notice))
-            self.delivery.kept()
+    async def give(self, *triggers: PageTrigger, partition: int = 0) -> None:
+        for trigger in triggers:
+            await self.store.write(partition, self.delivery.apply(partition, trigger))
+            self.delivery.rows_written()
         await self.settled()
 
     async def pass_to(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A lane's reader over a fake Kafka: rubbish, the order of two topics, backpressure, partitions that move, requests."""
+"""The alert consumer over a fake Kafka: bad records, the order of two topics, backpressure, rebalances, retries."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from notify_bench import Bench, destination, play
 from structlog.testing import capture_logs
 
 from connect.notify import alert_consumer
-from connect.notify.alert_consumer import Reader
+from connect.notify.alert_consumer import AlertConsumer
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
-from connect.notify.page_store_rows import Kept, Parked, Row, changes, parked_row, retry_rows
+from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
 from connect.notify.routing.rules import Match, Route, Routing
 from schemas import registry
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
-from tests.notices import event, notice, value_of
+from tests.page_triggers import event, trigger, value_of
 
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
 
@@ -36,7 +36,7 @@ class Record(NamedTuple):
 
 
 class FakeKafka:
-    """One partition of each topic, by hand; a LaneKafka and its consumer in one."""
+    """One partition of each topic, by hand; a PageStore and its consumer in one."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -93,12 +93,12 @@ class FakeKafka:
     def seek(self, where: TopicPartition, offset: int) -> None:
         self.at[where] = offset
 
-    # -- of LaneKafka
+    # -- of PageStore
 
     topic = PageStore.topic
     _prefix = "sla"
 
-    async def write(self, partition: int, rows: Iterable[Row]) -> None:
+    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
         given = list(rows)
         self.steps += ["rows"] if given else []
         await self.bench.store.write(partition, given)
@@ -106,10 +106,10 @@ class FakeKafka:
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {where: len(self.logs[where]) for where in partitions}
 
-    async def kept(self, partitions: Sequence[int], name: str) -> Mapping[int, tuple[Kept, int]]:
+    async def stored_pages(self, partitions: Sequence[int], name: str) -> Mapping[int, tuple[StoredPages, int]]:
         return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
 
-    async def begin_new(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
         for where in partitions:
             self.at[where] = self.committed_at.get(where, 0)
 
@@ -122,7 +122,7 @@ class Desk:
         self.kafka = FakeKafka(self.bench)
         routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
         self.ready = 0
-        self.reader = Reader(
+        self.consumer = AlertConsumer(
             "d",
             routing,
             self.kafka,  # type: ignore[arg-type]
@@ -139,8 +139,8 @@ class Desk:
 
     async def start(self) -> None:
         self.bench.running = asyncio.create_task(self.bench.delivery.run())
-        self.reading = asyncio.create_task(self.reader.read())
-        await self.reader.on_partitions_assigned(self.kafka.assignment())
+        self.reading = asyncio.create_task(self.consumer.run())
+        await self.consumer.on_partitions_assigned(self.kafka.assignment())
 
     async def until(self, condition: Any) -> None:
         async with asyncio.timeout(5):
@@ -217,8 +217,8 @@ def test_an_alert_whose_schema_the_registry_has_not_told_yet_is_waited_for_and_l
         desk.kafka.put(ALERTS, confluent_head(8) + good[SINGLE_OBJECT_HEAD:])
         await desk.start()
         await desk.until(lambda: desk.kafka.at[ALERTS] == 2)
-        await desk.reader.on_partitions_revoked(desk.kafka.assignment())
-        await desk.reader.on_partitions_assigned(desk.kafka.assignment())
+        await desk.consumer.on_partitions_revoked(desk.kafka.assignment())
+        await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
         assert (desk.heard, desk.kafka.committed_at, desk.unreadable()) == ([], {}, None)
         schemas.answered.set_result(None)
         await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
@@ -316,12 +316,12 @@ def test_records_of_partitions_that_moved_meanwhile_are_left_to_their_owner() ->
         desk.kafka.put(ALERTS, value_of(event("breached")))
         await desk.until(lambda: desk.bench.sender.at_once)
         desk.bench.sender.open.set()
-        await desk.reader.on_partitions_revoked(desk.kafka.assignment())
+        await desk.consumer.on_partitions_revoked(desk.kafka.assignment())
         assert desk.bench.delivery.open_pages == 0
         desk.kafka.put(ALERTS, value_of(event("met")))
         await asyncio.sleep(0.01)
         assert desk.heard == ["breached-inc-1--"]
-        await desk.reader.on_partitions_assigned(desk.kafka.assignment())  # they come back, with what was kept
+        await desk.consumer.on_partitions_assigned(desk.kafka.assignment())  # they come back, with what was kept
         await desk.until(lambda: desk.heard == ["breached-inc-1--", "met-inc-1--"])
         await desk.until(lambda: desk.bench.store.left() == [])
 
@@ -349,7 +349,7 @@ def test_what_can_t_be_read_back_begins_the_lane_anew() -> None:
         async def away(*_: object) -> Any:
             raise OSError("no broker")
 
-        desk.kafka.kept = away  # type: ignore[method-assign]
+        desk.kafka.stored_pages = away  # type: ignore[method-assign]
         await desk.start()
         assert desk.reading is not None
         with pytest.raises(OSError, match="no broker"):
@@ -362,7 +362,7 @@ def test_what_can_t_be_read_back_begins_the_lane_anew() -> None:
 def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) -> None:
     async def scenario() -> None:
         desk = Desk()
-        page = Page("inc-1").take(notice("breached", id_="e1"), desk.bench.to, 0, busy=False)
+        page = Page("inc-1").apply(trigger("breached", id_="e1"), desk.bench.to, 0, busy=False)
         parked = Parked("d", "inc-1", page.head, "HTTP 400", 0)
         await desk.bench.store.write(0, [parked_row(parked)])
         asked = retry_rows(parked)
@@ -383,11 +383,11 @@ def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) ->
 def test_what_waits_for_a_destination_that_is_no_more_is_told() -> None:
     async def scenario() -> None:
         desk = Desk()
-        page = Page("inc-1").take(notice("breached"), desk.bench.to, 0, busy=False)
+        page = Page("inc-1").apply(trigger("breached"), desk.bench.to, 0, busy=False)
         await desk.bench.store.write(0, changes("former", None, page))
         with capture_logs() as logs:
             await desk.start()
-        (told,) = [log for log in logs if "absent" in log]
-        assert (told["absent"], told["count"]) == ("former", 2)
+        (shown,) = [log for log in logs if "absent" in log]
+        assert (shown["absent"], shown["count"]) == ("former", 2)
 
     play(scenario)

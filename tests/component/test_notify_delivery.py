@@ -5,23 +5,22 @@ from __future__ import annotations
 import pytest
 from notify_bench import Bench, destination, failed, play
 
-from connect.notify.destinations.http_sender import Delivered, Failed, Final, Outcome
-from connect.notify.page import Message
-from connect.notify.retry_policy import WEBHOOK_WAITS
-from connect.notify.routing.rules import Kind
+from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
+from connect.notify.destinations.webhook import RETRY_SCHEDULE
+from connect.notify.message import Message
 from streams.sla.instants import HOUR, MINUTE, SECOND
-from tests.notices import notice
+from tests.page_triggers import trigger
 
-KINDS: list[Kind] = ["pagerduty", "slack", "webhook"]
+KINDS: list[str] = ["pagerduty", "slack", "webhook"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_a_reminder_and_an_end_are_told_in_order_and_leave_nothing(kind: Kind) -> None:
+def test_a_page_a_reminder_and_an_end_are_told_in_order_and_leave_nothing(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind))
         bench.start()
         for second, name in enumerate(["warning", "breached", "met"]):
-            await bench.give(notice(name))
+            await bench.give(trigger(name))
             await bench.pass_to(10 * (second + 1))
         assert [id_ for _, _, id_ in bench.sender.heard] == ["warning-inc-1--", "breached-inc-1--", "met-inc-1--"]
         assert bench.store.left() == []
@@ -35,10 +34,10 @@ def test_a_failing_message_holds_up_only_its_own_incident() -> None:
         bench = Bench(destination("webhook"))
         bench.sender.always = lambda message: Failed("HTTP 500") if message.id == "bad" else Delivered()
         bench.start()
-        await bench.give(notice("breached", "inc-1", "bad"))
+        await bench.give(trigger("breached", "inc-1", "bad"))
         for number in range(20):
-            await bench.give(notice("breached", f"inc-{number + 2}"), notice("met", f"inc-{number + 2}"))
-        await bench.give(notice("met", "inc-1", "after"))
+            await bench.give(trigger("breached", f"inc-{number + 2}"), trigger("met", f"inc-{number + 2}"))
+        await bench.give(trigger("met", "inc-1", "after"))
         await bench.pass_to(1)
         assert bench.count("delivered") == 40
         assert "after" not in [id_ for _, _, id_ in bench.sender.heard]
@@ -61,34 +60,34 @@ def test_webhooks_are_parked_after_the_tenth_try_and_can_be_tried_again() -> Non
         bench = Bench(destination("webhook"))
         bench.sender.always = failed
         bench.start()
-        await bench.give(notice("breached", id_="e1"))
+        await bench.give(trigger("breached", id_="e1"))
         await bench.pass_to(5 * 24 * 3600)
         instants = [at for at, _, _ in bench.sender.heard]
         assert len(instants) == 10
         for at, expected in zip(instants[:4], [0, 5, 305, 2105], strict=True):
             assert at == expected
-        assert instants[-1] >= sum(WEBHOOK_WAITS) // SECOND
+        assert instants[-1] >= sum(RETRY_SCHEDULE) // SECOND
         (parked,) = bench.store.parked()
         assert (parked.reason, parked.message.tries, parked.message.id) == ("given up: HTTP 500", 10, "e1")
         assert bench.metrics.registry.get_sample_value("sla_notify_parked_total", {"destination": "d"}) == 1
         bench.sender.always = lambda _: Delivered()
         await bench.store.write(0, bench.delivery.retry(0, parked.incident, parked.message))
-        bench.delivery.kept()
+        bench.delivery.rows_written()
         await bench.settled()
         assert bench.sender.heard[-1][2] == "e1"
-        await bench.give(notice("met"))
+        await bench.give(trigger("met"))
         assert bench.sender.heard[-1][2] == "met-inc-1--"  # the page that was not announced still has its end
 
     play(scenario)
 
 
 @pytest.mark.parametrize("kind", ["pagerduty", "slack"])
-def test_others_are_parked_when_it_is_too_late(kind: Kind) -> None:
+def test_others_are_parked_when_it_is_too_late(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind, give_up_after=HOUR))
         bench.sender.always = failed
         bench.start()
-        await bench.give(notice("breached"))
+        await bench.give(trigger("breached"))
         await bench.pass_to(2 * 3600)
         assert bench.sender.heard[-1][0] == 3600
         assert len(bench.sender.heard) < 30
@@ -101,13 +100,13 @@ def test_others_are_parked_when_it_is_too_late(kind: Kind) -> None:
 def test_a_final_answer_parks_at_once_and_others_go_on() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty"))
-        bench.sender.answers = [Final("HTTP 400: no such key")]
+        bench.sender.answers = [Undeliverable("HTTP 400: no such key")]
         bench.start()
-        await bench.give(notice("breached", "inc-1"), notice("breached", "inc-2"))
+        await bench.give(trigger("breached", "inc-1"), trigger("breached", "inc-2"))
         await bench.pass_to(1)
         assert [each.reason for each in bench.store.parked()] == ["HTTP 400: no such key"]
         assert (bench.count("refused"), bench.count("delivered")) == (1, 1)
-        assert bench.delivery.works
+        assert bench.delivery.healthy
 
     play(scenario)
 
@@ -115,15 +114,15 @@ def test_a_final_answer_parks_at_once_and_others_go_on() -> None:
 def test_410_parks_the_message_and_nothing_more_is_sent() -> None:
     async def scenario() -> None:
         bench = Bench(destination("webhook"))
-        bench.sender.answers = [Final("HTTP 410", gone=True)]
+        bench.sender.answers = [Undeliverable("HTTP 410", gone=True)]
         bench.sender.open.clear()
         bench.start()
-        await bench.give(*(notice("breached", f"inc-{number}") for number in range(20)))
+        await bench.give(*(trigger("breached", f"inc-{number}") for number in range(20)))
         assert bench.sender.most_at_once == 8
         bench.sender.open.set()
         await bench.pass_to(1)
         assert bench.delivery.disabled == "HTTP 410"
-        assert not bench.delivery.works
+        assert not bench.delivery.healthy
         assert len(bench.sender.heard) == 8  # what was on its way; the rest waits
         assert len(bench.store.parked()) == 1
         assert bench.delivery.pending == 12
@@ -132,18 +131,18 @@ def test_410_parks_the_message_and_nothing_more_is_sent() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_retry_after_silences_the_lane(kind: Kind) -> None:
+def test_retry_after_silences_the_lane(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind))
-        bench.sender.answers = [Failed("HTTP 429", 30 * SECOND, refusing=True)]
+        bench.sender.answers = [Failed("HTTP 429", 30 * SECOND, rate_limited=True)]
         bench.start()
-        await bench.give(notice("breached", "inc-1"))
-        await bench.give(notice("breached", "inc-2"))
+        await bench.give(trigger("breached", "inc-1"))
+        await bench.give(trigger("breached", "inc-2"))
         await bench.pass_to(29)
         assert bench.sender.heard == [(0, "inc-1", "breached-inc-1--")]
         await bench.pass_to(33)
         assert {incident for _, incident, _ in bench.sender.heard[1:]} == {"inc-1", "inc-2"}
-        assert bench.delivery.works
+        assert bench.delivery.healthy
         assert bench.delivery.pending == 0
 
     play(scenario)
@@ -153,7 +152,7 @@ def test_slack_is_sent_one_message_a_second() -> None:
     async def scenario() -> None:
         bench = Bench(destination("slack"))
         bench.start()
-        await bench.give(*(notice("breached", f"inc-{number}") for number in range(5)))
+        await bench.give(*(trigger("breached", f"inc-{number}") for number in range(5)))
         await bench.pass_to(10)
         assert [at for at, _, _ in bench.sender.heard] == [0, 1, 2, 3, 4]
         assert bench.sender.most_at_once == 1
@@ -162,19 +161,19 @@ def test_slack_is_sent_one_message_a_second() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_dead_destination_is_probed_and_costs_little(kind: Kind) -> None:
+def test_a_dead_destination_is_probed_and_costs_little(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind))
         bench.sender.always = failed
         bench.start()
-        await bench.give(*(notice("breached", f"inc-{number}") for number in range(1_000)))
+        await bench.give(*(trigger("breached", f"inc-{number}") for number in range(1_000)))
         await bench.pass_to(3600)
         assert 60 <= len(bench.sender.heard) <= 100  # not a thousand messages times their tries
-        assert not bench.delivery.works
+        assert not bench.delivery.healthy
         assert bench.delivery.pending == 1_000
         bench.sender.always = lambda _: Delivered()
         await bench.pass_to(3600 + 61 + (1_000 if kind == "slack" else 0))
-        assert bench.delivery.works
+        assert bench.delivery.healthy
         assert bench.count("delivered") >= 900  # those that were tried wait for their own turn
         await bench.pass_to(4 * 3600)
         assert bench.count("delivered") == 1_000
@@ -188,12 +187,12 @@ def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same(
         bench.sender.always = failed
         bench.start()
         for number in range(5_000):
-            rows = bench.delivery.take(0, notice("breached", f"inc-{number % 5}", f"e{number}"))
+            rows = bench.delivery.apply(0, trigger("breached", f"inc-{number % 5}", f"e{number}"))
             await bench.store.write(0, rows)
-            bench.delivery.kept()
+            bench.delivery.rows_written()
         await bench.settled()
         assert bench.delivery.pending <= 10
-        assert len(bench.delivery._queue) < 200
+        assert bench.delivery._pages.queue_length < 200
         bench.sender.always = lambda _: Delivered()
         await bench.pass_to(600)
         assert bench.delivery.pending == 0
@@ -204,21 +203,21 @@ def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same(
 def test_a_flapping_destination_gets_each_message_and_no_storm() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty"))
-        told: list[str] = []
+        shown: list[str] = []
 
         def flapping(message: Message) -> Outcome:
             if bench.clock.at // MINUTE % 2:
                 return Failed("no connection")
-            told.append(message.id)
+            shown.append(message.id)
             return Delivered()
 
         bench.sender.always = flapping
         bench.start()
         for minute in range(20):
-            await bench.give(*(notice("breached", f"inc-{minute}-{number}") for number in range(10)))
+            await bench.give(*(trigger("breached", f"inc-{minute}-{number}") for number in range(10)))
             await bench.pass_to(60 * (minute + 1))
         await bench.pass_to(3600)
-        assert len(told) == len(set(told)) == 200
+        assert len(shown) == len(set(shown)) == 200
         assert len(bench.sender.heard) < 400
 
     play(scenario)
@@ -228,14 +227,14 @@ def test_a_flapping_destination_gets_each_message_and_no_storm() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_waits_and_what_is_open_is_read_back_after_a_crash(kind: Kind) -> None:
+def test_what_waits_and_what_is_open_is_read_back_after_a_crash(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind))
         bench.start()
-        await bench.give(notice("breached", "inc-1"))
+        await bench.give(trigger("breached", "inc-1"))
         await bench.pass_to(5)
         bench.sender.always = failed
-        await bench.give(notice("due", "inc-1"), notice("breached", "inc-2"))
+        await bench.give(trigger("due", "inc-1"), trigger("breached", "inc-2"))
         await bench.pass_to(8)
         waiting = bench.delivery.pending
         after = Bench(bench.to, bench.store)
@@ -243,7 +242,7 @@ def test_what_waits_and_what_is_open_is_read_back_after_a_crash(kind: Kind) -> N
         after.delivery.load(0, bench.store.kept(0, "d").pages())
         assert after.delivery.pending == waiting == 2
         after.start()
-        await after.give(notice("closed", "inc-1"), notice("closed", "inc-2"))
+        await after.give(trigger("closed", "inc-1"), trigger("closed", "inc-2"))
         await after.pass_to(700)
         assert after.store.left() == []
         ids = {id_ for _, _, id_ in bench.sender.heard}
@@ -262,15 +261,15 @@ def test_nothing_goes_out_before_its_rows_are_written() -> None:
     async def scenario() -> None:
         bench = Bench(destination("webhook"))
         bench.start()
-        await bench.give(notice("due"))
-        rows = bench.delivery.take(0, notice("breached"))
+        await bench.give(trigger("due"))
+        rows = bench.delivery.apply(0, trigger("breached"))
         await bench.pass_to(5)
         assert [id_ for _, _, id_ in bench.sender.heard] == ["due-inc-1--"]
         await bench.store.write(0, rows)
-        bench.delivery.kept()
+        bench.delivery.rows_written()
         await bench.pass_to(6)
         assert bench.sender.heard[-1][2] == "breached-inc-1--"
-        await bench.give(notice("closed"))
+        await bench.give(trigger("closed"))
         assert bench.store.left() == []
 
     play(scenario)
@@ -281,8 +280,8 @@ def test_when_partitions_move_what_is_on_its_way_ends_first() -> None:
         bench = Bench(destination("webhook"))
         bench.sender.open.clear()
         bench.start()
-        await bench.give(notice("breached"))
-        leaving = bench.delivery.forget(5.0)
+        await bench.give(trigger("breached"))
+        leaving = bench.delivery.suspend(5.0)
         bench.sender.open.set()
         await leaving
         assert bench.count("delivered") == 1
@@ -297,8 +296,8 @@ def test_what_does_not_end_in_time_is_left_to_the_next_owner() -> None:
         bench = Bench(destination("webhook"))
         bench.sender.open.clear()
         bench.start()
-        await bench.give(notice("breached"))
-        await bench.delivery.forget(0.01)
+        await bench.give(trigger("breached"))
+        await bench.delivery.suspend(0.01)
         assert bench.sender.at_once == 0
         assert [page.head.tries for page in bench.store.kept(0, "d").pages()] == [0]
 
@@ -310,8 +309,8 @@ def test_rows_that_can_t_be_kept_end_the_delivery() -> None:
         bench = Bench(destination("webhook"))
         bench.start()
         bench.store.failure = OSError("no broker")
-        bench.delivery.take(0, notice("breached"))
-        bench.delivery.kept()
+        bench.delivery.apply(0, trigger("breached"))
+        bench.delivery.rows_written()
         assert bench.running is not None
         with pytest.raises(OSError, match="no broker"):
             await bench.running

@@ -1,4 +1,4 @@
-"""A lane's life over fake connections: whatever breaks one, the next begins; an operator's end is an end."""
+"""A destination worker over fake connections: it reconnects after every failure, and stops when cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notify_bench import HandClock, Script, destination, play
 
 from connect.notify import destination_worker
 from connect.notify.destination_worker import DestinationWorker
-from connect.notify.metrics import Metrics
+from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import StallDetector
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.errors import SlaError
@@ -19,7 +19,7 @@ from streams.serde.codec import Codec
 
 
 class Connection:
-    """A LaneKafka that fails as the test says, or has nothing to read."""
+    """A PageStore that fails as the test says, or has nothing to read."""
 
     def __init__(self, failure: BaseException | None, *, at_start: bool) -> None:
         self.failure = failure
@@ -44,9 +44,9 @@ class Connection:
             raise self.failure
         return {}
 
-    async def begin_new(self, *_: object, **__: object) -> None: ...
+    async def start_new_partitions(self, *_: object, **__: object) -> None: ...
 
-    async def kept(self, *_: object) -> dict[Any, Any]:
+    async def stored_pages(self, *_: object) -> dict[Any, Any]:
         return {}
 
     async def ends(self, *_: object) -> dict[Any, Any]:
@@ -66,14 +66,14 @@ class Connection:
 
 def test_a_process_that_stood_still_writes_nothing_more() -> None:
     now = 0.0
-    pulse = StallDetector(10.0, lambda: now)
-    for now in (9.0, 18.0, 27.9):  # noqa: B007 -- the pulse looks at it
-        pulse.check()
+    detector = StallDetector(10.0, lambda: now)
+    for now in (9.0, 18.0, 27.9):  # noqa: B007 -- the detector looks at it
+        detector.check()
     now = 38.0
     with pytest.raises(SlaError, match="stood still"):
-        pulse.check()
-    with pytest.raises(SlaError, match="stood still"):  # for good: its lane begins anew with another
-        pulse.check()
+        detector.check()
+    with pytest.raises(SlaError, match="stood still"):  # for good: its worker reconnects with another
+        detector.check()
 
 
 @pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])
@@ -88,10 +88,10 @@ def test_a_process_that_stood_still_writes_nothing_more() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_lane_outlives_its_connections(
+def test_a_worker_outlives_its_connections(
     monkeypatch: pytest.MonkeyPatch, failure: BaseException, at_start: bool
 ) -> None:
-    monkeypatch.setattr(destination_worker, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(destination_worker, "_RECONNECT_S", 0.01)
 
     async def scenario() -> None:
         made = [Connection(failure, at_start=at_start), Connection(None, at_start=True)]
@@ -102,11 +102,11 @@ def test_a_lane_outlives_its_connections(
         def connect(_: str) -> Any:
             return left.pop(0)
 
-        tested = DestinationWorker("d", routing, Script(clock), connect, clock, Metrics(), Codec())
-        assert tested.trouble == "not connected to Kafka yet"
+        tested = DestinationWorker("d", routing, Script(clock), connect, clock, NotifyMetrics(), Codec())
+        assert tested.failure == "not connected to Kafka yet"
         running = asyncio.create_task(tested.run())
         async with asyncio.timeout(5):
-            while left or tested.trouble is not None:
+            while left or tested.failure is not None:
                 await asyncio.sleep(0.005)
         assert made[0].stopped
         running.cancel()

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from notify_bench import destination, play
 
-from connect.notify.destinations.http_sender import Delivered, Failed, Final, HttpSender, Outcome
-from connect.notify.destinations.payloads import Secrets
-from connect.notify.page import Message, Page
-from connect.notify.routing.rules import Destination
+from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
+from connect.notify.destinations.http_sender import HttpSender
+from connect.notify.destinations.kind import Destination, Secrets
+from connect.notify.message import Message
+from connect.notify.page import Page
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource
-from tests.notices import notice
+from tests.page_triggers import trigger
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 SIGNING = "whsec_" + "QUJD" * 8
@@ -29,7 +30,7 @@ def answer(status: str, body: bytes = b"", *headers: str) -> Answer:
     async def give(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
         writer.write("\r\n".join(lines).encode() + body)
-        await writer.drain()
+        await writer.suspend()
 
     return give
 
@@ -48,7 +49,7 @@ async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
     writer.write(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
         writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
-        await writer.drain()
+        await writer.suspend()
 
 
 async def taken_and_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +112,7 @@ async def serving(give: Answer) -> AsyncIterator[Server]:
 async def tried(to: Destination, url: str, message: Message | None = None) -> Outcome:
     sender = HttpSender(to, Secrets(url, (SIGNING,)), SystemTimeSource())
     try:
-        page = Page("inc-1").take(notice("breached"), to, 0, busy=False)
+        page = Page("inc-1").apply(trigger("breached"), to, 0, busy=False)
         return await sender.send("inc-1", message or page.head)
     finally:
         await sender.close()
@@ -126,17 +127,17 @@ def hook(**changed: Any) -> Destination:
     [
         (answer("202 Accepted"), Delivered()),
         (taken_and_silent, Delivered()),
-        (answer("410 Gone"), Final("HTTP 410", gone=True)),
-        (answer("429 Too Many", b"", "Retry-After: 7"), Failed("HTTP 429", 7 * SECOND, refusing=True)),
+        (answer("410 Gone"), Undeliverable("HTTP 410", gone=True)),
+        (answer("429 Too Many", b"", "Retry-After: 7"), Failed("HTTP 429", 7 * SECOND, rate_limited=True)),
         (answer("500 Oops", b"stack\ntrace"), Failed("HTTP 500: stack trace")),
         (answer("302 Found", b"", "Location: /elsewhere"), Failed("HTTP 302")),
-        (answer("400 Bad", b"\x1f\x8b\x00", "Content-Encoding: gzip"), Final("HTTP 400: ")),
+        (answer("400 Bad", b"\x1f\x8b\x00", "Content-Encoding: gzip"), Undeliverable("HTTP 400: ")),
         (hang, Failed("no answer within 0.25 s")),
         (drip, Failed("no answer within 0.25 s")),
         (reset, Failed("the connection broke")),
         (rubbish, Failed("the connection broke (ClientResponseError)")),
         (endless, Failed("HTTP 503: " + "x" * 199 + "…")),
-        (echo, Final("HTTP 400: no ***, no ***")),
+        (echo, Undeliverable("HTTP 400: no ***, no ***")),
     ],
     ids=[
         "202",
@@ -161,7 +162,7 @@ def test_each_way_to_answer_or_not(give: Answer, outcome: Outcome) -> None:
             url = f"http://127.0.0.1:{server.port}/hook/secret-path"
             found = await tried(to, url)
             assert type(found) is type(outcome)
-            if isinstance(found, Failed | Final) and isinstance(outcome, Failed | Final):
+            if isinstance(found, Failed | Undeliverable) and isinstance(outcome, Failed | Undeliverable):
                 assert found.reason.startswith(outcome.reason)
                 assert replace(found, reason="") == replace(outcome, reason="")
                 assert SIGNING not in found.reason
@@ -221,9 +222,9 @@ def test_a_name_that_turns_private_after_it_was_checked_is_refused(monkeypatch: 
 def test_an_id_that_is_no_header_is_final_and_smuggles_nothing() -> None:
     async def scenario() -> None:
         async with serving(answer("202 Accepted")) as server:
-            page = Page("inc-1").take(notice("breached", id_="e1\r\nX-Evil: 1"), hook(), 0, busy=False)
+            page = Page("inc-1").apply(trigger("breached", id_="e1\r\nX-Evil: 1"), hook(), 0, busy=False)
             found = await tried(hook(), f"http://127.0.0.1:{server.port}/x", page.head)
-            assert found == Final("the code failed: ValueError")
+            assert found == Undeliverable("internal error: ValueError")
             assert not [head for head in server.heads if b"X-Evil" in head]
 
     play(scenario)

@@ -20,7 +20,7 @@ from cli.kafka_io.reader import read_topics
 from cli.local.stack import Stack
 from connect.client import IncidentPublisher, Who
 from streams.kafka.partitioner import partition_of
-from tests.notices import event, value_of
+from tests.page_triggers import event, value_of
 
 pytestmark = pytest.mark.kafka
 ROWS = (b"page", b"pending", b"parked")
@@ -33,7 +33,7 @@ def destinations() -> Iterator[Destinations]:
     assert found.wrong == []
 
 
-class Publisher:
+class EventWriter:
     """Publishes alerts as the incidents agent does: each in the partition of its incident."""
 
     def __init__(self, broker: str, prefix: str) -> None:
@@ -54,8 +54,8 @@ class Publisher:
 
 
 @pytest.fixture
-def publisher(broker: str, topics: str) -> Iterator[Publisher]:
-    found = Publisher(broker, topics)
+def publisher(broker: str, topics: str) -> Iterator[EventWriter]:
+    found = EventWriter(broker, topics)
     yield found
     found.close()
 
@@ -70,7 +70,7 @@ def rows_left(broker: str, prefix: str, kinds: Iterable[bytes]) -> list[bytes]:
 
 @pytest.mark.chaos
 def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
-    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+    broker: str, topics: str, publisher: EventWriter, destinations: Destinations, tmp_path: Path
 ) -> None:
     """Each incident is paged, and ended by its closing; twice the notifier is killed meanwhile."""
     incidents = [f"inc-{number}" for number in range(120)]
@@ -105,7 +105,7 @@ def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
 
 @pytest.mark.chaos
 def test_ten_thousand_alerts_at_once_with_a_dead_destination(
-    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+    broker: str, topics: str, publisher: EventWriter, destinations: Destinations, tmp_path: Path
 ) -> None:
     """What is dead costs a few tries, holds a bounded number of messages, and delays nobody."""
     destinations.answer = lambda kind: 500 if kind == "hook" else 202
@@ -129,7 +129,7 @@ def test_ten_thousand_alerts_at_once_with_a_dead_destination(
 
 
 def test_parked_messages_are_listed_and_tried_again_while_it_runs(
-    broker: str, topics: str, publisher: Publisher, destinations: Destinations, run: Run, tmp_path: Path
+    broker: str, topics: str, publisher: EventWriter, destinations: Destinations, run: Run, tmp_path: Path
 ) -> None:
     destinations.answer = lambda _: 400
     with NotifyProcess(broker, topics, tmp_path, destinations, "pager", "hook") as notifier:
@@ -158,7 +158,7 @@ def test_parked_messages_are_listed_and_tried_again_while_it_runs(
 
 @pytest.mark.chaos
 def test_two_notifiers_share_the_work_and_one_takes_over(
-    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+    broker: str, topics: str, publisher: EventWriter, destinations: Destinations, tmp_path: Path
 ) -> None:
     first = NotifyProcess(broker, topics, tmp_path, destinations, "hook")
     second = NotifyProcess(broker, topics, tmp_path, destinations, "hook", name="-2")
@@ -187,7 +187,7 @@ def test_two_notifiers_share_the_work_and_one_takes_over(
 
 @pytest.mark.chaos
 def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
-    broker: str, topics: str, publisher: Publisher, destinations: Destinations, tmp_path: Path
+    broker: str, topics: str, publisher: EventWriter, destinations: Destinations, tmp_path: Path
 ) -> None:
     """It finds alerts that had been on their way to it; its successor has long told of them, and of their end."""
     first = NotifyProcess(broker, topics, tmp_path, destinations, "hook")
@@ -250,8 +250,8 @@ def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_i
     """The whole product: client, worker, notifier; PagerDuty, Slack and a webhook."""
 
     def all_told(*names: str) -> bool:
-        told = {(each.kind, _said(each.body)) for each in list(destinations.heard)}
-        return told >= {(kind, name) for kind in ("pager", "room", "hook") for name in names}
+        shown = {(each.kind, _said(each.body)) for each in list(destinations.heard)}
+        return shown >= {(kind, name) for kind in ("pager", "room", "hook") for name in names}
 
     with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager", "room", "hook") as notifier:
         with IncidentPublisher(stack.bootstrap, "/monitors/eu") as client:
@@ -274,14 +274,14 @@ def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_i
 def test_kafka_may_go_away_and_come_back(stack: Stack, destinations: Destinations, tmp_path: Path) -> None:
     stack.stop_worker()
     with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager") as notifier:
-        publisher = Publisher(stack.bootstrap, "sla")
+        publisher = EventWriter(stack.bootstrap, "sla")
         publisher.say("breached", "inc-1")
         publisher.flush()
         wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
         stack.broker.kill()
         publisher.close()
         stack.broker.restart()
-        publisher = Publisher(stack.bootstrap, "sla")
+        publisher = EventWriter(stack.bootstrap, "sla")
         publisher.say("closed", "inc-1")
         publisher.say("breached", "inc-2")
         publisher.flush()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connect.notify.destinations.kind import Destination
+from connect.notify.destinations.registry import DESTINATION_KINDS
 from connect.notify.page import Page
-from connect.notify.page_store_rows import Kept, changes
-from connect.notify.routing.rules import Destination, Kind
+from connect.notify.page_store_rows import StoredPages, changes
 from connect.secret_refs import SecretRef
-from tests.notices import notice
+from tests.page_triggers import trigger
 
 CLOCKS = st.sampled_from([("response", 1), ("update", 1), ("update", 2)])
 ALERTS = st.tuples(st.sampled_from(["warning", "breached", "met", "retracted"]), CLOCKS)
@@ -20,8 +21,8 @@ STEPS = st.one_of(ALERTS, st.sampled_from(["closed", "begin", "delivered", "fail
 class Kitchen:
     """One page, the rows that keep it, and what the destination has heard."""
 
-    def __init__(self, kind: Kind) -> None:
-        self.destination = Destination("d", kind, SecretRef("env", "X"))
+    def __init__(self, kind: str) -> None:
+        self.destination = Destination("d", DESTINATION_KINDS[kind], SecretRef("env", "X"))
         self.page = Page("inc-1")
         self.log: dict[bytes, bytes | None] = {}
         self.busy = False
@@ -38,18 +39,18 @@ class Kitchen:
         if isinstance(step, tuple):
             name, (metric, instance) = step
             clock = f"{metric}/{instance}"
-            made = notice(name, id_=f"e{self.now}", metric=metric, instance=instance)
+            made = trigger(name, id_=f"e{self.now}", metric=metric, instance=instance)
             if made.action == "trigger" or clock in self.page.open:
                 self.asked.append((clock, made.id))
-            self.become(self.page.take(made, self.destination, self.now, busy=self.busy))
+            self.become(self.page.apply(made, self.destination, self.now, busy=self.busy))
         elif step == "closed":
             self.become(
-                self.page.take(notice("closed", id_=f"e{self.now}"), self.destination, self.now, busy=self.busy)
+                self.page.apply(trigger("closed", id_=f"e{self.now}"), self.destination, self.now, busy=self.busy)
             )
         elif step == "begin":
             self.busy = bool(self.page.pending)
         elif step == "crash":
-            kept = Kept("d")
+            kept = StoredPages("d")
             for key, value in self.log.items():
                 kept.read(key, value)
             pages = list(kept.pages())
@@ -59,14 +60,14 @@ class Kitchen:
             head = self.page.head
             if step == "delivered":
                 self.heard.append((head.action, head.clock, head.seq))
-                self.become(self.page.said())
+                self.become(self.page.delivered())
             else:
-                self.become(self.page.tried(self.now))
+                self.become(self.page.failed(self.now))
             self.busy = False
 
 
 @given(st.sampled_from(["pagerduty", "slack", "webhook"]), st.lists(STEPS, max_size=25))
-def test_whatever_happens_the_end_is_told_last(kind: Kind, story: list[object]) -> None:
+def test_whatever_happens_the_end_is_told_last(kind: str, story: list[object]) -> None:
     kitchen = Kitchen(kind)
     for step in [*story, "crash", "closed"]:
         kitchen.step(step)
@@ -85,5 +86,5 @@ def test_whatever_happens_the_end_is_told_last(kind: Kind, story: list[object]) 
             last = dict.fromkeys(last, action)
     assert set(last.values()) <= {"resolve"}
     if kind == "webhook":  # machines hear each thing that happened
-        told = [seq for _, clock, seq in kitchen.heard if clock]
-        assert len(told) == len(kitchen.asked)
+        shown = [seq for _, clock, seq in kitchen.heard if clock]
+        assert len(shown) == len(kitchen.asked)

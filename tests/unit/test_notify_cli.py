@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.notices import event
+from tests.page_triggers import event
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "notify.yaml")
@@ -35,19 +35,19 @@ def test_each_alert_shows_who_is_told_what() -> None:
     )
     code, out, _ = run("test", "-", "--routes", EXAMPLE, stdin=story)
     assert code == 0
-    told = [line for line in out.splitlines() if line.startswith("line")]
-    assert told == [
-        "line 1: sla.warning of inc-1, response/1: nobody is told: no route matches",
+    shown = [line for line in out.splitlines() if line.startswith("line")]
+    assert shown == [
+        "line 1: sla.warning of inc-1, response/1: no notification: no route matches",
         "line 2: sla.breached of inc-1, response/1: on-call: trigger, POST https://events.pagerduty.com/v2/enqueue",
         "line 2: sla.breached of inc-1, response/1: status-page: trigger, POST ***",
         "line 3: sla.breached of inc-2, response/1: tokyo: trigger, POST ***",
         "line 3: sla.breached of inc-2, response/1: status-page: trigger, POST ***",
         "line 4: sla.met of inc-1, response/1: on-call: resolve, POST https://events.pagerduty.com/v2/enqueue",
         "line 4: sla.met of inc-1, response/1: status-page: resolve, POST ***",
-        "line 5: nobody is told: it follows from loaded history",
+        "line 5: no notification: it follows from loaded history",
         "line 6: incident.closed of inc-2: tokyo: resolve, POST ***",
         "line 6: incident.closed of inc-2: status-page: resolve, POST ***",
-        "line 7: incident.closed of inc-3: nobody is told: no page of it is open",
+        "line 7: incident.closed of inc-3: no notification: no page of it is open",
     ]
     bodies = [json.loads(line) for line in out.splitlines() if line.startswith("  ")]
     assert bodies[0]["routing_key"] == "***"

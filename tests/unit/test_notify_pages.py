@@ -6,12 +6,17 @@ from itertools import pairwise
 
 import pytest
 
-from connect.notify.destinations.payloads import slack
+from connect.notify.destinations.kind import Destination
+from connect.notify.destinations.pagerduty import PAGERDUTY
 from connect.notify.destinations.phrases import title
-from connect.notify.page import Message, Page, dedup_key
+from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.destinations.slack import SLACK, post_body
+from connect.notify.destinations.webhook import RETRY_SCHEDULE, WEBHOOK
+from connect.notify.message import Message, dedup_key
+from connect.notify.page import Page
 from connect.notify.page_store_rows import (
-    Kept,
     Parked,
+    StoredPages,
     changes,
     parked_row,
     prefix_of,
@@ -20,18 +25,17 @@ from connect.notify.page_store_rows import (
     retried_row,
     retry_rows,
 )
-from connect.notify.retry_policy import WEBHOOK_WAITS, Breaker, next_try
-from connect.notify.routing.rules import Destination, Kind
-from connect.notify.triggers import trigger_of
+from connect.notify.retry_policy import CircuitBreaker, next_try
+from connect.notify.triggers import page_trigger
 from connect.secret_refs import SecretRef
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
-from tests.notices import event, notice
+from tests.page_triggers import event, trigger
 
 REF = SecretRef("env", "X")
 PAGER, ROOM, HOOK = (
-    Destination("pager", "pagerduty", REF),
-    Destination("room", "slack", REF),
-    Destination("hook", "webhook", REF, give_up_after=4 * DAY),
+    Destination("pager", PAGERDUTY, REF),
+    Destination("room", SLACK, REF),
+    Destination("hook", WEBHOOK, REF, give_up_after=4 * DAY),
 )
 
 
@@ -43,8 +47,8 @@ def after(destination: Destination, *story: str, busy: bool = False) -> Page:
         name, _, clock = words.partition(" ")
         metric, _, instance = (clock or "response/1").partition("/")
         data = {} if name in {"due", "closed"} else {"metric": metric}
-        made = notice(name, id_=f"{at}", **data, **({} if name == "closed" else {"instance": int(instance)}))
-        page = page.take(made, destination, at, busy=busy and bool(page.pending))
+        made = trigger(name, id_=f"{at}", **data, **({} if name == "closed" else {"instance": int(instance)}))
+        page = page.apply(made, destination, at, busy=busy and bool(page.pending))
     return page
 
 
@@ -109,16 +113,16 @@ def test_what_is_on_its_way_stays_first() -> None:
 
 def test_the_same_notice_again_adds_nothing() -> None:
     page = after(PAGER, "breached")
-    again = notice("breached", id_="0", metric="response", instance=1)
-    assert page.take(again, PAGER, 9, busy=False) is page
+    again = trigger("breached", id_="0", metric="response", instance=1)
+    assert page.apply(again, PAGER, 9, busy=False) is page
 
 
 def test_an_end_goes_where_the_page_is_whatever_it_says_now() -> None:
     """Severity and tenants may have changed since: routes are not asked."""
-    page = after(PAGER, "breached").said()
-    page = page.take(notice("met", severity="P4", tenant_ids=["other"]), PAGER, 9, busy=False)
+    page = after(PAGER, "breached").delivered()
+    page = page.apply(trigger("met", severity="P4", tenant_ids=["other"]), PAGER, 9, busy=False)
     assert shown(page) == ["met-inc-1-- resolve response/1"]
-    assert page.said().over
+    assert page.delivered().over
 
 
 def test_a_closing_that_ends_many_pages_is_kept_lean() -> None:
@@ -129,11 +133,11 @@ def test_a_closing_that_ends_many_pages_is_kept_lean() -> None:
 
 def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
     for name in ("warning", "due", "breached"):
-        assert trigger_of(event(name, backfill=True)) == "it follows from loaded history"
+        assert page_trigger(event(name, backfill=True)) == "it follows from loaded history"
     assert shown(
-        after(PAGER, "breached").take(notice("closed", backfill=True), PAGER, 9, busy=False)
+        after(PAGER, "breached").apply(trigger("closed", backfill=True), PAGER, 9, busy=False)
     )  # yet it ends pages
-    assert trigger_of({"type": "impact.changed"}) == "impact.changed is no alert"
+    assert page_trigger({"type": "impact.changed"}) == "impact.changed is no alert"
 
 
 @pytest.mark.parametrize(
@@ -156,37 +160,37 @@ def test_rows_give_the_page_back_and_end_with_it() -> None:
     log: dict[bytes, bytes | None] = {}
     page = Page("inc-1")
     for step in ("breached", "due", "met", "closed"):
-        taken = page.take(notice(step), HOOK, 5, busy=False)
+        taken = page.apply(trigger(step), HOOK, 5, busy=False)
         log |= dict(changes("hook", page, taken))
         page = taken
-    page, before = page.tried(77), page
+    page, before = page.failed(77), page
     log |= dict(changes("hook", before, page))
-    kept = Kept("hook")
+    kept = StoredPages("hook")
     for key, value in log.items():
         kept.read(key, value)
     assert list(kept.pages()) == [page]
     while page.pending:
-        before, page = page, page.said()
+        before, page = page, page.delivered()
         log |= dict(changes("hook", before, page))
     assert page.over
     assert set(log.values()) == {None}
 
 
 def test_a_page_that_a_route_opened_in_a_language_ends_in_it_after_a_restart_too() -> None:
-    opened = Page("inc-1").take(notice("breached"), ROOM, 5, busy=False, language="ja")
+    opened = Page("inc-1").apply(trigger("breached"), ROOM, 5, busy=False, language="ja")
     assert [each.language for each in opened.pending] == ["ja"]
-    kept = Kept("room")
-    for key, value in [*changes("room", None, opened), *changes("room", opened, opened.said())]:
+    kept = StoredPages("room")
+    for key, value in [*changes("room", None, opened), *changes("room", opened, opened.delivered())]:
         kept.read(key, value)
     (page,) = kept.pages()
-    assert page == opened.said()
-    ended = page.take(notice("met"), ROOM, 6, busy=False).head
+    assert page == opened.delivered()
+    ended = page.apply(trigger("met"), ROOM, 6, busy=False).head
     assert (ended.action, ended.language) == ("resolve", "ja")
-    assert title(ended.event, "ja") in slack(ROOM, ended)["text"]
+    assert title(ended.event, "ja") in post_body(ROOM, ended)["text"]
 
 
 def test_rows_of_others_and_rubbish_are_passed_over() -> None:
-    kept = Kept("hook")
+    kept = StoredPages("hook")
     message = after(HOOK, "breached").head
     for row in changes("old", None, after(HOOK, "breached")):
         kept.read(*row)
@@ -214,7 +218,7 @@ def test_a_parked_message_and_the_request_to_try_it_again() -> None:
     assert read_parked(row.key, b"{}") is None
     asked, ended = retry_rows(parked)
     assert ended == (row.key, None)
-    kept = Kept("hook")
+    kept = StoredPages("hook")
     kept.read(*asked)
     assert kept.retries == {parked.message.id: ("inc-1", parked.message)}
     kept.read(*retried_row("hook", parked.message))
@@ -242,13 +246,13 @@ def tries(destination: Destination, since: int = 0) -> list[int]:
 
 def test_webhooks_are_tried_by_the_published_schedule() -> None:
     waits = [later - earlier for earlier, later in pairwise(tries(HOOK))]
-    assert waits == list(WEBHOOK_WAITS)
+    assert waits == list(RETRY_SCHEDULE)
     assert [wait // SECOND for wait in waits] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
 
 
 @pytest.mark.parametrize("kind", ["pagerduty", "slack"])
-def test_others_are_tried_ever_more_rarely_with_jitter_until_it_is_too_late(kind: Kind) -> None:
-    destination = Destination("d", kind, REF, give_up_after=6 * HOUR)
+def test_others_are_tried_ever_more_rarely_with_jitter_until_it_is_too_late(kind: str) -> None:
+    destination = Destination("d", DESTINATION_KINDS[kind], REF, give_up_after=6 * HOUR)
     instants = tries(destination)
     waits = [later - earlier for earlier, later in pairwise(instants)]
     for count, wait in enumerate(waits[:-1]):
@@ -256,7 +260,7 @@ def test_others_are_tried_ever_more_rarely_with_jitter_until_it_is_too_late(kind
         assert longest // 2 <= wait < longest
     assert instants[-1] == 6 * HOUR
     assert instants == tries(destination)  # jitter is the same in every run
-    assert instants != tries(Destination("other", kind, REF, give_up_after=6 * HOUR))
+    assert instants != tries(Destination("other", DESTINATION_KINDS[kind], REF, give_up_after=6 * HOUR))
 
 
 @pytest.mark.parametrize(
@@ -267,10 +271,10 @@ def test_retry_after_is_honoured_within_reason(asked: int | None, wait: int) -> 
 
 
 def test_a_breaker_opens_after_five_failures_and_probes_more_rarely() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     assert [breaker.failed(0) for _ in range(4)] == [0] * 4
     assert not breaker.open
     assert [breaker.failed(0) // SECOND for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert breaker.open
-    breaker.worked()
+    breaker.succeeded()
     assert not breaker.open

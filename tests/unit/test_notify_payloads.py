@@ -8,20 +8,24 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from connect.notify.destinations.http_sender import Delivered, Failed, Final, judge
-from connect.notify.destinations.payloads import Secrets, cut, plain, prepare
+from connect.notify.destinations.answers import Delivered, Failed, Undeliverable, judge_status
+from connect.notify.destinations.kind import Destination, Secrets
+from connect.notify.destinations.pagerduty import PAGERDUTY
+from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.destinations.slack import SLACK
 from connect.notify.destinations.ssrf_guard import refusal
+from connect.notify.destinations.text import cut, plain
+from connect.notify.destinations.webhook import WEBHOOK
 from connect.notify.page import Page
-from connect.notify.routing.rules import Destination
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND, parse_rfc3339
 from streams.time_source import SystemTimeSource
-from tests.notices import notice
+from tests.page_triggers import trigger
 
 REF = SecretRef("env", "X")
-PAGER = Destination("pager", "pagerduty", REF)
-ROOM = Destination("room", "slack", REF, language="ja", zone="Asia/Tokyo")
-HOOK = Destination("hook", "webhook", REF)
+PAGER = Destination("pager", PAGERDUTY, REF)
+ROOM = Destination("room", SLACK, REF, language="ja", zone="Asia/Tokyo")
+HOOK = Destination("hook", WEBHOOK, REF)
 OLD, NEW = "whsec_" + "QUJD" * 8, "whsec_" + "REVG" * 8
 SECRETS = Secrets("https://hooks.example/T1", (NEW, OLD))
 NOW = parse_rfc3339("2026-01-31T11:00:00.9Z")
@@ -31,8 +35,8 @@ def said(destination: Destination, *names: str, now: int = NOW, **data: Any) -> 
     """URL, headers and body of the last message that notices lead to."""
     page = Page("inc-1")
     for name in names:
-        page = page.take(notice(name, **data), destination, 0, busy=bool(page.pending))
-    request = prepare(destination, SECRETS, "inc-1", page.pending[-1], now)
+        page = page.apply(trigger(name, **data), destination, 0, busy=bool(page.pending))
+    request = destination.kind.prepare(destination, SECRETS, "inc-1", page.pending[-1], now)
     return request.url, dict(request.headers), json.loads(request.body)
 
 
@@ -104,8 +108,8 @@ def test_nothing_in_an_alert_becomes_a_mention_or_a_link() -> None:
 
 def test_a_webhook_is_a_standard_webhook_that_verifies_with_each_key() -> None:
     now = SystemTimeSource().now()
-    page = Page("inc-1").take(notice("breached", id_="e1"), HOOK, 0, busy=False)
-    first, later = (prepare(HOOK, SECRETS, "inc-1", page.head, at) for at in (now, now + 7 * SECOND))
+    page = Page("inc-1").apply(trigger("breached", id_="e1"), HOOK, 0, busy=False)
+    first, later = (HOOK.kind.prepare(HOOK, SECRETS, "inc-1", page.head, at) for at in (now, now + 7 * SECOND))
     assert first.body == later.body
     assert first.headers["webhook-id"] == later.headers["webhook-id"] == "e1"
     assert first.headers["webhook-signature"] != later.headers["webhook-signature"]
@@ -183,18 +187,18 @@ def test_a_text_has_no_control_characters_and_is_never_empty() -> None:
         ("slack", 200, Delivered()),
         ("webhook", 204, Delivered()),
         ("webhook", 301, Failed("HTTP 301")),
-        ("pagerduty", 400, Final("HTTP 400")),
-        ("slack", 404, Final("HTTP 404")),
-        ("slack", 410, Final("HTTP 410")),
-        ("webhook", 410, Final("HTTP 410", gone=True)),
+        ("pagerduty", 400, Undeliverable("HTTP 400")),
+        ("slack", 404, Undeliverable("HTTP 404")),
+        ("slack", 410, Undeliverable("HTTP 410")),
+        ("webhook", 410, Undeliverable("HTTP 410", gone=True)),
         ("pagerduty", 408, Failed("HTTP 408")),
-        ("pagerduty", 429, Failed("HTTP 429", refusing=True)),
+        ("pagerduty", 429, Failed("HTTP 429", rate_limited=True)),
         ("webhook", 500, Failed("HTTP 500")),
         ("webhook", 101, Failed("HTTP 101")),
     ],
 )
 def test_what_an_answer_means(kind: Any, status: int, outcome: object) -> None:
-    assert judge(kind, status, None, "", 0) == outcome
+    assert DESTINATION_KINDS[kind].judge(status, None, "", 0) == outcome
 
 
 @pytest.mark.parametrize(
@@ -212,11 +216,11 @@ def test_what_an_answer_means(kind: Any, status: int, outcome: object) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(given: str, asked: int | None) -> None:
-    assert judge("webhook", 503, given, "", NOW) == Failed("HTTP 503", asked)
+    assert WEBHOOK.judge(503, given, "", NOW) == Failed("HTTP 503", asked)
 
 
 def test_what_an_answer_says_is_told_on_one_line() -> None:
-    assert judge("pagerduty", 400, None, '{"errors":\n["x"]}' + "y" * 999, 0) == Final(
+    assert judge_status(400, None, '{"errors":\n["x"]}' + "y" * 999, 0) == Undeliverable(
         "HTTP 400: " + ('{"errors": ["x"]}' + "y" * 999)[:199] + "…"
     )
 

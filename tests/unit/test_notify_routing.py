@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from connect.notify.destinations.payloads import Secrets
+from connect.notify.destinations.kind import Destination, Secrets
+from connect.notify.destinations.pagerduty import severity
 from connect.notify.destinations.secrets import read_destination_secrets
+from connect.notify.destinations.slack import SLACK
 from connect.notify.routing.file import RoutingError, load_routing
-from connect.notify.routing.rules import Destination, Match, Route, Routing
+from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.settings import read_notify_settings
 from connect.secret_refs import SecretRef
 from streams.errors import SettingsError
 from streams.sla.instants import HOUR, SECOND
-from tests.notices import notice
+from tests.page_triggers import trigger
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "notify.yaml"
 GOOD = """\
@@ -44,17 +46,17 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_what_a_file_says(tmp_path: Path) -> None:
     routing = load_routing(written(tmp_path, GOOD))
     assert routing.destinations["room"] == Destination(
-        "room", "slack", SecretRef("file", "hook"), language="ja", give_up_after=6 * HOUR
+        "room", SLACK, SecretRef("file", "hook"), language="ja", give_up_after=6 * HOUR
     )
     assert routing.routes == (
-        Route(Match(severity=frozenset({"P1"})), ("pager",), go_on=True),
+        Route(Match(severity=frozenset({"P1"})), ("pager",), continues=True),
         Route(Match(), ("room", "hook")),
     )
     assert set(load_routing(EXAMPLE).destinations) == {"on-call", "tokyo", "status-page"}
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "shown"),
     [
         ("version: 1", "version: 2", "1: version: 2 is unknown here; allowed: 1"),
         ("kind: slack", "kind: teams", "5: destinations.room.kind: 'teams' is unknown here"),
@@ -82,13 +84,13 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         ("[room, hook]", "[]", "13: routes[1].to: this is empty"),
     ],
 )
-def test_mistakes_have_their_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_mistakes_have_their_line(tmp_path: Path, old: str, new: str, shown: str) -> None:
     assert GOOD.count(old) == 1
     file = written(tmp_path, GOOD.replace(old, new))
     with pytest.raises(RoutingError) as caught:
         load_routing(file)
     problems = [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
-    assert [each for each in problems if each.startswith(told)], problems
+    assert [each for each in problems if each.startswith(shown)], problems
 
 
 @pytest.mark.parametrize(
@@ -113,12 +115,12 @@ def test_mistakes_have_their_line(tmp_path: Path, old: str, new: str, told: str)
 )
 def test_what_a_match_holds_for(match: dict[str, str], data: dict[str, Any], holds: bool) -> None:
     made = Match(**{name: frozenset({value}) for name, value in match.items()})
-    assert made.holds(notice("breached", **data)) is holds
+    assert made.holds(trigger("breached", **data)) is holds
 
 
 def test_an_update_that_is_due_is_of_the_metric_update() -> None:
-    assert notice("due").clock == "update/3"
-    assert Match(metric=frozenset({"update"})).holds(notice("due"))
+    assert trigger("due").clock == "update/3"
+    assert Match(metric=frozenset({"update"})).holds(trigger("due"))
 
 
 @pytest.mark.parametrize(
@@ -134,25 +136,25 @@ def test_an_update_that_is_due_is_of_the_metric_update() -> None:
 )
 def test_the_first_route_that_matches_decides(routes: list[tuple[str | None, str, bool]], to: str) -> None:
     made = tuple(Route(Match(severity and frozenset({severity})), (name,), on) for severity, name, on in routes)  # type: ignore[arg-type]
-    assert Routing({}, made).leads_to(notice("breached")).keys() == set(to)
+    assert Routing({}, made).destinations_for(trigger("breached")).keys() == set(to)
 
 
 def test_the_language_is_that_of_the_first_route_that_leads_there() -> None:
     severe = Match(frozenset({"P1"}))
     made = (Route(severe, ("a",), True, "ja"), Route(Match(), ("a", "b"), True), Route(Match(), ("c",), False, "en"))
-    assert Routing({}, made).leads_to(notice("breached")) == {"a": "ja", "b": None, "c": "en"}
-    assert Routing({}, made).leads_to(notice("breached", severity="P2")) == {"a": None, "b": None, "c": "en"}
+    assert Routing({}, made).destinations_for(trigger("breached")) == {"a": "ja", "b": None, "c": "en"}
+    assert Routing({}, made).destinations_for(trigger("breached", severity="P2")) == {"a": None, "b": None, "c": "en"}
 
 
 def test_severities_may_depend_on_the_type(tmp_path: Path) -> None:
     severities = "severities: {'*': {P1: error, P2: info}, sla.warning: {P1: warning}}"
     pager = load_routing(written(tmp_path, GOOD.replace("{env: KEY}}", "{env: KEY}, " + severities + "}")))
     found = pager.destinations["pager"]
-    assert found.pager_severity("sla.warning", "P1") == "warning"
-    assert found.pager_severity("sla.breached", "P1") == "error"
-    assert found.pager_severity("sla.warning", "P2") == "info"
-    assert found.pager_severity("sla.warning", "P3") == "warning"  # as without
-    assert found.pager_severity("sla.warning", "unknown") == "error"
+    assert severity(found, "sla.warning", "P1") == "warning"
+    assert severity(found, "sla.breached", "P1") == "error"
+    assert severity(found, "sla.warning", "P2") == "info"
+    assert severity(found, "sla.warning", "P3") == "warning"  # as without
+    assert severity(found, "sla.warning", "unknown") == "error"
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "shown"),
     [
         ({"KEY": ""}, "secret of pager: the environment variable KEY is empty or not set"),
         ({"KEY": "k3y"}, "KEY is too short"),
@@ -190,10 +192,10 @@ def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path) -> Non
         ({"SIGN": "whsec_QUJD"}, "secret of hook: SIGN is no signing key"),
     ],
 )
-def test_wrong_secrets_are_named_and_not_shown(tmp_path: Path, changed: dict[str, str], told: str) -> None:
+def test_wrong_secrets_are_named_and_not_shown(tmp_path: Path, changed: dict[str, str], shown: str) -> None:
     with pytest.raises(SettingsError) as caught:
         values(tmp_path, changed)
-    assert told in str(caught.value)
+    assert shown in str(caught.value)
     assert not [value for value in changed.values() if value and value in str(caught.value)]
 
 

@@ -1,89 +1,32 @@
-"""One try: a POST request, bounded in time and size, and what its answer means."""
+"""One attempt to deliver a message: a POST request, bounded in time and size."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import aiohttp
 import structlog
 
-from connect.notify.destinations.payloads import Secrets, plain, prepare
-from connect.notify.destinations.ssrf_guard import PrivateAddress, guarded_socket
-from connect.notify.page import Message
-from connect.notify.routing.rules import Destination, Kind
-from streams.sla.instants import SECOND, to_micros
+from connect.notify.destinations.answers import Failed, Outcome, Undeliverable
+from connect.notify.destinations.kind import Destination, Secrets
+from connect.notify.destinations.ssrf_guard import PrivateAddressError, guarded_socket
+from connect.notify.message import Message
+from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
 _LARGEST_ANSWER = 4096
-_SHOWN = 200
-_RETRIED = frozenset({408, 425, 429})
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The destination has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It may or may not have it; to be tried again. `asked`: what Retry-After says, in microseconds. `refusing`: it
-    answers, but has had too much."""
-
-    reason: str
-    asked: int | None = None
-    refusing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """It will never take this message; `gone`: nor any other."""
-
-    reason: str
-    gone: bool = False
-
-
-Outcome = Delivered | Failed | Final
 
 
 class Sender(Protocol):
-    """What a lane delivers by."""
+    """Delivers messages to one destination."""
 
     async def send(self, incident: str, message: Message) -> Outcome:
-        """Try once."""
+        """Make one attempt."""
         ...
 
     async def close(self) -> None:
-        """No more tries."""
+        """Close the connections."""
         ...
-
-
-def judge(kind: Kind, status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """What an answer means. `answer` is the beginning of its body, without secrets."""
-    if 200 <= status < 300:
-        return Delivered()
-    told = f"HTTP {status}: {plain(answer, _SHOWN)}" if answer.strip() else f"HTTP {status}"
-    if status == 410 and kind == "webhook":
-        return Final(told, gone=True)
-    if 400 <= status < 500 and status not in _RETRIED:
-        return Final(told)
-    asked = None if retry_after is None else _asked(retry_after.strip(), now)
-    return Failed(told, asked, refusing=status == 429)
-
-
-def _asked(retry_after: str, now: int) -> int | None:
-    """Microseconds of Retry-After, seconds or a date (RFC 9110, 10.2.3); None for anything else."""
-    if _SECONDS.fullmatch(retry_after):
-        return int(retry_after) * SECOND
-    try:
-        moment = parsedate_to_datetime(retry_after)
-        return max(to_micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now, 0)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 class HttpSender:
@@ -97,23 +40,23 @@ class HttpSender:
         self._log = structlog.get_logger("connect.notify")
 
     async def send(self, incident: str, message: Message) -> Outcome:
+        kind = self._destination.kind
         try:
-            prepared = prepare(self._destination, self._secrets, incident, message, self._clock.now())
+            request = kind.prepare(self._destination, self._secrets, incident, message, self._clock.now())
             async with self._connection().post(
-                prepared.url, data=prepared.body, headers=prepared.headers, allow_redirects=False
+                request.url, data=request.body, headers=request.headers, allow_redirects=False
             ) as response:
-                accepted = 200 <= response.status < 300  # then the body, which may never end, says nothing
-                answer = b"" if accepted else await _beginning(response)
+                accepted = 200 <= response.status < 300  # then the body says nothing, and may never end
+                answer = b"" if accepted else await _read_start(response)
                 text = self._secrets.hide(answer.decode(errors="replace"))
-                retry_after = response.headers.get("Retry-After")
-                return judge(self._destination.kind, response.status, retry_after, text, self._clock.now())
+                return kind.judge(response.status, response.headers.get("Retry-After"), text, self._clock.now())
         except TimeoutError:
             return Failed(f"no answer within {self._destination.timeout / SECOND:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return Failed(_trouble(error))
-        except Exception as error:  # what makes the code fail is kept in the parked list, and the lane goes on
-            self._log.error("a message can't be sent", destination=self._destination.name, error=type(error).__name__)
-            return Final(f"the code failed: {type(error).__name__}")
+            return Failed(_failure_reason(error))
+        except Exception as error:  # a bug: the message is parked, and the others are delivered
+            self._log.error("message_not_sendable", destination=self._destination.name, error=type(error).__name__)
+            return Undeliverable(f"internal error: {type(error).__name__}")
 
     async def close(self) -> None:
         if self._session is not None:
@@ -133,8 +76,8 @@ class HttpSender:
         return self._session
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """The first bytes of a body; the connection is given up where there are more."""
+async def _read_start(response: aiohttp.ClientResponse) -> bytes:
+    """The first bytes of a body; the connection is closed where there are more."""
     found = b""
     while len(found) < _LARGEST_ANSWER:
         chunk = await response.content.read(_LARGEST_ANSWER - len(found))
@@ -145,11 +88,11 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     return found
 
 
-def _trouble(error: Exception) -> str:
-    """What went wrong, without addresses, which may be secrets."""
+def _failure_reason(error: Exception) -> str:
+    """What went wrong, without the address, which may be a secret."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, PrivateAddress):
+        if isinstance(cause, PrivateAddressError):
             return str(cause)
         cause = getattr(cause, "os_error", None) or cause.__cause__
     if isinstance(error, aiohttp.InvalidURL):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from connect.notify.routing.rules import Language
+from connect.notify.message import Language
 from connect.notify.triggers import JsonObject
 
 _LISTED_TENANTS = 20

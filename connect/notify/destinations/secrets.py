@@ -1,4 +1,4 @@
-"""Reads what secrets hold, and checks it: routing keys, addresses, signing keys. Nothing of it is shown."""
+"""Reads and checks the values of secrets: routing keys, addresses, signing keys. No error shows a value."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from yarl import URL
 
-from connect.notify.destinations.payloads import Secrets
-from connect.notify.routing.rules import Destination
+from connect.notify.destinations.kind import Destination, Secrets
 from connect.secret_refs import read_secret
 from streams.errors import SettingsError
 
@@ -22,36 +21,47 @@ def read_destination_secrets(
     destinations: Iterable[Destination], environment: Mapping[str, str]
 ) -> Mapping[str, Secrets]:
     """The secrets of each destination by its name. Raises SettingsError naming where a wrong one is."""
-    return {each.name: _secrets(each, environment) for each in destinations}
+    return {each.name: each.kind.read_secrets(each, environment) for each in destinations}
 
 
-def _secrets(destination: Destination, environment: Mapping[str, str]) -> Secrets:
-    name = destination.name
-    main = read_secret(name, destination.secret, environment, _SHORTEST)
-    if not main.isascii() or not main.isprintable() or " " in main:
-        raise SettingsError(f"secret of {name}: {destination.secret.name} has characters that none has")
-    if destination.kind != "pagerduty":
-        _check_url(destination, main)
-    signing = tuple(read_secret(name, ref, environment, _SHORTEST) for ref in destination.signing)
-    for ref, value in zip(destination.signing, signing, strict=True):
+def read_key_secret(destination: Destination, environment: Mapping[str, str]) -> str:
+    """The main secret: printable ASCII without blanks."""
+    value = read_secret(destination.name, destination.secret, environment, _SHORTEST)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise SettingsError(f"{_where(destination)} has characters that none has; allowed: ASCII without blanks")
+    return value
+
+
+def read_url_secret(destination: Destination, environment: Mapping[str, str]) -> str:
+    """The main secret: an address, https unless private addresses are allowed."""
+    text = read_key_secret(destination, environment)
+    try:
+        url = URL(text)
+        valid = url.scheme in {"https", "http"} and bool(url.host) and url.user is None
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingsError(f"{_where(destination)} is no address; write https://host/path")
+    if url.scheme == "http" and not destination.allow_private:
+        raise SettingsError(
+            f"{_where(destination)} is not encrypted; write https://…, or for tests allow_private: true"
+        )
+    return text
+
+
+def read_signing_secrets(destination: Destination, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The signing keys, in the order of the file."""
+    values = tuple(read_secret(destination.name, ref, environment, _SHORTEST) for ref in destination.signing)
+    for ref, value in zip(destination.signing, values, strict=True):
         try:
             size = len(base64.b64decode(value.removeprefix(_SIGNING_PREFIX) + "==", validate=False))
         except (binascii.Error, ValueError):
             size = 0
         if size < _SHORTEST_SIGNING_BYTES:
-            told = f"a signing key is `{_SIGNING_PREFIX}` and base64 of 24 to 64 bytes"
-            raise SettingsError(f"secret of {name}: {ref.name} is no signing key; {told}")
-    return Secrets(main, signing)
+            expected = f"a signing key is `{_SIGNING_PREFIX}` and base64 of 24 to 64 bytes"
+            raise SettingsError(f"secret of {destination.name}: {ref.name} is no signing key; {expected}")
+    return values
 
 
-def _check_url(destination: Destination, text: str) -> None:
-    try:
-        url = URL(text)
-        fine = url.scheme in {"https", "http"} and bool(url.host) and url.user is None
-    except ValueError:
-        fine = False
-    where = f"secret of {destination.name}: {destination.secret.name}"
-    if not fine:
-        raise SettingsError(f"{where} is no address; write https://host/path")
-    if url.scheme == "http" and not destination.allow_private:
-        raise SettingsError(f"{where} is not encrypted; write https://…, or allow_private: true for tests")
+def _where(destination: Destination) -> str:
+    return f"secret of {destination.name}: {destination.secret.name}"

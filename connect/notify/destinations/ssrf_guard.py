@@ -10,7 +10,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class PrivateAddress(OSError):  # noqa: N818 -- it names what it is; an OSError, so that clients take it for no connection
+class PrivateAddressError(OSError):
     """Where a destination leads without being allowed to. It says what kind of address, not which."""
 
 
@@ -20,10 +20,10 @@ def refusal(address: str) -> str | None:
         found: _Address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return "no IP address"
-    return next((why for each in _meant(found) if (why := _kind(each)) is not None), None)
+    return next((why for each in _effective_addresses(found) if (why := _kind(each)) is not None), None)
 
 
-def _meant(address: _Address) -> list[_Address]:
+def _effective_addresses(address: _Address) -> list[_Address]:
     """The address, or those that packets to it end at."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
@@ -46,5 +46,5 @@ def guarded_socket(info: Any) -> socket.socket:
     family, kind, protocol, _, address = info
     why = refusal(str(address[0]))
     if why is not None:
-        raise PrivateAddress(f"it leads to an address that is {why}; allow_private: true allows that")
+        raise PrivateAddressError(f"it leads to an address that is {why}; allow_private: true allows that")
     return socket.socket(family, kind, protocol)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from connect.notify.routing.rules import GIVE_UP_AFTER, Destination, Match, PagerSeverity, Route, Routing
-from connect.notify.routing.schema import DestinationKeys, MatchKeys, RoutingKeys
+from connect.notify.destinations.kind import Destination
+from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.routing.rules import Match, Route, Routing
+from connect.notify.routing.schema import CommonKeys, MatchKeys, RoutingKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.config_files.scalars import close_to
 from streams.config_files.yaml_reader import read_checked
 
-_NEEDED = {"pagerduty": ("routing_key",), "slack": ("url",), "webhook": ("url", "secrets")}
-_OF_KIND = {"routing_key", "url", "api", "secrets", "severities"}
-_MAY = {"pagerduty": {"routing_key", "api", "severities"}, "slack": {"url"}, "webhook": {"url", "secrets"}}
+_KIND_KEYS = frozenset(key for kind in DESTINATION_KINDS.values() for key in kind.keys.model_fields)
 
 
 class RoutingError(PolicyError):
@@ -25,12 +25,12 @@ def load_routing(path: Path) -> Routing:
     document, _ = read_checked(path, RoutingKeys, _cross_checks, RoutingError)
     return Routing(
         {name: _destination(name, keys) for name, keys in document.destinations.items()},
-        tuple(Route(_match(keys.match), tuple(keys.to), keys.go_on, keys.language) for keys in document.routes),
+        tuple(Route(_match(keys.match), tuple(keys.to), keys.continues, keys.language) for keys in document.routes),
     )
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
-    """What spans several keys, told even when other keys are wrong."""
+    """Problems that span several keys, reported even when other keys are wrong."""
     if not isinstance(data, dict):
         return
     destinations, routes = data.get("destinations"), data.get("routes")
@@ -42,18 +42,18 @@ def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> I
 
 def _of_destinations(named: Mapping[str, object]) -> Iterator[tuple[KeyPath, str]]:
     for name, keys in named.items():
-        kind = keys.get("kind") if isinstance(keys, dict) else None
-        if not isinstance(keys, dict) or kind not in _NEEDED:
+        kind = DESTINATION_KINDS.get(str(keys.get("kind"))) if isinstance(keys, dict) else None
+        if not isinstance(keys, dict) or kind is None:
             continue
-        for needed in _NEEDED[kind]:
-            if needed not in keys:
-                yield ("destinations", name), f"{needed}: a destination of kind {kind} needs this"
+        for required in kind.required_keys:
+            if required not in keys:
+                yield ("destinations", name), f"{required}: a destination of kind {kind.name} needs this"
         for key in keys:
-            if key in _OF_KIND - _MAY[kind]:
-                yield ("destinations", name, key), f"this says nothing to kind {kind}; allowed: leaving it out"
-        api = keys.get("api")
-        if isinstance(api, str) and api.startswith("http:") and keys.get("allow_private") is not True:
-            yield ("destinations", name, "api"), "this is not encrypted; allowed: https, or allow_private: true"
+            if key in _KIND_KEYS and key not in kind.keys.model_fields:
+                problem = f"this says nothing to kind {kind.name}; allowed: leaving it out"
+                yield ("destinations", name, key), problem
+        for key, problem in kind.check(keys):
+            yield ("destinations", name, key), problem
 
 
 def _of_routes(routes: list[object], named: Mapping[str, object]) -> Iterator[tuple[KeyPath, str]]:
@@ -73,26 +73,21 @@ def _of_routes(routes: list[object], named: Mapping[str, object]) -> Iterator[tu
             yield ("destinations", name), "no route leads here; allowed: a route with it in `to`, or leaving it out"
 
 
-def _destination(name: str, keys: DestinationKeys) -> Destination:
-    secret = keys.routing_key if keys.kind == "pagerduty" else keys.url
-    assert secret is not None
-    severities: dict[tuple[str, str], PagerSeverity] = {
-        (event, severity): word
-        for event, words in (keys.severities or {}).items()
-        for severity, word in words.model_dump(exclude_none=True).items()
-    }
+def _destination(name: str, keys: CommonKeys) -> Destination:
+    kind = DESTINATION_KINDS[keys.kind]
+    config = kind.configure(keys)
     return Destination(
         name=name,
-        kind=keys.kind,
-        secret=secret.ref(),
-        url=keys.api,
-        signing=tuple(each.ref() for each in keys.secrets or ()),
+        kind=kind,
+        secret=config.secret,
+        api=config.api,
+        signing=config.signing,
         language=keys.language,
         zone=keys.time_zone,
         allow_private=keys.allow_private,
         timeout=keys.timeout,
-        give_up_after=keys.give_up_after or GIVE_UP_AFTER[keys.kind],
-        severities=severities,
+        give_up_after=keys.give_up_after or kind.give_up_after,
+        severities=config.severities,
     )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from connect.secret_refs import SecretKeys
+from connect.notify.destinations.registry import DESTINATION_KINDS
 from streams.config_files.scalars import check_zone, parse_duration
 from streams.sla.instants import DAY, SECOND
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
-PagerWord = Literal["critical", "error", "warning", "info"]
 Trigger = Literal["sla.warning", "sla.update_due", "sla.breached"]
 Severity = Literal["P1", "P2", "P3", "P4"]
 
@@ -24,10 +23,10 @@ def _name(name: str) -> str:
     return name
 
 
-def _url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s#]*)?", url):
-        raise ValueError("this is no address; allowed: https://host/path")
-    return url
+def _kind(name: str) -> str:
+    if name not in DESTINATION_KINDS:
+        raise ValueError(f"{name!r} is unknown here; allowed: {', '.join(DESTINATION_KINDS)}")
+    return name
 
 
 def _timeout(value: int) -> int:
@@ -47,32 +46,15 @@ def _listed(value: object) -> object:
 
 
 class Keys(BaseModel):
-    """What all of them have in common."""
+    """Base of all models: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PagerKeys(Keys):
-    """PagerDuty's severity of each of ours."""
+class CommonKeys(Keys):
+    """The keys of every destination."""
 
-    P1: PagerWord | None = Field(None, description="Of P1.")
-    P2: PagerWord | None = Field(None, description="Of P2.")
-    P3: PagerWord | None = Field(None, description="Of P3.")
-    P4: PagerWord | None = Field(None, description="Of P4.")
-
-
-class DestinationKeys(Keys):
-    """One destination."""
-
-    kind: Literal["pagerduty", "slack", "webhook"] = Field(description="What it understands.")
-    routing_key: SecretKeys | None = Field(None, description="Integration key of a service (pagerduty).")
-    url: SecretKeys | None = Field(None, description="Where to post to, a secret (slack, webhook).")
-    api: Annotated[str, AfterValidator(_url)] | None = Field(
-        None, description="Address of the Events API where it is not the usual one (pagerduty)."
-    )
-    secrets: list[SecretKeys] | None = Field(
-        None, description="Signing keys, the newest first (webhook).", min_length=1
-    )
+    kind: Annotated[str, AfterValidator(_kind)] = Field(description="What it understands.")
     language: Literal["en", "ja"] = Field("en", description="Language of texts.")
     time_zone: Annotated[str, AfterValidator(check_zone)] = Field("UTC", description="Zone of times in texts.")
     allow_private: bool = Field(False, description="Whether it may be on this machine or in a private network.")
@@ -82,8 +64,16 @@ class DestinationKeys(Keys):
     give_up_after: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_give_up)] | None = Field(
         None, description="How long a message is tried before it is parked."
     )
-    severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], PagerKeys] | None = Field(
-        None, description="PagerDuty's severities by type of alert; `*` is any."
+
+
+if TYPE_CHECKING:
+    DestinationKeys = CommonKeys
+else:
+    #: One destination: the keys of all kinds, so that a key of another kind can be reported as such.
+    DestinationKeys = create_model(
+        "DestinationKeys",
+        __base__=(CommonKeys, *(kind.keys for kind in DESTINATION_KINDS.values())),
+        __doc__="One destination.",
     )
 
 
@@ -109,7 +99,7 @@ class RouteKeys(Keys):
     to: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(
         description="Names of destinations."
     )
-    go_on: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
+    continues: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
     language: Literal["en", "ja"] | None = Field(None, description="Language of texts; default: the destination's.")
 
 

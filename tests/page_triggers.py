@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from connect.notify.triggers import PageTrigger, trigger_of
+from connect.notify.triggers import PageTrigger, page_trigger
 from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import encode
 from streams.sla.events import Rejection
@@ -34,8 +34,8 @@ def event(name: str, incident: str = "inc-1", id_: str | None = None, **data: An
     return found
 
 
-def notice(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> PageTrigger:
-    found = trigger_of(event(name, incident, id_, **data))
+def trigger(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> PageTrigger:
+    found = page_trigger(event(name, incident, id_, **data))
     assert not isinstance(found, str), found
     return found
 

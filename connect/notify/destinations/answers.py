@@ -1,0 +1,68 @@
+"""What a destination's answer means for a message. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from connect.notify.destinations.text import plain
+from streams.sla.instants import SECOND, to_micros
+
+_LONGEST_SHOWN = 200
+_RETRIED_STATUSES = frozenset({408, 425, 429})
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The destination has accepted the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The destination may or may not have the message; it is to be retried. `retry_after` is what Retry-After asks for,
+    in microseconds. `rate_limited`: the destination works, but has received too much."""
+
+    reason: str
+    retry_after: int | None = None
+    rate_limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """The destination will never accept this message; `gone`: nor any other."""
+
+    reason: str
+    gone: bool = False
+
+
+Outcome = Delivered | Failed | Undeliverable
+
+
+def judge_status(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
+    """The outcome by HTTP status, as most services mean them. `answer` is the start of the body, without secrets."""
+    if 200 <= status < 300:
+        return Delivered()
+    reason = describe_status(status, answer)
+    if 400 <= status < 500 and status not in _RETRIED_STATUSES:
+        return Undeliverable(reason)
+    wait = None if retry_after is None else _wait_asked_for(retry_after.strip(), now)
+    return Failed(reason, wait, rate_limited=status == 429)
+
+
+def describe_status(status: int, answer: str) -> str:
+    """The status and the start of the body, on one line."""
+    return f"HTTP {status}: {plain(answer, _LONGEST_SHOWN)}" if answer.strip() else f"HTTP {status}"
+
+
+def _wait_asked_for(retry_after: str, now: int) -> int | None:
+    """Microseconds of Retry-After, seconds or a date (RFC 9110, 10.2.3); None for anything else."""
+    if _SECONDS.fullmatch(retry_after):
+        return int(retry_after) * SECOND
+    try:
+        moment = parsedate_to_datetime(retry_after)
+        return max(to_micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - now, 0)
+    except (ValueError, TypeError, OverflowError):
+        return None

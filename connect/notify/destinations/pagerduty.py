@@ -1,0 +1,142 @@
+"""PagerDuty, Events API v2 (developer.pagerduty.com, "Send an Alert Event"). Pure but for secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from connect.notify.destinations.answers import judge_status
+from connect.notify.destinations.kind import (
+    Destination,
+    DestinationKind,
+    KindConfig,
+    PagerSeverity,
+    PreparedRequest,
+    Secrets,
+)
+from connect.notify.destinations.phrases import facts, title
+from connect.notify.destinations.secrets import read_key_secret
+from connect.notify.destinations.text import HEADERS, json_body, plain
+from connect.notify.message import Message, dedup_key
+from connect.notify.triggers import JsonObject
+from connect.secret_refs import SecretKeys
+from streams.sla.instants import HOUR
+
+_API = "https://events.pagerduty.com/v2/enqueue"
+_SEVERITIES: Mapping[str, PagerSeverity] = {"P1": "critical", "P2": "error", "P3": "warning", "P4": "info"}
+_LONGEST_SUMMARY = 1024
+_LONGEST_SOURCE = 255
+_LONGEST_DETAIL = 1024
+
+
+def _address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s#]*)?", url):
+        raise ValueError("this is no address; allowed: https://host/path")
+    return url
+
+
+class SeverityKeys(BaseModel):
+    """PagerDuty's severity for each of ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    P1: PagerSeverity | None = Field(None, description="Of P1.")
+    P2: PagerSeverity | None = Field(None, description="Of P2.")
+    P3: PagerSeverity | None = Field(None, description="Of P3.")
+    P4: PagerSeverity | None = Field(None, description="Of P4.")
+
+
+class PagerDutyKeys(BaseModel):
+    """The keys of kind pagerduty."""
+
+    routing_key: SecretKeys | None = Field(None, description="Integration key of a service (pagerduty).")
+    api: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="Address of the Events API where it is not the usual one (pagerduty)."
+    )
+    severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], SeverityKeys] | None = Field(
+        None, description="PagerDuty's severities by type of alert; `*` is any (pagerduty)."
+    )
+
+
+def configure(keys: PagerDutyKeys) -> KindConfig:
+    """What the checked keys mean."""
+    assert keys.routing_key is not None
+    severities: dict[tuple[str, str], PagerSeverity] = {
+        (event, severity): word
+        for event, words in (keys.severities or {}).items()
+        for severity, word in words.model_dump(exclude_none=True).items()
+    }
+    return KindConfig(keys.routing_key.ref(), api=keys.api, severities=severities)
+
+
+def check(keys: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The routing key travels in the body: it needs an encrypted connection."""
+    api = keys.get("api")
+    if isinstance(api, str) and api.startswith("http:") and keys.get("allow_private") is not True:
+        yield "api", "this is not encrypted; allowed: https, or allow_private: true"
+
+
+def read_secrets(destination: Destination, environment: Mapping[str, str]) -> Secrets:
+    """The routing key."""
+    return Secrets(read_key_secret(destination, environment))
+
+
+def prepare(destination: Destination, secrets: Secrets, incident: str, message: Message, _: int) -> PreparedRequest:
+    """The request for a message."""
+    body = event_body(destination, secrets.main, incident, message)
+    return PreparedRequest(destination.api or _API, HEADERS, json_body(body))
+
+
+def event_body(destination: Destination, routing_key: str, incident: str, message: Message) -> JsonObject:
+    """The event for a message."""
+    head = {
+        "routing_key": routing_key,
+        "event_action": message.action,
+        "dedup_key": dedup_key(incident, message.clock),
+    }
+    if message.action == "resolve":
+        return head
+    event = message.event
+    data = event["data"]
+    language = destination.language_of(message)
+    details = dict(facts(event, message.clock, language, destination.zone))
+    return head | {
+        "payload": {
+            "summary": plain(f"{title(event, language)} · {incident}", _LONGEST_SUMMARY),
+            "source": plain(incident, _LONGEST_SOURCE),
+            "severity": severity(destination, event["type"], data["severity"]),
+            "timestamp": event["time"],
+            "component": plain(data["component"], _LONGEST_SOURCE),
+            "group": plain(data["policy"]["name"], _LONGEST_SOURCE),
+            "class": event["type"],
+            "custom_details": {name: plain(value, _LONGEST_DETAIL) for name, value in details.items()},
+        },
+        "client": "sla",
+    }
+
+
+def severity(destination: Destination, event_type: str, ours: str) -> PagerSeverity:
+    """PagerDuty's severity of an alert: the destination's own for the type, for any type, or the usual one."""
+    for key in ((event_type, ours), ("*", ours)):
+        if key in destination.severities:
+            return destination.severities[key]
+    return _SEVERITIES.get(ours, "error")
+
+
+PAGERDUTY = DestinationKind(
+    name="pagerduty",
+    keys=PagerDutyKeys,
+    required_keys=("routing_key",),
+    configure=configure,
+    check=check,
+    read_secrets=read_secrets,
+    prepare=prepare,
+    judge=judge_status,
+    give_up_after=6 * HOUR,
+    concurrency=4,
+    resolve_each_clock=True,
+    unused_when_closing=frozenset({"clocks", "tenant_ids"}),
+)

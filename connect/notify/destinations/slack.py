@@ -1,0 +1,82 @@
+"""Slack, incoming webhooks: a fallback text and blocks (docs.slack.dev, "Block Kit"). Pure but for secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from connect.notify.destinations.answers import judge_status
+from connect.notify.destinations.kind import Destination, DestinationKind, KindConfig, PreparedRequest, Secrets
+from connect.notify.destinations.phrases import facts, title
+from connect.notify.destinations.secrets import read_url_secret
+from connect.notify.destinations.text import HEADERS, cut, json_body, plain
+from connect.notify.message import Message
+from connect.notify.triggers import JsonObject
+from connect.secret_refs import SecretKeys
+from streams.sla.instants import HOUR, SECOND
+
+_LONGEST_HEADER = 150
+_LONGEST_SECTION = 3000
+_LONGEST_FIELD = 400
+_ICONS = {"sla.warning": "⏳", "sla.update_due": "🔔", "sla.breached": "🚨"}
+_RESOLVED_ICON = "✅"
+
+
+class SlackKeys(BaseModel):
+    """The keys of kind slack."""
+
+    url: SecretKeys | None = Field(None, description="Address to post to, a secret (slack, webhook).")
+
+
+def configure(keys: SlackKeys) -> KindConfig:
+    """What the checked keys mean."""
+    assert keys.url is not None
+    return KindConfig(keys.url.ref())
+
+
+def read_secrets(destination: Destination, environment: Mapping[str, str]) -> Secrets:
+    """The webhook's address."""
+    return Secrets(read_url_secret(destination, environment))
+
+
+def prepare(destination: Destination, secrets: Secrets, _: str, message: Message, __: int) -> PreparedRequest:
+    """The request for a message."""
+    return PreparedRequest(secrets.main, HEADERS, json_body(post_body(destination, message)))
+
+
+def post_body(destination: Destination, message: Message) -> JsonObject:
+    """The post for a message."""
+    event = message.event
+    icon = _RESOLVED_ICON if message.action == "resolve" else _ICONS.get(event["type"], _RESOLVED_ICON)
+    language = destination.language_of(message)
+    heading = plain(f"{icon} {title(event, language)}", _LONGEST_HEADER)
+    fields = facts(event, message.clock, language, destination.zone)
+    lines = "\n".join(f"*{name}*: {_escape(plain(value, _LONGEST_FIELD))}" for name, value in fields)
+    return {
+        "text": _escape(heading),
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": heading, "emoji": False}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": cut(lines, _LONGEST_SECTION), "verbatim": True}},
+        ],
+    }
+
+
+def _escape(text: str) -> str:
+    """Text in which Slack finds no links and no mentions."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+SLACK = DestinationKind(
+    name="slack",
+    keys=SlackKeys,
+    required_keys=("url",),
+    configure=configure,
+    read_secrets=read_secrets,
+    prepare=prepare,
+    judge=judge_status,
+    give_up_after=6 * HOUR,
+    concurrency=1,
+    min_interval=SECOND,  # Slack accepts one message a second
+    unused_when_closing=frozenset({"clocks"}),
+)

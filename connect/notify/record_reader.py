@@ -1,0 +1,71 @@
+"""Decodes the records that a destination worker reads: alerts, closings, requests to retry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from connect.notify.message import Message
+from connect.notify.metrics import NotifyMetrics
+from connect.notify.page_store_rows import prefix_of, read_key, read_message
+from connect.notify.triggers import PageTrigger, page_trigger
+from streams.runtime.processor import RetryLater
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import CONFLUENT, Codec
+from streams.sla.events import Rejection
+
+
+class RecordReader:
+    """Decodes records for one destination. Unreadable ones are counted, logged and skipped."""
+
+    def __init__(self, destination: str, codec: Codec, metrics: NotifyMetrics) -> None:
+        self._destination = destination
+        self._codec = codec
+        self._metrics = metrics
+        self._log = structlog.get_logger("connect.notify").bind(destination=destination)
+
+    async def await_schemas(self, records: Iterable[Any]) -> None:
+        """Wait until the schema registry has answered for every schema that these records need."""
+        for record in records:
+            value = record.value
+            while value is not None and value[:1] == CONFLUENT:
+                try:
+                    self._codec.decode(value)
+                except RetryLater as awaited:
+                    await asyncio.wait([awaited.answered])
+                else:
+                    break
+
+    def trigger(self, record: Any) -> PageTrigger | None:
+        """What a record of alerts or incidents asks for; None where it asks for nothing."""
+        try:
+            decoded = self._codec.decode(record.value)
+            if isinstance(decoded, Rejection):
+                self._skip(record, f"{decoded.code}: {decoded.message}")
+                return None
+            found = page_trigger(to_json(*decoded), record.timestamp)
+        except Exception as error:  # such as a row of an agent's state
+            self._skip(record, f"no event: {type(error).__name__}")
+            return None
+        return None if isinstance(found, str) else found
+
+    def retry_request(self, record: Any) -> tuple[str, Message] | None:
+        """The incident and the message that an operator asks to retry; None for the workers' own rows."""
+        if not (record.key or b"").startswith(prefix_of(self._destination)) or record.value is None:
+            return None
+        found = read_key(record.key)
+        if found is None or found.kind != "retry":
+            return None
+        try:
+            return read_message(record.value)
+        except (ValueError, KeyError, TypeError):
+            self._skip(record, "no message")
+            return None
+
+    def _skip(self, record: Any, why: str) -> None:
+        self._metrics.unreadable.labels(self._destination).inc()
+        where = f"{record.topic}/{record.partition}/{record.offset}"
+        self._log.warning("record_unreadable", where=where, reason=why[:200])
