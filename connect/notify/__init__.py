@@ -1,1 +1,1 @@
-"""Alerts to people: routing, pages, payloads (all pure), and lanes that deliver them at least once."""
+"""The notifier: routing, pages and requests (all pure), and workers that deliver alerts at least once."""

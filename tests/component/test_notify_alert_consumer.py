@@ -274,7 +274,7 @@ def test_in_a_backlog_a_closing_does_not_end_the_page_of_a_reopened_incident(see
     play(scenario)
 
 
-def test_a_lane_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alert_consumer, "MOST_PENDING", 20)
     monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
 
@@ -296,7 +296,7 @@ def test_a_lane_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatch)
     play(scenario)
 
 
-def test_a_destination_that_is_gone_stops_its_lane() -> None:
+def test_a_destination_that_is_gone_stops_its_worker() -> None:
     async def scenario() -> None:
         desk = Desk()
         desk.bench.delivery.disabled = "HTTP 410"
@@ -342,7 +342,7 @@ def test_a_commit_that_comes_too_late_is_no_trouble() -> None:
     play(scenario)
 
 
-def test_what_can_t_be_read_back_begins_the_lane_anew() -> None:
+def test_what_can_t_be_read_back_makes_the_worker_reconnect() -> None:
     async def scenario() -> None:
         desk = Desk()
 

@@ -131,7 +131,7 @@ def test_410_parks_the_message_and_nothing_more_is_sent() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_retry_after_silences_the_lane(kind: str) -> None:
+def test_retry_after_delays_the_destination(kind: str) -> None:
     async def scenario() -> None:
         bench = Bench(destination(kind))
         bench.sender.answers = [Failed("HTTP 429", 30 * SECOND, rate_limited=True)]

@@ -166,7 +166,7 @@ def test_each_way_to_answer_or_not(give: Answer, outcome: Outcome) -> None:
                 assert found.reason.startswith(outcome.reason)
                 assert replace(found, reason="") == replace(outcome, reason="")
                 assert SIGNING not in found.reason
-            assert len(server.heads) == 1  # no redirect is followed, nothing is tried twice behind the lane's back
+            assert len(server.heads) == 1  # no redirect is followed, nothing is tried twice in secret
             assert server.heads[0].startswith(b"POST /hook/secret-path HTTP/1.1")
 
     play(scenario)
