@@ -1,4 +1,4 @@
-"""Where secrets are: environment variables or files that configuration names; what they hold is never shown."""
+"""References to secrets: environment variables or files that configuration names. No text shows a secret's value."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from streams.config_files.config_keys import ConfigKeys
 from streams.errors import SettingsError
 
 
@@ -18,13 +19,13 @@ class SecretRef(NamedTuple):
     name: str
 
 
-class SecretKeys(BaseModel):
-    """One secret in a YAML file, by where it is."""
+class SecretKeys(ConfigKeys):
+    """A reference to one secret in a YAML file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    env: str | None = Field(None, description="Name of the environment variable that holds it.", min_length=1)
-    file: str | None = Field(None, description="File that holds it; the last line break is cut off.", min_length=1)
+    env: str | None = Field(None, description="Name of the environment variable that holds the secret.", min_length=1)
+    file: str | None = Field(
+        None, description="File that holds the secret; a final line break is removed.", min_length=1
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -36,8 +37,8 @@ class SecretKeys(BaseModel):
         return SecretRef("env", self.env) if self.env else SecretRef("file", str(self.file))
 
 
-def read_secret(whose: str, ref: SecretRef, environment: Mapping[str, str], shortest: int) -> str:
-    """What a secret holds. Raises SettingsError naming the variable or file, never what it holds."""
+def read_secret(owner: str, ref: SecretRef, environment: Mapping[str, str], min_length: int) -> str:
+    """The value of a secret. Raises SettingsError naming the variable or file, never the value."""
     if ref.kind == "env":
         where, value = f"the environment variable {ref.name}", environment.get(ref.name, "")
     else:
@@ -45,8 +46,8 @@ def read_secret(whose: str, ref: SecretRef, environment: Mapping[str, str], shor
         try:
             value = Path(ref.name).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"secret of {whose}: {where} can't be read ({type(error).__name__})") from error
-    if len(value) < shortest:
-        told = "is empty or not set" if not value else "is too short"
-        raise SettingsError(f"secret of {whose}: {where} {told}; a secret has at least {shortest} characters")
+            raise SettingsError(f"secret of {owner}: {where} can't be read ({type(error).__name__})") from error
+    if len(value) < min_length:
+        problem = "is empty or not set" if not value else "is too short"
+        raise SettingsError(f"secret of {owner}: {where} {problem}; a secret has at least {min_length} characters")
     return value

@@ -1,4 +1,4 @@
-"""`sla intake`: the HTTP service; `sla intake test`: what a recorded request would become, without any service."""
+"""`sla intake` runs the HTTP service; `sla intake test` shows what a recorded request would be published as."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 
 if TYPE_CHECKING:
+    from connect.intake.formats.source_format import SourceFormat
     from connect.intake.mapping.rules import Source
-    from connect.intake.translate import Decision
+    from connect.intake.translate import Translation
 
 Mapping = Annotated[
     Path | None, typer.Option("--mapping", help="The mapping file; default: SLA_INTAKE_MAPPING, or intake.yaml.")
@@ -33,7 +34,7 @@ def intake(
 ) -> None:
     """Serve webhooks, CloudEvents and plain JSON until SIGTERM or Ctrl-C; 202 means that Kafka has acknowledged.
 
-    Exit code 2: it can't start so.
+    Exit code 2: the settings or the mapping file are wrong.
     """
     if ctx.invoked_subcommand is not None:
         if mapping is not None:
@@ -62,18 +63,19 @@ def intake(
 @intake_app.command("test", epilog="Example: sla intake test notification.json --source prometheus")
 def dry_run(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The body of a request, as it was sent.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The body of a request, as sent.")],
     source: Annotated[
-        str | None, typer.Option("--source", help="Who sends it; default: the only source that sends such bodies.")
+        str | None,
+        typer.Option("--source", help="Its source in the mapping file; default: the only source of its format."),
     ] = None,
     path: Annotated[
         str | None, typer.Option("--path", help="Address of plain JSON, such as /v1/incidents/inc-42/resolved.")
     ] = None,
     mapping: Mapping = None,
 ) -> None:
-    """Show what a request's body would be published as, or why not. No service, no broker, no secret is needed.
+    """Show what a request's body would be published as, or why not. Needs no service, no broker and no secret.
 
-    Exit code 1: something of it would be rejected.
+    Exit code 1: at least one item would be rejected.
     """
     from connect.intake.mapping_file import load_mapping
     from connect.intake.settings import read_intake_settings
@@ -87,62 +89,65 @@ def dry_run(
             wrong_use(str(error))
         except OSError as error:
             wrong_use(f"{error.filename} can't be read: {error.strerror}")
-        sender, decision = _decided(sources, source, path, content)
-    for line in told(sender, decision):
+        sender, translation = _translate(sources, source, path, content)
+    for line in describe(sender, translation):
         typer.echo(line)
-    if decision.refused:
+    if translation.rejected:
         raise typer.Exit(FOUND)
 
 
-def told(source: Source, decision: Decision) -> list[str]:
-    """What becomes of a body, line by line: events in the JSON form, then what is left out and why."""
+def describe(source: Source, translation: Translation) -> list[str]:
+    """The outcomes of a body, line by line: events in the JSON form, then what is ignored or rejected and why."""
     from streams.serde.cloudevents_json import format_line, to_json
     from streams.serde.codec import decode
     from streams.sla.events import Rejection
 
     lines = []
-    for ready in decision.ready:
-        lines.append(f"publish to {ready.record.topic}: {ready.event_type} of {ready.subject}")
-        decoded = decode(ready.record.value)
+    for event in translation.events:
+        lines.append(f"publish to {event.record.topic}: {event.event_type} of {event.subject}")
+        decoded = decode(event.record.value)
         assert not isinstance(decoded, Rejection)
         lines.append(f"  {format_line(to_json(*decoded))}")
-    for ignored in decision.ignored:
-        lines.append(f"ignore {ignored.item or 'it'}: {ignored.reason}")
-    for refused in decision.refused:
-        lines.append(f"reject {refused.item or 'it'} as {refused.code}: {refused.reason}")
-    if decision.truncated:
-        lines.append(f"missing: Alertmanager left {decision.truncated} alerts out; set max_alerts: 0")
+    for ignored in translation.ignored:
+        lines.append(f"ignore {ignored.item or 'the request'}: {ignored.reason}")
+    for rejected in translation.rejected:
+        lines.append(f"reject {rejected.item or 'the request'} as {rejected.code}: {rejected.reason}")
+    if translation.truncated:
+        lines.append(f"missing: the sender left {translation.truncated} alerts out; set max_alerts: 0")
     if not lines:
-        lines.append("nothing: there is nothing in it")
+        lines.append("nothing: the request contains no item")
     return [f"as {source.name} ({source.format}):", *lines]
 
 
-def _decided(sources: dict[str, Source], name: str | None, path: str | None, content: bytes) -> tuple[Source, Decision]:
-    """What the service would decide. Raises typer.Exit where it is not clear who sends it."""
+def _translate(
+    sources: dict[str, Source], name: str | None, path: str | None, content: bytes
+) -> tuple[Source, Translation]:
+    """What the service would publish. Raises typer.Exit where it is not clear who sends the body."""
     from connect.intake import translate
-    from connect.intake.formats import cloudevents
+    from connect.intake.formats import cloudevents, rest
+    from connect.intake.formats.registry import format_of
 
-    form = "api" if path is not None else _format(content)
+    form = rest.FORMAT if path is not None else _detect(content)
     if name is not None:
         chosen = sources.get(name) or wrong_use(
             f"--source: there is no source {name!r}; there are: {', '.join(sources)}"
         )
     else:
-        fitting = [each for each in sources.values() if form in {None, each.format}]
+        fitting = [each for each in sources.values() if form is None or each.format == form.name]
         if len(fitting) != 1:
             names = ", ".join(each.name for each in fitting) or "none"
             wrong_use(f"which source sends it? write --source NAME; of that format there are: {names}")
         chosen = fitting[0]
-    if chosen.format != "api":
-        return chosen, translate.hook(chosen, content)
+    if format_of(chosen).translate is not None:
+        return chosen, translate.webhook(chosen, content)
     if path is None:
         batch = content.lstrip()[:1] == b"["
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
-        return chosen, translate.events(chosen, media_type, {}, content)
-    return chosen, _plain(chosen, path, content)
+        return chosen, translate.cloud_events(chosen, media_type, {}, content)
+    return chosen, _plain_json(chosen, path, content)
 
 
-def _plain(source: Source, path: str, content: bytes) -> Decision:
+def _plain_json(source: Source, path: str, content: bytes) -> Translation:
     from connect.intake import translate
     from connect.intake.formats import rest
 
@@ -150,17 +155,15 @@ def _plain(source: Source, path: str, content: bytes) -> Decision:
         head, marker, tail = route.path.partition("{id}")
         middle = path.removeprefix(head).removesuffix(tail)
         if path == route.path or (marker and path == f"{head}{middle}{tail}" and middle and "/" not in middle):
-            return translate.fact(source, route, middle if marker else None, {}, content)
+            return translate.plain_json(source, route, middle if marker else None, {}, content)
     return wrong_use(f"--path: there is no address {path}; there are: {', '.join(route.path for route in rest.ROUTES)}")
 
 
-def _format(content: bytes) -> str | None:
-    """Which format a body has, by what no other format has."""
+def _detect(content: bytes) -> SourceFormat | None:
+    """The format of a body, or None when it looks like none."""
+    from connect.intake.formats import registry
+
     try:
-        given = json.loads(content)
+        return registry.detect(json.loads(content))
     except (ValueError, RecursionError):
         return None
-    if isinstance(given, list):
-        return "api"
-    marks = {"alerts": "alertmanager", "webhookEvent": "jira", "zendesk_event_version": "zendesk", "specversion": "api"}
-    return next((form for mark, form in marks.items() if isinstance(given, dict) and mark in given), None)

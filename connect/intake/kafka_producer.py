@@ -1,4 +1,4 @@
-"""The way to Kafka: acknowledged by all replicas or an error in time, in bounded memory, through outages."""
+"""Publishes records: acknowledged by all replicas or an error in time, in bounded memory, through outages of Kafka."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from connect.intake.kafka_records import REJECTED_TOPIC, Outgoing
-from connect.intake.web.limits import Budget
+from connect.intake.byte_budget import ByteBudget
+from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from streams.errors import SlaError
 from streams.kafka.partitioner import partition_of
 from streams.kafka.rebootstrap import rebootstrap
@@ -22,23 +22,23 @@ from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC
 _TOPICS = (INCIDENT_TOPIC, CONTRACT_TOPIC, REJECTED_TOPIC)
 _LINGER_MS = 2
 _BATCH_BYTES = 256 * 1024
-_LARGEST_REQUEST = 5 * 1024 * 1024
-_LOOK_S = 1.0
-_CONNECT_S = 10.0
-#: A record that has waited so many timeouts was answered long ago; dropping it makes room. Its sender tries again.
-_GIVEN_UP = 4
+_MAX_REQUEST_BYTES = 5 * 1024 * 1024
+_CHECK_INTERVAL_S = 1.0
+_CONNECT_TIMEOUT_S = 10.0
+#: A record unacknowledged for so many timeouts is dropped to free memory: its request got a 503, its sender retries.
+_STUCK_TIMEOUTS = 4
 
 
 class Unavailable(SlaError):  # noqa: N818 -- it names what happened
-    """Kafka has not acknowledged; the same request is to be sent again later."""
+    """Kafka has not acknowledged; the sender has to send the same request again later."""
 
 
-class Publisher(Protocol):
-    """What the server needs of Kafka."""
+class RecordPublisher(Protocol):
+    """What the HTTP server needs of Kafka."""
 
-    held: Budget
+    in_flight: ByteBudget
 
-    async def publish(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         """Returns when all replicas have every record. Raises Unavailable; some of them may be there then."""
         ...
 
@@ -48,10 +48,10 @@ class Publisher(Protocol):
 
 
 class KafkaPublisher:
-    """An idempotent producer that is made anew when it broke. `start` returns at once; `unready` says how it is.
+    """An idempotent producer that reconnects when it failed. `start` returns at once; `unready` gives the state.
 
-    `make` gives an unstarted producer; `frame` how events are written, it may block and raise SlaError, and is asked
-    until it tells. Times in seconds.
+    `make` gives an unstarted producer. `frame` gives the framing of events; it may block and raise SlaError, and is
+    retried until it returns. Times are in seconds.
     """
 
     def __init__(
@@ -62,41 +62,43 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
     ) -> None:
-        self.held = Budget(limit)
+        self.in_flight = ByteBudget(limit)
         self._make = make
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._frame = frame
-        self._framed: Framing | None = None
+        self._framing: Framing | None = None
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
         self._waiting: dict[asyncio.Future[Any], float] = {}
-        self._trouble: str | None = "not connected to Kafka yet"
+        self._unavailable_reason: str | None = "not connected to Kafka yet"
         self._broken = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("connect.intake")
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
-        self._keeper = asyncio.create_task(self._keep())
+        self._supervisor = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
-        """Let what is under way be acknowledged for a while, then end the connection."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._end()
-        self._trouble = "stopped"
+        """Wait a while for records in flight to be acknowledged, then disconnect."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        await self._disconnect()
+        self._unavailable_reason = "stopped"
 
     def unready(self) -> str | None:
-        return self._trouble
+        return self._unavailable_reason
 
-    async def publish(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         producer = self._producer
         if producer is None:
-            raise Unavailable(self._trouble or "not connected to Kafka")
-        if not self.held.take(sum(record.size for record in records)):
-            raise Unavailable(f"{self.held.taken:,} bytes wait for Kafka already; at most {self.held.limit:,} are held")
+            raise Unavailable(self._unavailable_reason or "not connected to Kafka")
+        if not self.in_flight.reserve(sum(record.size for record in records)):
+            raise Unavailable(
+                f"{self.in_flight.reserved:,} bytes wait for Kafka; at most {self.in_flight.limit:,} are allowed"
+            )
         sent: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -104,25 +106,25 @@ class KafkaPublisher:
                     sent.append(await self._send(producer, record))
                 await asyncio.wait(sent)
             if any(future.cancelled() for future in sent):
-                raise self._failed("the connection to Kafka was made anew")
+                raise self._failed("the connection to Kafka was replaced")
             for future in sent:
                 future.result()
         except TimeoutError:
             raise self._failed(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
         except MessageSizeTooLargeError as error:
             raise Unavailable(f"Kafka refuses a record of that size: {error}") from error
-        except (KafkaError, AssertionError) as error:  # it asserts that it knows a partition
+        except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition
             self._broken = True
             raise self._failed(f"Kafka: {error or type(error).__name__}") from error
         finally:
-            self.held.give(sum(record.size for record in records[len(sent) :]))
+            self.in_flight.release(sum(record.size for record in records[len(sent) :]))
 
-    async def _send(self, producer: Any, record: Outgoing) -> asyncio.Future[Any]:
-        size, framed = record.size, self._framed
-        assert framed is not None
+    async def _send(self, producer: Any, record: OutgoingRecord) -> asyncio.Future[Any]:
+        size, framing = record.size, self._framing
+        assert framing is not None
         future: asyncio.Future[Any] = await producer.send(
             f"{self._prefix}.{record.topic}",
-            value=record.value if record.topic == REJECTED_TOPIC else framed(record.value),
+            value=record.value if record.topic == REJECTED_TOPIC else framing(record.value),
             key=record.key.encode(),
             partition=partition_of(record.key, self._partitions[record.topic]),
             headers=record.headers,
@@ -132,70 +134,70 @@ class KafkaPublisher:
         return future
 
     def _done(self, future: asyncio.Future[Any], size: int) -> None:
-        """The bytes are held until Kafka has answered, however long ago the request was: so memory is bounded."""
+        """Bytes stay reserved until Kafka has responded, even after the request timed out, so memory is bounded."""
         self._waiting.pop(future, None)
-        self.held.give(size)
+        self.in_flight.release(size)
         if not future.cancelled():
-            future.exception()  # whoever waited has it; nobody may
+            future.exception()  # retrieved here because nobody may wait for it any more
 
     def _failed(self, reason: str) -> Unavailable:
-        if self._trouble is None:
-            self._log.warning("Kafka does not acknowledge", reason=reason)
-        self._trouble = reason
+        if self._unavailable_reason is None:
+            self._log.warning("kafka_acknowledgement_failed", reason=reason)
+        self._unavailable_reason = reason
         return Unavailable(reason)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         while True:
             try:
                 if self._producer is None:
                     await self._connect()
                 elif self._broken or self._stuck():
-                    self._log.warning("the connection to Kafka is made anew", reason=self._trouble)
-                    await self._end()
+                    self._log.warning("kafka_reconnecting", reason=self._unavailable_reason)
+                    await self._disconnect()
                     continue
-                elif self._trouble is not None:
-                    await self._look(self._producer)
-                    self._well()
+                elif self._unavailable_reason is not None:
+                    await self._fetch_partitions(self._producer)
+                    self._mark_available()
             except (KafkaError, OSError, TimeoutError, ValueError, SlaError) as error:
                 reason = str(error) if isinstance(error, SlaError) else f"Kafka does not answer: {error!r}"
-                if reason != self._trouble:
-                    self._log.warning("Kafka can't be used", reason=reason)
-                self._trouble = reason
-            await asyncio.sleep(_LOOK_S)
+                if reason != self._unavailable_reason:
+                    self._log.warning("kafka_unavailable", reason=reason)
+                self._unavailable_reason = reason
+            await asyncio.sleep(_CHECK_INTERVAL_S)
 
     async def _connect(self) -> None:
-        if self._framed is None:
-            self._framed = await asyncio.to_thread(self._frame)
+        if self._framing is None:
+            self._framing = await asyncio.to_thread(self._frame)
         producer = self._make()
         try:
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await producer.start()
-            await self._look(producer)
+            await self._fetch_partitions(producer)
         except BaseException:
             await end_producer(producer)
             raise
         self._producer, self._broken = producer, False
-        self._well()
+        self._mark_available()
 
-    async def _look(self, producer: Any) -> None:
-        """Whether Kafka answers and has the topics; how many partitions they have. It makes no topic."""
-        async with asyncio.timeout(_CONNECT_S):
+    async def _fetch_partitions(self, producer: Any) -> None:
+        """Read the partition counts of the topics; creates none. Raises SlaError when a topic is missing."""
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             metadata = await producer.client.fetch_all_metadata()
         found = {name: len(metadata.partitions_for_topic(f"{self._prefix}.{name}") or ()) for name in _TOPICS}
         if absent := [name for name, count in found.items() if not count]:
             raise SlaError(f"there is no topic {self._prefix}.{absent[0]}; `sla topics apply` creates the topics")
         self._partitions = found
 
-    def _well(self) -> None:
-        if self._trouble is not None:
-            self._log.info("Kafka can be used", topics=self._prefix)
-        self._trouble = None
+    def _mark_available(self) -> None:
+        if self._unavailable_reason is not None:
+            self._log.info("kafka_available", topics=self._prefix)
+        self._unavailable_reason = None
 
     def _stuck(self) -> bool:
         oldest = min(self._waiting.values(), default=None)
-        return oldest is not None and asyncio.get_running_loop().time() - oldest > _GIVEN_UP * self._timeout_s
+        return oldest is not None and asyncio.get_running_loop().time() - oldest > _STUCK_TIMEOUTS * self._timeout_s
 
-    async def _end(self) -> None:
+    async def _disconnect(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await end_producer(producer)
@@ -216,7 +218,7 @@ def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], tim
             enable_idempotence=True,
             linger_ms=_LINGER_MS,
             max_batch_size=_BATCH_BYTES,
-            max_request_size=_LARGEST_REQUEST,
+            max_request_size=_MAX_REQUEST_BYTES,
             request_timeout_ms=max(int(timeout_s * 1000), 1000),
             **security,
         )

@@ -1,11 +1,11 @@
-"""What the intake measures, in base units; labels name configured sources and closed lists, never ids of anything."""
+"""The metrics of the intake, in base units. Labels hold configured names and closed lists, never ids."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
-class Metrics:
+class IntakeMetrics:
     """The metrics of one intake, in a registry of its own."""
 
     def __init__(self) -> None:

@@ -1,80 +1,79 @@
-"""The pure core of the intake: what a request's body means, by source; no I/O, no clock."""
+"""The pure core of the intake: request body → events, ignored items, rejected items. No I/O, no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from connect.intake.formats import alertmanager, cloudevents, jira, json_body, rest, zendesk
-from connect.intake.kafka_records import Ready, prepare
+from connect.intake.formats import cloudevents, json_body, rest
+from connect.intake.formats.registry import format_of
+from connect.intake.formats.source_format import StillFiring
+from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.rules import Source
-from connect.intake.outcome import Fact, Ignored, Outcome, Refused
+from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
 from streams.sla.events import Rejection
 
 
 @dataclass(slots=True)
-class Decision:
-    """What a request becomes. All of `ready` is published, whatever else was refused: one bad alert of a group must
-    not hold back the others."""
+class Translation:
+    """The outcomes of a request. All `events` are published, whatever is rejected beside them: one bad alert of a group
+    must not hold back the others."""
 
-    ready: list[Ready] = field(default_factory=list)
-    ignored: list[Ignored] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    events: list[PreparedEvent] = field(default_factory=list)
+    ignored: list[IgnoredItem] = field(default_factory=list)
+    rejected: list[RejectedItem] = field(default_factory=list)
     truncated: int = 0
+    """How many items the sender reports to have left out."""
 
 
-def hook(source: Source, content: bytes, going_on: alertmanager.GoingOn = lambda _: None) -> Decision:
-    """A webhook of Alertmanager, Zendesk or Jira."""
+def webhook(source: Source, content: bytes, still_firing: StillFiring = lambda _: None) -> Translation:
+    """The webhook of a source whose format has one."""
     payload = json_body.parse(content)
     if isinstance(payload, Rejection):
-        return Decision(refused=[Refused("", payload.code, payload.message)])
-    match source.format:
-        case "alertmanager":
-            found = alertmanager.outcomes(payload, source, going_on)
-        case "zendesk":
-            found = zendesk.outcomes(payload, source)
-        case "jira":
-            found = jira.outcomes(payload, source)
-        case "api":
-            raise AssertionError("events of format api have addresses of their own")
-    decision = checked(found, source)
-    decision.truncated = alertmanager.truncated(payload) if source.format == "alertmanager" else 0
-    return decision
+        return Translation(rejected=[RejectedItem("", payload.code, payload.message)])
+    form = format_of(source)
+    assert form.translate is not None, f"sources of format {form.name} have no webhook"
+    translation = check_outcomes(form.translate(payload, source, still_firing), source)
+    translation.truncated = form.truncated(payload)
+    return translation
 
 
-def events(source: Source, media_type: str, headers: Mapping[str, str], content: bytes) -> Decision:
+def cloud_events(source: Source, media_type: str, headers: Mapping[str, str], content: bytes) -> Translation:
     """CloudEvents, one or a batch."""
-    return checked(cloudevents.outcomes(media_type, headers, content), source)
+    return check_outcomes(cloudevents.outcomes(media_type, headers, content), source)
 
 
-def fact(
-    source: Source, route: rest.Route, path_id: str | None, headers: Mapping[str, str], content: bytes
-) -> Decision:
-    """Plain JSON at one of the addresses."""
-    return checked([rest.outcome(route, path_id, headers, content, source)], source)
+def plain_json(
+    source: Source, route: rest.RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes
+) -> Translation:
+    """Plain JSON at one of the addresses of `rest.ROUTES`."""
+    return check_outcomes([rest.outcome(route, path_id, headers, content, source)], source)
 
 
-def checked(outcomes: Iterable[Outcome], source: Source) -> Decision:
-    """Each fact checked as the product will check it, and held against what the source may publish."""
-    decision = Decision()
+def check_outcomes(outcomes: Iterable[ItemOutcome], source: Source) -> Translation:
+    """Check each event as the agents will check it, and against what the source may publish."""
+    translation = Translation()
     for outcome in outcomes:
         match outcome:
-            case Ignored():
-                decision.ignored.append(outcome)
-            case Refused():
-                decision.refused.append(outcome)
-            case Fact(item, event):
-                ready = prepare(event)
-                if isinstance(ready, Rejection):
-                    decision.refused.append(Refused(item, ready.code, ready.message))
-                elif not source.allows(ready.event_type):
-                    told = (
-                        f"{source.name} may not publish {ready.event_type}; its `allow` names {', '.join(source.allow)}"
-                    )
-                    decision.refused.append(Refused(item, "forbidden", told))
-                elif event.get("source") in source.others:
-                    told = f"{source.name} may not speak for {event['source']}, another source of this intake"
-                    decision.refused.append(Refused(item, "forbidden", told))
+            case IgnoredItem():
+                translation.ignored.append(outcome)
+            case RejectedItem():
+                translation.rejected.append(outcome)
+            case EventItem(item, event):
+                prepared = prepare(event)
+                if isinstance(prepared, Rejection):
+                    translation.rejected.append(RejectedItem(item, prepared.code, prepared.message))
+                elif (reason := _forbidden(source, prepared.event_type, event.get("source"))) is not None:
+                    translation.rejected.append(RejectedItem(item, "forbidden", reason))
                 else:
-                    decision.ready.append(ready)
-    return decision
+                    translation.events.append(prepared)
+    return translation
+
+
+def _forbidden(source: Source, event_type: str, event_source: object) -> str | None:
+    """Why the source may not publish an event, or None."""
+    if not source.allows(event_type):
+        return f"{source.name} may not publish {event_type}; its `allow` names {', '.join(source.allow)}"
+    if event_source in source.others:
+        return f"{source.name} may not publish events of source {event_source}, which is another source of this intake"
+    return None

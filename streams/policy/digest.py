@@ -11,12 +11,12 @@ from typing import Any
 from streams.config_files.scalars import exact_decimal
 from streams.policy import document as keys
 from streams.policy.document import PolicyDocument
-from streams.policy.targets import Keys, SeveritiesKeys, SeverityKeys, TargetKeys, UpdateKeys
+from streams.policy.targets import PolicyKeys, SeveritiesKeys, SeverityKeys, TargetKeys, UpdateKeys
 
 #: The keys of the first release. The digest covers them at their defaults too. Never add to this table: every other key
 #: is left out of the digest while it has its default, so a new key does not change the digest of a policy without it.
 #: For the same reason the default of a released key never changes.
-FIRST_KEYS: Mapping[type[Keys], frozenset[str]] = {
+FIRST_KEYS: Mapping[type[PolicyKeys], frozenset[str]] = {
     keys.Title: frozenset({"en", "ja"}),
     keys.ComponentKeys: frozenset({"title", "covered", "guaranteed"}),
     keys.WhenKeys: frozenset({"impact", "tier", "component", "scope"}),
@@ -56,7 +56,7 @@ def exact(share: float) -> Fraction:
 
 def _canonical(value: object, dumped: Any) -> Any:
     """What the digest covers of a value and its JSON form."""
-    if isinstance(value, Keys):
+    if isinstance(value, PolicyKeys):
         return {
             key: _canonical(getattr(value, key), part)
             for key, part in dumped.items()
@@ -69,11 +69,11 @@ def _canonical(value: object, dumped: Any) -> Any:
     return dumped
 
 
-def _always_digested(model: type[Keys], key: str) -> bool:
+def _always_digested(model: type[PolicyKeys], key: str) -> bool:
     return any(key in FIRST_KEYS.get(base, ()) for base in model.__mro__)
 
 
-def _at_default(value: Keys, key: str) -> bool:
+def _at_default(value: PolicyKeys, key: str) -> bool:
     field = type(value).model_fields[key]
     default = field.get_default(call_default_factory=True, validated_data={})
     return not field.is_required() and bool(getattr(value, key) == default)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from streams.config_files import scalars as kind
 from streams.config_files.scalars import Duration, Percent, PositiveDuration
-from streams.policy.targets import Keys, SeveritiesKeys, SparseKeys
+from streams.policy.targets import PolicyKeys, SeveritiesKeys, SparseKeys
 from streams.sla.instants import DAY, HOUR
 
 Severity = Literal["P1", "P2", "P3", "P4"]
@@ -20,7 +20,7 @@ Impacts = Annotated[list[Impact], Field(min_length=1), kind.UNIQUE]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Title(Keys):
+class Title(PolicyKeys):
     """A text in both languages."""
 
     en: Line
@@ -29,7 +29,7 @@ class Title(Keys):
     """The text in Japanese."""
 
 
-class ComponentKeys(Keys):
+class ComponentKeys(PolicyKeys):
     """A part of the service that incidents name."""
 
     title: Title
@@ -53,7 +53,7 @@ class WhenKeys(SparseKeys):
     """Whether it concerns named tenants or the whole platform. Default: either."""
 
 
-class RuleKeys(Keys):
+class RuleKeys(PolicyKeys):
     """One rule of classification."""
 
     name: Annotated[str, Field(pattern=kind.RULE_NAME), AfterValidator(kind.check_rule_name)]
@@ -85,7 +85,7 @@ class RespondsKeys(SparseKeys):
         return self
 
 
-class CalendarKeys(Keys):
+class CalendarKeys(PolicyKeys):
     """The vendor's business time."""
 
     zone: kind.Zone = "UTC"
@@ -98,28 +98,28 @@ class CalendarKeys(Keys):
     """ISO 3166 country, or country-subdivision, whose public holidays are closed. Default: null, none."""
 
 
-class GuaranteeKeys(Keys):
+class GuaranteeKeys(PolicyKeys):
     """The uptime promise."""
 
     percent: Percent = "99.9"
     """Smallest share of the month in percent, exact text. Default: "99.9"."""
 
 
-class DowntimeKeys(Keys):
+class DowntimeKeys(PolicyKeys):
     """What counts as downtime of a guaranteed component."""
 
     impacts: Impacts = Field(default=["complete_outage", "critical_performance", "material_aspect"])
     """Impacts that count. Default: complete_outage, critical_performance, material_aspect."""
 
 
-class MaintenanceKeys(Keys):
+class MaintenanceKeys(PolicyKeys):
     """Announced work that is not downtime."""
 
     notice: Duration = Field(default=0, json_schema_extra={"default": "PT0S"})
     """How long before its start it has to be announced, ISO 8601. Default: PT0S, not after the start."""
 
 
-class CreditKeys(Keys):
+class CreditKeys(PolicyKeys):
     """What a customer gets back for a bad month."""
 
     below_percent: Percent = "99"
@@ -136,7 +136,7 @@ class CreditKeys(Keys):
     """How long after the final statement one can ask, ISO 8601. Default: P60D."""
 
 
-class StatementKeys(Keys):
+class StatementKeys(PolicyKeys):
     """When the month's statements come."""
 
     grace: Duration = Field(default=72 * HOUR, json_schema_extra={"default": "PT72H"})
@@ -147,7 +147,7 @@ class StatementKeys(Keys):
     """How long changes after the final statement settle before one correction, ISO 8601. Default: PT1H."""
 
 
-class PolicyDocument(Keys):
+class PolicyDocument(PolicyKeys):
     """A support policy: severities and their targets, coverage, calendar, uptime guarantee and credits."""
 
     policy: Annotated[str, Field(pattern=kind.POLICY_NAME)]

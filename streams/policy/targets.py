@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from streams.config_files import scalars as kind
+from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import PositiveDuration, format_duration
 
 Channel = Literal["monitor", "phone", "ticket", "api"]
 
 
-class Keys(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+class PolicyKeys(ConfigKeys, strict=True):
+    """The keys of one mapping in a policy file: no value is converted to another type."""
 
 
-class SparseKeys(Keys):
+class SparseKeys(PolicyKeys):
     """A mapping whose absent keys mean something: they stay absent when defaults are filled in."""
 
     @model_validator(mode="before")
@@ -95,7 +96,7 @@ class UpdateKeys(SparseKeys):
         return given | filled if self.every is not None else given
 
 
-class SeverityKeys(Keys):
+class SeverityKeys(PolicyKeys):
     """What a severity promises."""
 
     response: TargetKeys | None
@@ -112,7 +113,7 @@ class SeverityKeys(Keys):
     """How customers report it. Default: any way."""
 
 
-class SeveritiesKeys(Keys):
+class SeveritiesKeys(PolicyKeys):
     """The four severities, from critical to benign."""
 
     P1: SeverityKeys

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from connect.intake.kafka_producer import Publisher, Unavailable
-from connect.intake.kafka_records import Outgoing
+from connect.intake.byte_budget import ByteBudget
+from connect.intake.kafka_producer import RecordPublisher, Unavailable
+from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
-from connect.intake.web.limits import Budget
 from connect.intake.web.signatures import read_secrets
 from streams.sla.instants import format_rfc3339, parse_rfc3339
 
@@ -50,14 +50,14 @@ class HeldPublisher:
     """A way to Kafka that acknowledges when `open` is set, and fails with `trouble`."""
 
     def __init__(self) -> None:
-        self.held = Budget(1 << 30)
-        self.given: list[Outgoing] = []
-        self.acknowledged: list[Outgoing] = []
+        self.in_flight = ByteBudget(1 << 30)
+        self.given: list[OutgoingRecord] = []
+        self.acknowledged: list[OutgoingRecord] = []
         self.trouble: str | None = None
         self.open = asyncio.Event()
         self.open.set()
 
-    async def publish(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         self.given += records
         await self.open.wait()
         if self.trouble is not None:
@@ -115,7 +115,7 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def served(publisher: Publisher | None = None, **changed: object) -> AsyncIterator[Bench]:
+async def served(publisher: RecordPublisher | None = None, **changed: object) -> AsyncIterator[Bench]:
     """An intake with the shipped example mapping; `changed` are settings, unchecked."""
     clock, way = HandClock(), publisher or HeldPublisher()
     sources = load_mapping(ROOT / "examples" / "intake.yaml")

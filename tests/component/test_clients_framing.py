@@ -15,7 +15,7 @@ from test_intake_publishing import World, until, world
 from cli.events.publish_lines import Ready, prepare
 from connect.client import IncidentPublisher, RegistryRefused, RegistryUnavailable, UndecodableRecord
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
-from connect.intake.kafka_records import REJECTED_TOPIC, Outgoing
+from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from schemas import registry as schema_files
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import reading_codec, writing_frame
@@ -105,7 +105,7 @@ def test_the_intake_takes_nothing_before_it_knows_how_to_write(world: World, ser
     )
     ready = prepare(1, line)
     assert isinstance(ready, Ready)
-    record = Outgoing(ready.topic, ready.subject, ready.value, ready.headers)
+    record = OutgoingRecord(ready.topic, ready.subject, ready.value, ready.headers)
 
     async def scenario() -> None:
         server.broken = TROUBLES["500"]
@@ -120,7 +120,7 @@ def test_the_intake_takes_nothing_before_it_knows_how_to_write(world: World, ser
         assert world.made == []
         server.broken = None
         await until(lambda: publisher.unready() is None)
-        await publisher.publish([record, Outgoing(REJECTED_TOPIC, "m", ready.value, [])])
+        await publisher.publish([record, OutgoingRecord(REJECTED_TOPIC, "m", ready.value, [])])
         framed, untouched = world.made[0].values
         assert framed == Framing({RESPONDED: 1})(ready.value) != ready.value
         assert untouched == ready.value

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import blake2b
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 from intake_bench import SECRETS, Bench, recorded, run, served, signed, token
 from structlog.testing import capture_logs
 
+from connect.intake.formats import registry
 from connect.intake.formats.rest import ROUTES
 from connect.intake.web.openapi import document
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
@@ -248,7 +250,7 @@ def test_bodies_are_bounded_however_they_come() -> None:
             status, told = await send(gzip.compress(b" " * 1_000_000), **{"Content-Encoding": "gzip"})
             assert (status, "Content-Encoding" in told) == (415, True)
             assert (await send(stalled()))[0] == 408
-            assert bench.intake._reader.budget.taken == 0
+            assert bench.intake._reader.budget.reserved == 0
 
     run(scenario)
 
@@ -384,8 +386,8 @@ def test_a_bug_of_ours_is_500_without_details() -> None:
             async with served() as bench:
                 bench.publisher.publish = None  # type: ignore[method-assign, assignment]
                 status, body, _ = await bench.hook("jira", recorded("jira-created"))
-                assert (status, body) == (500, {"error": "the intake failed at this; its log says more"})
-                assert bench.intake._reader.budget.taken == 0
+                assert (status, body) == (500, {"error": "the intake failed; its log has the reason"})
+                assert bench.intake._reader.budget.reserved == 0
         assert logs[-1]["log_level"] == "error"
 
     run(scenario)
@@ -398,10 +400,10 @@ def test_who_only_begins_to_send_takes_no_room_from_senders_with_a_token() -> No
         async with served() as bench:
             unproven = bench.intake._reader.unproven
             assert unproven.limit < bench.intake._reader.budget.limit
-            assert unproven.take(unproven.limit)
+            assert unproven.reserve(unproven.limit)
             assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 503
             assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 202
-            unproven.give(unproven.limit)
+            unproven.release(unproven.limit)
             assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
 
     run(scenario)
@@ -411,7 +413,7 @@ def test_a_body_that_makes_the_code_fail_is_kept_and_not_sent_again(monkeypatch:
     def failing(*_: object) -> None:
         raise TypeError("unhashable")
 
-    monkeypatch.setattr("connect.intake.translate.jira.outcomes", failing)
+    monkeypatch.setitem(registry.FORMATS, "jira", replace(registry.FORMATS["jira"], translate=failing))
 
     async def scenario() -> None:
         async with served() as bench:

@@ -15,7 +15,7 @@ from intake_bench import ROOT, SECRETS, recorded, run, served, token
 
 from connect.intake import kafka_producer, service
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
-from connect.intake.kafka_records import Outgoing
+from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.settings import IntakeSettings
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
@@ -74,12 +74,12 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(kafka_producer, "_LOOK_S", 0.01)
+    monkeypatch.setattr(kafka_producer, "_CHECK_INTERVAL_S", 0.01)
     return World()
 
 
-def record(key: str = "inc-1", size: int = 100) -> Outgoing:
-    return Outgoing("incident-events", key, b"x" * size, [])
+def record(key: str = "inc-1", size: int = 100) -> OutgoingRecord:
+    return OutgoingRecord("incident-events", key, b"x" * size, [])
 
 
 def publisher_of(world: World, limit: int = 10_000, timeout_s: float = 0.05) -> KafkaPublisher:
@@ -103,7 +103,7 @@ def test_records_go_to_their_own_partitions(world: World) -> None:
         await publisher.publish([record(key) for key in keys])
         found = [(topic, partition) for topic, partition, _ in world.made[0].sent]
         assert found == [("sla.incident-events", partition_of(key, PARTITIONS)) for key in keys]
-        assert publisher.held.taken == 0
+        assert publisher.in_flight.reserved == 0
         await publisher.stop()
         assert world.made[0].stopped
 
@@ -119,14 +119,14 @@ def test_what_kafka_does_not_answer_is_told_in_time_and_held_until_it_does(world
         with pytest.raises(Unavailable, match="not acknowledged within"):
             await publisher.publish([record(size=300), record(size=300)])
         assert publisher.unready() is not None
-        held = publisher.held.taken
+        held = publisher.in_flight.reserved
         assert held > 600
-        with pytest.raises(Unavailable, match="at most 1,000 are held"):
+        with pytest.raises(Unavailable, match="at most 1,000 are allowed"):
             await publisher.publish([record(size=300)])
-        assert publisher.held.taken == held
+        assert publisher.in_flight.reserved == held
         for _, _, future in world.made[0].sent:
             future.set_result(None)  # the broker is back
-        await until(lambda: publisher.held.taken == 0)
+        await until(lambda: publisher.in_flight.reserved == 0)
         await until(lambda: publisher.unready() is None)
         assert len(world.made) == 1
         await publisher.stop()
@@ -142,14 +142,14 @@ def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(worl
         world.refuses = KafkaError("a fatal error of the producer")
         with pytest.raises(Unavailable, match="a fatal error"):
             await publisher.publish([record(), record()])
-        assert publisher.held.taken == 0
+        assert publisher.in_flight.reserved == 0
         world.refuses = None
         await until(lambda: len(world.made) == 2 and publisher.unready() is None)
         assert world.made[0].stopped
         world.prompt = False
         with pytest.raises(Unavailable):
             await publisher.publish([record()])
-        await until(lambda: len(world.made) == 3 and publisher.held.taken == 0)  # it waited for four timeouts
+        await until(lambda: len(world.made) == 3 and publisher.in_flight.reserved == 0)  # it waited for four timeouts
         world.prompt = True
         await until(lambda: publisher.unready() is None)
         await publisher.publish([record()])
@@ -175,7 +175,7 @@ def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world:
         second.set_exception(KafkaError("no leader"))
         with pytest.raises(Unavailable, match="no leader"):
             await asked
-        assert publisher.held.taken == 0
+        assert publisher.in_flight.reserved == 0
         await publisher.stop()
 
     run(scenario)

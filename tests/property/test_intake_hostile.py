@@ -15,7 +15,7 @@ from connect.intake.formats.rest import ROUTES
 from connect.intake.kafka_records import reject_record
 from connect.intake.mapping_file import load_mapping
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
-from connect.intake.web.responses import decided
+from connect.intake.web.responses import translation_response
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
@@ -63,12 +63,12 @@ def mutated(draw: st.DrawFn, payload: Any) -> bytes:
     return json.dumps(payload).encode()
 
 
-def answered(decision: translate.Decision, source: str, content: bytes) -> None:
-    """What follows a decision has to work too: the answer, and the record of the rejected topic."""
-    assert decided(decision).status in {202, 403, 422}
-    if decision.refused:
-        reject_record(source, "application/json", content, decision.refused, 0)
-    for ready in decision.ready:
+def answered(translation: translate.Translation, source: str, content: bytes) -> None:
+    """What follows a translation has to work too: the answer, and the record of the rejected topic."""
+    assert translation_response(translation).status in {202, 403, 422}
+    if translation.rejected:
+        reject_record(source, "application/json", content, translation.rejected, 0)
+    for ready in translation.events:
         ready.record.key.encode()
 
 
@@ -78,7 +78,7 @@ def test_webhooks(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(RECORDED)))
     content = data.draw(mutated(RECORDED[name]))
     source = SOURCES[name.partition("-")[0].replace("alertmanager", "prometheus")]
-    answered(translate.hook(source, content), source.name, content)
+    answered(translate.webhook(source, content), source.name, content)
 
 
 @settings(max_examples=200)
@@ -88,15 +88,15 @@ def test_plain_json_and_cloudevents(data: st.DataObject) -> None:
     content = data.draw(mutated(EXAMPLES[route.event_type]))
     path_id = data.draw(st.text(min_size=1, max_size=140)) if route.subject == "{id}" else None
     source = SOURCES["services"]
-    answered(translate.fact(source, route, path_id, {}, content), source.name, content)
+    answered(translate.plain_json(source, route, path_id, {}, content), source.name, content)
     batch = data.draw(mutated([STRUCTURED_EXAMPLE]))
-    answered(translate.events(source, cloudevents.BATCH, {}, batch), source.name, batch)
+    answered(translate.cloud_events(source, cloudevents.BATCH, {}, batch), source.name, batch)
 
 
 @given(st.binary(max_size=40))
 def test_bytes(content: bytes) -> None:
     for source in SOURCES.values():
         if source.format == "api":
-            answered(translate.events(source, cloudevents.STRUCTURED, {}, content), source.name, content)
+            answered(translate.cloud_events(source, cloudevents.STRUCTURED, {}, content), source.name, content)
         else:
-            answered(translate.hook(source, content), source.name, content)
+            answered(translate.webhook(source, content), source.name, content)

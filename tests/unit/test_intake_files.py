@@ -6,17 +6,22 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.intake.byte_budget import ByteBudget
+from connect.intake.formats import jira as jira_format
+from connect.intake.formats import zendesk as zendesk_format
+from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import read_intake_settings
 from connect.intake.web import openapi, signatures
-from connect.intake.web.limits import Bucket, Budget, Ended, Recent
+from connect.intake.web.limits import RecentDigests, ResolvedAlerts, TokenBucket
 from connect.intake.web.signatures import Secret, read_secrets
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND, parse_rfc3339
@@ -74,7 +79,7 @@ def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
             "{value: cosmetic, values: {a: b}}",
             "7: sources.prom.impact[0]: a table of values needs a path",
         ),
-        ("labels.service", "label.service", "6: sources.prom.component[0].from: 'label.service' begins with nothing"),
+        ("labels.service", "label.service", "6: sources.prom.component[0].from: 'label.service' begins with no part"),
         ("labels.service", "labels..service", "6: sources.prom.component[0].from: 'labels..service' is no path"),
         ("{env: TOKEN}", "{env: TOKEN, file: x}", "5: sources.prom.secrets[0]: a secret is in one place"),
         ("[{env: TOKEN}]", "[]", "5: sources.prom.secrets: this is empty"),
@@ -87,11 +92,11 @@ def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
             "8: sources.prom.allow: a source of format alertmanager",
         ),
         ('    tenants: [{value: "*"}]', "    replay_window: PT2H", "8: sources.prom.replay_window: a replay window"),
-        ('    tenants: [{value: "*"}]', "", "3: sources.prom: tenants: says nothing"),
+        ('    tenants: [{value: "*"}]', "", "3: sources.prom: tenants: has no entry"),
         (
             "    format: alertmanager",
             "    format: api",
-            "6: sources.prom.component: events of format api say this themselves",
+            "6: sources.prom.component: events of format api carry this themselves",
         ),
         ("    impact:", "    component: []\n    impact:", "7: sources.prom.component: this key is here twice"),
     ],
@@ -109,8 +114,8 @@ def test_secrets_come_from_environment_or_files_and_never_show(tmp_path: Path) -
     both = (source.secrets[0], source.secrets[0]._replace(kind="file", name=str(file)))
     two = Source("p", "alertmanager", both, "/p")
     (env, from_file) = read_secrets([two], {"SLA_INTAKE_PROMETHEUS_TOKEN": "fedcba9876543210"})["p"]
-    assert from_file.same("0123456789abcdef")
-    assert env.same("fedcba9876543210")
+    assert from_file.equals("0123456789abcdef")
+    assert env.equals("fedcba9876543210")
     assert "fedc" not in repr(env) + str(env)
     for environment, told in (
         ({}, "is empty or not set"),
@@ -124,23 +129,46 @@ def test_secrets_come_from_environment_or_files_and_never_show(tmp_path: Path) -
         read_secrets([two], {"SLA_INTAKE_PROMETHEUS_TOKEN": "fedcba9876543210"})
 
 
+def proves(
+    authenticate: Callable[[Credentials], None],
+    secrets: tuple[Secret, ...],
+    headers: Mapping[str, str | None],
+    content: bytes,
+    now: str,
+) -> bool:
+    """Whether a format takes headers (None: absent) and a body as proof of the sender."""
+    given = {name: value for name, value in headers.items() if value is not None}
+    try:
+        authenticate(Credentials(given, content, secrets, parse_rfc3339(now), 300 * SECOND))
+    except AuthenticationError:
+        return False
+    return True
+
+
 def test_signatures_fit_their_body_key_and_time_alone() -> None:
     key, body, time = "a-signing-secret", b'{"a":1}', "2026-04-10T08:00:00Z"
     zendesk = base64.b64encode(hmac.digest(key.encode(), time.encode() + body, "sha256")).decode()
     hub = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
-    rotated = (Secret("the-next-secret-1"), Secret(key))
-    assert signatures.zendesk(rotated, zendesk, time, body)
-    assert signatures.hub(rotated, hub, body)
-    other = (Secret("the-next-secret-1"),)
+    rotated, other = (Secret("the-next-secret-1"), Secret(key)), (Secret("the-next-secret-1"),)
+
+    def by_zendesk(secrets: tuple[Secret, ...], signature: str | None, at: str | None, content: bytes) -> bool:
+        headers = {"X-Zendesk-Webhook-Signature": signature, "X-Zendesk-Webhook-Signature-Timestamp": at}
+        return proves(zendesk_format.authenticate, secrets, headers, content, time)
+
+    def by_jira(secrets: tuple[Secret, ...], signature: str | None, content: bytes) -> bool:
+        return proves(jira_format.authenticate, secrets, {"X-Hub-Signature": signature}, content, time)
+
+    assert by_zendesk(rotated, zendesk, time, body)
+    assert by_jira(rotated, hub, body)
     for given in (None, "", zendesk[:-2], zendesk.lower(), "ü\udc80"):
-        assert not signatures.zendesk(rotated, given, time, body)
-        assert not signatures.hub(rotated, given, body)
-    assert not signatures.zendesk(rotated, zendesk, None, body)
-    assert not signatures.zendesk(rotated, zendesk, "2026-04-10T08:00:01Z", body)
-    assert not signatures.zendesk(rotated, zendesk, time, body + b" ")
-    assert not signatures.zendesk(other, zendesk, time, body)
-    assert not signatures.hub(other, hub, body)
-    assert not signatures.hub(rotated, hub.removeprefix("sha256="), body)
+        assert not by_zendesk(rotated, given, time, body)
+        assert not by_jira(rotated, given, body)
+    assert not by_zendesk(rotated, zendesk, None, body)
+    assert not by_zendesk(rotated, zendesk, "2026-04-10T08:00:01Z", body)
+    assert not by_zendesk(rotated, zendesk, time, body + b" ")
+    assert not by_zendesk(other, zendesk, time, body)
+    assert not by_jira(other, hub, body)
+    assert not by_jira(rotated, hub.removeprefix("sha256="), body)
     assert signatures.bearer(rotated, f"bearer {key}")
     for given in (None, key, f"Basic {key}", f"Bearer {key}x", "Bearer "):
         assert not signatures.bearer(rotated, given)
@@ -157,44 +185,44 @@ def test_a_replayed_timestamp_is_old_soon() -> None:
 
 
 def test_a_bucket_lets_a_burst_through_then_its_rate() -> None:
-    bucket = Bucket(2.0, 3, now=0)
-    assert [bucket.take(0) for _ in range(4)] == [None, None, None, 1]
-    assert bucket.take(SECOND // 2) is None
-    assert bucket.take(SECOND // 2) == 1
-    assert bucket.take(0) == 1  # the clock was stepped back
-    assert Bucket(0.1, 1, 0).take(0) is None
-    slow = Bucket(0.1, 1, 0)
-    slow.take(0)
-    assert slow.take(0) == 10
+    bucket = TokenBucket(2.0, 3, now=0)
+    assert [bucket.acquire(0) for _ in range(4)] == [None, None, None, 1]
+    assert bucket.acquire(SECOND // 2) is None
+    assert bucket.acquire(SECOND // 2) == 1
+    assert bucket.acquire(0) == 1  # the clock was stepped back
+    assert TokenBucket(0.1, 1, 0).acquire(0) is None
+    slow = TokenBucket(0.1, 1, 0)
+    slow.acquire(0)
+    assert slow.acquire(0) == 10
 
 
 def test_budgets_and_memories_are_bounded() -> None:
-    budget = Budget(10)
-    assert budget.take(6)
-    assert not budget.take(5)
-    budget.give(6)
-    assert budget.take(10)
-    recent = Recent(2)
+    budget = ByteBudget(10)
+    assert budget.reserve(6)
+    assert not budget.reserve(5)
+    budget.release(6)
+    assert budget.reserve(10)
+    recent = RecentDigests(2)
     for digest in (b"1", b"2", b"3"):
         recent.add(digest)
     assert (b"1" in recent, b"3" in recent) == (False, True)
 
 
 def test_what_is_remembered_of_resolutions_is_bounded_and_settles() -> None:
-    ended = Ended(2)
+    ended = ResolvedAlerts(2)
     ended.add("a", 100 * SECOND, 500 * SECOND)
-    assert ended.going_on("a", 1_099 * SECOND) is None, "a group_interval has to be over"
-    assert ended.going_on("a", 1_100 * SECOND) == (100 * SECOND, 1_100 * SECOND)
+    assert ended.still_firing("a", 1_099 * SECOND) is None, "a group_interval has to be over"
+    assert ended.still_firing("a", 1_100 * SECOND) == (100 * SECOND, 1_100 * SECOND)
     ended.add("a", 90 * SECOND, 1_200 * SECOND)
     ended.add("a", 100 * SECOND, 1_200 * SECOND)
-    assert ended.going_on("a", 1_201 * SECOND) == (100 * SECOND, 1_100 * SECOND)
+    assert ended.still_firing("a", 1_201 * SECOND) == (100 * SECOND, 1_100 * SECOND)
     ended.add("a", 200 * SECOND, 1_300 * SECOND)
-    assert ended.going_on("a", 1_301 * SECOND) is None
-    assert ended.going_on("a", 1_900 * SECOND) == (200 * SECOND, 1_900 * SECOND)
+    assert ended.still_firing("a", 1_301 * SECOND) is None
+    assert ended.still_firing("a", 1_900 * SECOND) == (200 * SECOND, 1_900 * SECOND)
     ended.add("b", 0, 0)
     ended.add("c", 0, 0)
-    assert ended.going_on("a", 900 * SECOND) is None
-    assert ended.going_on("c", 900 * SECOND) == (0, 900 * SECOND)
+    assert ended.still_firing("a", 900 * SECOND) is None
+    assert ended.still_firing("c", 900 * SECOND) == (0, 900 * SECOND)
 
 
 def test_settings_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +273,7 @@ def test_the_dry_run_of_plain_json_and_cloudevents(tmp_path: Path) -> None:
     event = openapi.STRUCTURED_EXAMPLE
     assert "incident.opened of inc-42" in run(event, "--source", "services")
     assert "billing may not publish" in run([event], "--source", "billing", code=1)
-    assert "nothing: there is nothing in it" in run([], "--source", "services")
+    assert "nothing: the request contains no item" in run([], "--source", "services")
 
 
 def test_an_intake_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

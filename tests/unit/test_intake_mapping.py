@@ -15,7 +15,7 @@ from connect.intake.formats import cloudevents
 from connect.intake.formats.rest import ROUTES
 from connect.intake.mapping.rules import Classified, Source, Unmapped, classify
 from connect.intake.mapping_file import load_mapping
-from connect.intake.translate import Decision
+from connect.intake.translate import Translation
 from connect.intake.web.openapi_examples import EXAMPLES
 from streams.replay.simulate import simulate
 from streams.serde.cloudevents_json import to_json
@@ -36,22 +36,22 @@ def recorded(name: str) -> Json:
     return found
 
 
-def decided(source: Source, payload: object) -> Decision:
-    return translate.hook(source, json.dumps(payload).encode())
+def decided(source: Source, payload: object) -> Translation:
+    return translate.webhook(source, json.dumps(payload).encode())
 
 
-def published(decision: Decision) -> list[Json]:
+def published(translation: Translation) -> list[Json]:
     events = []
-    for ready in decision.ready:
+    for ready in translation.events:
         found = decode(ready.record.value)
         assert not isinstance(found, Rejection)
         events.append(to_json(*found))
     return events
 
 
-def said(decision: Decision) -> list[tuple[str, str]]:
+def said(translation: Translation) -> list[tuple[str, str]]:
     """Type and id of each event, without the subject in front of the id."""
-    return [(each.event_type, each.event_id.removeprefix(each.subject)) for each in decision.ready]
+    return [(each.event_type, each.event_id.removeprefix(each.subject)) for each in translation.events]
 
 
 # -- Alertmanager ------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_repeats_and_regrouping_say_the_same_byte_for_byte() -> None:
     regrouped["alerts"][0]["annotations"]["description"] = "value is 18.9"
     regrouped["alerts"][0]["generatorURL"] = "http://prometheus-2.example"
     again = decided(PROMETHEUS, regrouped)
-    assert sorted(ready.record.value for ready in first.ready) == sorted(ready.record.value for ready in again.ready)
+    assert sorted(ready.record.value for ready in first.events) == sorted(ready.record.value for ready in again.events)
 
 
 def test_a_group_stays_firing_while_one_of_its_alerts_is_resolved() -> None:
@@ -104,24 +104,24 @@ def test_a_group_stays_firing_while_one_of_its_alerts_is_resolved() -> None:
     assert published(found)[1]["time"] == "2026-04-10T09:10:00.5Z"
     # The opening that goes with the resolution is the one that was said when it fired.
     fired = decided(PROMETHEUS, recorded("alertmanager-firing"))
-    assert found.ready[0].record.value == fired.ready[0].record.value
+    assert found.events[0].record.value == fired.events[0].record.value
 
 
 def test_an_alert_that_fires_anew_is_another_incident() -> None:
     again = recorded("alertmanager-firing")
     again["alerts"][0]["startsAt"] = "2026-04-10T11:00:00Z"
     first, second = decided(PROMETHEUS, recorded("alertmanager-firing")), decided(PROMETHEUS, again)
-    assert first.ready[0].subject != second.ready[0].subject
-    assert second.ready[0].subject.endswith("-20260410T110000Z")
+    assert first.events[0].subject != second.events[0].subject
+    assert second.events[0].subject.endswith("-20260410T110000Z")
 
 
 def test_what_the_mapping_ignores_is_not_rejected_and_what_it_lacks_holds_nothing_back() -> None:
     watchdog = decided(PROMETHEUS, recorded("alertmanager-watchdog"))
-    assert (watchdog.ready, watchdog.refused) == ([], [])
+    assert (watchdog.events, watchdog.rejected) == ([], [])
     assert watchdog.ignored[0].reason == "the mapping ignores it: labels.alertname is 'Watchdog'"
     mixed = decided(PROMETHEUS, recorded("alertmanager-unmapped"))
-    assert len(mixed.ready) == 1
-    (refused,) = mixed.refused
+    assert len(mixed.events) == 1
+    (refused,) = mixed.rejected
     assert (refused.item, refused.code) == ("alerts[0]", "invalid")
     assert "labels.severity is 'page', which line 18 of the mapping does not name" in refused.reason
 
@@ -155,8 +155,8 @@ def test_an_alert_that_makes_no_sense_is_refused_alone(change: Json, reason: str
     payload = recorded("alertmanager-firing")
     payload["alerts"][0] |= change
     found = decided(PROMETHEUS, payload)
-    assert len(found.ready) == 1
-    (refused,) = found.refused
+    assert len(found.events) == 1
+    (refused,) = found.rejected
     assert refused.item == "alerts[0]"
     assert reason in refused.reason
     refused.reason.encode()  # it goes into a header
@@ -173,8 +173,8 @@ def test_other_versions_and_shapes_are_refused_as_a_whole() -> None:
         ({"version": "4", "alerts": ["x"]}, "expected an object"),
     ):
         found = decided(PROMETHEUS, payload)
-        assert not found.ready
-        assert reason in found.refused[0].reason
+        assert not found.events
+        assert reason in found.rejected[0].reason
 
 
 # -- Zendesk -----------------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_a_ticket_of_zendesk_from_opening_to_end() -> None:
         "incident.waiting",
         "incident.resolved",
     ]
-    assert {ready.subject for each in found for ready in each.ready} == {"zendesk-5158"}
+    assert {ready.subject for each in found for ready in each.events} == {"zendesk-5158"}
     opened, comment, reclassified = (published(each)[0] for each in found[:3])
     assert opened["time"] == "2026-04-10T08:00:00Z"
     assert opened["data"]["ticket_id"] == "5158"
@@ -247,8 +247,8 @@ def test_a_status_pauses_ends_and_reopens(previous: object, current: object, typ
     payload = recorded("zendesk-pending")
     payload["event"] |= {"previous": previous, "current": current}
     found = decided(ZENDESK, payload)
-    assert [each.event_type.partition(".")[2] for each in found.ready] == types
-    assert not found.refused
+    assert [each.event_type.partition(".")[2] for each in found.events] == types
+    assert not found.rejected
 
 
 def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() -> None:
@@ -256,7 +256,7 @@ def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() ->
     created = recorded("zendesk-created")
     created["detail"]["priority"] = None
     assert published(decided(ZENDESK, created))[0]["data"]["impact"] == "material_aspect"
-    refused = decided(strict, created).refused
+    refused = decided(strict, created).rejected
     assert "ticket 5158: impact: detail.priority is absent" in refused[0].reason
     late = recorded("zendesk-priority")
     late["event"] |= {"previous": None, "current": "High"}
@@ -284,9 +284,9 @@ def test_fields_reclassify_where_they_mean_something_else(kind: str, event: Json
     payload = recorded("zendesk-priority")
     payload |= {"type": f"zen:event-type:ticket.{kind}", "event": event}
     found = decided(ZENDESK, payload)
-    assert not found.refused
+    assert not found.rejected
     if change is None:
-        assert (len(found.ready), len(found.ignored)) == (0, 1)
+        assert (len(found.events), len(found.ignored)) == (0, 1)
         return
     (made,) = published(found)
     assert made["type"] == "incident.reclassified"
@@ -337,8 +337,8 @@ def test_long_texts_of_others_are_cut(format_: str) -> None:
 )
 def test_events_of_zendesk_that_make_no_sense_are_refused(change: Json, reason: str) -> None:
     found = decided(ZENDESK, recorded("zendesk-comment") | change)
-    assert not found.ready
-    assert reason in found.refused[0].reason
+    assert not found.events
+    assert reason in found.rejected[0].reason
 
 
 def test_questions_and_other_objects_are_no_incidents() -> None:
@@ -346,7 +346,7 @@ def test_questions_and_other_objects_are_no_incidents() -> None:
         payload = recorded(f"zendesk-{name}")
         payload["detail"]["type"] = "Question"
         found = decided(ZENDESK, payload)
-        assert (found.ready, found.refused, len(found.ignored)) == ([], [], 1)
+        assert (found.events, found.rejected, len(found.ignored)) == ([], [], 1)
     user = recorded("zendesk-created") | {"type": "zen:event-type:user.created"}
     assert decided(ZENDESK, user).ignored
 
@@ -369,7 +369,7 @@ def test_an_issue_of_jira_from_opening_to_reopening() -> None:
     assert opened["time"] == "2026-04-10T08:00:00Z"
     assert opened["data"]["tenant_ids"] == ["acme"]
     assert opened["data"]["ticket_id"] == "OPS-42"
-    assert {each.ready[0].subject for each in found} == {"jira-10042"}
+    assert {each.events[0].subject for each in found} == {"jira-10042"}
 
 
 def test_a_done_category_ends_whatever_the_status_is_called_but_only_of_this_change() -> None:
@@ -419,9 +419,9 @@ def test_what_changed_in_an_issue(item: Json, change: Json | None) -> None:
     payload = recorded("jira-priority")
     payload["changelog"]["items"] = [item]
     found = decided(JIRA, payload)
-    assert not found.refused
+    assert not found.rejected
     if change is None:
-        assert not found.ready
+        assert not found.events
         assert found.ignored
     else:
         made = published(found)
@@ -445,10 +445,10 @@ def test_what_changed_in_an_issue(item: Json, change: Json | None) -> None:
 def test_webhooks_of_jira_that_make_no_sense_are_refused(name: str, change: Json, reason: str) -> None:
     found = decided(JIRA, recorded(f"jira-{name}") | change)
     if change.get("timestamp") is True:  # a truth value is a number to Python; the opening does not use it
-        assert len(found.ready) == 1
+        assert len(found.events) == 1
         return
-    assert not found.ready
-    assert reason in found.refused[0].reason
+    assert not found.events
+    assert reason in found.rejected[0].reason
 
 
 def test_an_update_without_changelog_and_other_webhooks_are_left_aside() -> None:
@@ -473,23 +473,25 @@ OPENED = {
 
 def test_the_three_modes_of_cloudevents_give_the_same_record() -> None:
     body = json.dumps(OPENED).encode()
-    structured = translate.events(SERVICES, cloudevents.STRUCTURED, {}, body)
-    batch = translate.events(SERVICES, cloudevents.BATCH, {}, b"[" + body + b"," + body + b"]")
+    structured = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, body)
+    batch = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, b"[" + body + b"," + body + b"]")
     attributes = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
-    binary = translate.events(SERVICES, cloudevents.BINARY, attributes, json.dumps(OPENED["data"]).encode())
-    assert structured.ready == binary.ready
-    assert batch.ready == structured.ready * 2
+    binary = translate.cloud_events(SERVICES, cloudevents.BINARY, attributes, json.dumps(OPENED["data"]).encode())
+    assert structured.events == binary.events
+    assert batch.events == structured.events * 2
 
 
 def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
     headers |= {"ce-subject": "Z%C3%BCrich%201", "ce-backfill": "true", "traceparent": trace, "ce-Bad Name": "x"}
-    (made,) = published(translate.events(SERVICES, cloudevents.BINARY, headers, json.dumps(OPENED["data"]).encode()))
+    (made,) = published(
+        translate.cloud_events(SERVICES, cloudevents.BINARY, headers, json.dumps(OPENED["data"]).encode())
+    )
     assert (made["subject"], made["backfill"], made["traceparent"]) == ("Zürich 1", True, trace)
-    refused = translate.events(SERVICES, cloudevents.BINARY, headers | {"ce-subject": "%FF"}, b"{}").refused
+    refused = translate.cloud_events(SERVICES, cloudevents.BINARY, headers | {"ce-subject": "%FF"}, b"{}").rejected
     assert "percent-encoded" in refused[0].reason
-    assert "no event" in translate.events(SERVICES, cloudevents.BINARY, {}, b"{}").refused[0].reason
+    assert "no event" in translate.cloud_events(SERVICES, cloudevents.BINARY, {}, b"{}").rejected[0].reason
 
 
 @pytest.mark.parametrize(
@@ -512,7 +514,7 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
 )
 def test_events_that_are_none_are_refused_with_the_codes_of_the_product(body: bytes, code: str, reason: str) -> None:
     """R27."""
-    (refused,) = translate.events(SERVICES, cloudevents.STRUCTURED, {}, body).refused
+    (refused,) = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, body).rejected
     assert refused.code == code
     assert reason in refused.reason
 
@@ -520,15 +522,15 @@ def test_events_that_are_none_are_refused_with_the_codes_of_the_product(body: by
 def test_a_batch_names_its_bad_events_and_publishes_the_good_ones() -> None:
     bad = copy.deepcopy(OPENED)
     bad["data"]["impact"] = "huge"  # type: ignore[index]
-    found = translate.events(SERVICES, cloudevents.BATCH, {}, json.dumps([OPENED, bad, 7]).encode())
-    assert len(found.ready) == 1
-    assert [each.item for each in found.refused] == ["[1]", "[2]"]
-    assert not translate.events(SERVICES, cloudevents.BATCH, {}, b"{}").ready
+    found = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, json.dumps([OPENED, bad, 7]).encode())
+    assert len(found.events) == 1
+    assert [each.item for each in found.rejected] == ["[1]", "[2]"]
+    assert not translate.cloud_events(SERVICES, cloudevents.BATCH, {}, b"{}").events
 
 
 def test_a_source_publishes_only_what_it_may() -> None:
     body = json.dumps(OPENED).encode()
-    (refused,) = translate.events(BILLING, cloudevents.STRUCTURED, {}, body).refused
+    (refused,) = translate.cloud_events(BILLING, cloudevents.STRUCTURED, {}, body).rejected
     assert refused.code == "forbidden"
     assert "billing may not publish incident.opened" in refused.reason
 
@@ -537,8 +539,8 @@ def route(path: str) -> Any:
     return next(each for each in ROUTES if each.path == path)
 
 
-def plain(path: str, body: object, path_id: str | None = None, source: Source = SERVICES) -> Decision:
-    return translate.fact(source, route(path), path_id, {}, json.dumps(body).encode())
+def plain(path: str, body: object, path_id: str | None = None, source: Source = SERVICES) -> Translation:
+    return translate.plain_json(source, route(path), path_id, {}, json.dumps(body).encode())
 
 
 OPENING = {"incident_id": "inc-9", "time": "2026-01-31T09:00:00Z", **OPENED["data"]}  # type: ignore[dict-item]
@@ -548,9 +550,9 @@ def test_plain_json_has_an_id_of_what_it_says() -> None:
     """R1: a retry is the same event, anything else another."""
     first, again = plain("/v1/incidents", OPENING), plain("/v1/incidents", dict(reversed(OPENING.items())))
     other = plain("/v1/incidents", OPENING | {"impact": "complete_outage"})
-    assert first.ready[0].event_id == again.ready[0].event_id
-    assert first.ready[0].event_id != other.ready[0].event_id
-    assert plain("/v1/incidents", OPENING | {"id": "mine"}).ready[0].event_id == "mine"
+    assert first.events[0].event_id == again.events[0].event_id
+    assert first.events[0].event_id != other.events[0].event_id
+    assert plain("/v1/incidents", OPENING | {"id": "mine"}).events[0].event_id == "mine"
     assert published(first)[0]["source"] == "/intake/services"
 
 
@@ -581,7 +583,7 @@ def test_follow_ups_name_the_incident_in_the_path() -> None:
 def test_plain_json_that_is_wrong_is_told_by_its_field(
     path: str, path_id: str | None, body: object, reason: str
 ) -> None:
-    (refused,) = plain(path, body, path_id).refused
+    (refused,) = plain(path, body, path_id).rejected
     assert reason in refused.reason
 
 
@@ -606,12 +608,12 @@ def test_a_tenant_that_the_table_lacks_is_neither_left_out_nor_everyone() -> Non
     fields["customfield_10002"].append({"name": "Tokyo Trading"})
     assert published(decided(JIRA, payload))[0]["data"]["tenant_ids"] == ["acme", "tokyo-trading"]
     fields["customfield_10002"].append({"name": "Acme Limited"})
-    (refused,) = decided(JIRA, payload).refused
+    (refused,) = decided(JIRA, payload).rejected
     assert "tenants: issue.fields.customfield_10002.name is 'Acme Limited', which line" in refused.reason
     fields["customfield_10002"] = []
     assert published(decided(JIRA, payload))[0]["data"]["scope"] == "platform"
     fields["labels"] = []
-    assert "tenants: issue.fields.customfield_10002.name is absent" in decided(JIRA, payload).refused[0].reason
+    assert "tenants: issue.fields.customfield_10002.name is absent" in decided(JIRA, payload).rejected[0].reason
 
 
 def test_from_an_alert_to_a_breach_and_from_a_word_of_staff_to_met() -> None:

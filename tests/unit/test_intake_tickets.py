@@ -13,7 +13,7 @@ from connect.intake import translate
 from connect.intake.formats import alertmanager, cloudevents, json_body
 from connect.intake.formats.rest import ROUTES
 from connect.intake.mapping_file import load_mapping
-from connect.intake.translate import Decision
+from connect.intake.translate import Translation
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
 
@@ -28,16 +28,16 @@ def recorded(name: str) -> Json:
     return found
 
 
-def types(decision: Decision) -> list[str]:
-    return [each.event_type for each in decision.ready]
+def types(translation: Translation) -> list[str]:
+    return [each.event_type for each in translation.events]
 
 
-def retyped(before: str, after: str) -> Decision:
+def retyped(before: str, after: str) -> Translation:
     payload = recorded("zendesk-priority")
     payload["type"] = "zen:event-type:ticket.type_changed"
     payload["event"] = {"previous": before, "current": after}
     payload["detail"]["type"] = after
-    return translate.hook(ZENDESK, json.dumps(payload).encode())
+    return translate.webhook(ZENDESK, json.dumps(payload).encode())
 
 
 def test_a_ticket_that_is_no_incident_any_more_ends_it() -> None:
@@ -46,11 +46,11 @@ def test_a_ticket_that_is_no_incident_any_more_ends_it() -> None:
 
 
 def test_a_ticket_that_becomes_an_incident_is_one_from_then_on() -> None:
-    (opened,) = retyped("QUESTION", "INCIDENT").ready
+    (opened,) = retyped("QUESTION", "INCIDENT").events
     changed = recorded("zendesk-priority")
     assert opened.event_type == "incident.opened"
     assert changed["detail"]["created_at"] < changed["time"]
-    assert opened.time == translate.hook(ZENDESK, json.dumps(changed).encode()).ready[-1].time
+    assert opened.time == translate.webhook(ZENDESK, json.dumps(changed).encode()).events[-1].time
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_a_ticket_that_is_solved_from_the_start_is_resolved(untouched: bool, exp
     detail["updated_at"] = detail["created_at"] if untouched else "2026-12-01T00:00:00Z"
     fields["status"] = {"name": "Done", "statusCategory": {"key": "done"}}
     fields["updated"] = fields["created"] if untouched else "2026-12-01T00:00:00.000+0000"
-    assert types(translate.hook(ZENDESK, json.dumps(zendesk).encode())) == expected
-    assert types(translate.hook(JIRA, json.dumps(jira).encode())) == expected
+    assert types(translate.webhook(ZENDESK, json.dumps(zendesk).encode())) == expected
+    assert types(translate.webhook(JIRA, json.dumps(jira).encode())) == expected
 
 
 def test_of_whom_nothing_is_said_nobody_takes_for_staff() -> None:
     payload = recorded("jira-comment")
     payload["comment"] = {key: value for key, value in payload["comment"].items() if key != "jsdPublic"}
     payload["comment"]["author"] = {"name": "kim"}
-    decision = translate.hook(JIRA, json.dumps(payload).encode())
-    assert types(decision) == ["incident.updated"]
-    found = decode(decision.ready[0].record.value)
+    translation = translate.webhook(JIRA, json.dumps(payload).encode())
+    assert types(translation) == ["incident.updated"]
+    found = decode(translation.events[0].record.value)
     assert not isinstance(found, Rejection)
     assert (found[1]["who"], found[1]["visibility"]) == ({"kind": "system", "id": "kim"}, "internal")
 
@@ -89,9 +89,11 @@ def test_nobody_speaks_for_another_source() -> None:
         "time": "2026-04-10T08:00:00Z",
         "data": {"scope": "platform", "component": "api", "impact": "cosmetic", "channel": "monitor"},
     }
-    spoofed = translate.events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps(event).encode())
-    assert [each.code for each in spoofed.refused] == ["forbidden"]
-    own = translate.events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps({**event, "source": "/desk"}).encode())
+    spoofed = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps(event).encode())
+    assert [each.code for each in spoofed.rejected] == ["forbidden"]
+    own = translate.cloud_events(
+        SERVICES, cloudevents.STRUCTURED, {}, json.dumps({**event, "source": "/desk"}).encode()
+    )
     assert types(own) == ["incident.opened"]
 
 
@@ -100,8 +102,8 @@ def test_an_id_that_is_none_is_refused_and_not_replaced(name: object) -> None:
     (route,) = [each for each in ROUTES if each.event_type == "incident.opened"]
     given = {"incident_id": "inc-1", "id": name, "time": "2026-04-10T08:00:00Z", "scope": "platform"}
     given |= {"component": "api", "impact": "cosmetic", "channel": "monitor"}
-    decision = translate.fact(SERVICES, route, None, {}, json.dumps(given).encode())
-    assert [each.reason[:3] for each in decision.refused] == ["id:"]
+    translation = translate.plain_json(SERVICES, route, None, {}, json.dumps(given).encode())
+    assert [each.reason[:3] for each in translation.rejected] == ["id:"]
 
 
 def test_many_keys_are_read_in_one_pass() -> None:

@@ -17,7 +17,7 @@ from streams.policy.digest import FIRST_KEYS, digest_of
 from streams.policy.document import ComponentKeys, GuaranteeKeys, PolicyDocument, RuleKeys
 from streams.policy.lint import warnings_of
 from streams.policy.load import default_policies_dir, filled_in, load_policies, load_policy, read_document
-from streams.policy.targets import Keys, SeveritiesKeys, SeverityKeys
+from streams.policy.targets import PolicyKeys, SeveritiesKeys, SeverityKeys
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 from streams.sla.policy import Policies, Target, UpdateTarget
 
@@ -165,7 +165,7 @@ def test_shipped_digests_stay_what_they_were(name: str, digest: str) -> None:
     assert load_policy(default_policies_dir() / name / "1.yaml").digest == digest
 
 
-class CeilingKeys(Keys):
+class CeilingKeys(PolicyKeys):
     """A section that a later release adds."""
 
     percent: str = "50"

@@ -12,68 +12,69 @@ the same incident, which then is reopened, its outage never having ended.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
-from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opening
-from connect.intake.outcome import Event, Fact, Ignored, Outcome, Refused, event
+from connect.intake.formats import bearer_token
+from connect.intake.formats.source_format import SourceFormat, StillFiring
+from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opened_fields
+from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
 VERSION = "4"
 _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,64}")
-_MOST_ALERTS = 10_000
-
-#: An incident → when it was taken for resolved and when it was first said to go on; None where it was not.
-GoingOn = Callable[[str], tuple[int, int] | None]
+_MAX_ALERTS = 10_000
+_MAX_TRUNCATED = 1_000_000
 
 
-def outcomes(payload: object, source: Source, going_on: GoingOn) -> Iterator[Outcome]:
-    """What each alert of a notification becomes; `going_on` knows which incidents were taken for resolved."""
+def translate(payload: object, source: Source, still_firing: StillFiring) -> Iterator[ItemOutcome]:
+    """The outcomes of a notification's alerts; `still_firing` tells which incidents were reported resolved before."""
     alerts = payload.get("alerts") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(alerts, list):
-        yield Refused("", "invalid", "no notification of Alertmanager: it has no list `alerts`")
+        yield RejectedItem("", "invalid", "no notification of Alertmanager: it has no list `alerts`")
         return
     if payload.get("version") != VERSION:
         given = str(payload.get("version"))[:20]
-        yield Refused("", "invalid", f"version: expected {VERSION!r}, Alertmanager's webhook format, got {given!r}")
+        yield RejectedItem(
+            "", "invalid", f"version: expected {VERSION!r}, Alertmanager's webhook format, got {given!r}"
+        )
         return
-    if len(alerts) > _MOST_ALERTS:
-        yield Refused("", "oversize", f"alerts: lists {len(alerts):,}; at most {_MOST_ALERTS:,} are allowed")
+    if len(alerts) > _MAX_ALERTS:
+        yield RejectedItem("", "oversize", f"alerts: lists {len(alerts):,}; at most {_MAX_ALERTS:,} are allowed")
         return
     for index, alert in enumerate(alerts):
-        yield from _alert(f"alerts[{index}]", alert, source, going_on)
-
-
-_MOST_COUNTED = 1_000_000
+        yield from _alert(f"alerts[{index}]", alert, source, still_firing)
 
 
 def truncated(payload: object) -> int:
-    """How many alerts Alertmanager left out because of `max_alerts`: they are in no notification at all."""
+    """How many alerts Alertmanager left out because of `max_alerts`: no notification contains them."""
     count = payload.get("truncatedAlerts") if isinstance(payload, dict) else 0
-    return min(count, _MOST_COUNTED) if isinstance(count, int) and count > 0 else 0
+    return min(count, _MAX_TRUNCATED) if isinstance(count, int) and count > 0 else 0
 
 
-def _alert(item: str, alert: object, source: Source, going_on: GoingOn) -> Iterator[Outcome]:
+def _alert(item: str, alert: object, source: Source, still_firing: StillFiring) -> Iterator[ItemOutcome]:
     if not isinstance(alert, dict):
-        yield Refused(item, "invalid", "expected an object")
+        yield RejectedItem(item, "invalid", "expected an object")
         return
     fingerprint, status = alert.get("fingerprint"), alert.get("status")
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
-        yield Refused(item, "invalid", "fingerprint: expected letters and digits; without it an alert has no identity")
+        yield RejectedItem(
+            item, "invalid", "fingerprint: expected letters and digits; without it an alert has no identity"
+        )
         return
     if status not in ("firing", "resolved"):  # a tuple, for it may be anything
-        yield Refused(item, "invalid", "status: expected firing or resolved")
+        yield RejectedItem(item, "invalid", "status: expected firing or resolved")
         return
     for part in ("labels", "annotations"):
         given = alert.get(part, {})
         if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-            yield Refused(item, "invalid", f"{part}: expected an object of texts")
+            yield RejectedItem(item, "invalid", f"{part}: expected an object of texts")
             return
     try:
         started = _instant(alert, "startsAt")
         ended = _instant(alert, "endsAt") if status == "resolved" else None
     except ValueError as error:
-        yield Refused(item, "invalid", str(error))
+        yield RejectedItem(item, "invalid", str(error))
         return
     labels = cast(dict[str, str], alert.get("labels", {}))
     view = {"labels": labels, "annotations": alert.get("annotations", {})}
@@ -81,9 +82,9 @@ def _alert(item: str, alert: object, source: Source, going_on: GoingOn) -> Itera
     subject = f"{source.name}-{fingerprint}-{_compact(started)}"
     match found:
         case IgnoredByRule(reason):
-            yield Ignored(item, reason)
+            yield IgnoredItem(item, reason)
         case Unmapped(reason):
-            yield Refused(item, "invalid", reason)
+            yield RejectedItem(item, "invalid", reason)
         case Classified():
             opened = event(
                 "incident.opened",
@@ -91,21 +92,24 @@ def _alert(item: str, alert: object, source: Source, going_on: GoingOn) -> Itera
                 source.source,
                 subject,
                 alert["startsAt"],
-                opening(found, "monitor"),
+                opened_fields(found, "monitor"),
             )
-            yield Fact(item, opened)
-            if ended is None and (lapse := going_on(subject)) is not None:
-                yield Fact(item, _reopened(subject, source, *lapse))
+            yield EventItem(item, opened)
+            if ended is None and (instants := still_firing(subject)) is not None:
+                yield EventItem(item, _reopened(subject, source, *instants))
             if ended is not None:
                 data: dict[str, object] = {"who": {"kind": "monitor"}}
                 name = f"{subject}-resolved-{_compact(ended)}"
-                yield Fact(item, event("incident.resolved", name, source.source, subject, alert["endsAt"], data))
+                yield EventItem(item, event("incident.resolved", name, source.source, subject, alert["endsAt"], data))
 
 
-def _reopened(subject: str, source: Source, ended: int, said: int) -> Event:
-    data: dict[str, object] = {"started_at": format_rfc3339(ended), "reason": "the alert goes on, with the same start"}
+def _reopened(subject: str, source: Source, ended: int, reported: int) -> Event:
+    data: dict[str, object] = {
+        "started_at": format_rfc3339(ended),
+        "reason": "the alert is still firing, with the same start",
+    }
     name = f"{subject}-reopened-{_compact(ended)}"
-    return event("incident.reopened", name, source.source, subject, format_rfc3339(said), data)
+    return event("incident.reopened", name, source.source, subject, format_rfc3339(reported), data)
 
 
 def _instant(alert: dict[str, object], name: str) -> int:
@@ -125,3 +129,17 @@ def _compact(micros: int) -> str:
     """An instant as part of an id: 20260131T090000.25Z."""
     text, fraction = to_datetime(micros).strftime("%Y%m%dT%H%M%S"), micros % SECOND
     return f"{text}.{fraction:06d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+def _looks_like(payload: object) -> bool:
+    return isinstance(payload, dict) and "alerts" in payload
+
+
+FORMAT = SourceFormat(
+    name="alertmanager",
+    authenticate=bearer_token.authenticate,
+    looks_like=_looks_like,
+    translate=translate,
+    payload_roots=("labels", "annotations"),
+    truncated=truncated,
+)

@@ -1,4 +1,4 @@
-"""CloudEvents over HTTP: one event in structured or binary mode, or a batch. It takes what `sla publish` takes."""
+"""CloudEvents over HTTP: one event in structured or binary mode, or a batch. It accepts what `sla publish` accepts."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from connect.intake.formats import json_body
-from connect.intake.outcome import Fact, Outcome, Refused
+from connect.intake.outcome import EventItem, ItemOutcome, RejectedItem
 from streams.sla.events import Rejection
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 BINARY = "application/json"
 MEDIA_TYPES = (STRUCTURED, BATCH, BINARY)
-_MOST_EVENTS = 10_000
+_MAX_EVENTS = 10_000
 _PREFIX = "ce-"
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,40}")
 
 
-def outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Iterator[Outcome]:
+def outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Iterator[ItemOutcome]:
     """The events of a request; `headers` with names in lower case. Their types and data are checked later."""
     given = json_body.parse(content)
     if isinstance(given, Rejection):
-        yield Refused("", given.code, given.message)
+        yield RejectedItem("", given.code, given.message)
     elif media_type == BATCH:
         yield from _batch(given)
     elif media_type == STRUCTURED:
@@ -32,23 +32,23 @@ def outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Ite
         yield _binary(headers, given)
 
 
-def _batch(given: object) -> Iterator[Outcome]:
+def _batch(given: object) -> Iterator[ItemOutcome]:
     if not isinstance(given, list):
-        yield Refused("", "invalid", "a batch is an array of events")
-    elif len(given) > _MOST_EVENTS:
-        yield Refused("", "oversize", f"a batch of {len(given):,} events; at most {_MOST_EVENTS:,} are allowed")
+        yield RejectedItem("", "invalid", "a batch is an array of events")
+    elif len(given) > _MAX_EVENTS:
+        yield RejectedItem("", "oversize", f"a batch of {len(given):,} events; at most {_MAX_EVENTS:,} are allowed")
     else:
         for index, each in enumerate(given):
             yield _one(f"[{index}]", each)
 
 
-def _one(item: str, given: object) -> Outcome:
+def _one(item: str, given: object) -> ItemOutcome:
     if isinstance(given, dict):
-        return Fact(item, given)
-    return Refused(item, "invalid", "expected a CloudEvents object")
+        return EventItem(item, given)
+    return RejectedItem(item, "invalid", "expected a CloudEvents object")
 
 
-def _binary(headers: Mapping[str, str], data: object) -> Outcome:
+def _binary(headers: Mapping[str, str], data: object) -> ItemOutcome:
     """Attributes are in headers, percent-encoded where they are not printable ASCII; the body is the data."""
     event: dict[str, object] = {}
     for name, value in headers.items():
@@ -57,12 +57,12 @@ def _binary(headers: Mapping[str, str], data: object) -> Outcome:
             try:
                 event[attribute] = unquote(value.strip().strip('"'), errors="strict")
             except UnicodeDecodeError:
-                return Refused("", "invalid", f"header {name}: is not percent-encoded UTF-8")
+                return RejectedItem("", "invalid", f"header {name}: is not percent-encoded UTF-8")
     if not event:
         known = f"{STRUCTURED} or {BATCH}"
-        return Refused(
+        return RejectedItem(
             "", "invalid", f"no event: send {known}, or the attributes as headers {_PREFIX}id, {_PREFIX}type …"
         )
     if "traceparent" not in event and "traceparent" in headers:
         event["traceparent"] = headers["traceparent"]
-    return Fact("", {**event, "data": data})
+    return EventItem("", {**event, "data": data})

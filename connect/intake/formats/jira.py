@@ -7,13 +7,16 @@ whether it means done (`statusCategory`); of the one before there is just a name
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 from typing import Any, cast
 
 from connect.intake.formats import tickets
+from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat, StillFiring
 from connect.intake.formats.tickets import Ticket
-from connect.intake.mapping.rules import IgnoredByRule, Source, States, left_aside
-from connect.intake.outcome import Ignored, Outcome, Refused
+from connect.intake.mapping.rules import IgnoredByRule, Source, States, ignored_by_rule
+from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.web import signatures
 from streams.sla.instants import LATEST, format_rfc3339
 
 STATES = States(
@@ -22,69 +25,89 @@ STATES = States(
     waiting_third_party=frozenset(["waiting for third party", "pending vendor"]),
 )
 _STATUS = frozenset(["status", "resolution"])
+_SIGNATURE = "X-Hub-Signature"
 
 
-def outcomes(payload: object, source: Source) -> Iterator[Outcome]:
-    """What one webhook becomes; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
+def authenticate(credentials: Credentials) -> None:
+    """The signature is `sha256=` and the hexadecimal HMAC-SHA256 of the body. Raises AuthenticationError."""
+    signature = credentials.headers.get(_SIGNATURE)
+    if signature is None or not _signed(credentials, signature):
+        raise AuthenticationError(f"{_SIGNATURE} is missing or does not fit; set the webhook's secret")
+
+
+def _signed(credentials: Credentials, signature: str) -> bool:
+    given, content = signature.encode(errors="replace"), credentials.content
+    return signatures.any_matches(
+        credentials.secrets,
+        lambda secret: hmac.compare_digest(b"sha256=" + secret.sign(content).hex().encode(), given),
+    )
+
+
+def translate(payload: object, source: Source, _: StillFiring) -> Iterator[ItemOutcome]:
+    """The outcome of one webhook; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
     kind = payload.get("webhookEvent") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(kind, str):
-        yield Refused("", "invalid", "no webhook of Jira: it has no text `webhookEvent`")
+        yield RejectedItem("", "invalid", "no webhook of Jira: it has no text `webhookEvent`")
         return
     if kind not in {"jira:issue_created", "jira:issue_updated", "comment_created"}:
-        yield Ignored("", f"{kind[:80]} changes nothing of an incident")
+        yield IgnoredItem("", f"{kind[:80]} changes nothing of an incident")
         return
     try:
         ticket = _ticket(payload, kind, source)
     except ValueError as error:
-        yield Refused("", "invalid", str(error))
+        yield RejectedItem("", "invalid", str(error))
         return
     if kind == "jira:issue_created":
         fields = payload["issue"]["fields"]
         status = fields.get("status")
         first = {"toString": status.get("name")} if isinstance(status, dict) else {}
-        # The fields may show a later status than the first: its change is then told of by itself.
+        # The fields may show a later status than the first: the change has a webhook of its own then.
         untouched = fields.get("updated") == fields.get("created")
-        yield from tickets.opened(ticket, payload, source, _state(payload, first, source) if untouched else "open")
+        yield from tickets.ticket_opened(
+            ticket, payload, source, _state(payload, first, source) if untouched else "open"
+        )
         return
-    aside = left_aside(source, payload)
+    ignored = ignored_by_rule(source, payload)
     if kind == "jira:issue_updated":
-        yield from _updated(payload, ticket, source, aside)
-    elif isinstance(aside, IgnoredByRule):
-        yield Ignored("", aside.reason)
+        yield from _updated(payload, ticket, source, ignored)
+    elif isinstance(ignored, IgnoredByRule):
+        yield IgnoredItem("", ignored.reason)
     else:
         comment = payload["comment"]
         text, public = comment.get("body"), comment.get("jsdPublic") is True
         given = text if isinstance(text, str) else None
-        yield from tickets.commented(ticket._replace(by=_who(comment.get("author"))), given, public, source)
+        yield from tickets.comment_added(ticket._replace(by=_who(comment.get("author"))), given, public, source)
 
 
-def _updated(payload: dict[str, Any], ticket: Ticket, source: Source, aside: IgnoredByRule | None) -> Iterator[Outcome]:
+def _updated(
+    payload: dict[str, Any], ticket: Ticket, source: Source, ignored: IgnoredByRule | None
+) -> Iterator[ItemOutcome]:
     log = payload.get("changelog")
-    if not isinstance(log, dict):  # so some releases tell of a comment, which comes as comment_created as well
-        yield Ignored("", "an update without a change log")
+    if not isinstance(log, dict):  # some releases announce a comment like this and send comment_created as well
+        yield IgnoredItem("", "an update without a change log")
         return
     items = log.get("items")
-    if not isinstance(items, list) or not all(isinstance(item, dict) and _told(item) for item in items):
-        yield Refused("", "invalid", "changelog.items: expected a list of objects with texts")
+    if not isinstance(items, list) or not all(isinstance(item, dict) and _has_texts(item) for item in items):
+        yield RejectedItem("", "invalid", "changelog.items: expected a list of objects with texts")
         return
-    found: list[Outcome] = []
+    found: list[ItemOutcome] = []
     fields = [item for item in items if item.get("field") not in _STATUS]
     if fields:
-        found += tickets.changed(ticket, _before(payload, fields), payload, source)
+        found += tickets.fields_changed(ticket, _before(payload, fields), payload, source)
     status = [item for item in items if item.get("field") == "status"]
-    if isinstance(aside, IgnoredByRule):
-        found.append(Ignored("", aside.reason))
+    if isinstance(ignored, IgnoredByRule):
+        found.append(IgnoredItem("", ignored.reason))
     elif status:
         cleared = any(item.get("field") == "resolution" and not item.get("to") and item.get("from") for item in items)
         before = "resolved" if cleared else source.states.of(status[0].get("fromString"))
-        found += tickets.moved(ticket, before, _state(payload, status[-1], source), source)
+        found += tickets.status_changed(ticket, before, _state(payload, status[-1], source), source)
     # A resolution that is set or cleared without a new status says nothing that the status did not say.
-    telling = [each for each in found if not isinstance(each, Ignored)]
-    yield from telling or found[:1] or [Ignored("", "the change means nothing to an incident")]
+    relevant = [each for each in found if not isinstance(each, IgnoredItem)]
+    yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
 
 
-def _told(item: dict[str, Any]) -> bool:
-    """Whether what is read of an item of the log are texts, or absent."""
+def _has_texts(item: dict[str, Any]) -> bool:
+    """Whether the fields of a log item that are read are texts or absent."""
     names = ("field", "fieldId", "from", "fromString", "to", "toString")
     return all(item.get(name) is None or isinstance(item[name], str) for name in names)
 
@@ -139,7 +162,7 @@ def _ticket(payload: dict[str, Any], kind: str, source: Source) -> Ticket:
 
 
 def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The payload as it was before the changes of its log, as far as a log can tell: names, not whole values."""
+    """The payload before the changes of its log. A log has names of values, not whole values."""
     issue = payload["issue"]
     fields = dict(issue["fields"])
     for item in items:
@@ -150,10 +173,10 @@ def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, A
         if isinstance(now, list) and name == "labels":
             fields[name] = str(old or "").split()
         elif isinstance(now, list):
-            kept = [
+            others = [
                 each for each in now if not (isinstance(each, dict) and new in (each.get("name"), each.get("value")))
             ]
-            fields[name] = [*kept, {"name": old, "value": old}] if old else kept
+            fields[name] = [*others, {"name": old, "value": old}] if old else others
         elif isinstance(now, dict) or (now is None and new is None and old):
             whole = now if isinstance(now, dict) else {}
             fields[name] = {**whole, "id": item.get("from"), "name": old, "value": old} if old else None
@@ -165,7 +188,22 @@ def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, A
 def _who(author: object) -> dict[str, object]:
     if not isinstance(author, dict):
         return {"kind": "system"}
-    # Who it is not said of, as Data Center says it of nobody, answers no clock: better late than wrongly met.
+    # Authors of unknown type (Data Center gives none) never stop a clock: better late than wrongly met.
     kind = {"customer": "customer", "atlassian": "support"}.get(str(author.get("accountType")), "system")
     identity = author.get("accountId") or author.get("name")
     return {"kind": kind, "id": identity} if isinstance(identity, str) else {"kind": kind}
+
+
+def _looks_like(payload: object) -> bool:
+    return isinstance(payload, dict) and "webhookEvent" in payload
+
+
+FORMAT = SourceFormat(
+    name="jira",
+    authenticate=authenticate,
+    looks_like=_looks_like,
+    translate=translate,
+    payload_roots=("issue",),
+    default_states=STATES,
+    signature_header=_SIGNATURE,
+)

@@ -1,4 +1,4 @@
-"""Bytes to JSON, refusing what different readers would read differently; nothing that is sent here raises."""
+"""Bytes to JSON, rejecting what different parsers would read differently. No input raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.sla.events import Rejection
 
 
 def parse(body: bytes) -> object | Rejection:
-    """The JSON value of a body, or why it is none (`undecodable`). Numbers with a fraction are Decimals."""
+    """The JSON value of a body, or the rejection (`undecodable`). Numbers with a fraction are Decimals."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What ticket systems have in common: a ticket that is opened once, then changes its fields and its status."""
+"""What ticket systems have in common: a ticket is opened once, then its fields and its status change."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from connect.intake.mapping.rules import (
     IgnoredByRule,
     Source,
     Unmapped,
-    classification,
+    classification_fields,
     classify,
-    cut,
-    opening,
+    opened_fields,
+    truncate_text,
 )
-from connect.intake.outcome import Fact, Ignored, Outcome, Refused, event
+from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 
-Who = dict[str, object]
+Author = dict[str, object]
 
 
 class Ticket(NamedTuple):
-    """A ticket as one webhook shows it. `key` is what people call it, `created` and `time` are RFC 3339."""
+    """A ticket as one webhook shows it. `key` is its name for people, `created` and `time` are RFC 3339."""
 
     subject: str
     key: str
@@ -29,25 +29,26 @@ class Ticket(NamedTuple):
     title: str | None
     time: str
     change: str
-    """The sender's own id of this change: the same in each retry."""
-    by: Who | None
+    """The sender's own id of this change, the same in each retry."""
+    by: Author | None
 
 
-def opened(ticket: Ticket, view: object, source: Source, state: str = "open") -> Iterator[Outcome]:
-    """A ticket was made: the incident begins with it, unless the mapping leaves it aside. `state` is what its first
-    status means, where that is known: no change of status follows then."""
+def ticket_opened(ticket: Ticket, view: object, source: Source, state: str = "open") -> Iterator[ItemOutcome]:
+    """A ticket was created: its incident begins, unless the mapping ignores it. `state` is the meaning of the first
+    status where that is known; no change of status follows then."""
     found = classify(source, view, ticket.title)
     yield from _opening(ticket, found, source)
     if isinstance(found, Classified) and state != "open":
-        yield from moved(ticket, "open", state, source)
+        yield from status_changed(ticket, "open", state, source)
 
 
-def changed(ticket: Ticket, before: object, after: object, source: Source) -> Iterator[Outcome]:
-    """Fields changed. The first that map open the incident, at the ticket's own creation; later ones reclassify it. A
-    ticket that was none of an incident until now opens one now, and one that is none any more ends it."""
+def fields_changed(ticket: Ticket, before: object, after: object, source: Source) -> Iterator[ItemOutcome]:
+    """Fields changed. The first change that can be mapped opens the incident as of the ticket's creation; later changes
+    reclassify it. A ticket that was ignored until now opens its incident now; one that is ignored from now on resolves
+    it."""
     was, found = classify(source, before, ticket.title), classify(source, after, ticket.title)
     if found == was:
-        yield Ignored("", "the change means nothing to the mapping")
+        yield IgnoredItem("", "the mapping does not depend on the change")
         return
     if isinstance(was, Classified) and isinstance(found, IgnoredByRule):
         yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
@@ -60,7 +61,7 @@ def changed(ticket: Ticket, before: object, after: object, source: Source) -> It
         return
     if not isinstance(was, Classified):
         yield from _opening(ticket, found, source)
-        yield _fact(ticket, "incident.reclassified", source, classification(found))
+        yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
         return
     differing: dict[str, object] = {}
     if (was.scope, was.tenant_ids) != (found.scope, found.tenant_ids):
@@ -74,13 +75,13 @@ def changed(ticket: Ticket, before: object, after: object, source: Source) -> It
     if differing:
         yield _fact(ticket, "incident.reclassified", source, differing)
     else:
-        yield Ignored("", "the change means nothing to the severity")
+        yield IgnoredItem("", "the severity does not depend on the change")
 
 
-def moved(ticket: Ticket, before: str, after: str, source: Source) -> Iterator[Outcome]:
+def status_changed(ticket: Ticket, before: str, after: str, source: Source) -> Iterator[ItemOutcome]:
     """The status went from one state (`open`, `resolved`, `customer`, `third_party`) to another."""
     if before == after:
-        yield Ignored("", f"the status means {after.replace('_', ' ')} as before")
+        yield IgnoredItem("", f"the status still means {after.replace('_', ' ')}")
         return
     if before == "resolved":
         yield _fact(ticket, "incident.reopened", source, {})
@@ -92,28 +93,28 @@ def moved(ticket: Ticket, before: str, after: str, source: Source) -> Iterator[O
         yield _fact(ticket, "incident.waiting", source, {"on": after, "who": ticket.by})
 
 
-def commented(ticket: Ticket, text: str | None, public: bool, source: Source) -> Iterator[Outcome]:
-    """Somebody wrote into the ticket; the policy says whose words answer an incident (R7, R8)."""
+def comment_added(ticket: Ticket, text: str | None, public: bool, source: Source) -> Iterator[ItemOutcome]:
+    """Somebody commented on the ticket; the policy decides whose comments answer an incident (R7, R8)."""
     data: dict[str, object] = {
         "who": ticket.by or {"kind": "system"},
         "visibility": "public" if public else "internal",
-        "text": None if text is None else cut(text),
+        "text": None if text is None else truncate_text(text),
     }
     yield _fact(ticket, "incident.updated", source, data)
 
 
-def _opening(ticket: Ticket, found: Classified | Unmapped | IgnoredByRule, source: Source) -> Iterator[Outcome]:
+def _opening(ticket: Ticket, found: Classified | Unmapped | IgnoredByRule, source: Source) -> Iterator[ItemOutcome]:
     match found:
         case IgnoredByRule(reason):
-            yield Ignored("", reason)
+            yield IgnoredItem("", reason)
         case Unmapped(reason):
-            yield Refused("", "invalid", f"ticket {ticket.key}: {reason}")
+            yield RejectedItem("", "invalid", f"ticket {ticket.key}: {reason}")
         case Classified():
-            name, data = f"{ticket.subject}-opened", opening(found, "ticket", ticket.key)
-            yield Fact("", event("incident.opened", name, source.source, ticket.subject, ticket.created, data))
+            name, data = f"{ticket.subject}-opened", opened_fields(found, "ticket", ticket.key)
+            yield EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.created, data))
 
 
-def _fact(ticket: Ticket, event_type: str, source: Source, data: dict[str, object]) -> Fact:
-    word = event_type.partition(".")[2]
-    name = f"{ticket.subject}-{word}-{ticket.change}"
-    return Fact("", event(event_type, name, source.source, ticket.subject, ticket.time, data))
+def _fact(ticket: Ticket, event_type: str, source: Source, data: dict[str, object]) -> EventItem:
+    kind = event_type.partition(".")[2]
+    name = f"{ticket.subject}-{kind}-{ticket.change}"
+    return EventItem("", event(event_type, name, source.source, ticket.subject, ticket.time, data))

@@ -6,13 +6,18 @@ the agents order facts by time (R2), so `event.meta.sequence` is not needed. Let
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Iterator
 from typing import Any, cast
 
 from connect.intake.formats import tickets
+from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat, StillFiring
 from connect.intake.formats.tickets import Ticket
-from connect.intake.mapping.rules import IgnoredByRule, Source, States, left_aside
-from connect.intake.outcome import Ignored, Outcome, Refused
+from connect.intake.mapping.rules import IgnoredByRule, Source, States, ignored_by_rule
+from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.web import signatures
+from streams.sla.instants import SECOND
 
 PREFIX = "zen:event-type:ticket."
 STATES = States(
@@ -20,7 +25,7 @@ STATES = States(
     waiting_customer=frozenset(["pending"]),
     waiting_third_party=frozenset(["hold"]),
 )
-#: Event → the field of `detail` whose previous and current value it tells.
+#: Event → the field of `detail` whose previous and current value it carries.
 _FIELDS = {
     "priority_changed": "priority",
     "type_changed": "type",
@@ -32,55 +37,79 @@ _FIELDS = {
 }
 
 
-def outcomes(payload: object, source: Source) -> Iterator[Outcome]:
-    """What one event becomes; paths of the mapping look into the whole payload (`detail.priority`)."""
+_SIGNATURE = "X-Zendesk-Webhook-Signature"
+_TIMESTAMP = "X-Zendesk-Webhook-Signature-Timestamp"
+
+
+def authenticate(credentials: Credentials) -> None:
+    """The signature is base64(HMAC-SHA256(timestamp + body)); the timestamp has to be recent.
+
+    Raises AuthenticationError.
+    """
+    signature, timestamp = credentials.headers.get(_SIGNATURE), credentials.headers.get(_TIMESTAMP)
+    if signature is None or timestamp is None or not _signed(credentials, signature, timestamp):
+        raise AuthenticationError(f"{_SIGNATURE} is missing or does not fit; set the webhook's signing secret")
+    if not signatures.fresh(timestamp, credentials.now, credentials.replay_window):
+        window = credentials.replay_window // SECOND
+        raise AuthenticationError(f"{_TIMESTAMP} is not within {window} s of now; check this machine's clock")
+
+
+def _signed(credentials: Credentials, signature: str, timestamp: str) -> bool:
+    given, message = signature.encode(errors="replace"), timestamp.encode(errors="replace") + credentials.content
+    return signatures.any_matches(
+        credentials.secrets, lambda secret: hmac.compare_digest(base64.b64encode(secret.sign(message)), given)
+    )
+
+
+def translate(payload: object, source: Source, _: StillFiring) -> Iterator[ItemOutcome]:
+    """The outcome of one event; paths of the mapping look into the whole payload (`detail.priority`)."""
     if not isinstance(payload, dict) or not isinstance(payload.get("type"), str):
-        yield Refused("", "invalid", "no event of Zendesk: it has no text `type`")
+        yield RejectedItem("", "invalid", "no event of Zendesk: it has no text `type`")
         return
     kind = payload["type"]
     if not kind.startswith(PREFIX):
-        yield Ignored("", f"{kind[:80]} is no event of a ticket")
+        yield IgnoredItem("", f"{kind[:80]} is no event of a ticket")
         return
     change = payload.get("event")
-    told: dict[str, Any] = change if isinstance(change, dict) else {}
+    given: dict[str, Any] = change if isinstance(change, dict) else {}
     try:
         ticket = _ticket(payload, source)
     except ValueError as error:
-        yield Refused("", "invalid", str(error))
+        yield RejectedItem("", "invalid", str(error))
         return
-    yield from _event(kind.removeprefix(PREFIX), payload, told, ticket, source)
+    yield from _event(kind.removeprefix(PREFIX), payload, given, ticket, source)
 
 
 def _event(
-    kind: str, payload: dict[str, Any], told: dict[str, Any], ticket: Ticket, source: Source
-) -> Iterator[Outcome]:
+    kind: str, payload: dict[str, Any], change: dict[str, Any], ticket: Ticket, source: Source
+) -> Iterator[ItemOutcome]:
     if kind == "created":
         detail = payload["detail"]
-        # `detail` may show a later status than the first: its change is then told of by itself.
+        # `detail` may show a later status than the first: the change has an event of its own then.
         untouched = detail.get("updated_at") == detail.get("created_at")
-        state = source.states.of(_word(detail.get("status"))) if untouched else "open"
-        yield from tickets.opened(ticket, payload, source, state)
+        state = source.states.of(_text(detail.get("status"))) if untouched else "open"
+        yield from tickets.ticket_opened(ticket, payload, source, state)
         return
     if kind in _FIELDS or kind == "tags_changed":
-        before, after = _views(kind, payload, told)
-        yield from tickets.changed(ticket, before, after, source)
+        before, after = _views(kind, payload, change)
+        yield from tickets.fields_changed(ticket, before, after, source)
         return
-    aside = left_aside(source, payload)
-    if isinstance(aside, IgnoredByRule):
-        yield Ignored("", aside.reason)
+    ignored = ignored_by_rule(source, payload)
+    if isinstance(ignored, IgnoredByRule):
+        yield IgnoredItem("", ignored.reason)
     elif kind == "status_changed":
-        states = [source.states.of(_word(told.get(name))) for name in ("previous", "current")]
-        yield from tickets.moved(ticket, states[0], states[1], source)
+        states = [source.states.of(_text(change.get(name))) for name in ("previous", "current")]
+        yield from tickets.status_changed(ticket, states[0], states[1], source)
     elif kind == "comment_added":
-        comment = told.get("comment")
+        comment = change.get("comment")
         if not isinstance(comment, dict):
-            yield Refused("", "invalid", "event.comment: expected an object")
+            yield RejectedItem("", "invalid", "event.comment: expected an object")
             return
         by, text = _author(comment.get("author")), comment.get("body")
         given = text if isinstance(text, str) else None
-        yield from tickets.commented(ticket._replace(by=by), given, comment.get("is_public") is True, source)
+        yield from tickets.comment_added(ticket._replace(by=by), given, comment.get("is_public") is True, source)
     else:
-        yield Ignored("", f"ticket.{kind[:80]} changes nothing of an incident")
+        yield IgnoredItem("", f"ticket.{kind[:80]} changes nothing of an incident")
 
 
 def _ticket(payload: dict[str, Any], source: Source) -> Ticket:
@@ -88,7 +117,7 @@ def _ticket(payload: dict[str, Any], source: Source) -> Ticket:
     detail = payload.get("detail")
     if not isinstance(detail, dict):
         raise ValueError("detail: expected an object")
-    key, event_id = _word(detail.get("id")), _word(payload.get("id"))
+    key, event_id = _text(detail.get("id")), _text(payload.get("id"))
     for name, value in (
         ("detail.id", key),
         ("id", event_id),
@@ -109,18 +138,18 @@ def _ticket(payload: dict[str, Any], source: Source) -> Ticket:
     )
 
 
-def _views(kind: str, payload: dict[str, Any], told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _views(kind: str, payload: dict[str, Any], change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The payload before and after a change. `detail` may already show a later one: deliveries overtake each other."""
     detail = payload["detail"]
     if kind == "tags_changed":
         tags, added, removed = (
-            _texts(values) for values in (detail.get("tags"), told.get("tags_added"), told.get("tags_removed"))
+            _texts(values) for values in (detail.get("tags"), change.get("tags_added"), change.get("tags_removed"))
         )
         after = [tag for tag in tags if tag not in removed] + [tag for tag in added if tag not in tags]
         old = [tag for tag in after if tag not in added] + removed
         return {**payload, "detail": {**detail, "tags": old}}, {**payload, "detail": {**detail, "tags": after}}
     name = _FIELDS[kind]
-    before, now = ({**detail, name: told.get(which)} for which in ("previous", "current"))
+    before, now = ({**detail, name: change.get(which)} for which in ("previous", "current"))
     return {**payload, "detail": before}, {**payload, "detail": now}
 
 
@@ -128,14 +157,29 @@ def _author(author: object) -> dict[str, object]:
     if not isinstance(author, dict):
         return {"kind": "system"}
     who: dict[str, object] = {"kind": "support" if author.get("is_staff") is True else "customer"}
-    identity = _word(author.get("id"))
+    identity = _text(author.get("id"))
     return who if identity is None else {**who, "id": identity}
 
 
-def _word(value: object) -> str | None:
+def _text(value: object) -> str | None:
     """Ids come as texts or numbers."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
 def _texts(values: object) -> list[str]:
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _looks_like(payload: object) -> bool:
+    return isinstance(payload, dict) and "zendesk_event_version" in payload
+
+
+FORMAT = SourceFormat(
+    name="zendesk",
+    authenticate=authenticate,
+    looks_like=_looks_like,
+    translate=translate,
+    payload_roots=("detail", "account_id", "subject", "type"),
+    default_states=STATES,
+    signature_header=_SIGNATURE,
+)

@@ -1,40 +1,38 @@
-"""From a payload's labels and fields to component, impact, tier, tenants: the mapping as values, and how it decides."""
+"""Derives component, impact, tier and tenants from a payload's fields by the rules of a mapping."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from connect.secret_refs import SecretRef
 from streams.sla.limits import MAX_TEXT_BYTES
 
-Format = Literal["alertmanager", "zendesk", "jira", "api"]
-
-#: What a `tenants` entry gives when everyone is concerned; in a table of values, what stands for all other values.
+#: In `tenants`: every tenant is affected. In a table of values: any other value. In a condition: any value.
 EVERY = "*"
 IMPACTS = ("complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic")
 TIERS = ("1", "2", "3")
-_SHOWN_CHARACTERS = 60
+_MAX_QUOTED_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Holds where one of the values at `path` is one of `values` (folded); `*` holds for any value."""
+    """Holds when one of the values at `path` is one of `values` (folded); `*` matches any value."""
 
     path: str
     values: frozenset[str]
 
     def holds(self, view: object) -> bool:
-        """Whether the view of a payload fits."""
+        """Whether a payload matches."""
         found = lookup(view, self.path)
         return any(value.casefold() in self.values for value in found) or (bool(found) and EVERY in self.values)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One way to a field's value, taken when all of `when` hold: `value` itself, or what lies at `path`, through the
-    table `values` (folded) if there is one. `line` is where the file says so."""
+class MappingRule:
+    """One rule for a field's value. It applies when all of `when` hold. It gives `value`, or the value at `path`, which
+    the table `values` (folded) translates if there is one. `line` is its line in the mapping file."""
 
     line: int
     when: tuple[Condition, ...] = ()
@@ -45,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What a ticket system's own status names mean (folded); any other is open."""
+    """The meaning of a ticket system's status names (folded); any other name means open."""
 
     resolved: frozenset[str] = frozenset()
     waiting_customer: frozenset[str] = frozenset()
@@ -63,10 +61,11 @@ class States:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One sender: who it is, what proves it, how much it may send, and what its fields mean."""
+    """One sender: its identity, secrets, rate, permissions and mapping."""
 
     name: str
-    format: Format
+    format: str
+    """Name of a format in `formats/registry.py`."""
     secrets: tuple[SecretRef, ...]
     source: str
     per_second: float = 50.0
@@ -74,24 +73,24 @@ class Source:
     allow: tuple[str, ...] = ("incident.*",)
     replay_window: int = 5 * 60 * 1_000_000
     ignore: tuple[tuple[Condition, ...], ...] = ()
-    component: tuple[Entry, ...] = ()
-    impact: tuple[Entry, ...] = ()
-    tier: tuple[Entry, ...] = ()
-    tenants: tuple[Entry, ...] = ()
-    summary: tuple[Entry, ...] = ()
+    component: tuple[MappingRule, ...] = ()
+    impact: tuple[MappingRule, ...] = ()
+    tier: tuple[MappingRule, ...] = ()
+    tenants: tuple[MappingRule, ...] = ()
+    summary: tuple[MappingRule, ...] = ()
     states: States = field(default_factory=States)
     others: frozenset[str] = frozenset()
-    """The CloudEvents sources of the other senders: nobody speaks for them."""
+    """The CloudEvents sources of the other senders, which this one may not use."""
 
     def allows(self, event_type: str) -> bool:
-        """Whether this sender may publish such an event."""
+        """Whether this sender may publish events of a type."""
         return any(
             event_type == each or (each.endswith("*") and event_type.startswith(each[:-1])) for each in self.allow
         )
 
 
 class Classified(NamedTuple):
-    """What the mapping makes of a payload; the fields of an opening."""
+    """The classification of a payload: fields of an `incident.opened`."""
 
     scope: str
     tenant_ids: tuple[str, ...]
@@ -102,19 +101,19 @@ class Classified(NamedTuple):
 
 
 class Unmapped(NamedTuple):
-    """The mapping has no answer; the text says for which field and why."""
+    """The mapping gives no value for a field that is needed; the text says for which and why."""
 
     reason: str
 
 
 class IgnoredByRule(NamedTuple):
-    """The mapping says that this is no incident."""
+    """The mapping says that the payload is no incident."""
 
     reason: str
 
 
 def lookup(view: object, path: str) -> list[str]:
-    """The texts at a dotted path. A list on the way stands for each of its items; null and objects are no texts."""
+    """The texts at a dotted path. Each item of a list on the way is followed; null and objects give no text."""
     here: list[object] = [view]
     for part in path.split("."):
         found: list[object] = []
@@ -140,9 +139,9 @@ def _text(value: object) -> str:
 
 
 def classify(source: Source, view: object, default_summary: str | None = None) -> Classified | Unmapped | IgnoredByRule:
-    """What a payload means by this source's mapping; `view` is what paths look into."""
-    if (aside := left_aside(source, view)) is not None:
-        return aside
+    """Classify a payload by the source's mapping; paths look into `view`."""
+    if (ignored := ignored_by_rule(source, view)) is not None:
+        return ignored
     found: dict[str, list[str]] = {}
     reasons = []
     for name, entries, needed in (
@@ -151,41 +150,43 @@ def classify(source: Source, view: object, default_summary: str | None = None) -
         ("tier", source.tier, False),
         ("tenants", source.tenants, True),
     ):
-        # Whom an outage concerns decides who is paid: a tenant that the table lacks is never left out, nor everyone.
-        values, reason = _pick(entries, view, whole=name == "tenants")
+        # The tenants decide who is paid: a tenant that the table lacks is an error, never skipped.
+        values, reason = _first_match(entries, view, all_known=name == "tenants")
         if values:
             found[name] = values
         elif needed:
             reasons.append(f"{name}: {reason}")
     for name, known in (("impact", IMPACTS), ("tier", TIERS)):
         if name in found and found[name][0] not in known:
-            reasons.append(f"{name}: {_shown(found[name][0])} is none of {', '.join(known)}; give it a table of values")
+            reasons.append(
+                f"{name}: {_quoted(found[name][0])} is none of {', '.join(known)}; give it a table of values"
+            )
     if reasons:
         return Unmapped("; ".join(reasons))
     tenants = tuple(dict.fromkeys(found["tenants"]))
     everyone = EVERY in tenants
-    summary = next(iter(_pick(source.summary, view)[0]), default_summary)
+    summary = next(iter(_first_match(source.summary, view)[0]), default_summary)
     return Classified(
         "platform" if everyone else "tenants",
         () if everyone else tenants,
         found["component"][0],
         found["impact"][0],
         int(found["tier"][0]) if "tier" in found else None,
-        None if summary is None else cut(summary),
+        None if summary is None else truncate_text(summary),
     )
 
 
-def left_aside(source: Source, view: object) -> IgnoredByRule | None:
-    """Whether `ignore` names such payloads."""
+def ignored_by_rule(source: Source, view: object) -> IgnoredByRule | None:
+    """The `ignore` entry that matches a payload, if any."""
     for conditions in source.ignore:
         if all(condition.holds(view) for condition in conditions):
-            named = ", ".join(f"{each.path} is {_shown(' '.join(lookup(view, each.path)))}" for each in conditions)
+            named = ", ".join(f"{each.path} is {_quoted(' '.join(lookup(view, each.path)))}" for each in conditions)
             return IgnoredByRule(f"the mapping ignores it: {named}")
     return None
 
 
-def _pick(entries: tuple[Entry, ...], view: object, *, whole: bool = False) -> tuple[list[str], str]:
-    """The values of the first entry that has any, or why none has. With `whole`, a table has to know every value."""
+def _first_match(entries: tuple[MappingRule, ...], view: object, *, all_known: bool = False) -> tuple[list[str], str]:
+    """The values of the first rule that has any, or why none has. `all_known`: a table has to name every value."""
     why = []
     for entry in entries:
         if not all(condition.holds(view) for condition in entry.when):
@@ -203,20 +204,20 @@ def _pick(entries: tuple[Entry, ...], view: object, *, whole: bool = False) -> t
             found = [(each, table.get(each.casefold(), rest)) for each in given]
             mapped = [value for _, value in found if value is not None]
             lacking = [each for each, value in found if value is None]
-            if mapped and not (whole and lacking):
+            if mapped and not (all_known and lacking):
                 return mapped, ""
-            why.append(f"{path} is {_shown(', '.join(lacking))}, which line {entry.line} of the mapping does not name")
-            if whole:
+            why.append(f"{path} is {_quoted(', '.join(lacking))}, which line {entry.line} of the mapping does not name")
+            if all_known:
                 break
     return [], " and ".join(why) or "no entry of the mapping applies"
 
 
-def opening(found: Classified, channel: str, ticket_id: str | None = None) -> dict[str, object]:
+def opened_fields(found: Classified, channel: str, ticket_id: str | None = None) -> dict[str, object]:
     """The data of an incident.opened."""
-    return {**classification(found), "channel": channel, "summary": found.summary, "ticket_id": ticket_id}
+    return {**classification_fields(found), "channel": channel, "summary": found.summary, "ticket_id": ticket_id}
 
 
-def classification(found: Classified) -> dict[str, object]:
+def classification_fields(found: Classified) -> dict[str, object]:
     """The fields that decide the severity."""
     return {
         "scope": found.scope,
@@ -227,11 +228,11 @@ def classification(found: Classified) -> dict[str, object]:
     }
 
 
-def cut(text: str) -> str:
-    """A text of others, shortened to what an event may hold (R28)."""
-    whole = text.encode(errors="replace")
-    return whole[:MAX_TEXT_BYTES].decode(errors="ignore") if len(whole) > MAX_TEXT_BYTES else text
+def truncate_text(text: str) -> str:
+    """A text shortened to what an event may hold (R28)."""
+    encoded = text.encode(errors="replace")
+    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore") if len(encoded) > MAX_TEXT_BYTES else text
 
 
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= _MAX_QUOTED_CHARACTERS else f"{text[:_MAX_QUOTED_CHARACTERS]}…")

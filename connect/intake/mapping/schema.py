@@ -6,20 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from connect.intake.formats.registry import FORMATS
 from connect.secret_refs import SecretKeys
-from streams.config_files.scalars import parse_duration
+from streams.config_files.config_keys import ConfigKeys
+from streams.config_files.scalars import close_to, parse_duration
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PATH = re.compile(r"[^.\s][^.]*(\.[^.\s][^.]*)*")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
+_MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
 
 
-def _words(value: object) -> object:
-    """Numbers and truth values as the texts that payloads' values are compared as."""
+def _scalar_text(value: object) -> object:
+    """Numbers and booleans as texts, the form in which payload values are compared."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
@@ -43,46 +45,50 @@ def _source(value: str) -> str:
     return value
 
 
+def _format(value: str) -> str:
+    if value not in FORMATS:
+        raise ValueError(f"{value!r} is unknown here{close_to(value, FORMATS)}; allowed: {', '.join(FORMATS)}")
+    return value
+
+
 def _type(value: str) -> str:
     known = [*INCIDENT_RANK, *sorted(CONTRACT_TYPES)]
-    rooms = {name.partition(".")[0] + ".*" for name in known}
-    if value not in rooms and value not in known:
-        raise ValueError(f"{value!r} is no input event; allowed: {', '.join(sorted(rooms))}, or one type of event")
+    groups = {name.partition(".")[0] + ".*" for name in known}
+    if value not in groups and value not in known:
+        raise ValueError(f"{value!r} is no input event; allowed: {', '.join(sorted(groups))}, or one type of event")
     return value
 
 
 def _window(value: int) -> int:
-    if not _SHORTEST_WINDOW <= value <= _LONGEST_WINDOW:
+    if not _MIN_REPLAY_WINDOW <= value <= _MAX_REPLAY_WINDOW:
         raise ValueError("a replay window is out of bounds; allowed: PT10S to PT1H")
     return value
 
 
-Word = Annotated[str, BeforeValidator(_words), Field(min_length=1)]
-Words = Annotated[list[Word], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+ScalarText = Annotated[str, BeforeValidator(_scalar_text), Field(min_length=1)]
+ScalarTexts = Annotated[list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 PathText = Annotated[str, AfterValidator(_path)]
-Conditions = dict[PathText, Words]
+Conditions = dict[PathText, ScalarTexts]
 
 
-class Keys(BaseModel):
-    """What all of them have in common."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RateKeys(Keys):
+class RateKeys(ConfigKeys):
     """How many requests a source may make."""
 
     per_second: float = Field(50.0, description="Requests a second in the long run.", gt=0, le=100_000)
     burst: int = Field(100, description="Requests at once.", ge=1, le=1_000_000)
 
 
-class EntryKeys(Keys):
-    """One way to a field's value."""
+class MappingRuleKeys(ConfigKeys):
+    """One rule for a field's value."""
 
-    when: Conditions = Field({}, description="Paths and the values that they must have for this entry to count.")
+    when: Conditions = Field({}, description="Paths and the values they must have for this entry to apply.")
     path: PathText | None = Field(None, alias="from", description="Path of the value in the payload.")
-    values: dict[Word, Word] | None = Field(None, description="What each value of the payload means; `*` is any other.")
-    value: Annotated[str | None, BeforeValidator(_words)] = Field(None, description="The value itself.", min_length=1)
+    values: dict[ScalarText, ScalarText] | None = Field(
+        None, description="What each value of the payload means; `*` is any other."
+    )
+    value: Annotated[str | None, BeforeValidator(_scalar_text)] = Field(
+        None, description="The value itself.", min_length=1
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -93,19 +99,21 @@ class EntryKeys(Keys):
         return self
 
 
-class StatesKeys(Keys):
+class StatesKeys(ConfigKeys):
     """What a ticket system's status names mean."""
 
-    resolved: list[Word] | None = Field(None, description="Names that end the incident.")
-    waiting_customer: list[Word] | None = Field(None, description="Names that wait for the customer.")
-    waiting_third_party: list[Word] | None = Field(None, description="Names that wait for somebody else.")
+    resolved: list[ScalarText] | None = Field(None, description="Names that end the incident.")
+    waiting_customer: list[ScalarText] | None = Field(None, description="Names that wait for the customer.")
+    waiting_third_party: list[ScalarText] | None = Field(None, description="Names that wait for somebody else.")
 
 
-class SourceKeys(Keys):
+class SourceKeys(ConfigKeys):
     """One sender."""
 
-    format: Literal["alertmanager", "zendesk", "jira", "api"] = Field(description="What it sends.")
-    secrets: list[SecretKeys] = Field(description="Tokens or signing keys, any of which proves it.", min_length=1)
+    format: Annotated[str, AfterValidator(_format)] = Field(description="Format of its requests.")
+    secrets: list[SecretKeys] = Field(
+        description="Tokens or signing keys; any of them proves the sender.", min_length=1
+    )
     source: Annotated[str | None, AfterValidator(lambda value: value if value is None else _source(value))] = Field(
         None, description="CloudEvents source of its events; default: /intake/ and its name."
     )
@@ -116,18 +124,20 @@ class SourceKeys(Keys):
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
         300_000_000, description="How old a signed timestamp may be (format zendesk)."
     )
-    ignore: list[Conditions] = Field([], description="What is no incident: every path of an entry has such a value.")
-    component: list[EntryKeys] = Field([], description="Where the component comes from.")
-    impact: list[EntryKeys] = Field([], description="Where the impact comes from.")
-    tier: list[EntryKeys] = Field([], description="Where the tier comes from.")
-    tenants: list[EntryKeys] = Field([], description='Where the tenants come from; "*" is everyone.')
-    summary: list[EntryKeys] = Field([], description="Where the summary comes from.")
+    ignore: list[Conditions] = Field(
+        [], description="Payloads that are no incident: every path of an entry has one of its values."
+    )
+    component: list[MappingRuleKeys] = Field([], description="Where the component comes from.")
+    impact: list[MappingRuleKeys] = Field([], description="Where the impact comes from.")
+    tier: list[MappingRuleKeys] = Field([], description="Where the tier comes from.")
+    tenants: list[MappingRuleKeys] = Field([], description='Where the tenants come from; "*" is everyone.')
+    summary: list[MappingRuleKeys] = Field([], description="Where the summary comes from.")
     states: StatesKeys = Field(
         StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira)."
     )
 
 
-class MappingKeys(Keys):
+class MappingKeys(ConfigKeys):
     """The whole file."""
 
     version: Literal[1] = Field(description="Version of this format: 1.")

@@ -1,4 +1,4 @@
-"""The HTTP shell: takes a request in, lets the core decide, and answers once Kafka has acknowledged."""
+"""The HTTP shell: receives a request, has it translated, and responds once Kafka has acknowledged the events."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from connect.intake import translate
+from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import cloudevents, rest
-from connect.intake.kafka_producer import Publisher, Unavailable
+from connect.intake.formats.registry import format_of
+from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import reject_record
 from connect.intake.mapping.rules import Source
-from connect.intake.metrics import Metrics
-from connect.intake.outcome import Refused
+from connect.intake.metrics import IntakeMetrics
+from connect.intake.outcome import RejectedItem
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses
-from connect.intake.web.limits import Budget, Ended, Rates, Recent
+from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.limits import RecentDigests, ResolvedAlerts, SourceRateLimits
 from connect.intake.web.openapi import document
-from connect.intake.web.request_guard import Guard, Reader
-from connect.intake.web.responses import RequestRejected, later
+from connect.intake.web.request_guard import RequestGuard
+from connect.intake.web.responses import RequestRejected, retry_after
 from connect.intake.web.signatures import Secrets
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
-_SHOWN_CHARACTERS = 256
+_MAX_LOGGED_CHARACTERS = 256
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Decide = Callable[[Source, bytes], translate.Decision]
+_Translate = Callable[[Source, bytes], translate.Translation]
 
 
 class Intake:
@@ -41,29 +44,29 @@ class Intake:
         sources: Mapping[str, Source],
         secrets: Secrets,
         settings: IntakeSettings,
-        publisher: Publisher,
+        publisher: RecordPublisher,
         clock: TimeSource,
     ) -> None:
         self._sources = dict(sources)
-        self._callers = [source for source in sources.values() if source.format == "api"]
+        self._callers = [source for source in sources.values() if format_of(source).translate is None]
         self._settings = settings
         self._publisher = publisher
         self._clock = clock
-        self._guard = Guard(secrets, clock)
-        self._reader = Reader(settings.max_body, Budget(settings.max_in_flight), settings.body_timeout)
-        self._rates = Rates(sources, clock.now())
-        self._recent = Recent()
-        self._ended = Ended()
+        self._guard = RequestGuard(secrets, clock)
+        self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
+        self._rates = SourceRateLimits(sources, clock.now())
+        self._recent_digests = RecentDigests()
+        self._resolved_alerts = ResolvedAlerts()
         self._log = structlog.get_logger("connect.intake")
-        self.metrics = Metrics()
+        self.metrics = IntakeMetrics()
         self.stopping = False
         held = self.metrics.held_bytes
-        held.labels("bodies").set_function(lambda: self._reader.budget.taken)
-        held.labels("records").set_function(lambda: self._publisher.held.taken)
+        held.labels("bodies").set_function(lambda: self._reader.budget.reserved)
+        held.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
 
     def app(self) -> web.Application:
         """The addresses."""
-        app = web.Application(middlewares=[self._answering])
+        app = web.Application(middlewares=[self._respond])
         app.add_routes(
             [
                 web.get("/healthz", self._live),
@@ -78,18 +81,18 @@ class Intake:
         )
         return app
 
-    # -- what is sent here ---------------------------------------------------------------------------------------------
+    # -- requests of senders -------------------------------------------------------------------------------------------
 
     async def _hook(self, request: web.Request) -> web.Response:
         source = self._sources.get(request.match_info["name"])
-        if source is None or source.format == "api":
+        if source is None or format_of(source).translate is None:
             raise RequestRejected(404, "there is no such source of webhooks; the mapping file names them")
         request[_SOURCE] = source.name
-        return await self._take(request, source, self._of_hook)
+        return await self._receive(request, source, self._translate_webhook)
 
-    def _of_hook(self, source: Source, content: bytes) -> translate.Decision:
+    def _translate_webhook(self, source: Source, content: bytes) -> translate.Translation:
         now = self._clock.now()
-        return translate.hook(source, content, lambda subject: self._ended.going_on(subject, now))
+        return translate.webhook(source, content, lambda subject: self._resolved_alerts.still_firing(subject, now))
 
     async def _events(self, request: web.Request) -> web.Response:
         source = self._caller(request)
@@ -97,17 +100,19 @@ class Intake:
         if media_type not in cloudevents.MEDIA_TYPES:
             raise RequestRejected(415, f"Content-Type: allowed: {', '.join(cloudevents.MEDIA_TYPES)}")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return await self._take(request, source, lambda who, body: translate.events(who, media_type, headers, body))
+        return await self._receive(
+            request, source, lambda who, body: translate.cloud_events(who, media_type, headers, body)
+        )
 
-    def _plain(self, route: rest.Route) -> _Handler:
+    def _plain(self, route: rest.RestRoute) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             source = self._caller(request)
             if request.content_type != "application/json":
                 raise RequestRejected(415, "Content-Type: allowed: application/json")
             path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
             headers = {} if trace is None else {"traceparent": trace}
-            return await self._take(
-                request, source, lambda who, body: translate.fact(who, route, path_id, headers, body)
+            return await self._receive(
+                request, source, lambda who, body: translate.plain_json(who, route, path_id, headers, body)
             )
 
         return handle
@@ -117,81 +122,84 @@ class Intake:
         request[_SOURCE] = source.name
         return source
 
-    async def _take(self, request: web.Request, source: Source, core: _Decide) -> web.Response:
-        """One request from its first byte to Kafka's acknowledgement. Raises Turned."""
-        by_token = source.format in {"alertmanager", "api"}
-        if source.format == "alertmanager":
-            self._guard.caller(request, [source])
-        if by_token:
-            self._pace(source)
-        else:
-            self._guard.may_be_signed(request, source)
-        budget = self._reader.budget if by_token else self._reader.unproven
+    async def _receive(self, request: web.Request, source: Source, translate_body: _Translate) -> web.Response:
+        """One request from its first byte to Kafka's acknowledgement. Raises RequestRejected."""
+        self._guard.check_headers(request, source)
+        proven = format_of(source).signature_header is None
+        if proven:
+            self._limit_rate(source)
+        budget = self._reader.budget if proven else self._reader.unproven
         size = self._reader.reserve(request, budget)
         try:
             content = await self._reader.read(request)
             arrival = self._clock.now()
-            if not by_token:
-                self._guard.signed(request, source, content)
-                self._pace(source)
-            decision = self._decided(core, source, content)
-            await self._publish(source, decision, request.content_type, content, arrival)
+            if not proven:
+                self._guard.check(request, source, content)
+                self._limit_rate(source)
+            translation = self._translate(translate_body, source, content)
+            await self._publish(source, translation, request.content_type, content, arrival)
         finally:
-            budget.give(size)
-        return responses.decided(decision)
+            budget.release(size)
+        return responses.translation_response(translation)
 
-    def _decided(self, core: _Decide, source: Source, content: bytes) -> translate.Decision:
-        """What a body becomes; one that makes the code fail is kept as a reject (R27), not sent again for ever."""
+    def _translate(self, translate_body: _Translate, source: Source, content: bytes) -> translate.Translation:
+        """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
         try:
-            return core(source, content)
+            return translate_body(source, content)
         except Exception as error:
-            self._log.exception("a body can't be decided on", source=source.name)
-            return translate.Decision(refused=[Refused("", "internal", f"the code failed: {type(error).__name__}")])
+            self._log.exception("translation_failed", source=source.name)
+            return translate.Translation(
+                rejected=[RejectedItem("", "internal", f"the translation failed: {type(error).__name__}")]
+            )
 
-    def _pace(self, source: Source) -> None:
-        wait_s = self._rates.take(source.name, self._clock.now())
+    def _limit_rate(self, source: Source) -> None:
+        wait_s = self._rates.acquire(source.name, self._clock.now())
         if wait_s is not None:
-            raise later(429, f"{source.name} sends more than its rate allows", wait_s)
+            raise retry_after(429, f"{source.name} sends more than its rate allows", wait_s)
 
     async def _publish(
-        self, source: Source, decision: translate.Decision, media_type: str, content: bytes, arrival: int
+        self, source: Source, translation: translate.Translation, media_type: str, content: bytes, arrival: int
     ) -> None:
-        """Everything acknowledged, rejects included. Raises Turned 503."""
-        records = [ready.record for ready in decision.ready]
+        """Publish everything, rejected items included. Raises RequestRejected 503."""
+        records = [event.record for event in translation.events]
         digest = hashlib.blake2b(source.name.encode() + b"\0" + content, digest_size=16).digest()
-        rejecting = bool(decision.refused) and digest not in self._recent
+        rejecting = bool(translation.rejected) and digest not in self._recent_digests
         if rejecting:
-            records.append(reject_record(source.name, media_type, content, decision.refused, arrival))
+            records.append(reject_record(source.name, media_type, content, translation.rejected, arrival))
         if records:
             try:
                 await self._publisher.publish(records)
             except Unavailable as error:
-                told = "Kafka has not acknowledged; send the same request again, it counts once"
-                raise later(503, told, self._settings.retry_after) from error
+                reason = "Kafka has not acknowledged; send the same request again, it counts once"
+                raise retry_after(503, reason, self._settings.retry_after) from error
         if rejecting:
-            self._recent.add(digest)
-        self._count(source, decision, arrival)
+            self._recent_digests.add(digest)
+        self._count(source, translation, arrival)
 
-    def _count(self, source: Source, decision: translate.Decision, arrival: int) -> None:
+    def _count(self, source: Source, translation: translate.Translation, arrival: int) -> None:
         metrics, name = self.metrics, source.name
-        if decision.ready:
+        if translation.events:
             metrics.acknowledged_seconds.observe(max(self._clock.now() - arrival, 0) / SECOND)
-        for ready in decision.ready:
-            if ready.event_type == "incident.resolved":
-                self._ended.add(ready.subject, ready.time, self._clock.now())
-            metrics.published.labels(name, ready.event_type).inc()
-        metrics.ignored.labels(name).inc(len(decision.ignored))
-        for refused in decision.refused:
-            metrics.refused.labels(name, refused.code).inc()
-        if decision.refused:
-            first = decision.refused[0]
-            told = {"item": first.item, "reason": first.reason[:_SHOWN_CHARACTERS], "count": len(decision.refused)}
-            self._log.warning("rejected", source=name, code=first.code, **told)
-        if decision.truncated:
-            metrics.truncated.labels(name).inc(decision.truncated)
-            self._log.warning("Alertmanager left alerts out; set max_alerts: 0", source=name, count=decision.truncated)
+        for event in translation.events:
+            if event.event_type == "incident.resolved":
+                self._resolved_alerts.add(event.subject, event.time, self._clock.now())
+            metrics.published.labels(name, event.event_type).inc()
+        metrics.ignored.labels(name).inc(len(translation.ignored))
+        for rejected in translation.rejected:
+            metrics.refused.labels(name, rejected.code).inc()
+        if translation.rejected:
+            first = translation.rejected[0]
+            fields = {
+                "item": first.item,
+                "reason": first.reason[:_MAX_LOGGED_CHARACTERS],
+                "count": len(translation.rejected),
+            }
+            self._log.warning("items_rejected", source=name, code=first.code, **fields)
+        if translation.truncated:
+            metrics.truncated.labels(name).inc(translation.truncated)
+            self._log.warning("alerts_truncated", source=name, count=translation.truncated, remedy="set max_alerts: 0")
 
-    # -- how it is -----------------------------------------------------------------------------------------------------
+    # -- state of the process ------------------------------------------------------------------------------------------
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -209,22 +217,22 @@ class Intake:
         return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))
 
     @web.middleware
-    async def _answering(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Every refusal is JSON with a reason, and every request of a source is counted."""
+    async def _respond(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Every error response is JSON with a reason, and every request of a source is counted."""
         try:
-            answer: web.StreamResponse = await handler(request)
-        except RequestRejected as why:
-            answer = responses.turned(why)
+            response: web.StreamResponse = await handler(request)
+        except RequestRejected as error:
+            response = responses.rejection_response(error)
         except web.HTTPException as error:
-            answer = responses.turned(RequestRejected(error.status, error.reason, _allowed(error)))
-        except Exception as error:  # a bug of ours: the sender may try again, and the log has where
+            response = responses.rejection_response(RequestRejected(error.status, error.reason, _allowed(error)))
+        except Exception as error:  # a defect: the sender may try again, and the log has the traceback
             if isinstance(error, ConnectionError):
                 raise
-            self._log.exception("a request failed", path=request.match_info.route.resource and request.path[:80])
-            answer = responses.turned(RequestRejected(500, "the intake failed at this; its log says more"))
+            self._log.exception("request_failed", path=request.match_info.route.resource and request.path[:80])
+            response = responses.rejection_response(RequestRejected(500, "the intake failed; its log has the reason"))
         if request.method == "POST":
-            self.metrics.requests.labels(request.get(_SOURCE, "unknown"), str(answer.status)).inc()
-        return answer
+            self.metrics.requests.labels(request.get(_SOURCE, "unknown"), str(response.status)).inc()
+        return response
 
 
 def _allowed(error: web.HTTPException) -> dict[str, str]:

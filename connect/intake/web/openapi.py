@@ -1,6 +1,6 @@
-"""The OpenAPI document of the intake, made from the routes and the Avro schemas; openapi.json is it, kept for people.
+"""The OpenAPI document of the intake, generated from the routes and the Avro schemas. openapi.json holds a copy.
 
-`python -m connect.intake.web.openapi` writes it anew.
+`python -m connect.intake.web.openapi` writes that copy.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _ENVELOPE: dict[str, dict[str, Any]] = {
         "type": "string",
         "minLength": 1,
         "maxLength": 128,
-        "description": "Identifies the event; default: a digest of what it says.",
+        "description": "Identifies the event; default: a digest of the body.",
     },
     "time": {**_INSTANT, "description": "When it happened."},
-    "backfill": {"type": "boolean", "description": "History being loaded: it pages nobody."},
+    "backfill": {"type": "boolean", "description": "The event is loaded history: it triggers no page."},
     "receivedtime": {**_INSTANT, "description": "When backfilled history became known; default: time."},
     "traceparent": {"type": "string", "description": "W3C trace context; default: the header of that name."},
 }
@@ -46,8 +46,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Intake of incidents and contract facts",
             "version": "1",
-            "description": "202 means that Kafka has acknowledged. The same request again counts once. After 429, 500 "
-            "and 503 send the same again; after any other refusal sending it again changes nothing.",
+            "description": "202 means that Kafka has acknowledged. Requests are idempotent. After 429, 500 and 503 "
+            "send the same request again; after any other error a retry changes nothing.",
         },
         "paths": paths,
         "components": {
@@ -59,11 +59,11 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as it is kept."""
+    """The document as written to openapi.json."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _content(name: str, route: rest.Route) -> dict[str, Any]:
+def _content(name: str, route: rest.RestRoute) -> dict[str, Any]:
     return {
         "schema": {"$ref": f"#/components/schemas/{name}"},
         "examples": {"example": {"value": EXAMPLES[route.event_type]}},
@@ -108,7 +108,7 @@ def _events() -> dict[str, Any]:
 
 def _hook() -> dict[str, Any]:
     operation = _operation(
-        "Webhook of Alertmanager (version 4), Zendesk or Jira Service Management, as the mapping file says.",
+        "Webhook of Alertmanager (version 4), Zendesk or Jira Service Management, by the format in the mapping file.",
         {"application/json": {"schema": {"type": "object"}}},
         "",
     )
@@ -123,15 +123,19 @@ def _hook() -> dict[str, Any]:
     return {**operation, "parameters": [given], "security": [{"token": []}, {}]}
 
 
-def _body(route: rest.Route) -> dict[str, Any]:
+def _body(route: rest.RestRoute) -> dict[str, Any]:
     fields = {str(field["name"]): field for field in rest.definition_of(route.event_type)}
     named: dict[str, Any] = {}
-    for field in fields.values():  # a type that is used twice is defined where it comes first
+    for field in fields.values():  # a type that is used twice is defined at its first use
         _schema(field["type"], named)
     properties, required = dict(_ENVELOPE), ["time"]
     for name in rest.fields_of(route):
         field = fields.get(
-            name, {"type": "string", "doc": "The incident's id: the sender's own, the same in each report."}
+            name,
+            {
+                "type": "string",
+                "doc": "The incident's id, chosen by the sender.",
+            },
         )
         schema = _schema(field["type"], named)
         properties[name] = {**schema, "description": field.get("doc", "")}
@@ -149,23 +153,23 @@ def _schema(schema: Any, named: dict[str, Any]) -> dict[str, Any]:
         return {"type": _PLAIN[schema]} if schema in _PLAIN else dict(named[schema])
     if schema.get("logicalType") == "timestamp-micros":
         return dict(_INSTANT)
-    made: dict[str, Any]
+    result: dict[str, Any]
     match schema["type"]:
         case "array":
             return {"type": "array", "items": _schema(schema["items"], named)}
         case "enum":
-            made = {"type": "string", "enum": [each for each in schema["symbols"] if each != schema.get("default")]}
+            result = {"type": "string", "enum": [each for each in schema["symbols"] if each != schema.get("default")]}
         case "record":
             fields = schema["fields"]
-            made = {
+            result = {
                 "type": "object",
                 "properties": {field["name"]: _schema(field["type"], named) for field in fields},
                 "required": [field["name"] for field in fields if "default" not in field],
             }
         case plain_type:
             return _schema(plain_type, named)
-    named[schema["name"]] = made
-    return dict(made)
+    named[schema["name"]] = result
+    return dict(result)
 
 
 _ITEM = {
@@ -194,23 +198,23 @@ _PROBLEM = {
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
-def _answer(does: str, schema: str = "Problem", headers: dict[str, Any] | None = None) -> dict[str, Any]:
+def _response(does: str, schema: str = "Problem", headers: dict[str, Any] | None = None) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {"description": does, "content": content, **({"headers": headers} if headers else {})}
 
 
 _RESPONSES = {
-    "202": _answer("Kafka has acknowledged every event.", "Answer"),
-    "401": _answer("The token or signature is missing or wrong, or signed too long ago."),
-    "403": _answer("This sender may not publish such events; it is kept among the rejected."),
-    "413": _answer("The body is too large."),
-    "415": _answer("Another media type or content encoding is needed."),
-    "422": _answer(
-        "Something can't be understood or mapped: `rejected` says what and why; it is kept among the rejected. "
-        "What is in `published` was published."
+    "202": _response("Kafka has acknowledged every event.", "Answer"),
+    "401": _response("The token or signature is missing or wrong, or the signature is too old."),
+    "403": _response("This sender may not publish such events; they are written to the rejected topic."),
+    "413": _response("The body is too large."),
+    "415": _response("Another media type or content encoding is needed."),
+    "422": _response(
+        "At least one item is not understood or not mapped: `rejected` gives the reasons, the body is written to the "
+        "rejected topic. The events in `published` are published."
     ),
-    "429": _answer("Too many requests.", headers=_RETRY),
-    "503": _answer("Kafka has not acknowledged, or too much is under way.", headers=_RETRY),
+    "429": _response("Too many requests.", headers=_RETRY),
+    "503": _response("Kafka has not acknowledged, or too many bytes are in flight.", headers=_RETRY),
 }
 
 

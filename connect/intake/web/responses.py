@@ -1,4 +1,4 @@
-"""What the intake answers: always JSON, with a reason; each refusal has its status."""
+"""Responses of the intake: always JSON; an error has a status and a reason."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from connect.intake.translate import Decision
+from connect.intake.translate import Translation
 
 ACCEPTED, UNPROCESSABLE, FORBIDDEN = 202, 422, 403
-_MOST_TOLD = 100
+_MAX_LISTED = 100
 
 
 class RequestRejected(Exception):  # noqa: N818 -- it names what happened
-    """A request is turned away before it is looked at; it leaves no trace in Kafka."""
+    """A request is rejected before its body is translated; nothing is written to Kafka."""
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -27,42 +27,45 @@ def unauthorized(reason: str) -> RequestRejected:
     return RequestRejected(401, reason, {"WWW-Authenticate": "Bearer"})
 
 
-def later(status: int, reason: str, seconds: int) -> RequestRejected:
-    """429 or 503: the same request again, after some seconds."""
+def retry_after(status: int, reason: str, seconds: int) -> RequestRejected:
+    """429 or 503: the sender should send the same request again after `seconds`."""
     return RequestRejected(status, reason, {"Retry-After": str(seconds)})
 
 
-def turned(why: RequestRejected) -> web.Response:
-    """The answer to a request that was turned away."""
-    return _json(why.status, {"error": why.reason}, why.headers)
+def rejection_response(rejected: RequestRejected) -> web.Response:
+    """The response to a request that was rejected before translation."""
+    return _json(rejected.status, {"error": rejected.reason}, rejected.headers)
 
 
-def decided(decision: Decision) -> web.Response:
-    """The answer once Kafka has everything: 202, or what was refused and why."""
-    told: dict[str, object] = {
+def translation_response(translation: Translation) -> web.Response:
+    """The response once Kafka has acknowledged: 202, or 403 or 422 with the rejected items."""
+    body: dict[str, object] = {
         "published": [
             {"type": each.event_type, "id": each.event_id, "subject": each.subject}
-            for each in decision.ready[:_MOST_TOLD]
+            for each in translation.events[:_MAX_LISTED]
         ],
-        "ignored": [_known({"item": each.item, "reason": each.reason}) for each in decision.ignored[:_MOST_TOLD]],
+        "ignored": [
+            _without_empty({"item": each.item, "reason": each.reason}) for each in translation.ignored[:_MAX_LISTED]
+        ],
     }
-    if not decision.refused:
-        return _json(ACCEPTED, told)
-    first = decision.refused[0]
-    told["rejected"] = [
-        _known({"item": each.item, "code": each.code, "reason": each.reason}) for each in decision.refused[:_MOST_TOLD]
+    if not translation.rejected:
+        return _json(ACCEPTED, body)
+    first = translation.rejected[0]
+    body["rejected"] = [
+        _without_empty({"item": each.item, "code": each.code, "reason": each.reason})
+        for each in translation.rejected[:_MAX_LISTED]
     ]
-    told["error"] = f"{first.item}: {first.reason}" if first.item else first.reason
-    forbidden = all(each.code == "forbidden" for each in decision.refused)
-    return _json(FORBIDDEN if forbidden else UNPROCESSABLE, told)
+    body["error"] = f"{first.item}: {first.reason}" if first.item else first.reason
+    forbidden = all(each.code == "forbidden" for each in translation.rejected)
+    return _json(FORBIDDEN if forbidden else UNPROCESSABLE, body)
 
 
-def _known(fields: dict[str, str]) -> dict[str, str]:
+def _without_empty(fields: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
 def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> web.Response:
-    # Reasons quote what was sent: a lone surrogate of it must not break the answer, so everything is ASCII.
+    # Reasons quote the request: a lone surrogate in it must not break the response, so everything is ASCII.
     return web.Response(
         status=status, text=json.dumps(value), content_type="application/json", headers=dict(headers or {})
     )

@@ -1,8 +1,7 @@
-"""Secrets from the environment or files, which no log and no message ever shows; compared in constant time."""
+"""Secrets and the primitives of proving a sender: constant-time comparison, HMAC, freshness. No text shows a secret."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
@@ -11,12 +10,12 @@ from connect.intake.mapping.rules import Source
 from connect.secret_refs import read_secret
 from streams.sla.instants import parse_rfc3339
 
-_SHORTEST = 16
+_MIN_SECRET_CHARACTERS = 16
 _BEARER = "bearer "
 
 
 class Secret:
-    """A token or signing key. It has no text form."""
+    """A token or signing key. Its text form hides the value."""
 
     __slots__ = ("_value",)
 
@@ -26,13 +25,14 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(…)"
 
-    def same(self, given: str) -> bool:
-        """Whether that is it; the time it takes says nothing about how much of it is right, nor about its length."""
-        ours, theirs = hashlib.sha256(self._value).digest(), hashlib.sha256(given.encode(errors="replace")).digest()
-        return hmac.compare_digest(ours, theirs)
+    def equals(self, given: str) -> bool:
+        """Compare in a time that depends neither on how much of `given` is right nor on the secret's length."""
+        expected = hashlib.sha256(self._value).digest()
+        actual = hashlib.sha256(given.encode(errors="replace")).digest()
+        return hmac.compare_digest(expected, actual)
 
     def sign(self, message: bytes) -> bytes:
-        """HMAC-SHA256."""
+        """HMAC-SHA256 of a message."""
         return hmac.digest(self._value, message, hashlib.sha256)
 
 
@@ -40,47 +40,34 @@ Secrets = Mapping[str, tuple[Secret, ...]]
 
 
 def read_secrets(sources: Iterable[Source], environment: Mapping[str, str]) -> Secrets:
-    """The secrets of each source by its name. Raises SettingsError naming the variable or file, never what it holds."""
+    """The secrets of each source by its name. Raises SettingsError naming the variable or file, never its value."""
     return {
-        source.name: tuple(Secret(read_secret(source.name, ref, environment, _SHORTEST)) for ref in source.secrets)
+        source.name: tuple(
+            Secret(read_secret(source.name, ref, environment, _MIN_SECRET_CHARACTERS)) for ref in source.secrets
+        )
         for source in sources
     }
 
 
 def bearer(secrets: tuple[Secret, ...], authorization: str | None) -> bool:
-    """Whether `Authorization: Bearer …` has one of the tokens. All are compared, whichever fits."""
+    """Whether `Authorization: Bearer …` carries one of the tokens."""
     if authorization is None or not authorization.lower().startswith(_BEARER):
         return False
     given = authorization[len(_BEARER) :].strip()
-    return _any(secrets, lambda secret: secret.same(given))
-
-
-def zendesk(secrets: tuple[Secret, ...], signature: str | None, timestamp: str | None, content: bytes) -> bool:
-    """Whether the signature is base64(HMAC-SHA256(timestamp + body)) by one of the keys."""
-    if signature is None or timestamp is None:
-        return False
-    given, message = signature.encode(errors="replace"), timestamp.encode(errors="replace") + content
-    return _any(secrets, lambda secret: hmac.compare_digest(base64.b64encode(secret.sign(message)), given))
-
-
-def hub(secrets: tuple[Secret, ...], signature: str | None, content: bytes) -> bool:
-    """Whether the signature is `sha256=` and the hexadecimal HMAC-SHA256 of the body by one of the keys."""
-    if signature is None:
-        return False
-    given = signature.encode(errors="replace")
-    return _any(secrets, lambda secret: hmac.compare_digest(b"sha256=" + secret.sign(content).hex().encode(), given))
+    return any_matches(secrets, lambda secret: secret.equals(given))
 
 
 def fresh(timestamp: str, now: int, window: int) -> bool:
-    """Whether a signed timestamp (RFC 3339) lies within the replay window around now."""
+    """Whether a signed RFC 3339 timestamp lies within `window` microseconds of `now`."""
     try:
         return abs(now - parse_rfc3339(timestamp)) <= window
     except ValueError:
         return False
 
 
-def _any(secrets: tuple[Secret, ...], fits: Callable[[Secret], bool]) -> bool:
+def any_matches(secrets: tuple[Secret, ...], matches: Callable[[Secret], bool]) -> bool:
+    """Whether one of the secrets matches. All are tried, so the time does not tell which one did."""
     found = False
     for secret in secrets:
-        found |= fits(secret)
+        found |= matches(secret)
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from connect.notify.destinations.registry import DESTINATION_KINDS
+from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone, parse_duration
 from streams.sla.instants import DAY, SECOND
 
@@ -45,13 +46,7 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
-class Keys(BaseModel):
-    """Base of all models: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CommonKeys(Keys):
+class CommonKeys(ConfigKeys):
     """The keys of every destination."""
 
     kind: Annotated[str, AfterValidator(_kind)] = Field(description="What it understands.")
@@ -77,7 +72,7 @@ else:
     )
 
 
-class MatchKeys(Keys):
+class MatchKeys(ConfigKeys):
     """Which alerts; every condition that is given has to hold."""
 
     severity: Annotated[list[Severity], BeforeValidator(_listed)] | None = Field(None, description="Severities.")
@@ -92,7 +87,7 @@ class MatchKeys(Keys):
     event: Annotated[list[Trigger], BeforeValidator(_listed)] | None = Field(None, description="Types of alerts.")
 
 
-class RouteKeys(Keys):
+class RouteKeys(ConfigKeys):
     """One route."""
 
     match: MatchKeys = Field(MatchKeys.model_validate({}), description="Which alerts; default: all.")
@@ -103,7 +98,7 @@ class RouteKeys(Keys):
     language: Literal["en", "ja"] | None = Field(None, description="Language of texts; default: the destination's.")
 
 
-class RoutingKeys(Keys):
+class RoutingKeys(ConfigKeys):
     """The whole file."""
 
     version: Literal[1] = Field(description="Version of this format: 1.")

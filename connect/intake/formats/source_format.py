@@ -1,0 +1,61 @@
+"""The interface of a source format: how its senders prove themselves, and how its payloads become events.
+
+A format is one module of this package that defines a `FORMAT` and is listed in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from connect.intake.mapping.rules import Source, States
+from connect.intake.outcome import ItemOutcome
+from connect.intake.web.signatures import Secret
+
+#: An incident's subject → when it was reported resolved and when it was first reported firing again (microseconds since
+#: 1970), or None when it was not.
+StillFiring = Callable[[str], tuple[int, int] | None]
+
+
+class AuthenticationError(Exception):
+    """The request does not prove its sender. The text says what is missing or wrong; it never quotes a secret."""
+
+
+class Credentials(NamedTuple):
+    """What a request offers as proof and what it is checked against."""
+
+    headers: Mapping[str, str]
+    """The request's headers; names match in any case."""
+    content: bytes
+    """The body; empty while a format that needs no body is checked."""
+    secrets: tuple[Secret, ...]
+    """The source's tokens or signing keys; any of them proves the sender."""
+    now: int
+    """Microseconds since 1970."""
+    replay_window: int
+    """How far a signed timestamp may lie from `now`, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFormat:
+    """One format that a source of the mapping file may have."""
+
+    name: str
+    """The value of `format` in the mapping file."""
+    authenticate: Callable[[Credentials], None]
+    """Raises AuthenticationError unless the request proves its sender."""
+    looks_like: Callable[[object], bool]
+    """Whether a JSON value has what only this format has. `sla intake test` uses it to find the source."""
+    translate: Callable[[object, Source, StillFiring], Iterator[ItemOutcome]] | None = None
+    """The outcomes of a webhook's JSON payload. None: the format has no webhook; its events carry the contract's
+    fields and arrive at `/v1/events` and the addresses of `rest.ROUTES`."""
+    payload_roots: tuple[str, ...] = ()
+    """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
+    payload are idempotent (R1)."""
+    default_states: States = field(default_factory=States)
+    """What status names mean where the mapping file does not say."""
+    signature_header: str | None = None
+    """The header that signs the body. None: the headers alone prove the sender, so the body is read afterwards."""
+    truncated: Callable[[object], int] = lambda _: 0
+    """How many items the sender reports to have left out of a payload."""
