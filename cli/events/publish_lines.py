@@ -13,24 +13,14 @@ from aiokafka import AIOKafkaProducer
 from cli.kafka_io.batches import PATIENCE_S, Batches
 from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
 from streams.kafka.partitioner import partition_of
-from streams.serde.cloudevents_json import parse_line
-from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC, input_record
+from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
 from streams.sla.events import Rejection
 
 _LINGER_MS = 20
 _BATCH_BYTES = 256 * 1024
 _LINES_A_TURN = 1_000
 _IDLE_S = 0.05
-_FAREWELL_S = 2
-
-
-class Ready(NamedTuple):
-    """A checked event as it goes to Kafka."""
-
-    topic: str
-    subject: str
-    value: bytes
-    headers: list[tuple[str, bytes]]
+_SHUTDOWN_S = 2
 
 
 class BadLine(NamedTuple):
@@ -59,20 +49,12 @@ class Published:
     bad: list[BadLine] = field(default_factory=list)
 
 
-def prepare(number: int, line: str, *, backfill: bool = False) -> Ready | BadLine:
+def prepare(number: int, line: str, *, backfill: bool = False) -> InputRecord | BadLine:
     """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5)."""
     if (nul := line.find("\0")) >= 0:  # what lines.decoded makes of other bytes
         return BadLine(number, Rejection("undecodable", f"what is at column {nul + 1} is not UTF-8 text"))
-    parsed = parse_line(line, inputs_only=True)
-    if isinstance(parsed, Rejection):
-        return BadLine(number, parsed)
-    event_type, record = parsed
-    if backfill:
-        record["backfill"] = True
-    ready = input_record(event_type, record)
-    if isinstance(ready, Rejection):
-        return BadLine(number, ready)
-    return Ready(ready.topic, ready.event.subject, ready.value, ready.headers)
+    record = input_record_from_line(line, backfill=backfill)
+    return BadLine(number, record) if isinstance(record, Rejection) else record
 
 
 def publish_lines(
@@ -122,7 +104,7 @@ async def publish(
 ) -> Published:
     """`publish_lines` within a running event loop."""
     addresses = list(bootstrap)
-    topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_TOPIC, CONTRACT_TOPIC)}
+    topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)}
     partitions = await partitions_of(addresses, topics.values(), security)
     published = Published()
     producer = AIOKafkaProducer(
@@ -165,7 +147,7 @@ async def publish(
     finally:
         await batches.abandon()
         with contextlib.suppress(TimeoutError):  # it waits for what can't be delivered
-            await asyncio.wait_for(producer.stop(), _FAREWELL_S)
+            await asyncio.wait_for(producer.stop(), _SHUTDOWN_S)
     published.acknowledged = batches.acknowledged
     return published
 

@@ -19,7 +19,7 @@ from streams.errors import SlaError
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
 from streams.serde.cloudevents_json import format_line
-from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC
+from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.settings import Settings
 
 #: A process is worth its start for so many records.
@@ -54,7 +54,7 @@ def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -
     if not from_topics:
         yield History(list(names), 0)
         return
-    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in (INCIDENT_TOPIC, CONTRACT_TOPIC)]
+    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)]
     with tempfile.NamedTemporaryFile("wb", prefix="sla-", suffix=".jsonl") as file:
         with Reader(settings.bootstrap(), topics, settings.aiokafka_security()) as reader:
             reader.from_beginning()

@@ -1,4 +1,4 @@
-"""Events as a service gives them to records: the JSON form, every check of the product's own, headers, the topic."""
+"""The arguments of the typed methods as events in the JSON form, and their checked records."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, TypedDict
 
 from connect.client.errors import InvalidEvent
-from streams.serde.cloudevents_json import from_json
-from streams.serde.input_records import InputRecord, input_record
+from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.events import Rejection
 from streams.sla.instants import format_rfc3339, to_micros
 
@@ -40,8 +39,7 @@ class Envelope(TypedDict, total=False):
 
 def outgoing(event: Mapping[str, object]) -> InputRecord:
     """The record of an event in the JSON form. Raises InvalidEvent for what the product would reject."""
-    parsed = from_json(dict(event), inputs_only=True)
-    ready = parsed if isinstance(parsed, Rejection) else input_record(*parsed)
+    ready = input_record_from_json(dict(event))
     if isinstance(ready, Rejection):
         raise InvalidEvent(ready, f"{event.get('type')} {event.get('subject')}")
     return ready

@@ -17,9 +17,9 @@ from streams.kafka.partitioner import partition_of
 from streams.kafka.rebootstrap import rebootstrap
 from streams.kafka.shutdown import end_producer
 from streams.serde.confluent_framing import Framing
-from streams.serde.input_records import CONTRACT_TOPIC, INCIDENT_TOPIC
+from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 
-_TOPICS = (INCIDENT_TOPIC, CONTRACT_TOPIC, REJECTED_TOPIC)
+_TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 _LINGER_MS = 2
 _BATCH_BYTES = 256 * 1024
 _MAX_REQUEST_BYTES = 5 * 1024 * 1024

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from connect.intake.outcome import Event, RejectedItem
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
-from streams.serde.cloudevents_json import from_json
-from streams.serde.input_records import input_record
+from streams.serde.input_records import input_record_from_json
 from streams.sla.events import Rejection
 
 REJECTED_TOPIC = "rejected"
@@ -45,10 +44,7 @@ class PreparedEvent(NamedTuple):
 
 def prepare(event: Event) -> PreparedEvent | Rejection:
     """The record of an event in the JSON form, or the reason why the agents would reject it."""
-    parsed = from_json(event, inputs_only=True)
-    if isinstance(parsed, Rejection):
-        return parsed
-    ready = input_record(*parsed)
+    ready = input_record_from_json(event)
     if isinstance(ready, Rejection):
         return ready
     checked = ready.event

@@ -1,30 +1,55 @@
-"""Input events as records of the input topics, with every check that one event can be given alone."""
+"""Prepares input events as records of the input topics, with every check that needs one event alone.
+
+The client, the intake and `sla publish` all prepare their records here, so that they accept and refuse the same.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from streams.serde.cloudevents_headers import headers_for
+from streams.serde.cloudevents_json import from_json, parse_line
 from streams.serde.codec import MAX_RECORD_BYTES, Fields, encode
 from streams.sla.events import INCIDENT_RANK, Event, Rejection
 from streams.sla.facts import to_event
 from streams.sla.instants import format_rfc3339
 
-INCIDENT_TOPIC = "incident-events"
-CONTRACT_TOPIC = "contract-events"
+#: The input topics, without the prefix of the deployment.
+INCIDENT_EVENTS = "incident-events"
+CONTRACT_EVENTS = "contract-events"
 
 
 class InputRecord(NamedTuple):
-    """A checked event as it goes to Kafka, under its subject as the key; `topic` without prefix."""
+    """A checked event and its record; `topic` without prefix, `value` in single-object encoding."""
 
     topic: str
     event: Event
     value: bytes
     headers: list[tuple[str, bytes]]
 
+    @property
+    def subject(self) -> str:
+        """The key of the record: an incident, a tenant or a maintenance window."""
+        return self.event.subject
+
+
+def input_record_from_line(line: str, *, backfill: bool = False) -> InputRecord | Rejection:
+    """The record of one JSON line. `backfill` marks the event as history being loaded (R5)."""
+    parsed = parse_line(line, inputs_only=True)
+    if isinstance(parsed, Rejection):
+        return parsed
+    event_type, fields = parsed
+    return input_record(event_type, {**fields, "backfill": True} if backfill else fields)
+
+
+def input_record_from_json(event: object) -> InputRecord | Rejection:
+    """The record of an event in the JSON form, a CloudEvents structured-mode object."""
+    parsed = from_json(event, inputs_only=True)
+    return parsed if isinstance(parsed, Rejection) else input_record(*parsed)
+
 
 def input_record(event_type: str, fields: Fields) -> InputRecord | Rejection:
-    """The record of an event (as json_form gives it), or why the product would reject it (R27)."""
+    """The record of an event of this type and these Avro fields, or why the product would reject it (R27)."""
     event = to_event(event_type, fields)
     if isinstance(event, Rejection):
         return event
@@ -43,4 +68,4 @@ def input_record(event_type: str, fields: Fields) -> InputRecord | Rejection:
     )
     if event.received is not None:
         headers.append(("ce_receivedtime", format_rfc3339(event.received).encode()))
-    return InputRecord(INCIDENT_TOPIC if event_type in INCIDENT_RANK else CONTRACT_TOPIC, event, value, headers)
+    return InputRecord(INCIDENT_EVENTS if event_type in INCIDENT_RANK else CONTRACT_EVENTS, event, value, headers)

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 from agents.incidents import IncidentsProcessor
 from agents.ingress import Topics
 from agents.ledger import LedgerProcessor
-from cli.events.publish_lines import Ready, prepare
+from cli.events.publish_lines import prepare
 from cli.replay.outcome import Outcome, outcome_of
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, Send
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
+from streams.serde.input_records import InputRecord
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
 from streams.sla.instants import HOUR, MINUTE, parse_rfc3339
@@ -276,11 +277,11 @@ class Cluster:
         return found
 
 
-def ready_of(line: dict[str, Any]) -> Ready:
+def ready_of(line: dict[str, Any]) -> InputRecord:
     """The record of an event as `sla publish` would write it."""
     name = blake2b(json.dumps(line, sort_keys=True).encode(), digest_size=6).hexdigest()
     ready = prepare(1, json.dumps({"id": name, **line}))
-    assert isinstance(ready, Ready), ready
+    assert isinstance(ready, InputRecord), ready
     return ready
 
 
@@ -290,7 +291,7 @@ def play(cluster: Cluster, lines: Iterable[str], *, until: int, loaded_at: int |
     arrival = loaded_at or 0
     for number, text in enumerate(lines, 1):
         ready = prepare(number, text, backfill=loaded_at is not None)
-        assert isinstance(ready, Ready), ready
+        assert isinstance(ready, InputRecord), ready
         line = json.loads(text)
         if loaded_at is None:
             told = line.get("receivedtime")

@@ -12,7 +12,7 @@ from test_client_consuming import FakeBroker, credit, ids, names, subscribed
 from test_client_publishing import KIM, FakeProducer
 from test_intake_publishing import World, until, world
 
-from cli.events.publish_lines import Ready, prepare
+from cli.events.publish_lines import prepare
 from connect.client import IncidentPublisher, RegistryRefused, RegistryUnavailable, UndecodableRecord
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
@@ -22,6 +22,7 @@ from streams.schema_registry.schema_source import reading_codec, writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES, subject_of
 from streams.serde.codec import Codec, decode
 from streams.serde.confluent_framing import Framing
+from streams.serde.input_records import InputRecord
 from streams.sla.events import Rejection
 
 __all__ = ["world"]
@@ -104,7 +105,7 @@ def test_the_intake_takes_nothing_before_it_knows_how_to_write(world: World, ser
         '"time":"2026-03-02T10:00:00Z","data":{"who":{"kind":"support"}}}'
     )
     ready = prepare(1, line)
-    assert isinstance(ready, Ready)
+    assert isinstance(ready, InputRecord)
     record = OutgoingRecord(ready.topic, ready.subject, ready.value, ready.headers)
 
     async def scenario() -> None:

@@ -15,10 +15,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 
-from cli.events.publish_lines import Ready, prepare
+from cli.events.publish_lines import prepare
 from cli.kafka_io.follower import Follower
 from cli.local.stack import Stack
 from streams.kafka.partitioner import partition_of
+from streams.serde.input_records import InputRecord
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
 
@@ -51,22 +52,22 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
-def event(kind: str, incident: str, name: str, at: int, data: str) -> Ready:
+def event(kind: str, incident: str, name: str, at: int, data: str) -> InputRecord:
     ready = prepare(
         1,
         f'{{"specversion":"1.0","id":"{name}","type":"incident.{kind}","source":"/m","subject":"{incident}",'
         f'"time":"{format_rfc3339(at)}","data":{data}}}',
     )
-    assert isinstance(ready, Ready)
+    assert isinstance(ready, InputRecord)
     return ready
 
 
-def opened(incident: str, at: int, name: str = "o") -> Ready:
+def opened(incident: str, at: int, name: str = "o") -> InputRecord:
     data = '{"scope":"platform","component":"api","impact":"complete_outage","channel":"monitor"}'
     return event("opened", incident, name, at, data)
 
 
-def responded(incident: str, at: int, name: str = "r") -> Ready:
+def responded(incident: str, at: int, name: str = "r") -> InputRecord:
     return event("responded", incident, name, at, '{"who":{"kind":"support","id":"ann"}}')
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.events.publish_lines import BadLine, Ready, prepare
+from cli.events.publish_lines import BadLine, prepare
 from cli.support.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
 from streams.serde.codec import decode
+from streams.serde.input_records import InputRecord
 from streams.sla.events import Rejection
 
 OPENED = {
@@ -25,21 +26,22 @@ OPENED = {
 CANCELLED = {**OPENED, "type": "maintenance.cancelled", "subject": "m-1", "data": {"maintenance_id": "m-1"}}
 
 
-def ready(event: dict[str, object], *, backfill: bool = False) -> Ready:
+def ready(event: dict[str, object], *, backfill: bool = False) -> InputRecord:
     found = prepare(1, json.dumps(event), backfill=backfill)
-    assert isinstance(found, Ready), found
+    assert isinstance(found, InputRecord), found
     return found
 
 
-def record(found: Ready) -> dict[str, object]:
+def record(found: InputRecord) -> dict[str, object]:
     result = decode(found.value)
     assert not isinstance(result, Rejection)
     return result[1]
 
 
 def test_incidents_and_contracts_have_their_topics_and_go_by_their_subject() -> None:
-    assert ready(OPENED)[:2] == ("incident-events", "inc-1")
-    assert ready(CANCELLED)[:2] == ("contract-events", "m-1")
+    opened, cancelled = ready(OPENED), ready(CANCELLED)
+    assert (opened.topic, opened.subject) == ("incident-events", "inc-1")
+    assert (cancelled.topic, cancelled.subject) == ("contract-events", "m-1")
 
 
 def test_headers_are_those_of_cloudevents_with_the_extensions_that_the_event_has() -> None:
