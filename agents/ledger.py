@@ -6,7 +6,7 @@ from typing import cast
 
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import bare, put_erased, restore_erased
-from agents.changelog.incidents import QUIET
+from agents.changelog.incidents import BACKFILL_IDLE
 from agents.changelog.ledger import (
     FACT,
     IMPACTS,
@@ -97,7 +97,7 @@ class LedgerProcessor:
             restore_erased(row, self._ledger.erasures)
         elif kind == QUARANTINE:
             self._ledger.quarantine(str(row["subject"]))
-        elif kind == QUIET:
+        elif kind == BACKFILL_IDLE:
             self._backfill_until = cast(int, row["until"])
 
     def restored(self) -> None:
@@ -233,4 +233,6 @@ class LedgerProcessor:
         """Store until when backfill is expected, also when an input of the backfill was rejected (R32)."""
         if self._ledger.backfill_until != self._backfill_until:
             self._backfill_until = self._ledger.backfill_until
-            effects.put(row_key(QUIET), self._ingress.codec.encode("state.quiet", {"until": self._backfill_until}))
+            effects.put(
+                row_key(BACKFILL_IDLE), self._ingress.codec.encode("state.quiet", {"until": self._backfill_until})
+            )

@@ -54,7 +54,7 @@ def agent_specs(
             time_limits,
             clock=clock,
             mark_every=settings.mark_every,
-            at_hand=settings.incidents_at_hand,
+            max_cached=settings.incidents_at_hand,
             codec=codec,
             framing=framing,
         )

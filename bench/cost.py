@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.changelog.incidents import encode_step, lean_value
+from agents.changelog.incidents import encode_step, without_texts
 from agents.incidents import INPUTS, IncidentsProcessor
 from agents.ingress import Ingress, Topics, position_of
 from agents.ledger import LedgerProcessor
@@ -42,7 +42,7 @@ from streams.sla.contracts import Contract
 from streams.sla.events import Event, Output, Rejection
 from streams.sla.facts import to_event
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Step
+from streams.sla.incidents.steps import Applied, Step
 from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
@@ -134,11 +134,12 @@ def decide(load: Load) -> Work:
         event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
         assert not isinstance(event, Rejection)
         for book in books:
-            book.know(event.subject, Contract.of(event, position_of(record)))
+            book.restore_contract(event.subject, Contract.of(event, position_of(record)))
 
     def work() -> None:
         for event, fields, record in zip(load.events, load.decoded, load.inputs, strict=True):
             decision = books[record.partition].apply(event, record.arrival, position_of(record))
+            assert isinstance(decision, Applied)
             load.outputs += decision.outputs
             if decision.step is not None:
                 load.steps.append((decision.step, fields, record.value or b""))
@@ -172,7 +173,7 @@ def rows(load: Load) -> Work:
 
     def work() -> None:
         for step, (kind, fields), value in load.steps:
-            kept = lean_value(gate, kind, fields, value)
+            kept = without_texts(gate, kind, fields, value)
             encode_step(gate, step, {(fact.source, fact.id): kept for fact in step.facts})
 
     return work

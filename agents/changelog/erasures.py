@@ -10,7 +10,7 @@ from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Codec, Fields
 from streams.sla.erasure import Erasures
 from streams.sla.events import Event, Position
-from streams.sla.redaction import bare_record
+from streams.sla.redaction import redacted_record
 
 KIND = "@erased"
 
@@ -33,5 +33,5 @@ def restore_erased(row: Fields, erasures: Erasures) -> None:
 
 def bare(ingress: Ingress, event: Event, arrival: int, position: Position) -> Record:
     """An input as it is kept under pseudonyms: what its event holds, at the original's place (R29)."""
-    value = ingress.codec.encode(event.type, bare_record(event))
+    value = ingress.codec.encode(event.type, redacted_record(event))
     return Record(*position, arrival, event.subject.encode(), value, [])

@@ -1,75 +1,89 @@
-"""Changelog rows of the incidents agent: steps, and the facts in them, to Avro and back."""
+"""Changelog rows of the incidents agent: steps, and the facts and published entries in them, to Avro and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple, assert_never, cast
 
 from agents.ingress import Ingress, row_key
 from streams.runtime.processor import Record
 from streams.serde.codec import Fields
 from streams.sla.events import Position
+from streams.sla.incidents.clocks import RESOLUTION, RESPONSE, UPDATE, ClockKey
 from streams.sla.incidents.fold import Fact
-from streams.sla.incidents.published import Entry
+from streams.sla.incidents.published import (
+    BreachEntry,
+    ClassificationEntry,
+    ClosingEntry,
+    ImpactsEntry,
+    LinkEntry,
+    MetEntry,
+    NoticeEntry,
+    PublishedEntry,
+    RetractionEntry,
+)
 from streams.sla.incidents.steps import Step
 
-#: Texts stay out of state.
+#: Fields that no decision needs: they are not stored.
 TEXTS = ("summary", "text", "reason")
 
 STEP_KEY = b"i\x1f"
-STEP, MARKER, WAITING, CONTRACT, MARK, QUIET = "i", "m", "w", "c", "@mark", "@quiet"
+STEP, TOMBSTONE, BUFFERED, CONTRACT, WATERMARK, BACKFILL_IDLE = "i", "m", "w", "c", "@mark", "@quiet"
+
+#: Numbers of the metrics and of the kinds of published entries in rows; they never change.
+_METRICS = (RESPONSE, UPDATE, RESOLUTION)
+_METRIC_NUMBER = {name: number for number, name in enumerate(_METRICS)}
+_CLASSIFIED, _BREACHED, _RETRACTED, _MET, _NOTICED, _CLOSED, _IMPACTS, _LINK = range(8)
 
 
-class Waiting(NamedTuple):
-    """An event without its incident: the record, to be rejected as it came, and its event in single-object encoding."""
+class BufferedInput(NamedTuple):
+    """An event that waits for its incident's opening: the record, to be rejected as it came, and its event in
+    single-object encoding."""
 
     record: Record
     event: bytes
 
 
 def step_key(incident_id: str, number: int) -> bytes:
+    """The changelog key of an incident's step."""
     return row_key(STEP, incident_id, str(number))
 
 
-def lean_value(ingress: Ingress, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
-    """The input as it is kept: without texts, without tenants that a platform-wide scope ignores, in single-object
-    encoding. Most inputs can be kept as they came."""
+def without_texts(ingress: Ingress, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
+    """The input as it is stored: without texts, without tenants that a platform-wide scope ignores, in single-object
+    encoding. `value` is returned as it is where nothing has to be removed."""
     present = [name for name in TEXTS if fields.get(name) is not None]
     ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
     if not present and not ignored:
         return ingress.to_single_object(event_type, fields, value)
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
-    lean = {**fields, **{name: "" if name == "reason" else None for name in present}}
+    stored = {**fields, **{name: "" if name == "reason" else None for name in present}}
     if ignored:
-        lean["tenant_ids"] = []
-    return ingress.codec.encode(event_type, lean)
+        stored["tenant_ids"] = []
+    return ingress.codec.encode(event_type, stored)
 
 
-def encode_step(ingress: Ingress, step: Step, lean: Mapping[tuple[str, str], bytes]) -> bytes:
-    """`lean` has the kept value of each fact in the step by (source, id)."""
+def encode_step(ingress: Ingress, step: Step, values: Mapping[tuple[str, str], bytes]) -> bytes:
+    """`values` has the stored value of each fact in the step by (source, id)."""
     facts = [
         {
             "arrival": fact.arrival,
             "partition": fact.position.partition,
             "offset": fact.position.offset,
             "digest": fact.digest,
-            "event": lean[fact.source, fact.id],
+            "event": values[fact.source, fact.id],
         }
         for fact in step.facts
-    ]
-    said = [
-        {"kind": kind, "metric": metric, "instance": instance, "deadline": deadline, "at": at, "text": text}
-        for kind, metric, instance, deadline, at, text in step.entries
     ]
     fields = {
         "incident_id": step.incident_id,
         "due": step.due,
-        "held": step.held,
+        "held": step.deferred,
         "tenants": step.tenants(),
         "number": step.number,
-        "clock": step.clock,
+        "clock": step.processed_until,
         "facts": facts,
-        "said": said,
+        "said": [encode_entry(entry) for entry in step.entries],
     }
     return ingress.codec.encode("state.incident_step", fields)
 
@@ -78,22 +92,92 @@ def decode_step(ingress: Ingress, row: Fields) -> Step:
     """Undo `encode_step`."""
     topic = ingress.topics.name("incident-events")
     facts = []
-    for kept in cast(list[Fields], row["facts"]):
-        position = Position(topic, cast(int, kept["partition"]), cast(int, kept["offset"]))
-        event = ingress.event_of(cast(bytes, kept["event"]))
-        fact = Fact.of(event, cast(int, kept["arrival"]), position)
+    for stored in cast(list[Fields], row["facts"]):
+        position = Position(topic, cast(int, stored["partition"]), cast(int, stored["offset"]))
+        event = ingress.event_of(cast(bytes, stored["event"]))
+        fact = Fact.of(event, cast(int, stored["arrival"]), position)
         # The digest is of what arrived, texts included (R1).
-        facts.append(fact._replace(digest=cast(bytes, kept["digest"])))
-    entries = [Entry(**entry) for entry in cast(list[dict[str, int]], row["said"])]  # type: ignore[arg-type]
+        facts.append(fact._replace(digest=cast(bytes, stored["digest"])))
+    decoded = map(decode_entry, cast(list[Fields], row["said"]))
     return Step(
         cast(str, row["incident_id"]),
         cast(int, row["number"]),
         facts,
-        entries,
+        [entry for entry in decoded if entry is not None],
         cast(int, row["clock"]),
         cast(int | None, row["due"]),
         cast(bool, row["held"]),
     )
+
+
+def encode_entry(entry: PublishedEntry) -> Fields:
+    """A published entry as the fields of its row: one flat record for every kind."""
+    match entry:
+        case BreachEntry(key):
+            return _entry_row(_BREACHED, key)
+        case RetractionEntry(key):
+            return _entry_row(_RETRACTED, key)
+        case MetEntry(key, at):
+            return _entry_row(_MET, key, at)
+        case NoticeEntry(key, number):
+            return _entry_row(_NOTICED, key, number)
+        case ClassificationEntry(severity, covered, counts, basis):
+            return _entry_row(_CLASSIFIED, text=f"{severity}|{int(covered)}|{int(counts)}|{basis}")
+        case ClosingEntry(digest):
+            return _entry_row(_CLOSED, text=digest or "")
+        case ImpactsEntry(revision, digest):
+            return _entry_row(_IMPACTS, at=revision, text=digest)
+        case LinkEntry(revision, into):
+            return _entry_row(_LINK, at=revision, text=into or "")
+        case _:
+            assert_never(entry)
+
+
+def _entry_row(kind: int, key: ClockKey | None = None, at: int = 0, text: str = "") -> Fields:
+    if key is None:
+        return {"kind": kind, "metric": 0, "instance": 0, "deadline": 0, "at": at, "text": text}
+    metric = _METRIC_NUMBER[key.metric]
+    return {
+        "kind": kind,
+        "metric": metric,
+        "instance": key.instance,
+        "deadline": key.deadline,
+        "at": at,
+        "text": text,
+    }
+
+
+def decode_entry(row: Fields) -> PublishedEntry | None:
+    """Undo `encode_entry`. None for the classification of an incident of which none was published: rows of earlier
+    versions may have it."""
+    at, text = cast(int, row["at"]), cast(str, row["text"])
+    key = ClockKey(_METRICS[cast(int, row["metric"])], cast(int, row["instance"]), cast(int, row["deadline"]))
+    match row["kind"]:
+        case 0:
+            return _decode_classification(text)
+        case 1:
+            return BreachEntry(key)
+        case 2:
+            return RetractionEntry(key)
+        case 3:
+            return MetEntry(key, at)
+        case 4:
+            return NoticeEntry(key, at)
+        case 5:
+            return ClosingEntry(text or None)
+        case 6:
+            return ImpactsEntry(at, text)
+        case 7:
+            return LinkEntry(at, text or None)
+        case kind:
+            raise ValueError(f"the changelog holds a published entry of unknown kind {kind}: a later version wrote it")
+
+
+def _decode_classification(text: str) -> ClassificationEntry | None:
+    if not text:
+        return None
+    severity, covered, counts, basis = text.split("|", 3)
+    return ClassificationEntry(severity, covered == "1", counts == "1", basis)
 
 
 class StepRows:
@@ -112,8 +196,8 @@ class StepRows:
         return iter(self._rows)
 
     def restore(self, key: bytes, value: bytes) -> tuple[str, int | None, bool, list[str]]:
-        """Keep a row of the changelog. What a book indexes of it: the incident, when to wake it, whether that is held
-        back, the tenants it names; the rest is read when the incident is woken."""
+        """Add a row of the changelog and return what the store indexes of it: the incident, its next timer, whether
+        that is deferred, the tenants it names. The rest of it is decoded on access."""
         incident_id = key[len(STEP_KEY) : key.rindex(b"\x1f")].decode()
         self.add(incident_id, value)
         index = self._index(value) or self._ingress.row(key, value)[1]
@@ -125,15 +209,15 @@ class StepRows:
         )
 
     def add(self, incident_id: str, row: bytes) -> None:
-        """One more step, the last so far."""
+        """Add an incident's next step."""
         before = self._rows.get(incident_id)
         self._rows[incident_id] = row if before is None else before + row
 
     def drop(self, incident_id: str) -> None:
-        """Its steps are gone, or others come in their place."""
+        """Remove all steps of an incident."""
         self._rows.pop(incident_id, None)
 
     def steps(self, incident_id: str) -> list[Step]:
-        """What was recorded of an incident (streams.sla.incidents.lru_cache.Recorded)."""
+        """An incident's steps in their order (streams.sla.incidents.lru_cache.StepReader)."""
         rows = self._rows.get(incident_id)
         return [] if rows is None else [decode_step(self._ingress, row) for row in self._ingress.rows(rows)]

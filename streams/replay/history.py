@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import ContractSet, Event, Position, TenantErased
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Decision
+from streams.sla.incidents.steps import Applied, Rewritten, TimerDecision
 from streams.sla.incidents.timeline import Cause
 from streams.sla.instants import LATEST
 
@@ -58,17 +58,19 @@ class ReplayClock:
         return TimeAdvance(self.clock if until is None else until + 1, True)
 
 
-def fire_timers(book: IncidentStore, passed: TimeAdvance) -> Iterator[Decision]:
+def fire_timers(book: IncidentStore, passed: TimeAdvance) -> Iterator[TimerDecision]:
     """What incidents' timers lead to as time passes."""
-    while (decision := book.fire(passed.before, quiet=passed.quiet)) is not None:
+    while (decision := book.fire(passed.before, backfill_idle=passed.quiet)) is not None:
         yield decision
 
 
-def apply_contract_fact(book: IncidentStore, event: Event, arrival: int, position: Position) -> list[Decision]:
+def apply_contract_fact(
+    book: IncidentStore, event: Event, arrival: int, position: Position
+) -> Sequence[Applied | Rewritten]:
     """What an accepted contract fact or erasure changes of incidents (R20, R29), where one book has all of them."""
     named = book.erasures.event(event)
     if isinstance(named.payload, ContractSet):
-        return book.learn(named.subject, Contract.of(named, position), arrival)
+        return book.apply_contract(named.subject, Contract.of(named, position), arrival)
     if isinstance(named.payload, TenantErased) and named.subject not in book.erasures:
         return book.erase(named.subject, 0, Cause(event.type, event.time, event.source, event.id), arrival).decisions
     return []

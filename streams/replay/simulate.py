@@ -16,7 +16,7 @@ from streams.sla.facts import to_event
 from streams.sla.ids import output_id
 from streams.sla.impact import impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Decision
+from streams.sla.incidents.steps import Decision, Orphaned, outputs_of
 from streams.sla.instants import LATEST, format_rfc3339
 from streams.sla.policy import Policies
 
@@ -79,7 +79,7 @@ class Simulation:
         if event.type in INCIDENT_RANK:
             position = Position("sla.incident-events", 0, number - 1)
             decision = self._book.apply(event, self._arrival, position)
-            if decision.rejection is not None:
+            if isinstance(decision, Rejected):
                 yield self._rejected(decision.rejection, number, event.subject)
             yield from self._said(decision)
             return
@@ -91,21 +91,21 @@ class Simulation:
                 yield self._rejected(rejection, number, event.subject)
             case Posted() as posted:
                 yield from self._stated(posted)
-                for decision in apply_contract_fact(self._book, event, self._arrival, position):
-                    yield from self._said(decision)
+                for following in apply_contract_fact(self._book, event, self._arrival, position):
+                    yield from self._said(following)
             case Duplicate():
                 pass
 
     def _pass_time(self, before: int, *, quiet: bool) -> Iterator[dict[str, object]]:
         """Timers due strictly before an instant act, in the order of their instants; incidents before statements."""
         while True:
-            incident = self._book.first_due(before, quiet=quiet)
+            incident = self._book.first_due(before, backfill_idle=quiet)
             statement = self._ledger.first_due(before, backfill_idle=quiet)
             if incident is not None and (statement is None or incident[0] <= statement[0]):
-                decision = self._book.fire(before, quiet=quiet)
+                decision = self._book.fire(before, backfill_idle=quiet)
                 assert decision is not None
                 yield from self._said(decision)
-                for orphan in decision.orphans:
+                for orphan in decision.facts if isinstance(decision, Orphaned) else ():
                     message = f"incident {incident[1]} was not opened in time"
                     refusal = Rejection("orphan", message, orphan.id)
                     yield self._rejected(refusal, orphan.position.offset + 1, incident[1], incident[0])
@@ -117,7 +117,7 @@ class Simulation:
                 return
 
     def _said(self, decision: Decision) -> Iterator[dict[str, object]]:
-        for output in decision.outputs:
+        for output in outputs_of(decision):
             yield _json(output, INCIDENTS_SOURCE)
             if output.type == "impact.changed":
                 yield from self._stated(

@@ -26,7 +26,7 @@ from streams.sla.events import INCIDENT_RANK, Event, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.impact import impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Decision
+from streams.sla.incidents.steps import Decision, outputs_of
 from streams.sla.policy import Policies
 
 
@@ -68,7 +68,7 @@ class Log:
                 self._impacts(decision)
 
     def _impacts(self, decision: Decision) -> None:
-        for output in decision.outputs:
+        for output in outputs_of(decision):
             if output.type == "impact.changed":
                 self.recomputation.put_impacts(impact_copy(output.data))
 

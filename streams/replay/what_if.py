@@ -16,11 +16,12 @@ from streams.replay.history import CONTRACT_TOPIC, INCIDENT_TOPIC, ReplayClock, 
 from streams.serde.cloudevents_json import parse_line
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
+from streams.sla.decisions import Rejected
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Position, Rejection
 from streams.sla.facts import to_event
 from streams.sla.impact import ImpactCopy, impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Decision
+from streams.sla.incidents.steps import Decision, outputs_of
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
 
@@ -72,7 +73,7 @@ class _Side:
         self.impacts: dict[str, ImpactCopy] = {}
 
     def take(self, decision: Decision) -> None:
-        for output in decision.outputs:
+        for output in outputs_of(decision):
             data = output.data
             if output.type == "sla.breached":
                 platform = data["scope"] == "platform"
@@ -130,7 +131,7 @@ class HistoryPart:
         passed = arrivals.passed(backfill=seen.backfill)
         for side in self._sides:
             if passed is None:
-                side.book.restore_quiet(arrivals.quiet_at)
+                side.book.restore_backfill_idle(arrivals.quiet_at)
             else:
                 for decision in fire_timers(side.book, passed):
                     side.take(decision)
@@ -152,14 +153,14 @@ class HistoryPart:
             decisions = [side.book.apply(event, arrival, position) for side in self._sides]
             for side, decision in zip(self._sides, decisions, strict=True):
                 side.take(decision)
-            return decisions[0].rejection is not None
+            return isinstance(decisions[0], Rejected)
         position = Position(CONTRACT_TOPIC, 0, number - 1)
         if not self._contracts.add(event, arrival, position):
             return False
         self._part.contracts.append(ContractLine(event, arrival, position))
         for side in self._sides:
-            for decision in apply_contract_fact(side.book, event, arrival, position):
-                side.take(decision)
+            for following in apply_contract_fact(side.book, event, arrival, position):
+                side.take(following)
         return False
 
     def end(self) -> Part:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from streams.sla.events import Event, Linked, Payload, Rejection, Who
 from streams.sla.facts import to_event
 from streams.sla.impact import ImpactCopy
-from streams.sla.redaction import bare_record
+from streams.sla.redaction import redacted_record
 
 _P = TypeVar("_P", bound=NamedTuple)
 ERASED = "erased"
@@ -73,7 +73,7 @@ class Erasures:
         subject = event.subject if event.type.startswith("maintenance.") else self.name(event.subject)
         if payload is event.payload and subject == event.subject:
             return event
-        kept = to_event(event.type, bare_record(event._replace(subject=subject, payload=payload)))
+        kept = to_event(event.type, redacted_record(event._replace(subject=subject, payload=payload)))
         assert not isinstance(kept, Rejection)
         return kept
 

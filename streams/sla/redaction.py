@@ -27,7 +27,7 @@ _ABSENT: dict[str, dict[str, object]] = {
 _OWN_ID = {"maintenance": "maintenance_id", "contract": "tenant_id", "credit": "tenant_id", "tenant": "tenant_id"}
 
 
-def bare_record(event: Event) -> dict[str, object]:
+def redacted_record(event: Event) -> dict[str, object]:
     """The record of an accepted event, as far as its payload holds it; `facts.to_event` reads it back with an equal
     payload, persons' ids aside."""
     record: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""The timer index: which subject next wants waking, O(log n) a change. Due instants are state, wake-ups are hints."""
+"""The timer index: which subject is due next, in O(log n) a change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TimerIndex:
         return len(self._due)
 
     def set(self, key: str, due: int | None) -> None:
-        """Wake `key` at `due`; None means never."""
+        """Set the timer of `key`; None removes it."""
         if due is None:
             self._due.pop(key, None)
         elif self._due.get(key) != due:
@@ -40,43 +40,43 @@ class TimerIndex:
 
 
 class Timers:
-    """The timers of many subjects: live ones, and those held back until a load of history is through (R32). A subject
+    """The timers of many subjects: live ones, and those deferred until no more backfill is expected (R32). A subject
     that is quarantined has none until it is released (R27)."""
 
-    __slots__ = ("_held", "_live", "_quarantined", "quiet_at")
+    __slots__ = ("_deferred", "_live", "_quarantined", "backfill_idle_at")
 
     def __init__(self) -> None:
         self._live = TimerIndex()
-        self._held = TimerIndex()
+        self._deferred = TimerIndex()
         self._quarantined: set[str] = set()
-        self.quiet_at = 0
+        self.backfill_idle_at = 0
         """No backfill is expected after this instant (R32)."""
 
-    def set(self, key: str, live: int | None, held: int | None = None) -> None:
-        """Wake `key` at these instants; None means never."""
+    def set(self, key: str, live: int | None, deferred: int | None = None) -> None:
+        """Set the timers of `key`; None removes one."""
         if key not in self._quarantined:
             self._live.set(key, live)
-            self._held.set(key, held)
+            self._deferred.set(key, deferred)
 
-    def quiet_not_before(self, instant: int) -> None:
-        """More history may come until then."""
-        self.quiet_at = max(self.quiet_at, instant)
+    def expect_backfill_until(self, instant: int) -> None:
+        """More backfill may follow until then."""
+        self.backfill_idle_at = max(self.backfill_idle_at, instant)
 
     def next_due(self, passed: int | None = None) -> int | None:
-        """The earliest instant at which a timer acts once time has passed it; none after `passed`."""
-        live, held = self._live.first(), self._held.first()
+        """The earliest instant of which a timer fires once time has passed it; none after `passed`."""
+        live, deferred = self._live.first(), self._deferred.first()
         dues = [] if live is None else [live[0]]
-        if held is not None:
-            dues.append(max(held[0], self.quiet_at))
+        if deferred is not None:
+            dues.append(max(deferred[0], self.backfill_idle_at))
         return min((due for due in dues if passed is None or due <= passed), default=None)
 
-    def first_due(self, before: int, *, quiet: bool = False) -> tuple[int, str] | None:
-        """The earliest timer due strictly before an instant, as (due, key). What is held back waits until the load has
-        been quiet, or until `quiet` says that no more is to come."""
-        first, waiting = self._live.first(), self._held.first()
+    def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
+        """The earliest timer due strictly before an instant, as (due, key). Deferred timers wait until no more backfill
+        is expected; `backfill_idle` says that none follows."""
+        first, deferred = self._live.first(), self._deferred.first()
         chosen = first if first is not None and first[0] < before else None
-        if (quiet or self.quiet_at < before) and waiting is not None and waiting[0] < before:
-            chosen = waiting if chosen is None or waiting < chosen else chosen
+        if (backfill_idle or self.backfill_idle_at < before) and deferred is not None and deferred[0] < before:
+            chosen = deferred if chosen is None or deferred < chosen else chosen
         return chosen
 
     def quarantine(self, key: str) -> None:
@@ -85,7 +85,7 @@ class Timers:
         self._quarantined.add(key)
 
     def release(self, key: str) -> bool:
-        """Let it have timers again; False when it was not quarantined."""
+        """Let `key` have timers again; False when it was not quarantined."""
         if key not in self._quarantined:
             return False
         self._quarantined.remove(key)

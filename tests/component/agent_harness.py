@@ -85,7 +85,7 @@ class Cluster:
         partitions: int = 4,
         act_limit: int = 1_000,
         mark_every: int = HOUR,
-        at_hand: int = 4_000,
+        max_cached: int = 4_000,
         codec: Codec | None = None,
         framing: Framing | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class Cluster:
         self._time_limits = time_limits or TimeLimits()
         self._act_limit = act_limit
         self._mark_every = mark_every
-        self._at_hand = at_hand
+        self._at_hand = max_cached
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._shared: deque[tuple[int, Record]] = deque()
         self.tasks = {
@@ -117,7 +117,7 @@ class Cluster:
                 self._time_limits,
                 clock=self.clock,
                 mark_every=self._mark_every,
-                at_hand=self._at_hand,
+                max_cached=self._at_hand,
                 codec=self.codec,
                 framing=self.framing,
             )

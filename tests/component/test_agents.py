@@ -73,7 +73,7 @@ def test_r32_all_of_the_real_data(seed: int | None) -> None:
     until = parse_rfc3339("2026-03-01T00:00:00Z")
     hosting = Policies.of(load_policies(default_policies_dir()), "code-hosting")
     lines = list(history())
-    cluster = Cluster(hosting, act_limit=7, at_hand=10)
+    cluster = Cluster(hosting, act_limit=7, max_cached=10)
     if seed is not None:
         restless(cluster, seed, 600)
     play(cluster, lines, until=until, loaded_at=until - DAY)
@@ -90,7 +90,10 @@ def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
     lags[-3] = min(lags[-3], 300)
     arrived = texts(arriving(lines, lags))
-    limits = {"act_limit": data.draw(st.sampled_from([1, 2, 1_000])), "at_hand": data.draw(st.sampled_from([1, 4_000]))}
+    limits = {
+        "act_limit": data.draw(st.sampled_from([1, 2, 1_000])),
+        "max_cached": data.draw(st.sampled_from([1, 4_000])),
+    }
     cluster = Cluster(policies(), PATIENT, mark_every=DAY, **limits)
     if data.draw(st.booleans()):
         restless(cluster, data.draw(st.integers(0, 99)), 5)

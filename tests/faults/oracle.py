@@ -193,12 +193,12 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
             )
             for key, row in live.items():
                 incidents.restore(key, row)
-            for subject in {*incidents._steps, *(subject for subject, _, _ in incidents._waiting)}:
-                each = incidents._book._shelf.known(subject)
-                incidents._book.put_back()
+            for subject in {*incidents._steps, *(subject for subject, _, _ in incidents._writer.buffered)}:
+                each = incidents._store._cache.known(subject)
+                incidents._store.trim_cache()
                 subjects.add(subject)
-                applied += len(each.timeline.facts) + len(each.waiting)
-                kept |= {(subject, key.metric, key.instance) for key in each.timeline.said.breaches}
+                applied += len(each.timeline.facts) + len(each.buffered)
+                kept |= {(subject, key.metric, key.instance) for key in each.timeline.published.breaches}
     # Loaded incidents that ended years ago are kept no more (R1); what they led to is.
     gone = {each["subject"] for each in events if each.get("backfill")} - subjects
     applied += len(

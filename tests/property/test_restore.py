@@ -16,69 +16,86 @@ from streams.sla.decisions import Duplicate
 from streams.sla.events import Event, Position
 from streams.sla.impact import ImpactCopy
 from streams.sla.incidents.fold import Fact
-from streams.sla.incidents.incident_store import Decision, IncidentStore, Step
+from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.steps import (
+    Applied,
+    Decision,
+    Evicted,
+    InputDecision,
+    Step,
+    TimerDecision,
+    TombstoneExpired,
+)
 from streams.sla.instants import MINUTE, Month, parse_rfc3339
 
 
-class Book(IncidentStore):
-    """A book that records its rows, and can be rebuilt from them. One incident at hand is all that it is allowed, so
-    that every other is woken from its rows."""
+class Store(IncidentStore):
+    """A store that records its rows, and can be rebuilt from them. Its cache holds one incident, so that every other is
+    loaded from its rows."""
 
     def __init__(self) -> None:
         super().__init__(policies(), PATIENT, self, 1)
         self.rows: list[Step] = []
-        self.waits: dict[tuple[str, str, str], Fact] = {}
-        self.markers: dict[str, int] = {}
+        self.buffered: dict[tuple[str, str, str], Fact] = {}
+        self.tombstones: dict[str, int] = {}
         self.terms: list[tuple[str, Contract]] = []
 
     def steps(self, incident_id: str) -> list[Step]:
         return [step for step in self.rows if step.incident_id == incident_id]
 
-    def _recorded(self, decision: Decision) -> Decision:
-        if decision.step is not None:
-            self.rows.append(decision.step)
-            for fact in decision.step.facts:
-                self.waits.pop((decision.step.incident_id, fact.source, fact.id), None)
-        if decision.evicted is not None:
-            gone, _, until = decision.evicted
-            self.rows = [step for step in self.rows if step.incident_id != gone]
-            self.markers[gone] = until
-        if decision.forgotten is not None:
-            del self.markers[decision.forgotten]
+    def _record(self, decision: Decision) -> None:
+        match decision:
+            case Applied(step=Step() as step):
+                self.rows.append(step)
+                for fact in step.facts:
+                    self.buffered.pop((step.incident_id, fact.source, fact.id), None)
+            case Evicted(gone, _, until):
+                self.rows = [step for step in self.rows if step.incident_id != gone]
+                self.tombstones[gone] = until
+            case TombstoneExpired(gone):
+                del self.tombstones[gone]
+            case _:
+                pass
+
+    def apply(self, event: Event, arrival: int, position: Position) -> InputDecision:
+        self.trim_cache()
+        decision = super().apply(event, arrival, position)
+        self._record(decision)
         return decision
 
-    def apply(self, event: Event, arrival: int, position: Position) -> Decision:
-        self.put_back()
-        return self._recorded(super().apply(event, arrival, position))
-
-    def learn(self, tenant: str, contract: Contract, arrival: int) -> list[Decision]:
+    def apply_contract(self, tenant: str, contract: Contract, arrival: int) -> list[Applied]:
         self.terms.append((tenant, contract))
-        return [self._recorded(decision) for decision in super().learn(tenant, contract, arrival)]
+        decisions = super().apply_contract(tenant, contract, arrival)
+        for decision in decisions:
+            self._record(decision)
+        return decisions
 
-    def fire(self, before: int, *, seen_at: int | None = None, quiet: bool = False) -> Decision | None:
-        self.put_back()
-        decision = super().fire(before, seen_at=seen_at, quiet=quiet)
-        return None if decision is None else self._recorded(decision)
+    def fire(self, before: int, *, seen_at: int | None = None, backfill_idle: bool = False) -> TimerDecision | None:
+        self.trim_cache()
+        decision = super().fire(before, seen_at=seen_at, backfill_idle=backfill_idle)
+        if decision is not None:
+            self._record(decision)
+        return decision
 
-    def wait(self, fact: Fact, subject: str) -> None:
-        self.waits[subject, fact.source, fact.id] = fact
-        super().wait(fact, subject)
+    def buffer(self, fact: Fact, incident_id: str) -> None:
+        self.buffered[incident_id, fact.source, fact.id] = fact
+        super().buffer(fact, incident_id)
 
-    def rebuilt(self) -> Book:
-        book = Book()
+    def rebuilt(self) -> Store:
+        store = Store()
         for tenant, terms in self.terms:
-            book.know(tenant, terms)
-        book.terms = list(self.terms)
-        book.rows = list(self.rows)
+            store.restore_contract(tenant, terms)
+        store.terms = list(self.terms)
+        store.rows = list(self.rows)
         for step in self.rows:
-            book.restore_step(step.incident_id, step.due, step.held, step.tenants())
-        for (subject, _, _), fact in self.waits.items():
-            book.wait(fact, subject)
-        for incident_id, until in self.markers.items():
-            book.mark(incident_id, until)
-        book.markers = dict(self.markers)
-        book.restore_quiet(self.quiet_at)
-        return book
+            store.restore_step(step.incident_id, step.due, step.deferred, step.tenants())
+        for (incident_id, _, _), fact in self.buffered.items():
+            store.buffer(fact, incident_id)
+        for incident_id, until in self.tombstones.items():
+            store.restore_tombstone(incident_id, until)
+        store.tombstones = dict(self.tombstones)
+        store.restore_backfill_idle(self.backfill_idle_at)
+        return store
 
 
 class Books(Ledger):
@@ -136,11 +153,11 @@ class Books(Ledger):
 def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] = ()) -> list[str]:
     """What is said when the process stops before the numbered lines, and at instants after the last line."""
     simulation = Simulation(policies(), PATIENT)
-    simulation._book, simulation._ledger = Book(), Books()
+    simulation._book, simulation._ledger = Store(), Books()
 
     def restart() -> None:
         book, ledger = simulation._book, simulation._ledger
-        assert isinstance(book, Book)
+        assert isinstance(book, Store)
         assert isinstance(ledger, Books)
         simulation._book, simulation._ledger = book.rebuilt(), ledger.rebuilt()
 

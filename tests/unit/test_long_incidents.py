@@ -8,9 +8,11 @@ from story import MONDAY, policies
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits
 from streams.sla.calendar import Pauses, deadline
+from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.incidents.classification import Subject
 from streams.sla.incidents.episodes import Episode, Listed
-from streams.sla.incidents.incident_store import Decision, IncidentStore
+from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.steps import InputDecision
 from streams.sla.instants import HOUR, MINUTE
 from streams.sla.policy import BusinessHours, Target
 
@@ -19,7 +21,7 @@ OPENED = ev.Opened("tenants", ("acme",), "api", "complete_outage", None, "monito
 ALWAYS = BusinessHours("UTC", ((0, 24 * 60),) * 7, None)
 
 
-def apply(book: IncidentStore, name: str, minute: int, payload: ev.Payload, digest: bytes = b"") -> Decision:
+def apply(book: IncidentStore, name: str, minute: int, payload: ev.Payload, digest: bytes = b"") -> InputDecision:
     kind = "incident.opened" if isinstance(payload, ev.Opened) else "incident.updated"
     time = MONDAY + minute * MINUTE
     event = ev.Event(name, "/desk", kind, "inc-1", time, payload, False, None, None, digest)
@@ -33,12 +35,12 @@ def test_r1_any_fact_is_known_again(facts: int) -> None:
     apply(book, "open", 0, OPENED)
     for number in range(1, facts):
         minute = number if number % 3 else 1000 - number
-        assert not apply(book, f"fact-{number}", minute, ev.Updated(SUPPORT, "public")).duplicate
+        assert not isinstance(apply(book, f"fact-{number}", minute, ev.Updated(SUPPORT, "public")), Duplicate)
     for number in range(1, facts):
         again = apply(book, f"fact-{number}", number, ev.Updated(SUPPORT, "public"))
-        assert again.duplicate
+        assert isinstance(again, Duplicate)
         other = apply(book, f"fact-{number}", number, ev.Updated(SUPPORT, "public"), b"other")
-        assert other.rejection is not None
+        assert isinstance(other, Rejected)
         assert other.rejection.code == "conflict"
 
 

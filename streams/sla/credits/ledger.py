@@ -187,7 +187,7 @@ class Ledger:
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over."""
-        return self._timers.first_due(min(before, self._watermark() + 1), quiet=backfill_idle)
+        return self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
 
     def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
         """Fire the earliest due timer; None when there is none."""
@@ -195,7 +195,7 @@ class Ledger:
         if chosen is None:
             return None
         due, tenant = chosen
-        backfill_idle = backfill_idle or self._timers.quiet_at < min(before, self._watermark() + 1)
+        backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
         self._clock = max(self._clock, due + 1)
         account = self._accounts[tenant]
         self._month_close.fire(account, due, backfill_idle=backfill_idle)
@@ -254,7 +254,7 @@ class Ledger:
     def _arrived(self, arrival: int, *, backfill: bool) -> None:
         self._clock = max(self._clock, arrival)
         if backfill:
-            self._timers.quiet_not_before(arrival + self._time_limits.backfill_quiet)
+            self._timers.expect_backfill_until(arrival + self._time_limits.backfill_quiet)
 
     def _repeated(self, event: ev.Event, known: bytes) -> LedgerDecision:
         if known == event.digest:
@@ -273,7 +273,7 @@ class Ledger:
     def restored(self, clock: int, backfill_until: int) -> None:
         """All rows are restored: schedule the timers as of the instant reached."""
         self._clock = max(self._clock, clock)
-        self._timers.quiet_not_before(backfill_until)
+        self._timers.expect_backfill_until(backfill_until)
         for account in self._accounts.values():
             account.evaluate_open_months(self._clock)
             self._schedule(account)
@@ -281,4 +281,4 @@ class Ledger:
     @property
     def backfill_until(self) -> int:
         """No backfill is expected after this instant (R32)."""
-        return self._timers.quiet_at
+        return self._timers.backfill_idle_at

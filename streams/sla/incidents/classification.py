@@ -10,7 +10,7 @@ from streams.sla.contracts import Contract
 from streams.sla.policy import Policies, Policy
 
 
-class Terms(Protocol):
+class ContractLookup(Protocol):
     """The contracts that the decider knows of."""
 
     def at(self, tenant: str, instant: int) -> Contract | None:
@@ -75,7 +75,7 @@ def classify(
     return Classification(policy.default_severity, covered, "default", counted, ("default",))
 
 
-def pin(policies: Policies, subject: Subject, opened_at: int, channel: str, terms: Terms) -> Pinned:
+def pin(policies: Policies, subject: Subject, opened_at: int, channel: str, terms: ContractLookup) -> Pinned:
     """What the opening fixes: of the tenants' plans the one with the earliest response deadline, ties by name; a
     platform-wide incident and an unknown plan follow the deployment's default (R20)."""
     if subject.scope == "platform":

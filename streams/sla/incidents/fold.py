@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streams.sla import events as ev
 from streams.sla.impact import Impact
-from streams.sla.incidents.classification import Classification, Pinned, Subject, Terms, classify, pin
+from streams.sla.incidents.classification import Classification, ContractLookup, Pinned, Subject, classify, pin
 from streams.sla.incidents.clock_rules import Ending, SlaClocks
 from streams.sla.incidents.clocks import BREACHED, CANCELLED
 from streams.sla.incidents.episodes import Episode
@@ -81,7 +81,7 @@ class Fold(SlaClocks):
         "terms",
     )
 
-    def __init__(self, opening: Fact, policies: Policies, terms: Terms) -> None:
+    def __init__(self, opening: Fact, policies: Policies, terms: ContractLookup) -> None:
         opened = opening.payload
         assert isinstance(opened, ev.Opened)
         self.policies = policies
@@ -95,7 +95,7 @@ class Fold(SlaClocks):
         self.by_hand: str | None = None
         self.counts: bool | None = None
         self.annulled = False
-        self.merged_into = ""
+        self.merged_into: str | None = None
         started = opened.started_at if opened.started_at is not None else opening.time
         self.episodes = [Episode(opening.time, started, [(started, self.subject)])]
         self.evidence: list[ev.Position] = [opening.position]
@@ -201,7 +201,7 @@ class Fold(SlaClocks):
     def _reopen(self, at: int, started_at: int | None) -> None:
         """R15: the next response instance from the reopening; window numbers run on; old verdicts stand."""
         self.ending = None
-        self.merged_into = ""
+        self.merged_into = None
         self.responded_at = None
         self.response_instance += 1
         self.waiting.clear()
@@ -215,14 +215,14 @@ class Fold(SlaClocks):
         if self.ending is None:
             self._end(at, "annulled", at)
         self.annulled = True
-        self.merged_into = ""
+        self.merged_into = None
         self.ending = Ending(at, "annulled")
         for clock in self.clocks:
             if clock.state == BREACHED:
                 clock.state = CANCELLED
         self.breaches.clear()
 
-    def terms_changed(self) -> bool:
+    def contracts_changed(self) -> bool:
         """Whether the contracts now known say something else of whom the incident concerns (R20)."""
         return any(
             pin(self.policies, subject, self.opened_at, self.channel, self.terms) != pinned
@@ -247,7 +247,7 @@ def order(facts: list[Fact]) -> tuple[Fact, list[Fact]] | None:
     return opening, rest
 
 
-def fold(facts: list[Fact], policies: Policies, terms: Terms) -> Fold | None:
+def fold(facts: list[Fact], policies: Policies, terms: ContractLookup) -> Fold | None:
     """Fold sorted facts from the start; None while they wait for their opening (R4)."""
     ordered = order(facts)
     if ordered is None:

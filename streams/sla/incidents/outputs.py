@@ -30,7 +30,7 @@ TYPE_TITLES = {
 
 @lru_cache(maxsize=4096)
 def _title(kind: str, metric: str | None, severity: str, in_english: str, in_japanese: str) -> dict[str, object]:
-    """Kept, because the same few titles are written over and over; nobody changes an output's data."""
+    """Cached, because few titles occur often; nobody changes an output's data."""
     english, japanese = TYPE_TITLES[kind]
     if metric is not None:
         english = english.format(metric=METRIC_TITLES[metric][0])
@@ -39,7 +39,7 @@ def _title(kind: str, metric: str | None, severity: str, in_english: str, in_jap
 
 
 class OutputBuilder:
-    """Writes the outputs of one incident as it stands."""
+    """Builds the outputs of one incident from its current fold."""
 
     __slots__ = ("_backfill", "_fold", "_incident_id")
 
@@ -174,12 +174,14 @@ class OutputBuilder:
         }
         return self._finished("impact.changed", (revision,), time, data)
 
-    def links(self, old: str, new: str, revision: int, time: int) -> list[Output]:
-        """A merge that no longer stands, then one that does, each said of both incidents (R16)."""
+    def links(self, old: str | None, new: str | None, revision: int, time: int) -> list[Output]:
+        """A merge that no longer stands, then one that does, each published for both incidents (R16)."""
         found = []
         for into, standing in ((old, False), (new, True)):
+            if into is None:
+                continue
             ours, theirs = (self._incident_id, "merged_into", into), (into, "merged_from", self._incident_id)
-            for incident, relation, other in (ours, theirs) if into else ():
+            for incident, relation, other in (ours, theirs):
                 data: dict[str, object] = {
                     "policy": self._fold.policy.as_data(),
                     "incident_id": incident,

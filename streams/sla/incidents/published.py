@@ -2,126 +2,143 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from streams.sla.incidents.classification import Classification
-from streams.sla.incidents.clocks import RESOLUTION, RESPONSE, UPDATE, ClockKey
-
-METRICS = (RESPONSE, UPDATE, RESOLUTION)
-_METRIC_NUMBER = {name: number for number, name in enumerate(METRICS)}
+from streams.sla.incidents.clocks import ClockKey
 
 
-class Kind(IntEnum):
-    CLASSIFIED = 0
-    BREACHED = 1
-    RETRACTED = 2
-    MET = 3
-    NOTICED = 4
-    CLOSED = 5
-    IMPACTS = 6
-    LINK = 7
+class ClassificationEntry(NamedTuple):
+    """`incident.classified` was published. `basis` names the policy and the flags: they are published anew when a late
+    contract fact changes them (R20)."""
+
+    severity: str
+    covered: bool
+    counts_as_downtime: bool
+    basis: str
+
+    def same_verdict(self, other: ClassificationEntry) -> bool:
+        """Whether both say the same, whatever each is based on."""
+        return self[:3] == other[:3]
 
 
-class Entry(NamedTuple):
-    """One thing that was said. `metric`, `instance` and `deadline` name a clock; `at` and `text` depend on the kind:
-    the instant it was met, how many warnings were given (or 1 for a reminder), a digest, a classification."""
+class BreachEntry(NamedTuple):
+    """`sla.breached` was published of a clock."""
 
-    kind: int
-    metric: int = 0
-    instance: int = 0
-    deadline: int = 0
-    at: int = 0
-    text: str = ""
+    key: ClockKey
 
-    @classmethod
-    def of_clock(cls, kind: Kind, key: ClockKey, at: int = 0) -> Entry:
-        return cls(kind, _METRIC_NUMBER[key.metric], key.instance, key.deadline, at)
 
-    @property
-    def key(self) -> ClockKey:
-        return ClockKey(METRICS[self.metric], self.instance, self.deadline)
+class RetractionEntry(NamedTuple):
+    """`sla.breach_retracted` was published of a clock."""
+
+    key: ClockKey
+
+
+class MetEntry(NamedTuple):
+    """`sla.met` was published of a clock; `at` is the instant it was met."""
+
+    key: ClockKey
+    at: int
+
+
+class NoticeEntry(NamedTuple):
+    """Warnings or a reminder were published of a clock: the first `number` thresholds, or 1 for a reminder."""
+
+    key: ClockKey
+    number: int
+
+
+class ClosingEntry(NamedTuple):
+    """`incident.closed` was published, of the ending with this digest; None once that ending no longer stands."""
+
+    digest: str | None
+
+
+class ImpactsEntry(NamedTuple):
+    """`impact.changed` was published, of the impact list with this digest."""
+
+    revision: int
+    digest: str
+
+
+class LinkEntry(NamedTuple):
+    """`incident.link_changed` was published: merged into this incident, or into none (R16)."""
+
+    revision: int
+    into: str | None
+
+
+PublishedEntry = (
+    ClassificationEntry
+    | BreachEntry
+    | RetractionEntry
+    | MetEntry
+    | NoticeEntry
+    | ClosingEntry
+    | ImpactsEntry
+    | LinkEntry
+)
 
 
 class PublishedState:
     """The sum of the entries so far."""
 
-    __slots__ = (
-        "breaches",
-        "classified",
-        "closed",
-        "impacts",
-        "impacts_revision",
-        "judged",
-        "link",
-        "link_revision",
-        "mets",
-        "notices",
-    )
+    __slots__ = ("breaches", "classification", "closing", "impacts", "judged", "link", "mets", "notices")
 
     def __init__(self) -> None:
-        self.classified = ""
+        self.classification: ClassificationEntry | None = None
         self.breaches: dict[ClockKey, None] = {}
+        """Breaches that stand."""
         self.mets: dict[tuple[str, int], tuple[int, int]] = {}
+        """(metric, instance) → (deadline, instant it was met)."""
         self.judged: set[tuple[str, int]] = set()
+        """(metric, instance) of every clock that a verdict was published of, standing or not."""
         self.notices: dict[ClockKey, int] = {}
-        self.closed = ""
-        self.impacts = ""
-        self.impacts_revision = 0
-        self.link = ""
-        self.link_revision = 0
+        self.closing = ClosingEntry(None)
+        self.impacts = ImpactsEntry(0, "")
+        self.link = LinkEntry(0, None)
 
-    def add(self, entry: Entry) -> None:
-        """Take one entry in, when it is said or when it is restored."""
-        match entry.kind:
-            case Kind.BREACHED:
-                self.breaches[entry.key] = None
-                self.judged.add(entry.key[:2])
-            case Kind.RETRACTED:
-                self.breaches.pop(entry.key, None)
-            case Kind.MET:
-                self.mets[entry.key[:2]] = (entry.deadline, entry.at)
-                self.judged.add(entry.key[:2])
-            case Kind.NOTICED:
-                self._notice(entry.key, entry.at)
-            case Kind.CLASSIFIED:
-                self.classified = entry.text
-            case Kind.CLOSED:
-                self.closed = entry.text
-            case Kind.IMPACTS:
-                self.impacts = entry.text
-                self.impacts_revision = entry.at
-            case Kind.LINK:
-                self.link = entry.text
-                self.link_revision = entry.at
+    def add(self, entry: PublishedEntry) -> None:
+        """Take in one entry, when it is published or when it is restored."""
+        match entry:
+            case BreachEntry(key):
+                self.breaches[key] = None
+                self.judged.add(key[:2])
+            case RetractionEntry(key):
+                self.breaches.pop(key, None)
+            case MetEntry(key, at):
+                self.mets[key[:2]] = (key.deadline, at)
+                self.judged.add(key[:2])
+            case NoticeEntry(key, number):
+                self._add_notice(key, number)
+            case ClassificationEntry():
+                self.classification = entry
+            case ClosingEntry():
+                self.closing = entry
+            case ImpactsEntry():
+                self.impacts = entry
+            case LinkEntry():
+                self.link = entry
+            case _:
+                assert_never(entry)
 
-    def entries(self) -> list[Entry]:
-        """The fewest entries that add up to this."""
-        given = [Entry.of_clock(Kind.BREACHED, key) for key in self.breaches]
-        given += [
-            Entry(Kind.MET, _METRIC_NUMBER[metric], instance, deadline, at)
+    def entries(self) -> list[PublishedEntry]:
+        """The fewest entries that add up to this state."""
+        found: list[PublishedEntry] = [BreachEntry(key) for key in self.breaches]
+        found += [
+            MetEntry(ClockKey(metric, instance, deadline), at)
             for (metric, instance), (deadline, at) in self.mets.items()
         ]
         for metric, instance in sorted(self.judged - {key[:2] for key in self.breaches} - self.mets.keys()):
-            # A verdict that was taken back: of which deadline is of no account any more.
-            undone = ClockKey(metric, instance, 0)
-            given += [Entry.of_clock(Kind.BREACHED, undone), Entry.of_clock(Kind.RETRACTED, undone)]
-        given += [Entry.of_clock(Kind.NOTICED, key, count) for key, count in self.notices.items()]
-        given += [
-            Entry(Kind.CLASSIFIED, text=self.classified),
-            Entry(Kind.CLOSED, text=self.closed),
-            Entry(Kind.IMPACTS, at=self.impacts_revision, text=self.impacts),
-            Entry(Kind.LINK, at=self.link_revision, text=self.link),
-        ]
-        return given
+            # A verdict that was retracted: its deadline does not matter any more.
+            retracted = ClockKey(metric, instance, 0)
+            found += [BreachEntry(retracted), RetractionEntry(retracted)]
+        found += [NoticeEntry(key, number) for key, number in self.notices.items()]
+        if self.classification is not None:
+            found.append(self.classification)
+        found += [self.closing, self.impacts, self.link]
+        return found
 
-    def _notice(self, key: ClockKey, count: int) -> None:
+    def _add_notice(self, key: ClockKey, number: int) -> None:
         for old in [k for k in self.notices if k.metric == key.metric and k.instance < key.instance]:
             del self.notices[old]
-        self.notices[key] = count
-
-
-def classified_entry(decided: Classification, basis: str) -> Entry:
-    """`basis` names the policy and the flags: they come out anew when a late contract fact changes them."""
-    text = f"{decided.severity}|{int(decided.covered)}|{int(decided.counts_as_downtime)}|{basis}"
-    return Entry(Kind.CLASSIFIED, text=text)
+        self.notices[key] = number

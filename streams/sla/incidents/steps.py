@@ -1,48 +1,93 @@
-"""What follows from one input or timer of an incident: outputs, a row of its log, or a refusal."""
+"""What follows from one input or timer of an incident: a closed union, of which callers match every case."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from streams.sla import events as ev
+from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.incidents.fold import Fact
-from streams.sla.incidents.published import Entry
+from streams.sla.incidents.published import PublishedEntry
 
 
 class Step(NamedTuple):
-    """What one input or timer changed of one incident: a row of its log. `number` counts from 0. `due` is when the
-    incident wants waking next, `held` whether the quiet after a load of history is waited for then (R32)."""
+    """What one input or timer changed of one incident: a row of its log. `number` counts from 0. `processed_until` is
+    the instant up to which nothing due is left undone; `due` is the incident's next timer, `deferred` whether that
+    waits until no more backfill is expected (R32). Instants in microseconds."""
 
     incident_id: str
     number: int
     facts: list[Fact]
-    entries: list[Entry]
-    clock: int
+    entries: list[PublishedEntry]
+    processed_until: int
     due: int | None = None
-    held: bool = False
+    deferred: bool = False
 
     def tenants(self) -> list[str]:
         """Every tenant that a fact of this step names."""
         named: list[str] = []
         for fact in self.facts:
-            if isinstance(fact.payload, ev.Opened | ev.Reclassified):  # no other names whom it concerns
+            if isinstance(fact.payload, ev.Opened | ev.Reclassified):  # no other names tenants
                 named += fact.payload.tenant_ids or ()
         return named
 
 
-class Decision(NamedTuple):
-    """What follows from one input or timer. `rejected` names waiting facts given up as orphans (R4); `evicted` is the
-    number of steps whose rows may go, leaving a marker until the given instant (R1). `replaces` is how many steps
-    `step` stands for from now on (R29); `crashed` says why its incident could not be folded then."""
+class Applied(NamedTuple):
+    """An input, a timer or a contract fact took effect. `step` is None when there is nothing to record."""
 
     outputs: list[ev.Output]
-    step: Step | None = None
-    rejection: ev.Rejection | None = None
-    duplicate: bool = False
-    waiting: bool = False
-    orphans: tuple[Fact, ...] = ()
-    evicted: tuple[str, int, int] | None = None
-    forgotten: str | None = None
-    subject: str | None = None
-    replaces: int = 0
+    step: Step | None
+
+
+class Buffered(NamedTuple):
+    """The event waits for its incident's opening (R4)."""
+
+    fact: Fact
+
+
+class Orphaned(NamedTuple):
+    """Buffered facts whose opening did not come in time: each is to be rejected as `orphan` (R4)."""
+
+    incident_id: str
+    facts: tuple[Fact, ...]
+
+
+class Evicted(NamedTuple):
+    """The incident ended long ago: its rows, numbered from 0 to `steps` - 1, are to be deleted. A tombstone of its id
+    stays until the given instant (R1)."""
+
+    incident_id: str
+    steps: int
+    tombstone_until: int
+
+
+class TombstoneExpired(NamedTuple):
+    """The tombstone of an evicted incident is to be deleted (R1)."""
+
+    incident_id: str
+
+
+class Rewritten(NamedTuple):
+    """The incident names an erased tenant: `step` replaces all of its rows, of which there were `replaces` (R29).
+    `crashed` says why the incident could not be folded; it is quarantined then (R27)."""
+
+    outputs: list[ev.Output]
+    step: Step
+    replaces: int
     crashed: str | None = None
+
+
+InputDecision = Applied | Duplicate | Rejected | Buffered | Rewritten
+TimerDecision = Applied | Orphaned | Evicted | TombstoneExpired
+Decision = InputDecision | TimerDecision
+
+
+def outputs_of(decision: Decision) -> list[ev.Output]:
+    """The outputs to publish, in order."""
+    match decision:
+        case Applied(outputs=outputs) | Rewritten(outputs=outputs):
+            return outputs
+        case Duplicate() | Rejected() | Buffered() | Orphaned() | Evicted() | TombstoneExpired():
+            return []
+        case _:
+            assert_never(decision)

@@ -1,4 +1,4 @@
-"""One incident as a book keeps it: its timeline, the facts that wait for its opening, its limits (R4, R28)."""
+"""One incident as the store keeps it: its timeline, the facts that wait for its opening, its limits (R4, R28)."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ RESERVED_EVENTS = 200
 
 
 class StoredIncident:
-    """The timeline is hydrated when touched; `steps` is how many rows its log has, `bare` whether it names an erased
-    tenant (R29), `recorded_due` the timer that the last row names."""
+    """The timeline is folded on access. `steps` is how many rows the incident has, `buffered` the facts that wait for
+    its opening, `redacted` whether it names an erased tenant (R29), `recorded_due` the timer that its last row names.
+    """
 
-    __slots__ = ("bare", "recorded_due", "steps", "timeline", "waiting")
+    __slots__ = ("buffered", "recorded_due", "redacted", "steps", "timeline")
 
     def __init__(self, incident_id: str) -> None:
         self.timeline = Timeline(incident_id)
         self.steps = 0
-        self.waiting: list[Fact] = []
-        self.bare = False
+        self.buffered: list[Fact] = []
+        self.redacted = False
         self.recorded_due: int | None = None
 
     def find(self, event: ev.Event) -> Fact | None:
         """The fact with the event's identity (R1)."""
-        for fact in self.waiting:
+        for fact in self.buffered:
             if fact.id == event.id and fact.source == event.source:
                 return fact
         return self.timeline.find(event.source, event.id)
 
     def oversize(self, event: ev.Event) -> str | None:
         """Why the incident can't take one more event of this kind (R28)."""
-        count = len(self.waiting) + len(self.timeline.facts)
+        count = len(self.buffered) + len(self.timeline.facts)
         if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
             return f"incident {event.subject} has {count} events, the most an incident may have"
         if isinstance(event.payload, LISTED):
-            listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.waiting)])
+            listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.buffered)])
             if listed.bytes > MAX_LISTED_BYTES:
                 return f"incident {event.subject} changed too often for so many tenants: its impact list is too long"
         return None
 
-    def first_to_give_up(self) -> list[Fact]:
-        """Of facts that wait for an opening the live ones, if there are any: loaded ones are of another clock (R4,
-        R32)."""
-        return [fact for fact in self.waiting if not fact.backfill] or self.waiting
+    def first_to_expire(self) -> list[Fact]:
+        """Of the buffered facts the live ones, if there are any: backfilled ones arrive on another clock (R4, R32)."""
+        return [fact for fact in self.buffered if not fact.backfill] or self.buffered

@@ -1,0 +1,180 @@
+"""What the incidents agent writes of a decision: outputs, copies for the ledgers, changelog rows, rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never, cast
+
+from agents.changelog.incidents import (
+    BUFFERED,
+    TOMBSTONE,
+    BufferedInput,
+    StepRows,
+    encode_step,
+    step_key,
+    without_texts,
+)
+from agents.changelog.policies import PolicyRows
+from agents.ingress import Ingress, position_of, row_key
+from agents.reject_log import about
+from streams.kafka.partitioner import partition_of
+from streams.runtime.processor import Effects, Record
+from streams.serde.codec import Fields
+from streams.shared_topic import TO_LEDGER
+from streams.sla.arrival import own_arrival
+from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.events import Event, Output, Rejection
+from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.steps import (
+    Applied,
+    Buffered,
+    Evicted,
+    InputDecision,
+    Orphaned,
+    Rewritten,
+    Step,
+    TimerDecision,
+    TombstoneExpired,
+)
+from streams.sla.redaction import redacted_record
+from streams.topics import TOPIC_OF
+
+Values = dict[tuple[str, str], bytes]
+"""(source, id) of a fact → its value as it is stored."""
+
+
+class DecisionWriter:
+    """Turns decisions into effects, and holds the rows that they make: steps and buffered inputs."""
+
+    def __init__(self, ingress: Ingress, store: IncidentStore, steps: StepRows, policy_rows: PolicyRows) -> None:
+        self._ingress = ingress
+        self._store = store
+        self._steps = steps
+        self._policy_rows = policy_rows
+        self.buffered: dict[tuple[str, str, str], BufferedInput] = {}
+        """(incident, source, id) → an input that waits for its incident's opening."""
+
+    def write_input(
+        self, decision: InputDecision, event: Event, fields: Fields, record: Record, effects: Effects
+    ) -> None:
+        """Write what follows from an input event. `fields` is the decoded event, `record` what carried it."""
+        ingress = self._ingress
+        match decision:
+            case Rejected(rejection):
+                ingress.reject(record, rejection, effects, known=about(event.type, event.subject))
+            case Duplicate():
+                ingress.count.duplicate.inc()
+            case Buffered():
+                ingress.count.applied.inc()
+                self._buffer(event, fields, record, effects)
+            case Applied() | Rewritten():
+                ingress.count.applied.inc()
+                values: Values = {}
+                if not self._store.redacted(event.subject):
+                    value = without_texts(ingress, event.type, fields, cast(bytes, record.value))
+                    values[event.source, event.id] = value
+                self.write(decision, effects, record, values)
+            case _:
+                assert_never(decision)
+
+    def write_timer(self, decision: TimerDecision, effects: Effects) -> None:
+        """Write what follows from a timer."""
+        ingress = self._ingress
+        match decision:
+            case Applied():
+                self.write(decision, effects, None)
+            case Orphaned(incident_id, orphans):
+                for orphan in orphans:
+                    original = self._remove_buffered(incident_id, orphan, effects)
+                    assert original is not None
+                    rejection = Rejection("orphan", f"incident {incident_id} was not opened in time", orphan.id)
+                    ingress.reject(original.record, rejection, effects, known=about(orphan.type, incident_id))
+            case Evicted(incident_id, steps, until):
+                self._steps.drop(incident_id)
+                for number in range(steps):
+                    effects.put(step_key(incident_id, number), None)
+                row = ingress.codec.encode("state.marker", {"incident_id": incident_id, "until": until})
+                effects.put(row_key(TOMBSTONE, incident_id), row)
+            case TombstoneExpired(incident_id):
+                effects.put(row_key(TOMBSTONE, incident_id), None)
+            case _:
+                assert_never(decision)
+
+    def write(
+        self, decision: Applied | Rewritten, effects: Effects, cause: Record | None, values: Values | None = None
+    ) -> None:
+        """Publish the outputs of a decision and write its step. `cause` is the input that led to it, None for a timer;
+        `values` are the stored values of those facts that were not buffered before."""
+        for output in decision.outputs:
+            self._publish(output, effects, cause)
+        step = decision.step
+        if step is None:
+            return
+        if isinstance(decision, Rewritten):
+            self._steps.drop(step.incident_id)
+            for number in range(1, decision.replaces):
+                effects.put(step_key(step.incident_id, number), None)
+        row = encode_step(self._ingress, step, self._values(step, values or {}, effects))
+        effects.put(step_key(step.incident_id, step.number), row)
+        self._steps.add(step.incident_id, row)
+
+    # -- buffered inputs ---------------------------------------------------------------------------------------------
+
+    def restore_buffered(self, row: Fields) -> None:
+        """Restore an input that waits for its incident's opening (R4)."""
+        record, event = self._ingress.decode_input_row(row)
+        value = cast(bytes, row["event"] or record.value)
+        self.buffered[event.subject, event.source, event.id] = BufferedInput(record, value)
+        arrival = own_arrival(event, record.arrival)
+        self._store.buffer(Fact.of(event, arrival, position_of(record)), event.subject)
+
+    def _buffer(self, event: Event, fields: Fields, record: Record, effects: Effects) -> None:
+        value = self._ingress.to_single_object(event.type, fields, cast(bytes, record.value))
+        self.buffered[event.subject, event.source, event.id] = BufferedInput(record, value)
+        row = self._ingress.encode_input_row(record, headers=True, event=value)
+        effects.put(row_key(BUFFERED, event.subject, event.source, event.id), row)
+
+    def _remove_buffered(self, incident_id: str, fact: Fact, effects: Effects) -> BufferedInput | None:
+        buffered = self.buffered.pop((incident_id, fact.source, fact.id), None)
+        if buffered is not None:
+            effects.put(row_key(BUFFERED, incident_id, fact.source, fact.id), None)
+        return buffered
+
+    # -- steps and outputs -------------------------------------------------------------------------------------------
+
+    def _values(self, step: Step, values: Values, effects: Effects) -> Mapping[tuple[str, str], bytes]:
+        """The stored value of every fact in a step."""
+        for fact in step.facts:
+            if (fact.source, fact.id) not in values:
+                values[fact.source, fact.id] = self._stored_value(step.incident_id, fact, effects)
+        return values
+
+    def _stored_value(self, incident_id: str, fact: Fact, effects: Effects) -> bytes:
+        """The stored value of a fact that was buffered, whose own row is deleted, or of a redacted incident."""
+        original = self._remove_buffered(incident_id, fact, effects)
+        if self._store.redacted(incident_id):
+            return self._ingress.codec.encode(fact.type, redacted_record(fact.event(incident_id)))
+        assert original is not None
+        decoded = self._ingress.codec.decode(original.event)
+        assert not isinstance(decoded, Rejection)
+        return without_texts(self._ingress, *decoded, original.event)
+
+    def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
+        self._policy_rows.used(output, effects)
+        send = self._ingress.publish(output, TOPIC_OF[output.type], effects)
+        if output.type != "impact.changed":
+            return
+        assert cause is not None, "impacts change by input only"
+        record = Record(send.topic, send.partition, 0, cause.arrival, send.key, send.value, send.headers)
+        for partition in self._ledger_partitions(output):
+            self._ingress.copy_to(record, TO_LEDGER, partition, effects)
+
+    def _ledger_partitions(self, output: Output) -> Sequence[int]:
+        """The ledger partitions whose tenants an impact list concerns, now or before."""
+        partitions = self._ingress.topics.partitions
+        if output.data["scope"] == "platform" or self._store.ever_platform(output.subject):
+            return range(partitions)
+        home = self._store.erasures.home
+        homes = {tenant: home(tenant) for tenant in self._store.tenants(output.subject)}
+        return sorted({partition_of(t, partitions) if at is None else at for t, at in homes.items()})
