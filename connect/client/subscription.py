@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from kafka import KafkaConsumer
 from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
@@ -22,7 +23,7 @@ from kafka.structs import OffsetAndMetadata
 from connect.client.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
 from connect.client.received import ReceivedEvent
 from streams.errors import RegistryUnavailable
-from streams.kafka import kafka_python_clients
+from streams.kafka.connect import opened
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import backoff, reading_codec
 from streams.serde.cloudevents_json import to_json
@@ -246,7 +247,8 @@ def _subscription(
         "bootstrap_timeout_ms": _CONNECT_MS,
     }
     try:
-        consumer = kafka_python_clients.consumer(
+        consumer = opened(
+            KafkaConsumer,
             bootstrap_servers=brokers.split(","),
             group_id=group,
             isolation_level="read_committed",

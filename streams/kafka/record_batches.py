@@ -1,8 +1,7 @@
-"""Reads the records of a fetch one batch at a time.
+"""What a fetch brought, a batch at a time.
 
-aiokafka iterates over records in Python and builds an object of eleven fields for each, which is a tenth of the cost of
-the small job (bench/small_cost.py). Which batches count (aborted transactions, markers, offsets below the position)
-stays aiokafka's decision.
+aiokafka goes from record to record in Python and makes an object of eleven fields of each, a tenth of what our small
+job costs. Which batches count (aborted transactions, markers, what lies before the position) stays its own decision.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.records import RawRecord
+from streams.runtime.interfaces import RawRecord
 
 
 class Chunk(NamedTuple):
@@ -62,7 +61,7 @@ class FetchedBatch:
 async def fetched(fetcher: Fetcher, partition: TopicPartition) -> list[RawRecord]:
     """What has been fetched of a partition, without waiting or giving way to other tasks; its position moves past it.
 
-    Needs the patch `header_names`. Raises what aiokafka does, about this partition alone.
+    Needs `header_names.accept_any`. Raises what aiokafka does, about this partition alone.
     """
     result = fetcher._records.get(partition)
     if type(result) is FetchResult:
