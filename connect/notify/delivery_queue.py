@@ -11,13 +11,14 @@ import structlog
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import Language, Message
+from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
 from connect.notify.page_store_rows import Parked, StateRow, changes, parked_row, retried_row
 from connect.notify.pending_pages import PageKey, PendingPages
 from connect.notify.retry_policy import LONGEST_RETRY_AFTER, CircuitBreaker, next_try
 from connect.notify.triggers import PageTrigger
+from streams.i18n.catalogues import Language
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 

@@ -6,8 +6,8 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from connect.notify.triggers import JsonObject
+from streams.i18n.catalogues import Language
 
-Language = Literal["en", "ja"]
 #: PagerDuty refuses a longer `dedup_key`.
 LONGEST_DEDUP_KEY = 255
 

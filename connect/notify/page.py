@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import Language, Message
+from connect.notify.message import Message
 from connect.notify.triggers import JsonObject, PageTrigger
+from streams.i18n.catalogues import Language
 
 
 class _NewMessage(NamedTuple):

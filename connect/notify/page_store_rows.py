@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
-from connect.notify.message import Language, Message
+from connect.notify.message import Message
 from connect.notify.page import Page
+from streams.i18n.catalogues import Language
 from streams.serde.cloudevents_json import format_line
 
 TOPIC = "notifications"

@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
+from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
 from streams.policy.phrases import PolicyPhrases, policy_phrases
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
@@ -20,7 +21,7 @@ PACKAGES = ("agents", "cli", "connect", "streams")
 SOURCES = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 #: Every dataclass of texts, by the catalogue that fills it.
-DOMAINS: Mapping[str, type] = {"policy": PolicyPhrases}
+DOMAINS: Mapping[str, type] = {"notify": NotifyPhrases, "policy": PolicyPhrases}
 
 TEMPLATE = """\
 msgid ""

@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from connect.notify.destinations.answers import Outcome
-from connect.notify.message import Language, Message
+from connect.notify.message import Message
 from connect.secret_refs import SecretRef
+from streams.i18n.catalogues import Language
 from streams.sla.instants import HOUR, SECOND
 
 PagerSeverity = Literal["critical", "error", "warning", "info"]

@@ -1,73 +1,50 @@
-"""The words of notifications: English and Japanese. Titles come with the alert, in both."""
+"""The texts of notifications (streams/i18n/notify.pot). Titles come with the alert, in each language."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from connect.notify.message import Language
 from connect.notify.triggers import JsonObject
+from streams.i18n.catalogues import Language, load
 
 _LISTED_TENANTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """One language; `{}` takes what the name says."""
+class NotifyPhrases:
+    """The messages of one language; what the placeholders take stands in the catalogue."""
 
     incident: str
     severity: str
     component: str
     clock: str
     deadline: str
-    since: str
+    at: str
     tenants: str
     everyone: str
     more_tenants: str
-    metrics: Mapping[str, str]
-    ended: Mapping[str, str]
+    metrics: Annotated[Mapping[str, str], ("response", "update", "resolution")]
+    endings: Annotated[Mapping[str, str], ("resolved", "merged", "annulled")]
     policy: str
 
 
-ENGLISH = Words(
-    incident="Incident",
-    severity="Severity",
-    component="Component",
-    clock="Clock",
-    deadline="Deadline",
-    since="At",
-    tenants="Tenants",
-    everyone="everyone",
-    more_tenants="and {} more",
-    metrics={"response": "response", "update": "update", "resolution": "resolution"},
-    ended={"resolved": "resolved", "merged": "merged into another incident", "annulled": "annulled"},
-    policy="Policy",
-)
-JAPANESE = Words(
-    incident="インシデント",
-    severity="重要度",
-    component="コンポーネント",
-    clock="計測",
-    deadline="期限",
-    since="日時",
-    tenants="対象テナント",
-    everyone="すべて",
-    more_tenants="ほか{}件",
-    metrics={"response": "初回応答", "update": "状況更新", "resolution": "復旧"},
-    ended={"resolved": "解決", "merged": "他のインシデントに統合", "annulled": "取り消し"},
-    policy="ポリシー",
-)
-WORDS: Mapping[Language, Words] = {"en": ENGLISH, "ja": JAPANESE}
+@cache
+def notify_phrases(language: Language) -> NotifyPhrases:
+    """The texts in one language. Raises CatalogueError when its catalogue is incomplete."""
+    return load(NotifyPhrases, "notify", language)
 
 
 def title(event: JsonObject, language: Language) -> str:
-    """The alert's own title; of a closing with how it ended."""
+    """The alert's own title; of a closing also how the incident ended."""
     data = event["data"]
     text = str(data["title"][language])
-    ended = WORDS[language].ended.get(str(data.get("reason", "")))
-    return f"{text} ({ended})" if ended is not None else text
+    ending = notify_phrases(language).endings.get(str(data.get("reason", "")))
+    return f"{text} ({ending})" if ending is not None else text
 
 
 def moment(rfc3339: str, zone: str) -> str:
@@ -80,29 +57,29 @@ def moment(rfc3339: str, zone: str) -> str:
 
 
 def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Sequence[tuple[str, str]]:
-    """What is told beside the title: names and values, in the order in which they are read."""
-    words, data = WORDS[language], event["data"]
+    """The names and values shown below the title, in their order."""
+    phrases, data = notify_phrases(language), event["data"]
     found = [
-        (words.severity, str(data["severity"])),
-        (words.component, str(data["component"])),
-        (words.incident, str(event["subject"])),
+        (phrases.severity, str(data["severity"])),
+        (phrases.component, str(data["component"])),
+        (phrases.incident, str(event["subject"])),
     ]
     if clock:
         metric, _, instance = clock.partition("/")
-        found.append((words.clock, f"{words.metrics.get(metric, metric)} {instance}"))
+        found.append((phrases.clock, f"{phrases.metrics.get(metric, metric)} {instance}"))
     if data.get("deadline"):
-        found.append((words.deadline, moment(data["deadline"], zone)))
-    found.append((words.since, moment(event["time"], zone)))
-    found.append((words.tenants, _tenants(data, words)))
+        found.append((phrases.deadline, moment(data["deadline"], zone)))
+    found.append((phrases.at, moment(event["time"], zone)))
+    found.append((phrases.tenants, _tenants(data, phrases)))
     policy = data["policy"]
-    found.append((words.policy, f"{policy['name']} {policy['version']}"))
+    found.append((phrases.policy, f"{policy['name']} {policy['version']}"))
     return found
 
 
-def _tenants(data: JsonObject, words: Words) -> str:
+def _tenants(data: JsonObject, phrases: NotifyPhrases) -> str:
     if data["scope"] == "platform":
-        return words.everyone
+        return phrases.everyone
     tenants = list(map(str, data.get("tenant_ids", ())))
     listed = ", ".join(tenants[:_LISTED_TENANTS])
     left = len(tenants) - _LISTED_TENANTS
-    return f"{listed} {words.more_tenants.format(left)}" if left > 0 else listed
+    return f"{listed} {phrases.more_tenants.format(count=left)}" if left > 0 else listed

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import Language
 from connect.notify.triggers import PageTrigger
+from streams.i18n.catalogues import Language
 
 
 @dataclass(frozen=True, slots=True)

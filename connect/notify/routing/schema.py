@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model
 from connect.notify.destinations.registry import DESTINATION_KINDS
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone, parse_duration
+from streams.i18n.catalogues import Language
 from streams.sla.instants import DAY, SECOND
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -50,7 +51,7 @@ class CommonKeys(ConfigKeys):
     """The keys of every destination."""
 
     kind: Annotated[str, AfterValidator(_kind)] = Field(description="What it understands.")
-    language: Literal["en", "ja"] = Field("en", description="Language of texts.")
+    language: Language = Field("en", description="Language of texts.")
     time_zone: Annotated[str, AfterValidator(check_zone)] = Field("UTC", description="Zone of times in texts.")
     allow_private: bool = Field(False, description="Whether it may be on this machine or in a private network.")
     timeout: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_timeout)] = Field(
@@ -95,7 +96,7 @@ class RouteKeys(ConfigKeys):
         description="Names of destinations."
     )
     continues: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
-    language: Literal["en", "ja"] | None = Field(None, description="Language of texts; default: the destination's.")
+    language: Language | None = Field(None, description="Language of texts; default: the destination's.")
 
 
 class RoutingKeys(ConfigKeys):
