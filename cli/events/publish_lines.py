@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
-
 from cli.kafka_io.batches import PATIENCE_S, Batches
 from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
+from streams.kafka import aiokafka_clients
 from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
 from streams.sla.events import Rejection
@@ -107,15 +106,13 @@ async def publish(
     topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)}
     partitions = await partitions_of(addresses, topics.values(), security)
     published = Published()
-    producer = AIOKafkaProducer(
-        bootstrap_servers=addresses,
+    producer = aiokafka_clients.idempotent_producer(
+        addresses,
+        security,
         client_id="sla-publish",
-        acks="all",
-        enable_idempotence=True,
         linger_ms=_LINGER_MS,
         max_batch_size=_BATCH_BYTES,
         request_timeout_ms=PATIENCE_S * 1000,
-        **(security or {}),
     )
     with explained(addresses):
         await producer.start()

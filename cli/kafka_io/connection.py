@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from streams.errors import SlaError
+from streams.kafka import aiokafka_clients
 
 REQUEST_TIMEOUT_MS = 10_000
 
@@ -44,9 +44,7 @@ async def partitions_of(
 ) -> dict[str, list[int]]:
     """The partitions of each topic, as the broker says. Raises BrokerProblem for a topic that does not exist."""
     addresses = list(bootstrap)
-    client = AIOKafkaClient(
-        bootstrap_servers=addresses, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS, **(security or {})
-    )
+    client = aiokafka_clients.client(addresses, security, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS)
     with explained(addresses):
         try:
             await client.bootstrap()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
+from streams.kafka import kafka_python_clients
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Codec
 from streams.sla.events import Rejection
@@ -20,7 +21,7 @@ class Follower:
     def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
         self.rejected = 0
         self._codec = Codec()
-        self._consumer = KafkaConsumer(
+        self._consumer = kafka_python_clients.consumer(
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,

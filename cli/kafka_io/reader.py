@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from cli.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
-from streams.kafka.header_names import accept_any
+from streams.kafka import aiokafka_clients
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _FETCH_WAIT_MS = 200
@@ -109,18 +108,16 @@ class Reader:
 
     async def _start(self) -> None:
         partitions = await partitions_of(self._bootstrap, self._topics, self._security)
-        accept_any()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+        self._consumer = aiokafka_clients.consumer(
+            self._bootstrap,
+            self._security,
             client_id="sla-read",
             group_id=None,
-            enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
-            **self._security,
         )
         await self._consumer.start()
         self._consumer.assign([TopicPartition(topic, each) for topic in self._topics for each in partitions[topic]])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from rich import box
 from rich.console import Console
@@ -20,7 +20,7 @@ from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
 from streams.asyncapi.document import document, text
 from streams.asyncapi.page import page
-from streams.kafka.connect import opened
+from streams.kafka import kafka_python_clients
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
 
@@ -248,8 +248,7 @@ def _difference_json(each: Difference) -> dict[str, str]:
 
 @contextmanager
 def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> Iterator[Any]:
-    admin = opened(
-        KafkaAdminClient,
+    admin = kafka_python_clients.admin(
         bootstrap_servers=bootstrap if isinstance(bootstrap, str) else list(bootstrap),
         client_id="sla-topics",
         bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,

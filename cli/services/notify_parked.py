@@ -92,18 +92,18 @@ def _parked(settings: Settings) -> list[tuple[int, Parked]]:
 
 def _write_retries(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> None:
     """Write the requests one by one, each acknowledged by all replicas. A crash leaves the rest parked."""
-    from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
     from cli.kafka_io.connection import BrokerProblem
     from connect.notify.page_store_rows import TOPIC, retry_rows
+    from streams.kafka import kafka_python_clients
 
     if not chosen:
         return
     where = ", ".join(settings.bootstrap())
     try:
-        producer = KafkaProducer(
-            bootstrap_servers=list(settings.bootstrap()), acks="all", retries=5, **settings.client_security()
+        producer = kafka_python_clients.producer(
+            bootstrap_servers=list(settings.bootstrap()), retries=5, **settings.client_security()
         )
         topic = f"{settings.topic_prefix}.{TOPIC}"
         for partition, parked in chosen:

@@ -12,12 +12,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
-from kafka import KafkaProducer
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed, Position
 from connect.client.outgoing import Instant, instant, json_value, outgoing
-from streams.kafka.connect import opened
+from streams.kafka import kafka_python_clients
 from streams.kafka.partitioner import partition_of
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import writing_frame
@@ -232,8 +231,7 @@ def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> P
         "bootstrap_timeout_ms": int(_CONNECT_S * 1000),
     }
     try:
-        made: Producer = opened(
-            KafkaProducer,
+        made: Producer = kafka_python_clients.producer(
             bootstrap_servers=brokers.split(","),
             acks="all",
             enable_idempotence=True,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from kafka import KafkaConsumer
 from kafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
@@ -23,7 +22,7 @@ from kafka.structs import OffsetAndMetadata
 from connect.client.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
 from connect.client.received import ReceivedEvent
 from streams.errors import RegistryUnavailable
-from streams.kafka.connect import opened
+from streams.kafka import kafka_python_clients
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import backoff, reading_codec
 from streams.serde.cloudevents_json import to_json
@@ -247,8 +246,7 @@ def _subscription(
         "bootstrap_timeout_ms": _CONNECT_MS,
     }
     try:
-        consumer = opened(
-            KafkaConsumer,
+        consumer = kafka_python_clients.consumer(
             bootstrap_servers=brokers.split(","),
             group_id=group,
             isolation_level="read_committed",

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from streams.errors import SlaError
+from streams.kafka import aiokafka_clients
 from streams.kafka.partitioner import partition_of
-from streams.kafka.rebootstrap import rebootstrap
 from streams.kafka.shutdown import end_producer
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
@@ -208,19 +207,16 @@ class KafkaPublisher:
 
 def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], timeout_s: float) -> Callable[[], Any]:
     """Makes producers for a cluster."""
-    rebootstrap()
 
     def make() -> Any:
-        return AIOKafkaProducer(
-            bootstrap_servers=list(bootstrap),
+        return aiokafka_clients.idempotent_producer(
+            bootstrap,
+            security,
             client_id="sla-intake",
-            acks="all",
-            enable_idempotence=True,
             linger_ms=_LINGER_MS,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
             request_timeout_ms=max(int(timeout_s * 1000), 1000),
-            **security,
         )
 
     return make

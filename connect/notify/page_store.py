@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from streams.errors import SlaError
-from streams.kafka.header_names import accept_any
-from streams.kafka.rebootstrap import rebootstrap
+from streams.kafka import aiokafka_clients
 from streams.kafka.shutdown import end_consumer, end_producer
 from streams.settings import Settings
 
@@ -77,21 +75,17 @@ class PageStore:
 
     async def start(self, listener: Any) -> None:
         """Connect and join the group; `listener` is notified of partitions."""
-        accept_any()
-        rebootstrap()
         self._stall_task = asyncio.create_task(self._stall_detector.run())
         self._metadata_consumer = self._new_consumer(group_id=None)
         await self._metadata_consumer.start()
         await self._check_topics()
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+        self._producer = aiokafka_clients.idempotent_producer(
+            self._bootstrap,
+            self._security,
             client_id="sla-notify",
-            acks="all",
-            enable_idempotence=True,
             linger_ms=_LINGER_MS,
             request_timeout_ms=_REQUEST_MS,
             max_request_size=_LARGEST_ROW,
-            **self._security,
         )
         await self._producer.start()
         self.consumer = self._new_consumer(
@@ -170,14 +164,13 @@ class PageStore:
                 raise SlaError(f"there is no topic {self.topic(suffix)}; `sla topics apply` creates the topics")
 
     def _new_consumer(self, **options: object) -> Any:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+        return aiokafka_clients.consumer(
+            self._bootstrap,
+            self._security,
             client_id="sla-notify",
-            enable_auto_commit=False,
             auto_offset_reset="earliest",
             request_timeout_ms=_REQUEST_MS,
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            **self._security,
             **options,
         )

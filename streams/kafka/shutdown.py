@@ -1,35 +1,45 @@
-"""Ends aiokafka's clients in bounded time: with Kafka away their own stop waits for what can't be done."""
+"""Closes aiokafka clients in bounded time: while Kafka is away, their own `stop` waits for answers that don't come."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from operator import attrgetter
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
-_FAREWELL_S = 3.0
+_STOP_S = 3.0
 
 
 async def end_producer(producer: Any) -> None:
-    """What is not acknowledged in time is given up; whoever sent it knows that it was not."""
-    if await _in_time(producer.stop()):
+    """Stop a producer. Records that are not acknowledged in time fail."""
+    if await _in_time(producer, "stop"):
         return
     with contextlib.suppress(Exception):
         producer._message_accumulator.fail_all(KafkaError("given up"))
-    await _in_time(producer._sender.close())
-    await _in_time(producer.client.close())
+    await _in_time(producer, "_sender.close")
+    await _in_time(producer, "client.close")
+
+
+async def abandon_transaction(producer: Any, stop_s: float = 2.0) -> None:
+    """Stop a transactional producer without ending its transaction: the next owner's fencing settles it."""
+    if await _in_time(producer, "stop", stop_s):
+        return
+    producer._closed = True  # keeps aiokafka from warning that the producer was not stopped
+    await _in_time(producer, "client.close", stop_s)
 
 
 async def end_consumer(consumer: Any) -> None:
-    """Leaves its group if that is possible in time."""
-    if not await _in_time(consumer.stop()):
-        await _in_time(consumer._client.close())
+    """Stop a consumer; it leaves its group if Kafka answers in time."""
+    if not await _in_time(consumer, "stop"):
+        await _in_time(consumer, "_client.close")
 
 
-async def _in_time(ending: Any) -> bool:
+async def _in_time(client: Any, method: str, within_s: float = _STOP_S) -> bool:
+    """Await a method, named by its path of attributes; False if it fails, takes longer, or is not there."""
     with contextlib.suppress(Exception):
-        async with asyncio.timeout(_FAREWELL_S):
-            await ending
+        async with asyncio.timeout(within_s):
+            await attrgetter(method)(client)()
             return True
     return False

@@ -5,32 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from streams.kafka.records import Batch, RawRecord
 from streams.runtime.processor import Effects
 
-
-class RawRecord(Protocol):
-    """A record as aiokafka hands it over; `timestamp` in milliseconds."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Batch(NamedTuple):
-    """All there is to read of one topic-partition in [start, end): fewer records than offsets where markers lie."""
-
-    topic: str
-    partition: int
-    start: int
-    end: int
-    records: Sequence[RawRecord]
+__all__ = ["Batch", "Bounds", "Feed", "RawRecord", "TaskLog", "Transactions", "Write"]
 
 
 class Bounds(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
 
-import aiokafka
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streams.kafka import aiokafka_clients
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
 from streams.runtime.recovery_progress import Progress
@@ -27,7 +28,7 @@ class Offsets:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
-        self._consumers: dict[str | None, aiokafka.AIOKafkaConsumer] = {}
+        self._consumers: dict[str | None, Any] = {}
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
         self._requester: asyncio.Task[None] | None = None
@@ -81,7 +82,7 @@ class Offsets:
                     if not answer.done():
                         answer.set_result(ends)
 
-    async def _consumer(self, group: str | None) -> aiokafka.AIOKafkaConsumer:
+    async def _consumer(self, group: str | None) -> Any:
         async with self._lock:
             consumer = self._consumers.get(group)
             if consumer is None:
@@ -95,17 +96,16 @@ class Offsets:
             return consumer
 
 
-def new_consumer(settings: RuntimeSettings, **options: object) -> aiokafka.AIOKafkaConsumer:
+def new_consumer(settings: RuntimeSettings, **options: object) -> Any:
     """A read_committed consumer that neither commits nor resets on its own."""
-    return aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=list(settings.brokers),
+    return aiokafka_clients.consumer(
+        settings.brokers,
+        settings.security,
         client_id=settings.app_id,
         isolation_level="read_committed",
-        enable_auto_commit=False,
         auto_offset_reset="none",
         request_timeout_ms=settings.request_timeout_ms,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        **settings.security,
         **options,
     )
 

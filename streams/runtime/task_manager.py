@@ -11,7 +11,6 @@ import faust
 import structlog
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.rebootstrap import rebootstrap
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import InputLost, WorkerRefused
 from streams.runtime.faust_app import faust_app
@@ -44,7 +43,6 @@ class TaskManager:
         scheduler = Scheduler()
         self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
         self._logger = structlog.get_logger(__name__)
-        rebootstrap()
         self.app = faust_app(settings, self.agents, self._deliver, self._out_of_range)
         self.app.on_partitions_assigned.connect(self._on_assigned)
         self.app.on_partitions_revoked.connect(self._on_revoked)

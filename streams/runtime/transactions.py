@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-import aiokafka
 from aiokafka import errors as kafka
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.kafka.pipelined_producer import pipelined
+from streams.kafka import aiokafka_clients
+from streams.kafka.shutdown import abandon_transaction
 from streams.runtime.checkpoint import CHECKPOINT_KEY
 from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, WriteRefused
 from streams.runtime.interfaces import Write
@@ -29,7 +29,6 @@ _REFUSED = (
     kafka.UnsupportedVersionError,
     kafka.RecordListTooLargeError,
 )
-_STOP_S = 2.0
 
 
 def _seen(future: asyncio.Future[object]) -> None:
@@ -46,18 +45,15 @@ class KafkaTransactions:
         self._agent = agent
         self._partition = partition
         self._group = settings.group(agent)
-        self._producer = pipelined(
-            aiokafka.AIOKafkaProducer(
-                bootstrap_servers=list(settings.brokers),
-                client_id=f"{settings.app_id}-{agent}-{partition}",
-                transactional_id=settings.transactional_id(agent, partition),
-                transaction_timeout_ms=settings.transaction_timeout_ms,
-                request_timeout_ms=settings.request_timeout_ms,
-                max_batch_size=settings.batch_bytes,
-                compression_type=settings.compression,
-                **settings.security,
-            ),
-            self._group,
+        self._producer = aiokafka_clients.transactional_producer(
+            settings.brokers,
+            settings.security,
+            client_id=f"{settings.app_id}-{agent}-{partition}",
+            transactional_id=settings.transactional_id(agent, partition),
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            request_timeout_ms=settings.request_timeout_ms,
+            max_batch_size=settings.batch_bytes,
+            compression_type=settings.compression,
         )
         # The broker gives up on the transaction itself after its timeout; so waiting longer cannot help.
         self._give_up_after_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
@@ -108,9 +104,7 @@ class KafkaTransactions:
         for future in waiting:
             await future
 
-    def _batches(
-        self, sends: list[Send], timestamp_ms: int
-    ) -> Iterator[aiokafka.producer.message_accumulator.BatchBuilder]:
+    def _batches(self, sends: list[Send], timestamp_ms: int) -> Iterator[Any]:
         batch = self._producer.create_batch()
         for send in sends:
             if batch.append(timestamp=timestamp_ms, key=send.key, value=send.value, headers=send.headers) is None:
@@ -122,15 +116,7 @@ class KafkaTransactions:
 
     async def discard(self) -> None:
         """Stop without ending the transaction: whoever comes next settles it by fencing."""
-        producer = self._producer
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_STOP_S):
-                await producer.stop()
-                return
-        producer._closed = True  # stop() did not get through; its sockets must still go
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_STOP_S):
-                await producer.client.close()
+        await abandon_transaction(self._producer)
 
     def _classify(self, error: BaseException) -> TaskError:
         """aiokafka wraps what its sender met in a plain KafkaError; a task group wraps again."""

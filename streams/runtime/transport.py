@@ -13,7 +13,6 @@ from operator import attrgetter
 from time import monotonic
 from typing import Any, ClassVar, TypeVar, cast
 
-import aiokafka
 import faust
 from aiokafka import errors as kafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -22,16 +21,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from yarl import URL
 
-from streams.kafka.header_names import accept_any
-from streams.kafka.record_batches import fetched
-from streams.runtime.interfaces import Batch, RawRecord
+from streams.kafka import aiokafka_clients
+from streams.kafka.batch_reader import BatchReader, batch_reader
+from streams.runtime.interfaces import Batch
 from streams.runtime.settings import RuntimeSettings
 
 _T = TypeVar("_T")
 _IDLE_S = 0.2
 _FETCH_PAUSE_S = 0.02
-"""After taking something, before the next look. Meanwhile aiokafka fetches no more from a broker (for 100 ms at most);
-without a rest each record that comes in alone, and each marker, is a fetch of its own of all partitions."""
+"""Between taking batches and looking for more. aiokafka sends a broker the next fetch only when all of the last one is
+taken (or after 100 ms); without the pause each single record and each marker would cost a fetch of all partitions."""
 _FAULT_PAUSE_S = 0.5
 
 
@@ -59,10 +58,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The consumer's own thread: heartbeats and fetches go on while the main thread decides."""
 
     _taken_at = 0.0
-    _failed: kafka.KafkaError | None = None
+    _batch_reader: BatchReader | None = None
 
     async def pause_between_fetches(self) -> None:
-        """Until so long after the last taking; not at all where that is past."""
+        """Sleep until `_FETCH_PAUSE_S` after the last batches were taken."""
         left = self._taken_at + _FETCH_PAUSE_S - monotonic()
         if left > 0:
             await asyncio.sleep(left)
@@ -74,17 +73,16 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             consumer.pause(partition)
             consumer.seek(partition, 0)
 
-    def _create_worker_consumer(self, transport: BatchTransport) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: BatchTransport) -> Any:
         settings = transport.settings
-        accept_any()
         self._assignor = RangePartitionAssignor  # equal partition counts: partition p of every topic has one owner
-        return aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=list(settings.brokers),
+        return aiokafka_clients.consumer(
+            settings.brokers,
+            settings.security,
             client_id=settings.app_id,
             group_id=settings.app_id,
             group_instance_id=settings.group_instance_id,
             partition_assignment_strategy=[RangePartitionAssignor],
-            enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
@@ -93,60 +91,27 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
-            **settings.security,
         )
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock warnings follow its own commits, of which there are none."""
 
     async def take(self, wanted: frozenset[TopicPartition], timeout_s: float) -> list[Batch]:
-        """What has been fetched of the wanted partitions, or nothing after `timeout_s`.
-
-        Raises what fetching one of them met, after what the others had has been taken.
-        """
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
-            raise failed
-        fetcher = self._ensure_consumer()._fetcher
-        subscriptions = fetcher._subscriptions
-        subscription = subscriptions.subscription
-        if fetcher._closed:
-            raise kafka.ConsumerStoppedError
-        if subscriptions.reassignment_in_progress or subscription is None or subscription.assignment is None:
-            await asyncio.sleep(0.05)
-            return []
-        with subscriptions.fetch_context():
-            batches = await self._look(fetcher, subscription.assignment, wanted)
-            if batches:
-                self._taken_at = monotonic()
-            elif self._failed is None:
-                self._waiter = fetcher._create_fetch_waiter()
-                await asyncio.wait([self._waiter], timeout=timeout_s)
-                if not self._waiter.done():
-                    self._waiter.cancel()
+        """`BatchReader.take` of this thread's consumer."""
+        batches = await self._reader().take(wanted, timeout_s)
+        if batches:
+            self._taken_at = monotonic()
         return batches
-
-    async def _look(self, fetcher: Any, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:
-        """Positions are read before and after without giving way to other tasks, so a seek can't come in between."""
-        states = {tp: assignment.state_value(tp) for tp in wanted if tp in assignment.tps}
-        starts = {tp: state.position for tp, state in states.items() if state.has_valid_position}
-        records: dict[TopicPartition, list[RawRecord]] = {}
-        for tp in [tp for tp in fetcher._records if tp in starts]:
-            try:
-                records[tp] = await fetched(fetcher, tp)
-            except kafka.KafkaError as error:
-                self._failed = error
-        return [
-            Batch(tp.topic, tp.partition, start, states[tp].position, records.get(tp, ()))
-            for tp, start in starts.items()
-            if states[tp].position != start
-        ]
 
     def nudge(self) -> None:
         """Look again: another partition is wanted."""
-        waiter = getattr(self, "_waiter", None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._batch_reader is not None:
+            self._batch_reader.nudge()
+
+    def _reader(self) -> BatchReader:
+        if self._batch_reader is None:
+            self._batch_reader = batch_reader(self._ensure_consumer())
+        return self._batch_reader
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Seek and open; partitions that have been revoked meanwhile are left out."""
@@ -156,6 +121,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             if partition in assigned:
                 consumer.seek(partition, offset)
                 consumer.resume(partition)
+                self._reader().moved()
         self.nudge()
 
     async def in_thread(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

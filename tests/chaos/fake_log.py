@@ -1,8 +1,8 @@
 """aiokafka's producer and consumer over the fake broker, as far as the runtime uses them.
 
-The seam lies below `streams.runtime.kafka_log` and `streams.runtime.transactions`, so the simulation runs those too:
-`installed` puts these clients in the place of aiokafka's. A client keeps to what aiokafka does, good or bad: commit
-waits for what was sent, and goes through although a record failed, if nobody looked at that record's future.
+`installed` puts these clients in the place of aiokafka's, below `streams.kafka.aiokafka_clients`, so the simulation
+runs `streams.runtime.kafka_log` and `streams.runtime.transactions` too. A client keeps to what aiokafka does, good or
+bad: commit waits for what was sent, and succeeds although a record failed, if nobody looked at that record's future.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unittest import mock
 from aiokafka import errors as kafka
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.runtime import kafka_log, transactions
+from streams.kafka import aiokafka_clients
 
 from .fake_broker import Broker, Entry, Sent
 from .network import Network
@@ -174,5 +174,5 @@ def installed(broker: Broker, network: Network) -> Iterator[None]:
     clients = SimpleNamespace(
         AIOKafkaProducer=partial(FakeProducer, broker, network), AIOKafkaConsumer=partial(FakeConsumer, broker, network)
     )
-    with mock.patch.object(transactions, "aiokafka", clients), mock.patch.object(kafka_log, "aiokafka", clients):
+    with mock.patch.object(aiokafka_clients, "aiokafka", clients):
         yield

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 from unittest import mock
 
+from streams.kafka import aiokafka_clients
 from streams.runtime import kafka_log
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Batch, Write
@@ -122,7 +123,7 @@ async def _replay_one_fetch(self: KafkaLog) -> AsyncIterator[Rows]:
 
 
 def _uncommitted(settings: RuntimeSettings, **options: Any) -> Any:
-    return kafka_log.aiokafka.AIOKafkaConsumer(isolation_level="read_uncommitted", **options)
+    return aiokafka_clients.aiokafka.AIOKafkaConsumer(isolation_level="read_uncommitted", **options)
 
 
 def _position_received(self: RecordQueue, topic: str) -> int:

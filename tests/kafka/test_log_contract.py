@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import aiokafka
 import pytest
-from chaos.log_contract import AGENT, CHECKS, Rig, output, read, write
+from chaos.log_contract import AGENT, CHECKS, Rig, output
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from streams.runtime.kafka_log import KafkaLog, Offsets
@@ -72,48 +72,3 @@ def test_the_real_broker_keeps_the_contract(check: Callable[[Rig], Awaitable[Non
             await check(rig)
 
     asyncio.run(run())
-
-
-def test_commits_one_after_the_other_ask_for_the_group_before_records_are_acknowledged(
-    broker: str, prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What aiokafka's own sender does after the records; and nothing of it has to be tried again (pipelined.py)."""
-
-    async def run() -> list[str]:
-        async with AsyncExitStack() as stack, asyncio.timeout(60):
-            rig = KafkaRig(RuntimeSettings(f"{prefix}app", (broker,), prefix, partitions=1), stack)
-            rig.create_topics()
-            await rig.append([b"in"] * COMMITS)
-            log = rig.log()
-            transactions = await log.fence()
-            asked = listen(transactions._producer)
-            for number in range(COMMITS):
-                await transactions.commit(write(rig, f"a{number}", number + 1, rows=3))
-                if number == 0:
-                    caplog.clear()  # topics that are new may have no leader yet
-            await transactions.discard()
-            assert await read(rig, output(rig)) == [b"a%d" % number for number in range(COMMITS)]
-            assert await log.committed() == {rig.topic: COMMITS}
-            return asked
-
-    asked = asyncio.run(run())
-    assert asked.index("AddOffsetsToTxnRequest") < asked.index("answer to ProduceRequest")
-    assert asked.count("TxnOffsetCommitRequest") == asked.count("EndTxnRequest") == COMMITS
-    told = [each.getMessage() for each in caplog.records if each.name.startswith("aiokafka")]
-    assert not [message for message in told if "produce" in message]
-
-
-def listen(producer: aiokafka.AIOKafkaProducer) -> list[str]:
-    """What the producer asks its brokers, and which answers come, in their order, from now on."""
-    seen: list[str] = []
-    send = producer.client.send
-
-    async def heard(node: int, request: object, **options: object) -> object:
-        name = type(request).__name__
-        seen.append(name)
-        answer = await send(node, request, **options)
-        seen.append(f"answer to {name}")
-        return answer
-
-    producer.client.send = heard
-    return seen

@@ -13,8 +13,8 @@ from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from test_header_names import batch
 
-from streams.kafka.header_names import accept_any
-from streams.runtime.transport import BatchThread
+from streams.kafka import patches
+from streams.kafka.batch_reader import FetcherReader
 
 ONE, TWO = TopicPartition("t", 1), TopicPartition("t", 2)
 
@@ -36,7 +36,7 @@ class Fetcher(base.Fetcher):  # type: ignore[misc]
     """aiokafka's, without a client: what has been fetched is put there."""
 
     def __init__(self) -> None:
-        accept_any()
+        assert patches.applied("header_names")
         self.states = {ONE: State(), TWO: State()}
         self._assignment = SimpleNamespace(tps=set(self.states), active=True, state_value=self.states.__getitem__)
         self._subscriptions = SimpleNamespace(
@@ -61,12 +61,6 @@ class Fetcher(base.Fetcher):  # type: ignore[misc]
         self._records[tp] = base.FetchError(error=error, backoff=0.1)
 
 
-def thread_of(fetcher: Fetcher) -> Any:
-    thread: Any = BatchThread.__new__(BatchThread)
-    thread._ensure_consumer = lambda: SimpleNamespace(_fetcher=fetcher)
-    return thread
-
-
 def damaged(fetched: bytes) -> bytes:
     return fetched[:-1] + bytes([fetched[-1] ^ 1])
 
@@ -77,15 +71,15 @@ def test_a_damaged_partition_takes_nothing_from_another(order: tuple[TopicPartit
         fetcher = Fetcher()
         for tp in order:
             fetcher.has(tp, batch(0, ["a", "b"]) if tp is ONE else damaged(batch(0, ["c"])))
-        thread = thread_of(fetcher)
-        (taken,) = await thread.take(frozenset(order), 0.0)
+        reader = FetcherReader(fetcher)
+        (taken,) = await reader.take(frozenset(order), 0.0)
         assert (taken.topic, taken.partition, taken.start, taken.end) == ("t", 1, 0, 2)
         assert [record.value for record in taken.records] == [b"0", b"1"]
         assert fetcher.states[TWO].position == 0
         fetcher.has(ONE, batch(2, ["d"]))
         with pytest.raises(CorruptRecordException):
-            await thread.take(frozenset(order), 0.0)
-        assert [each.start for each in await thread.take(frozenset(order), 0.0)] == [2]
+            await reader.take(frozenset(order), 0.0)
+        assert [each.start for each in await reader.take(frozenset(order), 0.0)] == [2]
 
     asyncio.run(take())
 
@@ -95,10 +89,10 @@ def test_an_error_is_not_forgotten_while_others_have_records() -> None:
         fetcher = Fetcher()
         fetcher.met(TWO, OffsetOutOfRangeError({TWO: 0}))
         fetcher.has(ONE, batch(0, ["a"]))
-        thread = thread_of(fetcher)
-        assert len(await thread.take(frozenset((ONE, TWO)), 0.0)) == 1
+        reader = FetcherReader(fetcher)
+        assert len(await reader.take(frozenset((ONE, TWO)), 0.0)) == 1
         with pytest.raises(OffsetOutOfRangeError):
-            await thread.take(frozenset((ONE, TWO)), 0.0)
+            await reader.take(frozenset((ONE, TWO)), 0.0)
 
     asyncio.run(take())
 
@@ -107,9 +101,9 @@ def test_only_what_is_wanted_is_taken() -> None:
     async def take() -> None:
         fetcher = Fetcher()
         fetcher.has(ONE, batch(0, ["a"]))
-        thread = thread_of(fetcher)
-        assert await thread.take(frozenset((TWO,)), 0.0) == []
+        reader = FetcherReader(fetcher)
+        assert await reader.take(frozenset((TWO,)), 0.0) == []
         assert fetcher.states[ONE].position == 0
-        assert len(await thread.take(frozenset((ONE,)), 0.0)) == 1
+        assert len(await reader.take(frozenset((ONE,)), 0.0)) == 1
 
     asyncio.run(take())

@@ -1,7 +1,8 @@
-"""Header names that are not UTF-8: aiokafka raises on them and would never get past such a record.
+"""Header names that are not UTF-8: aiokafka raises on them and never gets past such a record.
 
-Kafka takes any bytes as a header's name, so whoever may write to an input could stop the stream (R27). A name that is
-not UTF-8 reads here as text with \\xNN for each bad byte, and is written so where its record is passed on.
+Kafka allows any bytes as a header's name, so any writer of an input topic could stop the stream (R27). With the patch a
+name that is not UTF-8 reads as text with \\xNN for each bad byte, and is written so where its record is passed on.
+Without it, such a record stops its partition.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
-from streams.kafka.record_batches import FetchedBatch
+from streams.kafka.patches.record_batches import FetchedBatch
 
 
 class _Bytes(bytearray):
-    """Bytes whose parts read as text whatever they are."""
+    """Bytes whose slices decode as text whatever they are."""
 
     def __getitem__(self, at: Any) -> Any:
         part = super().__getitem__(at)
@@ -29,7 +30,7 @@ class _Bytes(bytearray):
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """aiokafka's slow reader of a batch, over such bytes."""
+    """aiokafka's pure Python reader of a batch, over such bytes."""
 
     _buffer: bytearray
 
@@ -64,13 +65,13 @@ class _Fetched(MemoryRecords):  # type: ignore[misc]
 
 
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """aiokafka's reader of a fetch: quick, and where it stumbles over a name slow from there on.
+    """aiokafka's reader of a fetch: compiled, and pure Python from the batch on that has such a name.
 
-    What comes before the batch in question is not looked at again: transactions that end there have been accounted for.
+    Earlier batches are not read again: transactions that end in them have been accounted for.
     """
 
     whole = False
-    """Yield the records of a batch at once (`whole.fetched`)."""
+    """Yield the records of a batch as one chunk (record_batches)."""
     _records: Any
 
     def _unpack_records(self) -> Iterator[Any]:
@@ -89,7 +90,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return record.since(self.next_fetch_offset) if self.whole else super()._consumer_record(tp, record)
 
 
-def accept_any() -> None:
-    """Have every aiokafka consumer of this process get past such names."""
+def apply() -> None:
+    """Have every aiokafka consumer of this process read any header name."""
     fetcher.MemoryRecords = _Fetched
     fetcher.PartitionRecords = _PartitionRecords

@@ -1,7 +1,8 @@
-"""What a fetch brought, a batch at a time.
+"""Reads the records of a fetch one batch at a time.
 
-aiokafka goes from record to record in Python and makes an object of eleven fields of each, a tenth of what our small
-job costs. Which batches count (aborted transactions, markers, what lies before the position) stays its own decision.
+aiokafka iterates over records in Python and builds an object of eleven fields for each, which is a tenth of the cost of
+the small job (bench/small_cost.py). Which batches count (aborted transactions, markers, offsets below the position)
+stays aiokafka's decision.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.structs import TopicPartition
 
-from streams.runtime.interfaces import RawRecord
+from streams.kafka.records import RawRecord
 
 
 class Chunk(NamedTuple):
@@ -61,7 +62,7 @@ class FetchedBatch:
 async def fetched(fetcher: Fetcher, partition: TopicPartition) -> list[RawRecord]:
     """What has been fetched of a partition, without waiting or giving way to other tasks; its position moves past it.
 
-    Needs `header_names.accept_any`. Raises what aiokafka does, about this partition alone.
+    Needs the patch `header_names`. Raises what aiokafka does, about this partition alone.
     """
     result = fetcher._records.get(partition)
     if type(result) is FetchResult:

@@ -1,0 +1,47 @@
+"""Constructs aiokafka clients, with the patches applied that fit the installed version.
+
+`brokers` are addresses (host:port); `security` is what aiokafka takes (security_protocol, sasl_mechanism, ssl_context);
+`options` are aiokafka's own. No client is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import aiokafka
+
+from streams.kafka.patches import apply_all
+
+
+def consumer(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
+    """A consumer that never commits by itself."""
+    return _made(aiokafka.AIOKafkaConsumer, brokers, security, {"enable_auto_commit": False} | options)
+
+
+def idempotent_producer(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
+    """A producer that waits for all replicas and writes nothing twice."""
+    return _made(aiokafka.AIOKafkaProducer, brokers, security, {"acks": "all", "enable_idempotence": True} | options)
+
+
+def transactional_producer(
+    brokers: Iterable[str],
+    security: Mapping[str, object] | None = None,
+    *,
+    transactional_id: str,
+    **options: object,
+) -> Any:
+    """A producer whose start fences the previous one with the same transactional id."""
+    return _made(aiokafka.AIOKafkaProducer, brokers, security, {"transactional_id": transactional_id} | options)
+
+
+def client(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
+    """A bare client, for metadata."""
+    return _made(aiokafka.AIOKafkaClient, brokers, security, options)
+
+
+def _made(
+    kind: Any, brokers: Iterable[str], security: Mapping[str, object] | None, options: Mapping[str, object]
+) -> Any:
+    apply_all()
+    return kind(bootstrap_servers=list(brokers), **options, **(security or {}))

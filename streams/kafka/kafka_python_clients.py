@@ -1,0 +1,46 @@
+"""Constructs kafka-python clients, for services and commands without an event loop.
+
+kafka-python 3.0: a constructor that fails keeps its network thread, which looks for the broker and logs for as long as
+the process lives, and returns nothing to close it by. These functions close it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
+
+Client = TypeVar("Client")
+
+
+def consumer(**config: object) -> KafkaConsumer:
+    """A KafkaConsumer with that configuration. Raises what its constructor raises."""
+    return _opened(KafkaConsumer, **config)
+
+
+def producer(**config: object) -> KafkaProducer:
+    """A KafkaProducer that waits for all replicas. Raises what its constructor raises."""
+    return _opened(KafkaProducer, **({"acks": "all"} | config))
+
+
+def admin(**config: object) -> KafkaAdminClient:
+    """A KafkaAdminClient with that configuration. Raises what its constructor raises."""
+    return _opened(KafkaAdminClient, **config)
+
+
+def _opened(kind: Callable[..., Client], **config: object) -> Client:
+    networks: list[Any] = []
+
+    def network(**options: object) -> Any:
+        networks.append(KafkaNetClient(**options))
+        return networks[-1]
+
+    try:
+        return kind(kafka_client=network, **config)
+    except BaseException:
+        for each in networks:
+            each.close()
+        raise

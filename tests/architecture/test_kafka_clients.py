@@ -1,0 +1,57 @@
+"""Kafka clients are constructed in streams/kafka alone, and only its patches import private parts of aiokafka."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from test_layers import MODULES, ROOT, named, parsed
+
+from streams.ownership import PACKAGES
+
+KAFKA = ROOT / "streams" / "kafka"
+PRODUCT = [path for path in MODULES if path.relative_to(ROOT).parts[0] in PACKAGES]
+OUTSIDE = [path for path in PRODUCT if not path.is_relative_to(KAFKA)]
+CLIENTS = {
+    "AIOKafkaAdminClient",
+    "AIOKafkaClient",
+    "AIOKafkaConsumer",
+    "AIOKafkaProducer",
+    "KafkaAdminClient",
+    "KafkaClient",
+    "KafkaConsumer",
+    "KafkaProducer",
+}
+
+
+def mentioned(module: ast.Module) -> set[str]:
+    """Names that the code uses, in imports, attributes and calls; texts and comments are free."""
+    found = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
+    found |= {node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute)}
+    return found | {
+        alias.name for node in ast.walk(module) if isinstance(node, ast.ImportFrom | ast.Import) for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=named)
+def test_no_other_package_constructs_a_client(path: Path) -> None:
+    assert mentioned(parsed(path)) & CLIENTS == set()
+
+
+def test_the_clients_are_constructed_there() -> None:
+    there = set().union(*(mentioned(parsed(path)) for path in KAFKA.rglob("*.py")))
+    assert there >= CLIENTS - {"AIOKafkaAdminClient", "KafkaClient"}
+
+
+def test_private_parts_of_aiokafka_are_imported_by_patches_alone() -> None:
+    private = {"aiokafka.consumer.fetcher", "aiokafka.record", "aiokafka.producer", "aiokafka.client"}
+    importing = {
+        named(path)
+        for path in PRODUCT
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and any((node.module or "").startswith(each) for each in private)
+    }
+    assert importing == {
+        f"streams/kafka/patches/{name}.py" for name in ("header_names", "rebootstrap", "record_batches")
+    }
