@@ -14,9 +14,10 @@ from streams.serde.codec import Decode, decode
 from streams.serde.json_values import instant_to_json
 from streams.sla.events import Rejection
 from streams.sla.ids import output_id
+from streams.sla.severity import by_severity
 
 REJECTED_TYPE = "sla.rejected"
-_SEVERITY_STYLES = {"P1": "bold red", "P2": "red", "P3": "yellow", "P4": "cyan"}
+_SEVERITY_STYLES: dict[str, str] = by_severity(("bold red", "red", "yellow", "cyan"))
 _TYPE_STYLES = {
     "sla.breached": "bold red",
     REJECTED_TYPE: "red",

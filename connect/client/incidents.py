@@ -8,6 +8,7 @@ from typing import Literal, Unpack
 from connect.client.outgoing import Envelope, Instant, Who, listed
 from connect.client.publisher import Delivery, Publisher
 from streams.sla.events import Scope
+from streams.sla.severity import Severity
 
 Impact = Literal["complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic"]
 Awaited = Literal["customer", "third_party"]
@@ -100,7 +101,7 @@ class IncidentPublisher(Publisher):
         self,
         incident: str,
         *,
-        severity: Literal["P1", "P2", "P3", "P4"] | None,
+        severity: Severity | None,
         who: Who,
         reason: str,
         **envelope: Unpack[Envelope],

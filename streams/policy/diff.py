@@ -9,7 +9,8 @@ from typing import NamedTuple
 from streams.config_files.scalars import WEEKDAYS, exact_decimal
 from streams.policy.phrases import policy_phrases
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
-from streams.sla.policy import SEVERITIES, Component, Policy, Rule, SeverityTargets, Target, UpdateTarget
+from streams.sla.policy import Component, Policy, Rule, SeverityTargets, Target, UpdateTarget
+from streams.sla.severity import SEVERITIES
 
 
 class Change(NamedTuple):

@@ -10,8 +10,8 @@ from streams.config_files import scalars as kind
 from streams.config_files.scalars import Duration, Percent, PositiveDuration
 from streams.policy.targets import PolicyKeys, SeveritiesKeys, SparseKeys
 from streams.sla.instants import DAY, HOUR
+from streams.sla.severity import DEFAULT_SEVERITY, Severity
 
-Severity = Literal["P1", "P2", "P3", "P4"]
 Impact = Literal["complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic"]
 Tier = Literal[1, 2, 3, "unknown"]
 Scope = Literal["tenants", "platform"]
@@ -164,8 +164,9 @@ class PolicyDocument(PolicyKeys):
     """What each severity promises."""
     rules: list[RuleKeys] = Field(default=[])
     """Tried in order, the first match decides. Default: none, so `default_severity` always decides."""
-    default_severity: Severity = "P2"
-    """Where no rule matches. Default: P2."""
+    default_severity: Severity = Field(
+        DEFAULT_SEVERITY, description=f"Where no rule matches. Default: {DEFAULT_SEVERITY}."
+    )
     responds: Annotated[list[RespondsKeys], Field(min_length=1)] = Field(
         default=[
             RespondsKeys(event="incident.responded", who=["support"]),

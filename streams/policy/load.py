@@ -15,7 +15,6 @@ from streams.policy.digest import digest_of, exact
 from streams.policy.document import PolicyDocument, RuleKeys
 from streams.policy.targets import SeverityKeys, TargetKeys, UpdateKeys
 from streams.sla.policy import (
-    SEVERITIES,
     BusinessHours,
     Component,
     CreditRule,
@@ -28,6 +27,7 @@ from streams.sla.policy import (
     Text,
     UpdateTarget,
 )
+from streams.sla.severity import SEVERITIES
 
 
 def load_policy(path: Path) -> Policy:

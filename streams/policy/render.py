@@ -9,7 +9,8 @@ from streams.config_files.scalars import exact_decimal
 from streams.i18n.catalogues import Language
 from streams.policy.phrases import IMPACTS, PolicyPhrases, policy_phrases
 from streams.sla.instants import format_rfc3339
-from streams.sla.policy import SEVERITIES, Policy, Rule, Target, Text, UpdateTarget
+from streams.sla.policy import Policy, Rule, Target, Text, UpdateTarget
+from streams.sla.severity import SEVERITIES
 
 
 @dataclass(frozen=True, slots=True)

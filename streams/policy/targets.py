@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
 from streams.config_files import scalars as kind
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import PositiveDuration, format_duration
+from streams.sla.severity import CHARACTERS, SEVERITIES
 
 Channel = Literal["monitor", "phone", "ticket", "api"]
 
@@ -113,14 +114,15 @@ class SeverityKeys(PolicyKeys):
     """How customers report it. Default: any way."""
 
 
-class SeveritiesKeys(PolicyKeys):
-    """The four severities, from critical to benign."""
-
-    P1: SeverityKeys
-    """What the critical ones promise."""
-    P2: SeverityKeys
-    """What the severe ones promise."""
-    P3: SeverityKeys
-    """What the noticeable ones promise."""
-    P4: SeverityKeys
-    """What the benign ones promise."""
+if TYPE_CHECKING:
+    SeveritiesKeys = PolicyKeys
+else:
+    SeveritiesKeys = create_model(
+        "SeveritiesKeys",
+        __base__=PolicyKeys,
+        __module__=__name__,
+        __doc__="The four severities, from critical to benign.",
+        **{
+            name: (SeverityKeys, Field(description=f"What the {CHARACTERS[name]} ones promise.")) for name in SEVERITIES
+        },
+    )

@@ -8,6 +8,7 @@ from importlib import resources
 
 from streams.sla.events import Money, Scope, Who
 from streams.sla.instants import LATEST
+from streams.sla.severity import SEVERITIES
 
 MAX_ID_CHARACTERS = 128
 MAX_TEXT_BYTES = 4096
@@ -16,7 +17,6 @@ MAX_TENANTS = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MONTH = re.compile(r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_SEVERITIES = frozenset(["P1", "P2", "P3", "P4"])
 #: The default symbol of every enumeration: what a newer release added reads as this.
 _UNKNOWN = "unknown"
 
@@ -81,9 +81,9 @@ def check_tier(value: int | None) -> int | None:
 
 
 def check_severity(value: str | None) -> str | None:
-    if value is None or value in _SEVERITIES:
+    if value is None or value in SEVERITIES:
         return value
-    raise refuse_invalid("severity", "expected P1, P2, P3, P4 or null")
+    raise refuse_invalid("severity", f"expected {', '.join(SEVERITIES)} or null")
 
 
 def check_ids(values: list[str], field: str) -> tuple[str, ...]:

@@ -8,8 +8,6 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal
 
-SEVERITIES = ("P1", "P2", "P3", "P4")
-
 
 @dataclass(frozen=True, slots=True)
 class Text:

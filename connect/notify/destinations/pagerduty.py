@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from connect.notify.destinations.answers import judge_status
 from connect.notify.destinations.kind import (
@@ -24,9 +24,10 @@ from connect.notify.message import Message, dedup_key
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
 from streams.sla.instants import HOUR
+from streams.sla.severity import SEVERITIES, by_severity
 
 _API = "https://events.pagerduty.com/v2/enqueue"
-_SEVERITIES: Mapping[str, PagerSeverity] = {"P1": "critical", "P2": "error", "P3": "warning", "P4": "info"}
+_SEVERITIES: Mapping[str, PagerSeverity] = by_severity(("critical", "error", "warning", "info"))
 _LONGEST_SUMMARY = 1024
 _LONGEST_SOURCE = 255
 _LONGEST_DETAIL = 1024
@@ -38,15 +39,21 @@ def _address(url: str) -> str:
     return url
 
 
-class SeverityKeys(BaseModel):
+class _PagerSeverityKeys(BaseModel):
     """PagerDuty's severity for each of ours."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    P1: PagerSeverity | None = Field(None, description="Of P1.")
-    P2: PagerSeverity | None = Field(None, description="Of P2.")
-    P3: PagerSeverity | None = Field(None, description="Of P3.")
-    P4: PagerSeverity | None = Field(None, description="Of P4.")
+
+if TYPE_CHECKING:
+    PagerSeverityKeys = _PagerSeverityKeys
+else:
+    PagerSeverityKeys = create_model(
+        "PagerSeverityKeys",
+        __base__=_PagerSeverityKeys,
+        __doc__=_PagerSeverityKeys.__doc__,
+        **{name: (PagerSeverity | None, Field(None, description=f"Of {name}.")) for name in SEVERITIES},
+    )
 
 
 class PagerDutyKeys(BaseModel):
@@ -56,7 +63,7 @@ class PagerDutyKeys(BaseModel):
     api: Annotated[str, AfterValidator(_address)] | None = Field(
         None, description="Address of the Events API where it is not the usual one (pagerduty)."
     )
-    severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], SeverityKeys] | None = Field(
+    severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], PagerSeverityKeys] | None = Field(
         None, description="PagerDuty's severities by type of alert; `*` is any (pagerduty)."
     )
 

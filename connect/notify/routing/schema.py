@@ -12,11 +12,11 @@ from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone, parse_duration
 from streams.i18n.catalogues import Language
 from streams.sla.instants import DAY, SECOND
+from streams.sla.severity import Severity
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 Trigger = Literal["sla.warning", "sla.update_due", "sla.breached"]
-Severity = Literal["P1", "P2", "P3", "P4"]
 
 
 def _name(name: str) -> str:
