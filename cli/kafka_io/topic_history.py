@@ -13,7 +13,7 @@ import typer
 
 from cli.events.record_view import Undecodable, event_of, safe
 from cli.kafka_io.reader import Read, Reader, in_order
-from cli.replay.cores import cores, spread
+from cli.support.parallel import cores, spread
 from cli.support.progress import counting
 from streams.errors import SlaError
 from streams.schema_registry.client import SchemaRegistry

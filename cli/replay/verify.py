@@ -102,7 +102,7 @@ def _statements(name: str) -> Handed:
 def _differences(
     statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
 ) -> list[TermDifference | None]:
-    from streams.replay.verify import Log, check_with_events
+    from streams.replay.verify import ReplayedMonths, check_with_events
     from streams.sla.credits.verify import check_alone
 
     months: dict[tuple[str, str], list[SubmittedStatement]] = {}
@@ -110,7 +110,7 @@ def _differences(
         months.setdefault((given.tenant, given.month), []).append(given)
     found = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
     if names:
-        log = Log(policies, settings.time_limits(), backfill=backfill)
+        log = ReplayedMonths(policies, settings.time_limits(), backfill=backfill)
         with counting("events read") as one:
             against = check_with_events(statements, _counted(names, one), log)
         # What the events come to says more than that a sum does not fit; a digest alone comes last.

@@ -52,7 +52,7 @@ def what_if(
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.what_if_formats import as_csv, as_json, print_tables
-    from cli.replay.what_if_run import Job, run
+    from cli.replay.what_if_run import ComparisonJob, run
 
     names = events or []
     _check_events(names, from_topics=from_topics)
@@ -61,8 +61,8 @@ def what_if(
     end = None if until is None else _instant(until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
     with history_of(names, settings, from_topics=from_topics) as history:
-        found = run(Job(history.names, old, new, settings.time_limits(), end, backfill))
-    found = replace(found, lines=found.lines + history.undecodable, refused=found.refused + history.undecodable)
+        found = run(ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill))
+    found = replace(found, lines=found.lines + history.undecodable, rejected=found.rejected + history.undecodable)
     if format_ == "table":
         print_tables(found, old_label, new_label)
         return

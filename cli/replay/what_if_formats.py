@@ -13,8 +13,8 @@ from rich.table import Table
 
 from cli.events.record_view import safe
 from cli.support.money import formatted
-from streams.replay.what_if import Breach
-from streams.replay.what_if_result import Comparison, CreditSum, Row
+from streams.replay.what_if import StandingBreach
+from streams.replay.what_if_result import ComparedTenant, Comparison, CreditSum
 from streams.sla.instants import format_rfc3339
 
 #: Piped output is not folded to a screen's width.
@@ -47,8 +47,8 @@ def print_tables(found: Comparison, old: str, new: str) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
-    refused = f", {found.refused:,} of them refused" if found.refused else ""
-    console.print(f"{safe(old)} → {safe(new)}, over {found.lines:,} events{refused}", soft_wrap=True)
+    rejected = f", {found.rejected:,} of them rejected" if found.rejected else ""
+    console.print(f"{safe(old)} → {safe(new)}, over {found.lines:,} events{rejected}", soft_wrap=True)
     differing = [row for row in found.rows if row.differs]
     if not differing:
         console.print("no difference in breaches and credits", soft_wrap=True)
@@ -69,7 +69,7 @@ def print_tables(found: Comparison, old: str, new: str) -> None:
         _print_breaches(console, word, breaches)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ComparedTenant) -> tuple[str, ...]:
     money = [one for one in row.credits if one.old or one.new]
     return (
         safe(row.tenant),
@@ -91,7 +91,7 @@ def _change(one: CreditSum) -> str:
     return "" if change == 0 else ("+" if change > 0 else "") + formatted(change, one.currency)
 
 
-def _print_breaches(console: Console, word: str, breaches: list[Breach]) -> None:
+def _print_breaches(console: Console, word: str, breaches: list[StandingBreach]) -> None:
     if not breaches:
         return
     kinds = Counter((breach.severity, breach.metric) for breach in breaches)
@@ -112,7 +112,7 @@ def as_json(found: Comparison, old: str, new: str) -> str:
         "old": old,
         "new": new,
         "events": found.lines,
-        "refused": found.refused,
+        "refused": found.rejected,
         "total": _row(found.total),
         "tenants": [_row(row) for row in found.rows if row.differs],
         "months": [month._asdict() for month in found.months],
@@ -122,12 +122,12 @@ def as_json(found: Comparison, old: str, new: str) -> str:
     return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
 
-def _row(row: Row) -> dict[str, object]:
+def _row(row: ComparedTenant) -> dict[str, object]:
     breaches = {"old": row.old, "new": row.new, "gained": row.gained, "lost": row.lost}
     return {"tenant": row.tenant, "breaches": breaches, "credits": [one._asdict() for one in row.credits]}
 
 
-def _breach(breach: Breach) -> dict[str, object]:
+def _breach(breach: StandingBreach) -> dict[str, object]:
     return {**breach._asdict(), "deadline": format_rfc3339(breach.deadline)}
 
 

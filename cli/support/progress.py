@@ -19,40 +19,53 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-_PATIENCE_S = 2.0
-_LOOK_EVERY = 256
+_SHOWN_AFTER_S = 2.0
+_UPDATE_EVERY = 256
 
 
 @contextmanager
-def counting(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """Call the result once for each thing done; `what` says what they are, such as "events published". With `total`,
-    a bar says how far it is."""
+def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """Call the result with how many things are done so far; `what` says what they are, such as "events published".
+    With `total`, a bar says how far it is."""
     if quiet or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda done: None
         return
-    known: tuple[ProgressColumn, ...] = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns: tuple[ProgressColumn, ...] = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:,} {task.description}"),
-        *(known if total is not None else ()),
+        *(columns if total is not None else ()),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     task = bar.add_task(what, total=total)
-    started, shown, done = time.monotonic(), False, 0
+    started, shown = time.monotonic(), False
 
-    def one() -> None:
-        nonlocal shown, done
-        done += 1
-        if done % _LOOK_EVERY == 0:
-            if not shown and time.monotonic() - started > _PATIENCE_S:
-                shown = True
-                bar.start()
-            bar.update(task, completed=done)
+    def update(done: int) -> None:
+        nonlocal shown
+        if not shown and time.monotonic() - started > _SHOWN_AFTER_S:
+            shown = True
+            bar.start()
+        bar.update(task, completed=done)
 
     try:
-        yield one
+        yield update
     finally:
         if shown:
             bar.stop()
+
+
+@contextmanager
+def counting(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """Like `progress`, but call the result once for each thing done."""
+    with progress(what, total=total, quiet=quiet) as update:
+        done = 0
+
+        def one() -> None:
+            nonlocal done
+            done += 1
+            if done % _UPDATE_EVERY == 0:
+                update(done)
+
+        yield one

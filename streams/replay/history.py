@@ -1,76 +1,189 @@
-"""Recorded history line by line (R30, R32): when each line arrives, and when time passes."""
+"""Recorded history as steps (R30, R32): what arrives, when, and how far time has passed before it.
+
+`simulate`, `verify` and `what-if` all read history through `Replay`; they differ in what they apply its steps to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
 
+from streams.serde.cloudevents_json import Fields, parse_line
+from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
-from streams.sla.events import ContractSet, Event, Position, TenantErased
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection, TenantErased
+from streams.sla.facts import to_event
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Applied, Rewritten, TimerDecision
+from streams.sla.incidents.steps import Applied, Decision, Rewritten
 from streams.sla.incidents.timeline import Cause
-from streams.sla.instants import LATEST
-
-INCIDENT_TOPIC, CONTRACT_TOPIC = "sla.incident-events", "sla.contract-events"
+from streams.sla.instants import LATEST, parse_rfc3339
 
 
 class TimeAdvance(NamedTuple):
-    """Everything due strictly before an instant acts; held timers of loaded history only when it is `quiet`."""
+    """Everything due strictly before an instant (microseconds) happens now; timers that wait for the end of a backfill
+    only when no more follows: `backfill_idle`."""
 
     before: int
-    quiet: bool
+    backfill_idle: bool
 
 
-class ReplayClock:
-    """The clock of a history: the latest arrival. Lines that arrive after `until` are not read; history being loaded
-    passes no time (R32)."""
+class BackfillLoading(NamedTuple):
+    """The next line is history being loaded: no time passes, and its timers wait until `idle_at` (microseconds)."""
 
-    def __init__(self, time_limits: TimeLimits, *, backfill: bool = False, until: int | None = None) -> None:
-        self._quiet_for = time_limits.backfill_quiet
+    idle_at: int
+
+
+class InputLine(NamedTuple):
+    """A line with an event that is valid by itself. `number` counts from 1, `arrival` is in microseconds."""
+
+    number: int
+    event: Event
+    arrival: int
+    position: Position
+
+
+class RejectedLine(NamedTuple):
+    """A line without a valid event. `subject` is None where not even its type, subject and time can be read."""
+
+    number: int
+    rejection: Rejection
+    subject: str | None
+
+
+Step = TimeAdvance | BackfillLoading | InputLine | RejectedLine
+
+
+class Replay:
+    """Turns JSON lines into steps. Its clock is the latest arrival; lines that arrive after `until` are not read.
+
+    With `backfill` every line counts as history being loaded. `reads` chooses by subject (None: unreadable) which
+    incidents' lines are decoded; the others only advance the clock, which takes a fraction of the time. Contract and
+    maintenance events are always decoded.
+    """
+
+    def __init__(
+        self,
+        time_limits: TimeLimits,
+        *,
+        backfill: bool = False,
+        until: int | None = None,
+        reads: Callable[[str | None], bool] | None = None,
+    ) -> None:
+        self._backfill_quiet = time_limits.backfill_quiet
         self._backfill = backfill
-        self._until = LATEST if until is None else until
-        self.arrival = 0
+        self._until = until
+        self._reads = reads
+        self._arrival = 0
+        self._idle_at = 0
         self.clock = 0
-        self.quiet_at = 0
 
-    def reads(self, time: int, received: int | None) -> bool:
-        """The next line arrives: at its `received`, else no earlier than the one before. Whether it is read."""
-        told = received if received is not None else max(self.arrival, time)
-        self.arrival = told if 0 <= told <= LATEST else self.arrival
-        return self.arrival <= self._until
+    def steps(self, number: int, line: str) -> Iterator[Step]:
+        """What one line (numbered from 1) comes to: time first, then its event. Nothing for a blank line."""
+        if not line.strip():
+            return
+        parsed = None
+        if self._reads is None:
+            parsed = parse_line(line, inputs_only=True)
+            header = None if isinstance(parsed, Rejection) else _header_of(*parsed)
+        else:
+            header = _read_header(line)
+        if header is not None:
+            self._arrival = self._arrival_of(header)
+        if self._until is not None and self._arrival > self._until:
+            return
+        self.clock = max(self.clock, self._arrival)
+        backfill = self._backfill or (header is not None and header.backfill)
+        if backfill:
+            self._idle_at = max(self._idle_at, self.clock + self._backfill_quiet)
+            yield BackfillLoading(self._idle_at)
+        else:
+            yield TimeAdvance(self.clock, self.clock > self._idle_at)
+        subject = header.subject if header is not None else None
+        if self._reads is not None and not (self._reads(subject) or (header is not None and header.contract)):
+            return
+        parsed = parsed or parse_line(line, inputs_only=True)
+        event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
+        if isinstance(event, Rejection):
+            yield RejectedLine(number, event, subject)
+            return
+        topic = INCIDENT_EVENTS if event.type in INCIDENT_RANK else CONTRACT_EVENTS
+        position = Position(f"sla.{topic}", 0, number - 1)
+        yield InputLine(number, event._replace(backfill=backfill), self._arrival, position)
 
-    def passed(self, *, backfill: bool) -> TimeAdvance | None:
-        """What acts before the line that is read is applied; None when it is history being loaded."""
-        self.clock = max(self.clock, self.arrival)
-        if self.loaded(backfill=backfill):
-            self.quiet_at = max(self.quiet_at, self.clock + self._quiet_for)
-            return None
-        return TimeAdvance(self.clock, self.clock > self.quiet_at)
-
-    def loaded(self, *, backfill: bool) -> bool:
-        """Whether a line counts as history being loaded."""
-        return self._backfill or backfill
-
-    def end(self, until: int | None) -> TimeAdvance:
-        """No more lines: what is due by `until` acts, or else what was due before the last arrival."""
+    def end(self, until: int | None = None) -> TimeAdvance:
+        """No more lines: what is due by `until` happens, or else what was due before the last arrival."""
+        until = self._until if until is None else until
         return TimeAdvance(self.clock if until is None else until + 1, True)
 
+    def _arrival_of(self, header: _Header) -> int:
+        """Its `receivedtime`, else its time but no earlier than the line before. An invalid event arrives as well,
+        unless these very times are out of bounds."""
+        arrival = header.received if header.received is not None else max(self._arrival, header.time)
+        return arrival if 0 <= arrival <= LATEST else self._arrival
 
-def fire_timers(book: IncidentStore, passed: TimeAdvance) -> Iterator[TimerDecision]:
-    """What incidents' timers lead to as time passes."""
-    while (decision := book.fire(passed.before, backfill_idle=passed.quiet)) is not None:
-        yield decision
+
+class _Header(NamedTuple):
+    contract: bool
+    subject: str
+    time: int
+    received: int | None
+    backfill: bool
 
 
-def apply_contract_fact(
-    book: IncidentStore, event: Event, arrival: int, position: Position
-) -> Sequence[Applied | Rewritten]:
-    """What an accepted contract fact or erasure changes of incidents (R20, R29), where one book has all of them."""
-    named = book.erasures.event(event)
-    if isinstance(named.payload, ContractSet):
-        return book.apply_contract(named.subject, Contract.of(named, position), arrival)
-    if isinstance(named.payload, TenantErased) and named.subject not in book.erasures:
-        return book.erase(named.subject, 0, Cause(event.type, event.time, event.source, event.id), arrival).decisions
+def _header_of(event_type: str, fields: Fields) -> _Header:
+    return _Header(
+        event_type in CONTRACT_TYPES,
+        str(fields["subject"]),
+        cast(int, fields["occurred_at"]),
+        cast("int | None", fields.get("received_time")),
+        bool(fields["backfill"]),
+    )
+
+
+def _read_header(line: str) -> _Header | None:
+    """What decides when a line arrives, without decoding all of it; None when it is no input event."""
+    try:
+        event = json.loads(line)
+        kind, received = event["type"], event.get("receivedtime")
+        contract = kind in CONTRACT_TYPES
+        if not contract and kind not in INCIDENT_RANK:
+            return None
+        return _Header(
+            contract,
+            str(event["subject"]),
+            parse_rfc3339(event["time"]),
+            None if received is None else parse_rfc3339(received),
+            event.get("backfill") in (True, "true"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def apply_to_incidents(store: IncidentStore, step: Step) -> Iterator[Decision]:
+    """What a step comes to of incidents, where one store has all of them. Contract facts must have been accepted by
+    the ledger or a recomputation first."""
+    match step:
+        case TimeAdvance(before, backfill_idle):
+            while (decision := store.fire(before, backfill_idle=backfill_idle)) is not None:
+                yield decision
+        case BackfillLoading(idle_at):
+            store.restore_backfill_idle(idle_at)
+        case InputLine(event=event) if event.type in INCIDENT_RANK:
+            yield store.apply(event, step.arrival, step.position)
+        case InputLine():
+            yield from _apply_contract_fact(store, step)
+        case RejectedLine():
+            pass
+
+
+def _apply_contract_fact(store: IncidentStore, step: InputLine) -> Sequence[Applied | Rewritten]:
+    """What an accepted contract fact or erasure changes of incidents (R20, R29)."""
+    event = store.erasures.event(step.event)
+    if isinstance(event.payload, ContractSet):
+        return store.apply_contract(event.subject, Contract.of(event, step.position), step.arrival)
+    if isinstance(event.payload, TenantErased) and event.subject not in store.erasures:
+        cause = Cause(event.type, event.time, event.source, event.id)
+        return store.erase(event.subject, 0, cause, step.arrival).decisions
     return []

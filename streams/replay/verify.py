@@ -1,7 +1,7 @@
-"""Statements beside the events they were made from: each is recounted from what was known when it was made (R30, R32).
+"""Statements checked against the events they were made from (R30, R32).
 
-A statement of instant T is made when time first passes T, from every line before. One of a month that was past when
-its contract arrived is made when the load has been quiet; what is still to be made at the end knows every line.
+A statement of instant T is made when time first passes T, from every line before. One of a month that was over when
+its contract arrived is made when the backfill is quiet. Those not made by the end are checked against every line.
 """
 
 from __future__ import annotations
@@ -9,98 +9,106 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop
 
-from streams.replay.history import (
-    CONTRACT_TOPIC,
-    INCIDENT_TOPIC,
-    ReplayClock,
-    TimeAdvance,
-    apply_contract_fact,
-    fire_timers,
-)
-from streams.serde.cloudevents_json import parse_line
+from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference
 from streams.sla.credits.verify import check_against
-from streams.sla.events import INCIDENT_RANK, Event, Position, Rejection
-from streams.sla.facts import to_event
+from streams.sla.events import CONTRACT_TYPES
 from streams.sla.impact import impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Decision, outputs_of
+from streams.sla.incidents.steps import outputs_of
 from streams.sla.policy import Policies
 
 
-class Log:
-    """Recorded events, line by line, as `simulate` reads them; answers what a tenant-month came to so far."""
+class ReplayedMonths:
+    """Answers from recorded lines what each tenant-month came to so far (`recomputation`)."""
 
     def __init__(self, policies: Policies, time_limits: TimeLimits, *, backfill: bool = False) -> None:
-        self._book = IncidentStore(policies, time_limits)
-        self._arrivals = ReplayClock(time_limits, backfill=backfill)
+        self._replay = Replay(time_limits, backfill=backfill)
+        self._incidents = IncidentStore(policies, time_limits)
         self.recomputation = Recomputation(policies, time_limits)
 
-    def read(self, number: int, line: str) -> Iterator[TimeAdvance]:
-        """Apply one line (numbered from 1). When it lets time pass, that comes out before it is applied."""
-        parsed = parse_line(line, inputs_only=True)
-        if isinstance(parsed, Rejection):
-            return
-        record = parsed[1]
-        event = to_event(*parsed)
-        time, received = record["occurred_at"], record.get("received_time")
-        assert isinstance(time, int)
-        backfill = bool(record["backfill"])
-        self._arrivals.reads(time, received if isinstance(received, int) else None)
-        passed = self._arrivals.passed(backfill=backfill)
-        if passed is not None:
-            yield passed
-            for decision in fire_timers(self._book, passed):
-                self._impacts(decision)
-        if not isinstance(event, Rejection):
-            self._apply(event._replace(backfill=self._arrivals.loaded(backfill=backfill)), number)
+    def read(self, number: int, line: str) -> Iterator[Step]:
+        """Apply one line (numbered from 1). Each step comes out before it is applied."""
+        for step in self._replay.steps(number, line):
+            yield step
+            self._apply(step)
 
-    def _apply(self, event: Event, number: int) -> None:
-        arrival = self._arrivals.arrival
-        if event.type in INCIDENT_RANK:
-            self._impacts(self._book.apply(event, arrival, Position(INCIDENT_TOPIC, 0, number - 1)))
+    def _apply(self, step: Step) -> None:
+        if isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES and not self._take(step):
             return
-        position = Position(CONTRACT_TOPIC, 0, number - 1)
-        if self.recomputation.add(event, arrival, position):
-            for decision in apply_contract_fact(self._book, event, arrival, position):
-                self._impacts(decision)
+        for decision in apply_to_incidents(self._incidents, step):
+            for output in outputs_of(decision):
+                if output.type == "impact.changed":
+                    self.recomputation.put_impacts(impact_copy(output.data))
 
-    def _impacts(self, decision: Decision) -> None:
-        for output in outputs_of(decision):
-            if output.type == "impact.changed":
-                self.recomputation.put_impacts(impact_copy(output.data))
+    def _take(self, step: InputLine) -> bool:
+        return self.recomputation.add(step.event, step.arrival, step.position)
 
 
 def check_with_events(
-    statements: list[SubmittedStatement], lines: Iterable[str], log: Log
+    statements: list[SubmittedStatement], lines: Iterable[str], months: ReplayedMonths
 ) -> dict[int, TermDifference | None]:
-    """What each statement (by its index) differs in from the events; None for one that they come to."""
-    due = [(given.time, index) for index, given in enumerate(statements)]
-    heapify(due)
-    held: list[int] = []
+    """What each statement (by its index) differs in from the events; None where it agrees."""
+    waiting = _WaitingStatements(statements, months.recomputation)
     found: dict[int, TermDifference | None] = {}
-    settled = True
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        loading = True
-        for passed in log.read(number, line):
-            loading = False
-            while due and due[0][0] < passed.before:
-                held.append(heappop(due)[1])
-                settled = False
-            if not settled:
-                made = [index for index in held if _made(statements[index], log.recomputation, passed)]
-                held = [index for index in held if index not in set(made)]
-                found |= {index: check_against(statements[index], log.recomputation) for index in made}
-                settled = passed.quiet
-        settled = settled and not loading and '"contract.set"' not in line
-    found |= {index: check_against(statements[index], log.recomputation) for index in [*held, *(i for _, i in due)]}
+        for step in months.read(number, line):
+            if isinstance(step, TimeAdvance):
+                made = waiting.made_by(step)
+                found |= {index: check_against(statements[index], months.recomputation) for index in made}
+            elif isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES:
+                waiting.contract_arrives(step.event.subject)
+    found |= {index: check_against(statements[index], months.recomputation) for index in waiting.rest()}
     return found
 
 
-def _made(given: SubmittedStatement, recomputation: Recomputation, passed: TimeAdvance) -> bool:
-    known_at = recomputation.known_at(given.tenant)
-    return known_at is not None and (passed.quiet or given.time > known_at)
+class _WaitingStatements:
+    """The statements (by index) that have not been made yet, by what they wait for. Each is looked at again only when
+    that happens, so the work is linear in lines and statements."""
+
+    def __init__(self, statements: list[SubmittedStatement], recomputation: Recomputation) -> None:
+        self._statements = statements
+        self._recomputation = recomputation
+        self._by_time = [(given.time, index) for index, given in enumerate(statements)]
+        heapify(self._by_time)
+        self._by_tenant: dict[str, list[int]] = {}
+        self._for_backfill: list[int] = []
+        self._with_contract: set[str] = set()
+
+    def made_by(self, advance: TimeAdvance) -> list[int]:
+        """Those that are made as time advances; they no longer wait."""
+        ready: list[int] = []
+        while self._by_time and self._by_time[0][0] < advance.before:
+            ready.append(heappop(self._by_time)[1])
+        for tenant in self._with_contract:
+            # Statements of an erased tenant may carry its name or its pseudonym (R29).
+            for name in {tenant, self._recomputation.erasures.name(tenant)}:
+                ready += self._by_tenant.pop(name, ())
+        self._with_contract.clear()
+        made = self._for_backfill if advance.backfill_idle else []
+        if advance.backfill_idle:
+            self._for_backfill = []
+        for index in ready:
+            given = self._statements[index]
+            known_at = self._recomputation.known_at(given.tenant)
+            if known_at is None:
+                self._by_tenant.setdefault(given.tenant, []).append(index)
+            elif advance.backfill_idle or given.time > known_at:
+                made.append(index)
+            else:
+                self._for_backfill.append(index)
+        return made
+
+    def contract_arrives(self, tenant: str) -> None:
+        """A contract fact of this tenant is about to be applied; the next advance looks at what waits for it."""
+        self._with_contract.add(tenant)
+
+    def rest(self) -> list[int]:
+        """Those that history ended before."""
+        return [
+            *self._for_backfill,
+            *(i for each in self._by_tenant.values() for i in each),
+            *(i for _, i in self._by_time),
+        ]

@@ -1,35 +1,31 @@
 """Two policies over the same history: breaches gained and lost by incident, credits by tenant and month.
 
-Incidents are independent of each other given the contracts, so a shard takes some of them and every contract; what its
-incidents touched is then counted with everyone's into credits. Any number of shards comes to the same.
+Incidents are independent of each other given the contracts, so each part takes some of them and every contract.
+The impacts of all parts are then counted into credits. The number of parts does not change the result.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from streams.replay.history import CONTRACT_TOPIC, INCIDENT_TOPIC, ReplayClock, apply_contract_fact, fire_timers
-from streams.serde.cloudevents_json import parse_line
+from streams.replay.history import InputLine, RejectedLine, Replay, Step, apply_to_incidents
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.decisions import Rejected
-from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Position, Rejection
-from streams.sla.facts import to_event
+from streams.sla.events import INCIDENT_RANK
 from streams.sla.impact import ImpactCopy, impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import Decision, outputs_of
-from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
 
 PLATFORM = "*platform*"
-"""Whose the breaches of platform-wide incidents are."""
+"""Stands for the tenant of platform-wide incidents."""
 
 
-class Breach(NamedTuple):
+class StandingBreach(NamedTuple):
     """A breach that stands at the end. `tenants` is PLATFORM alone for a platform-wide incident."""
 
     incident_id: str
@@ -40,36 +36,28 @@ class Breach(NamedTuple):
     tenants: tuple[str, ...]
 
 
-class ContractLine(NamedTuple):
-    """A contract or maintenance event that stands, and where and when it came."""
-
-    event: Event
-    arrival: int
-    position: Position
-
-
 @dataclass
-class Part:
-    """What the incidents of one shard came to. Breaches stand by tenant (each incident once for each of its tenants)
+class PartialComparison:
+    """What the incidents of one part came to. Breaches stand by tenant (each incident once for each of its tenants)
     and `total` (once) under the old policy and the new one."""
 
-    gained: list[Breach] = field(default_factory=list)
-    lost: list[Breach] = field(default_factory=list)
+    gained: list[StandingBreach] = field(default_factory=list)
+    lost: list[StandingBreach] = field(default_factory=list)
     standing: tuple[Counter[str], Counter[str]] = field(default_factory=lambda: (Counter(), Counter()))
     total: tuple[int, int] = (0, 0)
     impacts: list[ImpactCopy] = field(default_factory=list)
-    contracts: list[ContractLine] = field(default_factory=list)
+    contracts: list[InputLine] = field(default_factory=list)
     lines: int = 0
-    refused: int = 0
+    rejected: int = 0
     clock: int = 0
 
 
 class _Side:
-    """The incidents of a shard under one policy."""
+    """The incidents of one part under one policy."""
 
     def __init__(self, policies: Policies, time_limits: TimeLimits) -> None:
-        self.book = IncidentStore(policies, time_limits)
-        self.breaches: dict[str, Breach] = {}
+        self.store = IncidentStore(policies, time_limits)
+        self.breaches: dict[str, StandingBreach] = {}
         self.impacts: dict[str, ImpactCopy] = {}
 
     def take(self, decision: Decision) -> None:
@@ -77,7 +65,7 @@ class _Side:
             data = output.data
             if output.type == "sla.breached":
                 platform = data["scope"] == "platform"
-                self.breaches[output.id] = Breach(
+                self.breaches[output.id] = StandingBreach(
                     output.subject,
                     cast(str, data["metric"]),
                     cast(int, data["instance"]),
@@ -90,14 +78,14 @@ class _Side:
             elif output.type == "impact.changed":
                 self.impacts[output.subject] = impact_copy(output.data)._replace(evidence=())
 
-    def by_clock(self) -> dict[tuple[str, str, int], Breach]:
+    def by_clock(self) -> dict[tuple[str, str, int], StandingBreach]:
         """Tenants that have been erased since go by their pseudonyms (R29)."""
-        names = self.book.erasures.names
+        names = self.store.erasures.names
         return {one[:3]: one._replace(tenants=names(one.tenants)) for one in self.breaches.values()}
 
 
-class HistoryPart:
-    """The incidents whose ids fall to one of so many shards, under both policies at once."""
+class PolicyComparer:
+    """The incidents of one part of the ids (`part` of `parts`), under both policies at once."""
 
     def __init__(
         self,
@@ -105,104 +93,56 @@ class HistoryPart:
         new: Policies,
         time_limits: TimeLimits,
         *,
-        shard: int = 0,
-        shards: int = 1,
+        part: int = 0,
+        parts: int = 1,
         until: int | None = None,
         backfill: bool = False,
     ) -> None:
         self._sides = _Side(old, time_limits), _Side(new, time_limits)
         self._contracts = Recomputation(old, time_limits)
-        self._arrivals = ReplayClock(time_limits, backfill=backfill, until=until)
-        self._shard, self._shards, self._until = shard, shards, until
-        self._part = Part()
+        self._replay = Replay(time_limits, backfill=backfill, until=until, reads=self._in_part)
+        self._part, self._parts = part, parts
+        self._result = PartialComparison()
 
     def read(self, number: int, line: str) -> None:
-        """Take one line in, numbered from 1; every shard is given all of them, as each moves the clock."""
-        if not line.strip():
-            return
-        self._part.lines += 1
-        seen = _glance(line)
-        if seen is None:
-            self._part.refused += self._shard == 0
-            return
-        arrivals = self._arrivals
-        if not arrivals.reads(seen.time, seen.received):
-            return
-        passed = arrivals.passed(backfill=seen.backfill)
-        for side in self._sides:
-            if passed is None:
-                side.book.restore_backfill_idle(arrivals.quiet_at)
-            else:
-                for decision in fire_timers(side.book, passed):
-                    side.take(decision)
-        mine = self._shards == 1 or crc32(seen.subject.encode()) % self._shards == self._shard
-        if mine or seen.contract:
-            refused = self._apply(line, number, backfill=arrivals.loaded(backfill=seen.backfill))
-            self._part.refused += mine and refused
+        """Take one line in, numbered from 1; every part is given all of them, as each moves the clock."""
+        self._result.lines += bool(line.strip())
+        for step in self._replay.steps(number, line):
+            if isinstance(step, RejectedLine):
+                self._result.rejected += self._in_part(step.subject)
+            elif not isinstance(step, InputLine) or step.event.type in INCIDENT_RANK or self._take_contract(step):
+                self._apply(step)
 
-    def _apply(self, line: str, number: int, *, backfill: bool) -> bool:
-        """Apply a line to both sides; whether it is refused."""
-        parsed = parse_line(line, inputs_only=True)
-        event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
-        if isinstance(event, Rejection):
-            return True
-        event = event._replace(backfill=backfill)
-        arrival = self._arrivals.arrival
-        if event.type in INCIDENT_RANK:
-            position = Position(INCIDENT_TOPIC, 0, number - 1)
-            decisions = [side.book.apply(event, arrival, position) for side in self._sides]
-            for side, decision in zip(self._sides, decisions, strict=True):
-                side.take(decision)
-            return isinstance(decisions[0], Rejected)
-        position = Position(CONTRACT_TOPIC, 0, number - 1)
-        if not self._contracts.add(event, arrival, position):
-            return False
-        self._part.contracts.append(ContractLine(event, arrival, position))
-        for side in self._sides:
-            for following in apply_contract_fact(side.book, event, arrival, position):
-                side.take(following)
-        return False
-
-    def end(self) -> Part:
-        """No more lines: everything due by the end acts."""
-        passed = self._arrivals.end(self._until)
-        for side in self._sides:
-            for decision in fire_timers(side.book, passed):
-                side.take(decision)
-        part, (old, new) = self._part, (side.by_clock() for side in self._sides)
-        part.gained = [breach for key, breach in new.items() if key not in old]
-        part.lost = [breach for key, breach in old.items() if key not in new]
-        for standing, breaches in zip(part.standing, (old, new), strict=True):
+    def end(self) -> PartialComparison:
+        """No more lines: everything due by the end happens."""
+        advance = self._replay.end()
+        self._apply(advance)
+        result, (old, new) = self._result, (side.by_clock() for side in self._sides)
+        result.gained = [breach for key, breach in new.items() if key not in old]
+        result.lost = [breach for key, breach in old.items() if key not in new]
+        for standing, breaches in zip(result.standing, (old, new), strict=True):
             standing.update(tenant for breach in breaches.values() for tenant in breach.tenants)
-        part.total = len(old), len(new)
+        result.total = len(old), len(new)
         # Impacts are facts that no policy decides on (R21): those of one side are those of both.
-        part.impacts = list(self._sides[0].impacts.values())
-        part.clock = passed.before
-        return part
+        result.impacts = list(self._sides[0].impacts.values())
+        result.clock = advance.before
+        return result
 
+    def _in_part(self, subject: str | None) -> bool:
+        """Whether an incident, or an unreadable line, is counted here."""
+        return self._parts == 1 or crc32((subject or "").encode()) % self._parts == self._part
 
-class _Seen(NamedTuple):
-    contract: bool
-    subject: str
-    time: int
-    received: int | None
-    backfill: bool
+    def _take_contract(self, step: InputLine) -> bool:
+        """Whether a contract or maintenance event is accepted."""
+        accepted = self._contracts.add(step.event, step.arrival, step.position)
+        if accepted:
+            self._result.contracts.append(step)
+        return accepted
 
-
-def _glance(line: str) -> _Seen | None:
-    """What every shard needs of a line; None when it is no input event."""
-    try:
-        event = json.loads(line)
-        kind, received = event["type"], event.get("receivedtime")
-        contract = kind in CONTRACT_TYPES
-        if not contract and kind not in INCIDENT_RANK:
-            return None
-        return _Seen(
-            contract,
-            str(event["subject"]),
-            parse_rfc3339(event["time"]),
-            None if received is None else parse_rfc3339(received),
-            event.get("backfill") in (True, "true"),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+    def _apply(self, step: Step) -> None:
+        rejected = False
+        for index, side in enumerate(self._sides):
+            for decision in apply_to_incidents(side.store, step):
+                side.take(decision)
+                rejected |= index == 0 and isinstance(decision, Rejected)
+        self._result.rejected += rejected

@@ -1,4 +1,4 @@
-"""What two policies over the same history differ in: shards put together, and credits counted from all of them."""
+"""What two policies over the same history differ in: the parts put together, and credits computed from all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streams.replay.what_if import PLATFORM, Breach, Part
+from streams.replay.what_if import PLATFORM, PartialComparison, StandingBreach
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.instants import Month
@@ -48,7 +48,7 @@ class CreditSum(NamedTuple):
     new: int
 
 
-class Row(NamedTuple):
+class ComparedTenant(NamedTuple):
     """What differs for a tenant, or in total (breaches of several tenants' incidents counted once there)."""
 
     tenant: str
@@ -67,23 +67,23 @@ class Row(NamedTuple):
 class Comparison:
     """Everything that differs, in order of tenant, incident and month. `rows` has every tenant."""
 
-    rows: list[Row]
-    total: Row
-    gained: list[Breach]
-    lost: list[Breach]
+    rows: list[ComparedTenant]
+    total: ComparedTenant
+    gained: list[StandingBreach]
+    lost: list[StandingBreach]
     months: list[MonthChange]
     lines: int
-    refused: int
+    rejected: int
 
 
 Months = dict[tuple[str, Month], tuple[int, str, bool]]
 
 
-def credits_of(parts: Sequence[Part], policies: Policies, time_limits: TimeLimits) -> Months:
+def credits_of(parts: Sequence[PartialComparison], policies: Policies, time_limits: TimeLimits) -> Months:
     """What each tenant-month comes to at the end of the history: credit, currency, and whether it is closed."""
     recomputation = Recomputation(policies, time_limits)
-    for event, arrival, position in parts[0].contracts:
-        recomputation.add(event, arrival, position)
+    for line in parts[0].contracts:
+        recomputation.add(line.event, line.arrival, line.position)
     for part in parts:
         for copy in part.impacts:
             recomputation.put_impacts(recomputation.erasures.impacts(copy))
@@ -98,8 +98,8 @@ def credits_of(parts: Sequence[Part], policies: Policies, time_limits: TimeLimit
     return found
 
 
-def compare(parts: Sequence[Part], old: Months, new: Months) -> Comparison:
-    """Put the shards and the credits of both sides together."""
+def compare(parts: Sequence[PartialComparison], old: Months, new: Months) -> Comparison:
+    """Put the parts and the credits of both sides together."""
     gained = sorted(breach for part in parts for breach in part.gained)
     lost = sorted(breach for part in parts for breach in part.lost)
     sums: dict[str, dict[str, list[int]]] = {}
@@ -121,13 +121,13 @@ def compare(parts: Sequence[Part], old: Months, new: Months) -> Comparison:
     less = Counter(tenant for breach in lost for tenant in breach.tenants)
     tenants = sorted(sums.keys() | standing[0].keys() | standing[1].keys(), key=lambda name: (name == PLATFORM, name))
     rows = [
-        Row(name, standing[0][name], standing[1][name], more[name], less[name], _sums(sums.get(name, {})))
+        ComparedTenant(name, standing[0][name], standing[1][name], more[name], less[name], _sums(sums.get(name, {})))
         for name in tenants
     ]
     before, after = (sum(part.total[side] for part in parts) for side in (0, 1))
-    total = Row("total", before, after, len(gained), len(lost), _sums(totals))
-    refused = sum(part.refused for part in parts)
-    return Comparison(rows, total, gained, lost, changes, parts[0].lines, refused)
+    total = ComparedTenant("total", before, after, len(gained), len(lost), _sums(totals))
+    rejected = sum(part.rejected for part in parts)
+    return Comparison(rows, total, gained, lost, changes, parts[0].lines, rejected)
 
 
 def _sums(amounts: dict[str, list[int]]) -> tuple[CreditSum, ...]:

@@ -153,13 +153,13 @@ class Books(Ledger):
 def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] = ()) -> list[str]:
     """What is said when the process stops before the numbered lines, and at instants after the last line."""
     simulation = Simulation(policies(), PATIENT)
-    simulation._book, simulation._ledger = Store(), Books()
+    simulation._incidents, simulation._ledger = Store(), Books()
 
     def restart() -> None:
-        book, ledger = simulation._book, simulation._ledger
+        book, ledger = simulation._incidents, simulation._ledger
         assert isinstance(book, Store)
         assert isinstance(ledger, Books)
-        simulation._book, simulation._ledger = book.rebuilt(), ledger.rebuilt()
+        simulation._incidents, simulation._ledger = book.rebuilt(), ledger.rebuilt()
 
     said = []
     for number, line in enumerate(texts(lines), 1):

@@ -31,8 +31,8 @@ from story import (
 )
 
 from streams.replay.simulate import simulate
-from streams.replay.verify import Log, check_with_events
-from streams.replay.what_if import HistoryPart
+from streams.replay.verify import ReplayedMonths, check_with_events
+from streams.replay.what_if import PolicyComparer
 from streams.replay.what_if_result import credits_of
 from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import decode
@@ -166,7 +166,7 @@ def test_r29_statements_are_verified_under_either_name() -> None:
             assert not isinstance(parsed, Rejection)
             given.append(submitted_statement(parsed[1], output["data"]))
     assert {one.tenant for one in given} == {"acme", "other", NAME}
-    log = Log(policies(), replace(TimeLimits(), pseudonym_key=KEY))
+    log = ReplayedMonths(policies(), replace(TimeLimits(), pseudonym_key=KEY))
     assert set(check_with_events(given, texts(lines), log).values()) == {None}
 
 
@@ -243,10 +243,10 @@ def test_r2_r16_the_link_does_not_depend_on_arrival(order: tuple[int, ...]) -> N
 
 def test_r29_what_if_knows_pseudonyms_too() -> None:
     keyed = replace(TimeLimits(), pseudonym_key=KEY)
-    task = HistoryPart(policies(), policies(), keyed, until=parse_rfc3339(END))
+    comparer = PolicyComparer(policies(), policies(), keyed, until=parse_rfc3339(END))
     for number, line in enumerate(texts([*STORY, erased("3 00:00")]), 1):
-        task.read(number, line)
-    part = task.end()
+        comparer.read(number, line)
+    part = comparer.end()
     months = credits_of([part], policies(), keyed)
     assert {tenant for tenant, _ in months} == {NAME, "other"}
     assert set(part.standing[0]) == {NAME, "other"}

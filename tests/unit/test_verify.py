@@ -20,6 +20,7 @@ from story import (
     maintenance,
     maintenance_cancelled,
     opened,
+    policies,
     resolved,
     run,
     texts,
@@ -27,7 +28,13 @@ from story import (
 from typer.testing import CliRunner
 
 from cli.main import app
+from streams.replay.verify import ReplayedMonths, check_with_events
+from streams.serde.cloudevents_json import from_json
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.statement import canonical_json
+from streams.sla.credits.submitted import submitted_statement
+from streams.sla.events import Rejection
 
 Tamper = Callable[[dict[str, Any]], None]
 
@@ -280,3 +287,33 @@ def test_the_summary_counts_other_lines(verify: Verify) -> None:
     last = result.stdout.splitlines()[-1]
     assert "0 differ, " in last
     assert "other lines ignored" in last
+
+
+def test_the_work_is_linear_in_statements_and_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements that wait for their tenant's contract, or for the end of a backfill, are not looked at per line."""
+    count = 60
+    history = [contract("2026-02-01T00:00:00Z", of=f"t-{index:02}", id=f"c-{index}") for index in range(count)]
+    given = []
+    for output in statements(*history, until="2026-03-05T00:00:00Z"):
+        parsed = from_json(output)
+        assert not isinstance(parsed, Rejection)
+        given.append(submitted_statement(parsed[1], output["data"]))
+    assert len({one.tenant for one in given}) == count
+    # The same contracts a month later, one after the other: every statement waits for its own.
+    late = [
+        contract("2026-03-06T00:00:00Z", of=f"t-{index:02}", id=f"c-{index}", received=f"2026-03-06T00:{index:02}:00Z")
+        for index in range(count)
+    ]
+    looks = 0
+    known_at = Recomputation.known_at
+
+    def counted(self: Recomputation, tenant: str) -> int | None:
+        nonlocal looks
+        looks += 1
+        return known_at(self, tenant)
+
+    monkeypatch.setattr(Recomputation, "known_at", counted)
+    found = check_with_events(given, texts(late), ReplayedMonths(policies(), TimeLimits()))
+    assert set(found) == set(range(len(given)))
+    checks = 2 * len(given)  # computing a month asks once, and a check may compute it twice
+    assert looks <= 2 * len(given) + checks + count

@@ -33,11 +33,11 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.replay.outcome import Outcome, data_of, outcome_of
-from cli.replay.what_if_run import Job
+from cli.replay.what_if_run import ComparisonJob
 from cli.replay.what_if_run import run as run_job
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
-from streams.replay.what_if import PLATFORM, HistoryPart
+from streams.replay.what_if import PLATFORM, PolicyComparer
 from streams.replay.what_if_result import Comparison, MonthChange, compare, credits_of, replacing
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR
@@ -70,15 +70,17 @@ STORY = [
 
 
 def compared(
-    lines: Sequence[Line], *, old: Policies, new: Policies, tasks: int = 1, until: str = END, backfill: bool = False
+    lines: Sequence[Line], *, old: Policies, new: Policies, parts: int = 1, until: str = END, backfill: bool = False
 ) -> Comparison:
-    parts = []
-    for number in range(tasks):
-        task = HistoryPart(old, new, TimeLimits(), task=number, tasks=tasks, until=micros(until), backfill=backfill)
+    results = []
+    for number in range(parts):
+        comparer = PolicyComparer(
+            old, new, TimeLimits(), part=number, parts=parts, until=micros(until), backfill=backfill
+        )
         for index, line in enumerate(texts(lines), 1):
-            task.read(index, line)
-        parts.append(task.end())
-    return compare(parts, *(credits_of(parts, side, TimeLimits()) for side in (old, new)))
+            comparer.read(index, line)
+        results.append(comparer.end())
+    return compare(results, *(credits_of(results, side, TimeLimits()) for side in (old, new)))
 
 
 def stricter() -> Policies:
@@ -159,9 +161,9 @@ def standing(outcome: Outcome) -> set[tuple[str, str, object]]:
 
 
 @pytest.mark.parametrize("backfill", [False, True])
-@pytest.mark.parametrize("shards", [1, 2, 5])
-def test_it_is_the_difference_of_two_simulations(tasks: int, backfill: bool) -> None:
-    found = compared(MESSY, old=policies(), new=stricter(), tasks=tasks, backfill=backfill)
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_it_is_the_difference_of_two_simulations(parts: int, backfill: bool) -> None:
+    found = compared(MESSY, old=policies(), new=stricter(), parts=parts, backfill=backfill)
     old, new = (
         outcome_of(run(*MESSY, until=END, using=using, backfill=backfill)) for using in (policies(), stricter())
     )
@@ -182,7 +184,9 @@ def test_processes_come_to_the_same_over_the_real_data(tmp_path: Path) -> None:
     hosting = next(one for one in tree if one.name == "code-hosting")
     new = with_credit(with_severity(hosting, "P1", response=Target(HOUR // 4)), step="started")
     old_side, new_side = (replacing(tree, [one], {"code-hosting"}) for one in (hosting, new))
-    job = Job([str(path) for path in EXAMPLES], old_side, new_side, TimeLimits(), micros("2025-06-01T00:00:00Z"), True)
+    job = ComparisonJob(
+        [str(path) for path in EXAMPLES], old_side, new_side, TimeLimits(), micros("2025-06-01T00:00:00Z"), True
+    )
     found = run_job(job, processes=2)
     lines = [line for path in EXAMPLES for line in path.read_text(encoding="utf-8").splitlines()]
     outcomes = [outcome_of(simulate(lines, side, until=job.until, backfill=True)) for side in (old_side, new_side)]
