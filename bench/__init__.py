@@ -1,1 +1,1 @@
-"""Benchmarks: the measured claims of the README and docs/performance.md, reproduced by `sla bench`."""
+"""Benchmarks: `sla bench` measures the figures of docs/performance.md."""

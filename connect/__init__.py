@@ -1,1 +1,1 @@
-"""The outside world: the client for other services, contract files, and the intake over HTTP."""
+"""Connections to other systems: the client for services, contract files, the HTTP intake and the notifier."""

@@ -1,1 +1,1 @@
-"""Avro records and published JSON Schemas; depends on nothing."""
+"""Avro records and published JSON Schemas; imports nothing of ours."""

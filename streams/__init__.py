@@ -1,1 +1,1 @@
-"""Event streams: codec, topics, settings and the exactly-once runtime; the pure core lives in streams.sla."""
+"""Event streams: serialization, topics, settings, the exactly-once runtime, and the pure core in `streams.sla`."""

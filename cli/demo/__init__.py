@@ -1,1 +1,1 @@
-"""`sla demo`."""
+"""`sla demo`: the whole product on this machine, with recorded and live incidents."""

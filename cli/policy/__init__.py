@@ -1,1 +1,1 @@
-"""`sla policy`."""
+"""`sla policy`: checks, renders and compares policy files."""

@@ -1,1 +1,1 @@
-"""`sla report`."""
+"""`sla report`: availability, breaches and credits by tenant and month."""

@@ -1,1 +1,1 @@
-"""The intake: HTTP in, events that Kafka has acknowledged out. Pure from decide.py down; server.py is the shell."""
+"""The HTTP intake: webhooks and REST calls in, events acknowledged by Kafka out."""

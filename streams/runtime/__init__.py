@@ -1,1 +1,1 @@
-"""The runtime: batch transport on Faust, exactly-once task, changelog recovery, rejects."""
+"""The runtime: batch transport on Faust, exactly-once tasks, recovery from changelogs, dead letters."""

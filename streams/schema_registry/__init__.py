@@ -1,1 +1,1 @@
-"""Schema registries that speak Confluent's HTTP interface."""
+"""Schema registries with Confluent's HTTP interface."""

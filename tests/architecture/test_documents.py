@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from connect.intake.settings import IntakeSettings
+from connect.notify.settings import NotifySettings
 from streams.ownership import PACKAGES
+from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -69,3 +72,28 @@ def test_the_documents_that_exist_are_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     documents = {named(path) for path in (ROOT / "docs").glob("*.md")}
     assert sorted(name for name in documents if f"({name})" not in readme) == []
+
+
+def names_in_code() -> str:
+    """The text of every module of the product: where metrics and settings are declared."""
+    return "\n".join(path.read_text(encoding="utf-8") for each in PACKAGES for path in (ROOT / each).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_metrics_and_headers_that_a_document_names_exist(path: Path) -> None:
+    """`sla_task_records_total` is declared as "sla_task_records": prometheus_client adds `_total` to counters."""
+    code = names_in_code()
+    said = set(re.findall(r"\bsla_[a-z_]*[a-z]\b", path.read_text(encoding="utf-8")))
+    assert sorted(name for name in said if f'"{name.removesuffix("_total")}"' not in code) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_settings_that_a_document_names_exist(path: Path) -> None:
+    code = names_in_code()
+    fields = {
+        prefix + field: kind.__name__
+        for kind, prefix in ((Settings, "SLA_"), (IntakeSettings, "SLA_INTAKE_"), (NotifySettings, "SLA_NOTIFY_"))
+        for field in map(str.upper, kind.model_fields)
+    }
+    said = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
+    assert sorted(name for name in said if name not in fields and name not in code) == []

@@ -1,1 +1,1 @@
-"""Webhook formats: one module each."""
+"""Formats of requests, one module each with authentication and translation; `registry.py` lists them."""
