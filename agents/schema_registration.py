@@ -9,8 +9,8 @@ import structlog
 
 from streams.errors import RegistryRefused
 from streams.schema_registry.client import RegistryClient, SchemaRegistry
-from streams.schema_registry.schema_source import asked
-from streams.schema_registry.subjects import registered
+from streams.schema_registry.schema_source import ask_until_answered
+from streams.schema_registry.subjects import register_subjects
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.time_source import TimeSource
@@ -45,11 +45,13 @@ class Registration:
         RegistryRefused."""
         thread = ThreadPoolExecutor(1, "registration")
         try:
-            ids = await asked(self._registered, self._clock, thread, fatal=RegistryRefused, told=self._tell)
+            ids = await ask_until_answered(
+                self._registered, self._clock, thread, fatal=RegistryRefused, on_failure=self._tell
+            )
         finally:
             self._stopped.set()  # who is told to stop meanwhile waits for one request, not for all
             thread.shutdown(wait=False)
-        self._codec.know(ids)
+        self._codec.use_schema_ids(ids)
         self._framing.use(ids)
         self._waits_for = ""
         self._logger.info("schemas registered", subjects=len(ids), compatibility=self._access.compatibility)
@@ -58,7 +60,9 @@ class Registration:
         return [{"reason": self._waits_for}] if self._waits_for else []
 
     def _registered(self) -> dict[str, int]:
-        return registered(self._client, self._access, self._prefix, going_on=lambda: not self._stopped.is_set())
+        return register_subjects(
+            self._client, self._access, self._prefix, keep_going=lambda: not self._stopped.is_set()
+        )
 
     def _tell(self, why: str) -> None:
         self._waits_for = why

@@ -18,7 +18,7 @@ from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.run_loop import CommitInterval
 from streams.runtime.worker import run_worker
 from streams.schema_registry.client import RegistryClient
-from streams.schema_registry.schema_source import AwaitedSchemas
+from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.settings import Settings, read_settings
@@ -77,7 +77,7 @@ async def work(settings: Settings, clock: TimeSource | None = None) -> int:
     if access is None:
         return await _run(settings, agent_specs(settings, policies, clock), clock)
     client, framing = RegistryClient(access), Framing()
-    source = AwaitedSchemas(client, clock)
+    source = BackgroundSchemas(client, clock)
     codec = Codec(source)
     specs = agent_specs(settings, policies, clock, codec=codec, framing=framing)
     registration = Registration(client, access, settings.topic_prefix, codec=codec, framing=framing, clock=clock)

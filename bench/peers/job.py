@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from schemas import registry
-from streams.serde.compiled_reader import Reader, reader_of
-from streams.serde.compiled_writer import Writer, writer_of
+from streams.serde.compiled_reader import ReadRecord, reader_of
+from streams.serde.compiled_writer import WriteRecord, writer_of
 
 _HEAD = 10  # single-object encoding: two bytes of mark, eight of fingerprint
 _MARK = b"\xc3\x01"
@@ -27,7 +27,7 @@ _READERS = {
 }
 
 
-def _own(name: str) -> tuple[bytes, Writer, Reader]:
+def _own(name: str) -> tuple[bytes, WriteRecord, ReadRecord]:
     definition = json.loads(Path(__file__).with_name(name).read_text("utf-8"))
     fingerprint, parsed = registry.fingerprint(definition), registry.parse(definition)
     write, read = writer_of(fingerprint, parsed), reader_of(fingerprint, parsed)

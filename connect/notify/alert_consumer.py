@@ -17,8 +17,8 @@ from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
-from connect.notify.record_reader import RecordReader
 from connect.notify.routing.rules import Routing
+from connect.notify.trigger_reader import TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
 
@@ -47,7 +47,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         earliest: bool,
     ) -> None:
         self._name = name
-        self._reader = RecordReader(name, codec, metrics)
+        self._reader = TriggerReader(name, codec, metrics)
         self._routing = routing
         self._kafka = kafka
         self._delivery = delivery

@@ -21,7 +21,7 @@ from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from streams.errors import SettingsError
 from streams.schema_registry.client import RegistryClient
-from streams.schema_registry.schema_source import AwaitedSchemas
+from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
@@ -57,7 +57,7 @@ async def serve(
     secrets = read_destination_secrets(routing.destinations.values(), os.environ)
     metrics, time = NotifyMetrics(), clock or SystemTimeSource()
     access = kafka.schema_registry()
-    schemas = None if access is None else AwaitedSchemas(RegistryClient(access), time)
+    schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     workers = [
         DestinationWorker(

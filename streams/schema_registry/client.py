@@ -83,8 +83,8 @@ class RegistryClient:
         try:
             context = ssl.create_default_context(cafile=str(access.cafile) if access.cafile else None)
         except OSError as error:
-            told = f"the schema registry's certificates can't be read from {access.cafile}: {error.strerror}"
-            raise SettingsError(told) from error
+            reason = f"the schema registry's certificates can't be read from {access.cafile}: {error.strerror}"
+            raise SettingsError(reason) from error
         self._opener = urllib.request.build_opener(_NoRedirects(), urllib.request.HTTPSHandler(context=context))
         self._headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
         if access.token is not None:
@@ -140,20 +140,20 @@ class RegistryClient:
         except (OSError, HTTPException):
             content = b""
         try:
-            said = self._object(content)
+            body = self._object(content)
         except RegistryUnavailable:
-            said = {}
-        told = said.get("message", error.reason)
-        if error.code == 404 and said.get("error_code") in _ABSENT:
-            return _Answer(404, said)
+            body = {}
+        reason = body.get("message", error.reason)
+        if error.code == 404 and body.get("error_code") in _ABSENT:
+            return _Answer(404, body)
         if error.code in _FORBIDDEN:
             raise RegistryRefused(
-                f"the schema registry at {self._base} refuses this user ({error.code}: {told}); set "
+                f"the schema registry at {self._base} refuses this user ({error.code}: {reason}); set "
                 "SLA_SCHEMA_REGISTRY_USERNAME and _PASSWORD, or _TOKEN, to what it accepts"
             )
         if error.code in _REFUSED:
-            raise RegistryRefused(f"the schema registry at {self._base} refuses {path}: {error.code}: {told}")
-        raise self._unavailable(f"{error.code}: {told}")
+            raise RegistryRefused(f"the schema registry at {self._base} refuses {path}: {error.code}: {reason}")
+        raise self._unavailable(f"{error.code}: {reason}")
 
     def _object(self, content: bytes) -> Mapping[str, object]:
         if len(content) > _LARGEST_ANSWER:

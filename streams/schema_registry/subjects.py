@@ -19,23 +19,23 @@ def subject_of(event_type: str, prefix: str) -> str:
     return f"{prefix}.{TOPIC_OF[event_type]}-{schema_files.load().latest[event_type].full_name}"
 
 
-def registered(
+def register_subjects(
     client: RegistryClient,
     access: SchemaRegistry,
     prefix: str,
     event_types: Iterable[str] = tuple(TOPIC_OF),
     *,
-    going_on: Callable[[], bool] = lambda: True,
+    keep_going: Callable[[], bool] = lambda: True,
 ) -> dict[str, int]:
     """The schema ids of the events' subjects, each registered and of the compatibility asked for; where it may not
     register, both have to be so already.
 
     Raises RegistryRefused when something else is there, RegistryUnavailable when the registry does not answer; what was
-    registered until then stays, and is found the next time. `going_on` is asked before each subject.
+    registered until then stays, and is found the next time. `keep_going` is asked before each subject.
     """
     ids: dict[str, int] = {}
     for event_type in event_types:
-        if not going_on():
+        if not keep_going():
             break
         subject = subject_of(event_type, prefix)
         _check_compatibility(client, access, subject)

@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn, cast
 
 from schemas import registry as schema_registry
 from streams.serde.json_records import Field, compile_fields
-from streams.serde.json_values import SchemaMismatchError, Text, instant_from_json, instant_to_json
+from streams.serde.json_values import SchemaMismatchError, String, instant_from_json, instant_to_json
 from streams.sla.events import Rejection
 
 Fields = dict[str, object]
@@ -18,7 +18,7 @@ Fields = dict[str, object]
 _ENVELOPE = frozenset(
     ["event_id", "source", "subject", "occurred_at", "received_time", "backfill", "traceparent"],
 )
-_TEXT = Text()
+_STRING = String()
 _MISSING = object()
 
 
@@ -63,10 +63,10 @@ def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Fields] |
         if inputs_only and not form.has_received_time:
             return Rejection("unknown_type", f"type: {event_type!r} is an output; others do not publish it", event_id)
         record: Fields = {
-            "event_id": _needed_text(obj, "id"),
-            "source": _needed_text(obj, "source"),
-            "subject": _needed_text(obj, "subject"),
-            "occurred_at": instant_from_json(_needed_text(obj, "time"), "time"),
+            "event_id": _required_text(obj, "id"),
+            "source": _required_text(obj, "source"),
+            "subject": _required_text(obj, "subject"),
+            "occurred_at": instant_from_json(_required_text(obj, "time"), "time"),
         }
         if form.has_received_time:
             received = _optional_text(obj, "receivedtime")
@@ -77,9 +77,9 @@ def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Fields] |
         if not isinstance(data, dict):
             raise SchemaMismatchError("data", "expected an object with the fields of the event")
         for field in form.data:
-            record[field.name] = field.take(data, "data")
-    except SchemaMismatchError as misfit:
-        return Rejection("invalid", str(misfit), event_id)
+            record[field.name] = field.read_from(data, "data")
+    except SchemaMismatchError as mismatch:
+        return Rejection("invalid", str(mismatch), event_id)
     return event_type, record
 
 
@@ -106,7 +106,7 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
         result["traceparent"] = record["traceparent"]
     data: dict[str, object] = {}
     for field in form.data:
-        field.give(record, data)
+        field.write_to(record, data)
     result["data"] = data
     return result
 
@@ -136,10 +136,10 @@ def format_line(obj: object) -> str:
     return json.dumps(obj, ensure_ascii=False)
 
 
-def _needed_text(obj: Mapping[str, object], name: str) -> str:
+def _required_text(obj: Mapping[str, object], name: str) -> str:
     if name not in obj:
         raise SchemaMismatchError(name, "is missing; expected a text")
-    text = _TEXT.from_json(obj[name], name)
+    text = _STRING.from_json(obj[name], name)
     if not text:
         raise SchemaMismatchError(name, "is empty")
     return text
@@ -147,7 +147,7 @@ def _needed_text(obj: Mapping[str, object], name: str) -> str:
 
 def _optional_text(obj: Mapping[str, object], name: str) -> str | None:
     value = obj.get(name)
-    return None if value is None else _TEXT.from_json(value, name)
+    return None if value is None else _STRING.from_json(value, name)
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,24 +1,35 @@
-"""Bytes to records and back: Avro in single-object encoding or Confluent framing, told apart by the first bytes."""
+"""Bytes to records and back: Avro in single-object encoding or Confluent framing, distinguished by the first bytes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
-from fastavro import schemaless_reader, schemaless_writer
-from fastavro.schema import SchemaParseException, UnknownType
+from fastavro import schemaless_writer
 
 from schemas import registry as schema_registry
 from schemas.registry import Definition, Registry
 from streams.serde.cloudevents_headers import headers_for
-from streams.serde.compiled_reader import Reader, reader_of
-from streams.serde.compiled_writer import Writer, writer_of
+from streams.serde.compiled_reader import reader_of
+from streams.serde.compiled_writer import WriteRecord, writer_of
+from streams.serde.record_readers import (
+    CONFLUENT,
+    CONFLUENT_HEAD,
+    SINGLE_OBJECT,
+    SINGLE_OBJECT_HEAD,
+    Fields,
+    RecordReader,
+    RecordReaders,
+    SchemaSource,
+    confluent_head,
+    describe,
+)
 from streams.sla.events import Output, Rejection
 
 __all__ = [
+    "CONFLUENT",
     "MAX_RECORD_BYTES",
     "SINGLE_OBJECT",
     "SINGLE_OBJECT_HEAD",
@@ -34,87 +45,40 @@ __all__ = [
     "output_record",
 ]
 
-#: A decoded record: field name → value; instants and durations are integers (microseconds).
-Fields = dict[str, object]
-
 #: R28: what an input record may weigh, framing included.
 MAX_RECORD_BYTES = 256 * 1024
 
 #: What decodes a value of at most so many bytes: `Codec.decode`.
 Decode = Callable[[bytes | None, int], "tuple[str, Fields] | Rejection"]
 
-SINGLE_OBJECT = b"\xc3\x01"
-CONFLUENT = b"\x00"
-SINGLE_OBJECT_HEAD = 10
-_CONFLUENT_HEAD = 5
-#: Confluent ids that a codec remembers; a deployment has dozens.
-_MOST_IDS = 1_000
-
-
-class SchemaSource(Protocol):
-    """Where the schemas behind Confluent ids come from."""
-
-    def schema_for(self, schema_id: int) -> object | None:
-        """The writer's schema (text or parsed JSON), or None when the registry has no such id.
-
-        May raise when the registry can't be reached, or has not answered yet: that is not caught here, for such a
-        record is retried and not rejected (R27).
-        """
-        ...
-
-
-class _Reader(NamedTuple):
-    name: str
-    writer: Definition
-    reader: Definition | None  # None where both are the same
-    compiled: Reader | None  # only where both are the same
-
-    def read(self, data: bytes, begin: int) -> tuple[Fields, int]:
-        """The record that begins there, and where it ends. Raises what fastavro stumbles on."""
-        if self.compiled is not None:
-            try:
-                record, end = self.compiled(data, begin)
-            except Exception:
-                end = len(data) + 1  # what is unusual is fastavro's to judge
-            if end <= len(data):
-                return record, end
-        stream = BytesIO(data)
-        stream.seek(begin)
-        record = schemaless_reader(stream, self.writer, self.reader)
-        return record, stream.tell()
-
 
 class _Writer(NamedTuple):
     head: bytes
     schema: Definition
     field_names: frozenset[str]
-    compiled: Writer | None
+    compiled: WriteRecord | None
 
 
 class Codec:
-    """Decodes and encodes the records of one registry; it keeps what it learnt about Confluent ids.
+    """Decodes and encodes the records of one registry.
 
-    It reads both framings and writes single-object encoding; framing.py makes the other of it.
+    It reads both framings and writes single-object encoding; confluent_framing.py turns that into the other.
     """
 
     def __init__(self, source: SchemaSource | None = None, registry: Registry | None = None) -> None:
-        self._registry = registry or schema_registry.load()
-        self._source = source
-        self._readers: dict[bytes, _Reader] = {}
-        self._confluent: dict[bytes, _Reader | Rejection] = {}
+        found = registry or schema_registry.load()
+        self._known = RecordReaders(found, source)
+        self._readers = self._known.by_head
         self._writers: dict[str, _Writer] = {}
-        for fingerprint, schema in self._registry.by_fingerprint.items():
-            self._readers[SINGLE_OBJECT + fingerprint] = self._reader(schema.name, schema.parsed, fingerprint)
-        for name, schema in self._registry.latest.items():
+        for name, schema in found.latest.items():
             compiled = writer_of(schema.fingerprint, schema.parsed)
             self._writers[name] = _Writer(
                 SINGLE_OBJECT + schema.fingerprint, schema.parsed, schema.field_names, compiled
             )
 
-    def know(self, schema_ids: Mapping[str, int]) -> None:
-        """The registry has our schemas of these event types under these ids: they need not be asked for."""
-        for event_type, schema_id in schema_ids.items():
-            self._confluent[confluent_head(schema_id)] = self._readers[self._writers[event_type].head]
+    def use_schema_ids(self, schema_ids: Mapping[str, int]) -> None:
+        """The registry has our schemas of these event types under these ids: it need not be asked for them."""
+        self._known.use_schema_ids(schema_ids)
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Fields] | Rejection:
         """Event type and record of a Kafka value, or why it is refused (R27).
@@ -129,14 +93,14 @@ class Codec:
             return Rejection("oversize", f"the record has {size:,} bytes; at most {limit:,} are allowed")
         found, begin = self._readers.get(value[:SINGLE_OBJECT_HEAD]), SINGLE_OBJECT_HEAD
         if found is None:
-            other = self._other_reader(value)
+            other = self._known.confluent(value)
             if isinstance(other, Rejection):
                 return other
-            found, begin = other, _CONFLUENT_HEAD
+            found, begin = other, CONFLUENT_HEAD
         try:
             record, end = found.read(value, begin)
-        except Exception as error:  # fastavro raises what it stumbles on; no sequence of bytes may stop the stream
-            return Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
+        except Exception as error:  # fastavro raises many types; no bytes may stop the stream
+            return Rejection("undecodable", f"not a valid {found.name} record: {describe(error)}")
         if end != size:
             return Rejection("undecodable", f"{size - end} bytes are left over after the {found.name} record")
         return found.name, record
@@ -152,7 +116,7 @@ class Codec:
             try:
                 record, at = found.read(values, at + SINGLE_OBJECT_HEAD)
             except Exception as error:
-                yield Rejection("undecodable", f"not a valid {found.name} record: {_describe(error)}")
+                yield Rejection("undecodable", f"not a valid {found.name} record: {describe(error)}")
                 return
             yield found.name, record
 
@@ -163,7 +127,7 @@ class Codec:
         fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
         prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
-        reader = _Reader(event_type, prefix, None, reader_of(schema_registry.fingerprint(prefix), prefix))
+        reader = RecordReader(event_type, prefix, None, reader_of(schema_registry.fingerprint(prefix), prefix))
 
         def read(value: bytes) -> Fields | None:
             return reader.read(value, len(head))[0] if value.startswith(head) else None
@@ -184,7 +148,7 @@ class Codec:
             try:
                 return compiled(head, record)
             except Exception:
-                compiled = None  # a field left to its default, or a value that does not fit, is fastavro's to judge
+                compiled = None  # fastavro fills in a default, or says which value does not fit
         stream = BytesIO()
         stream.write(head)
         schemaless_writer(stream, schema, record)
@@ -204,49 +168,6 @@ class Codec:
         )
         return self._write(output.type, record), headers
 
-    def _reader(self, name: str, writer: Definition, fingerprint: bytes) -> _Reader:
-        ours = self._registry.latest[name]
-        if fingerprint != ours.fingerprint:
-            return _Reader(name, writer, ours.parsed, None)
-        return _Reader(name, writer, None, reader_of(fingerprint, ours.parsed))
-
-    def _other_reader(self, value: bytes) -> _Reader | Rejection:
-        """The reader of a value that doesn't start with a known single-object head."""
-        head = value[:_CONFLUENT_HEAD]
-        found = self._confluent.get(head)
-        if found is not None:
-            return found
-        if value[:2] == SINGLE_OBJECT and len(value) >= SINGLE_OBJECT_HEAD:
-            return Rejection("unknown_schema", f"no schema has the fingerprint {value[2:SINGLE_OBJECT_HEAD].hex()}")
-        if value[:1] != CONFLUENT or len(value) < _CONFLUENT_HEAD:
-            return Rejection(
-                "undecodable", f"starts with {value[:2].hex() or 'nothing'}: neither Avro single-object nor Confluent"
-            )
-        found = self._ask_source(int.from_bytes(head[1:], "big"))
-        if not (isinstance(found, Rejection) and found.code == "unknown_schema"):  # it may be registered later
-            if len(self._confluent) >= _MOST_IDS:
-                self._confluent.clear()
-            self._confluent[head] = found
-        return found
-
-    def _ask_source(self, schema_id: int) -> _Reader | Rejection:
-        if self._source is None:
-            return Rejection("unknown_schema", f"schema id {schema_id}, but no schema registry is configured")
-        given = self._source.schema_for(schema_id)
-        if given is None:
-            return Rejection("unknown_schema", f"the schema registry has no schema id {schema_id}")
-        try:
-            definition = json.loads(given) if isinstance(given, str) else given
-            parsed = schema_registry.parse(definition)
-            fingerprint = schema_registry.fingerprint(definition)
-        except (ValueError, TypeError, LookupError, AttributeError, SchemaParseException, UnknownType) as error:
-            return Rejection("unknown_schema", f"schema id {schema_id} is not an Avro schema: {_describe(error)}")
-        full_name = str(parsed["name"]) if isinstance(parsed, dict) and "name" in parsed else repr(parsed)
-        name = self._registry.name_of_record.get(full_name)
-        if name is None:
-            return Rejection("unknown_type", f"schema id {schema_id} is {full_name}, which is no event of this product")
-        return self._reader(name, parsed, fingerprint)
-
 
 def output_record(output: Output, source: str) -> Fields:
     """The record of an output: its envelope, then its data."""
@@ -259,15 +180,6 @@ def output_record(output: Output, source: str) -> Fields:
         "traceparent": output.traceparent,
         **output.data,
     }
-
-
-def confluent_head(schema_id: int) -> bytes:
-    """What a value begins with in Confluent framing."""
-    return CONFLUENT + schema_id.to_bytes(4, "big")
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 @lru_cache(maxsize=1)

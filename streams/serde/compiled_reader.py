@@ -1,7 +1,7 @@
 """A reader compiled for one Avro record schema: straight-line Python in place of a walk over the schema.
 
-It reads what any usual writer writes. Whatever looks unusual, be it damaged or merely rare, makes it raise, and the
-codec leaves those bytes to fastavro, which knows what to say of them.
+It reads the encodings that writers usually produce. On anything else, damaged or rare, it raises, and the codec gives
+those bytes to fastavro, which reads them or reports what is wrong.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import cast
 
 from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
 
-Reader = Callable[[bytes, int], tuple[dict[str, object], int]]
-"""From bytes and where the record begins in them to the record and where it ends, which is beyond the bytes when some
-are missing. Raises whatever it stumbles on."""
+ReadRecord = Callable[[bytes, int], tuple[dict[str, object], int]]
+"""Takes bytes and the offset of a record in them; returns the record and its end, which is beyond the bytes when some
+are missing. Raises any exception for bytes that it can't read."""
 
 _LONGEST = 9
 
@@ -41,7 +41,7 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError(f"the number at {at} is very long")
 
 
-def _many(data: bytes, at: int) -> tuple[int, int]:
+def _doubled_count(data: bytes, at: int) -> tuple[int, int]:
     """A count that is not one plain byte, doubled as such a byte has it, and where it ends."""
     count, end = _long(data, at)
     if count < 0:
@@ -51,13 +51,13 @@ def _many(data: bytes, at: int) -> tuple[int, int]:
 
 _NAMES: dict[str, object] = {
     "long": _long,
-    "many": _many,
+    "doubled_count": _doubled_count,
     "double": Struct("<d").unpack_from,
-    "TRUTH": (False, True),
+    "BOOLEANS": (False, True),
 }
 
 
-def reader_of(fingerprint: bytes, schema: Mapping[str, object]) -> Reader | None:
+def reader_of(fingerprint: bytes, schema: Mapping[str, object]) -> ReadRecord | None:
     """The reader of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
     that are not read here."""
     return _readers.of(fingerprint, schema)
@@ -73,10 +73,10 @@ class _Compiler:
         self._depth = 1
         self._count = 0
 
-    def compile(self, schema: Mapping[str, object]) -> Reader:
+    def compile(self, schema: Mapping[str, object]) -> ReadRecord:
         self._write(f"return {self._record(fields_of(schema))}, at")
         exec(compile("\n".join(self._lines), "<avro reader>", "exec"), self._names)
-        return cast(Reader, self._names["read"])
+        return cast(ReadRecord, self._names["read"])
 
     def _write(self, *lines: str) -> None:
         self._lines += ["    " * self._depth + line for line in lines]
@@ -88,7 +88,7 @@ class _Compiler:
     def _value(self, schema: object) -> str:
         """Writes what reads a value, and gives the expression that has it then."""
         if isinstance(schema, list):
-            return self._perhaps(schema)
+            return self._nullable(schema)
         if isinstance(schema, str):
             return self._value(self._known[schema]) if schema in self._known else self._plain(schema)
         definition = cast(Mapping[str, object], schema)
@@ -117,7 +117,7 @@ class _Compiler:
             case "long" | "int":
                 self._write(f"{name}, at = long(data, at)")
             case "boolean":
-                self._write(f"{name} = TRUTH[data[at]]", "at += 1")
+                self._write(f"{name} = BOOLEANS[data[at]]", "at += 1")
             case "double":
                 self._write(f"({name},) = double(data, at)", "at += 8")
             case _:
@@ -126,9 +126,9 @@ class _Compiler:
 
     def _size(self) -> None:
         """Read a count into `size`, doubled."""
-        self._write("size = data[at]", "if size & 0x81: size, at = many(data, at)", "else: at += 1")
+        self._write("size = data[at]", "if size & 0x81: size, at = doubled_count(data, at)", "else: at += 1")
 
-    def _perhaps(self, branches: list[object]) -> str:
+    def _nullable(self, branches: list[object]) -> str:
         null, other = other_branch(branches)
         name = self._name()
         self._write("branch = data[at]", "at += 1", f"if branch == {2 * null}: {name} = None")
@@ -158,4 +158,4 @@ class _Compiler:
         return name
 
 
-_readers: Compiled[Reader] = Compiled(lambda schema: _Compiler().compile(schema))
+_readers: Compiled[ReadRecord] = Compiled(lambda schema: _Compiler().compile(schema))

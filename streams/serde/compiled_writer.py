@@ -1,7 +1,7 @@
 """A writer compiled for one Avro record schema: straight-line Python in place of a walk over schema and record.
 
-What comes again and again (policy references, titles, components, tenants) is kept as bytes. Only values of the very
-types that the schema names are written here: for anything else it raises, and the codec leaves it to fastavro.
+Encoded texts that repeat (policy references, titles, components, tenants) are cached. It writes only values of exactly
+the types that the schema names; for anything else it raises, and the codec gives the record to fastavro.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from typing import cast
 
 from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
 
-Writer = Callable[[bytes, Mapping[str, object]], bytes]
-"""From what goes in front (the framing) and the record to bytes. Raises whatever it stumbles on for a record that it
-can't write."""
+WriteRecord = Callable[[bytes, Mapping[str, object]], bytes]
+"""Takes the framing and a record; returns the bytes. Raises any exception for a record that it can't write."""
 
-#: Fields whose texts do not come again often, so that keeping them would only push others out.
+#: Fields whose texts rarely repeat: caching them would only evict others.
 _UNIQUE = frozenset(["event_id", "subject", "incident_id", "traceparent", "summary", "text", "reason", "message"])
-_ONCE = "event_id"
-_KEPT = 16_384
-_SHORT = 1024
+_UNCACHED_FIELD = "event_id"
+_CACHE_SIZE = 16_384
+_SHORT_LENGTHS = 1024
 
 
 def _digits(rest: int) -> bytes:
@@ -67,18 +66,18 @@ def _exact_int(value: int) -> bytes:
     return _exact_long(value)
 
 
-_LENGTH = [_long(number) for number in range(_SHORT)]
+_LENGTH = [_long(number) for number in range(_SHORT_LENGTHS)]
 
 
 def _bytes(value: bytes) -> bytes:
     size = len(value)
-    return (_LENGTH[size] if size < _SHORT else _long(size)) + value
+    return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + value
 
 
 def _text(value: str) -> bytes:
     written = value.encode()
     size = len(written)
-    return (_LENGTH[size] if size < _SHORT else _long(size)) + written
+    return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + written
 
 
 _NAMES: dict[str, object] = {
@@ -86,15 +85,15 @@ _NAMES: dict[str, object] = {
     "exact_long": _exact_long,
     "exact_int": _exact_int,
     "bytes_": _bytes,
-    "text": lru_cache(maxsize=_KEPT)(_text),
+    "text": lru_cache(maxsize=_CACHE_SIZE)(_text),
     "unique_text": _text,
     "double_": Struct("<d").pack,
     "LENGTH": _LENGTH,
-    "TRUTH": {False: b"\x00", True: b"\x01"},
+    "BOOLEANS": {False: b"\x00", True: b"\x01"},
 }
 
 
-def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> Writer | None:
+def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> WriteRecord | None:
     """The writer of a schema as fastavro parsed it, compiled once for each fingerprint; None for a schema with types
     that are not written here."""
     return _writers.of(fingerprint, schema)
@@ -107,7 +106,7 @@ class _Compiler:
         self._names: dict[str, object] = dict(_NAMES)
         self._known: dict[str, Mapping[str, object]] = {}
 
-    def compile(self, schema: Mapping[str, object]) -> Writer:
+    def compile(self, schema: Mapping[str, object]) -> WriteRecord:
         return self._function("head, record", ["head", *self._each(fields_of(schema), "record", "record")])
 
     def _function(self, arguments: str, parts: list[str]) -> Callable[..., bytes]:
@@ -126,7 +125,7 @@ class _Compiler:
     def _parts(self, schema: object, value: str, field: str) -> list[str]:
         """Expressions whose bytes, one after the other, are the value's; `value` is the expression of the value."""
         if isinstance(schema, list):
-            return [self._perhaps(schema, value, field)]
+            return [self._nullable(schema, value, field)]
         if isinstance(schema, str):
             known = self._known.get(schema)
             return [self._plain(schema, value, field)] if known is None else self._parts(known, value, field)
@@ -150,23 +149,23 @@ class _Compiler:
                 return f"long({value})"
             case "int":
                 name = self._name()
-                return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT} else long({name}))"
+                return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT_LENGTHS} else long({name}))"
             case "boolean":
-                return f"TRUTH[{value}]"
+                return f"BOOLEANS[{value}]"
             case "bytes" | "double":
                 return f"{kind}_({value})"
             case _:
                 raise UnknownTypeError(kind)
 
-    def _perhaps(self, branches: list[object], value: str, field: str) -> str:
+    def _nullable(self, branches: list[object], value: str, field: str) -> str:
         """A union with null, on whichever side."""
         null, other = other_branch(branches)
         name = self._name()
         kind = other["type"] if isinstance(other, dict) else other
         parts = [f"exact_{kind}({name})"] if kind in {"int", "long"} else self._parts(other, name, field)
-        some = [f"{_long(1 - null)!r}", *parts]
-        given = " + ".join(some) if len(some) == 2 else f"b''.join(({', '.join(some)}))"
-        return f"({_long(null)!r} if ({name} := {value}) is None else {given})"
+        present = [f"{_long(1 - null)!r}", *parts]
+        written = " + ".join(present) if len(present) == 2 else f"b''.join(({', '.join(present)}))"
+        return f"({_long(null)!r} if ({name} := {value}) is None else {written})"
 
     def _each(self, fields: list[Mapping[str, object]], name: str, value: str) -> list[str]:
         """The fields of the record that is the value of the expression `value`, and from its first use on in `name`."""
@@ -175,17 +174,17 @@ class _Compiler:
         return [part for field, place in pairs for part in self._parts(field["type"], place, str(field["name"]))]
 
     def _record(self, fields: list[Mapping[str, object]], value: str) -> list[str]:
-        """A record in another. One of texts and symbols alone is kept by their values: a policy, a title, a person."""
+        """A nested record. One of texts and symbols alone (a policy, a title, a person) is cached by their values."""
         name = self._name()
-        if not all(_comes_again(field["type"]) for field in fields):
+        if not all(_is_repetitive(field["type"]) for field in fields):
             return self._each(fields, name, f"{name} := {value}")
         arguments = [f"a{number}" for number in range(len(fields))]
         pairs = zip(fields, arguments, strict=True)
-        parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _ONCE)]
-        write = self._name(lru_cache(maxsize=_KEPT)(self._function(", ".join(arguments), parts)))
+        parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _UNCACHED_FIELD)]
+        write = self._name(lru_cache(maxsize=_CACHE_SIZE)(self._function(", ".join(arguments), parts)))
         first, *others = (repr(field["name"]) for field in fields)
-        given = [f"({name} := {value})[{first}]", *(f"{name}[{other}]" for other in others)]
-        return [f"{write}({', '.join(given)})"]
+        written = [f"({name} := {value})[{first}]", *(f"{name}[{other}]" for other in others)]
+        return [f"{write}({', '.join(written)})"]
 
     def _array(self, items: object, value: str, field: str) -> str:
         """One block, as fastavro writes it, or none."""
@@ -194,11 +193,11 @@ class _Compiler:
         return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for what is no list
 
 
-def _comes_again(schema: object) -> bool:
-    """A text or a symbol, or perhaps none."""
+def _is_repetitive(schema: object) -> bool:
+    """Whether it is a text, a symbol, or one of them or null."""
     if isinstance(schema, list):
-        return all(branch == "null" or _comes_again(branch) for branch in schema)
+        return all(branch == "null" or _is_repetitive(branch) for branch in schema)
     return schema == "string" or (isinstance(schema, dict) and schema["type"] == "enum")
 
 
-_writers: Compiled[Writer] = Compiled(lambda schema: _Compiler().compile(schema))
+_writers: Compiled[WriteRecord] = Compiled(lambda schema: _Compiler().compile(schema))

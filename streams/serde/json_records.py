@@ -8,18 +8,18 @@ from typing import NamedTuple, cast
 from streams.serde.json_values import (
     Boolean,
     Choice,
+    Converter,
     Double,
     Duration,
     Instant,
     Integer,
-    Kind,
     SchemaMismatchError,
-    Text,
+    String,
     shown,
 )
 
-_PLAIN: dict[str, Kind] = {
-    "string": Text(),
+_PLAIN: dict[str, Converter] = {
+    "string": String(),
     "boolean": Boolean(),
     "int": Integer(32),
     "long": Integer(64),
@@ -31,7 +31,7 @@ _ABSENT = object()
 class Array:
     """An array."""
 
-    def __init__(self, items: Kind) -> None:
+    def __init__(self, items: Converter) -> None:
         self._items = items
 
     def from_json(self, value: object, path: str) -> list[object]:
@@ -46,8 +46,8 @@ class Array:
 class Nullable:
     """A union with null."""
 
-    def __init__(self, kind: Kind) -> None:
-        self._kind = kind
+    def __init__(self, converter: Converter) -> None:
+        self._kind = converter
 
     def from_json(self, value: object, path: str) -> object:
         return None if value is None else self._kind.from_json(value, path)
@@ -60,24 +60,24 @@ class Field(NamedTuple):
     """A field of a record. One whose default is null is left out of JSON where it is null; other nulls are written."""
 
     name: str
-    kind: Kind
+    converter: Converter
     has_default: bool
     default: object
 
-    def take(self, data: Mapping[str, object], path: str) -> object:
+    def read_from(self, data: Mapping[str, object], path: str) -> object:
         """The field's Avro value from the JSON object; its default where it is absent."""
         value = data.get(self.name, _ABSENT)
         if value is _ABSENT:
             if not self.has_default:
                 raise SchemaMismatchError(f"{path}.{self.name}", "is missing")
             return list(self.default) if isinstance(self.default, list) else self.default
-        return self.kind.from_json(value, f"{path}.{self.name}")
+        return self.converter.from_json(value, f"{path}.{self.name}")
 
-    def give(self, record: Mapping[str, object], data: dict[str, object]) -> None:
+    def write_to(self, record: Mapping[str, object], data: dict[str, object]) -> None:
         """Put the field's JSON value into the JSON object."""
         value = record.get(self.name, self.default)
         if value is not None or not self.has_default:
-            data[self.name] = self.kind.to_json(value)
+            data[self.name] = self.converter.to_json(value)
 
 
 class NestedRecord:
@@ -90,12 +90,12 @@ class NestedRecord:
         if not isinstance(value, dict):
             names = ", ".join(field.name for field in self._fields)
             raise SchemaMismatchError(path, f"expected an object with {names}, got {shown(value)}")
-        return {field.name: field.take(value, path) for field in self._fields}
+        return {field.name: field.read_from(value, path) for field in self._fields}
 
     def to_json(self, value: object) -> object:
         data: dict[str, object] = {}
         for field in self._fields:
-            field.give(cast(Mapping[str, object], value), data)
+            field.write_to(cast(Mapping[str, object], value), data)
         return data
 
 
@@ -104,16 +104,16 @@ def compile_fields(schema: Mapping[str, object]) -> tuple[Field, ...]:
     return _fields(schema, {})
 
 
-def _fields(schema: Mapping[str, object], named: dict[str, Kind]) -> tuple[Field, ...]:
+def _fields(schema: Mapping[str, object], named: dict[str, Converter]) -> tuple[Field, ...]:
     fields = []
     for field in cast(list[Mapping[str, object]], schema["fields"]):
         name = cast(str, field["name"])
-        kind = _kind(field["type"], name, named)
-        fields.append(Field(name, kind, "default" in field, field.get("default")))
+        converter = _kind(field["type"], name, named)
+        fields.append(Field(name, converter, "default" in field, field.get("default")))
     return tuple(fields)
 
 
-def _kind(schema: object, name: str, named: dict[str, Kind]) -> Kind:
+def _kind(schema: object, name: str, named: dict[str, Converter]) -> Converter:
     if isinstance(schema, list):
         (inner,) = [branch for branch in schema if branch != "null"]
         return Nullable(_kind(inner, name, named))
@@ -122,15 +122,15 @@ def _kind(schema: object, name: str, named: dict[str, Kind]) -> Kind:
     definition = cast(Mapping[str, object], schema)
     if definition.get("logicalType") == "timestamp-micros":
         return Instant()
-    kind: Kind
+    converter: Converter
     match definition["type"]:
         case "array":
             return Array(_kind(definition["items"], name, named))
         case "enum":
-            kind = Choice(cast(list[str], definition["symbols"]), cast(str | None, definition.get("default")))
+            converter = Choice(cast(list[str], definition["symbols"]), cast(str | None, definition.get("default")))
         case "record":
-            kind = NestedRecord(_fields(definition, named))
+            converter = NestedRecord(_fields(definition, named))
         case plain:
             return _kind(plain, name, named)
-    named[cast(str, definition["name"])] = kind
-    return kind
+    named[cast(str, definition["name"])] = converter
+    return converter

@@ -22,15 +22,15 @@ class SchemaMismatchError(ValueError):
         super().__init__(f"{path}: {problem}")
 
 
-class Kind(Protocol):
-    """How values of one schema turn from JSON into Avro's and back. `path` is for the message of a MisfitError."""
+class Converter(Protocol):
+    """Converts values of one schema from JSON to Avro and back. `path` goes into the SchemaMismatchError."""
 
     def from_json(self, value: object, path: str) -> object: ...
 
     def to_json(self, value: object) -> object: ...
 
 
-class Text:
+class String:
     """A string; JSON's lone surrogates are no Unicode text, so UTF-8 can't hold them."""
 
     def from_json(self, value: object, path: str) -> str:
@@ -144,7 +144,7 @@ class Choice:
 
 
 def instant_from_json(value: object, path: str) -> int:
-    """Microseconds of an RFC 3339 text. Raises MisfitError."""
+    """Microseconds of an RFC 3339 text. Raises SchemaMismatchError."""
     if not isinstance(value, str):
         raise SchemaMismatchError(
             path, f"expected an RFC 3339 date-time such as 2026-01-31T09:00:00Z, got {shown(value)}"

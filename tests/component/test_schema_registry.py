@@ -19,8 +19,8 @@ from schemas import registry as schema_files
 from streams.errors import RegistryRefused, RegistryUnavailable, SettingsError
 from streams.runtime.processor import RetryLater
 from streams.schema_registry.client import RegistryClient, SchemaRegistry
-from streams.schema_registry.schema_source import AwaitedSchemas, patiently
-from streams.schema_registry.subjects import INPUT_TYPES, registered, subject_of
+from streams.schema_registry.schema_source import BackgroundSchemas, retry_until_answered
+from streams.schema_registry.subjects import INPUT_TYPES, register_subjects, subject_of
 from streams.serde.codec import Codec, confluent_head, encode
 from streams.serde.confluent_framing import Framing
 from streams.settings import read_settings
@@ -146,15 +146,15 @@ def test_every_event_lies_in_one_topic_and_state_in_none() -> None:
 
 def test_a_registry_without_our_subjects_gets_them_with_their_compatibility(server: FakeRegistry) -> None:
     access = server.access()
-    ids = registered(RegistryClient(access), access, "sla")
+    ids = register_subjects(RegistryClient(access), access, "sla")
     assert set(ids) == set(TOPIC_OF)
     assert set(server.levels.values()) == {"FULL_TRANSITIVE"}
     assert set(server.levels) == set(server.subjects) == {subject_of(each, "sla") for each in TOPIC_OF}
     writes = [request for request in server.requests if request[0] == "PUT" or request[1].endswith("/versions")]
     server.requests.clear()
-    assert registered(RegistryClient(access), access, "sla") == ids
+    assert register_subjects(RegistryClient(access), access, "sla") == ids
     assert not [request for request in server.requests if request in writes]
-    assert registered(RegistryClient(access), server.access(register=False), "sla") == ids
+    assert register_subjects(RegistryClient(access), server.access(register=False), "sla") == ids
 
 
 @pytest.mark.parametrize("register", [True, False])
@@ -162,7 +162,7 @@ def test_another_compatibility_is_refused_with_both_named(server: FakeRegistry, 
     server.levels[subject_of("incident.opened", "sla")] = "NONE"
     access = server.access(register=register)
     with pytest.raises(RegistryRefused, match=r"has compatibility NONE.*asks for FULL_TRANSITIVE") as refused:
-        registered(RegistryClient(access), access, "sla", ["incident.opened"])
+        register_subjects(RegistryClient(access), access, "sla", ["incident.opened"])
     assert subject_of("incident.opened", "sla") in str(refused.value)
     assert not server.subjects
 
@@ -171,7 +171,7 @@ def test_an_incompatible_schema_is_refused(server: FakeRegistry) -> None:
     server.incompatible = True
     access = server.access()
     with pytest.raises(RegistryRefused, match="it takes a field away"):
-        registered(RegistryClient(access), access, "sla", ["incident.opened"])
+        register_subjects(RegistryClient(access), access, "sla", ["incident.opened"])
 
 
 def test_a_race_between_two_that_register_is_no_refusal(server: FakeRegistry) -> None:
@@ -183,14 +183,14 @@ def test_a_race_between_two_that_register_is_no_refusal(server: FakeRegistry) ->
         handler.reply(409, {"error_code": 409, "message": "exists"})
 
     server.troubles.extend([None, None, the_other_was_faster])
-    assert registered(RegistryClient(access), access, "sla", ["incident.opened"]) == {"incident.opened": 1}
+    assert register_subjects(RegistryClient(access), access, "sla", ["incident.opened"]) == {"incident.opened": 1}
     assert server.requests[2] == ("POST", f"/apis/ccompat/v7/subjects/{subject}/versions")
 
 
 def test_where_nothing_may_be_registered_it_has_to_be_there(server: FakeRegistry) -> None:
     access = server.access(register=False, compatibility="BACKWARD")
     with pytest.raises(RegistryRefused, match=r"does not have this release's schema of incident\.opened"):
-        registered(RegistryClient(access), access, "sla", ["incident.opened"])
+        register_subjects(RegistryClient(access), access, "sla", ["incident.opened"])
     assert {method for method, _ in server.requests} == {"GET", "POST"}
     assert not server.subjects
     assert not server.levels
@@ -211,11 +211,11 @@ def test_a_command_asks_for_so_long_and_no_longer() -> None:
             raise failures.pop()
         return "there"
 
-    assert patiently(ask, 30, sleep=sleep, seconds=lambda: now) == "there"
+    assert retry_until_answered(ask, 30, sleep=sleep, seconds=lambda: now) == "there"
     assert now == pytest.approx(1.7)
     failures = [RegistryUnavailable("down")] * 99
     with pytest.raises(RegistryUnavailable, match="down"):
-        patiently(ask, 30, sleep=sleep, seconds=lambda: now)
+        retry_until_answered(ask, 30, sleep=sleep, seconds=lambda: now)
     assert now <= 31.7
 
 
@@ -252,7 +252,7 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
             RegistryUnavailable(""),
         ]
         registry = Scripted(*down, "the schema", None, "registered since")
-        source = AwaitedSchemas(registry, clock)
+        source = BackgroundSchemas(registry, clock)
         with pytest.raises(RetryLater, match="schema id 7") as waiting:
             source.schema_for(7)
         for tries, wait_s in enumerate((0.2, 0.5, 1.0, 2.0), 1):
@@ -285,7 +285,7 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
 
 def test_a_source_can_be_stopped_while_the_registry_is_away() -> None:
     async def scenario() -> None:
-        source = AwaitedSchemas(Scripted(RegistryUnavailable("down")), ManualClock())
+        source = BackgroundSchemas(Scripted(RegistryUnavailable("down")), ManualClock())
         with pytest.raises(RetryLater) as waiting:
             source.schema_for(7)
         await source.stop()

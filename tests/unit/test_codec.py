@@ -98,7 +98,7 @@ def test_confluent_ids_are_kept_in_bounded_memory() -> None:
     codec = Codec(source)
     for schema_id in range(2_500):
         assert codec.decode(confluent(schema_id)) == ("incident.updated", UPDATED)
-    assert len(codec._confluent) <= 1_000
+    assert len(codec._known._confluent) <= 1_000
 
 
 def test_an_unreachable_registry_is_not_a_rejection() -> None:

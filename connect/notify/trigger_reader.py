@@ -18,7 +18,7 @@ from streams.serde.codec import CONFLUENT, Codec
 from streams.sla.events import Rejection
 
 
-class RecordReader:
+class TriggerReader:
     """Decodes records for one destination. Unreadable ones are counted, logged and skipped."""
 
     def __init__(self, destination: str, codec: Codec, metrics: NotifyMetrics) -> None:
