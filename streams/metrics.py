@@ -1,21 +1,150 @@
-"""Metrics of the agents, in base units; labels never carry incident or tenant ids."""
+"""Every metric of worker, intake and notifier: name, unit, labels and help in one place.
+
+Names carry base units (seconds, bytes); counters get the suffix `_total` at /metrics. Labels hold configured names,
+partitions and closed lists, never ids of incidents or tenants. The worker's metrics are in `REGISTRY`; an intake and a
+notifier construct theirs in a registry of their own.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from dataclasses import dataclass
+from typing import Literal
 
-from streams.runtime.metrics import REGISTRY
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-INPUTS = Counter("sla_inputs", "Inputs by what became of them", ["agent", "result"], registry=REGISTRY)
-OUTPUTS = Counter("sla_outputs", "Outputs by type", ["agent", "type"], registry=REGISTRY)
-REJECTED = Counter("sla_rejected", "Rejected inputs by code (R27)", ["agent", "code"], registry=REGISTRY)
-FORWARDED = Counter("sla_forwarded", "Records forwarded to their own partition", ["agent"], registry=REGISTRY)
-SCHEMA_REGISTRY_REQUESTS = Counter(
-    "sla_schema_registry_requests", "Questions to the schema registry by result", ["result"], registry=REGISTRY
+REGISTRY = CollectorRegistry()
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The definition of one metric; `unit` is what its value counts or measures."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def counter(self, registry: CollectorRegistry = REGISTRY) -> Counter:
+        return Counter(self.name, self.help, self.labels, registry=registry)
+
+    def gauge(self, registry: CollectorRegistry = REGISTRY) -> Gauge:
+        return Gauge(self.name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry = REGISTRY) -> Histogram:
+        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
+
+
+_TASK = ("agent", "partition")
+_COMMIT_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_LAG_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_ACKNOWLEDGED_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600)
+
+
+def _counter(name: str, unit: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "counter", unit, text, labels)
+
+
+def _gauge(name: str, unit: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "gauge", unit, text, labels)
+
+
+def _seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Metric:
+    return Metric(name, "histogram", "seconds", text, labels, buckets)
+
+
+# Worker: tasks
+TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
+TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)
+TASK_WRITES = _counter("sla_task_writes", "records", "Outputs and changelog rows committed.", *_TASK)
+TASK_COMMIT = _seconds("sla_task_commit_seconds", "Duration of a transaction's commit.", _COMMIT_S, "agent")
+TASK_TIMER_LAG = _seconds(
+    "sla_task_timer_lag_seconds",
+    "From the instant at which the earliest timer of a transaction was due to the commit.",
+    _LAG_S,
+    "agent",
 )
-SCHEMA_IDS_AWAITED = Gauge(
-    "sla_schema_ids_awaited", "Schema ids that the registry is being asked for", registry=REGISTRY
+TASK_RECOVERY_SECONDS = _gauge("sla_task_recovery_seconds", "seconds", "Duration of the last recovery.", *_TASK)
+TASK_RECOVERY_LEFT = _gauge(
+    "sla_task_recovery_left",
+    "offsets or rows",
+    "What a recovery has still to read (what=offsets) or to restore (what=rows) of the changelog.",
+    *_TASK,
+    "what",
 )
+TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
+TASK_WAITING = _gauge(
+    "sla_task_waiting", "0 or 1", "1 while the next record waits for an answer from outside Kafka.", *_TASK
+)
+TASK_STATE = _gauge("sla_task_state", "0 or 1", "1 for the state that the task is in.", *_TASK, "state")
+TASK_FAILURES = _counter("sla_task_failures", "failures", "Failures after which a task restarted.", *_TASK, "kind")
+
+# Worker: agents
+INPUTS_TOTAL = _counter("sla_inputs", "records", "Inputs by result: applied, duplicate.", "agent", "result")
+OUTPUTS_TOTAL = _counter("sla_outputs", "events", "Outputs by type.", "agent", "type")
+REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R27).", "agent", "code")
+FORWARDED_TOTAL = _counter("sla_forwarded", "records", "Records forwarded to their own partition.", "agent")
+REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
+REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
+
+# Intake
+INTAKE_REQUESTS = _counter("sla_intake_requests", "requests", "Requests by source and status.", "source", "status")
+INTAKE_PUBLISHED = _counter("sla_intake_published", "events", "Events acknowledged by Kafka.", "source", "type")
+INTAKE_IGNORED = _counter("sla_intake_ignored", "items", "Items that the mapping says are no incident.", "source")
+INTAKE_REFUSED = _counter("sla_intake_refused", "items", "Items that can't be published (R27).", "source", "code")
+INTAKE_TRUNCATED = _counter(
+    "sla_intake_truncated_alerts",
+    "alerts",
+    "Alerts that Alertmanager left out of its notifications (max_alerts).",
+    "source",
+)
+INTAKE_ACKNOWLEDGED = _seconds(
+    "sla_intake_acknowledged_seconds",
+    "From the arrival of a request's body to Kafka's acknowledgement.",
+    _ACKNOWLEDGED_S,
+)
+INTAKE_HELD = _gauge(
+    "sla_intake_held_bytes", "bytes", "Memory held for bodies being read and records not yet acknowledged.", "what"
+)
+
+# Notifier
+NOTIFY_TRIES = _counter(
+    "sla_notify_tries",
+    "attempts",
+    "Attempts by outcome: delivered, failed (to be retried), refused.",
+    "destination",
+    "outcome",
+)
+NOTIFY_PARKED = _counter(
+    "sla_notify_parked",
+    "messages",
+    "Undelivered messages that are not retried; `sla notify parked list`.",
+    "destination",
+)
+NOTIFY_UNREADABLE = _counter("sla_notify_unreadable", "records", "Skipped records that are no event.", "destination")
+NOTIFY_DELIVERED = _seconds(
+    "sla_notify_delivered_seconds", "From reading an alert to its delivery.", _DELIVERED_S, "destination"
+)
+NOTIFY_PENDING = _gauge("sla_notify_pending", "messages", "Messages that wait to be delivered.", "destination")
+NOTIFY_BEHIND = _gauge("sla_notify_behind_records", "records", "Kafka records that are not read yet.", "destination")
+NOTIFY_OPEN_PAGES = _gauge("sla_notify_open_pages", "incidents", "Incidents with an open page.", "destination")
+NOTIFY_UP = _gauge(
+    "sla_notify_up",
+    "0 or 1",
+    "1: the destination accepts messages; 0: its circuit is open, it answered 410, or Kafka is unavailable.",
+    "destination",
+)
+
+ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
+
+INPUTS = INPUTS_TOTAL.counter()
+OUTPUTS = OUTPUTS_TOTAL.counter()
+REJECTED = REJECTED_TOTAL.counter()
+FORWARDED = FORWARDED_TOTAL.counter()
+SCHEMA_REGISTRY_REQUESTS = REGISTRY_REQUESTS.counter()
+SCHEMA_IDS_AWAITED = REGISTRY_AWAITED.gauge()
 
 
 class AgentCounters:

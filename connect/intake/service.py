@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from collections.abc import Callable
 
 import structlog
-from aiohttp import web
 
 from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.mapping_file import load_mapping
@@ -18,6 +15,7 @@ from connect.intake.web.signatures import read_secrets
 from streams.errors import SettingsError
 from streams.schema_registry.schema_source import writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
+from streams.service_process import HttpServer, stop_on_signals
 from streams.settings import Settings
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource, TimeSource
@@ -52,28 +50,22 @@ async def serve(
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
     )
     intake = Intake(sources, secrets, settings, publisher, clock or SystemTimeSource())
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
+    stop = stop_on_signals()
+    server = HttpServer(
         intake.app(),
-        access_log=None,
-        keepalive_timeout=_KEEP_ALIVE_S,
-        shutdown_timeout=settings.stop_within / SECOND,
+        settings.host,
+        settings.port,
+        keepalive_timeout_s=_KEEP_ALIVE_S,
+        shutdown_timeout_s=settings.stop_within / SECOND,
     )
-    await runner.setup()
     publisher.start()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        where = ":".join(map(str, runner.addresses[0][:2]))
-        log.info("intake listens", address=where, sources=sorted(sources))
-        listening(where)
-        await stop.wait()
-        intake.stopping = True
+        async with server:
+            log.info("intake_started", address=server.address, sources=sorted(sources))
+            listening(server.address)
+            await stop.wait()
+            intake.stopping = True
     finally:
-        await runner.cleanup()  # no new connections; requests under way get their answers
         await publisher.stop()
-    log.info("intake stopped")
+    log.info("intake_stopped")
     return 0

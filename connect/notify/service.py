@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Sequence
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destinations.http_sender import HttpSender
@@ -23,6 +21,7 @@ from streams.errors import SettingsError
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
+from streams.service_process import HttpServer, health_app, stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
 
@@ -72,60 +71,34 @@ async def serve(
         )
         for name, destination in routing.destinations.items()
     ]
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(pages(workers, metrics), access_log=None)
-    await runner.setup()
+    stop = stop_on_signals()
     running: list[asyncio.Task[None]] = []
     code = 0
-    try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        where = ":".join(map(str, runner.addresses[0][:2]))
-        log.info("notifier_started", address=where, destinations=sorted(routing.destinations))
-        listening(where)
-        running = [asyncio.create_task(worker.run()) for worker in workers]
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done():
-            log.critical("destination_worker_ended", consequence="the notifier stops, to be restarted")
-            code = 1
-        stopped.cancel()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)  # requests in flight may end
-        if schemas is not None:
-            await schemas.stop()
-        await runner.cleanup()
+    async with HttpServer(pages(workers, metrics), settings.host, settings.port) as server:
+        log.info("notifier_started", address=server.address, destinations=sorted(routing.destinations))
+        listening(server.address)
+        try:
+            running = [asyncio.create_task(worker.run()) for worker in workers]
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                log.critical("destination_worker_ended", consequence="the notifier stops, to be restarted")
+                code = 1
+            stopped.cancel()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)  # requests in flight may end
+            if schemas is not None:
+                await schemas.stop()
     log.info("notifier_stopped")
     return code
 
 
 def pages(workers: Sequence[DestinationWorker], metrics: NotifyMetrics) -> web.Application:
-    """`/live`, `/ready` (503 while a worker has no Kafka; a failing destination is no reason), `/metrics`."""
+    """The health pages; not ready while a worker has no Kafka. A failing destination is no reason."""
 
-    async def live(_: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+    def unready() -> list[dict[str, object]]:
+        return [{"destination": each.name, "reason": each.failure} for each in workers if each.failure is not None]
 
-    async def ready(_: web.Request) -> web.Response:
-        reasons = [
-            {"destination": worker.name, "reason": worker.failure} for worker in workers if worker.failure is not None
-        ]
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
-
-    async def measured(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/healthz", live),
-            web.get("/live", live),
-            web.get("/ready", ready),
-            web.get("/metrics", measured),
-        ]
-    )
-    return app
+    return health_app(metrics.registry, unready)

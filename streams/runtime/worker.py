@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
+from streams.metrics import REGISTRY
 from streams.runtime.agent_spec import AgentSpec
-from streams.runtime.health import Health
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task_manager import TaskManager
+from streams.service_process import HttpServer, health_app, stop_on_signals
 from streams.time_source import TimeSource
 
 _STOP_S = 30.0
@@ -50,16 +50,13 @@ async def run_worker(
     """
     gc.set_threshold(*GC_THRESHOLDS)
     logger = structlog.get_logger("streams.runtime.worker")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     manager = TaskManager(settings, agents, clock)
 
     def unready() -> list[dict[str, object]]:
         return [*([] if preparation is None else preparation.unready()), *manager.unready()]
 
-    async with Health(unready, manager.crash, health_host, health_port):
+    async with HttpServer(health_app(REGISTRY, unready, manager.crash), health_host, health_port):
         if preparation is not None and not await _prepared(preparation, stop):
             return 0
         starting = asyncio.create_task(manager.start())

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from connect.intake import translate
 from connect.intake.byte_budget import ByteBudget
@@ -27,6 +26,7 @@ from connect.intake.web.openapi import document
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected, retry_after
 from connect.intake.web.signatures import Secrets
+from streams.service_process import health_routes
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
@@ -69,10 +69,7 @@ class Intake:
         app = web.Application(middlewares=[self._respond])
         app.add_routes(
             [
-                web.get("/healthz", self._live),
-                web.get("/live", self._live),
-                web.get("/ready", self._ready),
-                web.get("/metrics", self._metrics),
+                *health_routes(self.metrics.registry, self._unready),
                 web.get("/openapi.json", self._openapi),
                 web.post("/v1/hooks/{name}", self._hook),
                 web.post("/v1/events", self._events),
@@ -201,17 +198,9 @@ class Intake:
 
     # -- state of the process ------------------------------------------------------------------------------------------
 
-    async def _live(self, _: web.Request) -> web.Response:
-        return web.json_response({"live": True})
-
-    async def _ready(self, _: web.Request) -> web.Response:
+    def _unready(self) -> list[dict[str, object]]:
         trouble = "stopping" if self.stopping else self._publisher.unready()
-        reasons = [] if trouble is None else [{"reason": trouble}]
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        body = generate_latest(self.metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return [] if trouble is None else [{"reason": trouble}]
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))
