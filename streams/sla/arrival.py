@@ -1,4 +1,4 @@
-"""When an input may come and when it came (R5, R32): horizons, the check of its time, its own arrival."""
+"""When an input may arrive and when it arrived (R5, R32): time limits, the check of its time, its own arrival."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How late, how early, how long: the worker settings of the contract, in microseconds; and how long the names of
-    erased tenants are known: not at all, so the key of their pseudonyms is here too (R29)."""
+    """Worker settings: durations in microseconds, and the key of erased tenants' pseudonyms (R29)."""
 
     lateness: int = 35 * DAY
     future_skew: int = 5 * MINUTE

@@ -46,7 +46,7 @@ def _local(day: date, minutes: int, zone: str) -> int:
 
 @lru_cache(maxsize=65536)
 def opening_hours(hours: BusinessHours, day: date) -> tuple[int, int] | None:
-    """Opening and closing instant of a local day, or None when nobody works."""
+    """Opening and closing instant of a local day, or None when there are none."""
     span = hours.hours[day.weekday()]
     if span is None or (hours.holidays is not None and day in _holidays(hours.holidays)):
         return None
@@ -105,8 +105,8 @@ def add_business_days(hours: BusinessHours, start: int, days: int) -> int:
 class Pauses:
     """Half-open intervals in which clocks stand still, ascending; the last may last until further notice (R14).
 
-    It keeps how long a clock has run before each, so that no deadline has to go through all of them: an incident may
-    rest a thousand times.
+    It caches how long a clock has run before each pause, so that a deadline does not add up all of them: an incident
+    may have a thousand pauses.
     """
 
     __slots__ = ("_ran", "begins", "ends")
@@ -124,14 +124,14 @@ class Pauses:
 
     @property
     def open(self) -> bool:
-        """Whether clocks stand still until further notice."""
+        """Whether clocks are paused with no end known."""
         return len(self.begins) > len(self.ends)
 
     def begin(self, at: int) -> None:
         self.begins.append(at)
 
     def end(self, at: int) -> int:
-        """End the pause that is open; one that took no time never was. Returns when it had begun."""
+        """End the open pause, and drop it if it took no time. Returns when it began."""
         begin = self.begins[-1]
         if begin < at:
             self.ends.append(at)
@@ -164,7 +164,7 @@ def _between(hours: BusinessHours | None, start: int, end: int) -> int:
 
 
 def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Pauses) -> int | None:
-    """The instant at which `amount` has run on a clock that rests in its pauses; None while it rests for good."""
+    """The instant at which a clock has run for `amount`, pauses excluded; None while it is paused."""
     begins, ends = pauses.begins, pauses.ends
     if not begins:
         return start + amount if hours is None else add_business(hours, start, amount)
@@ -186,7 +186,7 @@ def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Paus
 
 
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = NO_PAUSES) -> int | None:
-    """When a clock that starts at `start` runs out; None while a pause holds it, or when that is after 9999 (R28)."""
+    """When a clock that starts at `start` runs out; None while it is paused, or when that is after 9999 (R28)."""
     try:
         due = _deadline(target, hours, start, pauses)
     except OverflowError:
@@ -197,10 +197,10 @@ def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = 
 def _deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses) -> int | None:
     if target.business_days is not None and not pauses:
         return add_business_days(hours, start, target.business_days)
-    return _elapsing(_kept_by(target, hours), start, _amount(target, hours, start), pauses)
+    return _elapsing(_running_hours(target, hours), start, _amount(target, hours, start), pauses)
 
 
-def _kept_by(target: Target, hours: BusinessHours) -> BusinessHours | None:
+def _running_hours(target: Target, hours: BusinessHours) -> BusinessHours | None:
     """The hours in which a target's time runs; None for always."""
     return None if target.clock == "always" and target.business_days is None else hours
 
@@ -217,6 +217,6 @@ def thresholds(
     target: Target, hours: BusinessHours, start: int, fractions: Iterable[Fraction], pauses: Pauses = NO_PAUSES
 ) -> list[int | None]:
     """The instants at which such shares of the time from `start` to the deadline have run (R10), rounded up."""
-    amount, kept_by = _amount(target, hours, start), _kept_by(target, hours)
+    amount, running_hours = _amount(target, hours, start), _running_hours(target, hours)
     ratios = [fraction.as_integer_ratio() for fraction in fractions]
-    return [_elapsing(kept_by, start, -(-amount * above // below), pauses) for above, below in ratios]
+    return [_elapsing(running_hours, start, -(-amount * above // below), pauses) for above, below in ratios]

@@ -28,8 +28,8 @@ class Contract(NamedTuple):
 
     @classmethod
     def of(cls, event: Event, position: Position) -> Contract:
-        """What a contract fact says. Every partition of incidents keeps the terms of all tenants, so texts that they
-        share are kept once."""
+        """The contract of a contract fact. Every incident partition holds the terms of all tenants, so texts that they
+        share are interned."""
         terms = event.payload
         assert isinstance(terms, ContractSet)
         charge = terms.monthly_charge
@@ -48,7 +48,7 @@ class Contract(NamedTuple):
         )
 
     def event(self, tenant: str) -> Event:
-        """The contract fact that it was, without what only transport knew of it."""
+        """The contract fact again, without its transport fields."""
         terms = ContractSet(
             self.valid_from,
             self.valid_to,
@@ -125,12 +125,12 @@ class ContractHistory:
         return found
 
     def last_instant(self) -> int:
-        """Nothing is under contract from here on, as far as is known."""
+        """The end of the last known contract."""
         last = self._facts[-1]
         return LATEST if last.valid_to is None else last.valid_to
 
     def flags(self) -> tuple[str, ...]:
-        """Later zones and currencies that differ from the first fact's are ignored, and said so (R24)."""
+        """Later zones and currencies that differ from the first fact's are ignored and flagged (R24)."""
         flags = []
         if any(c.time_zone is not None and c.time_zone != self.zone for c in self._facts):
             flags.append("zone_change_ignored")
@@ -140,7 +140,7 @@ class ContractHistory:
 
 
 class ContractCopies:
-    """The terms of every tenant, as another partition's contract facts are known here (R20)."""
+    """Copies of the contract facts of every tenant, whose own partition is another one (R20)."""
 
     __slots__ = ("_histories", "_known")
 
@@ -158,7 +158,7 @@ class ContractCopies:
         return (tenant, contract.source, contract.id) in self._known
 
     def add(self, tenant: str, contract: Contract) -> bool:
-        """Keep a copy of contract terms; False when it is known already."""
+        """Add a copy of contract terms; False when it is known already."""
         if self.knows(tenant, contract):
             return False
         self._known.add((tenant, contract.source, contract.id))
@@ -166,7 +166,7 @@ class ContractCopies:
         return True
 
     def rename(self, tenant: str, name: str) -> list[Contract]:
-        """The terms of a tenant, which goes by another name from now on (R29)."""
+        """Replace a tenant's name in its terms (R29); returns the terms."""
         history = self._histories.pop(tenant, ContractHistory())
         for contract in history:
             self._known.discard((tenant, contract.source, contract.id))

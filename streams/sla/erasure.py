@@ -15,7 +15,7 @@ ERASED = "erased"
 
 
 class Erasures:
-    """The tenants that are erased, known only by pseudonym. Who gives the same id again is known by it too."""
+    """The erased tenants, known only by pseudonym: a later event with the same tenant id gets the same pseudonym."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -33,11 +33,11 @@ class Erasures:
 
     @property
     def key_check(self) -> str:
-        """Tells whether a key is the one that pseudonyms were made with, without telling the key."""
+        """Identifies the key that pseudonyms were made with, without revealing it."""
         return digest(self._key, b"\x00key check", "sha256").hex()[:32]
 
     def add(self, pseudonym: str, home: int = 0) -> None:
-        """`home` is the partition where the tenant's account is kept: a pseudonym's own hash leads elsewhere."""
+        """`home` is the partition where the tenant's account is: the pseudonym itself would hash to another."""
         self._homes[pseudonym] = home
 
     def home(self, name: str) -> int | None:
@@ -52,33 +52,33 @@ class Erasures:
         return hidden if hidden in self._homes else tenant
 
     def names(self, tenants: tuple[str, ...]) -> tuple[str, ...]:
-        """The names to use, each once, in the same order; the very tuple when nothing changes."""
+        """The names to use, each once, in the same order; the same tuple object when nothing changes."""
         if not self._homes:
             return tenants
         named = tuple(dict.fromkeys(map(self.name, tenants)))
         return tenants if named == tenants else named
 
     def impacts(self, copy: ImpactCopy) -> ImpactCopy:
-        """An impact list under the names that are used here: its sender may not know of an erasure yet."""
+        """An impact list with pseudonyms: its sender may not know of an erasure yet."""
         if not self._homes:
             return copy
         return copy._replace(impacts=tuple(i._replace(tenant_ids=self.names(i.tenant_ids)) for i in copy.impacts))
 
     def event(self, event: Event) -> Event:
-        """A contract or maintenance event as it is kept; the very event when no erased tenant is in it. Its digest is
-        over what is left, so that a repetition is found by the same way (R1)."""
+        """A contract or maintenance event as it is stored; the same object when it names no erased tenant. Its digest
+        is over what is left, so that a duplicate is still found (R1)."""
         if not self._homes:
             return event
         payload = self._renamed(event.payload)
         subject = event.subject if event.type.startswith("maintenance.") else self.name(event.subject)
         if payload is event.payload and subject == event.subject:
             return event
-        kept = to_event(event.type, redacted_record(event._replace(subject=subject, payload=payload)))
-        assert not isinstance(kept, Rejection)
-        return kept
+        stored = to_event(event.type, redacted_record(event._replace(subject=subject, payload=payload)))
+        assert not isinstance(stored, Rejection)
+        return stored
 
     def payload(self, payload: Payload) -> Payload:
-        """What is kept of a fact about an incident that names an erased tenant: no persons, tickets or calls."""
+        """What is stored of a fact about an incident that names an erased tenant: no persons, tickets or calls."""
         if isinstance(payload, Linked):
             return Linked(*(None if name is None else ERASED for name in payload))
         who = getattr(payload, "who", None)

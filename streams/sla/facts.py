@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from streams.sla.events import Event, Rejection
-from streams.sla.limits import RefusedError, check_id, check_instant
+from streams.sla.limits import InvalidInputError, check_id, check_instant
 from streams.sla.payloads import BUILDERS, Fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -91,7 +91,7 @@ def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection
         if received is not None:
             check_instant(received, "receivedtime")
         payload = build(fields)
-    except RefusedError as refused:
+    except InvalidInputError as refused:
         return Rejection(refused.code, str(refused), event_id)
     trace = fields["traceparent"]
     if trace is not None and not _TRACEPARENT.fullmatch(trace):

@@ -9,8 +9,8 @@ from streams.sla.events import Position
 
 
 class Impact(NamedTuple):
-    """Whom a component's impact touched over a half-open interval; `end` None while open, `counts` None unless
-    amended."""
+    """Whom a component's impact affected over a half-open interval. `end` is None while open, `counts` None unless
+    amended (R21)."""
 
     component: str
     impact: str

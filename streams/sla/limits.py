@@ -21,7 +21,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _UNKNOWN = "unknown"
 
 
-class RefusedError(Exception):
+class InvalidInputError(Exception):
     """An input can't be applied; caught in facts.to_event, which turns it into a Rejection."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -29,8 +29,8 @@ class RefusedError(Exception):
         self.code = code
 
 
-def refuse_invalid(field: str, problem: str) -> RefusedError:
-    return RefusedError("invalid", f"{field}: {problem}")
+def invalid(field: str, problem: str) -> InvalidInputError:
+    return InvalidInputError("invalid", f"{field}: {problem}")
 
 
 def check_id(value: str, field: str) -> str:
@@ -38,10 +38,10 @@ def check_id(value: str, field: str) -> str:
     if 0 < len(value) <= MAX_ID_CHARACTERS and (value.isprintable() or not _CONTROL.search(value)):
         return value
     if not value:
-        raise refuse_invalid(field, "is empty")
+        raise invalid(field, "is empty")
     if len(value) > MAX_ID_CHARACTERS:
-        raise refuse_invalid(field, f"has {len(value):,} characters; at most {MAX_ID_CHARACTERS} are allowed")
-    raise refuse_invalid(field, "has a control character")
+        raise invalid(field, f"has {len(value):,} characters; at most {MAX_ID_CHARACTERS} are allowed")
+    raise invalid(field, "has a control character")
 
 
 def check_optional_id(value: str | None, field: str) -> str | None:
@@ -51,7 +51,7 @@ def check_optional_id(value: str | None, field: str) -> str | None:
 def check_text(value: str | None, field: str) -> None:
     """A text for people: at most 4 KiB of UTF-8."""
     if value is not None and len(value) * 4 > MAX_TEXT_BYTES and len(value.encode()) > MAX_TEXT_BYTES:
-        raise RefusedError(
+        raise InvalidInputError(
             "oversize", f"{field}: has {len(value.encode()):,} bytes; at most {MAX_TEXT_BYTES:,} are allowed"
         )
 
@@ -60,7 +60,7 @@ def check_instant(value: int, field: str) -> int:
     """Within 1970–9999."""
     if 0 <= value <= LATEST:
         return value
-    raise refuse_invalid(field, "lies outside the years 1970 to 9999")
+    raise invalid(field, "lies outside the years 1970 to 9999")
 
 
 def check_optional_instant(value: int | None, field: str) -> int | None:
@@ -70,26 +70,26 @@ def check_optional_instant(value: int | None, field: str) -> int | None:
 def check_symbol(value: str, field: str) -> str:
     """An enumeration's symbol whose meaning this release must know to apply the event."""
     if value == _UNKNOWN:
-        raise refuse_invalid(field, "a value that this release does not know")
+        raise invalid(field, "a value that this release does not know")
     return value
 
 
 def check_tier(value: int | None) -> int | None:
     if value is None or 1 <= value <= 3:
         return value
-    raise refuse_invalid("tier", f"expected 1, 2 or 3, got {value}")
+    raise invalid("tier", f"expected 1, 2 or 3, got {value}")
 
 
 def check_severity(value: str | None) -> str | None:
     if value is None or value in SEVERITIES:
         return value
-    raise refuse_invalid("severity", f"expected {', '.join(SEVERITIES)} or null")
+    raise invalid("severity", f"expected {', '.join(SEVERITIES)} or null")
 
 
 def check_ids(values: list[str], field: str) -> tuple[str, ...]:
     """At most 1,000 ids; the same one twice counts once."""
     if len(values) > MAX_TENANTS:
-        raise RefusedError("oversize", f"{field}: lists {len(values):,}; at most {MAX_TENANTS:,} are allowed")
+        raise InvalidInputError("oversize", f"{field}: lists {len(values):,}; at most {MAX_TENANTS:,} are allowed")
     for index, value in enumerate(values):
         check_id(value, f"{field}[{index}]")
     return tuple(dict.fromkeys(values))
@@ -100,16 +100,16 @@ def check_scope(scope: str, tenant_ids: list[str] | None) -> tuple[Scope, tuple[
     if scope == "platform":
         return "platform", ()
     if scope != "tenants":
-        raise refuse_invalid("scope", "expected tenants or platform")
+        raise invalid("scope", "expected tenants or platform")
     if not tenant_ids:
-        raise refuse_invalid("tenant_ids", "scope tenants needs at least one")
+        raise invalid("tenant_ids", "scope tenants needs at least one")
     return "tenants", check_ids(tenant_ids, "tenant_ids")
 
 
 def check_who(value: dict[str, str | None], field: str = "who") -> Who:
     kind, identity = value["kind"], value.get("id")
     if kind is None or kind == _UNKNOWN:
-        raise refuse_invalid(f"{field}.kind", "expected support, customer, monitor or system")
+        raise invalid(f"{field}.kind", "expected support, customer, monitor or system")
     return Who(kind, identity if identity is None else check_id(identity, f"{field}.id"))
 
 
@@ -118,9 +118,9 @@ def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str |
     first = who.get("id") if who else None
     second = approver.get("id") if approver else None
     if not first or not second:
-        raise RefusedError("four_eyes", f"{'approver' if first else 'who'}.id: is missing; two people are needed")
+        raise InvalidInputError("four_eyes", f"{'approver' if first else 'who'}.id: is missing; two people are needed")
     if first == second:
-        raise RefusedError("four_eyes", "approver.id: is who.id; two different people are needed")
+        raise InvalidInputError("four_eyes", "approver.id: is who.id; two different people are needed")
     if who and approver:
         check_who(who)
         check_who(approver, "approver")
@@ -129,15 +129,15 @@ def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str |
 def check_month(value: str) -> str:
     if _MONTH.fullmatch(value):
         return value
-    raise refuse_invalid("month", "expected a month such as 2026-01")
+    raise invalid("month", "expected a month such as 2026-01")
 
 
 def check_money(value: dict[str, int | str], field: str) -> Money:
     amount, currency = int(value["amount_minor"]), str(value["currency"])
     if amount < 0:
-        raise refuse_invalid(f"{field}.amount_minor", "is negative")
+        raise invalid(f"{field}.amount_minor", "is negative")
     if not _CURRENCY.fullmatch(currency):
-        raise refuse_invalid(f"{field}.currency", "expected an ISO 4217 code such as USD")
+        raise invalid(f"{field}.currency", "expected an ISO 4217 code such as USD")
     return Money(amount, currency)
 
 
@@ -145,7 +145,7 @@ def check_zone(value: str | None) -> str | None:
     """A name of the IANA database; those of the pinned tzdata package, so that machines agree."""
     if value is None or value in _zones():
         return value
-    raise refuse_invalid("time_zone", "expected an IANA time zone such as Asia/Tokyo")
+    raise invalid("time_zone", "expected an IANA time zone such as Asia/Tokyo")
 
 
 @lru_cache(maxsize=1)

@@ -29,7 +29,7 @@ from streams.sla.events import (
     WaitingEnded,
 )
 from streams.sla.limits import (
-    RefusedError,
+    InvalidInputError,
     check_four_eyes,
     check_id,
     check_ids,
@@ -45,7 +45,7 @@ from streams.sla.limits import (
     check_tier,
     check_who,
     check_zone,
-    refuse_invalid,
+    invalid,
 )
 
 #: A record's fields; the schema vouches for their types, so they are not checked again.
@@ -78,12 +78,12 @@ def _update_requested(f: Fields) -> Payload:
 def _reclassified(f: Fields) -> Payload:
     component, impact, tier, scope, tenant_ids = f["component"], f["impact"], f["tier"], f["scope"], f["tenant_ids"]
     if component is None and impact is None and tier is None and scope is None and tenant_ids is None:
-        raise refuse_invalid("data", "needs at least one of component, impact, tier, scope with tenant_ids")
+        raise invalid("data", "needs at least one of component, impact, tier, scope with tenant_ids")
     tenants: tuple[str, ...] | None = None
     if scope is not None:
         scope, tenants = check_scope(scope, tenant_ids)
     elif tenant_ids is not None:
-        raise refuse_invalid("tenant_ids", "needs scope tenants beside it")
+        raise invalid("tenant_ids", "needs scope tenants beside it")
     return Reclassified(check_optional_id(component, "component"), impact, check_tier(tier), scope, tenants)
 
 
@@ -118,14 +118,14 @@ def _linked(f: Fields) -> Payload:
         check_optional_id(f["phone_call_id"], "phone_call_id"),
     )
     if ticket is None and call is None:
-        raise refuse_invalid("data", "needs at least one of ticket_id, phone_call_id")
+        raise invalid("data", "needs at least one of ticket_id, phone_call_id")
     return Linked(ticket, call)
 
 
 def _merged(f: Fields) -> Payload:
     into = check_id(f["into"], "into")
     if into == f["subject"]:
-        raise RefusedError("cycle", "into: is the incident itself")
+        raise InvalidInputError("cycle", "into: is the incident itself")
     return Merged(into)
 
 
@@ -136,7 +136,7 @@ def _amended(f: Fields) -> Payload:
     restored_at = check_optional_instant(f["restored_at"], "restored_at")
     counts = f["counts_as_downtime"]
     if started_at is None and restored_at is None and counts is None:
-        raise refuse_invalid("data", "needs at least one of started_at, restored_at, counts_as_downtime")
+        raise invalid("data", "needs at least one of started_at, restored_at, counts_as_downtime")
     return Amended(started_at, restored_at, counts)
 
 
@@ -157,10 +157,10 @@ def _maintenance_scheduled(f: Fields) -> Payload:
     scope, tenant_ids = check_scope(f["scope"], f["tenant_ids"])
     components = check_ids(f["components"], "components")
     if not components:
-        raise refuse_invalid("components", "needs at least one")
+        raise invalid("components", "needs at least one")
     start, end = check_instant(f["start"], "start"), check_instant(f["end"], "end")
     if end <= start:
-        raise refuse_invalid("end", "is not after start")
+        raise invalid("end", "is not after start")
     announced_at = check_instant(f["announced_at"], "announced_at")
     return MaintenanceScheduled(scope, tenant_ids, components, start, end, announced_at)
 
@@ -175,7 +175,7 @@ def _contract_set(f: Fields) -> Payload:
     valid_from = check_instant(f["valid_from"], "valid_from")
     valid_to = check_optional_instant(f["valid_to"], "valid_to")
     if valid_to is not None and valid_to <= valid_from:
-        raise refuse_invalid("valid_to", "is not after valid_from")
+        raise invalid("valid_to", "is not after valid_from")
     charge = check_money(f["monthly_charge"], "monthly_charge")
     plan, tier, zone = check_id(f["plan"], "plan"), check_tier(f["tier"]), check_zone(f["time_zone"])
     return ContractSet(valid_from, valid_to, plan, charge, tier, zone, f["emergency_member"])
@@ -196,7 +196,7 @@ def _tenant_erased(f: Fields) -> Payload:
 
 def _check_subject(f: Fields, field: str) -> None:
     if f[field] != f["subject"]:
-        raise refuse_invalid(field, "differs from subject")
+        raise invalid(field, "differs from subject")
 
 
 def _check_optional_who(f: Fields) -> None:

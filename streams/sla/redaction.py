@@ -1,15 +1,15 @@
-"""Events as records again, bare: without texts, persons and external ids, which no decision needs (R29)."""
+"""Redacted records of events: without texts, persons and external ids, which no decision needs (R29)."""
 
 from __future__ import annotations
 
 from streams.sla.events import Event, Money, Who
 
-#: What a person or a text leaves where the schema wants one. Two that differ keep four eyes valid (R17).
+#: Placeholders where the schema requires a person or a text. Two different persons keep four eyes valid (R17).
 _SOMEONE = {"kind": "system", "id": None}
 _WHO, _APPROVER = {"kind": "system", "id": "erased-1"}, {"kind": "system", "id": "erased-2"}
 _EYES: dict[str, object] = {"who": _WHO, "approver": _APPROVER, "reason": ""}
 
-#: Event type → the fields that its payload does not hold.
+#: Event type → the fields that its payload does not have.
 _ABSENT: dict[str, dict[str, object]] = {
     "incident.opened": {"summary": None, "ticket_id": None, "language": None},
     "incident.updated": {"text": None},
@@ -28,8 +28,8 @@ _OWN_ID = {"maintenance": "maintenance_id", "contract": "tenant_id", "credit": "
 
 
 def redacted_record(event: Event) -> dict[str, object]:
-    """The record of an accepted event, as far as its payload holds it; `facts.to_event` reads it back with an equal
-    payload, persons' ids aside."""
+    """The record of an accepted event, with the fields that its payload has; `facts.to_event` reads it back with an
+    equal payload, persons' ids aside."""
     record: dict[str, object] = {
         "event_id": event.id,
         "source": event.source,

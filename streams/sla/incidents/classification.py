@@ -11,7 +11,7 @@ from streams.sla.policy import Policies, Policy
 
 
 class ContractLookup(Protocol):
-    """The contracts that the decider knows of."""
+    """Looks up the contracts that are known."""
 
     def at(self, tenant: str, instant: int) -> Contract | None:
         """The contract of a tenant in force at an instant."""
@@ -75,12 +75,12 @@ def classify(
     return Classification(policy.default_severity, covered, "default", counted, ("default",))
 
 
-def pin(policies: Policies, subject: Subject, opened_at: int, channel: str, terms: ContractLookup) -> Pinned:
+def pin(policies: Policies, subject: Subject, opened_at: int, channel: str, known: ContractLookup) -> Pinned:
     """What the opening fixes: of the tenants' plans the one with the earliest response deadline, ties by name; a
     platform-wide incident and an unknown plan follow the deployment's default (R20)."""
     if subject.scope == "platform":
         return Pinned(policies.at(None, opened_at), None, no_contract=False, flags=())
-    contracts = [c for t in subject.tenant_ids if (c := terms.at(t, opened_at)) is not None]
+    contracts = [c for t in subject.tenant_ids if (c := known.at(t, opened_at)) is not None]
     flags: list[str] = []
     if not contracts:
         flags.append("no_contract")

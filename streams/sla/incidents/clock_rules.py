@@ -103,17 +103,17 @@ class SlaClocks:
             self._open_window(at, requested=True)
 
     def _wait(self, on: str, at: int, *, begins: bool) -> None:
-        """R14: only severities whose policy pauses on it stand still; downtime never does."""
+        """R14: only severities whose policy pauses on it pause; downtime never does."""
         if begins:
             self.waiting.add(on)
         else:
             self.waiting.discard(on)
-        if self._settle_pause(at):
+        if self._update_pause(at):
             for clock in (self.response, self.resolution, self.window):
                 if clock is not None and clock.state == OPEN:
-                    self._aim(clock)
+                    self._set_target(clock)
 
-    def _settle_pause(self, at: int) -> bool:
+    def _update_pause(self, at: int) -> bool:
         """Begin or end the pause that the waiting and the severity call for; whether anything changed."""
         paused = self.pauses.open
         targets = self._targets()
@@ -136,7 +136,7 @@ class SlaClocks:
                     clock.end(CANCELLED, at)
         self.window = None
         self.ending = Ending(at, reason)
-        self._settle_pause(at)
+        self._update_pause(at)
 
     # -- targets -----------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class SlaClocks:
         targets = self._targets()
         return targets.updates if targets is not None else None
 
-    def _aim(self, clock: SlaClock) -> bool:
+    def _set_target(self, clock: SlaClock) -> bool:
         """Give a clock the current target of its metric; False when there is none."""
         targets = self._targets()
         if targets is None:
@@ -159,12 +159,12 @@ class SlaClocks:
             if updates is None or (updates.on_request and not clock.requested):
                 return False
             clock.requested = updates.on_request
-            clock.aim(updates.target, hours, self.pauses, (), updates.remind_before)
+            clock.set_target(updates.target, hours, self.pauses, (), updates.remind_before)
             return True
         target = targets.response if clock.metric == RESPONSE else targets.resolution
         if target is None:
             return False
-        clock.aim(target, hours, self.pauses, targets.warn_at, None)
+        clock.set_target(target, hours, self.pauses, targets.warn_at, None)
         return True
 
     def _retarget(self, at: int) -> None:
@@ -184,7 +184,7 @@ class SlaClocks:
                 self._retarget_clock(clock, at)
 
     def _retarget_clock(self, clock: SlaClock, at: int) -> None:
-        if not self._aim(clock):
+        if not self._set_target(clock):
             if clock.state == OPEN:
                 clock.end(CANCELLED, at)
         elif clock.deadline is not None and clock.deadline <= at:
@@ -199,7 +199,7 @@ class SlaClocks:
 
     def _clock(self, metric: str, instance: int, at: int) -> SlaClock:
         clock = SlaClock(metric, instance, at)
-        if not self._aim(clock):
+        if not self._set_target(clock):
             clock.end(CANCELLED, at)
         self.clocks.append(clock)
         return clock
@@ -211,12 +211,12 @@ class SlaClocks:
             return
         self.update_count += 1
         self.window = SlaClock(UPDATE, self.update_count, at, requested=requested)
-        self._aim(self.window)
+        self._set_target(self.window)
         self.clocks.append(self.window)
 
     def _meet(self, clock: SlaClock, at: int) -> None:
         if clock.deadline is None:
-            clock.aim_as_if_resumed(self.policy.calendar, self.pauses, at)
+            clock.set_target_as_if_resumed(self.policy.calendar, self.pauses, at)
         clock.end(MET, at)
         if clock.deadline is not None:
             self.mets.append(Met(clock.key, at))

@@ -36,7 +36,7 @@ class Met(NamedTuple):
 
 
 class SlaClock:
-    """A running or ended clock. `deadline` is None while a pause holds it."""
+    """A running or ended clock. `deadline` is None while it is paused."""
 
     __slots__ = (
         "deadline",
@@ -65,7 +65,7 @@ class SlaClock:
         self.state = OPEN
         self.ended_at: int | None = None
 
-    def aim(
+    def set_target(
         self,
         target: Target,
         hours: BusinessHours,
@@ -87,8 +87,8 @@ class SlaClock:
             marks = zip(calendar.thresholds(target, hours, self.start, warn_at, pauses), warn_at, strict=True)
             self.warnings = tuple((at, fraction) for at, fraction in marks if at is not None)
 
-    def aim_as_if_resumed(self, hours: BusinessHours, pauses: calendar.Pauses, at: int) -> None:
-        """Held by a pause: the deadline it would have if the pause ended at `at`, for a verdict to name (R3, R14)."""
+    def set_target_as_if_resumed(self, hours: BusinessHours, pauses: calendar.Pauses, at: int) -> None:
+        """While paused: set the deadline as if the pause ended at `at`, for a verdict to name (R3, R14)."""
         assert self.target is not None
         begin = pauses.end(at)
         self.deadline = calendar.deadline(self.target, hours, self.start, pauses)

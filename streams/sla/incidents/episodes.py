@@ -12,12 +12,12 @@ from streams.sla.incidents.classification import Subject
 
 #: Facts that may make the impact list longer.
 LISTED = (Opened, Reopened, Reclassified)
-#: What the tenants in an impact list may weigh: each interval names its own, and a record has a limit (R28).
+#: Limit of the bytes of all tenant names in an impact list: each interval names its own, and records are limited (R28).
 MAX_LISTED_BYTES = 2 * 1024 * 1024
 
 
 class Listed(NamedTuple):
-    """What the impact list of some facts may come to: how many intervals, and the widest list of tenants."""
+    """Upper bounds of an impact list: how many intervals, and the bytes of the longest list of tenants."""
 
     intervals: int = 0
     widest: int = 0
@@ -34,13 +34,13 @@ class Listed(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """The most that the tenants in the list can weigh: the widest, once an interval."""
+        """The most bytes that all tenant names in the list can have."""
         return self.intervals * self.widest
 
 
 class Episode:
-    """One outage: from its (re)opening until it is restored. Changes are kept once for all episodes of an incident;
-    each knows how many of them are its own and earlier ones."""
+    """One outage: from its (re)opening until it is restored. All episodes of an incident share one list of changes;
+    each uses those up to the next reopening."""
 
     __slots__ = ("_known", "amended_restored", "amended_started", "changes", "opened_at", "restored", "started")
 

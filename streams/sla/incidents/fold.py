@@ -45,7 +45,7 @@ class Fact(NamedTuple):
         )
 
     def event(self, incident_id: str) -> ev.Event:
-        """The input that it was, without what only transport knew of it."""
+        """The input event again, without its transport fields."""
         return ev.Event(
             self.id,
             self.source,
@@ -69,6 +69,7 @@ class Fold(SlaClocks):
         "by_hand",
         "channel",
         "classified_at",
+        "contracts",
         "counts",
         "episodes",
         "evidence",
@@ -78,19 +79,18 @@ class Fold(SlaClocks):
         "pins",
         "policies",
         "subject",
-        "terms",
     )
 
-    def __init__(self, opening: Fact, policies: Policies, terms: ContractLookup) -> None:
+    def __init__(self, opening: Fact, policies: Policies, contracts: ContractLookup) -> None:
         opened = opening.payload
         assert isinstance(opened, ev.Opened)
         self.policies = policies
-        self.terms = terms
+        self.contracts = contracts
         self.opened_at = opening.time
         self.backfill = opening.backfill
         self.channel = opened.channel
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
-        self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, terms)
+        self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, contracts)
         self.pins: list[tuple[Subject, Pinned]] = [(self.subject, self.pinned)]
         self.by_hand: str | None = None
         self.counts: bool | None = None
@@ -148,7 +148,7 @@ class Fold(SlaClocks):
             case ev.Annulled():
                 self._annul(at)
                 self.evidence.append(fact.position)
-            case _:  # linked, or an opening that does not stand: kept, without effect
+            case _:  # linked, or an opening that does not stand: without effect
                 pass
 
     def _reclassified(self, fact: ev.Reclassified, at: int) -> None:
@@ -161,8 +161,8 @@ class Fold(SlaClocks):
             fact.tier if fact.tier is not None else old.tier,
         )
         if fact.scope is not None:
-            # Whom it concerns changed, and with them tier and flags; the policy stays pinned (R18, R20).
-            found = pin(self.policies, self.subject, self.opened_at, self.channel, self.terms)
+            # The tenants changed, and with them tier and flags; the policy stays pinned (R18, R20).
+            found = pin(self.policies, self.subject, self.opened_at, self.channel, self.contracts)
             self.pins.append((self.subject, found))
             self.pinned = found._replace(policy=self.pinned.policy)
         self.episodes[-1].change(at, self.subject)
@@ -188,7 +188,7 @@ class Fold(SlaClocks):
         if now[:2] != before[:2] or now.counts_as_downtime != before.counts_as_downtime:
             self.classified_at = at
         if self.ending is None and (retarget or now[:2] != before[:2]):
-            self._settle_pause(at)
+            self._update_pause(at)
             self._retarget(at)
 
     # -- ends --------------------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ class Fold(SlaClocks):
         self.breaches.clear()
 
     def contracts_changed(self) -> bool:
-        """Whether the contracts now known say something else of whom the incident concerns (R20)."""
+        """Whether the contracts known now lead to another tier, policy or flag than those known before (R20)."""
         return any(
-            pin(self.policies, subject, self.opened_at, self.channel, self.terms) != pinned
+            pin(self.policies, subject, self.opened_at, self.channel, self.contracts) != pinned
             for subject, pinned in self.pins
         )
 
@@ -247,13 +247,13 @@ def order(facts: list[Fact]) -> tuple[Fact, list[Fact]] | None:
     return opening, rest
 
 
-def fold(facts: list[Fact], policies: Policies, terms: ContractLookup) -> Fold | None:
+def fold(facts: list[Fact], policies: Policies, contracts: ContractLookup) -> Fold | None:
     """Fold sorted facts from the start; None while they wait for their opening (R4)."""
     ordered = order(facts)
     if ordered is None:
         return None
     opening, rest = ordered
-    folded = Fold(opening, policies, terms)
+    folded = Fold(opening, policies, contracts)
     for fact in rest:
         folded.apply(fact)
     return folded

@@ -134,9 +134,9 @@ class Timeline:
             self.published.add(entry)
         self.processed_until = max(self.processed_until, processed_until)
 
-    def refold(self, policies: Policies, terms: ContractLookup) -> None:
+    def refold(self, policies: Policies, contracts: ContractLookup) -> None:
         """Fold all facts anew, up to `processed_until`, and find the breaches that follow but are not published yet."""
-        self.folded = fold(self.facts, policies, terms)
+        self.folded = fold(self.facts, policies, contracts)
         if self.folded is not None:
             self._published_classification = None
             self._builder = OutputBuilder(self.id, self.folded, backfill=self.folded.backfill)
@@ -148,7 +148,7 @@ class Timeline:
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def add(self, new: list[Fact], policies: Policies, terms: ContractLookup) -> None:
+    def add(self, new: list[Fact], policies: Policies, contracts: ContractLookup) -> None:
         """Fold new facts in and publish what differs. A single fact that is the last in order of meaning is folded in;
         a late one, or the opening that others waited for, folds everything anew (R2, R12)."""
         cause = new[-1]
@@ -175,11 +175,11 @@ class Timeline:
             return
         for fact in new:
             self._insert(fact)
-        self.differ(cause, policies, terms)
+        self.differ(cause, policies, contracts)
 
-    def differ(self, cause: Fact | Cause, policies: Policies, terms: ContractLookup) -> None:
+    def differ(self, cause: Fact | Cause, policies: Policies, contracts: ContractLookup) -> None:
         """Fold anew and publish the whole difference: classification, retractions, verdicts, ending, impacts (R12)."""
-        self.refold(policies, terms)
+        self.refold(policies, contracts)
         if self.folded is None:
             return
         folded = self.folded
@@ -200,10 +200,10 @@ class Timeline:
                 self._publish(MetEntry(met.key, met.at), self._builder.met(met))
         self._publish_description(cause)
 
-    def reconsider_contracts(self, cause: Fact | Cause, policies: Policies, terms: ContractLookup) -> None:
+    def reconsider_contracts(self, cause: Fact | Cause, policies: Policies, contracts: ContractLookup) -> None:
         """A contract fact arrived: fold anew if it changes what the incident's opening fixed (R20)."""
         if self.live.contracts_changed():
-            self.differ(cause, policies, terms)
+            self.differ(cause, policies, contracts)
 
     def due(self) -> int | None:
         """The instant of the next timer, never before `processed_until` (R11)."""
