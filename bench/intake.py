@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import free_port
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
 from streams.topics import declared

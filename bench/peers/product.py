@@ -17,7 +17,7 @@ from bench.peers.watch import watch
 from bench.throughput import PARTITIONS, publish
 from cli.embedded_kafka.broker import Broker
 from cli.embedded_kafka.node_files import free_port
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from cli.local.stack import Stack, StackError
 from streams.time_source import SystemTimeSource
 from streams.topics import declared

@@ -1,120 +1,32 @@
-"""`sla topics apply|show|asyncapi`: makes topics as declared, says where they differ, documents them. Never deletes,
-never repartitions."""
+"""`sla topics apply|show|asyncapi`: creates topics as declared, shows where they differ, documents them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cli.kafka_io.topic_admin import TopicDifference, actual_topics, apply_topics, differences_of
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
 from streams.asyncapi.document import document, text
-from streams.asyncapi.page import page
-from streams.kafka import kafka_python_clients
+from streams.asyncapi.markdown import markdown
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
 
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
-_BOOTSTRAP_TIMEOUT_MS = 10_000
-#: What only an operator changes: routing and state depend on the partition count, replicas move data.
-_FIXED = frozenset({"topic", "partitions", "replication"})
 
 topics_app = typer.Typer(
     help="Create the topics, compare them with what is declared, document them.", no_args_is_help=True
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One setting of one topic that is not as declared."""
-
-    topic: str
-    setting: str
-    declared: str
-    actual: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was done, and what remains to be done by hand."""
-
-    created: list[str] = field(default_factory=list)
-    altered: list[Difference] = field(default_factory=list)
-    differing: list[Difference] = field(default_factory=list)
-
-    @property
-    def fine(self) -> bool:
-        """Whether every topic is now as declared."""
-        return not self.differing
-
-    def as_json(self) -> dict[str, object]:
-        """The report for programs."""
-        return {
-            "created": self.created,
-            "altered": [_difference_json(each) for each in self.altered],
-            "differing": [_difference_json(each) for each in self.differing],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Actual:
-    """One topic as the broker has it; `config` holds the declared settings only."""
-
-    partitions: int
-    replication: int
-    config: Mapping[str, str]
-
-
-def apply_topics(
-    bootstrap: str | Sequence[str], specs: Sequence[TopicSpec], security: Mapping[str, object] | None = None
-) -> Report:
-    """Create what is missing and bring settings to their declared values; returns when all have leaders.
-
-    Partitions and replication of a topic that exists are never changed, only reported. `security` goes to
-    kafka-python as it is. Raises kafka.errors.KafkaError.
-    """
-    with _admin(bootstrap, security or {}) as admin:
-        actual = _actual(admin, specs)
-        created = _create(admin, [spec for spec in specs if spec.name not in actual])
-        actual = _actual(admin, [spec for spec in specs if spec.name not in created])
-        differences = [
-            each for spec in specs if spec.name not in created for each in differences_of(spec, actual.get(spec.name))
-        ]
-        altered = [each for each in differences if each.setting not in _FIXED]
-        _alter(admin, altered)
-    return Report(created, altered, [each for each in differences if each not in altered])
-
-
-def actual_topics(
-    bootstrap: str | Sequence[str], specs: Sequence[TopicSpec], security: Mapping[str, object] | None = None
-) -> dict[str, Actual]:
-    """The declared topics that exist, by name, as they are. Raises kafka.errors.KafkaError."""
-    with _admin(bootstrap, security or {}) as admin:
-        return _actual(admin, specs)
-
-
-def differences_of(spec: TopicSpec, actual: Actual | None) -> list[Difference]:
-    """Where a topic is not as declared; one that does not exist differs in that alone."""
-    if actual is None:
-        return [Difference(spec.name, "topic", "present", "missing")]
-    wanted = {"partitions": str(spec.partitions), "replication": str(spec.replication), **spec.config()}
-    found = {"partitions": str(actual.partitions), "replication": str(actual.replication), **actual.config}
-    return [
-        Difference(spec.name, setting, value, found.get(setting, "unknown"))
-        for setting, value in wanted.items()
-        if found.get(setting) != value
-    ]
 
 
 _Partitions = Annotated[
@@ -179,19 +91,22 @@ def show(
         raise typer.Exit(FOUND)
 
 
-@topics_app.command(epilog="Example: sla topics asyncapi --brokers kafka:9092 --html > topics.html")
+@topics_app.command(epilog="Example: sla topics asyncapi --brokers kafka:9092 --markdown > topics.md")
 def asyncapi(
     brokers: Brokers = None,
     prefix: Prefix = None,
     partitions: _Partitions = None,
     replication: _Replication = None,
-    html: Annotated[bool, typer.Option("--html", help="As a page for people, instead of JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a page for people, instead of JSON.")] = False,
+    html: Annotated[bool, typer.Option("--html", hidden=True)] = False,
 ) -> None:
     """Print the AsyncAPI 3 document of the topics that others may write and read, as declared; asks no broker."""
+    if html:
+        wrong_use("--html was replaced by --markdown, which prints the same page for people as Markdown")
     settings = _settings(brokers, prefix, partitions, replication)
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-    made = document(specs, settings.bootstrap())
-    typer.echo(page(made) if html else text(made), nl=False)
+    described = document(specs, settings.bootstrap())
+    typer.echo(markdown(described) if as_markdown else text(described), nl=False)
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:
@@ -212,7 +127,7 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
         wrong_use(f"Kafka at {', '.join(settings.bootstrap())}: {error}")
 
 
-def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[Difference]]) -> None:
+def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[TopicDifference]]) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
@@ -232,83 +147,11 @@ def _kept(spec: TopicSpec) -> str:
     return "for ever" if spec.retention is None else f"{spec.retention.days} days"
 
 
-def _topic_json(spec: TopicSpec, differences: Sequence[Difference]) -> dict[str, object]:
+def _topic_json(spec: TopicSpec, differences: Sequence[TopicDifference]) -> dict[str, object]:
     return {
         "topic": spec.name,
         "partitions": spec.partitions,
         "replication": spec.replication,
         "config": spec.config(),
-        "differing": [_difference_json(each) for each in differences],
+        "differing": [each.as_json() for each in differences],
     }
-
-
-def _difference_json(each: Difference) -> dict[str, str]:
-    return {"topic": each.topic, "setting": each.setting, "declared": each.declared, "actual": each.actual}
-
-
-@contextmanager
-def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> Iterator[Any]:
-    admin = kafka_python_clients.admin(
-        bootstrap_servers=bootstrap if isinstance(bootstrap, str) else list(bootstrap),
-        client_id="sla-topics",
-        bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
-        **security,
-    )
-    try:
-        yield admin
-    finally:
-        admin.close()
-
-
-def _actual(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, Actual]:
-    there = set(admin.list_topics())
-    present = [spec for spec in specs if spec.name in there]
-    if not present:
-        return {}
-    described = {topic["name"]: topic for topic in admin.describe_topics([spec.name for spec in present])}
-    asked = [ConfigResource(ConfigResourceType.TOPIC, spec.name, list(spec.config())) for spec in present]
-    configs = admin.describe_configs(asked, config_filter="all")["topic"]
-    found: dict[str, Actual] = {}
-    for spec in present:
-        topic = described[spec.name]
-        if (code := topic["error_code"]) != 0:
-            raise for_code(code)(spec.name)
-        settings = {setting: str(entry["value"]) for setting, entry in configs[spec.name].items()}
-        replication = min(len(each["replica_nodes"]) for each in topic["partitions"])
-        found[spec.name] = Actual(len(topic["partitions"]), replication, settings)
-    return found
-
-
-def _create(admin: Any, missing: Sequence[TopicSpec]) -> list[str]:
-    """Create topics; one that somebody else creates at the same moment is theirs, and compared like any other."""
-    if not missing:
-        return []
-    wanted = {
-        spec.name: {
-            "num_partitions": spec.partitions,
-            "replication_factor": spec.replication,
-            "configs": spec.config(),
-        }
-        for spec in missing
-    }
-    created: list[str] = []
-    for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
-        error = for_code(topic["error_code"])
-        if topic["error_code"] == 0:
-            created.append(topic["name"])
-        elif error is not TopicAlreadyExistsError:
-            raise error(f"{topic['name']}: {topic.get('error_message') or 'not created'}")
-    admin.wait_for_topics(list(wanted))
-    return created
-
-
-def _alter(admin: Any, differences: Sequence[Difference]) -> None:
-    wanted: dict[str, dict[str, str]] = {}
-    for each in differences:
-        wanted.setdefault(each.topic, {})[each.setting] = each.declared
-    if not wanted:
-        return
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, settings) for name, settings in wanted.items()]
-    for name, result in admin.alter_configs(resources).get("topic", {}).items():
-        if result != "OK":
-            raise KafkaError(f"{name}: {result}")

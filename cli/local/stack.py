@@ -16,7 +16,7 @@ from typing import Self
 
 from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from streams.topics import declared
 
 _READY_S = 60.0

@@ -3,7 +3,7 @@
 Topics that carry no event type of the contract (`sla.shared`, changelogs) are left out on purpose: their records are
 of this release alone, and whoever finds a channel here may rely on it. `sla topics show` has them all.
 
-`python -m streams.asyncapi.document` writes schemas/asyncapi.json and its page docs/asyncapi/index.html anew.
+`python -m streams.asyncapi.document` writes schemas/asyncapi.json and docs/topics.md anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from schemas import registry
 from schemas.registry import Schema
-from streams.asyncapi.page import page
+from streams.asyncapi.markdown import markdown
 from streams.runtime import dead_letter
 from streams.serde.codec import Fields, decode, headers_for
 from streams.serde.json_values import instant_to_json
@@ -26,7 +26,7 @@ from streams.topics import TopicSpec, declared
 
 _ROOT = Path(__file__).parents[2]
 FILE = _ROOT / "schemas" / "asyncapi.json"
-PAGE = _ROOT / "docs" / "asyncapi" / "index.html"
+PAGE = _ROOT / "docs" / "topics.md"
 
 _BINDING = "0.5.0"
 _AVRO = "application/vnd.apache.avro+json;version=1.9.0"
@@ -120,12 +120,12 @@ def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, A
 
 
 def text(made: Mapping[str, Any]) -> str:
-    """A document as it is kept."""
+    """A document as its file has it."""
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
-def kept() -> dict[str, Any]:
-    """The document that is kept: of the topics as they are by default, on this machine."""
+def published() -> dict[str, Any]:
+    """The committed document: of the topics with their default settings, on this machine."""
     return document(declared(), ["127.0.0.1:9092"])
 
 
@@ -290,5 +290,5 @@ def _sentence(words: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(kept()), encoding="utf-8")
-    PAGE.write_text(page(kept()), encoding="utf-8")
+    FILE.write_text(text(published()), encoding="utf-8")
+    PAGE.write_text(markdown(published()), encoding="utf-8")

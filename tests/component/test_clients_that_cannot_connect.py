@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka.errors import KafkaError
 
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from connect.client import BrokerUnavailable, IncidentPublisher, consume_alerts
 from streams.topics import declared
 
@@ -42,7 +42,7 @@ def administer(address: str) -> None:
 
 @pytest.mark.parametrize("connect", [publish, consume, administer])
 def test_nothing_of_it_lives_on(connect: Callable[[str], None], nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.kafka_io.topics._BOOTSTRAP_TIMEOUT_MS", 200)
+    monkeypatch.setattr("cli.kafka_io.topic_admin._BOOTSTRAP_TIMEOUT_MS", 200)
     before = network_threads()
     with pytest.raises((BrokerUnavailable, KafkaError)):
         connect(nobody)

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: kept as generated, valid, true of topics, bytes and headers; and the page that shows it."""
+"""The AsyncAPI document: generated, valid, true of topics, bytes and headers; and the page that shows it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from schemas import registry
 from streams.asyncapi import document
-from streams.asyncapi.page import page
+from streams.asyncapi.markdown import anchor, markdown
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.codec import decode
@@ -40,12 +40,12 @@ def golden(event_type: str) -> bytes:
     return bytes.fromhex((ROOT / "schemas" / "golden" / f"{stem}.hex").read_text(encoding="utf-8"))
 
 
-def test_the_kept_document_is_the_one_that_is_made() -> None:
-    assert document.FILE.read_text(encoding="utf-8") == document.text(document.kept()), AGAIN
+def test_the_committed_document_is_the_one_that_is_made() -> None:
+    assert document.FILE.read_text(encoding="utf-8") == document.text(document.published()), AGAIN
 
 
-def test_the_page_shows_the_kept_document() -> None:
-    assert document.PAGE.read_text(encoding="utf-8") == page(DOCUMENT), AGAIN
+def test_the_page_shows_the_committed_document() -> None:
+    assert document.PAGE.read_text(encoding="utf-8") == markdown(DOCUMENT), AGAIN
 
 
 def test_the_official_schema_finds_it_valid() -> None:
@@ -151,27 +151,36 @@ def test_a_deployments_own_document() -> None:
     assert alerts["address"] == "eu.sla.alerts"
     assert (alerts["bindings"]["kafka"]["partitions"], alerts["bindings"]["kafka"]["replicas"]) == (32, 3)
     assert document["servers"]["kafka"]["variables"]["bootstrap"]["enum"] == ["a:9092", "b:9092"]
-    shown = CliRunner().invoke(app, ["topics", "asyncapi", *options, "--html"])
-    assert shown.stdout == page(document)
+    shown = CliRunner().invoke(app, ["topics", "asyncapi", *options, "--markdown"])
+    assert shown.stdout == markdown(document)
+    replaced = CliRunner().invoke(app, ["topics", "asyncapi", *options, "--html"])
+    assert replaced.exit_code == 2
+    assert "--markdown" in replaced.stderr
     nobody = CliRunner().invoke(app, ["topics", "asyncapi", "--brokers", " "])
     assert (nobody.exit_code, nobody.stderr.count("\n")) == (2, 1)
 
 
-def test_the_page_opens_from_a_disk() -> None:
-    """Nothing is fetched and no script runs; every link leads to a place in it, and every name is there once."""
+def test_every_link_of_the_page_leads_to_a_place_in_it() -> None:
     text = document.PAGE.read_text(encoding="utf-8")
-    assert re.findall(r"<(?:script|img|iframe|object|form)|\ssrc=|url\(|@import|\shref=\"(?!#)", text) == []
-    places = re.findall(r' id="([^"]+)"', text)
-    assert len(set(places)) == len(places)
-    assert set(re.findall(r' href="#([^"]+)"', text)) == set(places)
-    assert {*EVENTS, *(channel["address"] for channel in DOCUMENT["channels"].values())} <= set(places)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    assert len(set(map(anchor, headings))) == len(headings)
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(map(anchor, headings))
+    assert {*EVENTS, *(channel["address"] for channel in DOCUMENT["channels"].values())} <= set(headings)
+
+
+def test_tables_of_the_page_have_the_same_cells_in_every_row() -> None:
+    text = document.PAGE.read_text(encoding="utf-8")
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert len(tables) > len(EVENTS)
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
 
 
 @pytest.mark.parametrize("event_type", ["credit.statement", "incident.closed", "impact.changed"])
 def test_the_page_names_every_field_also_of_nested_records(event_type: str) -> None:
     text = document.PAGE.read_text(encoding="utf-8")
-    section = text.partition(f'<h3 id="{event_type}">')[2].partition("<h3")[0]
-    shown = set(re.findall(r"<tr><td><code>([^<]+)</code>", section))
+    section = text.partition(f"### {event_type}\n")[2].partition("\n##")[0]
+    shown = set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE))
     decoded = decode(golden(event_type))
     assert not isinstance(decoded, Rejection)
     assert shown == _paths(decoded[1])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from cli.embedded_kafka.node_files import free_port
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from streams.topics import declared
 
 ROOT = Path(__file__).resolve().parents[2]

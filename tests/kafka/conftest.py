@@ -10,7 +10,7 @@ from on_kafka import PARTITIONS, Run
 from typer.testing import CliRunner
 
 from cli.embedded_kafka.broker import start_broker
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from cli.main import app
 from streams.topics import declared
 

@@ -20,7 +20,7 @@ from on_kafka import PARTITIONS, put
 
 from cli.embedded_kafka.broker import start_broker
 from cli.kafka_io.reader import Read, read_topics
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from connect.client import (
     BrokerUnavailable,
     ContractPublisher,

@@ -16,7 +16,7 @@ from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, rec
 from on_kafka import PARTITIONS, Run
 
 from cli.embedded_kafka.broker import start_broker
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource

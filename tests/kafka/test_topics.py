@@ -7,7 +7,8 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from typer.testing import CliRunner
 
-from cli.kafka_io.topics import actual_topics, apply_topics, differences_of, topics_app
+from cli.kafka_io.topic_admin import actual_topics, apply_topics, differences_of
+from cli.kafka_io.topics import topics_app
 from streams.topics import TopicSpec, declared
 
 pytestmark = pytest.mark.kafka

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.kafka_io.topics import apply_topics
+from cli.kafka_io.topic_admin import apply_topics
 from cli.local.stack import Stack, StackError
 from streams.topics import declared
 

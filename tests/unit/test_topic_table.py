@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli.kafka_io.topics import Actual, Difference, differences_of
+from cli.kafka_io.topic_admin import ActualTopic, TopicDifference, differences_of
 from streams.runtime.settings import RuntimeSettings
 from streams.topics import TopicSpec, declared
 
@@ -24,8 +24,8 @@ CONTRACT = {
 BY_NAME = {spec.name: spec for spec in declared()}
 
 
-def as_declared(spec: TopicSpec) -> Actual:
-    return Actual(spec.partitions, spec.replication, spec.config())
+def as_declared(spec: TopicSpec) -> ActualTopic:
+    return ActualTopic(spec.partitions, spec.replication, spec.config())
 
 
 def test_the_table_holds_the_topics_of_the_contract() -> None:
@@ -89,13 +89,13 @@ def test_what_is_as_declared_does_not_differ() -> None:
 
 def test_differences_are_named_one_by_one() -> None:
     spec = BY_NAME["sla.incident-events"]
-    actual = Actual(4, 1, {**spec.config(), "retention.ms": "1000"})
+    actual = ActualTopic(4, 1, {**spec.config(), "retention.ms": "1000"})
     assert differences_of(spec, actual) == [
-        Difference(spec.name, "partitions", "8", "4"),
-        Difference(spec.name, "retention.ms", "-1", "1000"),
+        TopicDifference(spec.name, "partitions", "8", "4"),
+        TopicDifference(spec.name, "retention.ms", "-1", "1000"),
     ]
 
 
 def test_a_missing_topic_is_one_difference() -> None:
     spec = BY_NAME["sla.credits"]
-    assert differences_of(spec, None) == [Difference(spec.name, "topic", "present", "missing")]
+    assert differences_of(spec, None) == [TopicDifference(spec.name, "topic", "present", "missing")]
