@@ -23,7 +23,7 @@ def claim(
     after the final statement; a later one is rejected too_late. Claiming again publishes nothing."""
     from cli.events.record_view import safe
     from cli.kafka_io.contract_topic import SOURCE, log_of, publish
-    from connect.client.outgoing import outgoing
+    from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
@@ -41,7 +41,7 @@ def claim(
         "time": format_rfc3339(SystemTimeSource().now()),
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
-    outgoing(event)
+    checked_record(event)
     log = log_of(settings)
     if tenant not in log.contracts:
         wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")

@@ -41,7 +41,7 @@ def schedule(
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
     from cli.kafka_io.contract_topic import SOURCE, log_of, publish
-    from connect.client.outgoing import outgoing
+    from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
     from streams.sla.events import MaintenanceScheduled
     from streams.sla.instants import format_rfc3339
@@ -71,7 +71,7 @@ def schedule(
         "time": format_rfc3339(at),
         "data": data,
     }
-    plan = outgoing({**event, "id": "checked"}).event.payload
+    plan = checked_record({**event, "id": "checked"}).event.payload
     assert isinstance(plan, MaintenanceScheduled)
     kept = standing.payload if standing is not None else None
     # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).

@@ -15,22 +15,21 @@ happened.
 """
 
 from connect.client.contracts import ContractPublisher
+from connect.client.delivery import Delivery
 from connect.client.errors import (
     BrokerUnavailable,
     ClientError,
     DeliveryFailed,
     InvalidEvent,
-    Position,
     UndecodableRecord,
 )
 from connect.client.incidents import IncidentPublisher
-from connect.client.outgoing import Instant, Who
-from connect.client.publisher import Delivery
+from connect.client.outgoing import Instant
 from connect.client.received import ReceivedEvent
 from connect.client.subscription import Subscription, consume_alerts, consume_credits
 from streams.errors import RegistryRefused, RegistryUnavailable
 from streams.schema_registry.client import SchemaRegistry
-from streams.sla.events import Money
+from streams.sla.events import Money, Position, Who
 
 __all__ = [
     "BrokerUnavailable",

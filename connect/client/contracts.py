@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from connect.client.outgoing import Envelope, Instant, Who, listed
-from connect.client.publisher import Delivery, Publisher
-from streams.sla.events import Money, Scope
+from connect.client.delivery import Delivery
+from connect.client.outgoing import Envelope, Instant, listed
+from connect.client.publisher import Publisher
+from streams.sla.events import Money, Scope, Who
 
 
 class ContractPublisher(Publisher):

@@ -1,27 +1,26 @@
-"""What a service that uses the client may have to handle.
+"""The errors of the client.
 
 SlaError
 ├── RegistryRefused        the schema registry, where one is used, does not take what this client needs
 ├── RegistryUnavailable    the schema registry gives no usable answer
 └── ClientError
-    ├── InvalidEvent       an event can't be applied as it is; nothing was sent
+    ├── InvalidEvent       the product would reject the event; nothing was sent
     ├── DeliveryFailed     the broker did not acknowledge one event or several
     ├── BrokerUnavailable  Kafka doesn't answer, lacks a topic or refuses the client
-    └── UndecodableRecord  a record that was read is no event of the product
+    └── UndecodableRecord  a record that was read is no event of this release
 """
 
 # ruff: noqa: N818 -- these name what happened
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from streams.errors import SlaError
-from streams.sla.events import Rejection
+from streams.sla.events import Position, Rejection
 
 
 class ClientError(SlaError):
-    """Base of all; its text says what is wrong and what to do."""
+    """Base of all. The message says what is wrong and what to do."""
 
 
 class InvalidEvent(ClientError):
@@ -38,7 +37,7 @@ class InvalidEvent(ClientError):
 
 class DeliveryFailed(ClientError):
     """Events that the broker did not acknowledge: `events`, as they were sent. With `retriable` they may or may not be
-    in Kafka, and the same events (same ids, same times) are to be sent again, which counts once."""
+    in Kafka: send the same events (same ids, same times) again, they count once."""
 
     def __init__(self, message: str, events: Sequence[Mapping[str, object]], *, retriable: bool) -> None:
         super().__init__(message)
@@ -50,19 +49,8 @@ class BrokerUnavailable(ClientError):
     """Kafka doesn't answer, lacks a topic or refuses this client."""
 
 
-class Position(NamedTuple):
-    """Where a record lies."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}, partition {self.partition}, offset {self.offset}"
-
-
 class UndecodableRecord(ClientError):
-    """A record that this release can't read: `position` says where it lies, `code` and `reason` why, `value` is it."""
+    """A record that this release can't read: its `position`, `code` and `reason`, and its `value`."""
 
     def __init__(self, position: Position, refusal: Rejection, value: bytes | None) -> None:
         super().__init__(f"{position}: {refusal.code}: {refusal.message}")

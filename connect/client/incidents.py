@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Unpack
 
-from connect.client.outgoing import Envelope, Instant, Who, listed
-from connect.client.publisher import Delivery, Publisher
-from streams.sla.events import Scope
+from connect.client.delivery import Delivery
+from connect.client.outgoing import Envelope, Instant, listed
+from connect.client.publisher import Publisher
+from streams.sla.events import Scope, Who
 from streams.sla.severity import Severity
 
 Impact = Literal["complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic"]

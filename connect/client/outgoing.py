@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, TypedDict
+from typing import TypedDict
 
 from connect.client.errors import InvalidEvent
 from streams.serde.input_records import InputRecord, input_record_from_json
@@ -15,17 +15,10 @@ from streams.sla.instants import format_rfc3339, to_micros
 Instant = datetime | str
 
 
-class Who(NamedTuple):
-    """Who did something: `Who("support", "kim")`."""
-
-    kind: Literal["support", "customer", "monitor", "system"]
-    id: str | None = None
-
-
 class Envelope(TypedDict, total=False):
-    """What every event may be given.
+    """The optional arguments of every event.
 
-    `event_id`: at most 128 characters, one for each thing that happened; default: a fresh one. `time`: when it
+    `event_id`: at most 128 characters, one for each thing that happened; default: a new UUID. `time`: when it
     happened; default: now. `backfill`: history that is being loaded, which pages nobody. `received_time`: when history
     became known; default: `time`. `traceparent`: W3C trace context.
     """
@@ -37,7 +30,7 @@ class Envelope(TypedDict, total=False):
     traceparent: str
 
 
-def outgoing(event: Mapping[str, object]) -> InputRecord:
+def checked_record(event: Mapping[str, object]) -> InputRecord:
     """The record of an event in the JSON form. Raises InvalidEvent for what the product would reject."""
     ready = input_record_from_json(dict(event))
     if isinstance(ready, Rejection):
@@ -55,12 +48,12 @@ def instant(value: Instant, field: str) -> str:
 
 
 def listed(values: Sequence[str] | None) -> object:
-    """A list for JSON. A text is left as it is, to be refused: it would be a list of its characters."""
+    """A list for JSON. A text stays a text, and is refused: it would become a list of its characters."""
     return values if values is None or isinstance(values, str) else list(values)
 
 
 def json_value(value: object, name: str) -> object:
-    """A value of a typed method as JSON has it. Raises InvalidEvent for a datetime that names no instant."""
+    """An argument of a typed method in the JSON form. Raises InvalidEvent for a datetime that names no instant."""
     match value:
         case datetime():
             return instant(value, name)

@@ -1,4 +1,4 @@
-"""Sends events as other services do: checked first, acknowledged by all replicas, each subject to its own partition."""
+"""Publishes events: checked first, acknowledged by all replicas, all events of a subject in one partition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -14,29 +13,31 @@ from typing import Any, Protocol, Self, cast
 
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
-from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed, Position
-from connect.client.outgoing import Instant, instant, json_value, outgoing
+from connect.client.delivery import Delivery
+from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
+from connect.client.outgoing import Instant, checked_record, instant, json_value
 from streams.kafka import kafka_python_clients
 from streams.kafka.partitioner import partition_of
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
+from streams.sla.events import Position
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource, TimeSource
 
 _LOG = logging.getLogger(__name__)
-#: What the promises of this module rest on.
+#: Options that the guarantees of this module depend on.
 _FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries", "key_serializer", "value_serializer"})
 _CONNECT_S = 10.0
-#: What Kafka's client may take to notice that the time for a delivery is over.
+#: How much longer Kafka's client may take to notice that a delivery has timed out.
 _GRACE_S = 5.0
 _MOST_REMEMBERED = 1_000
-#: Sending again changes nothing about these.
+#: Errors that sending again can't cure.
 _FINAL = (AuthorizationError, InvalidTopicError, MessageSizeTooLargeError)
 
 
 class Producer(Protocol):
-    """What is used of a kafka.KafkaProducer."""
+    """The part of kafka.KafkaProducer that is used."""
 
     def partitions_for(self, topic: str) -> set[int]: ...
     def send(
@@ -44,33 +45,6 @@ class Producer(Protocol):
     ) -> Any: ...
     def flush(self, timeout: float | None = None) -> None: ...
     def close(self, timeout: float | None = None) -> None: ...
-
-
-class Delivery(Future[Position]):
-    """The future of one event that was sent: `result(timeout=…)` gives where it lies once the broker has acknowledged
-    it, or raises DeliveryFailed. With asyncio: `await asyncio.wrap_future(delivery)`. `event` is what was sent, in the
-    JSON form; to send it again, give it to `Publisher.publish`."""
-
-    def __init__(self, event: Mapping[str, object]) -> None:
-        super().__init__()
-        self.event = event
-        self.event_id = str(event["id"])
-        self.told = False
-        self.set_running_or_notify_cancel()  # what was given to Kafka can't be taken back
-
-    def result(self, timeout: float | None = None) -> Position:
-        """Where the event lies. Raises DeliveryFailed, or TimeoutError when it is not known yet (seconds)."""
-        try:
-            return super().result(timeout)
-        finally:
-            self.told = self.told or self.done()
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The DeliveryFailed, or None. Raises TimeoutError when it is not known yet (seconds)."""
-        try:
-            return super().exception(timeout)
-        finally:
-            self.told = self.told or self.done()
 
 
 class Publisher:
@@ -101,7 +75,7 @@ class Publisher:
         self._prefix = prefix
         self._timeout_s = timeout_s
         self._clock = clock or SystemTimeSource()
-        self._framed = writing_frame(schema_registry, prefix, INPUT_TYPES, _CONNECT_S)
+        self._frame = writing_frame(schema_registry, prefix, INPUT_TYPES, _CONNECT_S)
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failed: deque[tuple[Delivery, DeliveryFailed]] = deque(maxlen=_MOST_REMEMBERED)
@@ -112,47 +86,47 @@ class Publisher:
         `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable; nothing was sent then."""
         if self._closed:
             raise ClientError("the publisher is closed")
-        checked = outgoing(event)
+        checked = checked_record(event)
         topic = f"{self._prefix}.{checked.topic}"
         delivery = Delivery(event)
         key = checked.event.subject
         try:
             partition = partition_of(key, len(self._producer.partitions_for(topic)))
-            value = self._framed(checked.value)
+            value = self._frame(checked.value)
             sent = self._producer.send(
                 topic, key=key.encode(), value=value, headers=checked.headers, partition=partition
             )
         except KafkaError as error:
             raise BrokerUnavailable(
-                f"{topic} can't be written at {self._brokers} ({_words(error)}); nothing was sent: is Kafka running, "
-                "and does the topic exist? `sla topics apply` creates it"
+                f"{topic} can't be written at {self._brokers} ({_describe(error)}); nothing was sent: is Kafka "
+                "running, and does the topic exist? `sla topics apply` creates it"
             ) from error
         sent.add_callback(partial(_acknowledged, delivery))
-        sent.add_errback(partial(self._refused, delivery))
+        sent.add_errback(partial(self._not_acknowledged, delivery))
         return delivery
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything sent is acknowledged. Raises DeliveryFailed for what was not, unless its delivery has
-        already told so."""
+        already reported it."""
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
             message = f"Kafka at {self._brokers} has not acknowledged all events in time; those may or may not be there"
             raise DeliveryFailed(message, [], retriable=True) from error
-        untold: list[DeliveryFailed] = []
+        unreported: list[DeliveryFailed] = []
         while self._failed:
             delivery, failure = self._failed.popleft()
-            if not delivery.told:
-                untold.append(failure)
-        if len(untold) == 1:
-            raise untold[0]
-        if untold:
-            events = [event for failure in untold for event in failure.events]
-            message = f"{len(untold):,} events were not acknowledged, the first: {untold[0]}"
-            raise DeliveryFailed(message, events, retriable=all(failure.retriable for failure in untold))
+            if not delivery.reported:
+                unreported.append(failure)
+        if len(unreported) == 1:
+            raise unreported[0]
+        if unreported:
+            events = [event for failure in unreported for event in failure.events]
+            message = f"{len(unreported):,} events were not acknowledged, the first: {unreported[0]}"
+            raise DeliveryFailed(message, events, retriable=all(failure.retriable for failure in unreported))
 
     def close(self) -> None:
-        """Flush, then end the connection. Raises DeliveryFailed as `flush` does; it is closed nevertheless."""
+        """Flush, then end the connection. Raises DeliveryFailed as `flush` does, after it has closed."""
         if self._closed:
             return
         self._closed = True
@@ -160,7 +134,7 @@ class Publisher:
             self.flush()
         finally:
             if self._owned:
-                with suppress(KafkaError):  # what it has not delivered has been told
+                with suppress(KafkaError):  # undelivered events have been reported
                     self._producer.close(timeout=_GRACE_S)
 
     def __enter__(self) -> Self:
@@ -174,12 +148,12 @@ class Publisher:
         except ClientError as problem:
             if error is None:
                 raise
-            _LOG.warning("at the end of a publisher that already failed: %s", problem)
+            _LOG.warning("publisher_close_failed: %s", problem)
 
     def _send(
         self, event_type: str, subject: str, data: Mapping[str, object], envelope: Mapping[str, object]
     ) -> Delivery:
-        """Send an event of this source; `data` that is None is left out, but a severity of None says something."""
+        """Send an event of this source; `data` that is None is left out, except a severity of None."""
         event_id, time = envelope.get("event_id"), envelope.get("time")
         event: dict[str, object] = {
             "specversion": "1.0",
@@ -197,16 +171,16 @@ class Publisher:
         }
         return self.publish(event)
 
-    def _refused(self, delivery: Delivery, error: BaseException) -> None:
+    def _not_acknowledged(self, delivery: Delivery, error: BaseException) -> None:
         retriable = not isinstance(error, _FINAL)
         what = f"{delivery.event['type']} {delivery.event['subject']} (id {delivery.event_id})"
         advice = (
             "it may or may not be in Kafka: send the same event again, with its id and time, and it counts once"
             if retriable
-            else "sending it again won't help before that is put right"
+            else "sending it again fails too, until that is corrected"
         )
         failure = DeliveryFailed(
-            f"{what} was not acknowledged by {self._brokers}: {_words(error)}; {advice}",
+            f"{what} was not acknowledged by {self._brokers}: {_describe(error)}; {advice}",
             [delivery.event],
             retriable=retriable,
         )
@@ -220,7 +194,7 @@ def _acknowledged(delivery: Delivery, metadata: Any) -> None:
 
 def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> Producer:
     if taken := sorted(_FIXED & kafka.keys()):
-        raise ValueError(f"{taken[0]} is not to be chosen: the publisher's promises rest on it")
+        raise ValueError(f"{taken[0]} can't be set: the guarantees of the publisher depend on it")
     timeout_ms = int(timeout_s * 1000)
     defaults: dict[str, object] = {
         "client_id": "sla-publisher",
@@ -239,10 +213,10 @@ def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> P
         )
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(
-            f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({_words(error)})"
+            f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({_describe(error)})"
         ) from error
     return made
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

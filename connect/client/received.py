@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from connect.client.errors import Position
+from streams.sla.events import Position
 
 
 class ReceivedEvent(dict[str, Any]):

@@ -1,4 +1,4 @@
-"""Consumes what the product says: committed events only, each id once, acknowledged to Kafka after it was handled."""
+"""Consumes the outputs of the product: committed events only, each id once, committed to Kafka after handling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from connect.client.errors import BrokerUnavailable, ClientError, Position, UndecodableRecord
+from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
 from connect.client.received import ReceivedEvent
 from streams.errors import RegistryUnavailable
 from streams.kafka import kafka_python_clients
@@ -27,19 +27,19 @@ from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import backoff, reading_codec
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
-from streams.sla.events import Rejection
+from streams.sla.events import Position, Rejection
 
 _LOG = logging.getLogger(__name__)
-#: What the promises of this module rest on.
+#: Options that the guarantees of this module depend on.
 _FIXED = frozenset({"bootstrap_servers", "group_id", "isolation_level", "enable_auto_commit", "auto_offset_reset"})
 _MOVED = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _POLL_MS = 500
-#: Kafka takes the partitions of a consumer that is away for longer than max_poll_interval_ms (5 minutes): so few
-#: records that a handler may take 15 s for each.
-_MOST = 20
+#: Kafka takes partitions away from a consumer that does not poll for max_poll_interval_ms (5 minutes). With so few
+#: records a poll, a handler may take 15 s for each.
+_MOST_RECORDS = 20
 _COMMIT_EVERY_S = 1.0
 _COMMIT_MS = 5_000
-_FAREWELL_MS = 5_000
+_SHUTDOWN_MS = 5_000
 _CONNECT_MS = 10_000
 _REMEMBERED = 10_000
 
@@ -48,7 +48,7 @@ Start = Literal["earliest", "latest"]
 
 
 class Consumer(Protocol):
-    """What is used of a kafka.KafkaConsumer."""
+    """The part of kafka.KafkaConsumer that is used."""
 
     def poll(self, timeout_ms: int = 0, max_records: int | None = None) -> Mapping[Any, list[Any]]: ...
     def commit(self, offsets: Mapping[Any, Any] | None = None, timeout_ms: int | None = None) -> None: ...
@@ -63,7 +63,7 @@ class Subscription:
     later, and at the end. **At least once**: after a crash, or when the loop is left by an exception or `break`, what
     was not committed comes again, also the event of that moment. Ids that come again within this process are left out
     (the latest 10,000); what must not be done twice by another process either keeps the id where it keeps its effect
-    (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the event in hand.
+    (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the current event.
 
     Raises UndecodableRecord for a record that is no event of this release, unless `on_undecodable` takes it, and
     BrokerUnavailable when Kafka refuses, RegistryRefused when a schema registry does. While neither answers it waits.
@@ -90,7 +90,7 @@ class Subscription:
         self._closed = False
 
     def stop(self) -> None:
-        """End the loop once the event in hand is handled, at the latest after half a second of silence."""
+        """End the loop once the current event is handled; without one, within half a second."""
         self._stopped.set()
 
     def close(self) -> None:
@@ -99,11 +99,11 @@ class Subscription:
             return
         self._closed = True
         try:
-            self._commit(_FAREWELL_MS)
+            self._commit(_SHUTDOWN_MS)
         except BrokerUnavailable as problem:
             _LOG.warning("%s", problem)
         finally:
-            self._consumer.close(autocommit=False, timeout_ms=_FAREWELL_MS)
+            self._consumer.close(autocommit=False, timeout_ms=_SHUTDOWN_MS)
 
     def __enter__(self) -> Self:
         return self
@@ -116,24 +116,24 @@ class Subscription:
     def __iter__(self) -> Iterator[ReceivedEvent]:
         try:
             while not self._stopped.is_set():
-                yield from self._turn()
+                yield from self._poll_once()
         finally:
             self.close()
 
-    def _turn(self) -> Iterator[ReceivedEvent]:
-        """The events of one poll. Nothing handled is uncommitted at the next one, for partitions may move there."""
+    def _poll_once(self) -> Iterator[ReceivedEvent]:
+        """The events of one poll. Handled events are committed before the next poll, which may revoke partitions."""
         try:
-            polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST)
+            polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         except KafkaError as error:
-            raise BrokerUnavailable(f"Kafka refuses to give events: {error or type(error).__name__}") from error
-        except UnicodeDecodeError as error:  # kafka-python stumbles there, and would again
-            message = "a record has a header whose name is not UTF-8; nothing of this product wrote that: who else may?"
+            raise BrokerUnavailable(f"Kafka refuses to send events: {error or type(error).__name__}") from error
+        except UnicodeDecodeError as error:  # kafka-python would raise it again
+            message = "a header name of a record is not UTF-8; another program wrote it: who may write to the topic?"
             raise ClientError(message) from error
         for partition, records in polled.items():
             for record in records:
                 try:
                     event = self._event(record)
-                except RegistryUnavailable:  # it was told to stop before the registry answered
+                except RegistryUnavailable:  # stopped before the registry answered
                     return
                 if event is not None:
                     yield event
@@ -147,7 +147,7 @@ class Subscription:
         self._commit(_COMMIT_MS)
 
     def _event(self, record: Any) -> ReceivedEvent | None:
-        """The event of a record; None when it is to be passed over."""
+        """The event of a record; None when it is to be skipped."""
         position = Position(record.topic, record.partition, record.offset)
         decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):
@@ -160,18 +160,18 @@ class Subscription:
         return None if event.id in self._recent else event
 
     def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
-        """Waits for the schema registry; raises RegistryUnavailable only when told to stop meanwhile."""
+        """Waits for the schema registry; raises RegistryUnavailable only when it is stopped meanwhile."""
         for wait_s in backoff():
             try:
                 return self._decode(value, len(value or b""))
             except RegistryUnavailable as problem:
-                _LOG.warning("an event waits for the schema registry: %s", problem)
+                _LOG.warning("schema_registry_unavailable: an event waits: %s", problem)
                 if self._stopped.wait(wait_s):
                     raise
-        raise AssertionError("the waiting never ends")
+        raise AssertionError("backoff() never ends")
 
     def _commit(self, timeout_ms: int) -> bool:
-        """Commit what was handled; False when the partitions are no longer ours, so what was polled with it neither."""
+        """Commit what was handled; False when the partitions were revoked, so that the rest of the poll is not ours."""
         ours = self._consumer.assignment() if self._handled else set()
         offsets = {where: OffsetAndMetadata(offset, "", -1) for where, offset in self._handled.items() if where in ours}
         self._committed_at = self._seconds()
@@ -179,16 +179,14 @@ class Subscription:
             if offsets:
                 self._consumer.commit(offsets, timeout_ms=timeout_ms)
         except _MOVED as error:
-            _LOG.warning(
-                "partitions moved to another consumer before a commit, which gets their events again: %s", error
-            )
+            _LOG.warning("commit_skipped: partitions were revoked, their new owner reads the events again: %s", error)
             self._handled.clear()
             return False
         except KafkaError as error:
             if not error.retriable:
-                message = f"Kafka refuses the commit: {error or type(error).__name__}; what was handled comes again"
+                message = f"Kafka refuses the commit: {error or type(error).__name__}; handled events come again"
                 raise BrokerUnavailable(message) from error
-            _LOG.warning("a commit is put off: %s", error or type(error).__name__)
+            _LOG.warning("commit_postponed: %s", error or type(error).__name__)
             return True
         self._handled.clear()
         return True
@@ -224,7 +222,7 @@ def consume_credits(
     kafka: Mapping[str, object] | None = None,
     schema_registry: SchemaRegistry | None = None,
 ) -> Subscription:
-    """The money: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
+    """Credits: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
     (each to be booked once by its id), of one tenant in order. Otherwise as `consume_alerts`."""
     return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
 
@@ -239,7 +237,7 @@ def _subscription(
     schema_registry: SchemaRegistry | None,
 ) -> Subscription:
     if taken := sorted(_FIXED & kafka.keys()):
-        raise ValueError(f"{taken[0]} is not to be chosen: the consumer's promises rest on it")
+        raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
     defaults: dict[str, object] = {
         "client_id": f"sla-{group}",
         "allow_auto_create_topics": False,
@@ -258,9 +256,9 @@ def _subscription(
         message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
         raise BrokerUnavailable(message) from error
     if not consumer.partitions_for_topic(topic):
-        consumer.close(autocommit=False, timeout_ms=_FAREWELL_MS)
+        consumer.close(autocommit=False, timeout_ms=_SHUTDOWN_MS)
         raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
     consumer.subscribe([topic])
-    # One question at a time: the subscription itself waits, so that it can be stopped meanwhile.
+    # Without retries of its own: the subscription retries, so that it can be stopped meanwhile.
     codec = reading_codec(schema_registry, 0.0)
     return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from connect.client.outgoing import outgoing
+from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.file import Row
 from streams.sla.contracts import Contract, ContractHistory
@@ -64,7 +64,7 @@ def difference(rows: Sequence[Row], known: ContractLog, source: str, now: int) -
             # What it corrects has to be earlier, also when that was sent from a clock that is ahead.
             at = at if standing is None else max(at, standing.time + 1)
             change = _change(row, history, standing, source, at, erased=tenant in known.erased)
-            history.add(Contract.of(outgoing(change.event).event, _NOWHERE))
+            history.add(Contract.of(checked_record(change.event).event, _NOWHERE))
             changes.append(change)
             at += 1
     left_alone = known.contracts.keys() - {row.tenant for row in rows}

@@ -7,9 +7,14 @@ from typing import Literal, NamedTuple
 Scope = Literal["tenants", "platform"]
 
 
+ActorKind = Literal["support", "customer", "monitor", "system"]
+
+
 class Who(NamedTuple):
-    kind: str  # support | customer | monitor | system
-    id: str | None
+    """Who did something: `Who("support", "kim")`."""
+
+    kind: ActorKind
+    id: str | None = None
 
 
 class Money(NamedTuple):
@@ -173,11 +178,14 @@ CONTRACT_TYPES = frozenset(
 
 
 class Position(NamedTuple):
-    """Where an input lies: the coordinates that evidence and rejects name."""
+    """The coordinates of a record, as evidence and rejects name them."""
 
     topic: str
     partition: int
     offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}, partition {self.partition}, offset {self.offset}"
 
 
 class Event(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from importlib import resources
+from typing import cast
 
-from streams.sla.events import Money, Scope, Who
+from streams.sla.events import ActorKind, Money, Scope, Who
 from streams.sla.instants import LATEST
 from streams.sla.severity import SEVERITIES
 
@@ -110,7 +111,7 @@ def check_who(value: dict[str, str | None], field: str = "who") -> Who:
     kind, identity = value["kind"], value.get("id")
     if kind is None or kind == _UNKNOWN:
         raise invalid(f"{field}.kind", "expected support, customer, monitor or system")
-    return Who(kind, identity if identity is None else check_id(identity, f"{field}.id"))
+    return Who(cast(ActorKind, kind), identity if identity is None else check_id(identity, f"{field}.id"))
 
 
 def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str | None] | None) -> None:

@@ -21,7 +21,7 @@ from kafka import KafkaProducer
 
 from cli.kafka_io.follower import Follower
 from cli.local.stack import Stack
-from connect.client.outgoing import outgoing
+from connect.client.outgoing import checked_record
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
@@ -144,7 +144,7 @@ def test_records_of_librdkafkas_partitioner_are_forwarded_and_applied_once(stack
         closing(KafkaProducer(bootstrap_servers=stack.bootstrap)) as producer,
     ):
         for event in (each for name in names for each in history(name)):
-            record = outgoing(event)
+            record = checked_record(event)
             key = record.event.subject.encode()
             for _ in range(2):
                 producer.send(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connect.client.outgoing import outgoing
+from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog, Lying
 from connect.contract_import.diff import Difference, difference
 from connect.contract_import.file import BadLine, Row, read_rows
@@ -43,7 +43,7 @@ def bad(*lines: str) -> list[BadLine]:
 def log_of(*events: dict[str, object], arrival: int = NOW) -> ContractLog:
     """The log after these events, in this order."""
     lying = (
-        Lying(outgoing(event).value, arrival, Position("sla.contract-events", 0, offset))
+        Lying(checked_record(event).value, arrival, Position("sla.contract-events", 0, offset))
         for offset, event in enumerate(events)
     )
     return ContractLog(lying, TimeLimits())
