@@ -29,7 +29,7 @@ class RestRoute(NamedTuple):
     path: str
     event_type: str
     subject: str
-    does: str
+    summary: str
 
 
 def _follow_ups() -> list[RestRoute]:

@@ -37,7 +37,7 @@ _Translate = Callable[[Source, bytes], translate.Translation]
 
 
 class Intake:
-    """One intake: its sources, its limits and its way to Kafka."""
+    """One intake: its sources, limits and Kafka publisher."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Intake:
             raise RequestRejected(415, f"Content-Type: allowed: {', '.join(cloudevents.MEDIA_TYPES)}")
         headers = {name.lower(): value for name, value in request.headers.items()}
         return await self._receive(
-            request, source, lambda who, body: translate.cloud_events(who, media_type, headers, body)
+            request, source, lambda sender, body: translate.cloud_events(sender, media_type, headers, body)
         )
 
     def _plain(self, route: rest.RestRoute) -> _Handler:
@@ -109,7 +109,7 @@ class Intake:
             path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
             headers = {} if trace is None else {"traceparent": trace}
             return await self._receive(
-                request, source, lambda who, body: translate.plain_json(who, route, path_id, headers, body)
+                request, source, lambda sender, body: translate.plain_json(sender, route, path_id, headers, body)
             )
 
         return handle

@@ -38,7 +38,7 @@ def document() -> dict[str, Any]:
     for route in rest.ROUTES:
         name = "".join(word.title() for word in route.event_type.replace("_", ".").split("."))
         schemas[name] = _body(route)
-        paths[route.path] = {"post": _operation(route.does, {"application/json": _content(name, route)}, route.path)}
+        paths[route.path] = {"post": _operation(route.summary, {"application/json": _content(name, route)}, route.path)}
     paths["/v1/events"] = {"post": _events()}
     paths["/v1/hooks/{name}"] = {"post": _hook()}
     return {
@@ -70,9 +70,9 @@ def _content(name: str, route: rest.RestRoute) -> dict[str, Any]:
     }
 
 
-def _operation(does: str, content: dict[str, Any], path: str) -> dict[str, Any]:
+def _operation(summary: str, content: dict[str, Any], path: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "summary": does,
+        "summary": summary,
         "requestBody": {"required": True, "content": content},
         "responses": _RESPONSES,
     }
@@ -198,9 +198,9 @@ _PROBLEM = {
 _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
-def _response(does: str, schema: str = "Problem", headers: dict[str, Any] | None = None) -> dict[str, Any]:
+def _response(description: str, schema: str = "Problem", headers: dict[str, Any] | None = None) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": does, "content": content, **({"headers": headers} if headers else {})}
+    return {"description": description, "content": content, **({"headers": headers} if headers else {})}
 
 
 _RESPONSES = {

@@ -1,4 +1,4 @@
-"""One example for each address of the intake; the OpenAPI document shows them and a test sends them."""
+"""One example for each address of the intake. The OpenAPI document shows them; a test sends them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 _WHO = {"kind": "support", "id": "kim"}
 _TWO = {"who": _WHO, "approver": {"kind": "support", "id": "alex"}}
 
-#: Event type → the body that plain JSON takes.
+#: Event type → the body of plain JSON.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "incident.opened": {
         "incident_id": "inc-42",
