@@ -14,6 +14,7 @@ So keep the event (`Delivery.event`, `DeliveryFailed.events`) and give it to `pu
 happened.
 """
 
+from connect.client.consume import consume_alerts, consume_credits
 from connect.client.contracts import ContractPublisher
 from connect.client.delivery import Delivery
 from connect.client.errors import (
@@ -26,7 +27,7 @@ from connect.client.errors import (
 from connect.client.incidents import IncidentPublisher
 from connect.client.outgoing import Instant
 from connect.client.received import ReceivedEvent
-from connect.client.subscription import Subscription, consume_alerts, consume_credits
+from connect.client.subscription import Subscription
 from streams.errors import RegistryRefused, RegistryUnavailable
 from streams.schema_registry.client import SchemaRegistry
 from streams.sla.events import Money, Position, Who

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from kafka.errors import (
     CommitFailedError,
@@ -22,16 +22,12 @@ from kafka.structs import OffsetAndMetadata
 from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
 from connect.client.received import ReceivedEvent
 from streams.errors import RegistryUnavailable
-from streams.kafka import kafka_python_clients
-from streams.schema_registry.client import SchemaRegistry
-from streams.schema_registry.schema_source import backoff, reading_codec
+from streams.schema_registry.schema_source import backoff
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
 from streams.sla.events import Position, Rejection
 
 _LOG = logging.getLogger(__name__)
-#: Options that the guarantees of this module depend on.
-_FIXED = frozenset({"bootstrap_servers", "group_id", "isolation_level", "enable_auto_commit", "auto_offset_reset"})
 _MOVED = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _POLL_MS = 500
 #: Kafka takes partitions away from a consumer that does not poll for max_poll_interval_ms (5 minutes). With so few
@@ -39,12 +35,10 @@ _POLL_MS = 500
 _MOST_RECORDS = 20
 _COMMIT_EVERY_S = 1.0
 _COMMIT_MS = 5_000
-_SHUTDOWN_MS = 5_000
-_CONNECT_MS = 10_000
+SHUTDOWN_MS = 5_000
 _REMEMBERED = 10_000
 
 OnUndecodable = Callable[[UndecodableRecord], None]
-Start = Literal["earliest", "latest"]
 
 
 class Consumer(Protocol):
@@ -99,11 +93,11 @@ class Subscription:
             return
         self._closed = True
         try:
-            self._commit(_SHUTDOWN_MS)
+            self._commit(SHUTDOWN_MS)
         except BrokerUnavailable as problem:
             _LOG.warning("%s", problem)
         finally:
-            self._consumer.close(autocommit=False, timeout_ms=_SHUTDOWN_MS)
+            self._consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
 
     def __enter__(self) -> Self:
         return self
@@ -190,75 +184,3 @@ class Subscription:
             return True
         self._handled.clear()
         return True
-
-
-def consume_alerts(
-    brokers: str,
-    *,
-    group: str,
-    prefix: str = "sla",
-    start: Start = "earliest",
-    on_undecodable: OnUndecodable | None = None,
-    kafka: Mapping[str, object] | None = None,
-    schema_registry: SchemaRegistry | None = None,
-) -> Subscription:
-    """The alerts: `sla.warning`, `sla.update_due`, `sla.breached`, `sla.breach_retracted`, `sla.met`; those of one
-    incident in order. Consumers with the same `group` share them.
-
-    `brokers` is `host:port,…`; `start` is where a group begins that has committed nothing yet (the topic goes back more
-    than a year); `kafka` goes to kafka.KafkaConsumer, `security_protocol` and so on; `schema_registry` is where the
-    schemas of events in Confluent framing are. Raises BrokerUnavailable.
-    """
-    return _subscription(brokers, f"{prefix}.alerts", group, start, on_undecodable, kafka or {}, schema_registry)
-
-
-def consume_credits(
-    brokers: str,
-    *,
-    group: str,
-    prefix: str = "sla",
-    start: Start = "earliest",
-    on_undecodable: OnUndecodable | None = None,
-    kafka: Mapping[str, object] | None = None,
-    schema_registry: SchemaRegistry | None = None,
-) -> Subscription:
-    """Credits: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
-    (each to be booked once by its id), of one tenant in order. Otherwise as `consume_alerts`."""
-    return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
-
-
-def _subscription(
-    brokers: str,
-    topic: str,
-    group: str,
-    start: Start,
-    on_undecodable: OnUndecodable | None,
-    kafka: Mapping[str, object],
-    schema_registry: SchemaRegistry | None,
-) -> Subscription:
-    if taken := sorted(_FIXED & kafka.keys()):
-        raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
-    defaults: dict[str, object] = {
-        "client_id": f"sla-{group}",
-        "allow_auto_create_topics": False,
-        "bootstrap_timeout_ms": _CONNECT_MS,
-    }
-    try:
-        consumer = kafka_python_clients.consumer(
-            bootstrap_servers=brokers.split(","),
-            group_id=group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset=start,
-            **(defaults | dict(kafka)),
-        )
-    except (KafkaError, OSError) as error:
-        message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
-        raise BrokerUnavailable(message) from error
-    if not consumer.partitions_for_topic(topic):
-        consumer.close(autocommit=False, timeout_ms=_SHUTDOWN_MS)
-        raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
-    consumer.subscribe([topic])
-    # Without retries of its own: the subscription retries, so that it can be stopped meanwhile.
-    codec = reading_codec(schema_registry, 0.0)
-    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)

@@ -1,0 +1,92 @@
+"""Opens subscriptions to alerts and credits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from kafka.errors import KafkaError
+
+from connect.client.errors import BrokerUnavailable
+from connect.client.subscription import SHUTDOWN_MS, OnUndecodable, Subscription
+from streams.kafka import kafka_python_clients
+from streams.schema_registry.client import SchemaRegistry
+from streams.schema_registry.schema_source import reading_codec
+
+#: Options that the guarantees of a subscription depend on.
+_FIXED = frozenset({"bootstrap_servers", "group_id", "isolation_level", "enable_auto_commit", "auto_offset_reset"})
+_CONNECT_MS = 10_000
+
+Start = Literal["earliest", "latest"]
+
+
+def consume_alerts(
+    brokers: str,
+    *,
+    group: str,
+    prefix: str = "sla",
+    start: Start = "earliest",
+    on_undecodable: OnUndecodable | None = None,
+    kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
+) -> Subscription:
+    """The alerts: `sla.warning`, `sla.update_due`, `sla.breached`, `sla.breach_retracted`, `sla.met`; those of one
+    incident in order. Consumers with the same `group` share them.
+
+    `brokers` is `host:port,…`; `start` is where a group begins that has committed nothing yet (the topic goes back more
+    than a year); `kafka` goes to kafka.KafkaConsumer, `security_protocol` and so on; `schema_registry` is where the
+    schemas of events in Confluent framing are. Raises BrokerUnavailable.
+    """
+    return _subscription(brokers, f"{prefix}.alerts", group, start, on_undecodable, kafka or {}, schema_registry)
+
+
+def consume_credits(
+    brokers: str,
+    *,
+    group: str,
+    prefix: str = "sla",
+    start: Start = "earliest",
+    on_undecodable: OnUndecodable | None = None,
+    kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
+) -> Subscription:
+    """Credits: `credit.statement` (absolute: the highest `revision` of a tenant's month is right) and `credit.issued`
+    (each to be booked once by its id), of one tenant in order. Otherwise as `consume_alerts`."""
+    return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
+
+
+def _subscription(
+    brokers: str,
+    topic: str,
+    group: str,
+    start: Start,
+    on_undecodable: OnUndecodable | None,
+    kafka: Mapping[str, object],
+    schema_registry: SchemaRegistry | None,
+) -> Subscription:
+    if taken := sorted(_FIXED & kafka.keys()):
+        raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
+    defaults: dict[str, object] = {
+        "client_id": f"sla-{group}",
+        "allow_auto_create_topics": False,
+        "bootstrap_timeout_ms": _CONNECT_MS,
+    }
+    try:
+        consumer = kafka_python_clients.consumer(
+            bootstrap_servers=brokers.split(","),
+            group_id=group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset=start,
+            **(defaults | dict(kafka)),
+        )
+    except (KafkaError, OSError) as error:
+        message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
+        raise BrokerUnavailable(message) from error
+    if not consumer.partitions_for_topic(topic):
+        consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
+        raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
+    consumer.subscribe([topic])
+    # Without retries of its own: the subscription retries, so that it can be stopped meanwhile.
+    codec = reading_codec(schema_registry, 0.0)
+    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)
