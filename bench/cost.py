@@ -3,7 +3,7 @@
     python -m bench.cost [--events 30000] [--rounds 5]
 
 The load of `sla bench` (six events an incident, 1,000 tenants under contract) goes through the processors of all
-partitions as a worker's shards would run them. Each part is timed alone, over what the one before it left; nothing is
+partitions as a worker's tasks would run them. Each part is timed alone, over what the one before it left; nothing is
 measured inside anything else. Parts cost less alone, where the processor's caches hold all they need, than one after
 the other: the difference is in the rest. CPU time, so that neighbours on the machine count little. What a worker
 spends on fetching, on its event loop and on the protocol of transactions is not here.
@@ -58,7 +58,7 @@ SOURCE = "/sla/incidents"
 Work = Callable[[], None]
 
 
-class Raw(NamedTuple):
+class FetchedRecord(NamedTuple):
     """A record as aiokafka hands it over."""
 
     offset: int
@@ -69,7 +69,7 @@ class Raw(NamedTuple):
 
 
 @dataclass
-class Load:
+class CostInput:
     """The input of one round, and what each part leaves for the next."""
 
     now: int
@@ -84,7 +84,7 @@ class Load:
     effects: list[Effects] = field(default_factory=list)
 
 
-def load_of(policies: Policies, events: int) -> Load:
+def load_of(policies: Policies, events: int) -> CostInput:
     """A load that has happened just now and arrives at once."""
     now = SystemTimeSource().now() // 1000 * 1000
     terms = [
@@ -96,13 +96,13 @@ def load_of(policies: Policies, events: int) -> Load:
         Record(TOPICS.name("incident-events"), partition, offset, now, key, value, tuple(headers))
         for offset, (_, partition, key, value, headers) in enumerate(made)
     ]
-    return Load(now, policies, terms, inputs)
+    return CostInput(now, policies, terms, inputs)
 
 
 # -- the parts: each prepares, then returns what is timed --------------------------------------------------------------
 
 
-def decode(load: Load) -> Work:
+def decode(load: CostInput) -> Work:
     """Values to fields."""
 
     def work() -> None:
@@ -114,7 +114,7 @@ def decode(load: Load) -> Work:
     return work
 
 
-def check(load: Load) -> Work:
+def check(load: CostInput) -> Work:
     """Fields to checked events with their digests."""
 
     def work() -> None:
@@ -126,7 +126,7 @@ def check(load: Load) -> Work:
     return work
 
 
-def decide(load: Load) -> Work:
+def decide(load: CostInput) -> Work:
     """Events to outputs and steps: fold, difference, what outputs say, their ids, the timer index."""
     books = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
     for record in load.terms:
@@ -147,7 +147,7 @@ def decide(load: Load) -> Work:
     return work
 
 
-def headers(load: Load) -> Work:
+def headers(load: CostInput) -> Work:
     """Outputs to their CloudEvents headers."""
 
     def work() -> None:
@@ -157,7 +157,7 @@ def headers(load: Load) -> Work:
     return work
 
 
-def encode(load: Load) -> Work:
+def encode(load: CostInput) -> Work:
     """Outputs to values and headers."""
 
     def work() -> None:
@@ -167,7 +167,7 @@ def encode(load: Load) -> Work:
     return work
 
 
-def rows(load: Load) -> Work:
+def rows(load: CostInput) -> Work:
     """Steps to rows of the changelog."""
     gate = Ingress("cost", 0, TOPICS, lambda _: True, load.codec, elsewhere="nowhere")
 
@@ -179,8 +179,8 @@ def rows(load: Load) -> Work:
     return work
 
 
-def shard(load: Load) -> Work:
-    """The whole incidents agent through the shards' queues, in transactions of bounded size: all parts above, and what
+def task(load: CostInput) -> Work:
+    """The whole incidents agent through the tasks' queues, in transactions of bounded size: all parts above, and what
     makes records to be written of them."""
     made = [builder_of(load, number, processor) for number, processor in enumerate(incident_processors(load))]
 
@@ -195,7 +195,7 @@ def shard(load: Load) -> Work:
     return work
 
 
-def ledger(load: Load) -> Work:
+def ledger(load: CostInput) -> Work:
     """The ledger agent applies the copies of impacts."""
     made = [LedgerProcessor(number, TOPICS, load.policies, TimeLimits()) for number in range(PARTITIONS)]
     for record in load.terms:
@@ -203,12 +203,12 @@ def ledger(load: Load) -> Work:
     return applying(made, shared(load))
 
 
-def passing(load: Load) -> Work:
+def passing(load: CostInput) -> Work:
     """The incidents agent finds in the shared topic that these copies are not for it."""
     return applying(incident_processors(load), shared(load))
 
 
-def batches(load: Load) -> Work:
+def batches(load: CostInput) -> Work:
     """aiokafka puts outputs, copies and rows of the incidents agent into record batches."""
     size = RuntimeSettings("cost", ()).batch_bytes
     targets: dict[tuple[int, str, int], list[Send]] = {}
@@ -228,13 +228,13 @@ def batches(load: Load) -> Work:
     return work
 
 
-PARTS = (decode, check, decide, headers, encode, rows, shard, ledger, passing, batches)
+PARTS = (decode, check, decide, headers, encode, rows, task, ledger, passing, batches)
 
 
 # -- what they run on --------------------------------------------------------------------------------------------------
 
 
-def incident_processors(load: Load) -> list[IncidentsProcessor]:
+def incident_processors(load: CostInput) -> list[IncidentsProcessor]:
     """One per partition, all contract terms known."""
     clock = SystemTimeSource()
     made = [
@@ -248,11 +248,11 @@ def incident_processors(load: Load) -> list[IncidentsProcessor]:
     return made
 
 
-def builder_of(load: Load, partition: int, processor: Processor) -> TransactionBuilder:
-    """A shard's fold that has received its partition of the input, and knows that nothing else has arrived."""
+def builder_of(load: CostInput, partition: int, processor: Processor) -> TransactionBuilder:
+    """A task's fold that has received its partition of the input, and knows that nothing else has arrived."""
     topics = tuple(TOPICS.name(suffix) for suffix in INPUTS)
     mine = [record for record in load.inputs if record.partition == partition]
-    raw = [Raw(n, record.arrival // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
+    raw = [FetchedRecord(n, each.arrival // 1000, each.key, each.value, each.headers) for n, each in enumerate(mine)]
     queue = RecordQueue(topics, len(raw))
     queue.begin(dict.fromkeys(topics, 0))
     queue.offer(Batch(topics[0], partition, 0, len(raw), raw))
@@ -269,7 +269,7 @@ def builder_of(load: Load, partition: int, processor: Processor) -> TransactionB
     return builder
 
 
-def shared(load: Load) -> list[Record]:
+def shared(load: CostInput) -> list[Record]:
     """What the incidents agent has sent to other partitions."""
     sends = [send for effects in load.effects for send in effects.sends if send.topic == SHARED]
     return [Record(SHARED, s.partition, n, load.now, s.key, s.value, tuple(s.headers)) for n, s in enumerate(sends)]
@@ -316,7 +316,7 @@ def lines(found: Mapping[str, float]) -> dict[str, float]:
         "encode outputs": found["encode"] - found["headers"],
         "headers of outputs": found["headers"],
         "state rows": found["rows"],
-        "the rest of agent and shard": found["shard"] - sum(found[part] for part in parts),
+        "the rest of agent and task": found["task"] - sum(found[part] for part in parts),
         "the ledger agent": found["ledger"],
         "copies seen by the other agent": found["passing"],
         "record batches (aiokafka)": found["batches"],

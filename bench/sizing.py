@@ -26,7 +26,7 @@ class Costs:
     commit_us: float = 3_000.0
     """A transaction in the worker, however little is in it."""
     commits_a_second: float = 12.0
-    """Of one shard that is never idle: a commit and the rest after it."""
+    """Of one task that is never idle: a commit and the rest after it."""
     close_us: float = 230.0
     """A tenant's final statement."""
     broker_event_us: float = 60.0
@@ -46,7 +46,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Workload:
     """What is to be carried."""
 
     tenants: int
@@ -60,7 +60,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class WorkerLimits:
     """What one worker may take."""
 
     usable: float = 0.5
@@ -71,7 +71,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class Deployment:
     """What it takes, for one choice of partitions."""
 
     partitions: int
@@ -95,13 +95,13 @@ class Size:
     """What is full first."""
 
 
-def size(load: Load, costs: Costs, bounds: Bounds, partitions: int) -> Size:
+def size(load: Workload, costs: Costs, bounds: WorkerLimits, partitions: int) -> Deployment:
     """Workers are as many as the tightest of processor time, memory, recovery and close asks for."""
     events_s = load.tenants * load.incidents_per_tenant_month * load.events_per_incident / MONTH_S * load.busy_hour
     a_day = load.tenants * load.incidents_per_tenant_month / 30
     incidents = a_day * (load.open_days + load.retained_days)
-    shards = 2 * partitions
-    commits_s = min(shards * costs.commits_a_second, 2 * events_s)
+    tasks = 2 * partitions
+    commits_s = min(tasks * costs.commits_a_second, 2 * events_s)
     cores = (events_s * costs.event_us + commits_s * costs.commit_us) / 1e6
     copies = load.tenants * partitions * costs.copy_bytes
     kept = incidents * (costs.incident_bytes + (load.events_per_incident - 1) * costs.fact_bytes)
@@ -115,7 +115,7 @@ def size(load: Load, costs: Costs, bounds: Bounds, partitions: int) -> Size:
     }
     first = max(needs, key=needs.__getitem__)
     workers = max(1, ceil(needs[first]))
-    return Size(
+    return Deployment(
         partitions=partitions,
         events_s=events_s,
         incidents=incidents,
@@ -130,7 +130,7 @@ def size(load: Load, costs: Costs, bounds: Bounds, partitions: int) -> Size:
     )
 
 
-def choose(load: Load, costs: Costs, bounds: Bounds) -> list[Size]:
+def choose(load: Workload, costs: Costs, bounds: WorkerLimits) -> list[Deployment]:
     """From 8 partitions on, doubled until there is a partition for each worker. Copies of terms grow with them, so no
     more than needed."""
     found = [size(load, costs, bounds, 8)]
@@ -139,7 +139,7 @@ def choose(load: Load, costs: Costs, bounds: Bounds) -> list[Size]:
     return found
 
 
-def lines(found: Size) -> list[str]:
+def lines(found: Deployment) -> list[str]:
     """For people."""
     fits = "" if found.workers <= found.partitions else ": too few partitions"
     return [
@@ -156,14 +156,14 @@ def main() -> None:
     """Print the size for each number of partitions that was tried; the last one fits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenants", type=int, default=10_000)
-    for group in (Load, Costs, Bounds):
+    for group in (Workload, Costs, WorkerLimits):
         for each in fields(group):
             if each.name != "tenants":
                 parser.add_argument(f"--{each.name.replace('_', '-')}", type=float, default=each.default)
     given = vars(parser.parse_args())
-    load = Load(**{each.name: given[each.name] for each in fields(Load)})
+    load = Workload(**{each.name: given[each.name] for each in fields(Workload)})
     costs = Costs(**{each.name: given[each.name] for each in fields(Costs)})
-    bounds = Bounds(**{each.name: given[each.name] for each in fields(Bounds)})
+    bounds = WorkerLimits(**{each.name: given[each.name] for each in fields(WorkerLimits)})
     for found in choose(load, costs, bounds):
         print("\n".join(lines(found)))
 

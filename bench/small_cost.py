@@ -1,4 +1,4 @@
-"""What an event of the small job costs by part in our shard, driven without a broker: CPU time, as in bench.cost.
+"""What an event of the small job costs by part in our runtime, driven without a broker: CPU time, as in bench.cost.
 
 python -m bench.small_cost [--events 60000] [--rounds 5]
 """
@@ -12,10 +12,10 @@ from time import perf_counter
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from bench.cost import PARTITIONS, Raw, Work, show, timed
+from bench.cost import PARTITIONS, FetchedRecord, Work, show, timed
 from bench.load import incidents
 from bench.peers import job
-from bench.peers.on_shard import Deciding
+from bench.peers.on_runtime import SmallJobProcessor
 from streams.runtime.interfaces import Batch
 from streams.runtime.processor import Effects, Record
 from streams.runtime.record_queue import RecordQueue
@@ -27,7 +27,7 @@ from streams.time_source import SystemTimeSource
 INPUT = "small.events"
 
 
-class Job:
+class CostRun:
     """One round: the parts in their order, each over what the one before it left."""
 
     def __init__(self, events: int) -> None:
@@ -72,7 +72,7 @@ class Job:
         return work
 
     def processor(self) -> Work:
-        made = [Deciding(number, "small.decided") for number in range(PARTITIONS)]
+        made = [SmallJobProcessor(number, "small.decided") for number in range(PARTITIONS)]
         self.effects = [Effects() for _ in made]
 
         def work() -> None:
@@ -81,7 +81,7 @@ class Job:
 
         return work
 
-    def shard(self) -> Work:
+    def task(self) -> Work:
         made = [self._builder(number) for number in range(PARTITIONS)]
 
         def work() -> None:
@@ -95,12 +95,21 @@ class Job:
 
     def _builder(self, partition: int) -> TransactionBuilder:
         mine = [record for record in self.inputs if record.partition == partition]
-        raw = [Raw(n, self.now // 1000, record.key, record.value, record.headers) for n, record in enumerate(mine)]
+        raw = [
+            FetchedRecord(n, self.now // 1000, record.key, record.value, record.headers)
+            for n, record in enumerate(mine)
+        ]
         queue = RecordQueue((INPUT,), len(raw))
         queue.begin({INPUT: 0})
         queue.offer(Batch(INPUT, partition, 0, len(raw), raw))
         return TransactionBuilder(
-            *("small", partition, Deciding(partition, "small.decided"), queue, TransactionLimits(4_000, 4_000, 3600)),
+            *(
+                "small",
+                partition,
+                SmallJobProcessor(partition, "small.decided"),
+                queue,
+                TransactionLimits(4_000, 4_000, 3600),
+            ),
             time=0,
             failed={},
             failed_subjects={},
@@ -125,8 +134,8 @@ class Job:
 
 def measure(events: int) -> dict[str, float]:
     """Microseconds of CPU an event, by part; one round."""
-    run = Job(events)
-    parts = (run.decode, run.decide, run.state, run.output, run.processor, run.shard, run.batches)
+    run = CostRun(events)
+    parts = (run.decode, run.decide, run.state, run.output, run.processor, run.task, run.batches)
     return timed({part.__name__: part for part in parts}, len(run.inputs))
 
 
@@ -139,7 +148,7 @@ def lines(found: Mapping[str, float]) -> dict[str, float]:
         "encode the state": found["state"],
         "encode the output": found["output"],
         "the rest of the job's processor": found["processor"] - inner,
-        "the shard's queue and order": found["shard"] - found["processor"],
+        "the queue and the order": found["task"] - found["processor"],
         "record batches (aiokafka)": found["batches"],
     }
 

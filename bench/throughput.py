@@ -124,7 +124,7 @@ def measure(events: int, tenants: int = 1000) -> Round:
         return Round(sum(counts), ended - ready, limit)
 
 
-class Part(StrEnum):
+class Benchmark(StrEnum):
     """What can be measured; each is a program of its own, with more options: python -m bench.NAME --help."""
 
     WORKER = "worker"
@@ -143,7 +143,7 @@ class Part(StrEnum):
 
 def bench(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="What to measure: the worker's speed, if nothing is named.")
+        list[Benchmark] | None, typer.Argument(help="What to measure: the worker's speed, if nothing is named.")
     ] = None,
     events: Annotated[
         int | None, typer.Option("--events", min=1000, help="Incident events in each round (300000).")
@@ -158,19 +158,19 @@ def bench(
     ] = None,
 ) -> None:
     """Measure what docs/performance.md claims: a worker end to end, exactly once, and whatever else is named."""
-    chosen = list(Part) if everything else parts or [Part.WORKER]
+    chosen = list(Benchmark) if everything else parts or [Benchmark.WORKER]
     given = {"--events": events, "--rounds": rounds}
     failed = 0
     for part in chosen:
         if len(chosen) > 1:
             print(f"== {part}", flush=True)
-        if part is Part.WORKER:
+        if part is Benchmark.WORKER:
             measure_worker(events or 300_000, rounds or 3, tenants)
             continue
-        options = [word for key, n in given.items() if n and part is Part.PEERS for word in (key, str(n))]
-        if part is Part.PEERS and events is None:
+        options = [word for key, n in given.items() if n and part is Benchmark.PEERS for word in (key, str(n))]
+        if part is Benchmark.PEERS and events is None:
             options += ["--events", "300000"]
-        if part is Part.PEERS and report is not None:
+        if part is Benchmark.PEERS and report is not None:
             options += ["--report", str(report)]
         failed += subprocess.run([sys.executable, "-m", f"bench.{part}", *options], check=False).returncode != 0
     raise typer.Exit(1 if failed else 0)

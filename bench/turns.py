@@ -1,10 +1,10 @@
-"""What the event loop of a worker adds to a commit: sixteen shards in one process, without a broker.
+"""What the event loop of a worker adds to a commit: sixteen tasks in one process, without a broker.
 
     python -m bench.turns [--rates 1000 3000 5000] [--seconds 8]
 
-Eight shards of an agent that decides for 100 µs a record and eight of one that can wait, as the product has them; a
-commit is `HOPS` round trips that each need `TURNS_A_HOP` turns of the loop, and no time on the network. All times are
-processor time of this process, so neighbours on the machine hardly count.
+Eight tasks of an agent that decides for 100 µs a record and eight of a background agent, as in the product. A commit is
+`HOPS` round trips that each take `ITERATIONS_A_HOP` iterations of the event loop, and no time on the network. All times
+are CPU time of this process, so other processes on the machine hardly count.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from streams.runtime.scheduler import Scheduler
 from streams.runtime.task import StreamTask
 from streams.runtime.transaction_builder import TransactionLimits
 
-HOPS, TURNS_A_HOP = 4, 6
-SHARDS = 8
+HOPS, ITERATIONS_A_HOP = 4, 6
+TASKS = 8
 DECIDING_US, WAITING_US, COMMITTING_US = 100, 40, 1_000
 TOPIC = "in"
 _EPOCH_US = 1_000_000_000
@@ -51,7 +51,7 @@ class ProcessorClock:
             await asyncio.sleep(0)
 
 
-class Raw(NamedTuple):
+class StampedRecord(NamedTuple):
     """A record whose value says when it came."""
 
     offset: int
@@ -61,7 +61,7 @@ class Raw(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class Deciding:
+class BusyProcessor:
     """Takes its time for each record and says one thing."""
 
     def __init__(self, cost_us: float, partition: int) -> None:
@@ -90,14 +90,14 @@ class Deciding:
         return 0
 
 
-class Log:
+class EmptyLog:
     """An empty log; notes how long commits took, and what was in them waited for their end. Seconds."""
 
     def __init__(self) -> None:
         self.commits: list[float] = []
         self.waited: list[float] = []
 
-    async def fence(self) -> Log:
+    async def fence(self) -> EmptyLog:
         return self
 
     async def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
@@ -116,7 +116,7 @@ class Log:
     async def commit(self, write: Write) -> None:
         began = process_time()
         burn(COMMITTING_US)
-        for _ in range(HOPS * TURNS_A_HOP):
+        for _ in range(HOPS * ITERATIONS_A_HOP):
             await asyncio.sleep(0)
         ended = process_time()
         self.commits.append(ended - began)
@@ -126,7 +126,7 @@ class Log:
         """Nothing to let go."""
 
 
-class Feed:
+class PushedFeed:
     """Records come by `offer`."""
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
@@ -136,9 +136,9 @@ class Feed:
         """There is always room."""
 
 
-async def measure(rate: int, seconds: float) -> tuple[Log, int]:
-    """What the shards that decide did with so many records a second, of which a third goes to the others too."""
-    clock, scheduler, watched, others = ProcessorClock(), Scheduler(), Log(), Log()
+async def measure(rate: int, seconds: float) -> tuple[EmptyLog, int]:
+    """What the tasks that decide did with so many records a second, of which a third goes to the others too."""
+    clock, scheduler, watched, others = ProcessorClock(), Scheduler(), EmptyLog(), EmptyLog()
     background = scheduler.group()
     limits = TransactionLimits(records=4_000, timers=2_000, seconds=0.5)
     kinds = [
@@ -147,29 +147,29 @@ async def measure(rate: int, seconds: float) -> tuple[Log, int]:
     ]
     tasks = [
         StreamTask(
-            *("bench", number, (TOPIC,), partial(Deciding, cost)),
+            *("bench", number, (TOPIC,), partial(BusyProcessor, cost)),
             log=log,
-            feed=Feed(),
+            feed=PushedFeed(),
             clock=clock,
             limits=limits,
             commit_interval=commit_interval,
             scheduler=mine,
         )
         for log, cost, commit_interval, mine in kinds
-        for number in range(SHARDS)
+        for number in range(TASKS)
     ]
     for task in tasks:
         task.start()
     offsets = [0] * len(tasks)
     began, sent = process_time(), 0
     while (passed := process_time() - began) < seconds:
-        came: defaultdict[int, list[Raw]] = defaultdict(list)
+        came: defaultdict[int, list[StampedRecord]] = defaultdict(list)
         for number in range(sent, due := int(passed * rate)):
-            for at in (number % SHARDS, SHARDS + number % SHARDS)[: 2 if number % 3 == 0 else 1]:
-                came[at].append(Raw(offsets[at], clock.now() // 1_000, b"k", b"%.6f" % process_time()))
+            for at in (number % TASKS, TASKS + number % TASKS)[: 2 if number % 3 == 0 else 1]:
+                came[at].append(StampedRecord(offsets[at], clock.now() // 1_000, b"k", b"%.6f" % process_time()))
                 offsets[at] += 1
         for at, records in came.items():
-            tasks[at].offer(Batch(TOPIC, at % SHARDS, records[0].offset, offsets[at], records))
+            tasks[at].offer(Batch(TOPIC, at % TASKS, records[0].offset, offsets[at], records))
         sent = due
         await asyncio.sleep(0)
     for task in tasks:

@@ -1,1 +1,1 @@
-"""The same small job on other stream processors, beside our shard, the product and the raw limit, in one run."""
+"""The same small job on other stream processors, beside our runtime, the product and the raw limit, in one run."""

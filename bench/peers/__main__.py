@@ -17,7 +17,7 @@ from bench.peers.chart import draw
 from bench.peers.contenders import BASELINE, CONTENDERS, SLOW, Contender, RunOnce
 from bench.peers.course import Course, lay
 from bench.peers.environments import EnvironmentFailed
-from bench.peers.table import Row, markdown, plain, put_between_markers, row
+from bench.peers.table import ContenderRow, markdown, plain, put_between_markers, row
 from bench.peers.timeline import RunFailed
 from cli.embedded_kafka.broker import BrokerError, start_broker
 
@@ -54,16 +54,17 @@ def measure(
         for name in names[turn:] + names[:turn]:
             try:
                 with courses[name].run(f"peers-{number + 1}-{name}") as run:
-                    pace = ready[name](courses[name], run)
-                found[-1][name] = pace.rate
-                say(f"round {number + 1}: {name:<14} {pace.rate:>9,.0f} events/s, second half {pace.drift:.2f} × first")
+                    throughput = ready[name](courses[name], run)
+                found[-1][name] = throughput.rate
+                speed = f"{throughput.rate:>9,.0f} events/s, second half {throughput.drift:.2f} × first"
+                say(f"round {number + 1}: {name:<14} {speed}")
             except _FAILURES as error:
                 problems[name].append(_line(error))
                 say(f"round {number + 1}: {name:<14} failed: {_line(error)}")
     return found
 
 
-def report(folder: Path, rows: Sequence[Row], baseline: str, caption: str) -> None:
+def report(folder: Path, rows: Sequence[ContenderRow], baseline: str, caption: str) -> None:
     """Draws the chart and puts the table between the page's markers."""
     (folder / _CHART).write_text(draw(rows, baseline, caption), "utf-8")
     page = folder / _PAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from bench.peers.table import Row
+from bench.peers.table import ContenderRow
 
 _WIDTH, _LEFT, _RIGHT = 760, 290, 130
 _TOP, _STEP, _BAR, _FOOT = 44, 34, 18, 30
@@ -24,13 +24,13 @@ _STYLE = """
 """
 
 
-def _colour(row: Row) -> str:
-    if row.name in {"shard", "product"}:
+def _colour(row: ContenderRow) -> str:
+    if row.name in {"runtime", "product"}:
         return "ours"
     return {"exactly once": "exact", "at least once": "weaker"}.get(row.guarantee, "limit")
 
 
-def draw(rows: Sequence[Row], baseline: str, caption: str) -> str:
+def draw(rows: Sequence[ContenderRow], baseline: str, caption: str) -> str:
     """The chart of the rows that have a ratio. The raw limit may be far off: its bar is cut, its figure is written."""
     shown = [(row, row.ratio) for row in rows if row.ratio is not None]
     # Scaled to those that do the whole job: the raw limit would press them all to the left.

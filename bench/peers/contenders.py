@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import environments, kafka_streams, on_shard, product
+from bench.peers import environments, kafka_streams, on_runtime, product
 from bench.peers.course import Course
 from bench.peers.environments import ROOT
 from bench.peers.run import Run
-from bench.peers.timeline import Pace, RunFailed, pace, visible
+from bench.peers.timeline import RunFailed, Throughput, throughput, visible
 from bench.peers.watch import read_outputs, watch
 
 _STOP_S = 20.0
@@ -25,7 +25,7 @@ BASELINE = "kafka-streams"
 SLOW = 4
 
 Progress = Callable[[str], None]
-RunOnce = Callable[[Course, Run], Pace]
+RunOnce = Callable[[Course, Run], Throughput]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Contender:
 
 def small_job(
     command: list[str], course: Course, run: Run, *, group: str | None = None, topics: tuple[str, ...] = ()
-) -> Pace:
+) -> Throughput:
     """Starts a program that does the small job, watches it to its end and checks what it wrote. Raises RunFailed."""
     course.create(run.output)
     for topic in topics:
@@ -54,7 +54,7 @@ def small_job(
         )
     found = asyncio.run(read_outputs(course.bootstrap, run.output, run.partitions))
     found.check(course.expected)
-    return pace(visible(samples, found.offsets), course.events, course.warm)
+    return throughput(visible(samples, found.offsets), course.events, course.warm)
 
 
 @contextlib.contextmanager
@@ -94,18 +94,18 @@ def _kafka_streams(progress: Progress) -> RunOnce:
     return lambda course, run: small_job(command, course, run)
 
 
-def _shard(_: Progress) -> RunOnce:
-    def run_once(course: Course, run: Run) -> Pace:
-        settings = on_shard.settings_of(run.name, run.bootstrap, run.partitions)
-        agent = on_shard.AGENT
-        command = [sys.executable, "-m", on_shard.__name__]
+def _runtime(_: Progress) -> RunOnce:
+    def run_once(course: Course, run: Run) -> Throughput:
+        settings = on_runtime.settings_of(run.name, run.bootstrap, run.partitions)
+        agent = on_runtime.AGENT
+        command = [sys.executable, "-m", on_runtime.__name__]
         return small_job(command, course, run, group=settings.group(agent), topics=(settings.changelog(agent),))
 
     return run_once
 
 
 def _raw(_: Progress) -> RunOnce:
-    def run_once(course: Course, run: Run) -> Pace:
+    def run_once(course: Course, run: Run) -> Throughput:
         command = [sys.executable, "-m", "bench.peers.on_aiokafka", *run.arguments()]
         try:
             done = subprocess.run(
@@ -120,14 +120,14 @@ def _raw(_: Progress) -> RunOnce:
             raise RunFailed(f"not done after {course.limit_s:.0f} s") from error
         if done.returncode != 0:
             raise RunFailed(f"ended with code {done.returncode}: {done.stderr.strip()[-200:]}")
-        return pace(json.loads(done.stdout), course.events, course.warm)
+        return throughput(json.loads(done.stdout), course.events, course.warm)
 
     return run_once
 
 
 CONTENDERS = (
     Contender("raw", "aiokafka, read and decode only", NONE, _raw),
-    Contender("shard", "our shard, the small job", EXACTLY_ONCE, _shard),
+    Contender("runtime", "our runtime, the small job", EXACTLY_ONCE, _runtime),
     Contender(BASELINE, f"Kafka Streams {kafka_streams.KAFKA_VERSION}, one thread", EXACTLY_ONCE, _kafka_streams),
     Contender(
         "quix",

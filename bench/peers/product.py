@@ -12,7 +12,7 @@ import asyncio
 from bench.load import contracts, incidents
 from bench.peers.course import Course
 from bench.peers.run import Run
-from bench.peers.timeline import Pace, RunFailed, Sample, pace
+from bench.peers.timeline import RunFailed, Sample, Throughput, throughput
 from bench.peers.watch import watch
 from bench.throughput import PARTITIONS, publish
 from cli.embedded_kafka.broker import Broker
@@ -44,7 +44,7 @@ class Worker(Stack):
         self.stop_worker()
 
 
-def run_once(course: Course, run: Run) -> Pace:
+def run_once(course: Course, run: Run) -> Throughput:
     """A worker that is ready, from its start to the last commit. Raises RunFailed."""
     topic, billing = f"{run.name}.incident-events", f"{run.name}.contract-events"
     apply_topics(course.bootstrap, declared(run.name, PARTITIONS, 1))
@@ -61,7 +61,7 @@ def run_once(course: Course, run: Run) -> Pace:
             samples = _watch(course, worker, f"{run.name}-incidents", topic, ends)
     except StackError as error:
         raise RunFailed(str(error)) from error
-    return pace([(sample.at, sample.committed) for sample in samples], course.events, course.warm)
+    return throughput([(sample.at, sample.committed) for sample in samples], course.events, course.warm)
 
 
 def _watch(course: Course, worker: Worker, group: str, topic: str, ends: list[int]) -> list[Sample]:

@@ -31,7 +31,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ContenderRow:
     """One contender over all rounds."""
 
     name: str
@@ -52,13 +52,15 @@ def ratios(rounds: Sequence[Round], name: str, baseline: str) -> list[float]:
 
 def row(
     name: str, title: str, guarantee: str, rounds: Sequence[Round], baseline: str, problems: Sequence[str] = ()
-) -> Row:
+) -> ContenderRow:
     """One contender's row."""
     rates = [each[name] for each in rounds if name in each]
-    return Row(name, title, guarantee, Spread.of(ratios(rounds, name, baseline)), Spread.of(rates), tuple(problems))
+    return ContenderRow(
+        name, title, guarantee, Spread.of(ratios(rounds, name, baseline)), Spread.of(rates), tuple(problems)
+    )
 
 
-def cells(each: Row) -> tuple[str, str, str, str]:
+def cells(each: ContenderRow) -> tuple[str, str, str, str]:
     """Title, guarantee, ratio, events a second."""
     ratio = each.ratio.text(".2f") if each.ratio else "–"
     rate = each.rate.text(",.0f") if each.rate else "–"
@@ -67,12 +69,12 @@ def cells(each: Row) -> tuple[str, str, str, str]:
     return each.title, each.guarantee, ratio, rate
 
 
-def _heading(rows: Sequence[Row], baseline: str) -> tuple[str, str, str, str]:
+def _heading(rows: Sequence[ContenderRow], baseline: str) -> tuple[str, str, str, str]:
     title = next((each.title for each in rows if each.name == baseline), baseline)
     return "the same job on", "guarantee", f"ratio to {title.partition(',')[0]}, same round", "events/s"
 
 
-def plain(rows: Sequence[Row], baseline: str) -> str:
+def plain(rows: Sequence[ContenderRow], baseline: str) -> str:
     """The table for a terminal."""
     lines = [_heading(rows, baseline), *map(cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
@@ -81,7 +83,7 @@ def plain(rows: Sequence[Row], baseline: str) -> str:
     )
 
 
-def markdown(rows: Sequence[Row], baseline: str) -> str:
+def markdown(rows: Sequence[ContenderRow], baseline: str) -> str:
     """The table for the documentation."""
     lines = [_heading(rows, baseline), ("---",) * 4, *map(cells, rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

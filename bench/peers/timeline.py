@@ -19,7 +19,7 @@ class Sample(NamedTuple):
     """Of each partition of the output; empty where there is none."""
 
 
-class Pace(NamedTuple):
+class Throughput(NamedTuple):
     """What a run gives."""
 
     rate: float
@@ -46,7 +46,7 @@ def visible(samples: Iterable[Sample], offsets: Sequence[Sequence[int]]) -> list
     ]
 
 
-def pace(points: Sequence[tuple[float, int]], events: int, warm: float) -> Pace:
+def throughput(points: Sequence[tuple[float, int]], events: int, warm: float) -> Throughput:
     """The speed between the share `warm` of all events and the same share before the end. All must have come.
 
     Both ends lie at commits that were seen and in the midst of the work: at the first commit more is under way than at
@@ -63,7 +63,7 @@ def pace(points: Sequence[tuple[float, int]], events: int, warm: float) -> Pace:
         raise RunFailed(
             f"{events:,} events are too few: the clock ran for {end[0] - start[0]:.1f} s and saw {steps} steps"
         )
-    return Pace(_rate(start, end), _rate(middle, end) / _rate(start, middle))
+    return Throughput(_rate(start, end), _rate(middle, end) / _rate(start, middle))
 
 
 def _rate(start: tuple[float, int], end: tuple[float, int]) -> float:

@@ -1,4 +1,4 @@
-"""The applied row: how far a task has come, kept in its changelog and written in each of its transactions."""
+"""The checkpoint of a task: one row of its changelog, written in each of its transactions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 CHECKPOINT_KEY: Final = b"@applied"
 
 _SCHEMA: Final[dict[str, Any]] = json.loads(resources.files("schemas").joinpath("avro/state.applied.avsc").read_text())
-# Instants stay integers on our side: the logical type is for other readers of the topic.
+# Instants stay integers here; the logical type is for other readers of the topic.
 _PLAIN: Final = {
     **_SCHEMA,
     "fields": [_SCHEMA["fields"][0], {**_SCHEMA["fields"][1], "type": "long"}],
@@ -25,7 +25,7 @@ _HEADER: Final = b"\xc3\x01" + bytes.fromhex(fingerprint(to_parsing_canonical_fo
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Next offset per input topic, and the task's time in microseconds since the epoch."""
+    """Next offset per input topic, and the stream time in microseconds since the epoch."""
 
     offsets: dict[str, int]
     time: int
@@ -42,8 +42,8 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
 def decode_checkpoint(row: bytes) -> Checkpoint:
     """Read what `encode_checkpoint` wrote; ValueError for anything else."""
     if not row.startswith(_HEADER):
-        raise ValueError(f"the applied row starts with {row[:10].hex()}, not with {_HEADER.hex()}")
+        raise ValueError(f"the checkpoint row starts with {row[:10].hex()}, not with {_HEADER.hex()}")
     found = fastavro.schemaless_reader(io.BytesIO(row[len(_HEADER) :]), _PARSED, None)
     if not isinstance(found, dict):
-        raise TypeError("the applied row is not a record")
+        raise TypeError("the checkpoint row is not a record")
     return Checkpoint(offsets=dict(found["offsets"]), time=int(found["time"]))

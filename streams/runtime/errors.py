@@ -1,16 +1,16 @@
 """What can go wrong with a task.
 
 TaskError
-├── TaskInterrupted   the outcome is unknown or the broker is away: state is thrown away, the task starts again
-├── TaskFenced        another owner has taken the task over: it stops and writes nothing
+├── TaskInterrupted   Kafka is unavailable or an outcome is unknown: the task discards its state and restarts
+├── TaskFenced        another owner has taken over the partition: the task stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
-├── TimersFailed       the processor raised while timers acted: retried, then its subject or the task is set aside
-└── TaskHalted        going on would be wrong; this task alone waits for a person
-    ├── OffsetsDiffer  the changelog and the consumer group disagree on what has been applied
+├── TimersFailed       the processor raised on a timer: retried, then its subject is quarantined or the task halts
+└── TaskHalted        going on would be wrong: only this task waits for an operator
+    ├── OffsetsDiffer  changelog and consumer group disagree on the next offset
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateUnreadable  a changelog row cannot be restored
-    ├── WriteRefused   the broker refuses what the task writes, for good
-    └── WorkerRefused  this deployment must not go on with the state or topics it found: the whole worker stops
+    ├── WriteRefused   Kafka refuses what the task writes, and would refuse it again
+    └── WorkerRefused  state or topics do not fit this deployment: the whole worker stops
 """
 
 # ruff: noqa: N818 -- these name what happened to a task
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class TaskError(Exception):
-    """Base of all; carries the task's coordinates."""
+    """Base class; carries the task's coordinates."""
 
     def __init__(self, message: str, *, agent: str = "", partition: int = -1) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class TaskError(Exception):
 
 
 class TaskInterrupted(TaskError):
-    """The broker is away or an outcome is unknown."""
+    """Kafka is unavailable, or an outcome is unknown."""
 
 
 class TaskFenced(TaskError):
@@ -44,7 +44,7 @@ class RecordFailed(TaskError):
 
 
 class TimersFailed(TaskError):
-    """The processor raised while timers due before `before` acted; `subject` when it knows on which one."""
+    """The processor raised on a timer due before `before`; `subject` is set when it is known."""
 
     def __init__(self, message: str, *, agent: str, partition: int, before: int, subject: str | None = None) -> None:
         super().__init__(message, agent=agent, partition=partition)
@@ -53,7 +53,7 @@ class TimersFailed(TaskError):
 
 
 class TaskHalted(TaskError):
-    """This task waits for a person; the others go on."""
+    """This task waits for an operator; the others go on."""
 
 
 class OffsetsDiffer(TaskHalted):
@@ -92,8 +92,8 @@ class StateUnreadable(TaskHalted):
 
 
 class WriteRefused(TaskHalted):
-    """The broker refuses the task's writes and would refuse them again."""
+    """Kafka refuses the task's writes and would refuse them again."""
 
 
 class WorkerRefused(TaskHalted):
-    """It was found, before anything was written, that this worker is not the one that state or topics need (R18)."""
+    """Found before anything was written: this worker does not fit the state or the topics (R18)."""

@@ -1,4 +1,4 @@
-"""What a task needs of Kafka: transactions, its changelog, offsets, and a feed of records. Tests bring a fake."""
+"""What a task needs of Kafka: transactions, its changelog, offsets, and a feed of records. Tests use a fake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
 
 
 class Write(NamedTuple):
-    """One transaction: what `effects` says, the applied row, and the consumer group's offsets per topic."""
+    """One transaction: effects, the encoded checkpoint, and the consumer group's offset per topic."""
 
     effects: Effects
     checkpoint: bytes
@@ -28,22 +28,22 @@ class Write(NamedTuple):
 
 
 class Transactions(Protocol):
-    """The open right to write as one task."""
+    """The transactional producer of one task."""
 
     async def commit(self, write: Write) -> None:
-        """Write it all or nothing; raises TaskFenced, TaskInterrupted or WriteRefused. Never called again after."""
+        """Write all of it or nothing. Raises TaskFenced, TaskInterrupted, WriteRefused; unusable after that."""
         ...
 
     async def discard(self) -> None:
-        """Let go, whatever the state; never raises."""
+        """Close the producer, whatever its state; never raises."""
         ...
 
 
 class TaskLog(Protocol):
-    """Kafka as one task of (agent, partition) sees it. Everything raises TaskInterrupted when the broker is away."""
+    """Kafka for the task of (agent, partition). Every method raises TaskInterrupted when Kafka is unavailable."""
 
     async def fence(self) -> Transactions:
-        """Take the transactional id over: the former owner's open transaction is settled when this returns."""
+        """Take over the transactional id: the previous owner is fenced and its open transaction settled on return."""
         ...
 
     def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
@@ -64,12 +64,12 @@ class TaskLog(Protocol):
 
 
 class Feed(Protocol):
-    """Where records come from; shared by the tasks of a worker."""
+    """The source of records, shared by the tasks of a worker."""
 
     async def rewind(self, topics: Iterable[str], partition: int) -> None:
         """Deliver these partitions again from the lowest offset that any running task expects."""
         ...
 
     def flow(self, topics: Iterable[str], partition: int) -> None:
-        """A task's queue went over its bound, or is below it again."""
+        """A task's queue exceeded its bound, or is below it again."""
         ...

@@ -1,4 +1,4 @@
-"""Kafka as the tasks see it, on aiokafka: fencing, the changelog, offsets (asked for on a connection of their own)."""
+"""`TaskLog` on aiokafka: fencing, the changelog, and offsets, which have a connection of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPLAY_FETCH_BYTES = 8 * 1_048_576
 
 
 class Offsets:
-    """Asks for log starts, ends and committed offsets, for all tasks of a worker.
+    """Requests log starts, ends and committed offsets, for all tasks of a worker.
 
     Not on the input consumer's connection: there a long-polling fetch would hold the answer back. Requests for ends
     that come while one is under way share the next one, so that each is asked after its caller asked.

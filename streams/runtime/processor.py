@@ -1,4 +1,4 @@
-"""What a task runs: a processor folds records and timers into effects; it does no I/O and reads no clock."""
+"""What a task runs: a processor turns records and timers into effects. It does no I/O and reads no clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Send(NamedTuple):
 
 
 class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
-    """A decision on a timer of `subject` (an incident, a tenant) crashed; `fire` raises it from the cause (R27)."""
+    """The decision on a timer of `subject` (an incident, a tenant) raised; `fire` raises this from the cause (R27)."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"a timer of {subject}")
@@ -40,9 +40,8 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
 
 
 class RetryLater(Exception):  # noqa: N818 -- it names what happened
-    """Nothing is wrong with a record, but it can't be decided on before something outside has answered. `apply` raises
-    it before it changes anything; the task offers the record again once `answered` is done, and what follows it then.
-    """
+    """A record can't be decided on before something outside Kafka has answered. `apply` raises this before it changes
+    anything; the task applies the record again once `answered` is done, and the records after it only then."""
 
     def __init__(self, reason: str, answered: asyncio.Future[None]) -> None:
         super().__init__(reason)
@@ -50,7 +49,7 @@ class RetryLater(Exception):  # noqa: N818 -- it names what happened
 
 
 class Effects:
-    """What one batch wants written: records to send in order, and changelog rows, each changed key once."""
+    """The writes of one transaction: records to send, in order, and changelog rows, each changed key once."""
 
     __slots__ = ("bytes", "rows", "sends")
 
@@ -58,7 +57,7 @@ class Effects:
         self.sends: list[Send] = []
         self.rows: dict[bytes, bytes | None] = {}
         self.bytes = 0
-        """How much the values of `sends` weigh: what is copied to many partitions can be far more than came in."""
+        """Total size of the values in `sends`: copies to many partitions can be far larger than the input."""
 
     def send(self, record: Send) -> None:
         self.sends.append(record)
@@ -87,8 +86,7 @@ class Processor(Protocol):
         ...
 
     def apply(self, record: Record, effects: Effects) -> None:
-        """Fold one input in. Bad input becomes a reject in `effects`; it never raises for what was sent to it, except
-        RetryLater."""
+        """Apply one input. Bad input becomes a reject in `effects`; only RetryLater is raised because of an input."""
         ...
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
@@ -96,7 +94,7 @@ class Processor(Protocol):
         ...
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
-        """A subject's timers keep crashing: set them aside, keep its state, say so in one reject (R27)."""
+        """Stop firing the timers of a subject that keep crashing; its state stays, and one reject reports it (R27)."""
         ...
 
     def next_due(self) -> int | None:
@@ -104,10 +102,10 @@ class Processor(Protocol):
         ...
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
-        """Let timers due strictly before `before` act, at most `limit` of them, in order; how many acted.
+        """Fire timers that are due strictly before `before`, in order, at most `limit`; returns how many fired.
 
-        Time has passed `before`: the task calls it with the arrival of the next record (R11), or with the wall clock
-        once every input that could have arrived earlier has been applied. Raises SubjectFailed when the decision on
-        one subject crashes: after bounded retries that subject is quarantined and the others go on.
+        `before` is the arrival of the next record (R11), or wall-clock time once every input that could have arrived
+        earlier has been applied. Raises SubjectFailed when the decision on one subject raises: after bounded retries
+        that subject is quarantined and the others go on.
         """
         ...

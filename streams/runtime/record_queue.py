@@ -1,4 +1,4 @@
-"""The queue of one task: batches per topic in, records in the order of their arrival out, no offset skipped."""
+"""The record queue of a task: takes batches per topic, returns records in order of arrival, skips no offset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.runtime.interfaces import Batch, RawRecord
 
 
 class RecordQueue:
-    """Holds what was delivered and not yet applied.
+    """Holds records that were delivered and are not applied yet.
 
     Batches say which offsets they cover, so a missing stretch is seen even where commit markers make gaps normal.
     Until `begin` says where each topic starts, batches are held; past the bound they are let go, as the rewind that
@@ -26,7 +26,7 @@ class RecordQueue:
         self.size = 0
 
     def begin(self, offsets: Mapping[str, int]) -> None:
-        """Start at these offsets, with whatever of the held batches follows on."""
+        """Start at these offsets; held batches that continue from them are queued."""
         self._received = dict(offsets)
         self._closed.clear()
         held, self._held, self.size = self._held, [], 0
@@ -34,7 +34,7 @@ class RecordQueue:
             self.offer(batch)
 
     def reset(self) -> None:
-        """Forget everything; hold what comes until `begin`."""
+        """Forget everything; hold batches until `begin`."""
         self._closed.clear()
         for queue in self._queues.values():
             queue.clear()
@@ -43,7 +43,7 @@ class RecordQueue:
         self.size = 0
 
     def offer(self, batch: Batch) -> bool:
-        """Take a batch; False if records before it are missing, so that it was left out and a rewind is needed."""
+        """Queue a batch. False if records before it are missing: it is dropped, and a rewind is needed."""
         if not self._received:
             self._held.append(batch)
             self.size += len(batch.records)
@@ -94,11 +94,11 @@ class RecordQueue:
         return max((queue[-1].timestamp for queue in self._queues.values() if queue), default=0)
 
     def accepts(self, topic: str) -> bool:
-        """Is there room for more of `topic`?"""
+        """Whether there is room for more of `topic`."""
         return topic not in self._closed
 
     def crossed(self, topics: Iterable[str]) -> list[str]:
-        """Those whose queue went over the bound, or has drained to half of it, since this was last asked."""
+        """Topics whose queue exceeded the bound, or drained to half of it, since the last call."""
         changed = []
         for topic in topics:
             queued = len(self._queues[topic])
@@ -111,15 +111,15 @@ class RecordQueue:
         return changed
 
     def all_queued(self) -> bool:
-        """Is every topic's next record here, so that the head is known to be the earliest of all?"""
+        """Whether every topic has a queued record, so that the head is the earliest of all."""
         return all(queue for _, queue in self._pairs)
 
     def reached(self, ends: Mapping[str, int]) -> bool:
-        """Has everything below `ends` been received?"""
+        """Whether everything below `ends` has been received."""
         return all(self._received[topic] >= end for topic, end in ends.items())
 
     def covered_ms(self, ends: Mapping[str, int]) -> int | None:
-        """Below which timestamp nothing is missing; None if everything below `ends` has been received.
+        """The timestamp below which no record is missing; None if everything below `ends` has been received.
 
         A topic with records queued is covered up to the last of them: it may be closed, so that its end is not reached
         before they are applied.
@@ -128,5 +128,5 @@ class RecordQueue:
         return min((max(q[0].timestamp, q[-1].timestamp) if q else 0 for q in short), default=None)
 
     def silent_short_of(self, ends: Mapping[str, int]) -> bool:
-        """Is there a topic with nothing queued whose records below `ends` have not all been received?"""
+        """Whether a topic has nothing queued although records of it below `ends` have not been received."""
         return any(not queue and self._received[topic] < ends.get(topic, 0) for topic, queue in self._pairs)

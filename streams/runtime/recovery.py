@@ -1,4 +1,4 @@
-"""Bringing a task back: its state from the changelog, its place in the input from the applied row."""
+"""Restores a task: its state from the changelog, its position in the input from the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streams.runtime.interfaces import Bounds, TaskLog
 from streams.runtime.processor import Processor
 from streams.runtime.recovery_progress import Progress
 
-_ROWS_A_TURN = 2_000
+_ROWS_PER_YIELD = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A restored processor, where to go on in the input, and where the input ended meanwhile."""
+    """A restored processor, the next offsets (`checkpoint`), and where the input ended at that time."""
 
     processor: Processor
     checkpoint: Checkpoint
@@ -43,7 +43,7 @@ async def recover(
         raw = rows.pop(CHECKPOINT_KEY, None)
         checkpoint = None if raw is None else decode_checkpoint(raw)
     except (ValueError, TypeError) as error:
-        raise StateUnreadable(f"the applied row: {error}", agent=agent, partition=partition) from error
+        raise StateUnreadable(f"the checkpoint row: {error}", agent=agent, partition=partition) from error
     committed = await log.committed()
     bounds = await log.bounds()
     offsets = starting_offsets(checkpoint, committed, bounds, agent=agent, partition=partition, topics=topics)
@@ -56,7 +56,7 @@ async def recover(
             raise WorkerRefused(str(error), agent=agent, partition=partition) from error
         except Exception as error:
             raise StateUnreadable(f"row {key!r}: {error!r}", agent=agent, partition=partition) from error
-        if count % _ROWS_A_TURN == 0:
+        if count % _ROWS_PER_YIELD == 0:
             progress.done(count)
             await asyncio.sleep(0)
     progress.done(len(rows))
@@ -81,7 +81,7 @@ def starting_offsets(
 ) -> dict[str, int]:
     """The next offset per topic: the changelog's; the log's start where neither it nor the group knows the topic.
 
-    A group offset that differs means that somebody moved it, or that the changelog was lost: OffsetsDiffer.
+    A different group offset means that somebody moved it, or that the changelog was lost: OffsetsDiffer.
     """
     offsets: dict[str, int] = {}
     for topic in topics:

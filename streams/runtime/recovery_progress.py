@@ -1,4 +1,4 @@
-"""How far a recovery has come: gauges all the time, and a log line with rate and ETA when it takes longer."""
+"""Progress of a recovery: a gauge, and a log line with rate and ETA every two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY_S = 2.0
 
 
 class Progress:
-    """Of `total` things `what` names, so many are done; `done` may be called as often as one likes."""
+    """Counts down from `total` units of `what`; calls of `done` are cheap."""
 
     def __init__(
         self, agent: str, partition: int, what: str, total: int, now: Callable[[], float] = time.monotonic
@@ -23,18 +23,18 @@ class Progress:
         self._what = what
         self._total = total
         self._now = now
-        self._began = self._told = now()
+        self._started_at = self._logged_at = now()
         self.done(0)
 
     def done(self, count: int) -> None:
-        """So many, from the beginning."""
+        """`count` units are done since the start."""
         self._left.set(max(0, self._total - count))
         now = self._now()
-        if now - self._told < EVERY_S:
+        if now - self._logged_at < EVERY_S:
             return
-        self._told = now
-        rate = count / (now - self._began)
+        self._logged_at = now
+        rate = count / (now - self._started_at)
         eta_s = round((self._total - count) / rate, 1) if rate else None
         self._logger.info(
-            "recovering", what=self._what, done=count, of=self._total, per_second=round(rate), eta_s=eta_s
+            "recovery_progress", what=self._what, done=count, of=self._total, per_second=round(rate), eta_s=eta_s
         )

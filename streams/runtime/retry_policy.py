@@ -1,4 +1,4 @@
-"""How often a task tries again, and what it remembers of failures from one life to the next."""
+"""How often a task retries, and which failures it remembers across restarts."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class RetryPolicy:
-    """Counts failures; whatever is committed wipes out what it disproves."""
+    """Counts failures; a commit clears the counts that it disproves."""
 
     def __init__(self, attempts: int) -> None:
         self.failed: dict[tuple[str, int], list[str]] = {}
-        """Records (topic, offset) that made the processor raise, with what it said each time."""
+        """Records (topic, offset) that made the processor raise, with the message of each attempt."""
         self.subjects: dict[str, list[str]] = {}
-        """Subjects whose timers made the processor raise, with what it said each time."""
+        """Subjects whose timers made the processor raise, with the message of each attempt."""
         self.strikes = 0
         self._attempts = attempts
         self._timer_strikes = 0
 
     def with_record(self, error: RecordFailed) -> bool:
-        """Try once more? After `attempts` the record is rejected; False if even that failed."""
+        """Whether to retry. After `attempts` the record is rejected; False if even that failed."""
         tries = self.failed.setdefault((error.topic, error.offset), [])
         tries.append(str(error))
         return len(tries) <= self._attempts
 
     def with_subject(self, subject: str, message: str) -> bool:
-        """Try once more? After `attempts` the subject is quarantined; False if even that failed."""
+        """Whether to retry. After `attempts` the subject is quarantined; False if even that failed."""
         tries = self.subjects.setdefault(subject, [])
         tries.append(message)
         return len(tries) <= self._attempts
 
     def with_fault(self, error: Exception) -> float | None:
-        """Seconds to wait before the next life; None: halt.
+        """Seconds to wait before the restart; None: halt.
 
         The broker being away is waited out; a fault of our own is tried only so often.
         """
@@ -45,7 +45,7 @@ class RetryPolicy:
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
     def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
-        """A transaction got through: `fired` timers, everything below `offsets`, subjects that it set aside."""
+        """A transaction was committed: `fired` timers, all input below `offsets`, subjects that it quarantined."""
         self.strikes = 0
         for subject in quarantined:
             self.subjects.pop(subject, None)

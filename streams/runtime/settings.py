@@ -1,4 +1,4 @@
-"""What the runtime needs to know; the environment is read elsewhere."""
+"""Settings of the runtime; streams/settings.py reads them from the environment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class RuntimeSettings:
     max_batch: int = 4_000
     """Records in one transaction, at most."""
     max_timers: int = 2_000
-    """Timers acting in one transaction, at most."""
+    """Timers fired in one transaction, at most."""
     max_batch_s: float = 0.5
-    """Deciding for one transaction, at most; far below its timeout, as all tasks of a worker share its time."""
+    """CPU time spent on one transaction, at most; far below its timeout, as all tasks share the CPU."""
     max_clock_skew_us: int = 0
     """How far this machine's clock may be ahead of the broker's (R11)."""
     queue_records: int = 12_000
-    """Records waiting in one task before its partitions are paused."""
+    """Records queued in one task before its partitions are paused."""
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000
     rebalance_timeout_ms: int = 30_000

@@ -1,7 +1,7 @@
-"""When timers may act: only once every input that could have arrived before them has been received (R11).
+"""When timers may fire: only once every input that could have arrived before them has been received (R11).
 
-Live, a timer due at D waits until the clock has passed D + max_clock_skew; the task then asks where its input
-partitions end, and once it has applied all below those ends, nothing unseen can have arrived before that instant.
+A timer due at D waits until the clock has passed D + max_clock_skew. The task then requests the end offsets of its
+input. Once it has applied all records below them, no unseen record can have arrived before that instant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MS = 1_000  # brokers stamp arrivals in whole milliseconds
 
 
 class StreamTime:
-    """Moves `builder.known` forward by asking for end offsets, and lets timers act by the wall clock."""
+    """Advances `builder.known` by requesting end offsets, and fires timers by the wall clock."""
 
     def __init__(
         self, log: TaskLog, builder: TransactionBuilder, clock: TimeSource, skew_us: int, wake: asyncio.Event
@@ -32,10 +32,10 @@ class StreamTime:
         self._ends: Mapping[str, int] | None = None
 
     def advance(self, blocked: int | None, transaction: OpenTransaction) -> bool:
-        """Do what can be done without more input; True if something changed.
+        """Advance as far as possible without more input; True if something changed.
 
-        `blocked` is the arrival that the fold cannot go past before it is known that nothing earlier is missing.
-        Raises what asking for end offsets raised.
+        `blocked` is the arrival of a record that must wait until no earlier record can be missing. Raises what the
+        request for end offsets raised.
         """
         builder = self._builder
         known = builder.known
@@ -58,7 +58,7 @@ class StreamTime:
         return builder.known != known
 
     def wake_at(self) -> int | None:
-        """When the wall clock lets the next timer act; None while that depends on something else."""
+        """The instant at which the wall clock allows the next timer; None while it waits for something else."""
         target = self._target()
         if (
             target is None
@@ -70,12 +70,12 @@ class StreamTime:
         return (target // _MS + 1) * _MS + self._skew
 
     def close(self) -> None:
-        """Ask no more."""
+        """Cancel a request in flight."""
         if self._end_request is not None:
             self._end_request.cancel()
 
     def _target(self) -> int | None:
-        """Time has to move past this instant for a timer to act."""
+        """Stream time has to pass this instant before a timer fires; None without timers."""
         due = self._builder.processor.next_due()
         return None if due is None else max(due, self._builder.time)
 
@@ -94,8 +94,8 @@ class StreamTime:
 
     def _collect_ends(self) -> None:
         if self._end_request is not None and self._end_request.done():
-            asking, self._end_request = self._end_request, None
-            self._ends = asking.result()
+            request, self._end_request = self._end_request, None
+            self._ends = request.result()
         if self._ends is None:
             return
         covered = self._builder.queue.covered_ms(self._ends)

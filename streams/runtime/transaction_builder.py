@@ -1,4 +1,4 @@
-"""Folding records and timers into the effects of one transaction, in the order of time (R11, R32)."""
+"""Applies records and timers to the processor, in order of time, and collects one transaction (R11, R32)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from streams.runtime.errors import RecordFailed, TaskError, TimersFailed, Worker
 from streams.runtime.processor import Effects, Processor, Record, RetryLater, SubjectFailed
 from streams.runtime.record_queue import RecordQueue
 
-# Other tasks, heartbeats and the commits in flight get a turn after so many records, or so much time. A commit needs
-# some thirty turns of the event loop, so this is what the deciding of others adds to it, thirty times.
+# Other tasks, heartbeats and commits in flight run after so many records, or so much time. A commit takes some thirty
+# iterations of the event loop, so it is delayed by up to thirty slices of other tasks.
 SLICE = 256
 SLICE_S = 0.002
 BACKLOG_SLICE_S = 0.02
-"""Where what is at hand is old anyway: each turn of the loop has its price too."""
+"""For old records, where throughput matters more than latency: each iteration of the event loop has a cost."""
 
 
 @dataclass(slots=True)
 class OpenTransaction:
-    """One transaction in the making."""
+    """A transaction that is not committed yet."""
 
     effects: Effects = field(default_factory=Effects)
     records: int = 0
     fired: int = 0
     spent_s: float = 0.0
-    """Time that folding it took so far, waiting aside."""
+    """CPU time spent on it so far."""
     opened: int = 0
-    """When its first record or timer was looked at."""
+    """When its first record or timer was taken."""
     due: int | None = None
-    """The earliest timer that the wall clock let act in it."""
+    """The earliest timer in it that was fired by the wall clock."""
     full: bool = False
-    """Commit this before anything else is folded."""
+    """Commit it before anything else is applied."""
     quarantined: tuple[str, ...] = ()
-    """Subjects that this transaction sets aside."""
+    """Subjects that it quarantines."""
     forced: bool = False
-    """Commit this though it is empty: the group's offsets are to be restored."""
+    """Commit it even if it is empty: it restores the group's offsets, or quarantines a subject."""
 
     @property
     def empty(self) -> bool:
@@ -44,25 +44,25 @@ class OpenTransaction:
 
     @property
     def offsets_only(self) -> bool:
-        """Nothing follows from what was folded: should it be lost, folding it again comes to the same."""
+        """It writes nothing but offsets: if it is lost, applying its records again has the same result."""
         return not (self.forced or self.effects.sends or self.effects.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionLimits:
-    """Work in one transaction, at most. A record or timer that alone takes longer than `seconds` is one."""
+    """Limits of one transaction. A record or timer that alone exceeds `seconds` is a transaction of its own."""
 
     records: int
     timers: int
     seconds: float
     bytes: int = 16 * 1024 * 1024
-    """Values to be sent; a record or timer that alone sends more is one transaction."""
+    """Size of the values to be sent; a record or timer that alone exceeds it is a transaction of its own."""
     attempts: int = 3
-    """Tries of a record that makes the processor raise, before it is rejected as `internal`."""
+    """Attempts at a record that makes the processor raise, before it is rejected as `internal`."""
 
 
 class TransactionBuilder:
-    """The state of a running task: processor, queue, time. Whoever catches an error from it throws it away."""
+    """The state of a running task: processor, queue, stream time. After an error it must be discarded."""
 
     def __init__(
         self,
@@ -84,14 +84,14 @@ class TransactionBuilder:
         self.known = time
         """Every input that arrived before this instant has been received."""
         self.waiting: RetryLater | None = None
-        """What the next record waits for, or waited for when it was last tried."""
+        """What the next record waits for, or waited for at the last attempt."""
         self._agent = agent
         self._partition = partition
         self._limits = limits
         self._failed = failed
         self._failed_subjects = failed_subjects
         self._stopwatch = stopwatch
-        self._slice_began = 0.0
+        self._slice_started = 0.0
         self._slice_s = SLICE_S
         self._single = len(queue.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
@@ -105,12 +105,12 @@ class TransactionBuilder:
                 transaction.forced = transaction.full = True
 
     def step(self, transaction: OpenTransaction, slice_s: float = SLICE_S) -> int | None:
-        """Fold a slice of records into `transaction`, of so many seconds.
+        """Apply queued records to `transaction` for `slice_s` seconds at most.
 
-        Returns an instant when the next record cannot be folded before it is known that all that arrived earlier, in
-        the other topics too, has been received: a timer is due between (R11).
+        Returns the arrival of the next record if it has to wait until every earlier record, of the other topics too,
+        has been received, because a timer is due before it (R11); else None.
         """
-        self._slice_began, self._slice_s = self._stopwatch(), slice_s
+        self._slice_started, self._slice_s = self._stopwatch(), slice_s
         try:
             return self._step(transaction)
         finally:
@@ -126,7 +126,7 @@ class TransactionBuilder:
             topic, raw = head
             suspect = (topic, raw.offset) in self._failed
             if suspect and not transaction.empty:
-                transaction.full = True  # the culprit goes alone, so its neighbours are safe from it
+                transaction.full = True  # a suspect gets a transaction of its own, so its failure costs no other record
                 return None
             arrival = max(raw.timestamp * 1_000, self.time)
             if arrival > self.time:
@@ -159,23 +159,22 @@ class TransactionBuilder:
 
     def _sliced(self) -> float:
         """Seconds that this slice has taken so far."""
-        return self._stopwatch() - self._slice_began
+        return self._stopwatch() - self._slice_started
 
     def _full(self, transaction: OpenTransaction) -> bool:
-        """Has this transaction taken its time, or is there much to write? What it holds waits for its end, and a group
-        of heavy records (late facts of long incidents, impacts of many tenants) would otherwise keep everything behind
-        them waiting for all of it."""
+        """Whether the transaction has reached its limit of bytes or of time. Without these, a run of expensive records
+        (late facts of long incidents, impacts of many tenants) would delay everything behind them."""
         if transaction.effects.bytes >= self._limits.bytes:
             return True
         return transaction.spent_s + self._sliced() >= self._limits.seconds
 
     def ready(self) -> bool:
-        """Is there a record to fold now?"""
+        """Whether a record can be applied now."""
         may_go = self.waiting is None or self.waiting.answered.done()
         return may_go and self.queue.head() is not None and not self.behind()
 
     def behind(self) -> bool:
-        """Is a topic's backlog from before the start not here yet, so that the order of arrival is not known?"""
+        """Whether records from before the start are missing, so that the order of arrival is not known yet."""
         if self._backlog is None:
             return False
         if self.queue.silent_short_of(self._backlog):
@@ -188,7 +187,7 @@ class TransactionBuilder:
         """The wall clock has passed `before` and all input that arrived earlier has been applied."""
         if before <= self.time:
             return
-        self._slice_began, self._slice_s = self._stopwatch(), SLICE_S
+        self._slice_started, self._slice_s = self._stopwatch(), SLICE_S
         due = self.processor.next_due()
         if due is not None and due < before and transaction.due is None:
             transaction.due = due
@@ -197,13 +196,13 @@ class TransactionBuilder:
         transaction.spent_s += self._sliced()
 
     def _fire(self, before: int, transaction: OpenTransaction) -> bool:
-        """Let timers act; False when the transaction is full or the slice over: more may be due before `before`."""
+        """Fire timers; False when the transaction is full or the slice is over: more may be due before `before`."""
         if self._failed_subjects and not transaction.empty:
-            transaction.full = True  # what came before the crash is kept, so that the culprit can be set aside alone
+            transaction.full = True  # commit what came before, so that the failing subject can be quarantined alone
             return False
         while True:
             due = self._fire_one(before, transaction)
-            # What is written carries this time, so it may not lag behind the timers that have acted (R11).
+            # Outputs carry this time, so it must not lag behind the timers that have fired (R11).
             self.time = max(self.time, before if due is None else min(due, before))
             transaction.full = transaction.fired >= self._limits.timers or self._full(transaction)
             if transaction.full:
@@ -214,7 +213,7 @@ class TransactionBuilder:
                 return False
 
     def _fire_one(self, before: int, transaction: OpenTransaction) -> int | None:
-        """Let the timer that is due act, one alone as it may have much to say; when the next one is due."""
+        """Fire one timer, as each may write much; returns when the next one is due."""
         try:
             fired = self.processor.fire(before, 1, transaction.effects)
             due = self.processor.next_due()
@@ -225,7 +224,7 @@ class TransactionBuilder:
         except Exception as error:
             raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
         if not fired and due is not None and due < before:
-            raise self._timers_failed(before, f"a timer due at {due} did not act when asked to act before {before}")
+            raise self._timers_failed(before, f"a timer due at {due} did not fire when asked to fire before {before}")
         transaction.fired += fired
         return due
 
@@ -239,7 +238,7 @@ class TransactionBuilder:
 
     def _record_failed(self, record: Record, error: Exception) -> TaskError:
         if isinstance(error, SlaError):
-            # Nothing is wrong with the record: it tells that this deployment may not go on (R18).
+            # The record is fine: it shows that this deployment must not go on (R18).
             return WorkerRefused(str(error), agent=self._agent, partition=self._partition)
         return RecordFailed(
             error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset

@@ -31,14 +31,14 @@ _REFUSED = (
 )
 
 
-def _seen(future: asyncio.Future[object]) -> None:
+def _retrieve_exception(future: asyncio.Future[object]) -> None:
     if not future.cancelled():
         future.exception()
 
 
 class KafkaTransactions:
-    """One transactional producer. After any error it is discarded: aiokafka commits a transaction whose record failed
-    if nobody awaited that record, and a lost answer leaves the outcome unknown."""
+    """One transactional producer. It is discarded after any error: aiokafka commits a transaction in which a record
+    failed unless that record was awaited, and a lost answer leaves the outcome unknown."""
 
     def __init__(self, settings: RuntimeSettings, agent: str, partition: int) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class KafkaTransactions:
             max_batch_size=settings.batch_bytes,
             compression_type=settings.compression,
         )
-        # The broker gives up on the transaction itself after its timeout; so waiting longer cannot help.
+        # After the transaction timeout the broker aborts the transaction, so waiting longer cannot help.
         self._give_up_after_s = (settings.transaction_timeout_ms + settings.request_timeout_ms) / 1_000
 
     async def fence(self) -> None:
@@ -71,13 +71,17 @@ class KafkaTransactions:
         """Everything in `write`, or nothing."""
         try:
             async with asyncio.timeout(self._give_up_after_s):
+                # 1. Begin.
                 await self._producer.begin_transaction()
+                # 2. Outputs, changelog rows and the checkpoint; every acknowledgement is awaited.
                 await self._send(write)
+                # 3. The position in the input.
                 offsets = {
                     TopicPartition(topic, self._partition): OffsetAndMetadata(offset, "")
                     for topic, offset in write.offsets.items()
                 }
                 await self._producer.send_offsets_to_transaction(offsets, self._group)
+                # 4. Commit.
                 await self._producer.commit_transaction()
         except Exception as error:
             raise self._classify(error) from error
@@ -90,7 +94,7 @@ class KafkaTransactions:
         rows = [Send(changelog, self._partition, key, value, []) for key, value in write.effects.rows.items()]
         rows.append(Send(changelog, self._partition, CHECKPOINT_KEY, write.checkpoint, []))
         by_target[changelog, self._partition] += rows
-        # One coroutine per target: aiokafka queues one batch per partition and waits for it to be sent off.
+        # One coroutine per partition: aiokafka queues one batch per partition and waits until it is sent.
         async with asyncio.TaskGroup() as group:
             for (topic, partition), sends in by_target.items():
                 group.create_task(self._send_to(topic, partition, sends, write.timestamp_ms))
@@ -99,7 +103,7 @@ class KafkaTransactions:
         waiting = []
         for batch in self._batches(sends, timestamp_ms):
             future = await self._producer.send_batch(batch, topic, partition=partition)
-            future.add_done_callback(_seen)  # a sibling's failure may leave this one without a reader
+            future.add_done_callback(_retrieve_exception)  # another failure may leave this one unawaited
             waiting.append(future)
         for future in waiting:
             await future
@@ -115,11 +119,11 @@ class KafkaTransactions:
         yield batch
 
     async def discard(self) -> None:
-        """Stop without ending the transaction: whoever comes next settles it by fencing."""
+        """Stop without ending the transaction: the next owner settles it by fencing."""
         await abandon_transaction(self._producer)
 
     def _classify(self, error: BaseException) -> TaskError:
-        """aiokafka wraps what its sender met in a plain KafkaError; a task group wraps again."""
+        """The TaskError for a client error: aiokafka wraps the cause in a KafkaError, a task group wraps it again."""
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, BaseExceptionGroup):

@@ -1,7 +1,7 @@
-"""Faust's Kafka transport, handing an agent the batches of a topic instead of one message per record.
+"""Faust's Kafka transport, changed to deliver the batches of a topic instead of one message per record.
 
-Faust's consumer only assigns here: it commits nothing, resets nothing and never seeks by itself. Every partition starts
-paused at assignment; it opens when a task says where to start.
+Faust's consumer only handles assignment: it commits nothing, resets nothing and never seeks by itself. Every partition
+starts paused at assignment and is resumed when a task says where to start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FAULT_PAUSE_S = 0.5
 
 
 class BatchTopic(faust.Topic):  # type: ignore[misc]
-    """A topic whose messages are batches already: decoding passes them through."""
+    """A topic whose messages are batches: decoding passes them through."""
 
     def _compile_decode(self) -> None:
         async def decode(message: Any, *, propagate: bool = False) -> Any:
@@ -55,7 +55,7 @@ class PausedListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The consumer's own thread: heartbeats and fetches go on while the main thread decides."""
+    """The consumer's thread: heartbeats and fetches go on while the main thread runs tasks."""
 
     _taken_at = 0.0
     _batch_reader: BatchReader | None = None
@@ -104,7 +104,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return batches
 
     def nudge(self) -> None:
-        """Look again: another partition is wanted."""
+        """End a `take` that waits: another partition is wanted."""
         if self._batch_reader is not None:
             self._batch_reader.nudge()
 
@@ -114,7 +114,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return self._batch_reader
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Seek and open; partitions that have been revoked meanwhile are left out."""
+        """Seek and resume; partitions that have been revoked meanwhile are left out."""
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         for partition, offset in offsets.items():
@@ -144,14 +144,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     def open_only(self, partitions: frozenset[TopicPartition]) -> None:
-        """Deliver from these. What was fetched of the others stays in the fetcher, which then fetches no more."""
+        """Deliver from these only. What was fetched of the others stays in the fetcher, which then fetches no more."""
         added = partitions - self._open
         self._open = partitions
         if added and self._thread.started:
             self._thread.thread_loop.call_soon_threadsafe(self._thread.nudge)
 
     async def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """The tasks' word on where to read."""
+        """Seek to the offsets that the tasks want."""
 
         async def seek() -> None:
             self._thread.start_at(offsets)
@@ -159,7 +159,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self._thread.in_thread(seek)
 
     async def perform_seek(self) -> None:
-        """Faust would go to its committed offsets; the tasks say where to start."""
+        """Faust would seek to its committed offsets; here the tasks do."""
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Faust commits nothing: a task's transaction holds its offsets."""
@@ -188,14 +188,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.log.warning("fetching failed: %r", error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue
-            # A message takes some turns of the event loop, and in each a task may decide: so one for a topic, not one
-            # for each of its partitions.
+            # A message takes some iterations of the event loop, and a task may run a slice in each: so one message for
+            # each topic, not one for each partition.
             for _, group in groupby(sorted(batches, key=attrgetter("topic")), attrgetter("topic")):
                 await self.wait_first(self.callback(self._message(tuple(group))), self.suspend_flow.wait())
 
     async def _take(self) -> list[Batch]:
         await self._thread.pause_between_fetches()
-        return await self._thread.take(self._open, _IDLE_S)  # what is open after the rest
+        return await self._thread.take(self._open, _IDLE_S)  # `_open` may change during the pause
 
     def _message(self, batches: Sequence[Batch]) -> ConsumerMessage:
         last = batches[-1]

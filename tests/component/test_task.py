@@ -194,7 +194,7 @@ def test_an_unreadable_row_halts() -> None:
         task = bench.start()
         await bench.settle()
         assert task.state is TaskState.HALTED
-        assert "applied row" in task.reason
+        assert "checkpoint row" in task.reason
         await task.stop()
 
     run(scenario)

@@ -9,8 +9,8 @@ import pytest
 from bench.peers import job
 from bench.peers.chart import draw
 from bench.peers.environments import pinned
-from bench.peers.table import Row, Spread, markdown, plain, put_between_markers, ratios, row
-from bench.peers.timeline import RunFailed, Sample, pace, visible
+from bench.peers.table import ContenderRow, Spread, markdown, plain, put_between_markers, ratios, row
+from bench.peers.timeline import RunFailed, Sample, throughput, visible
 from bench.peers.watch import Outputs
 from streams.serde.codec import encode
 
@@ -71,7 +71,7 @@ def test_what_is_visible_counts_no_markers() -> None:
 def test_pace_is_taken_between_commits_in_the_midst_of_the_work() -> None:
     slow = [(float(tenth), 100 * tenth) for tenth in range(6)]  # 100 a second up to the middle
     fast = [(5.0 + step / 8, 500 + 50 * step) for step in range(1, 10)]  # then 400
-    found = pace([*slow, *fast, (60.0, 1000)], 1000, 0.1)
+    found = throughput([*slow, *fast, (60.0, 1000)], 1000, 0.1)
     assert found.rate == pytest.approx(800 / 5)
     assert found.drift == pytest.approx(4)
 
@@ -88,7 +88,7 @@ def test_pace_is_taken_between_commits_in_the_midst_of_the_work() -> None:
 )
 def test_a_run_without_a_pace_says_why(points: list[tuple[float, int]], why: str) -> None:
     with pytest.raises(RunFailed, match=why):
-        pace(points, 1000, 0.1)
+        throughput(points, 1000, 0.1)
 
 
 def test_outputs_are_compared_in_number_and_content() -> None:
@@ -113,7 +113,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert ratios(ROUNDS, "absent", "jvm") == []
 
 
-def rows() -> list[Row]:
+def rows() -> list[ContenderRow]:
     return [
         row("ours", "our shard", "exactly once", ROUNDS[:2], "jvm"),
         row("jvm", "Kafka Streams 4, one thread", "exactly once", ROUNDS[:2], "jvm"),

@@ -1,4 +1,4 @@
-"""The small job in our shard, exactly once: a program that `bench.peers` starts."""
+"""The small job in our runtime, exactly once: a program that `bench.peers` starts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settings_of(name: str, bootstrap: str, partitions: int) -> RuntimeSettings:
     return RuntimeSettings(app_id=name, brokers=(bootstrap,), prefix=name, partitions=partitions)
 
 
-class Deciding:
+class SmallJobProcessor:
     """The job on one partition."""
 
     def __init__(self, partition: int, output: str) -> None:
@@ -64,7 +64,7 @@ def main() -> int:
     """Work until SIGTERM."""
     run = read_run(__doc__)
     configure_logs(json=True, level="WARNING")
-    spec = AgentSpec(AGENT, (run.input,), lambda partition: Deciding(partition, run.output))
+    spec = AgentSpec(AGENT, (run.input,), lambda partition: SmallJobProcessor(partition, run.output))
     return asyncio.run(run_worker(settings_of(run.name, run.bootstrap, run.partitions), [spec]))
 
 
