@@ -8,6 +8,7 @@ import re
 import select
 import stat
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def check_readable(names: list[str]) -> None:
 
 
 def decoded(line: bytes) -> str:
-    """The text of a line. Bytes that are not UTF-8 become NUL, which JSON allows nowhere: the line is then refused as
-    `undecodable`, with the column."""
+    """The text of a line, without a byte-order mark. Bytes that are not UTF-8 become NUL, which JSON allows nowhere, so
+    that the line is refused as `undecodable`, with the column."""
+    line = line.removeprefix(BOM_UTF8)
     try:
         return line.decode()
     except UnicodeDecodeError:

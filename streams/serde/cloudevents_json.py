@@ -112,9 +112,11 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
 
 
 def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Fields] | Rejection:
-    """Event type and record of one JSON line; `undecodable` names the column of what is not JSON."""
+    """Event type and record of one JSON line; `undecodable` names the column of what is not JSON. A byte-order mark at
+    its start is skipped."""
     try:
-        obj = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
+        line = text.removeprefix("\ufeff")
+        obj = json.loads(line, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         return Rejection("undecodable", f"not JSON: {error.msg} at {where}")

@@ -26,6 +26,9 @@ _PLAIN: dict[str, Converter] = {
     "double": Double(),
 }
 _ABSENT = object()
+#: Texts that people write and read: a broken character in them costs the character, not the event.
+_TEXTS_FOR_PEOPLE = frozenset(["summary", "text", "reason"])
+_TEXT_FOR_PEOPLE = String(repairs=True)
 
 
 class Array:
@@ -117,6 +120,8 @@ def _kind(schema: object, name: str, named: dict[str, Converter]) -> Converter:
     if isinstance(schema, list):
         (inner,) = [branch for branch in schema if branch != "null"]
         return Nullable(_kind(inner, name, named))
+    if schema == "string" and name in _TEXTS_FOR_PEOPLE:
+        return _TEXT_FOR_PEOPLE
     if isinstance(schema, str):
         return Duration() if schema == "long" and name.endswith("_s") else _PLAIN.get(schema) or named[schema]
     definition = cast(Mapping[str, object], schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Protocol, cast
 
@@ -13,6 +14,7 @@ _EARLIEST = -62_135_596_800 * SECOND
 #: Below this many microseconds a float has the 15 digits that give seconds with 6 decimals back exactly.
 _EXACT_AS_FLOAT = 10**15
 _FINEST_EXPONENT = -40
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SchemaMismatchError(ValueError):
@@ -31,7 +33,11 @@ class Converter(Protocol):
 
 
 class String:
-    """A string; JSON's lone surrogates are no Unicode text, so UTF-8 can't hold them."""
+    """A string. JSON may hold a lone surrogate, half a character, as programs make of a text cut inside an emoji; UTF-8
+    can't. Where `repairs`, it becomes U+FFFD: texts for people. Elsewhere it is refused: an id must not change."""
+
+    def __init__(self, *, repairs: bool = False) -> None:
+        self._repairs = repairs
 
     def from_json(self, value: object, path: str) -> str:
         if not isinstance(value, str):
@@ -40,6 +46,8 @@ class String:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
+                if self._repairs:
+                    return _SURROGATE.sub("\ufffd", value)
                 raise SchemaMismatchError(path, "has a lone surrogate, which is not a character") from error
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType
@@ -14,6 +15,8 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+_LEAP_SECOND = re.compile(r".{17}60(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The last instant a fact may name (R28): 9999-12-31T23:59:59.999999Z.
@@ -35,16 +38,32 @@ def to_datetime(micros: int) -> datetime:
 
 
 def parse_rfc3339(text: str) -> int:
-    """The instant of an RFC 3339 date-time. Raises ValueError when it has no offset or is malformed."""
+    """The instant of an RFC 3339 date-time. Raises ValueError when it has no offset or is malformed.
+
+    A leap second, 23:59:60 UTC at the end of a month, is the last microsecond before it: so it stays in its month.
+    """
     if len(text) < 20 or text[10] not in "Tt ":
         raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
+        if _LEAP_SECOND.fullmatch(text):
+            return _leap_second(text)
         raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z") from error
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset; write Z or +09:00 at its end")
     return to_micros(moment)
+
+
+def _leap_second(text: str) -> int:
+    try:
+        second = to_micros(datetime.fromisoformat(f"{text[:17]}59{text[19:]}")) // SECOND * SECOND
+        following = to_datetime(second + SECOND)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z") from error
+    if (following.day, following.hour, following.minute, following.second) != (1, 0, 0, 0):
+        raise ValueError(f"{text!r} has second 60; only 23:59:60 UTC on the last day of a month may be a leap second")
+    return second + SECOND - 1
 
 
 def format_rfc3339(micros: int) -> str:

@@ -62,7 +62,8 @@ def changed(event: dict[str, object], path: str, value: object) -> dict[str, obj
         ("data.tier", 1.0, ["data.tier", "whole number", "1.0"]),
         ("data.tier", 2**31, ["data.tier", "32 bits"]),
         ("data.started_at", 5, ["data.started_at", "RFC 3339", "5"]),
-        ("data.summary", "\ud800", ["data.summary", "surrogate"]),
+        ("data.component", "\ud800", ["data.component", "surrogate"]),
+        ("data.tenant_ids", ["a\udfff"], ["data.tenant_ids[0]", "surrogate"]),
     ],
 )
 def test_refused_fields_are_named(path: str, value: object, words: list[str]) -> None:
@@ -73,6 +74,25 @@ def test_refused_fields_are_named(path: str, value: object, words: list[str]) ->
         assert word in result.message
     if not path.startswith("id"):
         assert result.event_id == OPENED["id"]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("half \ud83d", "half \ufffd"),
+        ("\udd25x", "\ufffdx"),
+        ("\ud83dx\ud83d", "\ufffdx\ufffd"),
+        ("\U0001f525", "\U0001f525"),
+    ],
+)
+def test_half_a_character_in_a_text_for_people_costs_that_character_alone(given: str, taken: str) -> None:
+    result = parse_line(json.dumps(changed(OPENED, "data.summary", given)))
+    assert not isinstance(result, Rejection), result
+    assert result[1]["summary"] == taken
+
+
+def test_a_byte_order_mark_before_a_line_is_skipped() -> None:
+    assert parse_line("\ufeff" + json.dumps(OPENED)) == parse_line(json.dumps(OPENED))
 
 
 def test_an_id_that_is_no_text_is_not_carried_on() -> None:

@@ -126,3 +126,10 @@ def test_files_that_are_not_there_are_told_before_anything_is_read(tmp_path: Pat
         check_readable([str(tmp_path)])
     with pytest.raises(UnreadableFile, match="can't be read: Is a directory"):
         list(read_lines(str(tmp_path)))
+
+
+def test_a_byte_order_mark_at_the_start_of_a_file_is_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(OPENED).encode() + b"\r\n")
+    (line,) = read_lines(str(file))
+    assert isinstance(prepare(1, line), InputRecord)
