@@ -1,11 +1,11 @@
-"""What stops a worker before it writes.
+"""Errors that stop a worker before it writes.
 
 SlaError
 ├── PolicyChanged        a policy version that the state was decided by is missing, or has other content (R18)
 ├── PseudonymKeyChanged  tenants were erased with another key (R29)
 ├── RegistryRefused      the schema registry does not take what this deployment needs
-├── RegistryUnavailable  the schema registry gives no usable answer: to be asked again
-└── SettingsError        the environment asks for something that can't be
+├── RegistryUnavailable  the schema registry gives no usable answer; retry
+└── SettingsError        a setting is missing or invalid
 """
 
 # ruff: noqa: N818 -- these name what happened
@@ -29,8 +29,8 @@ class RegistryRefused(SlaError):
 
 
 class RegistryUnavailable(SlaError):
-    """The schema registry can't be reached, fails, or answers something else than it should."""
+    """The schema registry is unreachable, fails, or gives an invalid answer."""
 
 
 class SettingsError(SlaError):
-    """A setting is missing or can't be understood."""
+    """A setting is missing or invalid."""

@@ -1,4 +1,4 @@
-"""Logs: structlog for us, the same pipeline for the standard library; JSON in production, readable on a terminal."""
+"""Logging: structlog, with the same pipeline for the standard library; JSON in production, readable on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
-_SHARED: list[Processor] = [
+_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -17,32 +17,32 @@ _SHARED: list[Processor] = [
 ]
 
 
-_OURS = ("streams", "agents", "connect", "cli")
-_QUIET_S = 5.0
+_PACKAGES = ("streams", "agents", "connect", "cli")
+_REPEAT_AFTER_S = 5.0
 # Local variables hold what customers wrote: they stay out of logs.
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 class Damper(logging.Filter):
-    """Lets a library say the same thing every few seconds only: aiokafka complains ten times a second in an outage."""
+    """Passes a library's message once every few seconds: aiokafka repeats its own ten times a second in an outage."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, str], float] = {}
-        self._held: dict[tuple[str, str], int] = {}
+        self._suppressed: dict[tuple[str, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass what is ours, what is new, and what was not said lately, with how often it was held back."""
-        if record.name.partition(".")[0] in _OURS:
+        """Pass the product's messages, and a library's unless the same passed lately; counts what it suppressed."""
+        if record.name.partition(".")[0] in _PACKAGES:
             return True
         key = record.name, str(record.msg)
-        if record.created - self._last.get(key, 0.0) < _QUIET_S:
-            self._held[key] = self._held.get(key, 0) + 1
+        if record.created - self._last.get(key, 0.0) < _REPEAT_AFTER_S:
+            self._suppressed[key] = self._suppressed.get(key, 0) + 1
             return False
         self._last[key] = record.created
-        held = self._held.pop(key, 0)
-        if held:
-            record.msg = f"{record.getMessage()} (and {held} times more)"
+        suppressed = self._suppressed.pop(key, 0)
+        if suppressed:
+            record.msg = f"{record.getMessage()} (and {suppressed} times more)"
             record.args = ()
         return True
 
@@ -50,7 +50,7 @@ class Damper(logging.Filter):
 def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Set up the process once. `json` None means: unless `stream` (default stderr) is a terminal.
 
-    Libraries (Faust, mode, aiokafka) are heard from WARNING on.
+    Libraries (Faust, mode, aiokafka) log from WARNING on.
     """
     out = stream if stream is not None else sys.stderr
     as_json = json if json is not None else not out.isatty()
@@ -60,7 +60,7 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
         else [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -68,7 +68,7 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=_PROCESSORS,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
         )
     )
@@ -76,6 +76,6 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in _OURS:
+    for name in _PACKAGES:
         logging.getLogger(name).setLevel(level)
     logging.getLogger("streams.runtime.transport").setLevel(logging.WARNING)  # Faust's services log under this name

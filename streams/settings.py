@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     max_future_skew: Duration = Field("PT5M", description="Events further ahead are rejected future (R5).")  # type: ignore[assignment]
     orphan_after: Duration = Field("PT24H", description="How long events wait for an opening (R4).")  # type: ignore[assignment]
     max_clock_skew: Duration = Field("PT0S", description="How far this clock may be ahead of the broker's (R11).")  # type: ignore[assignment]
-    backfill_quiet: Duration = Field("PT10M", description="Silence that ends a load of history (R32).")  # type: ignore[assignment]
+    backfill_quiet: Duration = Field("PT10M", description="Time without backfill that ends a load of history (R32).")  # type: ignore[assignment]
     retain_closed: Duration = Field("P120D", description="How long ended incidents stay amendable.")  # type: ignore[assignment]
     retain_markers: Duration = Field("P400D", description="How long ids of evicted incidents are remembered (R1).")  # type: ignore[assignment]
     pseudonym_key: str = Field(
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         repr=False,
         description="Key of erased tenants' pseudonyms (R29); not to be changed after the first.",
     )
-    mark_every: Duration = Field("PT10S", description="How often incident partitions tell the ledger their time (R26).")  # type: ignore[assignment]
+    mark_every: Duration = Field("PT10S", description="How often incident partitions send the ledger a watermark.")  # type: ignore[assignment]
     health_host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
     health_port: int | None = Field(None, description="Port of /live, /ready and /metrics; none: not served.")
     log_format: Literal["json", "console"] | None = Field(None, description="Default: console on terminals.")
@@ -69,11 +69,11 @@ class Settings(BaseSettings):
     schema_registry_register: bool = Field(True, description="False: schemas and compatibility are only checked.")
     schema_registry_write: bool = Field(True, description="False: Confluent framing is read, but not written.")
     max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
-    max_batch_time: Duration = Field("PT0.5S", description="Deciding for one transaction, at most.")  # type: ignore[assignment]
+    max_batch_time: Duration = Field("PT0.5S", description="CPU time for one transaction, at most.")  # type: ignore[assignment]
     incidents_at_hand: int = Field(
         4000,
         ge=1,
-        description="Incidents of a partition that are kept decoded, some kilobytes each; the others as their rows.",
+        description="Incidents of a partition kept decoded in memory, some kilobytes each; others are kept as rows.",
     )
     session_timeout: Duration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: object) -> Settings:
-    """Settings from the environment; what is given wins. Raises SettingsError naming each variable that is wrong."""
+    """Settings from the environment; `given` takes precedence. Raises SettingsError naming each wrong variable."""
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The edge where wall time enters: nothing else reads a clock (R11, R32)."""
+"""The only module that reads a clock (R11, R32); everything else gets a TimeSource."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Stack:
         apply_topics(self.bootstrap, declared("sla", self._partitions, 1))
 
     def start_worker(self, wait_s: float = _READY_S) -> int:
-        """Start a worker and wait until every shard is ready; its process id. Raises StackError."""
+        """Start a worker and wait until every task is ready; its process id. Raises StackError."""
         settings = {
             "SLA_BROKERS": self.bootstrap,
             "SLA_PARTITIONS": str(self._partitions),
@@ -91,7 +91,7 @@ class Stack:
         return self._worker.pid
 
     def ready(self) -> bool:
-        """Whether the worker says that all its shards process."""
+        """Whether the worker says that all its tasks process."""
         return answers(f"http://127.0.0.1:{self.health_port}/ready")
 
     def worker_alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""Both agents on a few partitions in memory: a deterministic stand-in for Kafka and the shards.
+"""Both agents on a few partitions in memory: a deterministic stand-in for Kafka and the tasks.
 
 Inputs lie where murmur2 puts their subject unless a test says otherwise; what a processor sends to the shared topic
 reaches both processors of that partition. Any processor can be rebuilt from its rows at any moment, and effects that

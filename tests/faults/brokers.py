@@ -170,7 +170,7 @@ def _victims(run: Run, cluster: ThreeBrokers, what: str) -> list[int]:
         case "the group's coordinator":
             return [cluster.coordinator(_OFFSETS, PREFIX)]
         case "a transaction coordinator":
-            shard = run.random.choice(sorted(AGENTS)), run.random.randrange(PARTITIONS)
-            return [cluster.coordinator(_TRANSACTIONS, settings.transactional_id(*shard))]
+            task = run.random.choice(sorted(AGENTS)), run.random.randrange(PARTITIONS)
+            return [cluster.coordinator(_TRANSACTIONS, settings.transactional_id(*task))]
         case _:
             return [cluster.leaders(f"{PREFIX}.incident-events")[run.random.randrange(PARTITIONS)]]

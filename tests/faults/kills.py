@@ -6,7 +6,7 @@ from .deployment import wait_for
 from .run import Run
 from .worker import POINTS
 
-#: A worker is assigned once, and recovers each of its shards once.
+#: A worker is assigned once, and recovers each of its tasks once.
 MOST_TURNS = {"during-assignment": 1, "during-recovery": 4, "after-fencing": 4}
 EVENTS = 20_000
 

@@ -87,7 +87,7 @@ def cleaned(now: Mapping[TopicPartition, int], before: Mapping[TopicPartition, i
 
 
 def offsets_moved(run: Run) -> None:
-    """Somebody sets the group's offset of one input: that shard alone halts, and goes on when it is put back."""
+    """Somebody sets the group's offset of one input: that task alone halts, and goes on when it is put back."""
     for _ in run.times(5, 1):
         agent, partition = run.random.choice(list(AGENTS)), run.random.randrange(PARTITIONS)
         where = TopicPartition(f"{PREFIX}.{AGENTS[agent][0]}", partition)
@@ -99,7 +99,7 @@ def offsets_moved(run: Run) -> None:
         move(run, agent, where, wrong)
         run.did("group offset moved")
         worker = run.deployment.start_worker(wait=False)
-        wait_for(lambda worker=worker: len(running(worker)) == len(ALL) - 1 and halted(worker), "one shard halts")
+        wait_for(lambda worker=worker: len(running(worker)) == len(ALL) - 1 and halted(worker), "one task halts")
         if (found := halted(worker)) != [(agent, partition)]:
             run.result.problems.append(f"halted: {found}, not {agent} {partition}")
         changelog = TopicPartition(f"{PREFIX}.{agent}-changelog", partition)
@@ -109,9 +109,9 @@ def offsets_moved(run: Run) -> None:
             "the others go on",
         )
         if end_of(run, changelog) != end or offsets(run, agent)[where] != wrong:
-            run.result.problems.append(f"the halted shard {agent} {partition} wrote")
+            run.result.problems.append(f"the halted task {agent} {partition} wrote")
         if halted(worker) != [(agent, partition)]:
-            run.result.problems.append("another shard halted later, or the halted one went on")
+            run.result.problems.append("another task halted later, or the halted one went on")
         worker.stop()
         move(run, agent, where, right)
         run.did("group offset put back")

@@ -17,28 +17,28 @@ _APPLIED = re.compile(r'^sla_task_records_total\{agent="(\w+)",partition="(\d+)"
 
 
 def running(worker: Worker) -> set[StreamTask]:
-    """The shards that run there."""
+    """The tasks that run there."""
     return {(agent, int(partition)) for agent, partition in _RUNNING.findall(worker.get("/metrics")[1])}
 
 
 def serves_all(worker: Worker) -> bool:
-    """Whether it runs every shard of the deployment."""
+    """Whether it runs every task of the deployment."""
     return running(worker) == ALL and worker.ready()
 
 
 def applied(worker: Worker) -> dict[StreamTask, float]:
-    """By shard, how many records it has applied and committed since the worker started."""
+    """By task, how many records it has applied and committed since the worker started."""
     found = _APPLIED.findall(worker.get("/metrics")[1])
     return {(agent, int(partition)): float(count) for agent, partition, count in found}
 
 
 def serves_since(worker: Worker, before: dict[StreamTask, float]) -> set[StreamTask]:
-    """The shards that have committed more there than they had `before`."""
-    return {shard for shard, count in applied(worker).items() if count > before.get(shard, 0.0)}
+    """The tasks that have committed more there than they had `before`."""
+    return {task for task, count in applied(worker).items() if count > before.get(task, 0.0)}
 
 
 def wait_until_flowing(run: Run) -> None:
-    """Until every shard has committed something new, wherever it is: ready alone may be a memory of better times."""
+    """Until every task has committed something new, wherever it is: ready alone may be a memory of better times."""
     before = {worker.name: applied(worker) for worker in run.deployment.alive()}
     left = set(ALL)
 
@@ -49,7 +49,7 @@ def wait_until_flowing(run: Run) -> None:
         return not left
 
     try:
-        wait_for(flows, "every shard commits")
+        wait_for(flows, "every task commits")
     except TimeoutError as error:
         pages = {worker.name: worker.get("/ready")[1] for worker in run.deployment.alive()}
         raise TimeoutError(f"{error}; not {sorted(left)}; {pages}") from None

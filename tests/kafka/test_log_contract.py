@@ -1,4 +1,4 @@
-"""What the shard relies on, asked of a real broker; tests/chaos asks the fake one the same."""
+"""What the task relies on, asked of a real broker; tests/chaos asks the fake one the same."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_worker_with_a_registry_that_goes_away_and_comes_back(
     apicurio.kill()
     put(stack, answered(HERE[1], now), foreign)
     put(stack, answered(HERE[2], now), client_id_of(stack, HERE[0]))
-    until(lambda: f"schema id {foreign} is not known yet" in why_unready(stack), "the shard does not say that it waits")
+    until(lambda: f"schema id {foreign} is not known yet" in why_unready(stack), "the task does not say that it waits")
     put(stack, answered(THERE[1], now), client_id_of(stack, HERE[0]))
     until(lambda: met(stack, THERE[1]), "the registry's outage stops what does not need it")
     assert not met(stack, HERE[1])

@@ -18,7 +18,7 @@ def test_events_incidents_and_processor_time() -> None:
     found = size(load, costs, WorkerLimits(), 8)
     assert found.events_s == pytest.approx(10)
     assert found.incidents == pytest.approx(1_296_000 / 30 * 10)
-    # 10 events of 1 ms; 16 shards that commit once a second.
+    # 10 events of 1 ms; 16 tasks that commit once a second.
     assert found.worker_cores == pytest.approx(0.010 + 0.008)
     assert found.broker_cores == pytest.approx(0.001)
 
