@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from cli.support.exits import one_line
 
 
-class Entry(NamedTuple):
+class Command(NamedTuple):
     """A subcommand: where its function (or, of a group, its Typer app) is, what it does, an example."""
 
     where: str
@@ -25,70 +25,70 @@ class Entry(NamedTuple):
 
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
-    "demo": Entry("cli.demo.command:demo", "Show the whole product on this machine.", "sla demo"),
-    "up": Entry("cli.local.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
-    "simulate": Entry(
+    "demo": Command("cli.demo.command:demo", "Show the whole product on this machine.", "sla demo"),
+    "up": Command("cli.local.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
+    "simulate": Command(
         "cli.replay.simulate:simulate",
         "Run recorded events through the rules; no broker, no clock.",
         "sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z",
     ),
-    "what-if": Entry(
+    "what-if": Command(
         "cli.replay.what_if:what_if",
         "Compare two policies over recorded events.",
         "sla what-if --from-topics --policy candidate.yaml --against scalr-emergency",
     ),
-    "verify": Entry(
+    "verify": Command(
         "cli.replay.verify:verify",
         "Recompute statements from their evidence.",
         "sla verify statements.jsonl --from-topics",
     ),
-    "publish": Entry("cli.events.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
-    "tail": Entry(
+    "publish": Command("cli.events.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
+    "tail": Command(
         "cli.events.tail:tail",
         "Show events as they arrive.",
         "sla tail --json incident-events contract-events --from-beginning --until-idle 5 > history.jsonl",
     ),
-    "report": Entry(
+    "report": Command(
         "cli.reports.report:report",
         "Show availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
-    "rejected": Entry(
+    "rejected": Command(
         "cli.events.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
     ),
-    "contracts": Entry(
+    "contracts": Command(
         "cli.contracts.terms:contracts_app",
         "Bring contract terms in from a file; look at those that hold.",
         "sla contracts import contracts.csv --dry-run",
     ),
-    "maintenance": Entry(
+    "maintenance": Command(
         "cli.contracts.maintenance:maintenance_app", "Announce and cancel maintenance windows.", "sla maintenance list"
     ),
-    "claim": Entry(
+    "claim": Command(
         "cli.contracts.claim:claim", "Claim a tenant's credit of a month.", "sla claim acme 2026-04 --who customer:pat"
     ),
-    "policy": Entry(
+    "policy": Command(
         "cli.policy.commands:policy_app",
         "Check policy files, show policies, compare two, list those in use.",
         "sla policy show scalr-emergency",
     ),
-    "topics": Entry(
+    "topics": Command(
         "cli.kafka_io.topics:topics_app",
         "Create the topics, compare them with what is declared, document them.",
         "sla topics show",
     ),
-    "bench": Entry("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
-    "intake": Entry(
+    "bench": Command("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
+    "intake": Command(
         "cli.services.intake:intake_app",
         "Take incidents in over HTTP, or test how requests are mapped.",
         "sla intake test notification.json --source prometheus",
     ),
-    "notify": Entry(
+    "notify": Command(
         "cli.services.notify:notify_app",
         "Deliver alerts to PagerDuty, Slack and webhooks, or test how they are routed.",
         "sla simulate examples/outage.jsonl | sla notify test - --routes examples/notify.yaml",
     ),
-    "worker": Entry(
+    "worker": Command(
         "cli.services.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"
     ),
 }

@@ -21,8 +21,8 @@ def claim(
 ) -> None:
     """Claim a tenant's credit of a month. It may come before the month ends, and under the shipped policy until 60 days
     after the final statement; a later one is rejected too_late. Claiming again publishes nothing."""
-    from cli.events.record_view import safe
     from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from cli.support.console import safe
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
     from streams.sla.instants import format_rfc3339

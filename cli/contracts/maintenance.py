@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from cli.support.console import plain_console
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 
 if TYPE_CHECKING:
     from streams.sla.events import Event
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 
 maintenance_app = typer.Typer(help="Announce and cancel maintenance windows.", no_args_is_help=True)
 
@@ -123,8 +121,8 @@ def list_(
     prefix: Prefix = None,
 ) -> None:
     """List all windows by their start; those that are cancelled come last."""
-    from cli.events.record_view import safe
     from cli.kafka_io.contract_topic import log_of
+    from cli.support.console import safe
 
     told = [_told(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
     told.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
@@ -141,9 +139,7 @@ def list_(
         lists = [window["components"], window["tenant_ids"] or ["everybody"]]
         words = [", ".join(map(safe, each)) for each in lists if isinstance(each, list)]
         table.add_row(name, str(window["start"]), str(window["end"]), *words, str(window["announced_at"]))
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     console.print(table if told else "there is no maintenance")
 
 

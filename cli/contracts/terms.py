@@ -28,7 +28,7 @@ def import_(
     both), tier, time_zone, emergency_member. If any line is wrong, each wrong one is named and nothing is published.
     The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
     """
-    from cli.contracts.terms_view import counted, told
+    from cli.contracts.terms_view import counted, difference_lines
     from cli.kafka_io.contract_topic import log_of, publish
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
@@ -50,7 +50,7 @@ def import_(
         plans = set(settings.load_policies().by_name) if found.changes else set()
     except PolicyError as error:
         wrong_use(str(error))
-    for line in told(found, plans):
+    for line in difference_lines(found, plans):
         typer.echo(line)
     if not found.changes:
         return
@@ -72,8 +72,8 @@ def list_(
 ) -> None:
     """List every tenant with the terms that are in force."""
     from cli.contracts.terms_view import counted, print_terms
-    from cli.events.record_view import safe
     from cli.kafka_io.contract_topic import log_of
+    from cli.support.console import safe
 
     settings = settings_of(brokers, prefix)
     instant = _instant(at)
@@ -94,8 +94,8 @@ def show(
 ) -> None:
     """Show all terms of a tenant, the earliest first (of one valid_from the last one counts), and its claims."""
     from cli.contracts.terms_view import print_terms
-    from cli.events.record_view import safe
     from cli.kafka_io.contract_topic import log_of
+    from cli.support.console import safe
     from streams.sla.instants import format_rfc3339
 
     log = log_of(settings_of(brokers, prefix))

@@ -7,21 +7,17 @@ from collections.abc import Iterable, Iterator, Set
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from cli.events.record_view import safe
+from cli.support.console import plain_console, safe
 from cli.support.money import formatted
-from connect.contract_import.diff import Change, Difference, terms_of
+from connect.contract_import.diff import ContractChange, ContractDifference, terms_of
 from streams.sla.contracts import Contract
 from streams.sla.events import ContractSet
 from streams.sla.instants import format_rfc3339
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 
-
-def told(found: Difference, plans: Set[str]) -> Iterator[str]:
+def difference_lines(found: ContractDifference, plans: Set[str]) -> Iterator[str]:
     """The difference for people, tenant by tenant; `plans` are the policies that there are."""
     for change in found.changes:
         yield f"{safe(change.row.tenant)}: {change.kind}, from {format_rfc3339(change.row.terms.valid_from)}"
@@ -34,14 +30,14 @@ def told(found: Difference, plans: Set[str]) -> Iterator[str]:
             yield f"  warning: {note}"
     yield (
         f"{counted(len(found.changes), 'fact')} to publish, {found.unchanged:,} unchanged, "
-        f"{counted(found.left_alone, 'tenant')} not in the file"
+        f"{counted(found.not_in_file, 'tenant')} not in the file"
     )
 
 
-def _fields(change: Change) -> Iterator[str]:
+def _fields(change: ContractChange) -> Iterator[str]:
 
-    after = _worded(change.row.terms)
-    before = _worded(terms_of(change.before)) if change.before is not None else {}
+    after = _as_texts(change.row.terms)
+    before = _as_texts(terms_of(change.before)) if change.before is not None else {}
     for name, value in after.items():
         if change.before is None:
             if value != "-":
@@ -50,7 +46,7 @@ def _fields(change: Change) -> Iterator[str]:
             yield f"{name}: {before[name]} → {value}"
 
 
-def _worded(terms: ContractSet) -> dict[str, str]:
+def _as_texts(terms: ContractSet) -> dict[str, str]:
     """Each field as people read it; valid_from stands in the heading."""
     charge = terms.monthly_charge
     return {
@@ -70,7 +66,7 @@ def print_terms(found: Iterable[tuple[str, Contract]], *, as_json: bool) -> None
     table = Table("tenant", "valid_from", *names, "said at", "id", box=box.SIMPLE_HEAD)
     for tenant, contract in found:
         times = {"valid_from": format_rfc3339(contract.valid_from), "time": format_rfc3339(contract.time)}
-        words = _worded(terms_of(contract))
+        words = _as_texts(terms_of(contract))
         if as_json:
             exact = {
                 "tenant_id": tenant,
@@ -90,9 +86,7 @@ def print_terms(found: Iterable[tuple[str, Contract]], *, as_json: bool) -> None
                 safe(tenant), times["valid_from"], *(words[name] for name in names), times["time"], safe(contract.id)
             )
     if not as_json:
-        console = Console(markup=False, highlight=False, emoji=False)
-        if not console.is_terminal:
-            console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+        console = plain_console()
         console.print(table if table.row_count else "there are no contracts")
 
 

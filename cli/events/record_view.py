@@ -7,7 +7,8 @@ from typing import NamedTuple, cast
 
 from rich.text import Text
 
-from cli.kafka_io.reader import Read
+from cli.kafka_io.reader import TopicRecord
+from cli.support.console import safe
 from streams.runtime import dead_letter
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
@@ -33,7 +34,7 @@ class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the r
     """A record that is no event of the product; its text has the coordinates."""
 
 
-class Refused(NamedTuple):
+class RejectedHeaders(NamedTuple):
     """A rejected record (R27): why, where the original lies, and when it arrived (microseconds)."""
 
     code: str
@@ -45,11 +46,11 @@ class Refused(NamedTuple):
     attempts: int
 
 
-def refused_of(record: Read) -> Refused | None:
+def rejected_headers(record: TopicRecord) -> RejectedHeaders | None:
     """What the headers of a rejected record say, the latest rejection first; None when they are not ours."""
     said = dict(record.headers)  # of an input rejected again, the last headers count
     try:
-        return Refused(
+        return RejectedHeaders(
             said[dead_letter.CODE].decode(),
             said[dead_letter.MESSAGE].decode(errors="replace"),
             said[dead_letter.TOPIC].decode(),
@@ -62,12 +63,12 @@ def refused_of(record: Read) -> Refused | None:
         return None
 
 
-def event_of(record: Read, decode: Decode = decode) -> dict[str, object]:
+def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
     """The record as one CloudEvents object, its timestamp as `receivedtime` (R30).
 
     Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
     """
-    refused = refused_of(record)
+    refused = rejected_headers(record)
     if refused is not None:
         return _rejected(record, refused, decode)
     if record.value is None:
@@ -83,12 +84,12 @@ def event_of(record: Read, decode: Decode = decode) -> dict[str, object]:
     return event if event.get("backfill") and "received_time" in fields else _received(event, record)
 
 
-def _received(event: Mapping[str, object], record: Read) -> dict[str, object]:
+def _received(event: Mapping[str, object], record: TopicRecord) -> dict[str, object]:
     head = {name: value for name, value in event.items() if name not in {"data", "receivedtime"}}
     return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
 
 
-def _rejected(record: Read, refused: Refused, decode: Decode) -> dict[str, object]:
+def _rejected(record: TopicRecord, refused: RejectedHeaders, decode: Decode) -> dict[str, object]:
     original = f"{refused.topic}/{refused.partition}/{refused.offset}"
     data: dict[str, object] = {
         "code": refused.code,
@@ -113,7 +114,7 @@ def _rejected(record: Read, refused: Refused, decode: Decode) -> dict[str, objec
     return _received(event, record)
 
 
-def _own_form(record: Read, event_type: str, fields: Mapping[str, object]) -> dict[str, object]:
+def _own_form(record: TopicRecord, event_type: str, fields: Mapping[str, object]) -> dict[str, object]:
     """A row of a changelog: no event, but shown in the same form."""
     return {
         "specversion": "1.0",
@@ -126,7 +127,7 @@ def _own_form(record: Read, event_type: str, fields: Mapping[str, object]) -> di
     }
 
 
-def key_text(record: Read) -> str:
+def key_text(record: TopicRecord) -> str:
     """The key for people; the parts of a state key are told apart by slashes."""
     return (record.key or b"").decode(errors="replace").replace("\x1f", "/")
 
@@ -161,11 +162,6 @@ def line_of(event: Mapping[str, object]) -> Text:
 def _seconds(instant: object) -> str:
     """An RFC 3339 instant without its fraction."""
     return f"{str(instant).split('.', maxsplit=1)[0].rstrip('Z')}Z"
-
-
-def safe(text: object) -> str:
-    """A text from outside, which must not steer the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
 
 
 def _tenants(data: Mapping[str, object]) -> str:

@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from cli.support.console import plain_console
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, codec_of, settings_of
 
 if TYPE_CHECKING:
-    from cli.events.record_view import Refused
-    from cli.kafka_io.reader import Read
+    from cli.events.record_view import RejectedHeaders
+    from cli.kafka_io.reader import TopicRecord
     from streams.serde.codec import Decode, Fields
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 _DUMP_BYTES = 256
 _ROW_BYTES = 16
 
 rejected_app = typer.Typer(help="Look at input that was rejected.", no_args_is_help=True)
 
 
-class Entry(NamedTuple):
+class RejectedRecord(NamedTuple):
     """One rejected record: its number in the list (from 1), what its headers say, the record, what it is decoded."""
 
     number: int
-    refused: Refused
-    record: Read
+    refused: RejectedHeaders
+    record: TopicRecord
     decoded: tuple[str, Fields] | None
 
     @property
@@ -96,7 +94,7 @@ def show(
         typer.echo(line)
 
 
-def as_object(entry: Entry) -> dict[str, object]:
+def as_object(entry: RejectedRecord) -> dict[str, object]:
     """A rejected record for programs."""
     from cli.events.record_view import key_text
     from streams.sla.instants import format_rfc3339
@@ -116,9 +114,9 @@ def as_object(entry: Entry) -> dict[str, object]:
     }
 
 
-def described(entry: Entry) -> Iterator[str]:
+def described(entry: RejectedRecord) -> Iterator[str]:
     """A rejected record in full, line by line."""
-    from cli.events.record_view import safe
+    from cli.support.console import safe
     from streams.serde.cloudevents_json import format_line, to_json
 
     for name, value in as_object(entry).items():
@@ -145,22 +143,22 @@ def hex_dump(data: bytes) -> Iterator[str]:
         yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
 
 
-def numbered(records: Sequence[Read], decode: Decode) -> Iterator[Entry]:
+def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
     """Records of the rejected topic by arrival; what else lies in it is left out."""
-    from cli.events.record_view import refused_of
+    from cli.events.record_view import rejected_headers
     from cli.kafka_io.reader import in_order
     from streams.sla.events import Rejection
 
     number = 0
     for record in sorted(records, key=in_order):
-        refused = refused_of(record)
+        refused = rejected_headers(record)
         if refused is not None:
             number += 1
             found = decode(record.value, len(record.value or b""))
-            yield Entry(number, refused, record, None if isinstance(found, Rejection) else found)
+            yield RejectedRecord(number, refused, record, None if isinstance(found, Rejection) else found)
 
 
-def _entries(brokers: str | None, prefix: str | None) -> Iterator[Entry]:
+def _entries(brokers: str | None, prefix: str | None) -> Iterator[RejectedRecord]:
     from cli.kafka_io.reader import read_topics
 
     settings = settings_of(brokers, prefix)
@@ -169,12 +167,10 @@ def _entries(brokers: str | None, prefix: str | None) -> Iterator[Entry]:
     return numbered(records, codec_of(settings).decode)
 
 
-def _print(entries: Sequence[Entry]) -> None:
-    from cli.events.record_view import safe
+def _print(entries: Sequence[RejectedRecord]) -> None:
+    from cli.support.console import safe
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     table = Table("number", "when", "code", "original", "key", "event id", "why", box=box.SIMPLE_HEAD)
     for entry in entries:
         told = as_object(entry)

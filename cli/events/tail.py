@@ -14,7 +14,7 @@ from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
-    from cli.kafka_io.reader import Read, Reader
+    from cli.kafka_io.reader import TopicReader, TopicRecord
     from streams.serde.codec import Decode
 
 
@@ -33,12 +33,12 @@ def tail(
     JSON lines carry the arrival as receivedtime, so the input topics read so are a history for `sla simulate`.
     Exit code 1: some record could not be decoded.
     """
-    from cli.kafka_io.reader import Reader
+    from cli.kafka_io.reader import TopicReader
 
     settings = settings_of(brokers, prefix)
     names = [full_name(topic, settings.topic_prefix) for topic in topics]
     undecodable, decode = 0, codec_of(settings).decode
-    with Reader(settings.bootstrap(), names, settings.aiokafka_security()) as reader:
+    with TopicReader(settings.bootstrap(), names, settings.aiokafka_security()) as reader:
         show = _json_line if as_json else _Screen().show
         for record in _records(reader, from_beginning=from_beginning, until_idle=until_idle):
             undecodable += not _shown(record, show, decode)
@@ -52,7 +52,7 @@ def full_name(topic: str, prefix: str) -> str:
     return topic if topic.startswith(f"{prefix}.") else f"{prefix}.{topic}"
 
 
-def _records(reader: Reader, *, from_beginning: bool, until_idle: float | None) -> Iterator[Read]:
+def _records(reader: TopicReader, *, from_beginning: bool, until_idle: float | None) -> Iterator[TopicRecord]:
     from cli.kafka_io.reader import in_order
 
     if from_beginning:
@@ -60,7 +60,7 @@ def _records(reader: Reader, *, from_beginning: bool, until_idle: float | None) 
     else:
         reader.from_now()
     if from_beginning and until_idle is not None:
-        there: list[Read] = []
+        there: list[TopicRecord] = []
         with counting("records read") as one:
             while not reader.at_end():
                 for record in reader.poll():
@@ -78,7 +78,7 @@ def _records(reader: Reader, *, from_beginning: bool, until_idle: float | None) 
         sys.stdout.flush()
 
 
-def _shown(record: Read, show: Callable[[Mapping[str, object]], None], decode: Decode) -> bool:
+def _shown(record: TopicRecord, show: Callable[[Mapping[str, object]], None], decode: Decode) -> bool:
     from cli.events.record_view import Undecodable, event_of
 
     try:

@@ -8,7 +8,7 @@ from cli.kafka_io.reader import in_order, read_topics
 from cli.support.options import codec_of
 from connect.client.contracts import ContractPublisher
 from connect.client.errors import DeliveryFailed
-from connect.contract_import.current_terms import ContractLog, Lying
+from connect.contract_import.current_terms import ContractLog, ContractRecord
 from streams.settings import Settings
 from streams.sla.events import Position
 
@@ -22,7 +22,10 @@ def log_of(settings: Settings) -> ContractLog:
     records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
     records.sort(key=in_order)
     return ContractLog(
-        (Lying(each.value, each.arrival, Position(each.topic, each.partition, each.offset)) for each in records),
+        (
+            ContractRecord(each.value, each.arrival, Position(each.topic, each.partition, each.offset))
+            for each in records
+        ),
         settings.time_limits(),
         codec_of(settings).decode,
     )

@@ -20,7 +20,7 @@ _POLL_S = 0.5
 _PATIENCE_S = 30
 
 
-class Read(NamedTuple):
+class TopicRecord(NamedTuple):
     """One record; `arrival` is its timestamp in microseconds UTC, which on input topics is the broker's."""
 
     topic: str
@@ -32,12 +32,12 @@ class Read(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-def in_order(record: Read) -> tuple[int, str, int, int]:
+def in_order(record: TopicRecord) -> tuple[int, str, int, int]:
     """The order across partitions: arrival, then coordinates."""
     return record.arrival, record.topic, record.partition, record.offset
 
 
-class Reader:
+class TopicReader:
     """Topics being read; a context manager. Every method raises BrokerProblem."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Reader:
         """How many records there were, at most: marks of transactions are counted too."""
         return sum(end - self._starts[where] for where, end in self._ends.items())
 
-    def there(self) -> Iterator[list[Read]]:
+    def there(self) -> Iterator[list[TopicRecord]]:
         """What was there, and nothing that came later. A broker that falls silent before the end is a BrokerProblem."""
         silent = 0
         while not self.at_end():
@@ -95,11 +95,13 @@ class Reader:
                 )
             yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
 
-    def poll(self, timeout_s: float = _POLL_S) -> list[Read]:
+    def poll(self, timeout_s: float = _POLL_S) -> list[TopicRecord]:
         """What has arrived, in the order of arrival as far as it is known; empty when nothing did in that time."""
         fetched = self._run(self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=_MOST))
         found = [
-            Read(where.topic, where.partition, each.offset, each.timestamp * 1000, each.key, each.value, each.headers)
+            TopicRecord(
+                where.topic, where.partition, each.offset, each.timestamp * 1000, each.key, each.value, each.headers
+            )
             for where, records in fetched.items()
             for each in records
         ]
@@ -152,12 +154,12 @@ def read_topics(
     security: Mapping[str, object] | None = None,
     *,
     until_end: bool = True,
-) -> Iterator[Read]:
+) -> Iterator[TopicRecord]:
     """Records of the topics from the beginning; with `until_end` up to what was there at the start, else for ever.
 
     Records of one partition come in its order. `security` is what aiokafka takes. Raises BrokerProblem.
     """
-    with Reader(bootstrap, topics, security) as reader:
+    with TopicReader(bootstrap, topics, security) as reader:
         reader.from_beginning()
         if until_end:
             for found in reader.there():

@@ -11,8 +11,9 @@ from typing import IO, NamedTuple
 
 import typer
 
-from cli.events.record_view import Undecodable, event_of, safe
-from cli.kafka_io.reader import Read, Reader, in_order
+from cli.events.record_view import Undecodable, event_of
+from cli.kafka_io.reader import TopicReader, TopicRecord, in_order
+from cli.support.console import safe
 from cli.support.parallel import cores, spread
 from cli.support.progress import counting
 from streams.errors import SlaError
@@ -56,7 +57,7 @@ def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -
         return
     topics = [f"{settings.topic_prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)]
     with tempfile.NamedTemporaryFile("wb", prefix="sla-", suffix=".jsonl") as file:
-        with Reader(settings.bootstrap(), topics, settings.aiokafka_security()) as reader:
+        with TopicReader(settings.bootstrap(), topics, settings.aiokafka_security()) as reader:
             reader.from_beginning()
             processes = min(cores(), reader.size // RECORDS_PER_PROCESS)
             access = settings.schema_registry()
@@ -68,7 +69,7 @@ def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -
 
 
 def write_lines(
-    turns: Iterable[list[Read]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
+    turns: Iterable[list[TopicRecord]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
 ) -> tuple[int, str | None]:
     """Write the records' lines by arrival, then coordinates, as `sla tail` does, in constant memory.
 
@@ -96,7 +97,7 @@ def write_lines(
     return undecodable, problem
 
 
-def _counted(reader: Reader) -> Iterator[list[Read]]:
+def _counted(reader: TopicReader) -> Iterator[list[TopicRecord]]:
     with counting("records read", total=reader.size) as one:
         for found in reader.there():
             yield found
@@ -104,7 +105,7 @@ def _counted(reader: Reader) -> Iterator[list[Read]]:
                 one()
 
 
-def _lines_of(access: SchemaRegistry | None, records: list[Read]) -> _Lines:
+def _lines_of(access: SchemaRegistry | None, records: list[TopicRecord]) -> _Lines:
     rows, problems, decode = [], [], reading_codec(access).decode
     for record in records:
         try:

@@ -10,19 +10,16 @@ from typing import Annotated
 import typer
 from kafka.errors import KafkaError
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from cli.kafka_io.topic_admin import TopicDifference, actual_topics, apply_topics, differences_of
+from cli.support.console import plain_console
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
 from streams.asyncapi.document import document, text
 from streams.asyncapi.markdown import markdown
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
-
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 
 topics_app = typer.Typer(
     help="Create the topics, compare them with what is declared, document them.", no_args_is_help=True
@@ -128,9 +125,7 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
 
 
 def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[TopicDifference]]) -> None:
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     table = Table("topic", "key", "written by", "partitions", "kept", "differs from this", box=box.SIMPLE_HEAD)
     for spec in specs:
         found = "; ".join(

@@ -3,18 +3,21 @@ versions that the log has seen."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 import yaml
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
 
+from cli.support.console import plain_console, safe
+from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix
 from streams.config_files.problems import PolicyError
 from streams.policy import render as text
+from streams.policy.diff import policy_changes
 from streams.policy.lint import warnings_of
 from streams.policy.load import (
     default_policies_dir,
@@ -26,11 +29,6 @@ from streams.policy.load import (
     same_starts,
 )
 from streams.sla.policy import Policy
-
-FOUND_PROBLEMS = 1
-WRONG_USE = 2
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 
 policy_app = typer.Typer(
     help="Check policy files, show policies, compare two, list those in use.", no_args_is_help=True
@@ -53,7 +51,7 @@ def check(
             problems += len(error.problems)
             continue
         except OSError as error:
-            _wrong_use(f"{path} can't be read: {error.strerror}")
+            wrong_use(f"{path} can't be read: {error.strerror}")
         policy = policy_of(document)
         if in_tree:
             in_trees.append((path, policy))
@@ -69,7 +67,7 @@ def check(
         problems += 1
     if problems:
         typer.echo(f"{problems} problem{'' if problems == 1 else 's'}", err=True)
-        raise typer.Exit(FOUND_PROBLEMS)
+        raise typer.Exit(FOUND)
 
 
 @policy_app.command(epilog="Example: sla policy show scalr-emergency --lang ja")
@@ -92,11 +90,9 @@ def diff(
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
     """Say what differs between two policies, in terms of the policy. Exit code 1: they differ."""
-    from cli.policy.diff_view import print_changes
-
     sides = [_found(old, policies), _found(new, policies)]
-    if print_changes(*sides, as_json=as_json):
-        raise typer.Exit(FOUND_PROBLEMS)
+    if _print_changes(*sides, as_json=as_json):
+        raise typer.Exit(FOUND)
 
 
 @policy_app.command(epilog="Example: sla policy seen --brokers kafka:9092")
@@ -111,7 +107,7 @@ def seen(
     from cli.policy.versions_in_use import print_seen
 
     if not print_seen(brokers, prefix, policies, as_json=as_json):
-        raise typer.Exit(FOUND_PROBLEMS)
+        raise typer.Exit(FOUND)
 
 
 def _found(wanted: str, root: Path | None) -> Policy:
@@ -119,9 +115,9 @@ def _found(wanted: str, root: Path | None) -> Policy:
     try:
         return load_policy(Path(wanted)) if is_file(wanted) else _named(name, version or None, root)
     except PolicyError as error:
-        _wrong_use(str(error))
+        wrong_use(str(error))
     except OSError as error:
-        _wrong_use(f"{wanted} can't be read: {error.strerror}")
+        wrong_use(f"{wanted} can't be read: {error.strerror}")
 
 
 def _files(path: Path) -> list[tuple[Path, bool]]:
@@ -129,11 +125,11 @@ def _files(path: Path) -> list[tuple[Path, bool]]:
     if path.is_file():
         return [(path, False)]
     if not path.is_dir():
-        _wrong_use(f"there is no file {path}")
+        wrong_use(f"there is no file {path}")
     inside = [path / child.name for child in path.iterdir() if child.suffix in {".yaml", ".yml"}]
     files = policy_files(path) + sorted(inside)
     if not files:
-        _wrong_use(f"there is no policy in {path}: policies are called <name>/<version>.yaml")
+        wrong_use(f"there is no policy in {path}: policies are called <name>/<version>.yaml")
     return [(file, True) for file in files]
 
 
@@ -148,18 +144,16 @@ def _named(name: str, version: str | None, root: Path | None) -> Policy:
     versions = [file for file in files if file.parent.name == name]
     if not versions:
         known = ", ".join(sorted({file.parent.name for file in files})) or "none"
-        _wrong_use(f"there is no policy {name!r} in {tree}; there are: {known}")
+        wrong_use(f"there is no policy {name!r} in {tree}; there are: {known}")
     chosen = [file for file in versions if version in {None, file.stem}]
     if not chosen:
-        _wrong_use(f"{name} has no version {version!r}; there are: {', '.join(file.stem for file in versions)}")
+        wrong_use(f"{name} has no version {version!r}; there are: {', '.join(file.stem for file in versions)}")
     loaded = [policy_of(read_document(file, in_tree=True)) for file in chosen]
     return max(loaded, key=lambda one: (one.effective_from is not None, one.effective_from or 0, one.version))
 
 
 def _print(shown: text.PolicyText) -> None:
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     console.print(f"{shown.title} - {shown.reference}\n", soft_wrap=True)
     for table in (shown.severities, shown.components):
         grid = RichTable(*table.headers, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
@@ -170,6 +164,16 @@ def _print(shown: text.PolicyText) -> None:
         console.print(f"- {promise}", soft_wrap=True)
 
 
-def _wrong_use(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(WRONG_USE)
+def _print_changes(old: Policy, new: Policy, *, as_json: bool) -> bool:
+    """Print what differs, for people or programs; whether anything does."""
+    changes = policy_changes(old, new)
+    if as_json:
+        data = {"old": old.as_data(), "new": new.as_data(), "changes": [change._asdict() for change in changes]}
+        typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        return bool(changes)
+    typer.echo(f"{old.name} {old.version} → {new.name} {new.version}")
+    for change in changes:
+        typer.echo(safe(change.text))
+    if not changes:
+        typer.echo("no difference")
+    return bool(changes)

@@ -13,7 +13,7 @@ from cli.support.options import settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
-    from cli.kafka_io.reader import Read
+    from cli.kafka_io.reader import TopicRecord
 
 #: What a version that the log has seen is to the policies deployed here.
 SAME, DIFFERS, MISSING = "deployed", "other content", "not deployed"
@@ -49,7 +49,7 @@ def seen_versions(brokers: str | None, prefix: str | None, policies: Path | None
     ]
 
 
-def _version(record: Read) -> dict[tuple[str, str], str]:
+def _version(record: TopicRecord) -> dict[tuple[str, str], str]:
     """The version that a changelog row is about; none for other rows."""
     from streams.serde.codec import decode
     from streams.sla.events import Rejection

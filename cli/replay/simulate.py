@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.lines import check_readable, read_lines
+from cli.support.lines import check_readable, counted_lines
 from cli.support.progress import counting
 from streams.errors import SettingsError
 
@@ -35,17 +34,17 @@ def simulate(
     A line that can't be applied gives an output of type sla.rejected with its number, counted over all files.
     Horizons and the default policy are those of the environment (SLA_…), as for a worker.
     """
-    from cli.support.options import settings_of
+    from cli.support.options import instant_of, settings_of
     from streams.replay.simulate import simulate as run
     from streams.serde.cloudevents_json import format_line
 
     settings = settings_of()
-    end = None if until is None else _instant(until)
+    end = None if until is None else instant_of("--until", until)
     chosen = choose_policies(settings, policy, policies)
     check_readable(events)
     write = typer.get_binary_stream("stdout").write
     with counting("events read", quiet=sys.stdout.isatty()) as one:
-        lines = _counted(events, one)
+        lines = counted_lines(events, one)
         for output in run(lines, chosen, until=end, backfill=backfill, time_limits=settings.time_limits()):
             write(format_line(output).encode() + b"\n")
 
@@ -74,22 +73,3 @@ def choose_policies(settings: Settings, wanted: str | None, root: Path | None) -
 
 def _is_file(name: str) -> bool:
     return name.endswith((".yaml", ".yml")) or "/" in name or Path(name).is_file()
-
-
-def _instant(text: str) -> int:
-    from streams.sla.instants import LATEST, parse_rfc3339
-
-    try:
-        instant = parse_rfc3339(text)
-    except ValueError as error:
-        raise SettingsError(f"--until: {error}") from error
-    if not 0 <= instant <= LATEST:
-        raise SettingsError("--until: lies outside the years 1970 to 9999")
-    return instant
-
-
-def _counted(names: list[str], one: Callable[[], None]) -> Iterator[str]:
-    for name in names:
-        for line in read_lines(name):
-            one()
-            yield line

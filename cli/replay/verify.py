@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
 from cli.support.exits import FOUND, wrong_use
-from cli.support.lines import STDIN, check_readable, read_lines
+from cli.support.lines import STDIN, check_readable, counted_lines, read_lines
 from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
 from cli.support.progress import counting
 
@@ -112,17 +112,10 @@ def _differences(
     if names:
         log = ReplayedMonths(policies, settings.time_limits(), backfill=backfill)
         with counting("events read") as one:
-            against = check_with_events(statements, _counted(names, one), log)
+            against = check_with_events(statements, counted_lines(names, one), log)
         # What the events come to says more than that a sum does not fit; a digest alone comes last.
         found = [against[index] or difference for index, difference in enumerate(found)]
     return found
-
-
-def _counted(names: list[str], one: Callable[[], None]) -> Iterator[str]:
-    for name in names:
-        for line in read_lines(name):
-            one()
-            yield line
 
 
 def _title(given: SubmittedStatement) -> str:
@@ -130,7 +123,7 @@ def _title(given: SubmittedStatement) -> str:
 
 
 def _print_lines(handed: Handed, found: list[TermDifference | None], *, events: bool) -> None:
-    from cli.events.record_view import safe
+    from cli.support.console import safe
 
     for given, difference in zip(handed.statements, found, strict=True):
         title = safe(_title(given))

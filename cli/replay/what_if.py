@@ -10,7 +10,7 @@ import typer
 
 from cli.support.exits import wrong_use
 from cli.support.lines import STDIN, check_readable
-from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
+from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, instant_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def what_if(
     _check_events(names, from_topics=from_topics)
     check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
     settings = settings_of(brokers, prefix)
-    end = None if until is None else _instant(until)
+    end = None if until is None else instant_of("--until", until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
     with history_of(names, settings, from_topics=from_topics) as history:
         found = run(ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill))
@@ -133,15 +133,3 @@ def _label(versions: list[Policy], wanted: str) -> str:
     name = versions[0].name
     told = f"{name} {versions[0].version}" if len(versions) == 1 else f"{name}, {len(versions)} versions by their dates"
     return told if wanted.partition("@")[0] == name else f"{told} ({wanted})"
-
-
-def _instant(text: str) -> int:
-    from streams.sla.instants import LATEST, parse_rfc3339
-
-    try:
-        instant = parse_rfc3339(text)
-    except ValueError as error:
-        wrong_use(f"--until: {error}")
-    if not 0 <= instant <= LATEST:
-        wrong_use("--until: lies outside the years 1970 to 9999")
-    return instant

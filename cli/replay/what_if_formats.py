@@ -11,14 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cli.events.record_view import safe
+from cli.support.console import plain_console, safe
 from cli.support.money import formatted
 from streams.replay.what_if import StandingBreach
 from streams.replay.what_if_result import ComparedTenant, Comparison, CreditSum
 from streams.sla.instants import format_rfc3339
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 #: So many breaches are named in the tables; all of them in the files.
 MOST_NAMED = 20
 #: Columns of the CSV; new ones are appended. `row` says which a line has: tenant, total, month or breach.
@@ -44,9 +42,7 @@ CSV_COLUMNS = (
 
 def print_tables(found: Comparison, old: str, new: str) -> None:
     """Each tenant for whom something differs, the total, and the first breaches gained and lost."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     rejected = f", {found.rejected:,} of them rejected" if found.rejected else ""
     console.print(f"{safe(old)} → {safe(new)}, over {found.lines:,} events{rejected}", soft_wrap=True)
     differing = [row for row in found.rows if row.differs]

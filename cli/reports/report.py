@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.support.console import plain_console, safe
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.progress import counting
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from cli.reports.collect import Report
     from streams.settings import Settings
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 TOPICS = ("credits", "alerts")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
@@ -76,15 +75,11 @@ def read_report(settings: Settings, tenant: str | None = None, month: str | None
 
 def _print(found: Report) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    from cli.events.record_view import safe
     from cli.reports.collect import BREACH_HEADS, STATEMENT_HEADS, breach_cells, statement_cells
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
+    console = plain_console()
     tables = (
         ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in found.statements]),
         ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in found.breaches]),

@@ -132,7 +132,7 @@ def _as_object(parked: Parked) -> dict[str, object]:
 
 
 def _print(found: Sequence[Parked]) -> None:
-    from cli.events.record_view import safe
+    from cli.support.console import safe
 
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:

@@ -9,7 +9,7 @@ import select
 import stat
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streams.errors import SlaError
@@ -28,6 +28,14 @@ def read_lines(name: str) -> Iterator[str]:
     for line in arriving_lines(name, wait=True):
         assert line is not None
         yield line
+
+
+def counted_lines(names: list[str], one: Callable[[], None]) -> Iterator[str]:
+    """The lines of several files, one after the other; calls `one` for each. Raises UnreadableFile."""
+    for name in names:
+        for line in read_lines(name):
+            one()
+            yield line
 
 
 def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:

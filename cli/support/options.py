@@ -48,3 +48,17 @@ def codec_of(settings: Settings) -> Codec:
     from streams.schema_registry.schema_source import reading_codec
 
     return reading_codec(settings.schema_registry())
+
+
+def instant_of(option: str, text: str) -> int:
+    """Microseconds of an RFC 3339 instant that an option gives. Raises SettingsError naming the option."""
+    from streams.errors import SettingsError
+    from streams.sla.instants import LATEST, parse_rfc3339
+
+    try:
+        instant = parse_rfc3339(text)
+    except ValueError as error:
+        raise SettingsError(f"{option}: {error}") from error
+    if not 0 <= instant <= LATEST:
+        raise SettingsError(f"{option}: lies outside the years 1970 to 9999")
+    return instant

@@ -21,7 +21,7 @@ from streams.sla.events import (
 from streams.sla.facts import to_event
 
 
-class Lying(NamedTuple):
+class ContractRecord(NamedTuple):
     """One record of the topic; `arrival` is the broker's, microseconds UTC."""
 
     value: bytes | None
@@ -33,7 +33,7 @@ class ContractLog:
     """The facts that count: what the ledger rejects (undecodable, invalid, future, too late, a second use of an id) is
     left out, and numbered in `refused`."""
 
-    def __init__(self, records: Iterable[Lying], time_limits: TimeLimits, decode: Decode = decode) -> None:
+    def __init__(self, records: Iterable[ContractRecord], time_limits: TimeLimits, decode: Decode = decode) -> None:
         self.contracts: dict[str, ContractHistory] = {}
         self.maintenance: dict[str, Event] = {}
         self.claims: dict[tuple[str, str], Event] = {}
@@ -71,7 +71,7 @@ def _order(event: Event) -> tuple[int, str, str]:
     return event.time, event.id, event.source
 
 
-def _applied(record: Lying, time_limits: TimeLimits, decode: Decode) -> Event | None:
+def _applied(record: ContractRecord, time_limits: TimeLimits, decode: Decode) -> Event | None:
     decoded = decode(record.value, MAX_RECORD_BYTES)
     if isinstance(decoded, Rejection):
         return None

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog
-from connect.contract_import.file import Row
+from connect.contract_import.file import ContractRow
 from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.events import ContractSet, Position
 from streams.sla.instants import format_rfc3339
@@ -22,33 +22,33 @@ _NOWHERE = Position("", 0, 0)
 Kind = Literal["new tenant", "new terms", "corrected"]
 
 
-class Change(NamedTuple):
+class ContractChange(NamedTuple):
     """One fact to publish. `before` is what it takes the place of: of a corrected fact the terms that now stand for the
     same `valid_from`, of new terms those in force at that instant; None where there are none. `notes` are warnings."""
 
-    row: Row
+    row: ContractRow
     kind: Kind
     before: Contract | None
     event: Mapping[str, object]
     notes: tuple[str, ...]
 
 
-class Difference(NamedTuple):
+class ContractDifference(NamedTuple):
     """What a file asks for: facts to publish, how many rows say what is known, tenants that the file does not name."""
 
-    changes: list[Change]
+    changes: list[ContractChange]
     unchanged: int
-    left_alone: int
+    not_in_file: int
 
 
-def difference(rows: Sequence[Row], known: ContractLog, source: str, now: int) -> Difference:
+def difference(rows: Sequence[ContractRow], known: ContractLog, source: str, now: int) -> ContractDifference:
     """What has to be published for the rows to hold. Nothing is taken back: terms that the file does not name stay.
 
     An id follows from the terms, their source and the fact they correct, so the same import again is no second fact,
     and a correction that is later undone is a third one. `now` (microseconds) is when the facts happen; those of one
     tenant happen one after another, for zone and currency are those of the earliest.
     """
-    changes: list[Change] = []
+    changes: list[ContractChange] = []
     unchanged = 0
     ordered = sorted(rows, key=lambda row: (row.tenant, row.terms.valid_from))
     for tenant, asked in groupby(ordered, key=lambda row: row.tenant):
@@ -67,8 +67,8 @@ def difference(rows: Sequence[Row], known: ContractLog, source: str, now: int) -
             history.add(Contract.of(checked_record(change.event).event, _NOWHERE))
             changes.append(change)
             at += 1
-    left_alone = known.contracts.keys() - {row.tenant for row in rows}
-    return Difference(changes, unchanged, len(left_alone))
+    not_in_file = known.contracts.keys() - {row.tenant for row in rows}
+    return ContractDifference(changes, unchanged, len(not_in_file))
 
 
 def terms_of(contract: Contract) -> ContractSet:
@@ -96,8 +96,8 @@ def _standing(history: ContractHistory, valid_from: int) -> Contract | None:
 
 
 def _change(
-    row: Row, history: ContractHistory, standing: Contract | None, source: str, at: int, *, erased: bool
-) -> Change:
+    row: ContractRow, history: ContractHistory, standing: Contract | None, source: str, at: int, *, erased: bool
+) -> ContractChange:
     kind: Kind = "corrected" if standing is not None else "new terms" if len(history) else "new tenant"
     event = {
         "specversion": "1.0",
@@ -109,10 +109,10 @@ def _change(
         "data": row.data,
     }
     before = standing or history.at(row.terms.valid_from)
-    return Change(row, kind, before, event, tuple(_notes(row, history, erased=erased)))
+    return ContractChange(row, kind, before, event, tuple(_notes(row, history, erased=erased)))
 
 
-def _notes(row: Row, history: ContractHistory, *, erased: bool) -> Iterator[str]:
+def _notes(row: ContractRow, history: ContractHistory, *, erased: bool) -> Iterator[str]:
     """R24: zone and currency are those of the tenant's earliest fact. R29: an erased tenant stays erased."""
     if len(history):
         zone, charge = row.terms.time_zone, row.terms.monthly_charge

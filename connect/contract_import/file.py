@@ -39,7 +39,7 @@ _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0
 _MOST_CELLS = 64
 
 
-class Row(NamedTuple):
+class ContractRow(NamedTuple):
     """One tenant's terms; `line` counts from 1, `data` is that of the event in the JSON form."""
 
     line: int
@@ -48,34 +48,36 @@ class Row(NamedTuple):
     data: Mapping[str, object]
 
 
-class BadLine(NamedTuple):
+class BadContractRow(NamedTuple):
     """A line that holds no terms, and why."""
 
     line: int
     problem: str
 
 
-def read_rows(lines: Sequence[str]) -> tuple[list[Row], list[BadLine]]:
+def read_rows(lines: Sequence[str]) -> tuple[list[ContractRow], list[BadContractRow]]:
     """The terms of a file, and every line that is wrong: also one that gives a tenant other terms for the same
     `valid_from` as an earlier line. A file whose first character is `{` has JSON lines, any other is CSV with a line
     of column names. Blank lines are skipped."""
     first = next((line for line in lines if line.strip()), "")
     found = _json_rows(lines) if first.lstrip("\ufeff \t").startswith("{") else _csv_rows(lines)
-    rows: list[Row] = []
-    bad: list[BadLine] = []
+    rows: list[ContractRow] = []
+    bad: list[BadContractRow] = []
     lines_of: dict[tuple[str, int], int] = {}
     for number, read in found:
-        row = _row(number, read) if isinstance(read, dict) else BadLine(number, str(read))
-        if isinstance(row, Row):
+        row = _row(number, read) if isinstance(read, dict) else BadContractRow(number, str(read))
+        if isinstance(row, ContractRow):
             earlier = lines_of.setdefault((row.tenant, row.terms.valid_from), number)
             if earlier != number:
-                row = BadLine(number, f"valid_from: line {earlier} has terms of {row.tenant} from the same instant on")
-        if isinstance(row, Row):
+                row = BadContractRow(
+                    number, f"valid_from: line {earlier} has terms of {row.tenant} from the same instant on"
+                )
+        if isinstance(row, ContractRow):
             rows.append(row)
         else:
             bad.append(row)
     if not rows and not bad:
-        bad.append(BadLine(1, "there is nothing in the file"))
+        bad.append(BadContractRow(1, "there is nothing in the file"))
     return rows, bad
 
 
@@ -153,10 +155,10 @@ def _number(cell: str) -> object:
     return int(sign + digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else cell
 
 
-def _row(number: int, data: dict[str, object]) -> Row | BadLine:
+def _row(number: int, data: dict[str, object]) -> ContractRow | BadContractRow:
     tenant = data.get("tenant_id")
     if not isinstance(tenant, str) or not tenant:
-        return BadLine(number, "tenant_id: is missing" if not tenant else "tenant_id: expected a text")
+        return BadContractRow(number, "tenant_id: is missing" if not tenant else "tenant_id: expected a text")
     event = {
         "specversion": "1.0",
         "id": "checked",
@@ -170,6 +172,8 @@ def _row(number: int, data: dict[str, object]) -> Row | BadLine:
     checked = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
     if isinstance(checked, Rejection):
         message = checked.message.removeprefix("data.")
-        return BadLine(number, message.replace("subject", "tenant_id", 1) if message.startswith("subject") else message)
+        return BadContractRow(
+            number, message.replace("subject", "tenant_id", 1) if message.startswith("subject") else message
+        )
     assert isinstance(checked.payload, ContractSet)
-    return Row(number, tenant, checked.payload, data)
+    return ContractRow(number, tenant, checked.payload, data)

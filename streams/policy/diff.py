@@ -13,7 +13,7 @@ from streams.sla.policy import Component, Policy, Rule, SeverityTargets, Target,
 from streams.sla.severity import SEVERITIES
 
 
-class Change(NamedTuple):
+class PolicyChange(NamedTuple):
     """One difference: the policy's term, what it was and what it is; `old` None where it was not there, `new` None
     where it is no more. `text` says it in a line."""
 
@@ -23,7 +23,7 @@ class Change(NamedTuple):
     text: str
 
 
-def policy_changes(old: Policy, new: Policy) -> list[Change]:
+def policy_changes(old: Policy, new: Policy) -> list[PolicyChange]:
     """Every difference but name and version, in the order of a policy file; empty when both say the same."""
     return [
         *_changed("in force from", _since(old), _since(new)),
@@ -65,9 +65,9 @@ def span(micros: int) -> str:
     return " ".join(parts)
 
 
-def _changed(term: str, old: str, new: str) -> Iterator[Change]:
+def _changed(term: str, old: str, new: str) -> Iterator[PolicyChange]:
     if old != new:
-        yield Change(term, old, new, f"{term} {old} → {new}")
+        yield PolicyChange(term, old, new, f"{term} {old} → {new}")
 
 
 def _since(policy: Policy) -> str:
@@ -81,14 +81,14 @@ def _percent(value: Fraction) -> str:
 # -- components ------------------------------------------------------------------------------------------------------
 
 
-def _components(old: Policy, new: Policy) -> Iterator[Change]:
+def _components(old: Policy, new: Policy) -> Iterator[PolicyChange]:
     for name in [*old.components, *(name for name in new.components if name not in old.components)]:
         before, after = old.components.get(name), new.components.get(name)
         term = f"component {name}"
         if before is None and after is not None:
-            yield Change(term, None, _component(after), f"{term} added: {_component(after)}")
+            yield PolicyChange(term, None, _component(after), f"{term} added: {_component(after)}")
         elif before is not None and after is None:
-            yield Change(term, _component(before), None, f"{term} removed: it was {_component(before)}")
+            yield PolicyChange(term, _component(before), None, f"{term} removed: it was {_component(before)}")
         elif before is not None and after is not None:
             yield from _component_changes(term, before, after)
 
@@ -101,14 +101,14 @@ def _yes(word: str, *, yes: bool) -> str:
     return word if yes else f"not {word}"
 
 
-def _component_changes(term: str, old: Component, new: Component) -> Iterator[Change]:
+def _component_changes(term: str, old: Component, new: Component) -> Iterator[PolicyChange]:
     for word, before, after in (
         ("covered", old.covered, new.covered),
         ("guaranteed", old.guaranteed, new.guaranteed),
     ):
         if before != after:
             now = f"{term}: now {word}" if after else f"{term}: no longer {word}"
-            yield Change(term, _yes(word, yes=before), _yes(word, yes=after), now)
+            yield PolicyChange(term, _yes(word, yes=before), _yes(word, yes=after), now)
     yield from _changed(f"{term} title", old.title.en, new.title.en)
     yield from _changed(f"{term} title in Japanese", old.title.ja, new.title.ja)
 
@@ -116,7 +116,7 @@ def _component_changes(term: str, old: Component, new: Component) -> Iterator[Ch
 # -- severities ------------------------------------------------------------------------------------------------------
 
 
-def _severity(name: str, old: SeverityTargets, new: SeverityTargets) -> Iterator[Change]:
+def _severity(name: str, old: SeverityTargets, new: SeverityTargets) -> Iterator[PolicyChange]:
     yield from _changed(f"{name} response", _target(old.response), _target(new.response))
     yield from _changed(f"{name} updates", _updates(old.updates), _updates(new.updates))
     yield from _changed(f"{name} update reminder", _reminder(old.updates), _reminder(new.updates))
@@ -160,11 +160,11 @@ def _listed(names: Iterable[str]) -> str:
 # -- rules -----------------------------------------------------------------------------------------------------------
 
 
-def _rules(old: Policy, new: Policy) -> Iterator[Change]:
+def _rules(old: Policy, new: Policy) -> Iterator[PolicyChange]:
     before, after = {rule.name: rule for rule in old.rules}, {rule.name: rule for rule in new.rules}
     for name, rule in before.items():
         if name not in after:
-            yield Change(f"rule {name}", _rule(rule), None, f"rule {name} removed: it was {_rule(rule)}")
+            yield PolicyChange(f"rule {name}", _rule(rule), None, f"rule {name} removed: it was {_rule(rule)}")
         elif _rule(rule) != _rule(after[name]):
             yield from _changed(f"rule {name}:", _rule(rule), _rule(after[name]))
     names = list(after)
@@ -172,7 +172,7 @@ def _rules(old: Policy, new: Policy) -> Iterator[Change]:
         if name not in before:
             where = f"tried before {names[index + 1]}" if index + 1 < len(names) else "tried last"
             told = _rule(after[name])
-            yield Change(f"rule {name}", None, told, f"rule {name} added: {told}, {where}")
+            yield PolicyChange(f"rule {name}", None, told, f"rule {name} added: {told}, {where}")
     both = [name for name in before if name in after], [name for name in after if name in before]
     yield from _changed("rules in the order", *(", ".join(order) for order in both))
 
@@ -216,16 +216,16 @@ def _hours(policy: Policy) -> str:
     return ", ".join(f"{days} {told}" for days, told in named if told != "closed") or "never"
 
 
-def _downtime(old: Policy, new: Policy) -> Iterator[Change]:
+def _downtime(old: Policy, new: Policy) -> Iterator[PolicyChange]:
     words = policy_phrases("en").impacts
     for impact, word in words.items():
         before, after = impact in old.downtime_impacts, impact in new.downtime_impacts
         if before != after:
             text = f"{word}: {'now counts' if after else 'no longer counts'} as downtime"
-            yield Change(f"downtime of {word}", str(before).lower(), str(after).lower(), text)
+            yield PolicyChange(f"downtime of {word}", str(before).lower(), str(after).lower(), text)
 
 
-def _credit(old: Policy, new: Policy) -> Iterator[Change]:
+def _credit(old: Policy, new: Policy) -> Iterator[PolicyChange]:
     before, after = old.credit, new.credit
     yield from _changed("credit below", _percent(before.below_percent), _percent(after.below_percent))
     yield from _changed("credit per point", _percent(before.percent_per_point), _percent(after.percent_per_point))

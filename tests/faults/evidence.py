@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from agents.incidents import INPUTS as INCIDENT_INPUTS
 from agents.ingress import Topics
 from agents.ledger import INPUTS as LEDGER_INPUTS
-from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.reader import TopicRecord, read_topics
 from streams.runtime.settings import RuntimeSettings
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Codec
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 class Evidence:
     """Everything that is needed to judge a run. `inputs` are by arrival; `lag` and `undecided` should be empty."""
 
-    inputs: list[Read] = field(default_factory=list)
+    inputs: list[TopicRecord] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     """In the JSON form, with `visible`: the record's timestamp in microseconds."""
     rejected: dict[Place, list[str]] = field(default_factory=dict)

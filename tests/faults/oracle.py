@@ -10,7 +10,7 @@ from typing import Any
 from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
 from cli.events.record_view import Undecodable, event_of
-from cli.kafka_io.reader import Read
+from cli.kafka_io.reader import TopicRecord
 from cli.replay.outcome import disagreements, outcome_of
 from streams.kafka.partitioner import partition_of
 from streams.policy.load import default_policies_dir, load_policies
@@ -86,7 +86,7 @@ def judge(
     return verdict
 
 
-def _lines(inputs: list[Read]) -> tuple[list[tuple[str, Place]], dict[Place, str], dict[Place, str]]:
+def _lines(inputs: list[TopicRecord]) -> tuple[list[tuple[str, Place]], dict[Place, str], dict[Place, str]]:
     """The inputs as simulation reads them (R30, R32), those that it would not refuse as a worker does, and those on
     which a decision crashes (worker.py)."""
     lines, refused, crashing = [], {}, {}
@@ -159,7 +159,7 @@ def _rejects(expected: Mapping[Place, str], found: Mapping[Place, list[str]]) ->
             yield f"{place} was rejected {codes}, not {wanted or 'once'}"
 
 
-def _duplicates(inputs: list[Read], refused: set[Place]) -> int:
+def _duplicates(inputs: list[TopicRecord], refused: set[Place]) -> int:
     """Inputs that say again what an accepted one said (R1)."""
     seen: set[tuple[object, ...]] = set()
     count = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from command_process import ROOT, CommandProcess
 
-from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.reader import TopicRecord, read_topics
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
@@ -40,12 +40,12 @@ class IntakeProcess(CommandProcess):
         super().__init__("intake", "SLA_INTAKE_PORT", log, environment)
 
 
-def records(broker: str, prefix: str, suffix: str = "incident-events") -> list[Read]:
+def records(broker: str, prefix: str, suffix: str = "incident-events") -> list[TopicRecord]:
     """What lies in a topic."""
     return list(read_topics([broker], [f"{prefix}.{suffix}"]))
 
 
-def accepted(found: list[Read]) -> Iterator[dict[str, Any]]:
+def accepted(found: list[TopicRecord]) -> Iterator[dict[str, Any]]:
     """The JSON form of records, each of which has to be one that the agents would accept."""
     for record in found:
         decoded = decode(record.value)

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run, put, tailed
 
 from cli.events.publish_lines import publish_lines
-from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.reader import TopicRecord, read_topics
 from streams.kafka.partitioner import partition_of
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
@@ -28,7 +28,7 @@ HISTORY = ROOT / "examples" / "data" / "code-hosting-2022-2024.jsonl"
 NOWHERE = "127.0.0.1:1"
 
 
-def read(broker: str, *names: str) -> list[Read]:
+def read(broker: str, *names: str) -> list[TopicRecord]:
     return list(read_topics([broker], names))
 
 

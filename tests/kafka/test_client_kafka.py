@@ -19,7 +19,7 @@ from kafka import KafkaProducer
 from on_kafka import PARTITIONS, put
 
 from cli.embedded_kafka.broker import start_broker
-from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.reader import TopicRecord, read_topics
 from cli.kafka_io.topic_admin import apply_topics
 from connect.client import (
     BrokerUnavailable,
@@ -71,7 +71,7 @@ def issue(broker: str, topics: str, numbers: Iterable[int]) -> None:
         producer.flush(30)
 
 
-def lying(broker: str, topic: str) -> list[Read]:
+def lying(broker: str, topic: str) -> list[TopicRecord]:
     return list(read_topics([broker], [topic]))
 
 

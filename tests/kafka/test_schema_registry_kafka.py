@@ -17,7 +17,7 @@ from on_kafka import tailed
 from typer.testing import CliRunner
 
 from cli.events.publish_lines import publish_lines
-from cli.kafka_io.reader import Read, read_topics
+from cli.kafka_io.reader import TopicRecord, read_topics
 from cli.local.stack import Stack, StackError
 from cli.main import app
 from connect.client import IncidentPublisher, SchemaRegistry, Who, consume_alerts
@@ -88,7 +88,7 @@ def put(stack: Stack, record: InputRecord, schema_id: int) -> None:
     producer.close()
 
 
-def lying(stack: Stack, topic: str) -> list[Read]:
+def lying(stack: Stack, topic: str) -> list[TopicRecord]:
     return list(read_topics([stack.bootstrap], [f"sla.{topic}"]))
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from connect.client.outgoing import checked_record
-from connect.contract_import.current_terms import ContractLog, Lying
-from connect.contract_import.diff import Difference, difference
-from connect.contract_import.file import BadLine, Row, read_rows
+from connect.contract_import.current_terms import ContractLog, ContractRecord
+from connect.contract_import.diff import ContractDifference, difference
+from connect.contract_import.file import BadContractRow, ContractRow, read_rows
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Money, Position
 from streams.sla.instants import DAY, format_rfc3339, parse_rfc3339
@@ -30,30 +30,30 @@ ACME_DATA: dict[str, Any] = {
 }
 
 
-def good(*lines: str) -> list[Row]:
+def good(*lines: str) -> list[ContractRow]:
     rows, bad = read_rows(lines)
     assert bad == []
     return rows
 
 
-def bad(*lines: str) -> list[BadLine]:
+def bad(*lines: str) -> list[BadContractRow]:
     return read_rows(lines)[1]
 
 
 def log_of(*events: dict[str, object], arrival: int = NOW) -> ContractLog:
     """The log after these events, in this order."""
     lying = (
-        Lying(checked_record(event).value, arrival, Position("sla.contract-events", 0, offset))
+        ContractRecord(checked_record(event).value, arrival, Position("sla.contract-events", 0, offset))
         for offset, event in enumerate(events)
     )
     return ContractLog(lying, TimeLimits())
 
 
-def events(found: Difference) -> list[dict[str, object]]:
+def events(found: ContractDifference) -> list[dict[str, object]]:
     return [dict(change.event) for change in found.changes]
 
 
-def imported(*lines: str, log: ContractLog | None = None, now: int = NOW) -> Difference:
+def imported(*lines: str, log: ContractLog | None = None, now: int = NOW) -> ContractDifference:
     return difference(good(*lines), log or log_of(), "/billing", now)
 
 
@@ -157,11 +157,11 @@ def test_every_bad_line_is_named_and_quotes_may_span_lines() -> None:
 
 def test_terms_of_one_tenant_from_one_instant_may_come_once() -> None:
     (found,) = bad(HEAD, ACME, PRESS, ACME.replace("gold", "basic"))
-    assert found == BadLine(4, "valid_from: line 2 has terms of acme from the same instant on")
+    assert found == BadContractRow(4, "valid_from: line 2 has terms of acme from the same instant on")
 
 
 def test_an_empty_file_is_bad() -> None:
-    assert bad() == bad("", " ") == [BadLine(1, "there is nothing in the file")]
+    assert bad() == bad("", " ") == [BadContractRow(1, "there is nothing in the file")]
 
 
 def test_new_tenants_are_facts_that_the_product_takes() -> None:
@@ -236,7 +236,7 @@ def test_new_terms_are_compared_with_those_in_force_then_also_within_the_file() 
 def test_tenants_that_the_file_does_not_name_stay() -> None:
     log = log_of(*events(imported(HEAD, ACME, PRESS)))
     found = imported(HEAD, ACME, log=log)
-    assert (found.changes, found.unchanged, found.left_alone) == ([], 1, 1)
+    assert (found.changes, found.unchanged, found.not_in_file) == ([], 1, 1)
 
 
 def test_zone_and_currency_that_will_be_ignored_are_told() -> None:
@@ -275,7 +275,10 @@ def test_facts_that_the_ledger_rejected_are_not_taken_for_terms() -> None:
     terms = log_of(event, other).contracts["acme"].at(NOW)
     assert terms is not None
     assert terms.plan == "gold"
-    log = ContractLog([Lying(b"\xff", NOW, Position("t", 0, 0)), Lying(None, NOW, Position("t", 0, 1))], TimeLimits())
+    log = ContractLog(
+        [ContractRecord(b"\xff", NOW, Position("t", 0, 0)), ContractRecord(None, NOW, Position("t", 0, 1))],
+        TimeLimits(),
+    )
     assert (log.contracts, log.refused) == ({}, 2)
 
 

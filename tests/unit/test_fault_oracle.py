@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.kafka_io.reader import Read
+from cli.kafka_io.reader import TopicRecord
 from streams.serde.codec import encode
 from streams.sla.instants import DAY, MINUTE
 from streams.time_source import SystemTimeSource
@@ -23,7 +23,7 @@ def test_a_backfilled_fact_may_not_lie_ahead_of_its_arrival_on_kafka(
     arrival = SystemTimeSource().now()
     record = {"event_id": "e", "source": "/s", "subject": "inc", "occurred_at": arrival + ahead, "backfill": backfill}
     value = encode("incident.resolved", record)
-    lines, unreadable, crashing = _lines([Read("sla.incident-events", 0, 7, arrival, b"inc", value, ())])
+    lines, unreadable, crashing = _lines([TopicRecord("sla.incident-events", 0, 7, arrival, b"inc", value, ())])
     assert list(unreadable.values()) == refused
     assert len(lines) == 1 - len(refused)
     assert not crashing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.events.record_view import refused_of
-from cli.kafka_io.reader import Read
+from cli.events.record_view import rejected_headers
+from cli.kafka_io.reader import TopicRecord
 from streams.runtime import dead_letter
 
 NAMES = (
@@ -18,6 +18,6 @@ NAMES = (
 def test_a_header_without_a_value_is_none_of_ours(name: str) -> None:
     """R27."""
     said: list[tuple[str, bytes | None]] = [(each, b"1") for each in (*NAMES, dead_letter.ATTEMPTS)]
-    assert refused_of(Read("t", 0, 0, 0, None, None, said)) is not None  # type: ignore[arg-type]
+    assert rejected_headers(TopicRecord("t", 0, 0, 0, None, None, said)) is not None  # type: ignore[arg-type]
     without = [(each, None if each == name else value) for each, value in said]
-    assert refused_of(Read("t", 0, 0, 0, None, None, without)) is None  # type: ignore[arg-type]
+    assert rejected_headers(TopicRecord("t", 0, 0, 0, None, None, without)) is None  # type: ignore[arg-type]

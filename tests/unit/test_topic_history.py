@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.events.record_view import event_of
 from cli.kafka_io.connection import BrokerProblem
-from cli.kafka_io.reader import Read, Reader, in_order
+from cli.kafka_io.reader import TopicReader, TopicRecord, in_order
 from cli.kafka_io.topic_history import write_lines
 from cli.main import app
 from streams.serde.cloudevents_json import format_line, parse_line
@@ -19,10 +19,10 @@ from streams.serde.codec import encode
 NOON = 1_767_268_800_000_000
 
 
-def record(line: Line, topic: str, partition: int, offset: int, arrival: int) -> Read:
+def record(line: Line, topic: str, partition: int, offset: int, arrival: int) -> TopicRecord:
     event_type, fields = parse_line(*texts([line]))  # type: ignore[misc]
     value = encode(event_type, fields)
-    return Read(f"sla.{topic}", partition, offset, NOON + arrival * 1_000_000, b"k", value, [])
+    return TopicRecord(f"sla.{topic}", partition, offset, NOON + arrival * 1_000_000, b"k", value, [])
 
 
 #: Two partitions of two topics; arrivals are shared, within a partition (offset decides) and across.
@@ -34,7 +34,7 @@ RECORDS = [
 ]
 
 
-def in_turns(records: list[Read], most: int) -> list[list[Read]]:
+def in_turns(records: list[TopicRecord], most: int) -> list[list[TopicRecord]]:
     return [records[start : start + most] for start in range(0, len(records), most)]
 
 
@@ -68,13 +68,13 @@ def test_what_can_not_be_decoded_is_counted_and_one_of_it_is_named() -> None:
     assert len(file.getvalue().splitlines()) == 2
 
 
-class Silent(Reader):
+class Silent(TopicReader):
     """A broker that goes away before the end."""
 
     def at_end(self) -> bool:
         return False
 
-    def poll(self, timeout_s: float = 0) -> list[Read]:
+    def poll(self, timeout_s: float = 0) -> list[TopicRecord]:
         return []
 
 
