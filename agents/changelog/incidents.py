@@ -113,22 +113,23 @@ def decode_step(ingress: Ingress, row: Fields) -> Step:
 def encode_entry(entry: PublishedEntry) -> Fields:
     """A published entry as the fields of its row: one flat record for every kind."""
     match entry:
-        case BreachEntry(key):
-            return _entry_row(_BREACHED, key)
-        case RetractionEntry(key):
-            return _entry_row(_RETRACTED, key)
-        case MetEntry(key, at):
-            return _entry_row(_MET, key, at)
-        case NoticeEntry(key, number):
-            return _entry_row(_NOTICED, key, number)
-        case ClassificationEntry(severity, covered, counts, basis):
-            return _entry_row(_CLASSIFIED, text=f"{severity}|{int(covered)}|{int(counts)}|{basis}")
-        case ClosingEntry(digest):
-            return _entry_row(_CLOSED, text=digest or "")
-        case ImpactsEntry(revision, digest):
-            return _entry_row(_IMPACTS, at=revision, text=digest)
-        case LinkEntry(revision, into):
-            return _entry_row(_LINK, at=revision, text=into or "")
+        case NoticeEntry():
+            return _entry_row(_NOTICED, entry.key, entry.number)
+        case ClassificationEntry():
+            text = f"{entry.severity}|{int(entry.covered)}|{int(entry.counts_as_downtime)}|{entry.basis}"
+            return _entry_row(_CLASSIFIED, text=text)
+        case ImpactsEntry():
+            return _entry_row(_IMPACTS, at=entry.revision, text=entry.digest)
+        case MetEntry():
+            return _entry_row(_MET, entry.key, entry.at)
+        case BreachEntry():
+            return _entry_row(_BREACHED, entry.key)
+        case RetractionEntry():
+            return _entry_row(_RETRACTED, entry.key)
+        case ClosingEntry():
+            return _entry_row(_CLOSED, text=entry.digest or "")
+        case LinkEntry():
+            return _entry_row(_LINK, at=entry.revision, text=entry.into or "")
         case _:
             assert_never(entry)
 
@@ -136,15 +137,9 @@ def encode_entry(entry: PublishedEntry) -> Fields:
 def _entry_row(kind: int, key: ClockKey | None = None, at: int = 0, text: str = "") -> Fields:
     if key is None:
         return {"kind": kind, "metric": 0, "instance": 0, "deadline": 0, "at": at, "text": text}
-    metric = _METRIC_NUMBER[key.metric]
-    return {
-        "kind": kind,
-        "metric": metric,
-        "instance": key.instance,
-        "deadline": key.deadline,
-        "at": at,
-        "text": text,
-    }
+    metric, instance, deadline = key
+    number = _METRIC_NUMBER[metric]
+    return {"kind": kind, "metric": number, "instance": instance, "deadline": deadline, "at": at, "text": text}
 
 
 def decode_entry(row: Fields) -> PublishedEntry | None:

@@ -100,22 +100,22 @@ class PublishedState:
     def add(self, entry: PublishedEntry) -> None:
         """Take in one entry, when it is published or when it is restored."""
         match entry:
-            case BreachEntry(key):
-                self.breaches[key] = None
-                self.judged.add(key[:2])
-            case RetractionEntry(key):
-                self.breaches.pop(key, None)
-            case MetEntry(key, at):
-                self.mets[key[:2]] = (key.deadline, at)
-                self.judged.add(key[:2])
-            case NoticeEntry(key, number):
-                self._add_notice(key, number)
+            case NoticeEntry():
+                self._add_notice(entry.key, entry.number)
             case ClassificationEntry():
                 self.classification = entry
-            case ClosingEntry():
-                self.closing = entry
             case ImpactsEntry():
                 self.impacts = entry
+            case MetEntry():
+                self.mets[entry.key[:2]] = (entry.key.deadline, entry.at)
+                self.judged.add(entry.key[:2])
+            case BreachEntry():
+                self.breaches[entry.key] = None
+                self.judged.add(entry.key[:2])
+            case RetractionEntry():
+                self.breaches.pop(entry.key, None)
+            case ClosingEntry():
+                self.closing = entry
             case LinkEntry():
                 self.link = entry
             case _:

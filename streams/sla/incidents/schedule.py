@@ -43,7 +43,10 @@ class Schedule:
     def set(self, stored: StoredIncident) -> Due:
         """Set the incident's timer to what is due next."""
         due = self.due(stored)
-        self.restore(stored.timeline.id, due)
+        if due.deferred:
+            self.timers.set(stored.timeline.id, None, due.at)
+        else:
+            self.timers.set(stored.timeline.id, due.at)
         return due
 
     def restore(self, incident_id: str, due: Due) -> None:
