@@ -65,6 +65,7 @@ FEATURES = [
     "maintenance announced late",
     "maintenance cancelled",
     "maintenance told twice",
+    "maintenance changed late that still excludes",
     "excluded time",
     "credit",
     "credit at the cap",
@@ -202,6 +203,11 @@ def of_money(lines: list[Line], told: Boolean) -> Iterator[str]:
     told_of = [line["subject"] for line in lines if line["type"].startswith("maintenance.")]
     if len(set(told_of)) < len(told_of):
         yield "maintenance told twice"
+    for name in {line["subject"] for line in windows}:
+        last = max((x for x in windows if x["subject"] == name), key=lambda x: (minute(x["time"]), x["id"]))["data"]
+        late = minute(last["announced_at"]) > minute(last["start"])
+        if late and any(amounts.excluded for amounts in told.months.values()):
+            yield "maintenance changed late that still excludes"
     if any(line["type"] == "maintenance.cancelled" and told_of.count(line["subject"]) > 1 for line in lines):
         yield "maintenance cancelled"
     for amounts in told.months.values():

@@ -71,11 +71,11 @@ def amounts_of(
                 ]
                 claimable = final + policy.credit.claim_within // MICROS
                 entitled = policy.credit.claim == "automatic" or any(at <= claimable for at in claims)
-                windows = windows_for(lines, tenant, policy)
+                maintained = excluded_minutes(lines, tenant, policy, set(range(start, end)))
                 affecting = [each for each in outages if each.tenants is None or tenant in each.tenants]
                 currency = first["data"]["monthly_charge"]["currency"]
                 fixed = Month(currency, end, claimable, entitled)
-                found[tenant, month] = judge(under, ruling, policy, affecting, windows, fixed)
+                found[tenant, month] = judge(under, ruling, policy, affecting, maintained, fixed)
     return found
 
 
@@ -89,20 +89,34 @@ def minutes_under_contract(contracts: Contracts, tenant: str, start: int, end: i
     return under
 
 
-def windows_for(lines: list[Line], tenant: str, policy: Policy) -> list[Line]:
-    """R23: the maintenance that excludes: the latest word on each id, not cancelled, announced in time."""
-    found = []
+def excluded_minutes(lines: list[Line], tenant: str, policy: Policy, month: Minutes) -> dict[str, Minutes]:
+    """R23, by component: a minute is excluded if a version announced in time covers it and no later version, nor a
+    cancellation, takes it away."""
+    found: dict[str, Minutes] = {}
     told = [line for line in lines if line["type"].startswith("maintenance.")]
     for name in sorted({line["subject"] for line in told}):
-        last = max((x for x in told if x["subject"] == name), key=lambda x: (minute(x["time"]), x["id"]))
-        data = last["data"]
-        if last["type"] == "maintenance.cancelled":
-            continue
-        concerns = data["scope"] == "platform" or tenant in data["tenant_ids"]
-        notice = minute(data["start"]) - minute(data["announced_at"])
-        if concerns and notice >= policy.maintenance_notice // MICROS:
-            found.append(data)
+        facts = sorted((x for x in told if x["subject"] == name), key=lambda x: (minute(x["time"]), x["id"]))
+        for component in sorted({each for x in facts for each in x["data"].get("components", ())}):
+            covers = [covered_by(x, tenant, component) & month for x in facts]
+            for index, fact in enumerate(facts):
+                if covers[index] and announced_in_time(fact, policy):
+                    kept = set.intersection(*covers[index:])
+                    found[component] = found.get(component, set()) | kept
     return found
+
+
+def covered_by(fact: Line, tenant: str, component: str) -> Minutes:
+    data = fact["data"]
+    if fact["type"] == "maintenance.cancelled" or component not in data["components"]:
+        return set()
+    if data["scope"] != "platform" and tenant not in data["tenant_ids"]:
+        return set()
+    return set(range(minute(data["start"]), minute(data["end"])))
+
+
+def announced_in_time(fact: Line, policy: Policy) -> bool:
+    notice = minute(fact["data"]["start"]) - minute(fact["data"]["announced_at"])
+    return notice >= policy.maintenance_notice // MICROS
 
 
 def judge(
@@ -110,7 +124,7 @@ def judge(
     ruling: Line,
     policy: Policy,
     outages: list[Outage],
-    windows: list[Line],
+    maintained: dict[str, Minutes],
     month: Month,
 ) -> Amounts:
     low, high = min(under), max(under) + 1
@@ -125,14 +139,12 @@ def judge(
         if counts and policy.guarantees(outage.component):
             hit = span(outage.start, outage.end)
             reported |= hit & under
-            for window in windows:
-                if outage.component in window["components"]:
-                    hit -= span(minute(window["start"]), minute(window["end"]))
+            hit -= maintained.get(outage.component, set())
             down |= hit & under
     covered: Minutes = set()
-    for window in windows:
-        if any(policy.guarantees(component) for component in window["components"]):
-            covered |= span(minute(window["start"]), minute(window["end"])) & under
+    for component, minutes in maintained.items():
+        if policy.guarantees(component):
+            covered |= minutes & under
     excluded = covered - down
     denominator = len(under) - len(excluded)
     availability = Fraction(denominator - len(down), denominator) if denominator else Fraction(1)

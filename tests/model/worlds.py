@@ -200,6 +200,17 @@ class Draws:
         tenants = self.one([None, None, ["acme"], ["b", "c"]])
         return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=announced)
 
+    def edit(self, line: Line) -> Line:
+        """A change of a maintenance, announced when it is told: mostly after the old start."""
+        data = line["data"]
+        at = after(data["start"], self.one([-1440, -30, 20, 20, 45]))
+        start = after(data["start"], self.one([0, 0, 0, 15, -30]))
+        end = after(data["end"], self.one([-10, -10, 0, 60]))
+        components = self.one([data["components"], data["components"], ["api", "ui"]])
+        tenants = self.one([data.get("tenant_ids") or None, data.get("tenant_ids") or None, ["acme"]])
+        of = line["subject"]
+        return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=at)
+
     def claim(self) -> Line:
         at = self.base + self.one([0, 20, 60, 63, 66, 90, 100, 120]) * DAY
         months = {format_rfc3339(self.base + days * DAY)[:7] for days in (0, 4, 31)}
@@ -221,6 +232,8 @@ def worlds(draw: st.DrawFn, day: str) -> World:
     lines += [draws.contract() for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3, 4, 4, 5])))]
     outages = [line["time"] for line in lines if line["type"] == "incident.opened"]
     lines += [draws.maintenance(outages) for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3])))]
+    scheduled = [line for line in lines if line["type"] == "maintenance.scheduled"]
+    lines += [draws.edit(draws.one(scheduled)) for _ in range(draw(st.integers(0, 2))) if scheduled]
     lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
     named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
     # An amendment has to say something, and ends come after starts.

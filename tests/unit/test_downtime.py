@@ -236,6 +236,50 @@ def test_r23_the_latest_of_an_id_wins_and_a_cancelled_one_excludes_nothing() -> 
     assert statements(again)["2026-03"]["excluded_s"] == 3600
 
 
+EARLY, EIGHT, TEN = "2026-03-01T00:00:00Z", "08:00", "10:00"
+#: A change told at 09:30 of a window from 08:00 to 10:00: start, end, components, tenants; then what is down of
+#: 08:00–09:20 and what is excluded, in minutes.
+EDITS: dict[str, tuple[str, str, list[str], list[str] | None, int, int]] = {
+    "shortened": (EIGHT, "09:30", ["api"], None, 0, 90),
+    "extended": (EIGHT, "12:00", ["api"], None, 0, 120),
+    "another component added": (EIGHT, TEN, ["api", "ui"], None, 0, 120),
+    "begun later": ("08:30", TEN, ["api"], None, 30, 90),
+    "moved out of its time": ("14:00", "15:00", ["api"], None, 80, 60),
+    "its component taken away": (EIGHT, TEN, ["ui"], None, 80, 0),
+    "its tenant taken away": (EIGHT, TEN, ["api"], ["other"], 80, 0),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_r23_a_change_after_the_start_keeps_the_notice_given_and_adds_nothing_late(edit: str) -> None:
+    start, end, components, tenants, down, excluded = EDITS[edit]
+    window = maintenance(EARLY, EIGHT, TEN)
+    change = maintenance("09:30", start, end, components=components, tenants=tenants, announced="09:30")
+    outage = [opened("08:00"), resolved("09:20")]
+    for lines in ([window, *outage, change], [change, *outage, window]):
+        statement = march(*lines)
+        assert (statement["downtime_s"], statement["excluded_s"]) == (down * 60, excluded * 60)
+
+
+def test_r23_an_extension_of_a_window_that_began_excludes_nothing_more() -> None:
+    extended = maintenance("09:30", EIGHT, "12:00", announced="09:30")
+    statement = march(maintenance(EARLY, EIGHT, TEN), extended, opened("10:30"), resolved("11:30"))
+    assert (statement["downtime_s"], statement["excluded_s"]) == (3600, 7200)
+    own = maintenance("09:30", TEN, "12:00", of="m-2", announced="09:30")
+    statement = march(maintenance(EARLY, EIGHT, TEN), own, opened("10:30"), resolved("11:30"))
+    assert (statement["downtime_s"], statement["excluded_s"]) == (0, 4 * 3600)
+
+
+def test_r23_what_a_later_change_takes_away_does_not_come_back_late() -> None:
+    window, shorter = maintenance(EARLY, EIGHT, TEN), maintenance("08:30", EIGHT, "09:00", announced="08:30")
+    longer = maintenance("08:45", EIGHT, TEN, announced="08:45")
+    statement = march(window, shorter, longer)
+    assert statement["excluded_s"] == 3600
+    assert march(window, shorter, maintenance_cancelled("12:00"), longer)["excluded_s"] == 0
+    evidence = [(item["kind"], item["id"]) for item in statement["evidence"]]
+    assert evidence.count(("maintenance", "m-1")) == 3, "each version decides"
+
+
 def test_r23_a_window_for_some_tenants_excludes_nothing_for_others() -> None:
     window = maintenance("2026-03-01T00:00:00Z", "10:00", "11:00", tenants=["other"])
     assert march(window)["excluded_s"] == 0

@@ -138,11 +138,11 @@ class Ledger:
         self._arrived(arrival, backfill=event.backfill)
         if self._maintenance.identity(event) is not None:
             return Duplicate()
-        for window in self._maintenance.add(event, arrival, position):
-            tenants = list(self._accounts) if window.scope == "platform" else sorted(window.tenant_ids)
+        for plan in self._maintenance.add(event, arrival, position):
+            tenants = list(self._accounts) if plan.platform else sorted(plan.tenant_ids)
             for tenant in tenants:
                 if tenant in self._accounts:
-                    self._recheck(self._accounts[tenant], window.start, window.end, arrival)
+                    self._recheck(self._accounts[tenant], plan.start, plan.end, arrival)
         return self._posted()
 
     def apply_impacts(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> Posted | Duplicate:

@@ -1,10 +1,11 @@
-"""Maintenance windows by id (R23): the latest fact wins, and a cancelled one excludes nothing, even afterwards."""
+"""Maintenance by id (R23): which instants its versions exclude. A change keeps the notice that was already given."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.sla.credits.statement import MaintenanceWindow
+from streams.sla.credits.intervals import Interval, intersect
+from streams.sla.credits.time_index import TimeIndex
 from streams.sla.erasure import Erasures
 from streams.sla.events import Event, MaintenanceScheduled, Position
 
@@ -20,14 +21,77 @@ class _Fact(NamedTuple):
     position: Position
 
 
+class MaintenanceVersion(NamedTuple):
+    """One `maintenance.scheduled` of a maintenance. Instants in microseconds."""
+
+    scope: str
+    tenant_ids: frozenset[str]
+    components: frozenset[str]
+    start: int
+    end: int
+    announced_at: int
+    position: Position
+
+    def concerns(self, tenant: str, component: str) -> bool:
+        """Whether it names a tenant and a component."""
+        return component in self.components and (self.scope == "platform" or tenant in self.tenant_ids)
+
+
+class MaintenancePlan(NamedTuple):
+    """The versions of one maintenance since its last cancellation, in event-time order. A cancellation takes all
+    earlier versions away, even afterwards."""
+
+    maintenance_id: str
+    versions: tuple[MaintenanceVersion, ...]
+
+    @property
+    def start(self) -> int:
+        """The earliest start of its versions."""
+        return min(version.start for version in self.versions)
+
+    @property
+    def end(self) -> int:
+        """The latest end of its versions."""
+        return max(version.end for version in self.versions)
+
+    @property
+    def platform(self) -> bool:
+        """Whether a version concerns every tenant."""
+        return any(version.scope == "platform" for version in self.versions)
+
+    @property
+    def tenant_ids(self) -> frozenset[str]:
+        """The tenants that versions name."""
+        return frozenset().union(*(version.tenant_ids for version in self.versions))
+
+    @property
+    def components(self) -> frozenset[str]:
+        """The components that versions name."""
+        return frozenset().union(*(version.components for version in self.versions))
+
+    def excluded(self, tenant: str, component: str, notice: int) -> list[Interval]:
+        """The instants excluded for a tenant and a component: those that a version announced at least `notice` ahead
+        of its start covers, and that every later version covers too (R23). At most one interval."""
+        covered: list[Interval] = []
+        for version in self.versions:
+            if not version.concerns(tenant, component):
+                covered = []
+                continue
+            window = [Interval(version.start, version.end)] if version.start < version.end else []
+            in_time = version.announced_at + notice <= version.start
+            covered = window if in_time else intersect(covered, window)
+        return covered
+
+
 class Maintenance:
     """The maintenance facts that this partition knows, in event-time order per id (R2)."""
 
-    __slots__ = ("_facts", "_windows")
+    __slots__ = ("_facts", "_index", "_plans")
 
     def __init__(self) -> None:
         self._facts: dict[str, list[_Fact]] = {}
-        self._windows: dict[str, MaintenanceWindow] = {}
+        self._plans: dict[str, MaintenancePlan] = {}
+        self._index = TimeIndex()
 
     def identity(self, event: Event) -> bytes | None:
         """The digest of the fact with this event's identity, if there is one (R1)."""
@@ -36,13 +100,14 @@ class Maintenance:
                 return fact.event.digest
         return None
 
-    def add(self, event: Event, arrival: int, position: Position) -> list[MaintenanceWindow]:
-        """Store a fact; returns the windows that it removed or added, so that the months they cover are recomputed."""
+    def add(self, event: Event, arrival: int, position: Position) -> list[MaintenancePlan]:
+        """Store a fact; returns the plans before and after it where they differ, so that the months they cover are
+        recomputed."""
         facts = self._facts.setdefault(event.subject, [])
         facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
         facts.sort(key=lambda fact: fact[:3])
-        before, after = self._windows.get(event.subject), self._refresh_window(event.subject)
-        return [window for window in (before, after) if window is not None and before != after]
+        before, after = self._plans.get(event.subject), self._refresh(event.subject)
+        return [plan for plan in (before, after) if plan is not None and before != after]
 
     def erase_tenant(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
         """Replace an erased tenant's name in the facts; returns those that changed (R29)."""
@@ -53,32 +118,28 @@ class Maintenance:
                 if event is not fact.event:
                     facts[index] = fact._replace(event=event)
                     changed.append((event, fact.arrival, fact.position))
-            self._refresh_window(maintenance_id)
+            self._refresh(maintenance_id)
         return changed
 
-    def _refresh_window(self, maintenance_id: str) -> MaintenanceWindow | None:
-        """Recompute the window in force from the latest fact."""
-        window = self._window_of(maintenance_id, self._facts[maintenance_id][-1])
-        self._windows.pop(maintenance_id, None)
-        if window is not None:
-            self._windows[maintenance_id] = window
-        return window
-
-    @staticmethod
-    def _window_of(maintenance_id: str, fact: _Fact) -> MaintenanceWindow | None:
-        plan = fact.event.payload
-        if not isinstance(plan, MaintenanceScheduled):
+    def _refresh(self, maintenance_id: str) -> MaintenancePlan | None:
+        """Rebuild a plan from its facts; None when the last of them is a cancellation."""
+        old = self._plans.pop(maintenance_id, None)
+        if old is not None:
+            self._index.discard("", old.start, old.end, maintenance_id)
+        versions: list[MaintenanceVersion] = []
+        for fact in self._facts[maintenance_id]:
+            match fact.event.payload:
+                case MaintenanceScheduled(scope, tenants, components, start, end, announced_at):
+                    who, what = frozenset(tenants), frozenset(components)
+                    versions.append(MaintenanceVersion(scope, who, what, start, end, announced_at, fact.position))
+                case _:
+                    versions = []
+        if not versions:
             return None
-        return MaintenanceWindow(
-            maintenance_id,
-            plan.scope,
-            frozenset(plan.tenant_ids),
-            frozenset(plan.components),
-            plan.start,
-            plan.end,
-            plan.announced_at,
-            fact.position,
-        )
+        plan = self._plans[maintenance_id] = MaintenancePlan(maintenance_id, tuple(versions))
+        self._index.add("", plan.start, plan.end, maintenance_id)
+        return plan
 
-    def windows(self) -> list[MaintenanceWindow]:
-        return list(self._windows.values())
+    def between(self, start: int, end: int) -> list[MaintenancePlan]:
+        """The plans that may exclude instants within [start, end), ordered by id."""
+        return [self._plans[name] for name in sorted(self._index.between(("",), start, end))]

@@ -89,10 +89,10 @@ class MonthClose:
 
     def _compute(self, account: Account, month: Month, terms: MonthTerms, instant: int) -> MonthResult:
         impacts = self._impacts.between(account.tenant, terms.period.start, terms.period.end)
-        windows = self._maintenance.windows()
+        maintenance = self._maintenance.between(terms.period.start, terms.period.end)
         currency = account.contracts.currency
         return compute_month(
-            account.tenant, month, terms.period, terms.spans, terms.policy, impacts, windows, instant, currency
+            account.tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
         )
 
     def recheck_months(self, account: Account, start: int, end: int, arrival: int) -> None:

@@ -101,10 +101,10 @@ class Recomputation:
         account = self._accounts[tenant]
         terms = account.settled_terms(month)
         impacts = self._impacts.between(tenant, terms.period.start, terms.period.end)
-        windows = self._maintenance.windows()
+        maintenance = self._maintenance.between(terms.period.start, terms.period.end)
         currency = account.contracts.currency
         found = compute_month(
-            tenant, month, terms.period, terms.spans, terms.policy, impacts, windows, instant, currency
+            tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
         )
         return RecomputedMonth(found, terms.final_at, terms.claimable_until, account.flags(month))
 

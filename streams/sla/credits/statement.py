@@ -7,29 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
+from itertools import chain
 from typing import NamedTuple
 
 from streams.sla import calendar
 from streams.sla.contracts import Span
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
+from streams.sla.credits.maintenance import MaintenancePlan
 from streams.sla.events import Position
 from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import SECOND, Month, format_rfc3339
 from streams.sla.policy import Policy
-
-
-class MaintenanceWindow(NamedTuple):
-    """A maintenance window in force: the latest fact of its id, not cancelled (R23)."""
-
-    maintenance_id: str
-    scope: str
-    tenant_ids: frozenset[str]
-    components: frozenset[str]
-    start: int
-    end: int
-    announced_at: int
-    position: Position
 
 
 class Period(NamedTuple):
@@ -91,24 +80,25 @@ def compute_month(
     spans: Sequence[Span],
     policy: Policy,
     impacts: Iterable[ImpactCopy],
-    windows: Iterable[MaintenanceWindow],
+    maintenance: Iterable[MaintenancePlan],
     instant: int,
     currency: str,
 ) -> MonthResult:
     """Compute a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the
     month; the last one's charge and plan apply, never prorated (R25)."""
     contracted = union((span.start, span.end) for span in spans)
-    in_force = [
-        window
-        for window in windows
-        if (window.scope == "platform" or tenant in window.tenant_ids)
-        and window.announced_at + policy.maintenance_notice <= window.start
-        and window.start < period.end
-        and window.end > period.start
-        and any(policy.guarantees(component) for component in window.components)
-    ]
+    whole = [Interval(period.start, period.end)]
+    excluded_by: dict[str, list[Interval]] = {}
     evidence: list[tuple[str, str, Position]] = [("contract", s.contract.id, s.contract.position) for s in spans]
-    evidence += [("maintenance", window.maintenance_id, window.position) for window in in_force]
+    for plan in maintenance:
+        excludes = False
+        for component in filter(policy.guarantees, plan.components):
+            excluded_spans = intersect(plan.excluded(tenant, component, policy.maintenance_notice), whole)
+            if excluded_spans:
+                excludes = True
+                excluded_by[component] = union([*excluded_by.get(component, ()), *excluded_spans])
+        if excludes:
+            evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
     down: list[tuple[int, int]] = []
     for copy in impacts:
         relevant = False
@@ -119,13 +109,12 @@ def compute_month(
             if impact.scope != "platform" and tenant not in impact.tenant_ids:
                 continue
             relevant = True
-            covering = union((w.start, w.end) for w in in_force if impact.component in w.components)
             outage = union([(max(impact.start, period.start), min(end, period.end))])
-            down += subtract(outage, covering)
+            down += subtract(outage, excluded_by.get(impact.component, ()))
         if relevant:
             evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
     intervals = intersect(union(down), contracted)
-    maintained = intersect(union((w.start, w.end) for w in in_force), contracted)
+    maintained = intersect(union(chain.from_iterable(excluded_by.values())), contracted)
     exclusions = subtract(maintained, intervals)
     eligible, excluded, downtime = measure(contracted), measure(exclusions), measure(intervals)
     available = formula.availability(eligible, excluded, downtime)

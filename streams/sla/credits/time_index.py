@@ -1,0 +1,59 @@
+"""Names indexed by key and time, so that a lookup costs the same however long the past is (R22, R23)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from streams.sla.instants import DAY
+
+BUCKET = 32 * DAY
+#: An interval that spans more buckets than this is not listed in each; every lookup of its key returns it.
+MAX_BUCKETS = 40
+
+
+class TimeIndex:
+    """Names by key and bucket of time. An entry is (key, start, end), `end` None while it is open."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, dict[int | None, set[str]]] = {}
+
+    @staticmethod
+    def _buckets_of(start: int, end: int | None) -> Iterable[int | None]:
+        if end is None or end - start >= MAX_BUCKETS * BUCKET:
+            return (None,)
+        return range(start // BUCKET, end // BUCKET + 1)
+
+    def add(self, key: str, start: int, end: int | None, name: str) -> None:
+        """List a name under a key for [start, end]."""
+        for bucket in self._buckets_of(start, end):
+            self._buckets.setdefault(key, {}).setdefault(bucket, set()).add(name)
+
+    def discard(self, key: str, start: int, end: int | None, name: str) -> None:
+        """Undo `add`."""
+        buckets = self._buckets.get(key)
+        if buckets is None:
+            return
+        for bucket in self._buckets_of(start, end):
+            names = buckets.get(bucket)
+            if names is not None:
+                names.discard(name)
+                if not names:
+                    del buckets[bucket]
+        if not buckets:
+            del self._buckets[key]
+
+    def between(self, keys: Iterable[str], start: int, end: int) -> set[str]:
+        """The names whose entries under one of the keys may overlap [start, end)."""
+        found: set[str] = set()
+        for key in keys:
+            buckets = self._buckets.get(key)
+            if buckets is not None:
+                for bucket in (None, *range(start // BUCKET, end // BUCKET + 1)):
+                    found |= buckets.get(bucket, set())
+        return found
+
+    def names(self, key: str) -> Iterator[str]:
+        """Every name listed under a key, each once."""
+        return iter(set().union(*self._buckets.get(key, {}).values()))
