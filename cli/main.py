@@ -1,8 +1,9 @@
-"""The `sla` command: which subcommands there are. Each is imported only when it is called, so that `--help` is fast."""
+"""The `sla` command and the table of its subcommands. Each is imported only when it is called, so `--help` is fast."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import os
 import sys
@@ -16,20 +17,20 @@ from cli.support.exits import one_line
 
 
 class Command(NamedTuple):
-    """A subcommand: where its function (or, of a group, its Typer app) is, what it does, an example."""
+    """A subcommand: `module:attribute` of its function or Typer app, a one-line help, an example."""
 
-    where: str
-    does: str
+    target: str
+    summary: str
     example: str
 
 
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
-    "demo": Command("cli.demo.command:demo", "Show the whole product on this machine.", "sla demo"),
-    "up": Command("cli.local.up:up", "Run broker and worker on this machine.", "sla up --data .sla/up"),
+    "demo": Command("cli.demo.command:demo", "Run the whole product on this machine with sample data.", "sla demo"),
+    "up": Command("cli.local.up:up", "Run a broker, a worker and an intake on this machine.", "sla up --data .sla/up"),
     "simulate": Command(
         "cli.replay.simulate:simulate",
-        "Run recorded events through the rules; no broker, no clock.",
+        "Apply the rules to recorded events, without a broker.",
         "sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z",
     ),
     "what-if": Command(
@@ -39,70 +40,76 @@ COMMANDS = {
     ),
     "verify": Command(
         "cli.replay.verify:verify",
-        "Recompute statements from their evidence.",
+        "Recompute credit statements and report differences.",
         "sla verify statements.jsonl --from-topics",
     ),
-    "publish": Command("cli.events.publish:publish", "Send events to Kafka.", "sla publish incidents.jsonl --backfill"),
+    "publish": Command(
+        "cli.events.publish:publish", "Publish events to Kafka.", "sla publish incidents.jsonl --backfill"
+    ),
     "tail": Command(
         "cli.events.tail:tail",
-        "Show events as they arrive.",
+        "Print events as they arrive.",
         "sla tail --json incident-events contract-events --from-beginning --until-idle 5 > history.jsonl",
     ),
     "report": Command(
         "cli.reports.report:report",
-        "Show availability, credits and breaches.",
+        "Report availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
     "rejected": Command(
-        "cli.events.rejected:rejected_app", "Look at input that was rejected.", "sla rejected list --code invalid"
+        "cli.events.rejected:rejected_app", "List and show rejected input.", "sla rejected list --code invalid"
     ),
     "contracts": Command(
         "cli.contracts.terms:contracts_app",
-        "Bring contract terms in from a file; look at those that hold.",
+        "Import contract terms from a file; list the current ones.",
         "sla contracts import contracts.csv --dry-run",
     ),
     "maintenance": Command(
-        "cli.contracts.maintenance:maintenance_app", "Announce and cancel maintenance windows.", "sla maintenance list"
+        "cli.contracts.maintenance:maintenance_app",
+        "Schedule, cancel and list maintenance windows.",
+        "sla maintenance list",
     ),
     "claim": Command(
-        "cli.contracts.claim:claim", "Claim a tenant's credit of a month.", "sla claim acme 2026-04 --who customer:pat"
+        "cli.contracts.claim:claim", "Claim a tenant's credit for a month.", "sla claim acme 2026-04 --who customer:pat"
     ),
     "policy": Command(
         "cli.policy.commands:policy_app",
-        "Check policy files, show policies, compare two, list those in use.",
+        "Check, show and compare policies; list those in use.",
         "sla policy show scalr-emergency",
     ),
     "topics": Command(
         "cli.kafka_io.topics:topics_app",
-        "Create the topics, compare them with what is declared, document them.",
+        "Create, compare and document the topics.",
         "sla topics show",
     ),
-    "bench": Command("bench.throughput:bench", "Measure a worker's speed.", "sla bench --events 300000 --rounds 3"),
+    "bench": Command(
+        "bench.throughput:bench", "Measure the speed of a worker.", "sla bench --events 300000 --rounds 3"
+    ),
     "intake": Command(
         "cli.services.intake:intake_app",
-        "Take incidents in over HTTP, or test how requests are mapped.",
+        "Accept incidents over HTTP, or test a mapping.",
         "sla intake test notification.json --source prometheus",
     ),
     "notify": Command(
         "cli.services.notify:notify_app",
-        "Deliver alerts to PagerDuty, Slack and webhooks, or test how they are routed.",
+        "Send alerts to PagerDuty, Slack and webhooks, or test routes.",
         "sla simulate examples/outage.jsonl | sla notify test - --routes examples/notify.yaml",
     ),
     "worker": Command(
-        "cli.services.worker:worker", "Run a worker until it is told to stop.", "SLA_BROKERS=kafka:9092 sla worker"
+        "cli.services.worker:worker", "Run a worker until it receives SIGTERM.", "SLA_BROKERS=kafka:9092 sla worker"
     ),
 }
 
 
 class LazyGroup(TyperGroup):
-    """Lists COMMANDS from the table; imports the one that runs."""
+    """Lists the subcommands from COMMANDS and imports the one that runs."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         entry = COMMANDS.get(cmd_name)
-        return None if entry is None else TyperCommand(cmd_name, help=entry.does)
+        return None if entry is None else TyperCommand(cmd_name, help=entry.summary)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
@@ -115,15 +122,15 @@ class LazyGroup(TyperGroup):
                     return super().invoke(ctx)
                 finally:
                     sys.stdout.flush()
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from None
 
 
 def load(name: str) -> Any:
-    """The command as declared in its module. Raises KeyError for one that there is not."""
+    """The command as declared in its module. Raises KeyError for an unknown name."""
     entry = COMMANDS[name]
-    module, attribute = entry.where.split(":")
+    module, attribute = entry.target.split(":")
     found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         command = typer.main.get_command(found)
@@ -133,7 +140,17 @@ def load(name: str) -> Any:
         single.command(name, epilog=f"Example: {entry.example}")(found)
         command = typer.main.get_command(single)
     command.name = name
+    _unwrap_help(command)
     return command
+
+
+def _unwrap_help(command: Any) -> None:
+    """Let paragraphs of help fill the terminal: without it, lines break where the source does as well."""
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _unwrap_help(inner)
 
 
 app = typer.Typer(add_completion=False, cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -141,7 +158,7 @@ app = typer.Typer(add_completion=False, cls=LazyGroup, no_args_is_help=True, pre
 
 @app.callback(epilog="Example: sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z")
 def sla() -> None:
-    """Guaranteed support times and uptime, kept honest: events in, alerts and service credits out."""
+    """Track support targets and uptime guarantees: events in, alerts and service credits out."""
 
 
 def main() -> None:

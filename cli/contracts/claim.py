@@ -14,13 +14,17 @@ _KINDS = ("customer", "support", "system", "monitor")
 
 def claim(
     tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
-    month: Annotated[str, typer.Argument(metavar="MONTH", help="Calendar month of its contract, YYYY-MM.")],
-    who: Annotated[str, typer.Option(metavar="KIND[:ID]", help="Who asks: customer:pat, support:kim.")] = "customer",
+    month: Annotated[
+        str, typer.Argument(metavar="MONTH", help="Calendar month in the time zone of the contract, YYYY-MM.")
+    ],
+    who: Annotated[
+        str, typer.Option(metavar="KIND[:ID]", help="Who asks, such as customer:pat or support:kim.")
+    ] = "customer",
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Claim a tenant's credit of a month. It may come before the month ends, and under the shipped policy until 60 days
-    after the final statement; a later one is rejected too_late. Claiming again publishes nothing."""
+    """Claim a tenant's credit for a month. A claim may be made before the month ends and, under the shipped policy,
+    until 60 days after the final statement; a later one is rejected as too_late. Claiming again publishes nothing."""
     from cli.kafka_io.contract_topic import SOURCE, log_of, publish
     from cli.support.console import safe
     from connect.client.outgoing import checked_record

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from streams.sla.events import Event
 
 
-maintenance_app = typer.Typer(help="Announce and cancel maintenance windows.", no_args_is_help=True)
+maintenance_app = typer.Typer(
+    help="Schedule, cancel and list maintenance windows.", no_args_is_help=True, add_completion=False
+)
 
-_Id = Annotated[str, typer.Argument(metavar="ID", help="Names the window; of one id the latest fact counts.")]
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the window; the latest fact of an id counts.")]
 
 
 @maintenance_app.command(
@@ -30,9 +32,9 @@ def schedule(
     maintenance: _Id,
     start: Annotated[str, typer.Option(help="First instant of the window, RFC 3339.")],
     end: Annotated[str, typer.Option(help="First instant after it, RFC 3339.")],
-    component: Annotated[list[str], typer.Option(help="What is worked on; again for each.")],
-    tenant: Annotated[list[str] | None, typer.Option(help="Whom it concerns; again for each.")] = None,
-    platform: Annotated[bool, typer.Option("--platform", help="It concerns everybody.")] = False,
+    component: Annotated[list[str], typer.Option(help="Component under maintenance; repeatable.")],
+    tenant: Annotated[list[str] | None, typer.Option(help="Tenant concerned; repeatable.")] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="It concerns all tenants.")] = False,
     announced_at: Annotated[str | None, typer.Option(help="When it was announced, RFC 3339; default: now.")] = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -71,12 +73,12 @@ def schedule(
     }
     plan = checked_record({**event, "id": "checked"}).event.payload
     assert isinstance(plan, MaintenanceScheduled)
-    kept = standing.payload if standing is not None else None
+    current = standing.payload if standing is not None else None
     # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).
     same = plan
-    if announced_at is None and isinstance(kept, MaintenanceScheduled):
-        same = plan._replace(announced_at=kept.announced_at)
-    if kept == same:
+    if announced_at is None and isinstance(current, MaintenanceScheduled):
+        same = plan._replace(announced_at=current.announced_at)
+    if current == same:
         typer.echo(f"{maintenance} is scheduled so already; nothing was published")
         return
     publish(settings, [{**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}])
@@ -116,7 +118,7 @@ def cancel(maintenance: _Id, brokers: Brokers = None, prefix: Prefix = None) -> 
 
 @maintenance_app.command("list", epilog="Example: sla maintenance list --json")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -124,14 +126,14 @@ def list_(
     from cli.kafka_io.contract_topic import log_of
     from cli.support.console import safe
 
-    told = [_told(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
-    told.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
+    windows = [_window(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
+    windows.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
     if as_json:
-        for window in told:
+        for window in windows:
             typer.echo(json.dumps(window, ensure_ascii=False))
         return
     table = Table("id", "start", "end", "components", "concerns", "announced", box=box.SIMPLE_HEAD)
-    for window in told:
+    for window in windows:
         name = safe(window["maintenance_id"])
         if window["cancelled"]:
             table.add_row(name, "cancelled", "", "", "", "")
@@ -140,10 +142,10 @@ def list_(
         words = [", ".join(map(safe, each)) for each in lists if isinstance(each, list)]
         table.add_row(name, str(window["start"]), str(window["end"]), *words, str(window["announced_at"]))
     console = plain_console()
-    console.print(table if told else "there is no maintenance")
+    console.print(table if windows else "there is no maintenance")
 
 
-def _told(event: Event) -> dict[str, object]:
+def _window(event: Event) -> dict[str, object]:
     from streams.sla.events import MaintenanceScheduled
     from streams.sla.instants import format_rfc3339
 

@@ -1,4 +1,4 @@
-"""`sla contracts import|list|show`: terms from a file, the difference first; terms as they lie in the topic."""
+"""`sla contracts import|list|show`: terms from a file, the difference first; the terms in the topic."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.lines import STDIN, check_readable, read_lines
 from cli.support.options import Brokers, Prefix, settings_of
 
-contracts_app = typer.Typer(help="Bring contract terms in from a file; look at those that hold.", no_args_is_help=True)
+contracts_app = typer.Typer(
+    help="Import contract terms from a file; list the current ones.", no_args_is_help=True, add_completion=False
+)
 
 
 @contracts_app.command("import", epilog="Example: sla contracts import contracts.csv --dry-run")
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV with column names, or JSON lines.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Publish without asking.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference only; exit code 1: some.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Publish without confirmation.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the difference only; exit code 1 if there is one.")
+    ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -66,7 +70,7 @@ def import_(
 @contracts_app.command("list", epilog="Example: sla contracts list --at 2026-04-30T23:59:59Z")
 def list_(
     at: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339; default: now.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -88,7 +92,7 @@ def list_(
 @contracts_app.command(epilog="Example: sla contracts show acme")
 def show(
     tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:

@@ -38,9 +38,9 @@ _PATIENCE_S = 90.0
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave broker and worker up until Ctrl-C.")] = False,
-    data: Annotated[Path | None, typer.Option("--data", help="Keep the data here; default: a temporary place.")] = None,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="Play the accelerated incident at the end.")] = True,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep broker and worker running until Ctrl-C.")] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="Data directory; default: a temporary one.")] = None,
+    live: Annotated[bool, typer.Option("--live/--no-live", help="Show an accelerated incident at the end.")] = True,
 ) -> None:
     """Show the whole product on this machine: a real Kafka, real incidents, alerts and credits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)

@@ -17,7 +17,7 @@ _SECOND = 1_000_000
 
 
 def print_history(console: Console, outcome: Outcome, seconds: float, events: int) -> None:
-    """Everything that the history came to."""
+    """The results of the whole history."""
     console.print(f"\n   [bold]What came out[/bold], {events / max(seconds, 0.001):,.0f} input events a second")
     _print_kinds(console, outcome)
     _print_lapses(console, outcome)

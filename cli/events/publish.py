@@ -1,4 +1,4 @@
-"""`sla publish`: JSON lines to Kafka, acknowledged before it returns."""
+"""`sla publish`: publishes JSON lines to Kafka and waits for the acknowledgements."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from cli.support.progress import counting
 
 
 def publish(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines; - is standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="File of JSON lines; - for standard input.")],
     backfill: Annotated[bool, typer.Option("--backfill", help="Mark all events as history being loaded.")] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Publish the good lines after a bad one too; name every bad one.")
+        bool, typer.Option("--keep-going", help="Publish valid lines after an invalid one as well.")
     ] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Publish events, one CloudEvents object a line; returns when the broker has acknowledged all of them.
+    """Publish events, one CloudEvents object per line, and wait until the broker has acknowledged all of them.
 
-    Each line is checked before it is sent. A bad one is named with its number, and nothing after it is sent.
-    Exit code 2: a line was bad, or Kafka is not there.
+    Each line is checked before it is sent. An invalid line is reported with its number; nothing after it is sent.
+
+    Exit code 2: a line was invalid, or Kafka is not available.
     """
     from cli.events.publish_lines import BadLine, publish_lines
     from streams.schema_registry.schema_source import writing_frame

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cli.kafka_io.batches import PATIENCE_S, Batches
+from cli.kafka_io.batches import ACK_TIMEOUT_S, Batches
 from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
 from streams.kafka import aiokafka_clients
 from streams.kafka.partitioner import partition_of
@@ -26,10 +26,10 @@ class BadLine(NamedTuple):
     """A line (numbered from 1) that is no event of the contract, and why."""
 
     number: int
-    refusal: Rejection
+    rejection: Rejection
 
     def __str__(self) -> str:
-        return f"{self.number}: {self.refusal.code}: {self.refusal.message}"
+        return f"{self.number}: {self.rejection.code}: {self.rejection.message}"
 
 
 class PublishingStopped(BrokerProblem):
@@ -112,7 +112,7 @@ async def publish(
         client_id="sla-publish",
         linger_ms=_LINGER_MS,
         max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=PATIENCE_S * 1000,
+        request_timeout_ms=ACK_TIMEOUT_S * 1000,
     )
     with explained(addresses):
         await producer.start()

@@ -35,7 +35,7 @@ class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the r
 
 
 class RejectedHeaders(NamedTuple):
-    """A rejected record (R27): why, where the original lies, and when it arrived (microseconds)."""
+    """A rejected record (R27): why, the coordinates of the original, and when it arrived (microseconds)."""
 
     code: str
     message: str
@@ -48,16 +48,16 @@ class RejectedHeaders(NamedTuple):
 
 def rejected_headers(record: TopicRecord) -> RejectedHeaders | None:
     """What the headers of a rejected record say, the latest rejection first; None when they are not ours."""
-    said = dict(record.headers)  # of an input rejected again, the last headers count
+    headers = dict(record.headers)  # of an input rejected again, the last headers count
     try:
         return RejectedHeaders(
-            said[dead_letter.CODE].decode(),
-            said[dead_letter.MESSAGE].decode(errors="replace"),
-            said[dead_letter.TOPIC].decode(),
-            int(said[dead_letter.PARTITION]),
-            int(said[dead_letter.OFFSET]),
-            int(said[dead_letter.TIMESTAMP]) * 1000,
-            int(said[dead_letter.ATTEMPTS]),
+            headers[dead_letter.CODE].decode(),
+            headers[dead_letter.MESSAGE].decode(errors="replace"),
+            headers[dead_letter.TOPIC].decode(),
+            int(headers[dead_letter.PARTITION]),
+            int(headers[dead_letter.OFFSET]),
+            int(headers[dead_letter.TIMESTAMP]) * 1000,
+            int(headers[dead_letter.ATTEMPTS]),
         )
     except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
         return None
@@ -68,9 +68,9 @@ def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
 
     Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
     """
-    refused = rejected_headers(record)
-    if refused is not None:
-        return _rejected(record, refused, decode)
+    rejected = rejected_headers(record)
+    if rejected is not None:
+        return _rejected(record, rejected, decode)
     if record.value is None:
         return _own_form(record, "state.deleted", {})
     decoded = decode(record.value, len(record.value))
@@ -89,33 +89,33 @@ def _received(event: Mapping[str, object], record: TopicRecord) -> dict[str, obj
     return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
 
 
-def _rejected(record: TopicRecord, refused: RejectedHeaders, decode: Decode) -> dict[str, object]:
-    original = f"{refused.topic}/{refused.partition}/{refused.offset}"
+def _rejected(record: TopicRecord, rejected: RejectedHeaders, decode: Decode) -> dict[str, object]:
+    original = f"{rejected.topic}/{rejected.partition}/{rejected.offset}"
     data: dict[str, object] = {
-        "code": refused.code,
-        "message": refused.message,
-        "topic": refused.topic,
-        "partition": refused.partition,
-        "offset": refused.offset,
-        "attempts": refused.attempts,
+        "code": rejected.code,
+        "message": rejected.message,
+        "topic": rejected.topic,
+        "partition": rejected.partition,
+        "offset": rejected.offset,
+        "attempts": rejected.attempts,
     }
     decoded = decode(record.value, len(record.value or b""))
     if not isinstance(decoded, Rejection):
         data["id"] = decoded[1].get("event_id")
     event = {
         "specversion": "1.0",
-        "id": output_id(REJECTED_TYPE, original, refused.code, refused.attempts),
+        "id": output_id(REJECTED_TYPE, original, rejected.code, rejected.attempts),
         "type": REJECTED_TYPE,
         "source": "/sla/rejected",
         "subject": key_text(record) or original,
-        "time": instant_to_json(refused.arrived),
+        "time": instant_to_json(rejected.arrived),
         "data": data,
     }
     return _received(event, record)
 
 
 def _own_form(record: TopicRecord, event_type: str, fields: Mapping[str, object]) -> dict[str, object]:
-    """A row of a changelog: no event, but shown in the same form."""
+    """A row of a changelog: no event, but in the same form."""
     return {
         "specversion": "1.0",
         "id": f"{record.topic}/{record.partition}/{record.offset}",
@@ -128,7 +128,7 @@ def _own_form(record: TopicRecord, event_type: str, fields: Mapping[str, object]
 
 
 def key_text(record: TopicRecord) -> str:
-    """The key for people; the parts of a state key are told apart by slashes."""
+    """The key for people; the parts of a state key are separated by slashes."""
     return (record.key or b"").decode(errors="replace").replace("\x1f", "/")
 
 
@@ -145,7 +145,7 @@ def _plain(value: object) -> object:
 
 
 def line_of(event: Mapping[str, object]) -> Text:
-    """One aligned, coloured line: time, type, severity, subject, tenants, and what it says."""
+    """One aligned, coloured line: time, type, severity, subject, tenants and content."""
     event_type = str(event["type"])
     data = cast(Mapping[str, object], event["data"])
     severity = str(data.get("severity") or "")

@@ -1,4 +1,4 @@
-"""`sla rejected list|show`: input that could not be applied, why, and where the original lies (R27)."""
+"""`sla rejected list|show`: input that could not be applied, why, and the coordinates of the original (R27)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _DUMP_BYTES = 256
 _ROW_BYTES = 16
 
-rejected_app = typer.Typer(help="Look at input that was rejected.", no_args_is_help=True)
+rejected_app = typer.Typer(help="List and show rejected input.", no_args_is_help=True, add_completion=False)
 
 
 class RejectedRecord(NamedTuple):
-    """One rejected record: its number in the list (from 1), what its headers say, the record, what it is decoded."""
+    """One rejected record: its number in the list (from 1), its headers, the record, and the decoded event if any."""
 
     number: int
-    refused: RejectedHeaders
+    rejected: RejectedHeaders
     record: TopicRecord
     decoded: tuple[str, Fields] | None
 
@@ -41,47 +41,50 @@ class RejectedRecord(NamedTuple):
     @property
     def original(self) -> str:
         """The coordinates of the original."""
-        return f"{self.refused.topic}/{self.refused.partition}/{self.refused.offset}"
+        return f"{self.rejected.topic}/{self.rejected.partition}/{self.rejected.offset}"
 
 
 @rejected_app.command("list", epilog="Example: sla rejected list --code invalid --limit 20")
 def list_(
-    code: Annotated[str | None, typer.Option(help="Only those rejected with this code.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the latest so many.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    code: Annotated[str | None, typer.Option(help="Only records with this code.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the latest N records.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """List rejected records, the oldest first: why, and where the original lies."""
+    """List rejected records, oldest first, each with the reason and the coordinates of the original."""
     with one_line():
         from streams.sla.events import REJECT_CODES
 
         if code is not None and code not in REJECT_CODES:
-            wrong_use(f"--code: there is no code {code!r}; there are: {', '.join(REJECT_CODES)}")
-        found = [entry for entry in _entries(brokers, prefix) if code in {None, entry.refused.code}]
-    shown = found if limit is None else found[-limit:]
+            wrong_use(f"--code: {code!r} is not a code; allowed: {', '.join(REJECT_CODES)}")
+        found = [entry for entry in _entries(brokers, prefix) if code in {None, entry.rejected.code}]
+    listed = found if limit is None else found[-limit:]
     if as_json:
         from streams.serde.cloudevents_json import format_line
 
-        for entry in shown:
+        for entry in listed:
             typer.echo(format_line(as_object(entry)))
-    elif not shown:
+    elif not listed:
         typer.echo("nothing was rejected" if code is None else f"nothing was rejected as {code}")
     else:
-        _print(shown)
-        if len(shown) < len(found):
-            typer.echo(f"the latest {len(shown):,} of {len(found):,}")
+        _print(listed)
+        if len(listed) < len(found):
+            typer.echo(f"the latest {len(listed):,} of {len(found):,}")
 
 
 @rejected_app.command(epilog="Example: sla rejected show incident-events/3/1042")
 def show(
     which: Annotated[
-        str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Where the original lies, or its number.")
+        str,
+        typer.Argument(
+            metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the original, or its number in the list."
+        ),
     ],
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Show one rejected record in full: every header, and its value decoded, or its first bytes."""
+    """Show one rejected record: all headers, and its value decoded or as a hex dump of its first bytes."""
     with one_line():
         entries = list(_entries(brokers, prefix))
         settings = settings_of(brokers, prefix)
@@ -102,13 +105,13 @@ def as_object(entry: RejectedRecord) -> dict[str, object]:
     return {
         "number": entry.number,
         "time": format_rfc3339(entry.record.arrival),
-        "code": entry.refused.code,
-        "message": entry.refused.message,
-        "topic": entry.refused.topic,
-        "partition": entry.refused.partition,
-        "offset": entry.refused.offset,
-        "arrived": format_rfc3339(entry.refused.arrived),
-        "attempts": entry.refused.attempts,
+        "code": entry.rejected.code,
+        "message": entry.rejected.message,
+        "topic": entry.rejected.topic,
+        "partition": entry.rejected.partition,
+        "offset": entry.rejected.offset,
+        "arrived": format_rfc3339(entry.rejected.arrived),
+        "attempts": entry.rejected.attempts,
         "key": None if entry.record.key is None else key_text(entry.record),
         "id": entry.event_id,
     }
@@ -144,18 +147,18 @@ def hex_dump(data: bytes) -> Iterator[str]:
 
 
 def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
-    """Records of the rejected topic by arrival; what else lies in it is left out."""
+    """Records of the rejected topic by arrival; records of others are left out."""
     from cli.events.record_view import rejected_headers
     from cli.kafka_io.reader import in_order
     from streams.sla.events import Rejection
 
     number = 0
     for record in sorted(records, key=in_order):
-        refused = rejected_headers(record)
-        if refused is not None:
+        rejected = rejected_headers(record)
+        if rejected is not None:
             number += 1
             found = decode(record.value, len(record.value or b""))
-            yield RejectedRecord(number, refused, record, None if isinstance(found, Rejection) else found)
+            yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
 
 
 def _entries(brokers: str | None, prefix: str | None) -> Iterator[RejectedRecord]:
@@ -173,7 +176,15 @@ def _print(entries: Sequence[RejectedRecord]) -> None:
     console = plain_console()
     table = Table("number", "when", "code", "original", "key", "event id", "why", box=box.SIMPLE_HEAD)
     for entry in entries:
-        told = as_object(entry)
-        names = (told["number"], told["time"], told["code"], entry.original, told["key"], told["id"], told["message"])
+        fields = as_object(entry)
+        names = (
+            fields["number"],
+            fields["time"],
+            fields["code"],
+            entry.original,
+            fields["key"],
+            fields["id"],
+            fields["message"],
+        )
         table.add_row(*("-" if each is None else safe(each) for each in names))
     console.print(table)

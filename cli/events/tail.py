@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 
 
 def tail(
-    topics: Annotated[list[str], typer.Argument(metavar="TOPIC…", help="Full names, or without prefix: alerts.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One CloudEvents object a line.")] = False,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="What is there first.")] = False,
+    topics: Annotated[
+        list[str], typer.Argument(metavar="TOPIC…", help="Topics, with or without the prefix, such as alerts.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one CloudEvents object per line.")] = False,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,
     until_idle: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="End when nothing has arrived for so long.")
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this long without a record.")
     ] = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Show committed events as they arrive, until Ctrl-C. With --until-idle, what is there is sorted by arrival first.
+    """Print committed events as they arrive, until Ctrl-C. With --from-beginning and --until-idle, existing events are
+    sorted by arrival.
 
-    JSON lines carry the arrival as receivedtime, so the input topics read so are a history for `sla simulate`.
+    JSON lines carry the arrival as receivedtime, so `sla simulate` can read those of the input topics as a history.
+
     Exit code 1: some record could not be decoded.
     """
     from cli.kafka_io.reader import TopicReader

@@ -8,7 +8,7 @@ from typing import Any
 from cli.kafka_io.connection import BrokerProblem
 
 #: aiokafka's idempotent producer tries for ever; people want to know.
-PATIENCE_S = 30
+ACK_TIMEOUT_S = 30
 _IN_FLIGHT = 64
 
 
@@ -59,9 +59,9 @@ class Batches:
         while len(self._sent) > leave:
             future, count = self._sent[0]
             try:
-                await asyncio.wait_for(future, PATIENCE_S)
+                await asyncio.wait_for(future, ACK_TIMEOUT_S)
             except TimeoutError:
-                raise BrokerProblem(f"Kafka has acknowledged nothing for {PATIENCE_S} s") from None
+                raise BrokerProblem(f"Kafka has acknowledged nothing for {ACK_TIMEOUT_S} s") from None
             self.acknowledged += count
             del self._sent[0]
 

@@ -1,4 +1,4 @@
-"""Reaching Kafka: how many partitions the topics have, and what went wrong in words."""
+"""Connecting to Kafka: the partitions of topics, and errors in words."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ REQUEST_TIMEOUT_MS = 10_000
 
 
 class BrokerProblem(SlaError):  # noqa: N818 -- it names what happened
-    """Kafka can't be reached, lacks a topic or refused; its text says so in one line."""
+    """Kafka can't be reached, lacks a topic or refuses a request; the message is one line."""
 
 
 @contextmanager
 def explained(bootstrap: Iterable[str]) -> Iterator[None]:
-    """Kafka's errors and the network's as BrokerProblem; the client's own log lines about them are kept quiet."""
+    """Kafka's errors and the network's as BrokerProblem; the client's own log lines about them are suppressed."""
     client = logging.getLogger("aiokafka")
     level = client.level
     client.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The contract topic for commands: what lies there, and facts being added to it."""
+"""The contract topic for commands: reads its facts and publishes new ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE = "/sla/cli"
 
 
 def log_of(settings: Settings) -> ContractLog:
-    """What the topic says now. Raises BrokerProblem."""
+    """The facts in the topic now. Raises BrokerProblem."""
     topic = f"{settings.topic_prefix}.contract-events"
     records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
     records.sort(key=in_order)
@@ -32,7 +32,7 @@ def log_of(settings: Settings) -> ContractLog:
 
 
 def publish(settings: Settings, events: Iterable[Mapping[str, object]], source: str = SOURCE) -> int:
-    """Add facts; returns how many, when the broker has acknowledged all. Raises ClientError."""
+    """Publish facts; returns how many, when the broker has acknowledged all. Raises ClientError."""
     count = 0
     brokers = ",".join(settings.bootstrap())
     prefix, security = settings.topic_prefix, settings.client_security()

@@ -14,10 +14,10 @@ from streams.kafka import aiokafka_clients
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _FETCH_WAIT_MS = 200
-#: Records handed over at once; also how long Ctrl-C may have to wait.
+#: Records returned at once; also how long Ctrl-C may have to wait.
 _MOST = 5_000
 _POLL_S = 0.5
-_PATIENCE_S = 30
+_SILENCE_LIMIT_S = 30
 
 
 class TopicRecord(NamedTuple):
@@ -38,7 +38,7 @@ def in_order(record: TopicRecord) -> tuple[int, str, int, int]:
 
 
 class TopicReader:
-    """Topics being read; a context manager. Every method raises BrokerProblem."""
+    """Reads topics; a context manager. Every method raises BrokerProblem."""
 
     def __init__(
         self, bootstrap: Iterable[str], topics: Iterable[str], security: Mapping[str, object] | None = None
@@ -88,10 +88,10 @@ class TopicReader:
         while not self.at_end():
             found = self.poll()
             silent = 0 if found else silent + 1
-            if silent >= _PATIENCE_S / _POLL_S:
+            if silent >= _SILENCE_LIMIT_S / _POLL_S:
                 raise BrokerProblem(
-                    f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_PATIENCE_S} s, but there is more to "
-                    "read: is it still running?"
+                    f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_SILENCE_LIMIT_S} s, but there is "
+                    "more to read: is it still running?"
                 )
             yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
 

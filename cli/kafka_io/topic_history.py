@@ -39,7 +39,7 @@ class NoRoom(SlaError):  # noqa: N818 -- it names what happened
 
 
 class _Lines(NamedTuple):
-    """What some records came to: their places and lines, how many others there were, and about the first of those."""
+    """Some records as lines with coordinates, how many others can't be decoded, and the first problem of those."""
 
     rows: list[tuple[int, str, int, int, bytes]]
     undecodable: int
@@ -48,9 +48,9 @@ class _Lines(NamedTuple):
 
 @contextmanager
 def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -> Iterator[History]:
-    """The files that were named, or what lies in the input topics now; that file is gone afterwards.
+    """The files that were named, or the current content of the input topics in a temporary file.
 
-    What can't be decoded is told on standard error. Raises BrokerProblem, NoRoom.
+    Records that can't be decoded are reported on standard error. Raises BrokerProblem, NoRoom.
     """
     if not from_topics:
         yield History(list(names), 0)
@@ -93,7 +93,7 @@ def write_lines(
                 file.write(line)
         file.flush()
     except (sqlite3.OperationalError, OSError) as error:
-        raise NoRoom(f"the history can't be kept on disk: {error}; TMPDIR names the directory for it") from error
+        raise NoRoom(f"the history can't be written to disk: {error}; TMPDIR names the directory for it") from error
     return undecodable, problem
 
 

@@ -21,18 +21,17 @@ from streams.asyncapi.markdown import markdown
 from streams.settings import Settings, read_settings
 from streams.topics import TopicSpec, declared
 
-topics_app = typer.Typer(
-    help="Create the topics, compare them with what is declared, document them.", no_args_is_help=True
-)
+topics_app = typer.Typer(help="Create, compare and document the topics.", no_args_is_help=True, add_completion=False)
 
 
 _Partitions = Annotated[
-    int | None, typer.Option("--partitions", min=1, help="Of every topic, fixed at creation; else SLA_PARTITIONS.")
+    int | None,
+    typer.Option("--partitions", min=1, help="Partitions of every topic, fixed at creation; default: SLA_PARTITIONS."),
 ]
 _Replication = Annotated[
-    int | None, typer.Option("--replication", min=1, help="Copies of every topic; else SLA_REPLICATION.")
+    int | None, typer.Option("--replication", min=1, help="Replicas of every topic; default: SLA_REPLICATION.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @topics_app.command(epilog="Example: sla topics apply --brokers kafka:9092 --replication 3")
@@ -43,7 +42,7 @@ def apply(
     replication: _Replication = None,
     as_json: _Json = False,
 ) -> None:
-    """Create missing topics and bring settings to their declared values. Exit code 1: some differ that stay so."""
+    """Create missing topics and set their settings as declared. Exit code 1: differences remain."""
     settings = _settings(brokers, prefix, partitions, replication)
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     with _plain_errors(settings):
@@ -74,7 +73,7 @@ def show(
     replication: _Replication = None,
     as_json: _Json = False,
 ) -> None:
-    """Show each topic as declared and where it differs; changes nothing. Exit code 1: some differ."""
+    """Show each topic as declared and where the existing one differs. Exit code 1: a topic differs."""
     settings = _settings(brokers, prefix, partitions, replication)
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     with _plain_errors(settings):
@@ -94,10 +93,10 @@ def asyncapi(
     prefix: Prefix = None,
     partitions: _Partitions = None,
     replication: _Replication = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a page for people, instead of JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of JSON.")] = False,
     html: Annotated[bool, typer.Option("--html", hidden=True)] = False,
 ) -> None:
-    """Print the AsyncAPI 3 document of the topics that others may write and read, as declared; asks no broker."""
+    """Print the AsyncAPI 3 document of the public topics as declared, without asking a broker."""
     if html:
         wrong_use("--html was replaced by --markdown, which prints the same page for people as Markdown")
     settings = _settings(brokers, prefix, partitions, replication)

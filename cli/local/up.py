@@ -22,17 +22,15 @@ DEFAULT_INTAKE_PORT = 8088
 
 
 def up(
-    data: Annotated[Path, typer.Option("--data", help="Where broker and logs keep their data.")] = DEFAULT_DATA,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where Kafka listens.")] = DEFAULT_PORT,
+    data: Annotated[Path, typer.Option("--data", help="Directory for data and logs.")] = DEFAULT_DATA,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Kafka.")] = DEFAULT_PORT,
     mapping: Annotated[
-        Path | None, typer.Option("--mapping", help="What the intake takes requests for; default: plain JSON, a token.")
+        Path | None, typer.Option("--mapping", help="Mapping file of the intake; default: JSON with a token.")
     ] = None,
     intake_port: Annotated[
-        int, typer.Option("--intake-port", min=1, max=65535, help="Where the intake listens.")
+        int, typer.Option("--intake-port", min=1, max=65535, help="Port of the intake.")
     ] = DEFAULT_INTAKE_PORT,
-    notify: Annotated[
-        Path | None, typer.Option("--notify", help="Whom a notifier tells of alerts; default: there is none.")
-    ] = None,
+    notify: Annotated[Path | None, typer.Option("--notify", help="Routing file; starts a notifier as well.")] = None,
 ) -> None:
     """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; what they hold is there again next
     time. With --notify FILE also a notifier."""

@@ -31,16 +31,18 @@ from streams.policy.load import (
 from streams.sla.policy import Policy
 
 policy_app = typer.Typer(
-    help="Check policy files, show policies, compare two, list those in use.", no_args_is_help=True
+    help="Check, show and compare policies; list those in use.", no_args_is_help=True, add_completion=False
 )
 
 
 @policy_app.command(epilog="Example: sla policy check policies/scalr-emergency/1.yaml")
 def check(
     paths: Annotated[list[Path], typer.Argument(help="Policy files, or directories of <name>/<version>.yaml.")],
-    defaults: Annotated[bool, typer.Option("--defaults", help="Print each with all defaults filled in.")] = False,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Print each policy with all defaults filled in.")
+    ] = False,
 ) -> None:
-    """Name every mistake with file, line, key and what is allowed. Exit code 0: fine, 1: problems, 2: wrong use."""
+    """Report every mistake with file, line, key and the allowed values. Exit code 1: a policy has problems."""
     problems = 0
     in_trees: list[tuple[Path, Policy]] = []
     for path, in_tree in [found for named in paths for found in _files(named)]:
@@ -73,7 +75,7 @@ def check(
 @policy_app.command(epilog="Example: sla policy show scalr-emergency --lang ja")
 def show(
     policy: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a policy, or a policy file.")],
-    lang: Annotated[Literal["en", "ja"], typer.Option(help="English or Japanese.")] = "en",
+    lang: Annotated[Literal["en", "ja"], typer.Option(help="Language: English or Japanese.")] = "en",
     version: Annotated[str | None, typer.Option(help="Version of a named policy; default: the latest.")] = None,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
@@ -86,10 +88,10 @@ def show(
 def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="NAME, NAME@VERSION or a policy file.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="NAME, NAME@VERSION or a policy file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
-    """Say what differs between two policies, in terms of the policy. Exit code 1: they differ."""
+    """Show the differences between two policies in terms of the policy. Exit code 1: they differ."""
     sides = [_found(old, policies), _found(new, policies)]
     if _print_changes(*sides, as_json=as_json):
         raise typer.Exit(FOUND)
@@ -97,13 +99,13 @@ def diff(
 
 @policy_app.command(epilog="Example: sla policy seen --brokers kafka:9092")
 def seen(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """List the versions that the log has been decided by, and whether each is deployed here as it was. Exit code 1:
-    some is not."""
+    """List the policy versions that decisions were made with, and whether this deployment still has each of them
+    unchanged. Exit code 1: it does not."""
     from cli.policy.versions_in_use import print_seen
 
     if not print_seen(brokers, prefix, policies, as_json=as_json):
@@ -121,7 +123,7 @@ def _found(wanted: str, root: Path | None) -> Policy:
 
 
 def _files(path: Path) -> list[tuple[Path, bool]]:
-    """Files to check, and whether each lies in a policies tree, where names have to fit."""
+    """Files to check, and whether each lies in a policies tree, where names must match the paths."""
     if path.is_file():
         return [(path, False)]
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""What a run came to, gathered from its outputs: for the demo, and to hold simulation and Kafka in agreement (R32)."""
+"""The result of a run, collected from its outputs: for the demo, and to compare a simulation with Kafka (R32)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FREE = frozenset(["status", "revision", "delta", "evidence", "digest", "claimab
 
 @dataclass
 class Outcome:
-    """The sum of output events in the order in which they were said, however often each was read in a row."""
+    """The sum of output events in the order in which they were published; repeated reads count once."""
 
     seen: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class Outcome:
     issued: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, event: Event) -> bool:
-        """Take one event in; False when its id was seen before. A breach that is said again after it was retracted
+        """Take one event in; False when its id was seen before. A breach that is published again after it was retracted
         stands again, and its retraction may follow again: they are the same ones (R3)."""
         name = str(event["id"])
         if name in self.retracted and event["type"] == "sla.breached":

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    events: Annotated[list[str], typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")],
+    events: Annotated[
+        list[str],
+        typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order; - for standard input."),
+    ],
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Default policy; a file also replaces all versions of its name."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Go on to this RFC 3339 instant; default: the last arrival.")
+        str | None, typer.Option(metavar="TIME", help="Run up to this RFC 3339 instant; default: the last arrival.")
     ] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
@@ -32,7 +35,7 @@ def simulate(
     """Print the outputs of recorded events as JSON lines. The same input gives the same output, byte for byte.
 
     A line that can't be applied gives an output of type sla.rejected with its number, counted over all files.
-    Horizons and the default policy are those of the environment (SLA_…), as for a worker.
+    Time limits and the default policy come from the environment (SLA_…), as for a worker.
     """
     from cli.support.options import instant_of, settings_of
     from streams.replay.simulate import simulate as run

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streams.sla.policy import Policies
 
 
-class Handed(NamedTuple):
+class SubmittedFile(NamedTuple):
     """The statements of a file, each revision once, and how many other lines there were."""
 
     statements: list[SubmittedStatement]
@@ -28,24 +28,26 @@ class Handed(NamedTuple):
 
 
 def verify(
-    statement: Annotated[str, typer.Argument(metavar="STATEMENT|-", help="JSON lines with credit.statement events.")],
+    statement: Annotated[
+        str, typer.Argument(metavar="STATEMENT|-", help="File of JSON lines with credit.statement events.")
+    ],
     events: Annotated[
         list[str] | None,
-        typer.Option("--events", metavar="EVENTS", help="Input events, JSON lines; may be given again."),
+        typer.Option("--events", metavar="EVENTS", help="File of input events (JSON lines); repeatable."),
     ] = None,
     from_topics: FromTopics = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Recompute statements and name the first term that differs. Exit code 1: some statement differs.
 
-    Without --events a statement is held against itself: its digest, the month's bounds, the sums of its intervals,
-    and the credit by the policy version it names. With --events also against the events that were known when it was
-    made, such as `sla tail --json` writes; with --from-topics those come straight from the input topics. Horizons are
-    those of the environment (SLA_…), as for a worker.
+    Without --events a statement is checked by itself: its digest, the bounds of its month, the sums of its intervals,
+    and the credit by the policy version it names. With --events it is also checked against the events that were known
+    when it was made, as `sla tail --json` prints them; --from-topics reads the input topics. Time limits come
+    from the environment (SLA_…), as for a worker.
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.simulate import choose_policies
@@ -59,18 +61,18 @@ def verify(
     check_readable([statement, *names])
     if [statement, *names].count(STDIN) > 1:
         wrong_use("only one of STATEMENT and --events can be standard input")
-    handed = _statements(statement)
-    if not handed.statements:
+    submitted = _statements(statement)
+    if not submitted.statements:
         wrong_use(f"{statement} has no credit.statement event")
     with history_of(names, settings, from_topics=from_topics) as history:
-        found = _differences(handed.statements, chosen, settings, history.names, backfill=backfill)
+        found = _differences(submitted.statements, chosen, settings, history.names, backfill=backfill)
     show = _print_json if as_json else _print_lines
-    show(handed, found, events=from_topics or bool(names))
+    show(submitted, found, events=from_topics or bool(names))
     if any(difference is not None for difference in found):
         raise typer.Exit(FOUND)
 
 
-def _statements(name: str) -> Handed:
+def _statements(name: str) -> SubmittedFile:
     """Ends the command when a line is no event, or no statement as the schema has it."""
     from streams.serde.cloudevents_json import parse_line
     from streams.sla.credits.submitted import submitted_statement
@@ -96,7 +98,7 @@ def _statements(name: str) -> Handed:
             ignored += 1
         else:
             found[given] = None
-    return Handed(list(found), ignored)
+    return SubmittedFile(list(found), ignored)
 
 
 def _differences(
@@ -122,27 +124,27 @@ def _title(given: SubmittedStatement) -> str:
     return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
 
 
-def _print_lines(handed: Handed, found: list[TermDifference | None], *, events: bool) -> None:
+def _print_lines(submitted: SubmittedFile, found: list[TermDifference | None], *, events: bool) -> None:
     from cli.support.console import safe
 
-    for given, difference in zip(handed.statements, found, strict=True):
+    for given, difference in zip(submitted.statements, found, strict=True):
         title = safe(_title(given))
         if difference is None:
             typer.echo(f"{title}: verified")
             continue
         concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
-        told = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
-        typer.echo(f"{title}: differs in {difference.term}: {safe(told)}")
+        entries = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
+        typer.echo(f"{title}: differs in {difference.term}: {safe(entries)}")
     differ = sum(difference is not None for difference in found)
     parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
-    if handed.ignored:
-        parts.append(f"{handed.ignored:,} other line{'' if handed.ignored == 1 else 's'} ignored")
+    if submitted.ignored:
+        parts.append(f"{submitted.ignored:,} other line{'' if submitted.ignored == 1 else 's'} ignored")
     alone = "against themselves; with --events or --from-topics also against the events"
     typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
 
 
-def _print_json(handed: Handed, found: list[TermDifference | None], *, events: bool) -> None:
-    told = [
+def _print_json(submitted: SubmittedFile, found: list[TermDifference | None], *, events: bool) -> None:
+    entries = [
         {
             "tenant_id": given.tenant,
             "month": given.month,
@@ -152,8 +154,8 @@ def _print_json(handed: Handed, found: list[TermDifference | None], *, events: b
             "verified": difference is None,
             "difference": None if difference is None else difference._asdict(),
         }
-        for given, difference in zip(handed.statements, found, strict=True)
+        for given, difference in zip(submitted.statements, found, strict=True)
     ]
     differ = sum(difference is not None for difference in found)
-    summary = {"verified": len(found) - differ, "differ": differ, "ignored": handed.ignored, "events": events}
-    typer.echo(json.dumps({**summary, "statements": told}, ensure_ascii=False, indent=2))
+    summary = {"verified": len(found) - differ, "differ": differ, "ignored": submitted.ignored, "events": events}
+    typer.echo(json.dumps({**summary, "statements": entries}, ensure_ascii=False, indent=2))

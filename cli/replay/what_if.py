@@ -22,33 +22,32 @@ if TYPE_CHECKING:
 def what_if(
     policy: Annotated[str, typer.Option(metavar="NAME[@VERSION]|FILE", help="The policy to try.")],
     events: Annotated[
-        list[str] | None, typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order.")
+        list[str] | None,
+        typer.Argument(metavar="EVENTS…|-", help="Files of JSON lines, read in this order; - for standard input."),
     ] = None,
     from_topics: FromTopics = False,
     against: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[@VERSION]|FILE",
-            help="The policy to compare with; default: of the same name, else the default policy.",
+            help="The policy to compare with; default: the deployed one of the same name, else the default policy.",
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Go on to this RFC 3339 instant; default: the last arrival.")
+        str | None, typer.Option(metavar="TIME", help="Run up to this RFC 3339 instant; default: the last arrival.")
     ] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
-    format_: Annotated[
-        Literal["table", "json", "csv"], typer.Option("--format", help="For people or programs.")
-    ] = "table",
+    format_: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Output format.")] = "table",
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Show, per tenant, which breaches and credits recorded events have under one policy but not under the other.
 
-    Each of the two stands in turn for both their names: contracts on either plan are judged by it, and so are
-    platform-wide incidents. Breaches are those that stand at the end; credits are what each month comes to by then,
-    whether claimed or not. Months that are not closed yet count as they stand. The input topics may be read instead of
-    files, to their present end; it comes to the same as the lines of `sla tail --json`.
+    Each policy is applied to the contracts on either plan and to platform-wide incidents. Breaches are those that are
+    not retracted at the end; credits are those of each month by then, claimed or not, months that are still open
+    included. --from-topics reads the input topics up to their current end, which gives the same result as the lines of
+    `sla tail --json`.
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.what_if_formats import as_csv, as_json, print_tables
@@ -131,5 +130,7 @@ def versions_of(wanted: str, deployed: Sequence[Policy]) -> list[Policy]:
 
 def _label(versions: list[Policy], wanted: str) -> str:
     name = versions[0].name
-    told = f"{name} {versions[0].version}" if len(versions) == 1 else f"{name}, {len(versions)} versions by their dates"
-    return told if wanted.partition("@")[0] == name else f"{told} ({wanted})"
+    label = (
+        f"{name} {versions[0].version}" if len(versions) == 1 else f"{name}, {len(versions)} versions by their dates"
+    )
+    return label if wanted.partition("@")[0] == name else f"{label} ({wanted})"

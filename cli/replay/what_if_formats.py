@@ -96,15 +96,15 @@ def _print_breaches(console: Console, word: str, breaches: list[StandingBreach])
     for breach in breaches[:MOST_NAMED]:
         clock = f"{breach.severity} {breach.metric} {breach.instance}"
         who = ", ".join(breach.tenants)
-        told = f"  {breach.incident_id}  {clock}, due {format_rfc3339(breach.deadline)} ({who})"
-        console.print(safe(told), soft_wrap=True)
+        data = f"  {breach.incident_id}  {clock}, due {format_rfc3339(breach.deadline)} ({who})"
+        console.print(safe(data), soft_wrap=True)
     if len(breaches) > MOST_NAMED:
         console.print(f"  and {len(breaches) - MOST_NAMED:,} more (--format json names all)", soft_wrap=True)
 
 
 def as_json(found: Comparison, old: str, new: str) -> str:
     """Everything that differs, as one JSON object; money in minor units."""
-    told = {
+    data = {
         "old": old,
         "new": new,
         "events": found.lines,
@@ -115,7 +115,7 @@ def as_json(found: Comparison, old: str, new: str) -> str:
         "gained": [_breach(breach) for breach in found.gained],
         "lost": [_breach(breach) for breach in found.lost],
     }
-    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def _row(row: ComparedTenant) -> dict[str, object]:
@@ -149,6 +149,6 @@ def as_csv(found: Comparison) -> str:
         writer.writerow({"row": "month", "tenant": month.tenant, "month": month.month, **money})
     for change, all_breaches in (("gained", found.gained), ("lost", found.lost)):
         for breach in all_breaches:
-            told = {name: value for name, value in _breach(breach).items() if name != "tenants"}
-            writer.writerow({"row": "breach", "tenant": " ".join(breach.tenants), "change": change, **told})
+            data = {name: value for name, value in _breach(breach).items() if name != "tenants"}
+            writer.writerow({"row": "breach", "tenant": " ".join(breach.tenants), "change": change, **data})
     return written.getvalue()

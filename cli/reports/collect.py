@@ -54,7 +54,7 @@ class Report(NamedTuple):
 
 @dataclass(slots=True)
 class Reporting:
-    """Takes the records of the credits and alerts topics, each partition's in its order, and says what follows.
+    """Takes the records of the credits and alerts topics, each partition's in its order, and adds them up.
 
     With `tenant` only what concerns it: its own statements, breaches of incidents that name it or are platform-wide,
     by the months of its contract's zone; without it, breaches go by months in UTC.

@@ -45,7 +45,7 @@ CSV_COLUMNS = (
 
 def as_json(report: Report) -> str:
     """The report as one JSON object; durations in seconds, money in minor units."""
-    told = {
+    data = {
         "as_of": format_rfc3339(report.as_of),
         "statements": [
             {**_statement(row), "guarantee_met": row.guarantee_met, "flags": list(row.flags)}
@@ -53,7 +53,7 @@ def as_json(report: Report) -> str:
         ],
         "breaches": [_breaches(row) for row in report.breaches],
     }
-    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def as_csv(report: Report) -> str:

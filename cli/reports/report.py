@@ -21,17 +21,17 @@ _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 def report(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant, with what was platform-wide.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant, including platform-wide incidents.")] = None,
     month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Only this month.")] = None,
     format_: Annotated[
-        Literal["table", "json", "csv", "html"], typer.Option("--format", help="For people, programs or a browser.")
+        Literal["table", "json", "csv", "html"], typer.Option("--format", help="Output format.")
     ] = "table",
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Show availability, downtime and credits of each tenant's month, and the breaches that stand.
+    """Report availability, downtime and credits of each tenant and month, and the breaches that are not retracted.
 
-    Months are those of each contract's time zone; without --tenant, breaches are counted by months in UTC.
+    Months are in the time zone of each contract; without --tenant, breaches are counted by month in UTC.
     """
     if month is not None and not _MONTH.fullmatch(month):
         wrong_use(f"--month: expected a month such as 2026-01, got {month!r}")

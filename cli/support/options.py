@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 Brokers = Annotated[
     str | None,
-    typer.Option("--brokers", metavar="HOST:PORT,…", help="Kafka's addresses; default: SLA_BROKERS, or this machine."),
+    typer.Option("--brokers", metavar="HOST:PORT,…", help="Kafka brokers; default: SLA_BROKERS, else this machine."),
 ]
 Prefix = Annotated[
-    str | None, typer.Option("--prefix", help="What topic names start with; default: SLA_TOPIC_PREFIX, or sla.")
+    str | None, typer.Option("--prefix", help="Prefix of topic names; default: SLA_TOPIC_PREFIX, else sla.")
 ]
 FromTopics = Annotated[
     bool,
-    typer.Option("--from-topics", help="Read the events that lie in the input topics now, instead of files."),
+    typer.Option("--from-topics", help="Read events from the input topics instead of files."),
 ]
 
 
 def check_from_topics(*, from_topics: bool, brokers: str | None, prefix: str | None) -> None:
-    """Ends the command when it is told where to read what it isn't told to read."""
+    """Ends the command when --brokers or --prefix is given without --from-topics."""
     if not from_topics and (brokers is not None or prefix is not None):
         wrong_use("--brokers and --prefix say where --from-topics reads; give it too")
 

@@ -1,4 +1,4 @@
-"""What the contract topic says: terms by tenant, maintenance windows, claims, erasures, as the ledger applies them."""
+"""The content of the contract topic as the ledger applies it: terms by tenant, maintenance, claims and erasures."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class ContractRecord(NamedTuple):
 
 class ContractLog:
     """The facts that count: what the ledger rejects (undecodable, invalid, future, too late, a second use of an id) is
-    left out, and numbered in `refused`."""
+    left out and counted in `rejected`."""
 
     def __init__(self, records: Iterable[ContractRecord], time_limits: TimeLimits, decode: Decode = decode) -> None:
         self.contracts: dict[str, ContractHistory] = {}
         self.maintenance: dict[str, Event] = {}
         self.claims: dict[tuple[str, str], Event] = {}
         self.erased: set[str] = set()
-        self.refused = 0
+        self.rejected = 0
         known: set[tuple[str, str, str]] = set()
         for record in records:
             event = _applied(record, time_limits, decode)
             if event is None:
-                self.refused += 1
+                self.rejected += 1
                 continue
             identity = (event.subject, event.source, event.id)
             if identity not in known:
@@ -63,7 +63,7 @@ class ContractLog:
             case TenantErased():
                 self.erased.add(event.subject)
             case _:
-                self.refused += 1
+                self.rejected += 1
 
 
 def _order(event: Event) -> tuple[int, str, str]:

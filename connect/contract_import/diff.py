@@ -1,4 +1,4 @@
-"""The difference between a file of contract terms and what lies in the topic, as facts to publish (R24)."""
+"""The difference between a file of contract terms and the topic, as facts to publish (R24)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ContractChange(NamedTuple):
 
 
 class ContractDifference(NamedTuple):
-    """What a file asks for: facts to publish, how many rows say what is known, tenants that the file does not name."""
+    """Facts to publish, the number of rows that are known already, and of tenants that the file does not name."""
 
     changes: list[ContractChange]
     unchanged: int

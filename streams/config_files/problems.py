@@ -1,4 +1,4 @@
-"""What is wrong in a policy file, said with file, line, key and what is allowed instead."""
+"""What is wrong in a policy file, reported with file, line, key and the allowed values."""
 
 from __future__ import annotations
 

@@ -171,8 +171,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[PolicyChange]:
     for index, name in enumerate(names):
         if name not in before:
             where = f"tried before {names[index + 1]}" if index + 1 < len(names) else "tried last"
-            told = _rule(after[name])
-            yield PolicyChange(f"rule {name}", None, told, f"rule {name} added: {told}, {where}")
+            added = _rule(after[name])
+            yield PolicyChange(f"rule {name}", None, added, f"rule {name} added: {added}, {where}")
     both = [name for name in before if name in after], [name for name in after if name in before]
     yield from _changed("rules in the order", *(", ".join(order) for order in both))
 
@@ -207,13 +207,13 @@ def _hours(policy: Policy) -> str:
 
     runs: list[tuple[list[str], str]] = []
     for day, hours in zip(WEEKDAYS, policy.calendar.hours, strict=True):
-        told = "closed" if hours is None else f"{time(hours[0])}-{time(hours[1])}"
-        if runs and runs[-1][1] == told:
+        hours_text = "closed" if hours is None else f"{time(hours[0])}-{time(hours[1])}"
+        if runs and runs[-1][1] == hours_text:
             runs[-1][0].append(day.capitalize())
         else:
-            runs.append(([day.capitalize()], told))
-    named = ((days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}", told) for days, told in runs)
-    return ", ".join(f"{days} {told}" for days, told in named if told != "closed") or "never"
+            runs.append(([day.capitalize()], hours_text))
+    named = ((days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}", hours_text) for days, hours_text in runs)
+    return ", ".join(f"{days} {hours_text}" for days, hours_text in named if hours_text != "closed") or "never"
 
 
 def _downtime(old: Policy, new: Policy) -> Iterator[PolicyChange]:

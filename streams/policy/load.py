@@ -40,7 +40,7 @@ def load_policies(root: Path) -> list[Policy]:
     problems: list[Problem] = []
     found: list[tuple[Path, Policy]] = []
     if not root.is_dir():
-        raise PolicyError([Problem(str(root), Place(1, 1), "", "there is no such directory of policies")])
+        raise PolicyError([Problem(str(root), Place(1, 1), "", "this directory of policies does not exist")])
     for path in policy_files(root):
         try:
             found.append((path, policy_of(read_document(path, in_tree=True))))
@@ -67,7 +67,7 @@ def same_starts(found: Iterable[tuple[Path, Policy]]) -> list[Problem]:
 
 
 def policy_files(root: Path) -> list[Path]:
-    """Every file that means to be a policy of the tree (a wrong ending is told when it is read)."""
+    """Every file that means to be a policy of the tree (a wrong file extension is reported when it is read)."""
     return sorted(path for path in root.glob("*/*") if path.suffix in {".yaml", ".yml"} and path.is_file())
 
 
@@ -84,7 +84,7 @@ def read_document(path: Path, *, in_tree: bool = False) -> PolicyDocument:
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place], tree: Path | None) -> Iterable[Problem]:
-    """What spans several keys, told even when other keys are wrong."""
+    """Checks across several keys, made even when other keys are wrong."""
     if not isinstance(data, dict):
         return
 

@@ -80,7 +80,7 @@ class Replay:
         self.clock = 0
 
     def steps(self, number: int, line: str) -> Iterator[Step]:
-        """What one line (numbered from 1) comes to: time first, then its event. Nothing for a blank line."""
+        """The steps of one line (numbered from 1): time first, then its event. A blank line has none."""
         if not line.strip():
             return
         parsed = None
@@ -162,7 +162,7 @@ def _read_header(line: str) -> _Header | None:
 
 
 def apply_to_incidents(store: IncidentStore, step: Step) -> Iterator[Decision]:
-    """What a step comes to of incidents, where one store has all of them. Contract facts must have been accepted by
+    """Apply a step to a store that has all incidents. Contract facts must have been accepted by
     the ledger or a recomputation first."""
     match step:
         case TimeAdvance(before, backfill_idle):

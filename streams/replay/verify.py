@@ -22,7 +22,7 @@ from streams.sla.policy import Policies
 
 
 class ReplayedMonths:
-    """Answers from recorded lines what each tenant-month came to so far (`recomputation`)."""
+    """Applies recorded lines to a `recomputation` of every tenant-month."""
 
     def __init__(self, policies: Policies, time_limits: TimeLimits, *, backfill: bool = False) -> None:
         self._replay = Replay(time_limits, backfill=backfill)

@@ -80,7 +80,7 @@ Months = dict[tuple[str, Month], tuple[int, str, bool]]
 
 
 def credits_of(parts: Sequence[PartialComparison], policies: Policies, time_limits: TimeLimits) -> Months:
-    """What each tenant-month comes to at the end of the history: credit, currency, and whether it is closed."""
+    """Each tenant-month at the end of the history: credit in minor units, currency, and whether it is closed."""
     recomputation = Recomputation(policies, time_limits)
     for line in parts[0].contracts:
         recomputation.add(line.event, line.arrival, line.position)

@@ -268,7 +268,7 @@ def test_facts_that_the_ledger_rejected_are_not_taken_for_terms() -> None:
     (event,) = events(imported(HEAD, ACME))
     assert log_of(event, arrival=NOW + 40 * DAY).contracts == {}
     assert log_of(event, arrival=NOW - DAY).contracts == {}
-    assert log_of(event, arrival=NOW - DAY).refused == 1
+    assert log_of(event, arrival=NOW - DAY).rejected == 1
     old = {**event, "backfill": True}
     assert log_of(old, arrival=NOW + 40 * DAY).contracts.keys() == {"acme"}
     other = {**event, "data": {**ACME_DATA, "plan": "other"}}
@@ -279,7 +279,7 @@ def test_facts_that_the_ledger_rejected_are_not_taken_for_terms() -> None:
         [ContractRecord(b"\xff", NOW, Position("t", 0, 0)), ContractRecord(None, NOW, Position("t", 0, 1))],
         TimeLimits(),
     )
-    assert (log.contracts, log.refused) == ({}, 2)
+    assert (log.contracts, log.rejected) == ({}, 2)
 
 
 def test_what_it_corrects_is_always_earlier() -> None:
