@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from connect.intake.formats import cloudevents, json_body, rest
 from connect.intake.formats.registry import format_of
-from connect.intake.formats.source_format import StillFiring
 from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
@@ -26,14 +25,14 @@ class Translation:
     """How many items the sender reports to have left out."""
 
 
-def webhook(source: Source, content: bytes, still_firing: StillFiring = lambda _: None) -> Translation:
-    """The webhook of a source whose format has one."""
+def webhook(source: Source, content: bytes, received_at: int | None = None) -> Translation:
+    """The webhook of a source whose format has one, received at an instant (microseconds since 1970)."""
     payload = json_body.parse(content)
     if isinstance(payload, Rejection):
         return Translation(rejected=[RejectedItem("", payload.code, payload.message)])
     form = format_of(source)
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
-    translation = check_outcomes(form.translate(payload, source, still_firing), source)
+    translation = check_outcomes(form.translate(payload, source, received_at), source)
     translation.truncated = form.truncated(payload)
     return translation
 

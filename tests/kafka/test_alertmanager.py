@@ -137,7 +137,7 @@ def test_an_alert_is_one_incident_whatever_happens_to_its_notifications(
         return {(event["type"].partition(".")[2], event["data"].get("summary", "")) for event in events()}
 
     now = seconds()
-    first, far = now - 600, now + 3600
+    first, far = now - 120, now + 3600
     with Alertmanager(tmp_path, intake.url) as alertmanager:
         alertmanager.start("[alertname]")
         # firing, and what follows by itself: repeats
@@ -174,5 +174,6 @@ def test_an_alert_is_one_incident_whatever_happens_to_its_notifications(
         ("incident.opened", stamp(first), "alertname=GatewayDown"),
         ("incident.opened", stamp(first + 60), "alertname=GatewaySlow"),
         ("incident.opened", stamp(ended + 1), "alertname=GatewayDown"),
+        ("incident.reopened", stamp(ended), None),
         ("incident.resolved", stamp(ended), None),
     ]

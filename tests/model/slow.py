@@ -13,7 +13,7 @@ from typing import Any
 from slow_clocks import Clocks, Ruling, fold
 from slow_contracts import Contracts
 from slow_money import Amounts, amounts_of
-from slow_outage import outages_of
+from slow_outage import effective, outages_of
 from slow_time import minute
 
 from streams.sla.policy import Policies
@@ -72,4 +72,4 @@ def in_order(lines: list[Line]) -> list[Line]:
         if line["type"] != "incident.opened"  # a second opening has no effect
     ]
     rest.sort(key=lambda line: (line["at"], rank(line), minute(line["time"]), line["id"]))
-    return [{**opening, "at": start}, *rest]
+    return effective([{**opening, "at": start}, *rest])

@@ -30,6 +30,7 @@ class Episode:
     end: int | None = None
     amended_start: int | None = None
     amended_end: int | None = None
+    taken_back: int = 0
 
 
 def outages_of(facts: list[Line], until: int) -> list[Outage]:
@@ -74,11 +75,15 @@ def episodes(facts: list[Line]) -> list[Episode]:
     for fact in facts[1:]:
         data, now = fact["data"], found[-1]
         match fact["type"]:
+            case "incident.reopened" if not running and never_ended(opening, fact, now.end):
+                now.taken_back = max(now.end, now.taken_back)
+                now.end = None
+                running = True
             case "incident.reopened" if not running:
                 found.append(Episode(minute(data["started_at"]) if "started_at" in data else fact["at"]))
                 running = True
             case "incident.resolved" if running:
-                now.end = minute(data["restored_at"]) if "restored_at" in data else fact["at"]
+                now.end = max(minute(data["restored_at"]) if "restored_at" in data else fact["at"], now.taken_back)
                 running = False
             case "incident.merged" if running:
                 now.end = fact["at"]
@@ -88,4 +93,26 @@ def episodes(facts: list[Line]) -> list[Episode]:
                     now.amended_start = minute(data["started_at"])
                 if "restored_at" in data:
                     now.amended_end = minute(data["restored_at"])
+    return found
+
+
+def never_ended(opening: Line, fact: Line, end: int | None) -> bool:
+    """Whether a monitor's reopening says that its outage did not end where it was reported to end (R15)."""
+    started = fact["data"].get("started_at")
+    return opening["data"]["channel"] == "monitor" and started is not None and end is not None and minute(started) < end
+
+
+def effective(facts: list[Line]) -> list[Line]:
+    """Without the reopenings by which a monitor would undo a merge: they have no effect (R15)."""
+    found, end, reason = [facts[0]], None, None
+    for fact in facts[1:]:
+        match fact["type"].removeprefix("incident."):
+            case "reopened" if reason is not None:
+                if reason == "merged" and never_ended(facts[0], fact, end):
+                    continue
+                end = reason = None
+            case "resolved" | "merged" as kind if reason is None:
+                reported = fact["data"].get("restored_at") if kind == "resolved" else None
+                end, reason = fact["at"] if reported is None else minute(reported), kind
+        found.append(fact)
     return found

@@ -21,7 +21,7 @@ from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import read_intake_settings
 from connect.intake.web import openapi, signatures
-from connect.intake.web.limits import RecentDigests, ResolvedAlerts, TokenBucket
+from connect.intake.web.limits import RecentDigests, TokenBucket
 from connect.intake.web.signatures import Secret, read_secrets
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND, parse_rfc3339
@@ -206,23 +206,6 @@ def test_budgets_and_memories_are_bounded() -> None:
     for digest in (b"1", b"2", b"3"):
         recent.add(digest)
     assert (b"1" in recent, b"3" in recent) == (False, True)
-
-
-def test_what_is_remembered_of_resolutions_is_bounded_and_settles() -> None:
-    ended = ResolvedAlerts(2)
-    ended.add("a", 100 * SECOND, 500 * SECOND)
-    assert ended.still_firing("a", 1_099 * SECOND) is None, "a group_interval has to be over"
-    assert ended.still_firing("a", 1_100 * SECOND) == (100 * SECOND, 1_100 * SECOND)
-    ended.add("a", 90 * SECOND, 1_200 * SECOND)
-    ended.add("a", 100 * SECOND, 1_200 * SECOND)
-    assert ended.still_firing("a", 1_201 * SECOND) == (100 * SECOND, 1_100 * SECOND)
-    ended.add("a", 200 * SECOND, 1_300 * SECOND)
-    assert ended.still_firing("a", 1_301 * SECOND) is None
-    assert ended.still_firing("a", 1_900 * SECOND) == (200 * SECOND, 1_900 * SECOND)
-    ended.add("b", 0, 0)
-    ended.add("c", 0, 0)
-    assert ended.still_firing("a", 900 * SECOND) is None
-    assert ended.still_firing("c", 900 * SECOND) == (0, 900 * SECOND)
 
 
 def test_settings_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,10 +98,11 @@ def test_a_group_stays_firing_while_one_of_its_alerts_is_resolved() -> None:
     found = decided(PROMETHEUS, recorded("alertmanager-resolved"))
     assert said(found) == [
         ("incident.opened", "-opened"),
+        ("incident.reopened", "-reopened-20260410T091000.5Z"),
         ("incident.resolved", "-resolved-20260410T091000.5Z"),
         ("incident.opened", "-opened"),
     ]
-    assert published(found)[1]["time"] == "2026-04-10T09:10:00.5Z"
+    assert published(found)[2]["time"] == "2026-04-10T09:10:00.5Z"
     # The opening that goes with the resolution is the one that was said when it fired.
     fired = decided(PROMETHEUS, recorded("alertmanager-firing"))
     assert found.events[0].record.value == fired.events[0].record.value

@@ -1,12 +1,20 @@
 """Prometheus Alertmanager's webhook, version 4: one incident for each alert and each time it started firing.
 
-An alert is known by its fingerprint (a hash of its labels), an episode of it by startsAt, which Alertmanager keeps
-while the alert goes on firing. So retries, repeats and regrouping say the same again (R1), and an alert that was
-resolved and fires anew is another incident. What an opening says depends on labels and annotations of its alert alone,
-never on the group it came with. The opening goes before every resolution: one that never arrived is made good.
+An alert is identified by its fingerprint (a hash of its labels), a firing period of it by startsAt, which Alertmanager
+keeps while the alert fires. Retries, repeats and regrouping give the same events (R1). An alert that was resolved and
+fires again with another start is another incident. The fields of an opening depend on labels and annotations of its
+alert alone, never on the group. Every alert publishes its opening, so a lost one is made up for by the next repeat.
 
-When Prometheus is cut off, Alertmanager takes its alerts for resolved, and they come back with the startsAt they had:
-the same incident, which then is reopened, its outage never having ended.
+Alertmanager reports an alert as resolved when Prometheus is cut off, and later reports it firing again with the same
+startsAt: it had fired all the time. The last report about a start decides (R21), without any state in the intake:
+
+- A firing report that is received at `t` publishes a reopening as of `t` minus `SETTLE`, rounded down. It takes back a
+  resolution before that instant and has no effect otherwise.
+- A resolution publishes a reopening and a resolution as of endsAt, so the latest endsAt is the end of the outage.
+- A resolution that is received later than endsAt plus `SETTLE` publishes another one as of its receipt, with endsAt as
+  the end of the outage. It follows the reopenings of all firing reports that were received before it.
+
+The core lets such a reopening take back only the monitor's own resolutions (R15).
 """
 
 from __future__ import annotations
@@ -16,10 +24,10 @@ from collections.abc import Iterator
 from typing import cast
 
 from connect.intake.formats import bearer_token
-from connect.intake.formats.source_format import SourceFormat, StillFiring
+from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opened_fields
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
-from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339, to_datetime
+from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
 VERSION = "4"
 _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,64}")
@@ -27,8 +35,20 @@ _MAX_ALERTS = 10_000
 _MAX_TRUNCATED = 1_000_000
 
 
-def translate(payload: object, source: Source, still_firing: StillFiring) -> Iterator[ItemOutcome]:
-    """The outcomes of a notification's alerts; `still_firing` tells which incidents were reported resolved before."""
+#: How long reports of one start may overtake each other: Alertmanager's replicas settle within a group_interval, 5
+#: minutes by default.
+SETTLE = 10 * MINUTE
+#: How far back a reopening or a late resolution reaches. It stays below the lateness horizon, which bounds instants in
+#: payloads (R5).
+_MAX_REACH = 30 * DAY
+
+
+def translate(payload: object, source: Source, received_at: int | None) -> Iterator[ItemOutcome]:
+    """The outcomes of a notification's alerts.
+
+    `received_at` is when the request arrived (microseconds since 1970). None: unknown; then a report of a firing
+    alert takes back no resolution.
+    """
     alerts = payload.get("alerts") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(alerts, list):
         yield RejectedItem("", "invalid", "no notification of Alertmanager: it has no list `alerts`")
@@ -43,7 +63,7 @@ def translate(payload: object, source: Source, still_firing: StillFiring) -> Ite
         yield RejectedItem("", "oversize", f"alerts: lists {len(alerts):,}; at most {_MAX_ALERTS:,} are allowed")
         return
     for index, alert in enumerate(alerts):
-        yield from _alert(f"alerts[{index}]", alert, source, still_firing)
+        yield from _alert(f"alerts[{index}]", alert, source, received_at)
 
 
 def truncated(payload: object) -> int:
@@ -52,7 +72,7 @@ def truncated(payload: object) -> int:
     return min(count, _MAX_TRUNCATED) if isinstance(count, int) and count > 0 else 0
 
 
-def _alert(item: str, alert: object, source: Source, still_firing: StillFiring) -> Iterator[ItemOutcome]:
+def _alert(item: str, alert: object, source: Source, received_at: int | None) -> Iterator[ItemOutcome]:
     if not isinstance(alert, dict):
         yield RejectedItem(item, "invalid", "expected an object")
         return
@@ -95,21 +115,47 @@ def _alert(item: str, alert: object, source: Source, still_firing: StillFiring) 
                 opened_fields(found, "monitor"),
             )
             yield EventItem(item, opened)
-            if ended is None and (instants := still_firing(subject)) is not None:
-                yield EventItem(item, _reopened(subject, source, *instants))
-            if ended is not None:
-                data: dict[str, object] = {"who": {"kind": "monitor"}}
-                name = f"{subject}-resolved-{_compact(ended)}"
-                yield EventItem(item, event("incident.resolved", name, source.source, subject, alert["endsAt"], data))
+            if ended is None:
+                if received_at is not None and (at := _known_firing_until(started, received_at)) is not None:
+                    yield EventItem(item, _reopened(subject, source, at, started))
+                return
+            if 0 < ended - started <= _MAX_REACH:
+                yield EventItem(item, _reopened(subject, source, ended, started))
+            yield EventItem(item, _resolved(subject, source, ended))
+            if received_at is not None and SETTLE < received_at - ended <= _MAX_REACH:
+                yield EventItem(item, _resolved(subject, source, ended, received_at // SETTLE * SETTLE))
 
 
-def _reopened(subject: str, source: Source, ended: int, reported: int) -> Event:
+def _known_firing_until(started: int, received_at: int) -> int | None:
+    """The instant until which a firing report proves that the alert fired, or None when it started later.
+
+    Rounded down, so that repeats give the same event and an incident has less than 1,000 of them: to 10 minutes on the
+    first day, then to the hour.
+    """
+    step = SETTLE if received_at - started < DAY else HOUR
+    at = received_at // step * step - SETTLE
+    return at if 0 < at - started <= _MAX_REACH else None
+
+
+def _reopened(subject: str, source: Source, at: int, started: int) -> Event:
     data: dict[str, object] = {
-        "started_at": format_rfc3339(ended),
-        "reason": "the alert is still firing, with the same start",
+        "started_at": format_rfc3339(started),
+        "reason": "the alert still fired at this time",
     }
-    name = f"{subject}-reopened-{_compact(ended)}"
-    return event("incident.reopened", name, source.source, subject, format_rfc3339(reported), data)
+    name = f"{subject}-reopened-{_compact(at)}"
+    return event("incident.reopened", name, source.source, subject, format_rfc3339(at), data)
+
+
+def _resolved(subject: str, source: Source, ended: int, reported: int | None = None) -> Event:
+    """A resolution as of the alert's end, or as of its report with the end as `restored_at`."""
+    data: dict[str, object] = {"who": {"kind": "monitor"}}
+    name = f"{subject}-resolved-{_compact(ended)}"
+    if reported is not None:
+        data["restored_at"] = format_rfc3339(ended)
+        # Sorts after every resolution as of an end at the same instant (R2).
+        name = f"{subject}-resolved-late-{_compact(ended)}-{_compact(reported)}"
+    at = ended if reported is None else reported
+    return event("incident.resolved", name, source.source, subject, format_rfc3339(at), data)
 
 
 def _instant(alert: dict[str, object], name: str) -> int:

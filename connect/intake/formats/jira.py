@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from connect.intake.formats import tickets
-from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat, StillFiring
+from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.rules import IgnoredByRule, Source, States, ignored_by_rule
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
@@ -43,7 +43,7 @@ def _signed(credentials: Credentials, signature: str) -> bool:
     )
 
 
-def translate(payload: object, source: Source, _: StillFiring) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
     """The outcome of one webhook; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
     kind = payload.get("webhookEvent") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(kind, str):

@@ -13,10 +13,6 @@ from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome
 from connect.intake.web.signatures import Secret
 
-#: An incident's subject → when it was reported resolved and when it was first reported firing again (microseconds since
-#: 1970), or None when it was not.
-StillFiring = Callable[[str], tuple[int, int] | None]
-
 
 class AuthenticationError(Exception):
     """The request does not prove its sender. The text says what is missing or wrong; it never quotes a secret."""
@@ -47,9 +43,10 @@ class SourceFormat:
     """Raises AuthenticationError unless the request proves its sender."""
     looks_like: Callable[[object], bool]
     """Whether a JSON value has what only this format has. `sla intake test` uses it to find the source."""
-    translate: Callable[[object, Source, StillFiring], Iterator[ItemOutcome]] | None = None
-    """The outcomes of a webhook's JSON payload. None: the format has no webhook; its events carry the contract's
-    fields and arrive at `/v1/events` and the addresses of `rest.ROUTES`."""
+    translate: Callable[[object, Source, int | None], Iterator[ItemOutcome]] | None = None
+    """The outcomes of a webhook's JSON payload that was received at an instant (microseconds since 1970; None:
+    unknown). A format without this has no webhook: its events carry the contract's fields and arrive at `/v1/events`
+    and the addresses of `rest.ROUTES`."""
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
     payload are idempotent (R1)."""

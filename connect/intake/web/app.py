@@ -21,7 +21,7 @@ from connect.intake.outcome import RejectedItem
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
-from connect.intake.web.limits import RecentDigests, ResolvedAlerts, SourceRateLimits
+from connect.intake.web.limits import RecentDigests, SourceRateLimits
 from connect.intake.web.openapi import document
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected, retry_after
@@ -56,7 +56,6 @@ class Intake:
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._rates = SourceRateLimits(sources, clock.now())
         self._recent_digests = RecentDigests()
-        self._resolved_alerts = ResolvedAlerts()
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
         self.stopping = False
@@ -88,8 +87,7 @@ class Intake:
         return await self._receive(request, source, self._translate_webhook)
 
     def _translate_webhook(self, source: Source, content: bytes) -> translate.Translation:
-        now = self._clock.now()
-        return translate.webhook(source, content, lambda subject: self._resolved_alerts.still_firing(subject, now))
+        return translate.webhook(source, content, self._clock.now())
 
     async def _events(self, request: web.Request) -> web.Response:
         source = self._caller(request)
@@ -178,8 +176,6 @@ class Intake:
         if translation.events:
             metrics.acknowledged_seconds.observe(max(self._clock.now() - arrival, 0) / SECOND)
         for event in translation.events:
-            if event.event_type == "incident.resolved":
-                self._resolved_alerts.add(event.subject, event.time, self._clock.now())
             metrics.published.labels(name, event.event_type).inc()
         metrics.ignored.labels(name).inc(len(translation.ignored))
         for rejected in translation.rejected:

@@ -10,8 +10,6 @@ from connect.intake.mapping.rules import Source
 from streams.sla.instants import SECOND
 
 _MAX_REMEMBERED = 10_000
-#: Alertmanager repeats what it knew until its group_interval is over, 5 minutes by default.
-_SETTLED = 10 * 60 * SECOND
 
 
 class TokenBucket:
@@ -60,31 +58,3 @@ class RecentDigests:
         self._digests[digest] = None
         if len(self._digests) > self._limit:
             self._digests.popitem(last=False)
-
-
-class ResolvedAlerts:
-    """Incidents that were resolved recently, to detect an alert that fires on after it was reported resolved."""
-
-    def __init__(self, limit: int = 10 * _MAX_REMEMBERED) -> None:
-        self._limit = limit
-        self._by_subject: OrderedDict[str, tuple[int, int, int | None]] = OrderedDict()
-
-    def add(self, subject: str, ended: int, now: int) -> None:
-        """Kafka has acknowledged that an incident was resolved as of `ended`; the latest such instant counts."""
-        known = self._by_subject.get(subject)
-        if known is None or ended > known[0]:
-            self._by_subject[subject] = ended, now, None
-            self._by_subject.move_to_end(subject)
-            if len(self._by_subject) > self._limit:
-                self._by_subject.popitem(last=False)
-
-    def still_firing(self, subject: str, now: int) -> tuple[int, int] | None:
-        """When an incident reported firing was resolved, and when it was first reported firing again. None when it was
-        not resolved, or so recently that the report may have been sent before the resolution."""
-        known = self._by_subject.get(subject)
-        if known is None or now < known[1] + _SETTLED:
-            return None
-        ended, resolved_at, first_report = known
-        first_report = now if first_report is None else first_report
-        self._by_subject[subject] = ended, resolved_at, first_report
-        return ended, first_report

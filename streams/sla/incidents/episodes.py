@@ -42,12 +42,23 @@ class Episode:
     """One outage: from its (re)opening until it is restored. All episodes of an incident share one list of changes;
     each uses those up to the next reopening."""
 
-    __slots__ = ("_known", "amended_restored", "amended_started", "changes", "opened_at", "restored", "started")
+    __slots__ = (
+        "_known",
+        "amended_restored",
+        "amended_started",
+        "changes",
+        "opened_at",
+        "restored",
+        "started",
+        "taken_back",
+    )
 
     def __init__(self, opened_at: int, started: int, changes: list[tuple[int, Subject]]) -> None:
         self.opened_at = opened_at
         self.started = started
         self.restored: int | None = None
+        self.taken_back = 0
+        """The latest end that the monitor reported and took back (R15); 0: none."""
         self.amended_started: int | None = None
         self.amended_restored: int | None = None
         self.changes = changes

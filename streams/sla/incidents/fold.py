@@ -75,9 +75,11 @@ class Fold(SlaClocks):
         "evidence",
         "merged_into",
         "opened_at",
+        "opened_by",
         "pinned",
         "pins",
         "policies",
+        "resolved_by",
         "subject",
     )
 
@@ -87,6 +89,8 @@ class Fold(SlaClocks):
         self.policies = policies
         self.contracts = contracts
         self.opened_at = opening.time
+        self.opened_by = opening.source
+        self.resolved_by = ""
         self.backfill = opening.backfill
         self.channel = opened.channel
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
@@ -114,12 +118,11 @@ class Fold(SlaClocks):
                 self._responded(fact.type, fact.payload, at)
             case ev.Resolved(restored_at):
                 if self.ending is None:
-                    self._end(at, "resolved", at if restored_at is None else restored_at)
+                    self._end(at, "resolved", self._restored(fact, at if restored_at is None else restored_at))
+                    self.resolved_by = fact.source
                     self.evidence.append(fact.position)
             case ev.Reopened(started_at):
-                if self.ending is not None and not self.annulled:
-                    self._reopen(at, started_at)
-                    self.evidence.append(fact.position)
+                self._reopened(fact, at, started_at)
             case ev.Reclassified():
                 self._reclassified(fact.payload, at)
                 self.evidence.append(fact.position)
@@ -198,14 +201,39 @@ class Fold(SlaClocks):
         self._stop(at, reason)
         self.episodes[-1].restored = restored
 
-    def _reopen(self, at: int, started_at: int | None) -> None:
+    def _restored(self, fact: Fact, restored: int) -> int:
+        """The end of the outage by a resolution: of a monitor not before an end that it reported and took back."""
+        return max(restored, self.episodes[-1].taken_back) if fact.source == self.opened_by else restored
+
+    def _reopened(self, fact: Fact, at: int, started_at: int | None) -> None:
+        """R15: an ended incident is open again. A monitor that reports its own outage as never ended takes back only
+        its own resolution, and the outage continues: a merge and a resolution by others stand."""
+        if self.ending is None or self.annulled:
+            return
+        episode = self.episodes[-1]
+        if (
+            self.channel == "monitor"
+            and fact.source == self.opened_by
+            and started_at is not None
+            and episode.restored is not None
+            and started_at < episode.restored
+        ):
+            if self.ending.reason != "resolved" or self.resolved_by != fact.source:
+                return
+            episode.taken_back = max(episode.restored, episode.taken_back)
+            episode.restored = None
+        else:
+            self.episodes.append(episode.reopened(at, started_at if started_at is not None else at))
+        self._reopen(at)
+        self.evidence.append(fact.position)
+
+    def _reopen(self, at: int) -> None:
         """R15: the next response instance from the reopening; window numbers run on; old verdicts stand."""
         self.ending = None
         self.merged_into = None
         self.responded_at = None
         self.response_instance += 1
         self.waiting.clear()
-        self.episodes.append(self.episodes[-1].reopened(at, started_at if started_at is not None else at))
         self._start_clocks(at)
 
     def _annul(self, at: int) -> None:
