@@ -40,7 +40,7 @@ def load_policies(root: Path) -> list[Policy]:
     problems: list[Problem] = []
     found: list[tuple[Path, Policy]] = []
     if not root.is_dir():
-        raise PolicyError([Problem(str(root), Place(1, 1), "", "this directory of policies does not exist")])
+        raise PolicyError([Problem(str(root), Place(1, 1), "", "there is no such directory of policies")])
     for path in policy_files(root):
         try:
             found.append((path, policy_of(read_document(path, in_tree=True))))
