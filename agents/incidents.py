@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from agents.changelog.erasures import KIND as ERASED
-from agents.changelog.erasures import bare, put_erased, restore_erased
+from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import BACKFILL_IDLE, BUFFERED, CONTRACT, STEP_KEY, TOMBSTONE, WATERMARK, StepRows
+from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
-from agents.changelog.policies import TOLD, PolicyRows
 from agents.decision_writer import DecisionWriter
 from agents.ingress import QUARANTINE, Ingress, Topics, position_of, row_key
 from streams.kafka.partitioner import partition_of
@@ -25,7 +25,7 @@ from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 
-POLICIES = (USED, TOLD)
+POLICIES = (USED, ELSEWHERE)
 NAME = "incidents"
 INPUTS = ("incident-events", "shared")
 
@@ -132,7 +132,7 @@ class IncidentsProcessor:
         if decoded is None:
             return
         if decoded[0] == "state.policy":
-            self._policy_rows.told(decoded[1], effects)
+            self._policy_rows.used_elsewhere(decoded[1], effects)
             return
         event = to_event(*decoded)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
@@ -147,7 +147,7 @@ class IncidentsProcessor:
         """Contract terms: every incident that they concern is re-evaluated (R20)."""
         named = self._store.erasures.event(event)
         if named is not event:
-            copy = bare(self._ingress, named, copy.arrival, position_of(copy))
+            copy = redacted_input(self._ingress, named, copy.arrival, position_of(copy))
         decisions = self._store.apply_contract(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
         row = self._ingress.encode_input_row(copy)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), row)
@@ -165,7 +165,7 @@ class IncidentsProcessor:
         put_erased(ingress.codec, self._store.erasures, erased.pseudonym, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
-            kept = bare(ingress, contract.event(erased.pseudonym), copy.arrival, contract.position)
+            kept = redacted_input(ingress, contract.event(erased.pseudonym), copy.arrival, contract.position)
             row = ingress.encode_input_row(kept)
             effects.put(row_key(CONTRACT, erased.pseudonym, contract.source, contract.id), row)
         for decision in erased.decisions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from agents.changelog.erasures import KIND as ERASED
-from agents.changelog.erasures import bare, put_erased, restore_erased
+from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import BACKFILL_IDLE
 from agents.changelog.ledger import (
     FACT,
@@ -18,8 +18,8 @@ from agents.changelog.ledger import (
     put_impacts,
     put_month,
 )
+from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
-from agents.changelog.policies import TOLD, PolicyRows
 from agents.ingress import QUARANTINE, Checked, Ingress, Topics, position_of, row_key
 from agents.reject_log import about
 from streams.kafka.partitioner import partition_of
@@ -44,7 +44,7 @@ from streams.sla.impact import impact_copy
 from streams.sla.policy import Policies
 from streams.topics import TOPIC_OF
 
-POLICIES = (USED, TOLD)
+POLICIES = (USED, ELSEWHERE)
 NAME = "ledger"
 INPUTS = ("contract-events", "shared")
 MAINTENANCE = MaintenanceScheduled | MaintenanceCancelled
@@ -143,7 +143,9 @@ class LedgerProcessor:
         put_fact(ingress, kept, arrival, position, effects)
         if kept is not event:
             # Who receives an erasure has to know whom it is about; it leaves its reason behind here.
-            record = bare(ingress, event if isinstance(event.payload, TenantErased) else kept, arrival, position)
+            record = redacted_input(
+                ingress, event if isinstance(event.payload, TenantErased) else kept, arrival, position
+            )
         elif record.value is not None:
             record = record._replace(value=ingress.to_single_object(event.type, fields, record.value))
         for partition in range(ingress.topics.partitions):
@@ -176,7 +178,7 @@ class LedgerProcessor:
             self._write(decision, effects)
             return
         if kind == "state.policy":
-            self._policy_rows.told(fields, effects)
+            self._policy_rows.used_elsewhere(fields, effects)
             return
         event = to_event(kind, fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, MAINTENANCE | TenantErased):

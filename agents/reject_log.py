@@ -11,7 +11,7 @@ from streams.runtime.processor import Record
 from streams.sla.events import Rejection
 
 EVERY_S = 1.0
-_SHOWN_CHARACTERS = 256
+_MAX_FIELD_CHARACTERS = 256
 
 
 class RejectLog:
@@ -31,7 +31,7 @@ class RejectLog:
             self._suppressed[code] = self._suppressed.get(code, 0) + 1
             return
         self._logged_at[code] = now
-        fields: dict[str, object] = {what: name[:_SHOWN_CHARACTERS] for what, name in about.items()}
+        fields: dict[str, object] = {what: name[:_MAX_FIELD_CHARACTERS] for what, name in about.items()}
         suppressed = self._suppressed.pop(code, 0)
         if suppressed:
             fields["suppressed"] = suppressed
@@ -41,7 +41,7 @@ class RejectLog:
             input_partition=record.partition,
             offset=record.offset,
             code=code,
-            message=rejection.message[:_SHOWN_CHARACTERS],
+            message=rejection.message[:_MAX_FIELD_CHARACTERS],
             **fields,
         )
 

@@ -31,7 +31,7 @@ def restore_erased(row: Fields, erasures: Erasures) -> None:
     erasures.add(str(row["pseudonym"]), cast(int, row["home"]))
 
 
-def bare(ingress: Ingress, event: Event, arrival: int, position: Position) -> Record:
+def redacted_input(ingress: Ingress, event: Event, arrival: int, position: Position) -> Record:
     """An input as it is kept under pseudonyms: what its event holds, at the original's place (R29)."""
     value = ingress.codec.encode(event.type, redacted_record(event))
     return Record(*position, arrival, event.subject.encode(), value, [])

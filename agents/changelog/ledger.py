@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from agents.changelog.erasures import bare
+from agents.changelog.erasures import redacted_input
 from agents.ingress import Ingress, row_key
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
@@ -21,7 +21,7 @@ _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 def put_fact(ingress: Ingress, event: Event, arrival: int, position: Position, effects: Effects) -> None:
     """Keep an input: what its event holds, at the original's place, so without texts and persons."""
-    row = ingress.encode_input_row(bare(ingress, event, arrival, position), digest=event.digest)
+    row = ingress.encode_input_row(redacted_input(ingress, event, arrival, position), digest=event.digest)
     effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 

@@ -14,7 +14,7 @@ from streams.sla.events import Output
 from streams.sla.policy import Policies
 
 #: Versions this partition has decided by, and those that it only knows others to have decided by.
-KIND, TOLD = "@policy", "@policy-elsewhere"
+KIND, ELSEWHERE = "@policy", "@policy-elsewhere"
 
 
 class PolicyRows:
@@ -41,14 +41,14 @@ class PolicyRows:
                 f"bring back policies/{name}/{version}.yaml"
             )
 
-    def told(self, fields: Fields, effects: Effects) -> None:
+    def used_elsewhere(self, fields: Fields, effects: Effects) -> None:
         """Another partition has decided by a version. Raises PolicyChanged when its content is not ours; one that is
         missing here is fine as long as nothing here was decided by it, as while workers are being replaced."""
         name, version, digest = self._checked(fields)
         # Of two contents under one label that is missing here the first stands: those who have it stop.
         if (name, version) not in self._known:
             self._known[name, version] = digest
-            effects.put(row_key(TOLD, name, version), self._ingress.codec.encode("state.policy", fields))
+            effects.put(row_key(ELSEWHERE, name, version), self._ingress.codec.encode("state.policy", fields))
 
     def _checked(self, row: Fields) -> tuple[str, str, str]:
         name, version, digest = str(row["name"]), str(row["version"]), str(row["digest"])

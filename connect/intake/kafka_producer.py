@@ -156,7 +156,7 @@ class KafkaPublisher:
                     continue
                 elif self._unavailable_reason is not None:
                     await self._fetch_partitions(self._producer)
-                    self._mark_available()
+                    self._log_available()
             except (KafkaError, OSError, TimeoutError, ValueError, SlaError) as error:
                 reason = str(error) if isinstance(error, SlaError) else f"Kafka does not answer: {error!r}"
                 if reason != self._unavailable_reason:
@@ -176,7 +176,7 @@ class KafkaPublisher:
             await end_producer(producer)
             raise
         self._producer, self._broken = producer, False
-        self._mark_available()
+        self._log_available()
 
     async def _fetch_partitions(self, producer: Any) -> None:
         """Read the partition counts of the topics; creates none. Raises SlaError when a topic is missing."""
@@ -187,7 +187,7 @@ class KafkaPublisher:
             raise SlaError(f"there is no topic {self._prefix}.{absent[0]}; `sla topics apply` creates the topics")
         self._partitions = found
 
-    def _mark_available(self) -> None:
+    def _log_available(self) -> None:
         if self._unavailable_reason is not None:
             self._log.info("kafka_available", topics=self._prefix)
         self._unavailable_reason = None

@@ -22,14 +22,14 @@ class RecordQueue:
         self._queues: dict[str, deque[RawRecord]] = {topic: deque() for topic in topics}
         self._pairs = tuple(self._queues.items())
         self._received: dict[str, int] = {}
-        self._held: list[Batch] = []
+        self._early: list[Batch] = []
         self.size = 0
 
     def begin(self, offsets: Mapping[str, int]) -> None:
         """Start at these offsets; held batches that continue from them are queued."""
         self._received = dict(offsets)
         self._closed.clear()
-        held, self._held, self.size = self._held, [], 0
+        held, self._early, self.size = self._early, [], 0
         for batch in held:
             self.offer(batch)
 
@@ -39,16 +39,16 @@ class RecordQueue:
         for queue in self._queues.values():
             queue.clear()
         self._received = {}
-        self._held = []
+        self._early = []
         self.size = 0
 
     def offer(self, batch: Batch) -> bool:
         """Queue a batch. False if records before it are missing: it is dropped, and a rewind is needed."""
         if not self._received:
-            self._held.append(batch)
+            self._early.append(batch)
             self.size += len(batch.records)
             if self.size > self._bound:
-                self._held, self.size = [], 0
+                self._early, self.size = [], 0
             return True
         expected = self._received[batch.topic]
         if batch.start > expected:
@@ -127,6 +127,6 @@ class RecordQueue:
         short = [queue for topic, queue in self._pairs if self._received[topic] < ends.get(topic, 0)]
         return min((max(q[0].timestamp, q[-1].timestamp) if q else 0 for q in short), default=None)
 
-    def silent_short_of(self, ends: Mapping[str, int]) -> bool:
+    def empty_short_of(self, ends: Mapping[str, int]) -> bool:
         """Whether a topic has nothing queued although records of it below `ends` have not been received."""
         return any(not queue and self._received[topic] < ends.get(topic, 0) for topic, queue in self._pairs)

@@ -177,7 +177,7 @@ class TransactionBuilder:
         """Whether records from before the start are missing, so that the order of arrival is not known yet."""
         if self._backlog is None:
             return False
-        if self.queue.silent_short_of(self._backlog):
+        if self.queue.empty_short_of(self._backlog):
             return True
         if self.queue.reached(self._backlog):
             self._backlog = None

@@ -66,10 +66,10 @@ class BlockingSchemas:
 
     def __init__(self, source: SchemaSource, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._source = source
-        self._patience_s = timeout_s
+        self._timeout_s = timeout_s
 
     def schema_for(self, schema_id: int) -> object | None:
-        return retry_until_answered(lambda: self._source.schema_for(schema_id), self._patience_s)
+        return retry_until_answered(lambda: self._source.schema_for(schema_id), self._timeout_s)
 
 
 @lru_cache(maxsize=8)

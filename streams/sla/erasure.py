@@ -69,7 +69,7 @@ class Erasures:
         is over what is left, so that a duplicate is still found (R1)."""
         if not self._homes:
             return event
-        payload = self._renamed(event.payload)
+        payload = self._with_pseudonyms(event.payload)
         subject = event.subject if event.type.startswith("maintenance.") else self.name(event.subject)
         if payload is event.payload and subject == event.subject:
             return event
@@ -84,9 +84,9 @@ class Erasures:
         who = getattr(payload, "who", None)
         if isinstance(who, Who) and who.id is not None:
             payload = payload._replace(who=Who(who.kind, None))  # type: ignore[call-arg]
-        return self._renamed(payload)
+        return self._with_pseudonyms(payload)
 
-    def _renamed(self, payload: _P) -> _P:
+    def _with_pseudonyms(self, payload: _P) -> _P:
         tenants = getattr(payload, "tenant_ids", None)
         if not tenants:
             return payload

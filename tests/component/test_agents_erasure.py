@@ -26,7 +26,7 @@ from story import (
     texts,
 )
 
-from agents.changelog.policies import KIND, TOLD
+from agents.changelog.policies import ELSEWHERE, KIND
 from cli.replay.outcome import disagreements, outcome_of
 from streams.errors import PolicyChanged, PseudonymKeyChanged
 from streams.replay.simulate import simulate
@@ -114,7 +114,7 @@ def test_r18_every_partition_knows_each_version_that_any_decided_by() -> None:
     own = cluster.own("inc")
     assert len(cluster.rows(INCIDENTS, KIND)) == 1
     for agent in AGENTS:
-        places = {int(key.rpartition(b"@")[2]) for key in cluster.rows(agent, TOLD)}
+        places = {int(key.rpartition(b"@")[2]) for key in cluster.rows(agent, ELSEWHERE)}
         assert places == set(range(4)) - ({own} if agent == INCIDENTS else set())
     # A worker with other content under the label is stopped on a partition that never used it.
     idle = next(s for s in cluster.tasks.values() if s.partition != own and s.agent == INCIDENTS)
@@ -245,7 +245,7 @@ def test_r18_of_two_contents_that_are_missing_here_the_first_stands() -> None:
     rows = task.processor._policy_rows
     for digest in ("a" * 64, "b" * 64):
         effects = Effects()
-        rows.told({"name": "unknown", "version": "2", "digest": digest}, effects)
+        rows.used_elsewhere({"name": "unknown", "version": "2", "digest": digest}, effects)
         cluster._commit(task, effects)
-    kept = [cluster.codec.decode(row) for row in cluster.rows(INCIDENTS, TOLD).values()]
+    kept = [cluster.codec.decode(row) for row in cluster.rows(INCIDENTS, ELSEWHERE).values()]
     assert [row[1]["digest"] for row in kept if not isinstance(row, Rejection)] == ["a" * 64]

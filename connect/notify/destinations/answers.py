@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from connect.notify.destinations.text import plain
 from streams.sla.instants import SECOND, to_micros
 
-_LONGEST_SHOWN = 200
+_MAX_ANSWER_CHARACTERS = 200
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -54,7 +54,7 @@ def judge_status(status: int, retry_after: str | None, answer: str, now: int) ->
 
 def describe_status(status: int, answer: str) -> str:
     """The status and the start of the body, on one line."""
-    return f"HTTP {status}: {plain(answer, _LONGEST_SHOWN)}" if answer.strip() else f"HTTP {status}"
+    return f"HTTP {status}: {plain(answer, _MAX_ANSWER_CHARACTERS)}" if answer.strip() else f"HTTP {status}"
 
 
 def _wait_asked_for(retry_after: str, now: int) -> int | None:
