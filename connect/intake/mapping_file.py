@@ -8,6 +8,7 @@ from pathlib import Path
 
 from connect.intake.formats.registry import FORMATS
 from connect.intake.formats.source_format import SourceFormat
+from connect.intake.mapping.paths import parse_path
 from connect.intake.mapping.rules import EVERY, IMPACTS, TIERS, Condition, MappingRule, Source, States
 from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys, conditions
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
@@ -57,9 +58,18 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
             yield here, f"{needed}: has no entry; allowed: at least one entry"
     for field in _FIELDS:
         entries = keys.get(field)
+        always = False
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
-            if isinstance(entry, dict):
-                yield from _entry_problems(field, entry, (*here, field, index), form)
+            if not isinstance(entry, dict):
+                continue
+            yield from _entry_problems(field, entry, (*here, field, index), form)
+            if always:
+                yield (
+                    (*here, field, index),
+                    "never applies: an entry before it always gives a value; allowed: above that",
+                )
+            elif not entry.get("when") and ("value" in entry or "scope" in entry):
+                always = True
     ignored = keys.get("ignore")
     for index, each in enumerate(ignored if isinstance(ignored, list) else []):
         for path in each if isinstance(each, dict) else ():
@@ -74,6 +84,8 @@ def _entry_problems(
     when = entry.get("when")
     for path in when if isinstance(when, dict) else ():
         yield from _root_problems(path, (*here, "when", path), form)
+    if "scope" in entry and field != "tenants":
+        yield (*here, "scope"), f"{field} has no scope; allowed: in tenants only"
     known = _ALLOWED_VALUES.get(field)
     if known is None:
         return
@@ -87,10 +99,15 @@ def _entry_problems(
 
 
 def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tuple[KeyPath, str]]:
-    roots = form.payload_roots
-    if path.partition(".")[0] not in roots:
-        allowed = ", ".join(f"{root}.…" for root in roots)
+    try:
+        names = parse_path(path).names
+    except ValueError:
+        return  # reported by the schema
+    if names[0] not in form.payload_roots:
+        allowed = ", ".join(form.payload_roots)
         yield place, f"{path!r} begins with no part of {form.name} payloads that a mapping may use; allowed: {allowed}"
+    elif (problem := form.path_problem(names)) is not None:
+        yield place, f"{path!r} never matches: {problem}"
 
 
 def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Source:
@@ -121,7 +138,8 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
 def _mapping_rule(keys: MappingRuleKeys, line: int) -> MappingRule:
     table = keys.values
     values = None if table is None else {key if key == EVERY else key.casefold(): to for key, to in table.items()}
-    return MappingRule(line, _conditions(keys.when), keys.path, values, keys.value)
+    path = None if keys.path is None else parse_path(keys.path)
+    return MappingRule(line, _conditions(keys.when), path, values, EVERY if keys.scope is not None else keys.value)
 
 
 def _conditions(keys: Mapping[str, list[str]]) -> tuple[Condition, ...]:

@@ -25,6 +25,7 @@ from typing import cast
 
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
+from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opened_fields
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
@@ -181,11 +182,21 @@ def _looks_like(payload: object) -> bool:
     return isinstance(payload, dict) and "alerts" in payload
 
 
+def _path_problem(names: tuple[str, ...]) -> str | None:
+    root, *rest = names
+    if len(rest) == 1:
+        return None
+    if not rest:
+        return f"{root} is no text; allowed: {root} and a name, such as {root}.severity"
+    return f"{root} have no parts, a name with dots is quoted; allowed: {quote_path((root, '.'.join(rest)))}"
+
+
 FORMAT = SourceFormat(
     name="alertmanager",
     authenticate=bearer_token.authenticate,
     looks_like=_looks_like,
     translate=translate,
     payload_roots=("labels", "annotations"),
+    path_problem=_path_problem,
     truncated=truncated,
 )

@@ -14,6 +14,7 @@ from typing import Any, cast
 from connect.intake.formats import tickets
 from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.tickets import Ticket
+from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import IgnoredByRule, Source, States, ignored_by_rule
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.web import signatures
@@ -198,12 +199,21 @@ def _looks_like(payload: object) -> bool:
     return isinstance(payload, dict) and "webhookEvent" in payload
 
 
+def _path_problem(names: tuple[str, ...]) -> str | None:
+    match names:
+        case (_, "id" | "key" | "self") | (_, "fields", _, *_):
+            return None
+    field = quote_path(("issue", "fields", *(names[1:] or ("priority", "name"))))
+    return f"an issue has id, key, self and fields; allowed: {field if names[1:] != ('fields',) else 'issue.fields.…'}"
+
+
 FORMAT = SourceFormat(
     name="jira",
     authenticate=authenticate,
     looks_like=_looks_like,
     translate=translate,
     payload_roots=("issue",),
+    path_problem=_path_problem,
     default_states=STATES,
     signature_header=_SIGNATURE,
 )

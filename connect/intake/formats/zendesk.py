@@ -174,12 +174,19 @@ def _looks_like(payload: object) -> bool:
     return isinstance(payload, dict) and "zendesk_event_version" in payload
 
 
+def _path_problem(names: tuple[str, ...]) -> str | None:
+    if names[0] == "detail":
+        return None if len(names) > 1 else "detail is no text; allowed: detail and a field, such as detail.priority"
+    return None if len(names) == 1 else f"{names[0]} has no parts; allowed: {names[0]}"
+
+
 FORMAT = SourceFormat(
     name="zendesk",
     authenticate=authenticate,
     looks_like=_looks_like,
     translate=translate,
     payload_roots=("detail", "account_id", "subject", "type"),
+    path_problem=_path_problem,
     default_states=STATES,
     signature_header=_SIGNATURE,
 )

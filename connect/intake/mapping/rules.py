@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connect.intake.mapping.paths import FieldPath, lookup
 from connect.secret_refs import SecretRef
 from streams.sla.limits import MAX_TEXT_BYTES
 
-#: In `tenants`: every tenant is affected. In a table of values: any other value. In a condition: any value.
+#: In `tenants`: every tenant is affected, where the mapping says it. In a table of values: any other value. In a
+#: condition: any value.
 EVERY = "*"
 IMPACTS = ("complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic")
 TIERS = ("1", "2", "3")
@@ -20,7 +22,7 @@ _MAX_QUOTED_CHARACTERS = 60
 class Condition:
     """Holds when one of the values at `path` is one of `values` (folded); `*` matches any value."""
 
-    path: str
+    path: FieldPath
     values: frozenset[str]
 
     def holds(self, view: object) -> bool:
@@ -36,7 +38,7 @@ class MappingRule:
 
     line: int
     when: tuple[Condition, ...] = ()
-    path: str | None = None
+    path: FieldPath | None = None
     values: Mapping[str, str] | None = None
     value: str | None = None
 
@@ -112,32 +114,6 @@ class IgnoredByRule(NamedTuple):
     reason: str
 
 
-def lookup(view: object, path: str) -> list[str]:
-    """The texts at a dotted path. Each item of a list on the way is followed; null and objects give no text."""
-    here: list[object] = [view]
-    for part in path.split("."):
-        found: list[object] = []
-        for each in _items(here):
-            if isinstance(each, dict) and part in each:
-                found.append(each[part])
-        here = found
-    return [_text(each) for each in _items(here) if not isinstance(each, dict) and each is not None and each != ""]
-
-
-def _items(values: Sequence[object]) -> list[object]:
-    flat: list[object] = []
-    for value in values:
-        if isinstance(value, list):
-            flat.extend(value)
-        else:
-            flat.append(value)
-    return flat
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def classify(source: Source, view: object, default_summary: str | None = None) -> Classified | Unmapped | IgnoredByRule:
     """Classify a payload by the source's mapping; paths look into `view`."""
     if (ignored := ignored_by_rule(source, view)) is not None:
@@ -193,12 +169,15 @@ def _first_match(entries: tuple[MappingRule, ...], view: object, *, all_known: b
             continue
         if entry.value is not None:
             return [entry.value], ""
-        path = entry.path or ""
-        given = lookup(view, path)
+        assert entry.path is not None
+        path, given = entry.path, lookup(view, entry.path)
         if not given:
             why.append(f"{path} is absent")
         elif entry.values is None:
-            return given, ""
+            if not (all_known and EVERY in given):
+                return given, ""
+            why.append(f"{path} is {EVERY!r}; only the mapping may say that every tenant is affected")
+            break
         else:
             table, rest = entry.values, entry.values.get(EVERY)
             found = [(each, table.get(each.casefold(), rest)) for each in given]

@@ -9,13 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.intake.formats.registry import FORMATS
+from connect.intake.mapping.paths import FieldPath, parse_path
 from connect.secret_refs import SecretKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to, parse_duration
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_PATH = re.compile(r"[^.\s][^.]*(\.[^.\s][^.]*)*")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
 _MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
 
@@ -27,10 +27,8 @@ def _scalar_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _path(path: str) -> str:
-    if not _PATH.fullmatch(path):
-        raise ValueError(f"{path!r} is no path; allowed: names with dots between them, such as labels.severity")
-    return path
+def _path(text: str) -> str:
+    return parse_path(text).text
 
 
 def _name(name: str) -> str:
@@ -66,7 +64,9 @@ def _window(value: int) -> int:
 
 
 ScalarText = Annotated[str, BeforeValidator(_scalar_text), Field(min_length=1)]
-ScalarTexts = Annotated[list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+ScalarTexts = Annotated[
+    list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
+]
 PathText = Annotated[str, AfterValidator(_path)]
 Conditions = dict[PathText, ScalarTexts]
 
@@ -90,10 +90,14 @@ class MappingRuleKeys(ConfigKeys):
         None, description="The value itself.", min_length=1
     )
 
+    scope: Literal["platform"] | None = Field(None, description="Instead of tenants: every tenant is affected.")
+
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.path is None) == (self.value is None):
-            raise ValueError("an entry names one origin; allowed: `from` with a path, or `value`")
+        if sum(given is not None for given in (self.path, self.value, self.scope)) != 1:
+            raise ValueError(
+                "an entry names one origin; allowed: `from` with a path, or `value`, or `scope: platform` in tenants"
+            )
         if self.values is not None and self.path is None:
             raise ValueError("a table of values needs a path; allowed: `from` and `values`")
         return self
@@ -124,7 +128,7 @@ class SourceKeys(ConfigKeys):
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
         300_000_000, description="How old a signed timestamp may be (format zendesk)."
     )
-    ignore: list[Conditions] = Field(
+    ignore: list[Annotated[Conditions, Field(min_length=1)]] = Field(
         [], description="Payloads that are no incident: every path of an entry has one of its values."
     )
     component: list[MappingRuleKeys] = Field([], description="Where the component comes from.")
@@ -146,6 +150,6 @@ class MappingKeys(ConfigKeys):
     )
 
 
-def conditions(keys: Conditions) -> Mapping[str, frozenset[str]]:
+def conditions(keys: Conditions) -> Mapping[FieldPath, frozenset[str]]:
     """Paths and the folded values that they may have."""
-    return {path: frozenset(value.casefold() for value in values) for path, values in keys.items()}
+    return {parse_path(path): frozenset(value.casefold() for value in values) for path, values in keys.items()}

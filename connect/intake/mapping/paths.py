@@ -1,0 +1,77 @@
+"""Paths into a payload: names with dots between them. A name that has dots itself stands in double quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+#: A plain name, or a quoted one in which a backslash precedes a quote or a backslash.
+_NAME = re.compile(r'([^.\s"][^."]*)|"((?:[^"\\]|\\["\\])+)"')
+_PLAIN = re.compile(r'[^.\s"][^."]*')
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """A path as the mapping file has it, `labels."service.name"`, and its names, `("labels", "service.name")`."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=1024)
+def parse_path(text: str) -> FieldPath:
+    """Raises ValueError where the text is no path."""
+    names, position = [], 0
+    while True:
+        found = _NAME.match(text, position)
+        if found is None:
+            break
+        names.append(found[1] if found[1] is not None else _ESCAPED.sub(r"\1", found[2]))
+        position = found.end()
+        if position == len(text):
+            return FieldPath(text, tuple(names))
+        if text[position] != ".":
+            break
+        position += 1
+    raise ValueError(
+        f"{text!r} is no path; allowed: names with dots between them, such as labels.severity; "
+        'a name that has dots itself is quoted, such as labels."service.name"'
+    )
+
+
+def quote_path(names: Sequence[str]) -> str:
+    """The text of a path with these names."""
+    return ".".join(name if _PLAIN.fullmatch(name) else _quote(name) for name in names)
+
+
+def _quote(name: str) -> str:
+    escaped = re.sub(r'(["\\])', r"\\\1", name)
+    return f'"{escaped}"'
+
+
+def lookup(view: object, path: FieldPath) -> list[str]:
+    """The texts at a path. Each item of a list on the way is followed; null and objects give no text."""
+    here: list[object] = [view]
+    for name in path.names:
+        here = [each[name] for each in _items(here) if isinstance(each, dict) and name in each]
+    return [_text(each) for each in _items(here) if not isinstance(each, dict) and each is not None and each != ""]
+
+
+def _items(values: Sequence[object]) -> list[object]:
+    flat: list[object] = []
+    for value in values:
+        if isinstance(value, list):
+            flat.extend(value)
+        else:
+            flat.append(value)
+    return flat
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

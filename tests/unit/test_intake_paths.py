@@ -1,0 +1,139 @@
+"""Paths of the mapping: names with dots are quoted, and what can never match is refused when the file is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connect.intake import translate
+from connect.intake.mapping.paths import lookup, parse_path, quote_path
+from connect.intake.mapping.rules import Source
+from connect.intake.mapping_file import MappingError, load_mapping
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+
+DATA = Path(__file__).resolve().parents[2] / "tests" / "data" / "intake" / "labels"
+DOTS = (DATA / "dots.json").read_bytes()
+MAPPING = """\
+version: 1
+sources:
+  prometheus:
+    format: alertmanager
+    secrets: [{env: TOKEN}]
+    component:
+      - from: labels."service.name"
+        values: {gateway: api, web: ui}
+    impact:
+      - {when: {labels."service.name": [web], labels.severity: critical}, value: complete_outage}
+    tenants:
+      - from: labels.tenant
+      - scope: platform
+"""
+JIRA = """\
+version: 1
+sources:
+  jira:
+    format: jira
+    secrets: [{env: TOKEN}]
+    component: [{value: api}]
+    impact: [{from: issue.fields.priority.name}]
+    tenants: [{value: acme}]
+"""
+
+
+def mapping(tmp_path: Path, text: str) -> Source:
+    file = tmp_path / "intake.yaml"
+    file.write_text(text, encoding="utf-8")
+    (source,) = load_mapping(file).values()
+    return source
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(MappingError) as caught:
+        mapping(tmp_path, text)
+    return [f"{problem.place.line}: {problem.key}: {problem.what}" for problem in caught.value.problems]
+
+
+def data(source: Source, body: bytes) -> dict[str, object]:
+    (event,) = translate.webhook(source, body).events
+    decoded = decode(event.record.value)
+    assert not isinstance(decoded, Rejection)
+    found = to_json(*decoded)["data"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_label_whose_name_has_dots_is_quoted(tmp_path: Path) -> None:
+    found = data(mapping(tmp_path, MAPPING), DOTS)
+    assert (found["component"], found["impact"], found["tenant_ids"]) == ("ui", "complete_outage", ["acme"])
+
+
+def test_a_label_with_dots_that_is_not_quoted_is_refused_with_the_quoted_form(tmp_path: Path) -> None:
+    """Else it would be absent from every alert, and an alert about one tenant would become platform-wide."""
+    for old, line, key in (
+        ('from: labels."service.name"', 7, "component[0].from"),
+        ('{labels."service.name": [web]', 10, "impact[0].when.labels.service.name"),
+    ):
+        new = old.replace('"service.name"', "service.name")
+        (found,) = problems(tmp_path, MAPPING.replace(old, new))
+        assert found == (
+            f"{line}: sources.prometheus.{key}: 'labels.service.name' never matches: labels have no parts, "
+            'a name with dots is quoted; allowed: labels."service.name"'
+        )
+    assert problems(tmp_path, MAPPING.replace("labels.tenant", "labels.tenant.id"))
+    assert "labels is no text" in problems(tmp_path, MAPPING.replace("labels.tenant", "labels"))[0]
+
+
+def test_scope_platform_is_said_by_the_mapping_alone(tmp_path: Path) -> None:
+    source = mapping(tmp_path, MAPPING)
+    alert = json.loads(DOTS)
+    del alert["alerts"][0]["labels"]["tenant"]
+    assert data(source, json.dumps(alert).encode())["scope"] == "platform"
+    alert["alerts"][0]["labels"]["tenant"] = "*"
+    translation = translate.webhook(source, json.dumps(alert).encode())
+    (rejected,) = translation.rejected
+    assert not translation.events
+    assert "labels.tenant is '*'; only the mapping may say that every tenant is affected" in rejected.reason
+    assert (
+        "component has no scope"
+        in problems(tmp_path, MAPPING.replace("    impact:", "      - scope: platform\n    impact:"))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("issue.fields.priority.name", "issue.priority.name", "allowed: issue.fields.priority.name"),
+        ("issue.fields.priority.name", "issue.fields", "never matches"),
+        ("issue.fields.priority.name", "issue", "never matches"),
+        ("issue.fields.priority.name", 'issue.fields."priority', "is no path"),
+        ("[{value: acme}]", "[{value: acme}, {value: beta}]", "never applies: an entry before it always gives a value"),
+        ("[{value: acme}]", "[{when: {issue.key: []}, value: acme}]", "this is empty"),
+        ("[{value: acme}]", "[{value: acme}]\n    ignore: [{}]", "this is empty"),
+        ("[{value: acme}]", "[{value: acme, scope: platform}]", "an entry names one origin"),
+    ],
+)
+def test_what_can_never_match_or_always_matches_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in JIRA
+    assert any(told in problem for problem in problems(tmp_path, JIRA.replace(old, new)))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=4))
+def test_every_name_has_a_quoted_form(names: list[str]) -> None:
+    path = parse_path(quote_path(names))
+    assert path.names == tuple(names)
+    view: object = "found"
+    for name in reversed(names):
+        view = {name: view}
+    assert lookup(view, path) == ["found"]
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.", ".a", "a..b", 'a."b', 'a."b"c', 'a.""', 'a"b', " a", 'a."b\\c"'])
+def test_a_text_that_is_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no path"):
+        parse_path(text)
