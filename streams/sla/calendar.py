@@ -213,6 +213,15 @@ def _amount(target: Target, hours: BusinessHours, start: int) -> int:
     return target.within
 
 
+def before_deadline(
+    target: Target, hours: BusinessHours, start: int, remaining: int, pauses: Pauses = NO_PAUSES
+) -> int | None:
+    """The instant at which a clock that starts at `start` has `remaining` left, counted on that clock (R9): business
+    time for a business target, without pauses. Its start when it never has that much; None while it is paused."""
+    amount = _amount(target, hours, start) - remaining
+    return start if amount <= 0 else _elapsing(_running_hours(target, hours), start, amount, pauses)
+
+
 def thresholds(
     target: Target, hours: BusinessHours, start: int, fractions: Iterable[Fraction], pauses: Pauses = NO_PAUSES
 ) -> list[int | None]:

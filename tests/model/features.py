@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from slow import Boolean, distinct
+from slow import Expected, distinct
 from slow_contracts import Contracts
 from slow_time import MICROS, minute, month_span, utc
 from story import Line
@@ -78,7 +78,7 @@ FEATURES = [
 ]
 
 
-def features(world: World, arrived: list[Line], policies: Policies, told: Boolean) -> set[str]:
+def features(world: World, arrived: list[Line], policies: Policies, told: Expected) -> set[str]:
     """The names of `FEATURES` that hold of a history, its arrival, and the model's truth of it."""
     lines = distinct(world.lines)
     contracts = Contracts([line for line in lines if line["type"] == "contract.set"], policies)
@@ -107,7 +107,7 @@ def of_arrivals(arrived: list[Line]) -> Iterator[str]:
             yield "an incident whose facts come before its opening"
 
 
-def of_time(lines: list[Line], contracts: Contracts, told: Boolean) -> Iterator[str]:
+def of_time(lines: list[Line], contracts: Contracts, told: Expected) -> Iterator[str]:
     if any("-02-29T" in line["time"] for line in lines):
         yield "a fact on Feb 29"
     facts = [minute(line["time"]) for line in lines if line["type"].startswith("incident.")]
@@ -136,7 +136,7 @@ def following(month: str) -> str:
     return f"{year + number // 12}-{number % 12 + 1:02d}"
 
 
-def of_versions(lines: list[Line], contracts: Contracts, policies: Policies, told: Boolean) -> Iterator[str]:
+def of_versions(lines: list[Line], contracts: Contracts, policies: Policies, told: Expected) -> Iterator[str]:
     starts = sorted(
         {p.effective_from // MICROS for each in policies.by_name.values() for p in each if p.effective_from}
     )
@@ -178,7 +178,7 @@ def of_contracts(lines: list[Line], contracts: Contracts) -> Iterator[str]:
                 yield "a tenant's plan that changes within a month"
 
 
-def of_incidents(lines: list[Line], told: Boolean) -> Iterator[str]:
+def of_incidents(lines: list[Line], told: Expected) -> Iterator[str]:
     if len(told.incidents) > 1:
         yield "several incidents at once"
     for clocks in told.incidents.values():
@@ -196,7 +196,7 @@ def of_incidents(lines: list[Line], told: Boolean) -> Iterator[str]:
             yield f"counts_as_downtime amended to {str(data['counts_as_downtime']).lower()}"
 
 
-def of_money(lines: list[Line], told: Boolean) -> Iterator[str]:
+def of_money(lines: list[Line], told: Expected) -> Iterator[str]:
     windows = [line for line in lines if line["type"] == "maintenance.scheduled"]
     if any(minute(each["data"]["announced_at"]) > minute(each["data"]["start"]) for each in windows):
         yield "maintenance announced late"
@@ -230,7 +230,7 @@ def of_money(lines: list[Line], told: Boolean) -> Iterator[str]:
             yield from of_claim(line, told)
 
 
-def of_claim(line: Line, told: Boolean) -> Iterator[str]:
+def of_claim(line: Line, told: Expected) -> Iterator[str]:
     amounts = told.months.get((line["subject"], line["data"]["month"]))
     if amounts is not None:
         at = minute(line["time"])

@@ -31,14 +31,14 @@ RANK = [
 
 
 @dataclass
-class Boolean:
+class Expected:
     """What stands at an instant: per incident its clocks, per tenant and month its amounts, and who may claim."""
 
     incidents: dict[str, Clocks]
     months: dict[tuple[str, str], Amounts]
 
 
-def truth(lines: Iterable[Line], policies: Policies, until: int, lateness_days: int = 35) -> Boolean:
+def expected(lines: Iterable[Line], policies: Policies, until: int, lateness_days: int = 35) -> Expected:
     """The truth of accepted lines (JSON form) at the minute `until`."""
     known = distinct(lines)
     contracts = Contracts([line for line in known if line["type"] == "contract.set"], policies)
@@ -46,7 +46,7 @@ def truth(lines: Iterable[Line], policies: Policies, until: int, lateness_days: 
     told = {of: in_order([line for line in known if line["subject"] == of and line["type"] in RANK]) for of in subjects}
     incidents = {of: fold(facts, Ruling(contracts, policies, facts[0]), until) for of, facts in told.items()}
     outages = [outage for facts in told.values() for outage in outages_of(facts, until)]
-    return Boolean(incidents, amounts_of(known, contracts, outages, until, lateness_days))
+    return Expected(incidents, amounts_of(known, contracts, outages, until, lateness_days))
 
 
 def distinct(lines: Iterable[Line]) -> list[Line]:

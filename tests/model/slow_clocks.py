@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from slow_ruling import Judged, Ruling
@@ -24,6 +24,10 @@ class Clock:
     deadline: int = NEVER
     state: Literal["open", "met", "breached", "cancelled"] = "open"
     met_at: int | None = None
+    reminder: int = NEVER
+    """When `sla.update_due` is due, of an update window (R9)."""
+    elapsed: bool = False
+    """Whether time alone made it breached."""
 
 
 @dataclass
@@ -38,6 +42,22 @@ class Clocks:
 
     def breaches(self) -> set[tuple[str, int, str]]:
         return {(x.metric, x.instance, text_of(x.deadline)) for x in self.clocks if x.state == "breached"}
+
+    def reminders(self) -> dict[tuple[int, str], str]:
+        """When the reminder of each update window was due, by number and deadline."""
+        return {
+            (x.instance, text_of(x.deadline)): text_of(x.reminder)
+            for x in self.clocks
+            if x.metric == "update" and x.reminder < NEVER
+        }
+
+    def silent(self) -> set[tuple[int, str]]:
+        """Update windows that ran out, by number and deadline."""
+        return {
+            (x.instance, text_of(x.deadline))
+            for x in self.clocks
+            if x.metric == "update" and x.elapsed and x.state == "breached"
+        }
 
     def mets(self) -> set[tuple[str, int, str, str]]:
         return {
@@ -104,7 +124,7 @@ class Folding:
             case "incident.amended" if "counts_as_downtime" in data:
                 self.amended = data["counts_as_downtime"]
             case "incident.responded" | "incident.updated" if self.over is None:
-                self.apply_contract_fact(fact)
+                self.answered(fact)
             case "incident.waiting" if self.over is None:
                 self.waits.add(data["on"])
                 self.rest()
@@ -166,6 +186,17 @@ class Folding:
             else:
                 clock.state = "open"
                 clock.deadline = deadline(target, self.policy.calendar, clock.start, self.resting())
+                clock.reminder = self.reminder(clock, target)
+
+    def reminder(self, clock: Clock, target: Target) -> int:
+        """R9: so long before the deadline as counts on the same clock; at once where an update was asked for."""
+        updates = self.judged.targets.updates
+        if clock.metric != "update" or updates is None:
+            return NEVER
+        if updates.on_request:
+            return clock.start
+        before = replace(target, within=(target.within or 0) - updates.remind_before)
+        return deadline(before, self.policy.calendar, clock.start, self.resting())
 
     def resting(self) -> Spans:
         """Pauses so far; a pause that goes on is taken to go on for ever by `elapse`, which does not look at it."""
@@ -213,7 +244,7 @@ class Folding:
     def response_over(self) -> bool:
         return self.responded or (self.response is not None and self.response.state in {"met", "breached"})
 
-    def apply_contract_fact(self, fact: Line) -> None:
+    def answered(self, fact: Line) -> None:
         """Support speaks: a first response, the end of an update window, or both when it was asked for (R7, R8)."""
         first = not self.responded and self.qualifies(fact)
         opened_by_it = False
@@ -270,6 +301,7 @@ class Folding:
                 return
             due = min(running, key=lambda clock: (clock.deadline, clock.metric))
             self.now = max(self.now, due.deadline)
+            due.elapsed = True
             self.breach(due)
 
     def end(self) -> None:

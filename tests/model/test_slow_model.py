@@ -11,7 +11,8 @@ from histories import PATIENT
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 from plans import plans
-from slow import Boolean, truth
+from slow import Expected, expected
+from slow_clocks import Clocks
 from slow_time import MICROS
 from story import Line, run, texts
 from worlds import BASES, World, arrivals, by_meaning, worlds
@@ -28,20 +29,22 @@ EXAMPLES = settings.default.max_examples if EXPLORING else 8
 class Said(NamedTuple):
     outcome: Outcome
     mets: list[Event]
+    reminders: list[Event]
 
 
 def said(world: World, lines: list[Line], policies: Policies, *, backfill: bool = False) -> Said:
     outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, time_limits=PATIENT)
     refused = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
     assert [each for each in refused if not late_claim(lines, each)] == []
-    return Said(outcome_of(outputs), [output for output in outputs if output["type"] == "sla.met"])
+    mets, reminders = ([each for each in outputs if each["type"] == kind] for kind in ("sla.met", "sla.update_due"))
+    return Said(outcome_of(outputs), mets, reminders)
 
 
 def late_claim(lines: list[Line], refused: dict[str, Any]) -> bool:
     return refused["code"] == "too_late" and lines[refused["line"] - 1]["type"] == "credit.claimed"
 
 
-def agree(told_all: Said, wanted: Boolean, *, straight: bool = False, orderly: Collection[str] = ()) -> None:
+def agree(told_all: Said, wanted: Expected, *, straight: bool = False, orderly: Collection[str] = ()) -> None:
     """Hold what was said to the truth. What was met by the facts known then can't be unsaid, but what stands met was
     said; of the `orderly` incidents nothing else was."""
     found = told_all.outcome
@@ -55,6 +58,7 @@ def agree(told_all: Said, wanted: Boolean, *, straight: bool = False, orderly: C
         assert mets >= told.mets(), of
         if of in orderly:
             assert mets == told.mets(), of
+            agree_on_reminders(of, told_all, told)
     empty = {key for key, event in found.statements.items() if data_of(event)["eligible_s"] == 0}
     assert found.statements.keys() - empty - open_months(found) == wanted.months.keys()
     for key, amounts in wanted.months.items():
@@ -84,6 +88,17 @@ def agree(told_all: Said, wanted: Boolean, *, straight: bool = False, orderly: C
             assert issued == 0, key
 
 
+def agree_on_reminders(of: str, told_all: Said, told: Clocks) -> None:
+    """R9: a window that ran out had its reminder; each reminder of a deadline that stands is due when it has to be."""
+    events = [data_of(each) for each in told_all.reminders if each["subject"] == of]
+    due = {(data["instance"], data["deadline"]): data["due_at"] for data in events}
+    assert len(due) == len(events), of
+    assert due.keys() >= told.silent(), of
+    reminders = told.reminders()
+    standing = due.keys() & reminders.keys()
+    assert {key: due[key] for key in standing} == {key: reminders[key] for key in standing}, of
+
+
 def clock(event: Event) -> tuple[Any, ...]:
     data = data_of(event)
     return data["metric"], data["instance"], data["deadline"], data.get("met_at"), event["subject"]
@@ -108,7 +123,7 @@ def check(world: World, data: st.DataObject) -> None:
     policies = plans(world.base)
     straight = by_meaning(world.lines)
     note("\n".join(texts(straight)))
-    wanted = truth(world.lines, policies, world.until // MICROS)
+    wanted = expected(world.lines, policies, world.until // MICROS)
     agree(said(world, straight, policies), wanted, straight=True, orderly=orderly_ones(world))
     agree(said(world, data.draw(arrivals(straight)), policies), wanted)
     agree(said(world, straight, policies, backfill=True), wanted)
@@ -139,7 +154,7 @@ def test_the_model_itself() -> None:
     ]
     named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
     until = 29_999_999  # 2027-01-15
-    found = truth(named, plans(parse_rfc3339("2026-12-01T00:00:00Z")), until)
+    found = expected(named, plans(parse_rfc3339("2026-12-01T00:00:00Z")), until)
     clocks = found.incidents["inc"]
     day = "2026-03-02T"
     assert clocks.mets() == {

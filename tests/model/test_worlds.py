@@ -9,7 +9,7 @@ from features import FEATURES, RARE, features
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from plans import plans
-from slow import truth
+from slow import expected
 from slow_time import MICROS
 from worlds import BASES, World, arrivals, by_meaning, worlds
 
@@ -25,7 +25,7 @@ def test_every_feature_is_drawn_often() -> None:
     def count(world: World, data: st.DataObject) -> None:
         policies = plans(world.base)
         arrived = data.draw(arrivals(by_meaning(world.lines)))
-        told = truth(world.lines, policies, world.until // MICROS)
+        told = expected(world.lines, policies, world.until // MICROS)
         found.update(["histories", *features(world, arrived, policies, told)])
 
     for day, turn in product(BASES, range(4)):

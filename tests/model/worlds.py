@@ -191,8 +191,8 @@ class Draws:
         return contract(time, start, currency={"acme": "USD", "b": "JPY", "c": "EUR"}[more["of"]], **more)
 
     def maintenance(self, outages: list[str]) -> Line:
-        """Half of the windows begin when an outage does."""
-        at, start, of = self.instant(), self.one([self.instant(), *outages]), self.one(["m-1", "m-2"])
+        """Most windows begin when an outage does."""
+        at, start, of = self.instant(), self.one([self.instant(), *outages, *outages]), self.one(["m-1", "m-2"])
         if self.one([False, False, False, True]):
             return maintenance_cancelled(at, of=of)
         end, announced = after(start, self.one([30, 90, 1440])), after(start, self.one([-1440, -1440, -60, -59, 0, 1]))

@@ -43,7 +43,7 @@ class SlaClock:
         "ended_at",
         "instance",
         "metric",
-        "remind_before",
+        "remind_at",
         "requested",
         "revision",
         "start",
@@ -60,7 +60,8 @@ class SlaClock:
         self.target: Target | None = None
         self.deadline: int | None = None
         self.revision = -1
-        self.remind_before: int | None = None
+        self.remind_at: int | None = None
+        """When `sla.update_due` is due (R9)."""
         self.warnings: tuple[tuple[int, Fraction], ...] = ()
         self.state = OPEN
         self.ended_at: int | None = None
@@ -73,16 +74,23 @@ class SlaClock:
         warn_at: tuple[Fraction, ...],
         remind_before: int | None,
     ) -> None:
-        """Take a (new) target, counted from the start with its pauses: the next deadline revision (R13, R14)."""
+        """Take a (new) target, counted from the start with its pauses: the next deadline revision (R13, R14).
+        `remind_before`, for update windows, is how much of the clock is left at the reminder; a requested update is
+        due at once (R9)."""
         self.target = target
         self.state = OPEN
         self.ended_at = None
-        self.remind_before = remind_before
+        self.remind_at = None
         self.deadline = due = calendar.deadline(target, hours, self.start, pauses)
         self.warnings = ()
         if due is None:  # paused: the next deadline is the next revision
             return
         self.revision += 1
+        if remind_before is not None:
+            if self.requested:
+                self.remind_at = self.start
+            else:
+                self.remind_at = calendar.before_deadline(target, hours, self.start, remind_before, pauses)
         if warn_at:
             marks = zip(calendar.thresholds(target, hours, self.start, warn_at, pauses), warn_at, strict=True)
             self.warnings = tuple((at, fraction) for at, fraction in marks if at is not None)
@@ -99,14 +107,6 @@ class SlaClock:
     def key(self) -> ClockKey:
         assert self.deadline is not None
         return ClockKey(self.metric, self.instance, self.deadline)
-
-    def remind_at(self) -> int | None:
-        """When `sla.update_due` is due (R9): before the deadline, or at once for an update on request."""
-        if self.metric != UPDATE or self.deadline is None:
-            return None
-        if self.requested:
-            return self.start
-        return max(self.start, self.deadline - (self.remind_before or 0))
 
     def end(self, state: str, at: int) -> None:
         self.state = state

@@ -301,7 +301,7 @@ class Timeline:
         assert clock.deadline is not None
         given = self.published.notices.get(clock.key, 0)
         if clock.metric == UPDATE:
-            remind_at = clock.remind_at()
+            remind_at = clock.remind_at
             return clock.deadline if given or remind_at is None else remind_at
         return clock.warnings[given][0] if given < len(clock.warnings) else clock.deadline
 
@@ -315,7 +315,7 @@ class Timeline:
                 continue
             given = self.published.notices.get(clock.key, 0)
             if clock.metric == UPDATE:
-                remind_at = clock.remind_at()
+                remind_at = clock.remind_at
                 if not given and remind_at is not None and remind_at <= due:
                     self._noticed(clock.key, 1, self._builder.update_due(clock, remind_at))
                 continue
