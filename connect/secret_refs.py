@@ -44,7 +44,7 @@ def read_secret(owner: str, ref: SecretRef, environment: Mapping[str, str], min_
     else:
         where = f"the file {ref.name}"
         try:
-            value = Path(ref.name).read_text(encoding="utf-8").rstrip("\r\n")
+            value = Path(ref.name).read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"secret of {owner}: {where} can't be read ({type(error).__name__})") from error
     if len(value) < min_length:

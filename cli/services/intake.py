@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,7 +142,7 @@ def _translate(
     if format_of(chosen).translate is not None:
         return chosen, translate.webhook(chosen, content)
     if path is None:
-        batch = content.lstrip()[:1] == b"["
+        batch = content.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
         return chosen, translate.cloud_events(chosen, media_type, {}, content)
     return chosen, _plain_json(chosen, path, content)

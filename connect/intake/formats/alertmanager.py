@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import cast
 
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
@@ -86,20 +85,24 @@ def _alert(item: str, alert: object, source: Source, received_at: int | None) ->
     if status not in ("firing", "resolved"):  # a tuple, for it may be anything
         yield RejectedItem(item, "invalid", "status: expected firing or resolved")
         return
+    view: dict[str, dict[str, object]] = {}
     for part in ("labels", "annotations"):
-        given = alert.get(part, {})
-        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        given = alert.get(part)
+        # A null stands for nothing, as some senders write it; numbers and booleans are compared as texts.
+        if not isinstance(given, dict | None) or any(
+            isinstance(value, dict | list) for value in (given or {}).values()
+        ):
             yield RejectedItem(item, "invalid", f"{part}: expected an object of texts")
             return
+        view[part] = given or {}
     try:
         started = _instant(alert, "startsAt")
         ended = _instant(alert, "endsAt") if status == "resolved" else None
     except ValueError as error:
         yield RejectedItem(item, "invalid", str(error))
         return
-    labels = cast(dict[str, str], alert.get("labels", {}))
-    view = {"labels": labels, "annotations": alert.get("annotations", {})}
-    found = classify(source, view, labels.get("alertname"))
+    name = view["labels"].get("alertname")
+    found = classify(source, view, name if isinstance(name, str) else None)
     subject = f"{source.name}-{fingerprint}-{_compact(started)}"
     match found:
         case IgnoredByRule(reason):
