@@ -14,9 +14,12 @@ from agents.changelog.incidents import (
     step_key,
     without_texts,
 )
+from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import PolicyRows
-from agents.ingress import Ingress, position_of, row_key
+from agents.context import AgentContext, position_of
+from agents.egress import Egress
 from agents.reject_log import about
+from agents.rejects import RejectWriter
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
@@ -47,8 +50,21 @@ Values = dict[tuple[str, str], bytes]
 class DecisionWriter:
     """Turns decisions into effects, and holds the rows that they make: steps and buffered inputs."""
 
-    def __init__(self, ingress: Ingress, store: IncidentStore, steps: StepRows, policy_rows: PolicyRows) -> None:
-        self._ingress = ingress
+    def __init__(
+        self,
+        context: AgentContext,
+        store: IncidentStore,
+        *,
+        rejects: RejectWriter,
+        egress: Egress,
+        rows: InputRows,
+        steps: StepRows,
+        policy_rows: PolicyRows,
+    ) -> None:
+        self._context = context
+        self._rejects = rejects
+        self._egress = egress
+        self._rows = rows
         self._store = store
         self._steps = steps
         self._policy_rows = policy_rows
@@ -59,20 +75,19 @@ class DecisionWriter:
         self, decision: InputDecision, event: Event, fields: Fields, record: Record, effects: Effects
     ) -> None:
         """Write what follows from an input event. `fields` is the decoded event, `record` what carried it."""
-        ingress = self._ingress
         match decision:
             case Rejected(rejection):
-                ingress.reject(record, rejection, effects, known=about(event.type, event.subject))
+                self._rejects.reject(record, rejection, effects, known=about(event.type, event.subject))
             case Duplicate():
-                ingress.count.duplicate.inc()
+                self._context.count.duplicate.inc()
             case Buffered():
-                ingress.count.applied.inc()
+                self._context.count.applied.inc()
                 self._buffer(event, fields, record, effects)
             case Applied() | Rewritten():
-                ingress.count.applied.inc()
+                self._context.count.applied.inc()
                 values: Values = {}
                 if not self._store.redacted(event.subject):
-                    value = without_texts(ingress, event.type, fields, cast(bytes, record.value))
+                    value = without_texts(self._rows, event.type, fields, cast(bytes, record.value))
                     values[event.source, event.id] = value
                 self.write(decision, effects, record, values)
             case _:
@@ -80,7 +95,6 @@ class DecisionWriter:
 
     def write_timer(self, decision: TimerDecision, effects: Effects) -> None:
         """Write what follows from a timer."""
-        ingress = self._ingress
         match decision:
             case Applied():
                 self.write(decision, effects, None)
@@ -89,12 +103,12 @@ class DecisionWriter:
                     original = self._remove_buffered(incident_id, orphan, effects)
                     assert original is not None
                     rejection = Rejection("orphan", f"incident {incident_id} was not opened in time", orphan.id)
-                    ingress.reject(original.record, rejection, effects, known=about(orphan.type, incident_id))
+                    self._rejects.reject(original.record, rejection, effects, known=about(orphan.type, incident_id))
             case Evicted(incident_id, steps, until):
                 self._steps.drop(incident_id)
                 for number in range(steps):
                     effects.put(step_key(incident_id, number), None)
-                row = ingress.codec.encode("state.marker", {"incident_id": incident_id, "until": until})
+                row = self._context.codec.encode("state.marker", {"incident_id": incident_id, "until": until})
                 effects.put(row_key(TOMBSTONE, incident_id), row)
             case TombstoneExpired(incident_id):
                 effects.put(row_key(TOMBSTONE, incident_id), None)
@@ -115,7 +129,7 @@ class DecisionWriter:
             self._steps.drop(step.incident_id)
             for number in range(1, decision.replaces):
                 effects.put(step_key(step.incident_id, number), None)
-        row = encode_step(self._ingress, step, self._values(step, values or {}, effects))
+        row = encode_step(self._rows, step, self._values(step, values or {}, effects))
         effects.put(step_key(step.incident_id, step.number), row)
         self._steps.add(step.incident_id, row)
 
@@ -123,16 +137,16 @@ class DecisionWriter:
 
     def restore_buffered(self, row: Fields) -> None:
         """Restore an input that waits for its incident's opening (R4)."""
-        record, event = self._ingress.decode_input_row(row)
+        record, event = self._rows.decode_input_row(row)
         value = cast(bytes, row["event"] or record.value)
         self.buffered[event.subject, event.source, event.id] = BufferedInput(record, value)
         arrival = own_arrival(event, record.arrival)
         self._store.buffer(Fact.of(event, arrival, position_of(record)), event.subject)
 
     def _buffer(self, event: Event, fields: Fields, record: Record, effects: Effects) -> None:
-        value = self._ingress.to_single_object(event.type, fields, cast(bytes, record.value))
+        value = self._rows.to_single_object(event.type, fields, cast(bytes, record.value))
         self.buffered[event.subject, event.source, event.id] = BufferedInput(record, value)
-        row = self._ingress.encode_input_row(record, headers=True, event=value)
+        row = self._rows.encode_input_row(record, headers=True, event=value)
         effects.put(row_key(BUFFERED, event.subject, event.source, event.id), row)
 
     def _remove_buffered(self, incident_id: str, fact: Fact, effects: Effects) -> BufferedInput | None:
@@ -154,25 +168,25 @@ class DecisionWriter:
         """The stored value of a fact that was buffered, whose own row is deleted, or of a redacted incident."""
         original = self._remove_buffered(incident_id, fact, effects)
         if self._store.redacted(incident_id):
-            return self._ingress.codec.encode(fact.type, redacted_record(fact.event(incident_id)))
+            return self._context.codec.encode(fact.type, redacted_record(fact.event(incident_id)))
         assert original is not None
-        decoded = self._ingress.codec.decode(original.event)
+        decoded = self._context.codec.decode(original.event)
         assert not isinstance(decoded, Rejection)
-        return without_texts(self._ingress, *decoded, original.event)
+        return without_texts(self._rows, *decoded, original.event)
 
     def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
         self._policy_rows.used(output, effects)
-        send = self._ingress.publish(output, TOPIC_OF[output.type], effects)
+        send = self._egress.publish(output, TOPIC_OF[output.type], effects)
         if output.type != "impact.changed":
             return
         assert cause is not None, "impacts change by input only"
         record = Record(send.topic, send.partition, 0, cause.arrival, send.key, send.value, send.headers)
         for partition in self._ledger_partitions(output):
-            self._ingress.copy_to(record, TO_LEDGER, partition, effects)
+            self._egress.copy_to(record, TO_LEDGER, partition, effects)
 
     def _ledger_partitions(self, output: Output) -> Sequence[int]:
         """The ledger partitions whose tenants an impact list concerns, now or before."""
-        partitions = self._ingress.topics.partitions
+        partitions = self._context.topics.partitions
         if output.data["scope"] == "platform" or self._store.ever_platform(output.subject):
             return range(partitions)
         home = self._store.erasures.home

@@ -7,15 +7,19 @@ from typing import cast
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import BACKFILL_IDLE, BUFFERED, CONTRACT, STEP_KEY, TOMBSTONE, WATERMARK, StepRows
+from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
+from agents.context import AgentContext, Topics, position_of
 from agents.decision_writer import DecisionWriter
-from agents.ingress import QUARANTINE, Ingress, Topics, position_of, row_key
+from agents.egress import Egress
+from agents.ingress import Checked, Copied, Ingress
+from agents.rejects import QUARANTINE, RejectWriter
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap
+from streams.shared_topic import TO_LEDGER
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
@@ -48,16 +52,26 @@ class IncidentsProcessor:
     ) -> None:
         """`max_cached` is how many incidents are kept as objects, all others as their rows; `mark_every` how many
         microseconds of stream time pass between two watermarks."""
-        codec = codec or Codec()
+        self._context = context = AgentContext(NAME, partition, topics, codec, framing)
+        self._rows = rows = InputRows(context.codec)
+        self._rejects = rejects = RejectWriter(context)
+        self._egress = egress = Egress(context)
         self._ingress = Ingress(
-            *(NAME, partition, topics, INCIDENT_RANK.__contains__, codec),
+            *(context, rejects, egress, INCIDENT_RANK.__contains__),
             elsewhere="contract events go elsewhere",
-            framing=framing,
+            rejects_strays=True,
         )
-        self._steps = StepRows(self._ingress)
+        self._steps = StepRows(rows, topics)
         self._store = IncidentStore(policies, time_limits, self._steps, max_cached)
-        self._policy_rows = PolicyRows(policies, self._ingress)
-        self._writer = DecisionWriter(self._ingress, self._store, self._steps, self._policy_rows)
+        self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
+        self._writer = DecisionWriter(
+            *(context, self._store),
+            rejects=rejects,
+            egress=egress,
+            rows=rows,
+            steps=self._steps,
+            policy_rows=policy_rows,
+        )
         self._clock = clock
         self._mark_every = mark_every
         self._next_watermark = 0
@@ -69,13 +83,13 @@ class IncidentsProcessor:
         if key.startswith(STEP_KEY):
             self._store.restore_step(*self._steps.restore(key, value))
             return
-        kind, row = self._ingress.row(key, value)
+        kind, row = self._rows.row(key, value)
         if kind == TOMBSTONE:
             self._store.restore_tombstone(str(row["incident_id"]), cast(int, row["until"]))
         elif kind == BUFFERED:
             self._writer.restore_buffered(row)
         elif kind == CONTRACT:
-            record, event = self._ingress.decode_input_row(row)
+            record, event = self._rows.decode_input_row(row)
             self._store.restore_contract(event.subject, Contract.of(event, position_of(record)))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
@@ -95,78 +109,65 @@ class IncidentsProcessor:
     # -- inputs --------------------------------------------------------------------------------------------------------
 
     def apply(self, record: Record, effects: Effects) -> None:
-        """Decode and check an input, decide on it, write what follows."""
-        ingress = self._ingress
-        forwarded = False
-        if record.topic != ingress.topics.name("incident-events"):
-            routed = unwrap(record)
-            if routed is None:
-                # Both agents read the shared topic; this one answers for what belongs to neither.
-                ingress.reject(record, Rejection("undecodable", "no agent wrote this: it has no envelope"), effects)
+        """Receive a record, decide on it, write what follows."""
+        match self._ingress.receive(record, effects):
+            case Checked() as checked:
+                self._apply_input(checked, effects)
+            case Copied() as copied:
+                self._apply_copy(copied, effects)
+            case None:
                 return
-            if routed.route != TO_INCIDENTS:
-                return
-            if not routed.forwarded:
-                self._apply_copy(record, routed.record, effects)
-                self._store.trim_cache()
-                return
-            record, forwarded = routed.record, True
-        checked = ingress.check(record, effects, forwarded=forwarded)
-        if checked is None:
-            return
-        event, fields = checked
+        self._store.trim_cache()
+
+    def _apply_input(self, checked: Checked, effects: Effects) -> None:
+        event, fields, record = checked
         if self._store.release(event.subject):
-            ingress.release(event.subject, effects)
+            self._rejects.release(event.subject, effects)
         decision = self._store.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, event, fields, record, effects)
         if self._store.backfill_idle_at != self._backfill_idle_at:  # it outlasts this process (R32)
             self._backfill_idle_at = self._store.backfill_idle_at
-            row = ingress.codec.encode("state.quiet", {"until": self._backfill_idle_at})
+            row = self._context.codec.encode("state.quiet", {"until": self._backfill_idle_at})
             effects.put(row_key(BACKFILL_IDLE), row)
-        self._store.trim_cache()
 
-    def _apply_copy(self, shared: Record, copy: Record, effects: Effects) -> None:
+    def _apply_copy(self, copied: Copied, effects: Effects) -> None:
         """A copy of contract terms (R20) or of an erasure (R29) from the ledger agent, or of a policy version that
         any agent has decided by (R18)."""
-        decoded = self._ingress.decode_copy(shared, copy, effects)
-        if decoded is None:
+        if copied.kind == "state.policy":
+            self._policy_rows.used_elsewhere(copied.fields, effects)
             return
-        if decoded[0] == "state.policy":
-            self._policy_rows.used_elsewhere(decoded[1], effects)
-            return
-        event = to_event(*decoded)
+        event = to_event(copied.kind, copied.fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
-            rejection = Rejection("unknown_type", f"{decoded[0]} is not copied to this agent")
-            self._ingress.reject(shared, rejection, effects)
+            self._ingress.reject_copy(copied, effects)
         elif isinstance(event.payload, TenantErased):
-            self._erase(event, copy, effects)
+            self._erase(event, copied.record, effects)
         else:
-            self._apply_contract(event, copy, effects)
+            self._apply_contract(event, copied.record, effects)
 
     def _apply_contract(self, event: Event, copy: Record, effects: Effects) -> None:
         """Contract terms: every incident that they concern is re-evaluated (R20)."""
         named = self._store.erasures.event(event)
         if named is not event:
-            copy = redacted_input(self._ingress, named, copy.arrival, position_of(copy))
+            copy = redacted_input(self._rows, named, copy.arrival, position_of(copy))
         decisions = self._store.apply_contract(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
-        row = self._ingress.encode_input_row(copy)
+        row = self._rows.encode_input_row(copy)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), row)
         for decision in decisions:
             self._writer.write(decision, effects, copy)
 
     def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
         """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
-        tenant, ingress = event.subject, self._ingress
+        tenant = event.subject
         if tenant in self._store.erasures:
             return
-        home = partition_of(tenant, ingress.topics.partitions)
+        home = partition_of(tenant, self._context.topics.partitions)
         cause = Cause(event.type, event.time, event.source, event.id)
         erased = self._store.erase(tenant, home, cause, copy.arrival)
-        put_erased(ingress.codec, self._store.erasures, erased.pseudonym, effects)
+        put_erased(self._context.codec, self._store.erasures, erased.pseudonym, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
-            kept = redacted_input(ingress, contract.event(erased.pseudonym), copy.arrival, contract.position)
-            row = ingress.encode_input_row(kept)
+            kept = redacted_input(self._rows, contract.event(erased.pseudonym), copy.arrival, contract.position)
+            row = self._rows.encode_input_row(kept)
             effects.put(row_key(CONTRACT, erased.pseudonym, contract.source, contract.id), row)
         for decision in erased.decisions:
             self._writer.write(decision, effects, copy)
@@ -174,11 +175,11 @@ class IncidentsProcessor:
                 self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
-        self._ingress.reject_internal(record, Rejection(code, message), effects, attempts)
+        self._rejects.reject_internal(record, Rejection(code, message), effects, attempts)
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         self._store.quarantine(subject)
-        self._ingress.write_quarantine(subject, self._store.last_input(subject), message, effects, attempts)
+        self._rejects.write_quarantine(subject, self._store.last_input(subject), message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -209,20 +210,19 @@ class IncidentsProcessor:
 
     def _write_watermark(self, until: int, effects: Effects) -> None:
         """Tell every ledger partition that all input that arrived by `until` has been applied here (R26)."""
-        ingress = self._ingress
-        fields = {"partition": ingress.partition, "until": until}
-        effects.put(row_key(WATERMARK), ingress.codec.encode("state.mark", fields))
+        fields = {"partition": self._context.partition, "until": until}
+        effects.put(row_key(WATERMARK), self._context.codec.encode("state.mark", fields))
         watermark = Output(
             "time.mark",
-            f"mark-{ingress.partition}-{until}",
-            f"partition-{ingress.partition}",
+            f"mark-{self._context.partition}-{until}",
+            f"partition-{self._context.partition}",
             until,
-            {"partition": ingress.partition, "marked_until": until},
+            {"partition": self._context.partition, "marked_until": until},
         )
-        value, headers = ingress.codec.encode_output(watermark, f"/sla/{NAME}")
+        value, headers = self._context.codec.encode_output(watermark, f"/sla/{NAME}")
         key = watermark.subject.encode()
-        record = Record(ingress.topics.name("impacts"), ingress.partition, 0, until, key, value, headers)
-        for partition in range(ingress.topics.partitions):
-            ingress.copy_to(record, TO_LEDGER, partition, effects)
-        ingress.send_event(record, effects)
+        record = Record(self._context.topics.name("impacts"), self._context.partition, 0, until, key, value, headers)
+        for partition in range(self._context.topics.partitions):
+            self._egress.copy_to(record, TO_LEDGER, partition, effects)
+        self._egress.send_event(record, effects)
         self._next_watermark = until + self._mark_every

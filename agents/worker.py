@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from agents import incidents, ledger
-from agents.ingress import Topics
+from agents.context import Topics
 from agents.schema_registration import Registration
 from streams.config_files.problems import PolicyError
 from streams.errors import SlaError

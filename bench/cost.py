@@ -3,10 +3,9 @@
     python -m bench.cost [--events 30000] [--rounds 5]
 
 The load of `sla bench` (six events an incident, 1,000 tenants under contract) goes through the processors of all
-partitions as a worker's tasks would run them. Each part is timed alone, over what the one before it left; nothing is
-measured inside anything else. Parts cost less alone, where the processor's caches hold all they need, than one after
-the other: the difference is in the rest. CPU time, so that neighbours on the machine count little. What a worker
-spends on fetching, on its event loop and on the protocol of transactions is not here.
+partitions as in a worker's tasks. Each part is measured alone in processor time, over the output of the part before
+it, so it costs less than in a worker, where the parts share the caches. Fetching, the event loop and the protocol of
+transactions are not measured.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ from typing import NamedTuple
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.changelog.incidents import encode_step, without_texts
+from agents.changelog.input_rows import InputRows
+from agents.context import Topics, position_of
 from agents.incidents import INPUTS, IncidentsProcessor
-from agents.ingress import Ingress, Topics, position_of
 from agents.ledger import LedgerProcessor
 from bench.load import contracts, incidents
 from streams.policy.load import default_policies_dir, load_policies
@@ -169,12 +169,12 @@ def encode(load: CostInput) -> Work:
 
 def rows(load: CostInput) -> Work:
     """Steps to rows of the changelog."""
-    gate = Ingress("cost", 0, TOPICS, lambda _: True, load.codec, elsewhere="nowhere")
+    input_rows = InputRows(load.codec)
 
     def work() -> None:
         for step, (kind, fields), value in load.steps:
-            kept = without_texts(gate, kind, fields, value)
-            encode_step(gate, step, {(fact.source, fact.id): kept for fact in step.facts})
+            kept = without_texts(input_rows, kind, fields, value)
+            encode_step(input_rows, step, {(fact.source, fact.id): kept for fact in step.facts})
 
     return work
 

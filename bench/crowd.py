@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.context import Topics
 from agents.incidents import IncidentsProcessor
-from agents.ingress import Topics
 from bench.intake import used_s
 from bench.latency import Latencies, measure_latency, opening, told
 from bench.load import SOURCE, Encoded, contracts, encoded

@@ -15,8 +15,8 @@ import asyncio
 import time
 from collections.abc import Iterator
 
+from agents.context import Topics
 from agents.incidents import IncidentsProcessor
-from agents.ingress import Topics
 from agents.ledger import LedgerProcessor
 from bench.crowd import PARTITIONS, POLICY, resident, rows_of
 from bench.intake import used_s

@@ -1,10 +1,10 @@
-"""Erased tenants in the changelog (R29): whom a partition knows by pseudonym alone, and inputs without their names."""
+"""Erased tenants in the changelog (R29): tenants known by pseudonym alone, and redacted inputs."""
 
 from __future__ import annotations
 
 from typing import cast
 
-from agents.ingress import Ingress, row_key
+from agents.changelog.input_rows import InputRows, row_key
 from streams.errors import PseudonymKeyChanged
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Codec, Fields
@@ -16,7 +16,7 @@ KIND = "@erased"
 
 
 def put_erased(codec: Codec, erasures: Erasures, pseudonym: str, effects: Effects) -> None:
-    """Write the row of a tenant erased just now."""
+    """Write the row of a tenant that was just erased."""
     fields = {"pseudonym": pseudonym, "home": erasures.home(pseudonym), "key_check": erasures.key_check}
     effects.put(row_key(KIND, pseudonym), codec.encode("state.erased", fields))
 
@@ -31,7 +31,7 @@ def restore_erased(row: Fields, erasures: Erasures) -> None:
     erasures.add(str(row["pseudonym"]), cast(int, row["home"]))
 
 
-def redacted_input(ingress: Ingress, event: Event, arrival: int, position: Position) -> Record:
-    """An input as it is kept under pseudonyms: what its event holds, at the original's place (R29)."""
-    value = ingress.codec.encode(event.type, redacted_record(event))
+def redacted_input(rows: InputRows, event: Event, arrival: int, position: Position) -> Record:
+    """A redacted input: only what decisions need, at the position of the original (R29)."""
+    value = rows.codec.encode(event.type, redacted_record(event))
     return Record(*position, arrival, event.subject.encode(), value, [])

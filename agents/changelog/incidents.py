@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, assert_never, cast
 
-from agents.ingress import Ingress, row_key
+from agents.changelog.input_rows import InputRows, row_key
+from agents.context import Topics
 from streams.runtime.processor import Record
 from streams.serde.codec import Fields
 from streams.sla.events import Position
@@ -49,21 +50,21 @@ def step_key(incident_id: str, number: int) -> bytes:
     return row_key(STEP, incident_id, str(number))
 
 
-def without_texts(ingress: Ingress, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
+def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
     """The input as it is stored: without texts, without tenants that a platform-wide scope ignores, in single-object
     encoding. `value` is returned as it is where nothing has to be removed."""
     present = [name for name in TEXTS if fields.get(name) is not None]
     ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
     if not present and not ignored:
-        return ingress.to_single_object(event_type, fields, value)
+        return rows.to_single_object(event_type, fields, value)
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
     stored = {**fields, **{name: "" if name == "reason" else None for name in present}}
     if ignored:
         stored["tenant_ids"] = []
-    return ingress.codec.encode(event_type, stored)
+    return rows.codec.encode(event_type, stored)
 
 
-def encode_step(ingress: Ingress, step: Step, values: Mapping[tuple[str, str], bytes]) -> bytes:
+def encode_step(rows: InputRows, step: Step, values: Mapping[tuple[str, str], bytes]) -> bytes:
     """`values` has the stored value of each fact in the step by (source, id)."""
     facts = [
         {
@@ -85,16 +86,16 @@ def encode_step(ingress: Ingress, step: Step, values: Mapping[tuple[str, str], b
         "facts": facts,
         "said": [encode_entry(entry) for entry in step.entries],
     }
-    return ingress.codec.encode("state.incident_step", fields)
+    return rows.codec.encode("state.incident_step", fields)
 
 
-def decode_step(ingress: Ingress, row: Fields) -> Step:
+def decode_step(rows: InputRows, topics: Topics, row: Fields) -> Step:
     """Undo `encode_step`."""
-    topic = ingress.topics.name("incident-events")
+    topic = topics.name("incident-events")
     facts = []
     for stored in cast(list[Fields], row["facts"]):
         position = Position(topic, cast(int, stored["partition"]), cast(int, stored["offset"]))
-        event = ingress.event_of(cast(bytes, stored["event"]))
+        event = rows.event_of(cast(bytes, stored["event"]))
         fact = Fact.of(event, cast(int, stored["arrival"]), position)
         # The digest is of what arrived, texts included (R1).
         facts.append(fact._replace(digest=cast(bytes, stored["digest"])))
@@ -179,10 +180,11 @@ class StepRows:
     """The rows of every incident as the changelog has them, one after the other: Avro says where each ends. An
     incident costs a few hundred bytes this way, and some kilobytes as objects."""
 
-    def __init__(self, ingress: Ingress) -> None:
-        self._ingress = ingress
+    def __init__(self, rows: InputRows, topics: Topics) -> None:
+        self._input_rows = rows
+        self._topics = topics
         self._rows: dict[str, bytes] = {}
-        self._index = ingress.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"))
+        self._index = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -195,7 +197,7 @@ class StepRows:
         that is deferred, the tenants it names. The rest of it is decoded on access."""
         incident_id = key[len(STEP_KEY) : key.rindex(b"\x1f")].decode()
         self.add(incident_id, value)
-        index = self._index(value) or self._ingress.row(key, value)[1]
+        index = self._index(value) or self._input_rows.row(key, value)[1]
         return (
             incident_id,
             cast(int | None, index["due"]),
@@ -215,4 +217,6 @@ class StepRows:
     def steps(self, incident_id: str) -> list[Step]:
         """An incident's steps in their order (streams.sla.incidents.lru_cache.StepReader)."""
         rows = self._rows.get(incident_id)
-        return [] if rows is None else [decode_step(self._ingress, row) for row in self._ingress.rows(rows)]
+        if rows is None:
+            return []
+        return [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from agents.changelog.erasures import redacted_input
-from agents.ingress import Ingress, row_key
+from agents.changelog.input_rows import InputRows, row_key
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
 from streams.sla.credits.account import StatementState
@@ -15,17 +15,18 @@ from streams.sla.events import Event, Position
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
-FACT, IMPACTS, MONTH, WATERMARK = "e", "i", "s", "p"
+FACT, IMPACTS, MONTH, WATERMARK, BACKFILL_IDLE = "e", "i", "s", "p", "@quiet"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
-def put_fact(ingress: Ingress, event: Event, arrival: int, position: Position, effects: Effects) -> None:
-    """Keep an input: what its event holds, at the original's place, so without texts and persons."""
-    row = ingress.encode_input_row(redacted_input(ingress, event, arrival, position), digest=event.digest)
+def put_fact(rows: InputRows, event: Event, arrival: int, position: Position, effects: Effects) -> None:
+    """Write the row of an input: redacted, without texts and persons, at the position of the original."""
+    row = rows.encode_input_row(redacted_input(rows, event, arrival, position), digest=event.digest)
     effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 
-def put_impacts(ingress: Ingress, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
+def put_impacts(rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
+    """Write the row of an incident's impact list."""
     fields = {
         "incident_id": impacts.incident_id,
         "incident_revision": impacts.revision,
@@ -46,14 +47,21 @@ def put_impacts(ingress: Ingress, impacts: ImpactCopy, arrival: int, effects: Ef
             {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in impacts.evidence
         ],
     }
-    effects.put(row_key(IMPACTS, impacts.incident_id), ingress.codec.encode("state.impacts", fields))
+    effects.put(row_key(IMPACTS, impacts.incident_id), rows.codec.encode("state.impacts", fields))
 
 
-def put_month(ingress: Ingress, row: MonthRow, effects: Effects) -> None:
+def put_watermark(rows: InputRows, partition: int, until: int, effects: Effects) -> None:
+    """Write the row of an incident partition's watermark."""
+    value = rows.codec.encode("state.mark", {"partition": partition, "until": until})
+    effects.put(row_key(WATERMARK, str(partition)), value)
+
+
+def put_month(rows: InputRows, row: MonthRow, effects: Effects) -> None:
+    """Write the row of a tenant-month."""
     state = row.state
     settled = None if state.settled is None else dict(zip(_SETTLED, state.settled, strict=True))
     fields = {"tenant_id": row.tenant, "month": row.month, **state._asdict(), "settled": settled}
-    effects.put(row_key(MONTH, row.tenant, row.month), ingress.codec.encode("state.month", fields))
+    effects.put(row_key(MONTH, row.tenant, row.month), rows.codec.encode("state.month", fields))
 
 
 def month_row(row: Fields) -> MonthRow:
@@ -66,15 +74,15 @@ def month_row(row: Fields) -> MonthRow:
     return MonthRow(tenant, month, StatementState(**fields))  # type: ignore[arg-type]
 
 
-def put_erased_tenant(ingress: Ingress, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
-    """Every row that named an erased tenant, under its pseudonym (R29)."""
+def put_erased_tenant(rows: InputRows, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
+    """Write every row that named an erased tenant under its pseudonym instead (R29)."""
     for event, came, position in erased.facts:
         effects.put(row_key(FACT, erased.tenant, event.source, event.id), None)
-        put_fact(ingress, event, came, position, effects)
+        put_fact(rows, event, came, position, effects)
     for month, state in erased.months:
         effects.put(row_key(MONTH, erased.tenant, month), None)
-        put_month(ingress, MonthRow(erased.pseudonym, month, state), effects)
+        put_month(rows, MonthRow(erased.pseudonym, month, state), effects)
     for event, came, position in erased.maintenance:
-        put_fact(ingress, event, came, position, effects)
+        put_fact(rows, event, came, position, effects)
     for impacts in erased.impacts:
-        put_impacts(ingress, impacts, arrival, effects)
+        put_impacts(rows, impacts, arrival, effects)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from agents.ingress import Ingress, row_key
+from agents.changelog.input_rows import row_key
+from agents.context import AgentContext
+from agents.egress import Egress
 from streams.errors import PolicyChanged
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
@@ -21,9 +23,10 @@ class PolicyRows:
     """Remembers each version that an output names, tells every partition of both agents, and stops the worker when
     the deployment's differs."""
 
-    def __init__(self, policies: Policies, ingress: Ingress) -> None:
+    def __init__(self, policies: Policies, context: AgentContext, egress: Egress) -> None:
         self._policies = policies
-        self._ingress = ingress
+        self._context = context
+        self._egress = egress
         self._used: set[str] = set()
         self._known: dict[tuple[str, str], str] = {}
 
@@ -48,7 +51,7 @@ class PolicyRows:
         # Of two contents under one label that is missing here the first stands: those who have it stop.
         if (name, version) not in self._known:
             self._known[name, version] = digest
-            effects.put(row_key(ELSEWHERE, name, version), self._ingress.codec.encode("state.policy", fields))
+            effects.put(row_key(ELSEWHERE, name, version), self._context.codec.encode("state.policy", fields))
 
     def _checked(self, row: Fields) -> tuple[str, str, str]:
         name, version, digest = str(row["name"]), str(row["version"]), str(row["digest"])
@@ -68,14 +71,14 @@ class PolicyRows:
             return
         self._used.add(digest)
         name, version = str(policy["name"]), str(policy["version"])
-        ingress = self._ingress
-        row = ingress.codec.encode("state.policy", policy)
+        context = self._context
+        row = context.codec.encode("state.policy", policy)
         effects.put(row_key(KIND, name, version), row)
         if (name, version) in self._known:
             return
         self._known[name, version] = digest
         key = f"{name}/{version}".encode()
-        record = Record(ingress.topics.name("shared"), ingress.partition, 0, output.time, key, row, [])
-        for partition in range(ingress.topics.partitions):
-            ingress.copy_to(record, TO_INCIDENTS, partition, effects)
-            ingress.copy_to(record, TO_LEDGER, partition, effects)
+        record = Record(context.topics.name("shared"), context.partition, 0, output.time, key, row, [])
+        for partition in range(context.topics.partitions):
+            self._egress.copy_to(record, TO_INCIDENTS, partition, effects)
+            self._egress.copy_to(record, TO_LEDGER, partition, effects)

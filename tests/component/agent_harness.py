@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from agents.context import Topics
 from agents.incidents import IncidentsProcessor
-from agents.ingress import Topics
 from agents.ledger import LedgerProcessor
 from cli.events.publish_lines import prepare
 from cli.replay.outcome import Outcome, outcome_of

@@ -28,7 +28,7 @@ from story import (
     updated,
 )
 
-from agents.ingress import DERIVED_LIMIT
+from agents.changelog.input_rows import DERIVED_LIMIT
 from agents.reject_log import RejectLog, about
 from streams.errors import PolicyChanged
 from streams.runtime.processor import Effects, Record

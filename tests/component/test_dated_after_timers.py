@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agents.context import Topics
 from agents.incidents import IncidentsProcessor
-from agents.ingress import Topics
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.processor import Effects, Record
 from streams.runtime.record_queue import RecordQueue

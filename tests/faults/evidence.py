@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
+from agents.context import Topics
 from agents.incidents import INPUTS as INCIDENT_INPUTS
-from agents.ingress import Topics
 from agents.ledger import INPUTS as LEDGER_INPUTS
 from cli.kafka_io.reader import TopicRecord, read_topics
 from streams.runtime.settings import RuntimeSettings

@@ -146,7 +146,7 @@ class Books(Ledger):
             ledger.restore_month(row)
         ledger.events, ledger.copies, ledger.rows = list(self.events), dict(self.copies), dict(self.rows)
         ledger.seen = self.seen
-        ledger.restored(self.seen, self.backfill_until)
+        ledger.restored(self.seen, self.backfill_idle_at)
         return ledger
 
 

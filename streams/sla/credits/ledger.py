@@ -270,15 +270,15 @@ class Ledger:
         """Restore a month from its changelog row."""
         self._account(row.tenant).set_state(row.month, row.state)
 
-    def restored(self, clock: int, backfill_until: int) -> None:
+    def restored(self, clock: int, backfill_idle_at: int) -> None:
         """All rows are restored: schedule the timers as of the instant reached."""
         self._clock = max(self._clock, clock)
-        self._timers.expect_backfill_until(backfill_until)
+        self._timers.expect_backfill_until(backfill_idle_at)
         for account in self._accounts.values():
             account.evaluate_open_months(self._clock)
             self._schedule(account)
 
     @property
-    def backfill_until(self) -> int:
+    def backfill_idle_at(self) -> int:
         """No backfill is expected after this instant (R32)."""
         return self._timers.backfill_idle_at

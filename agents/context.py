@@ -1,0 +1,44 @@
+"""What the parts of an agent's partition share: its names, topics, encoding and counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.metrics import AgentCounters
+from streams.runtime.processor import Record
+from streams.serde.codec import Codec
+from streams.serde.confluent_framing import Framing
+from streams.sla.events import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topic names of a deployment, and how many partitions each topic has."""
+
+    prefix: str = "sla"
+    partitions: int = 8
+
+    def name(self, suffix: str) -> str:
+        """The full name of a topic: the prefix and its suffix."""
+        return f"{self.prefix}.{suffix}"
+
+
+class AgentContext:
+    """One partition of one agent."""
+
+    def __init__(
+        self, agent: str, partition: int, topics: Topics, codec: Codec | None = None, framing: Framing | None = None
+    ) -> None:
+        self.agent = agent
+        self.partition = partition
+        self.topics = topics
+        self.codec = codec or Codec()
+        self.framing = framing or Framing()
+        self.count = AgentCounters(agent)
+        self.source = f"/sla/{agent}"
+        """The CloudEvents source of this agent's outputs."""
+
+
+def position_of(record: Record) -> Position:
+    """The coordinates of a record."""
+    return Position(record.topic, record.partition, record.offset)

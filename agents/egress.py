@@ -1,0 +1,48 @@
+"""Outputs, copies for other partitions, and inputs forwarded to their own partition."""
+
+from __future__ import annotations
+
+from agents.context import AgentContext
+from streams.kafka.partitioner import partition_of
+from streams.runtime.processor import Effects, Record, Send
+from streams.shared_topic import COPY, FORWARDED, wrap
+from streams.sla.events import Output
+
+
+class Egress:
+    """Sends records from one partition of one agent."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+        self._shared = context.topics.name("shared")
+
+    def publish(self, output: Output, topic: str, effects: Effects) -> Send:
+        """Encode an output and send it to its topic, partitioned by its subject. Returns it in single-object encoding,
+        so that it can be copied."""
+        context = self._context
+        context.count.output(output.type)
+        value, headers = context.codec.encode_output(output, context.source)
+        send = Send(
+            context.topics.name(topic),
+            partition_of(output.subject, context.topics.partitions),
+            output.subject.encode(),
+            value,
+            headers,
+        )
+        framed = context.framing(value)
+        effects.send(send if framed is value else send._replace(value=framed))
+        return send
+
+    def send_event(self, record: Record, effects: Effects) -> None:
+        """Send an event of this agent to the topic and partition that the record names."""
+        value = None if record.value is None else self._context.framing(record.value)
+        effects.send(Send(record.topic, record.partition, record.key, value, list(record.headers)))
+
+    def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
+        """Send a copy to one partition of the other agent, or of this one."""
+        effects.send(wrap(record, route, COPY, self._shared, partition))
+
+    def forward(self, record: Record, partition: int, effects: Effects) -> None:
+        """Send an input to the partition of its subject."""
+        self._context.count.forwarded.inc()
+        effects.send(wrap(record, self._context.agent.encode(), FORWARDED, self._shared, partition))

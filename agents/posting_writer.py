@@ -1,0 +1,124 @@
+"""What the ledger agent writes of a decision: statements and credits, copies for other partitions, changelog rows."""
+
+from __future__ import annotations
+
+from agents.changelog.erasures import put_erased, redacted_input
+from agents.changelog.input_rows import InputRows, row_key
+from agents.changelog.ledger import BACKFILL_IDLE, put_erased_tenant, put_fact, put_impacts, put_month
+from agents.changelog.policies import PolicyRows
+from agents.context import AgentContext, position_of
+from agents.egress import Egress
+from agents.ingress import Checked, Copied
+from agents.reject_log import about
+from agents.rejects import RejectWriter
+from streams.runtime.processor import Effects, Record
+from streams.shared_topic import TO_INCIDENTS, TO_LEDGER
+from streams.sla.credits.erase_tenant import ErasedTenant
+from streams.sla.credits.ledger import Ledger, LedgerDecision, Posted
+from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.events import ContractSet, Event, MaintenanceCancelled, MaintenanceScheduled, TenantErased
+from streams.sla.impact import ImpactCopy
+from streams.topics import TOPIC_OF
+
+MAINTENANCE = MaintenanceScheduled | MaintenanceCancelled
+
+
+class PostingWriter:
+    """Turns the decisions of one partition's ledger into effects."""
+
+    def __init__(
+        self,
+        context: AgentContext,
+        ledger: Ledger,
+        *,
+        rejects: RejectWriter,
+        egress: Egress,
+        rows: InputRows,
+        policy_rows: PolicyRows,
+    ) -> None:
+        self._context = context
+        self._ledger = ledger
+        self._rejects = rejects
+        self._egress = egress
+        self._rows = rows
+        self._policy_rows = policy_rows
+        self._backfill_idle_at = 0
+
+    def restore_backfill_idle(self, instant: int) -> None:
+        """Restore the instant after which no backfill is expected (R32)."""
+        self._backfill_idle_at = instant
+
+    def write_input(self, decision: LedgerDecision, checked: Checked, effects: Effects) -> None:
+        """Write what follows from an input event."""
+        match decision:
+            case Rejected(rejection):
+                event = checked.event
+                self._rejects.reject(checked.record, rejection, effects, known=about(event.type, event.subject))
+            case Duplicate():
+                self._context.count.duplicate.inc()
+            case Posted() as posted:
+                self._context.count.applied.inc()
+                self._store_and_copy(checked, effects)
+                if posted.erased is not None:
+                    self.write_erased(posted.erased, checked.record.arrival, effects)
+                self.write(posted, effects)
+        self.write_backfill_idle(effects)
+
+    def write_impacts(
+        self, decision: Posted | Duplicate, impacts: ImpactCopy, copied: Copied, effects: Effects
+    ) -> None:
+        """Write what follows from an impact list."""
+        if isinstance(decision, Posted):
+            put_impacts(self._rows, self._ledger.impacts_of(impacts.incident_id), copied.record.arrival, effects)
+            self.write(decision, effects)
+        self.write_backfill_idle(effects)
+
+    def write_maintenance(self, decision: Posted | Duplicate, event: Event, copied: Copied, effects: Effects) -> None:
+        """Write what follows from the copy of a maintenance event."""
+        if isinstance(decision, Posted):
+            put_fact(self._rows, event, copied.record.arrival, position_of(copied.record), effects)
+            self.write(decision, effects)
+        self.write_backfill_idle(effects)
+
+    def write(self, posted: Posted, effects: Effects) -> None:
+        """Publish statements and credits, and store the states of their months."""
+        for output in posted.outputs:
+            self._policy_rows.used(output, effects)
+            self._egress.publish(output, TOPIC_OF[output.type], effects)
+        for row in posted.months:
+            put_month(self._rows, row, effects)
+
+    def write_erased(self, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
+        """Store the state of an erased tenant under its pseudonym (R29)."""
+        put_erased_tenant(self._rows, erased, arrival, effects)
+        put_erased(self._rows.codec, self._ledger.erasures, erased.pseudonym, effects)
+
+    def write_backfill_idle(self, effects: Effects) -> None:
+        """Store until when backfill is expected where that changed, also after a rejected input of the backfill
+        (R32)."""
+        if self._ledger.backfill_idle_at != self._backfill_idle_at:
+            self._backfill_idle_at = self._ledger.backfill_idle_at
+            row = self._rows.codec.encode("state.quiet", {"until": self._backfill_idle_at})
+            effects.put(row_key(BACKFILL_IDLE), row)
+
+    def _store_and_copy(self, checked: Checked, effects: Effects) -> None:
+        """Store an input, and copy contract terms and erasures to every incident partition, maintenance and erasures
+        to every other ledger partition."""
+        event, record = checked.event, checked.record
+        stored = self._ledger.erasures.event(event)
+        arrival, position = record.arrival, position_of(record)
+        put_fact(self._rows, stored, arrival, position, effects)
+        if stored is not event:
+            # The receiver of an erasure has to know the tenant; the copy has no reason text.
+            copied = event if isinstance(event.payload, TenantErased) else stored
+            record = redacted_input(self._rows, copied, arrival, position)
+        elif record.value is not None:
+            record = record._replace(value=self._rows.to_single_object(event.type, checked.fields, record.value))
+        self._copy(event, record, effects)
+
+    def _copy(self, event: Event, record: Record, effects: Effects) -> None:
+        for partition in range(self._context.topics.partitions):
+            if isinstance(event.payload, ContractSet | TenantErased):
+                self._egress.copy_to(record, TO_INCIDENTS, partition, effects)
+            if isinstance(event.payload, MAINTENANCE | TenantErased) and partition != self._context.partition:
+                self._egress.copy_to(record, TO_LEDGER, partition, effects)

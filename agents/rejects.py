@@ -1,0 +1,70 @@
+"""Rejected inputs and quarantined subjects of one partition of one agent (R27)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agents.changelog.input_rows import row_key
+from agents.context import AgentContext
+from agents.reject_log import RejectLog
+from streams.kafka.partitioner import partition_of
+from streams.runtime.dead_letter import rejected
+from streams.runtime.processor import Effects, Record
+from streams.shared_topic import unwrap
+from streams.sla.events import Position, Rejection
+
+#: Row kind of a quarantined subject, in both agents' changelogs.
+QUARANTINE = "q"
+
+
+class RejectWriter:
+    """Writes inputs that can't be applied to the rejected topic, in the transaction of their offset."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+        self._shared = context.topics.name("shared")
+        self._log = RejectLog(context.agent, context.partition)
+
+    def reject(
+        self,
+        record: Record,
+        rejection: Rejection,
+        effects: Effects,
+        attempts: int = 1,
+        *,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send the original record to the rejected topic. `known` has further fields of the log event."""
+        context = self._context
+        context.count.rejected(rejection.code)
+        self._log.rejected(record, rejection, known or {})
+        key = record.key.decode(errors="replace") if record.key is not None else ""
+        partition = partition_of(key, context.topics.partitions) if key else context.partition
+        topic = context.topics.name("rejected")
+        effects.send(rejected(record, rejection.code, rejection.message, topic, partition, attempts))
+
+    def reject_internal(self, record: Record, rejection: Rejection, effects: Effects, attempts: int) -> None:
+        """Reject a record whose processing raised an exception: a forwarded record as its original, any other as it
+        is."""
+        routed = unwrap(record) if record.topic == self._shared else None
+        original = routed.record if routed is not None and routed.forwarded else record
+        self.reject(original, rejection, effects, attempts)
+
+    def write_quarantine(
+        self, subject: str, last_input: Position | None, message: str, effects: Effects, attempts: int
+    ) -> None:
+        """Store that a subject is quarantined, and write one reject that names the position of its last input. The
+        reject has no value: nothing is wrong with that input."""
+        context = self._context
+        row = context.codec.encode("state.quarantine", {"subject": subject, "message": message})
+        effects.put(row_key(QUARANTINE, subject), row)
+        topic, partition, offset = last_input or Position(
+            f"{context.topics.prefix}.{context.agent}", context.partition, -1
+        )
+        record = Record(topic, partition, offset, 0, subject.encode(), None, [])
+        self.reject(record, Rejection("internal", f"quarantined: {message}"), effects, attempts)
+
+    @staticmethod
+    def release(subject: str, effects: Effects) -> None:
+        """Delete a subject's quarantine: a new input lifts it."""
+        effects.put(row_key(QUARANTINE, subject), None)
