@@ -30,9 +30,12 @@ def publish(
     from cli.events.publish_lines import BadLine, publish_lines
     from streams.schema_registry.schema_source import writing_frame
     from streams.schema_registry.subjects import INPUT_TYPES
+    from streams.serde.input_checks import untimely
+    from streams.time_source import SystemTimeSource
 
     settings = settings_of(brokers, prefix)
     check_readable([file])
+    clock, limits = SystemTimeSource(), settings.time_limits()
 
     def tell(bad: BadLine) -> None:
         typer.echo(f"{file}:{bad}", err=True)
@@ -46,6 +49,7 @@ def publish(
             keep_going=keep_going,
             security=settings.aiokafka_security(),
             framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
+            check=lambda event: untimely(event, clock.now(), limits),
             on_line=one,
             on_bad=tell,
         )

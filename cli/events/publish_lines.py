@@ -13,13 +13,17 @@ from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
 from streams.kafka import aiokafka_clients
 from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
-from streams.sla.events import Rejection
+from streams.sla.events import Event, Rejection
 
 _LINGER_MS = 20
 _BATCH_BYTES = 256 * 1024
 _LINES_A_TURN = 1_000
 _IDLE_S = 0.05
 _SHUTDOWN_S = 2
+
+
+def _unchecked(_: Event) -> None:
+    return None
 
 
 class BadLine(NamedTuple):
@@ -48,12 +52,18 @@ class Published:
     bad: list[BadLine] = field(default_factory=list)
 
 
-def prepare(number: int, line: str, *, backfill: bool = False) -> InputRecord | BadLine:
-    """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5)."""
+def prepare(
+    number: int, line: str, *, backfill: bool = False, check: Callable[[Event], Rejection | None] = _unchecked
+) -> InputRecord | BadLine:
+    """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5). `check`
+    may refuse an event for its time."""
     if (nul := line.find("\0")) >= 0:  # what lines.decoded makes of other bytes
         return BadLine(number, Rejection("undecodable", f"what is at column {nul + 1} is not UTF-8 text"))
     record = input_record_from_line(line, backfill=backfill)
-    return BadLine(number, record) if isinstance(record, Rejection) else record
+    if isinstance(record, Rejection):
+        return BadLine(number, record)
+    refused = check(record.event)
+    return record if refused is None else BadLine(number, refused)
 
 
 def publish_lines(
@@ -65,6 +75,7 @@ def publish_lines(
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
     framed: Callable[[bytes], bytes] = bytes,
+    check: Callable[[Event], Rejection | None] = _unchecked,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
 ) -> Published:
@@ -72,7 +83,8 @@ def publish_lines(
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
     sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes,
-    `framed` makes the values that go to Kafka (streams.serde.confluent_framing). Raises BrokerProblem.
+    `framed` makes the values that go to Kafka (streams.serde.confluent_framing), `check` may refuse an
+    event for its time. Raises BrokerProblem.
     """
     return asyncio.run(
         publish(
@@ -83,6 +95,7 @@ def publish_lines(
             keep_going=keep_going,
             security=security,
             framed=framed,
+            check=check,
             on_line=on_line,
             on_bad=on_bad,
         )
@@ -98,6 +111,7 @@ async def publish(
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
     framed: Callable[[bytes], bytes] = bytes,
+    check: Callable[[Event], Rejection | None] = _unchecked,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
 ) -> Published:
@@ -124,7 +138,7 @@ async def publish(
                     await batches.flush()
                     await asyncio.sleep(_IDLE_S)
                     continue
-                ready = prepare(number, line, backfill=backfill)
+                ready = prepare(number, line, backfill=backfill, check=check)
                 if isinstance(ready, BadLine):
                     published.bad.append(ready)
                     on_bad(ready)

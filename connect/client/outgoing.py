@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import TypedDict
 
 from connect.client.errors import InvalidEvent
+from streams.serde.input_checks import untimely
 from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
 from streams.sla.instants import format_rfc3339, to_micros
 
+_LIMITS = TimeLimits()
 #: An aware datetime, or RFC 3339 text such as 2026-01-31T09:00:00Z.
 Instant = datetime | str
 
@@ -30,12 +33,15 @@ class Envelope(TypedDict, total=False):
     traceparent: str
 
 
-def checked_record(event: Mapping[str, object]) -> InputRecord:
-    """The record of an event in the JSON form. Raises InvalidEvent for what the product would reject."""
-    ready = input_record_from_json(dict(event))
-    if isinstance(ready, Rejection):
-        raise InvalidEvent(ready, f"{event.get('type')} {event.get('subject')}")
-    return ready
+def checked_record(event: Mapping[str, object], now: int | None = None, limits: TimeLimits = _LIMITS) -> InputRecord:
+    """The record of an event in the JSON form, its time checked if it is to be sent at `now`. Raises InvalidEvent for
+    what the product would reject."""
+    found = input_record_from_json(dict(event))
+    if isinstance(found, InputRecord) and now is not None:
+        found = untimely(found.event, now, limits) or found
+    if isinstance(found, Rejection):
+        raise InvalidEvent(found, f"{event.get('type')} {event.get('subject')}")
+    return found
 
 
 def instant(value: Instant, field: str) -> str:

@@ -7,6 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
@@ -21,6 +22,7 @@ from streams.kafka.partitioner import partition_of
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Position
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource, TimeSource
@@ -53,7 +55,9 @@ class Publisher:
     `brokers` is `host:port,…`, `source` names the sending service as CloudEvents do (`/monitors/eu`); `timeout_s` is
     how long Kafka may take to acknowledge an event, its own retries included. `kafka` goes to kafka.KafkaProducer:
     `security_protocol`, `sasl_mechanism`, `linger_ms` and so on. A `producer` of one's own is flushed, but not closed.
-    With a `schema_registry` the schemas are registered there first, and events go out in Confluent framing.
+    With a `schema_registry` the schemas are registered there first, and events are sent in Confluent framing.
+    `max_future_skew` and `lateness_horizon` are the settings of the deployment: an event that is further ahead of this
+    machine's clock, or older and not marked as backfill, is refused before it is sent (R5).
     Raises BrokerUnavailable when no broker answers within 10 s, RegistryUnavailable when no registry does, and
     RegistryRefused.
     """
@@ -69,6 +73,8 @@ class Publisher:
         clock: TimeSource | None = None,
         kafka: Mapping[str, object] | None = None,
         schema_registry: SchemaRegistry | None = None,
+        max_future_skew: timedelta = timedelta(minutes=5),
+        lateness_horizon: timedelta = timedelta(days=35),
     ) -> None:
         self.source = source
         self._brokers = brokers
@@ -76,6 +82,10 @@ class Publisher:
         self._timeout_s = timeout_s
         self._clock = clock or SystemTimeSource()
         self._frame = writing_frame(schema_registry, prefix, INPUT_TYPES, _CONNECT_S)
+        self._limits = TimeLimits(
+            lateness=lateness_horizon // timedelta(microseconds=1),
+            future_skew=max_future_skew // timedelta(microseconds=1),
+        )
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failed: deque[tuple[Delivery, DeliveryFailed]] = deque(maxlen=_MOST_REMEMBERED)
@@ -86,7 +96,7 @@ class Publisher:
         `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable; nothing was sent then."""
         if self._closed:
             raise ClientError("the publisher is closed")
-        checked = checked_record(event)
+        checked = checked_record(event, self._clock.now(), self._limits)
         topic = f"{self._prefix}.{checked.topic}"
         delivery = Delivery(event)
         key = checked.event.subject

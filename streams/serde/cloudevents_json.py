@@ -83,6 +83,12 @@ def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Fields] |
     return event_type, record
 
 
+def data_fields(event_type: object) -> tuple[Field, ...] | None:
+    """The fields of `data` of an event type, or None for a type that there is none of."""
+    form = _forms().get(event_type) if isinstance(event_type, str) else None
+    return None if form is None else form.data
+
+
 def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
     """The CloudEvents structured-mode object of a record. Raises KeyError for an unknown type.
 
@@ -112,11 +118,17 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
 
 
 def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Fields] | Rejection:
-    """Event type and record of one JSON line; `undecodable` names the column of what is not JSON. A byte-order mark at
-    its start is skipped."""
+    """Event type and record of one JSON line; `undecodable` names the column of what is not JSON."""
+    obj = json_of(text)
+    return obj if isinstance(obj, Rejection) else from_json(obj, inputs_only=inputs_only)
+
+
+def json_of(line: str) -> object:
+    """The JSON value of a line, numbers exact, or the Rejection of what is not JSON, which names the column. A
+    byte-order mark at the start is skipped."""
     try:
-        line = text.removeprefix("\ufeff")
-        obj = json.loads(line, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
+        text = line.removeprefix("\ufeff")
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         return Rejection("undecodable", f"not JSON: {error.msg} at {where}")
@@ -124,7 +136,6 @@ def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Fields] | 
         return Rejection("undecodable", "not JSON of an event: nested too deeply")
     except (ValueError, ArithmeticError) as error:
         return Rejection("undecodable", f"not JSON of an event: {error}")
-    return from_json(obj, inputs_only=inputs_only)
 
 
 def format_line(obj: object) -> str:

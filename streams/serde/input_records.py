@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.serde.cloudevents_headers import headers_for
-from streams.serde.cloudevents_json import from_json, parse_line
+from streams.serde.cloudevents_json import from_json, json_of
 from streams.serde.codec import MAX_RECORD_BYTES, Fields, encode
+from streams.serde.input_checks import contradiction, printable, unknown_field
 from streams.sla.events import INCIDENT_RANK, Event, Rejection
 from streams.sla.facts import to_event
 from streams.sla.instants import format_rfc3339
@@ -35,24 +36,30 @@ class InputRecord(NamedTuple):
 
 def input_record_from_line(line: str, *, backfill: bool = False) -> InputRecord | Rejection:
     """The record of one JSON line. `backfill` marks the event as history being loaded (R5)."""
-    parsed = parse_line(line, inputs_only=True)
-    if isinstance(parsed, Rejection):
-        return parsed
-    event_type, fields = parsed
-    return input_record(event_type, {**fields, "backfill": True} if backfill else fields)
+    event = json_of(line)
+    if isinstance(event, Rejection):
+        return event
+    return input_record_from_json({**event, "backfill": True} if backfill and isinstance(event, dict) else event)
 
 
 def input_record_from_json(event: object) -> InputRecord | Rejection:
     """The record of an event in the JSON form, a CloudEvents structured-mode object."""
     parsed = from_json(event, inputs_only=True)
-    return parsed if isinstance(parsed, Rejection) else input_record(*parsed)
+    if isinstance(parsed, Rejection):
+        return parsed
+    if isinstance(event, dict) and (refused := unknown_field(event)) is not None:
+        return refused
+    return input_record(*parsed)
 
 
 def input_record(event_type: str, fields: Fields) -> InputRecord | Rejection:
     """The record of an event of this type and these Avro fields, or why the product would reject it (R27)."""
+    fields = printable(fields)
     event = to_event(event_type, fields)
     if isinstance(event, Rejection):
         return event
+    if (problem := contradiction(fields)) is not None:
+        return Rejection("invalid", problem, event.id)
     value = encode(event_type, fields)
     if len(value) > MAX_RECORD_BYTES:
         message = f"the record has {len(value):,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"

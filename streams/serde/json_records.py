@@ -27,7 +27,7 @@ _PLAIN: dict[str, Converter] = {
 }
 _ABSENT = object()
 #: Texts that people write and read: a broken character in them costs the character, not the event.
-_TEXTS_FOR_PEOPLE = frozenset(["summary", "text", "reason"])
+TEXTS_FOR_PEOPLE = frozenset(["summary", "text", "reason"])
 _TEXT_FOR_PEOPLE = String(repairs=True)
 
 
@@ -50,13 +50,13 @@ class Nullable:
     """A union with null."""
 
     def __init__(self, converter: Converter) -> None:
-        self._kind = converter
+        self.inner = converter
 
     def from_json(self, value: object, path: str) -> object:
-        return None if value is None else self._kind.from_json(value, path)
+        return None if value is None else self.inner.from_json(value, path)
 
     def to_json(self, value: object) -> object:
-        return None if value is None else self._kind.to_json(value)
+        return None if value is None else self.inner.to_json(value)
 
 
 class Field(NamedTuple):
@@ -66,6 +66,12 @@ class Field(NamedTuple):
     converter: Converter
     has_default: bool
     default: object
+
+    @property
+    def nested(self) -> tuple[Field, ...]:
+        """The fields of the record that this field holds; none where it holds none."""
+        converter = self.converter.inner if isinstance(self.converter, Nullable) else self.converter
+        return converter.fields if isinstance(converter, NestedRecord) else ()
 
     def read_from(self, data: Mapping[str, object], path: str) -> object:
         """The field's Avro value from the JSON object; its default where it is absent."""
@@ -87,17 +93,17 @@ class NestedRecord:
     """A nested record."""
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
-        self._fields = fields
+        self.fields = fields
 
     def from_json(self, value: object, path: str) -> dict[str, object]:
         if not isinstance(value, dict):
-            names = ", ".join(field.name for field in self._fields)
+            names = ", ".join(field.name for field in self.fields)
             raise SchemaMismatchError(path, f"expected an object with {names}, got {shown(value)}")
-        return {field.name: field.read_from(value, path) for field in self._fields}
+        return {field.name: field.read_from(value, path) for field in self.fields}
 
     def to_json(self, value: object) -> object:
         data: dict[str, object] = {}
-        for field in self._fields:
+        for field in self.fields:
             field.write_to(cast(Mapping[str, object], value), data)
         return data
 
@@ -120,7 +126,7 @@ def _kind(schema: object, name: str, named: dict[str, Converter]) -> Converter:
     if isinstance(schema, list):
         (inner,) = [branch for branch in schema if branch != "null"]
         return Nullable(_kind(inner, name, named))
-    if schema == "string" and name in _TEXTS_FOR_PEOPLE:
+    if schema == "string" and name in TEXTS_FOR_PEOPLE:
         return _TEXT_FOR_PEOPLE
     if isinstance(schema, str):
         return Duration() if schema == "long" and name.endswith("_s") else _PLAIN.get(schema) or named[schema]

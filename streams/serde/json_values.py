@@ -34,7 +34,7 @@ class Converter(Protocol):
 
 class String:
     """A string. JSON may hold a lone surrogate, half a character, as programs make of a text cut inside an emoji; UTF-8
-    can't. Where `repairs`, it becomes U+FFFD: texts for people. Elsewhere it is refused: an id must not change."""
+    can't. Where `repairs`, texts for people, it becomes U+FFFD. Elsewhere it is refused: an id must not change."""
 
     def __init__(self, *, repairs: bool = False) -> None:
         self._repairs = repairs

@@ -36,7 +36,14 @@ def history(count: int) -> list[str]:
     return HISTORY.read_text(encoding="utf-8").splitlines()[:count]
 
 
-def test_what_is_published_lies_in_its_partition_and_is_tailed_as_it_was(run: Run, broker: str, topics: str) -> None:
+def test_what_is_published_lies_in_its_partition_and_is_tailed_as_it_was(
+    run: Run, broker: str, topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = run("publish", HISTORY)
+    assert refused.exit_code == 2
+    assert "1: too_late: time: 2022-" in refused.stderr
+    assert "0 events published" in refused.stderr
+    monkeypatch.setenv("SLA_LATENESS_HORIZON", "P3650D")
     done = run("publish", HISTORY)
     assert done.exit_code == 0, done.stderr
     assert done.stderr == "2,137 events published\n"
@@ -55,7 +62,10 @@ def test_what_is_published_lies_in_its_partition_and_is_tailed_as_it_was(run: Ru
     assert not sent
 
 
-def test_a_topic_is_named_with_or_without_prefix_and_several_come_by_arrival(run: Run, topics: str) -> None:
+def test_a_topic_is_named_with_or_without_prefix_and_several_come_by_arrival(
+    run: Run, topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLA_LATENESS_HORIZON", "P3650D")
     run("publish", CONTRACTS)
     run("publish", "-", stdin="\n".join(history(3)).encode())
     events = tailed(run, f"{topics}.contract-events", "incident-events")
@@ -101,12 +111,12 @@ def test_a_bad_line_ends_it_and_what_was_before_is_acknowledged(
     bad = json.dumps({**json.loads(second), "type": "incident.exploded"})
     file = tmp_path / "in.jsonl"
     file.write_text("\n".join([first, "", bad, third]), encoding="utf-8")
-    done = run("publish", file)
+    done = run("publish", file, "--backfill")
     assert done.exit_code == 2
     assert done.stderr.startswith(f"{file}:3: unknown_type: ")
     assert done.stderr.endswith("1 event published; stopped at line 3, nothing after it was sent\n")
     assert len(read(broker, f"{topics}.incident-events")) == 1
-    done = run("publish", file, "--keep-going")
+    done = run("publish", file, "--backfill", "--keep-going")
     assert done.exit_code == 2
     assert done.stderr.endswith("2 events published; 1 bad\n")
     assert len(read(broker, f"{topics}.incident-events")) == 3
@@ -158,7 +168,7 @@ def test_what_cannot_be_decoded_is_told_with_its_coordinates_and_the_rest_is_sho
     run: Run, broker: str, topics: str
 ) -> None:
     put(broker, f"{topics}.incident-events", b"\xff\xfe")
-    run("publish", "-", stdin=history(1)[0].encode())
+    run("publish", "-", "--backfill", stdin=history(1)[0].encode())
     done = run("tail", "incident-events", "--from-beginning", "--until-idle", "0.2")
     assert done.exit_code == 1
     assert f"{topics}.incident-events, partition 0, offset 0: undecodable: " in done.stderr
