@@ -456,7 +456,7 @@ def test_an_update_without_changelog_and_other_webhooks_are_left_aside() -> None
     update = recorded("jira-priority")
     del update["changelog"]
     assert decided(JIRA, update).ignored
-    assert decided(JIRA, recorded("jira-created") | {"webhookEvent": "jira:issue_deleted"}).ignored
+    assert decided(JIRA, recorded("jira-created") | {"webhookEvent": "jira:worklog_updated"}).ignored
 
 
 # -- CloudEvents and plain JSON ----------------------------------------------------------------------------------------

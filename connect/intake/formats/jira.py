@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from connect.intake.formats import tickets
+from connect.intake.formats.jira_changes import field_name, fields_before
 from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.paths import quote_path
@@ -44,14 +45,24 @@ def _signed(credentials: Credentials, signature: str) -> bool:
     )
 
 
+#: Webhooks that change nothing, and why.
+_IGNORED = {
+    "comment_updated": "an edited comment changes nothing: its first version was published",
+    "comment_deleted": "a deleted comment changes nothing: it was published",
+}
+
+
 def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
     """The outcome of one webhook; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
     kind = payload.get("webhookEvent") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(kind, str):
         yield RejectedItem("", "invalid", "no webhook of Jira: it has no text `webhookEvent`")
         return
-    if kind not in {"jira:issue_created", "jira:issue_updated", "comment_created"}:
-        yield IgnoredItem("", f"{kind[:80]} changes nothing of an incident")
+    if kind not in {"jira:issue_created", "jira:issue_updated", "jira:issue_deleted", "comment_created"}:
+        yield IgnoredItem("", _IGNORED.get(kind, f"{kind[:80]} changes nothing of an incident"))
+        return
+    if kind == "comment_created" and "issue" not in payload:
+        yield IgnoredItem("", "a comment without its issue, as Data Center sends it, stops no clock")
         return
     try:
         ticket = _ticket(payload, kind, source)
@@ -64,15 +75,16 @@ def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOu
         first = {"toString": status.get("name")} if isinstance(status, dict) else {}
         # The fields may show a later status than the first: the change has a webhook of its own then.
         untouched = fields.get("updated") == fields.get("created")
-        yield from tickets.ticket_opened(
-            ticket, payload, source, _state(payload, first, source) if untouched else "open"
-        )
+        state = _state(payload, first, source) if untouched else "open"
+        yield from tickets.ticket_opened(ticket, payload, source, state)
         return
     ignored = ignored_by_rule(source, payload)
     if kind == "jira:issue_updated":
         yield from _updated(payload, ticket, source, ignored)
     elif isinstance(ignored, IgnoredByRule):
         yield IgnoredItem("", ignored.reason)
+    elif kind == "jira:issue_deleted":
+        yield from tickets.ticket_deleted(ticket, source)
     else:
         comment = payload["comment"]
         text, public = comment.get("body"), comment.get("jsdPublic") is True
@@ -92,19 +104,35 @@ def _updated(
         yield RejectedItem("", "invalid", "changelog.items: expected a list of objects with texts")
         return
     found: list[ItemOutcome] = []
-    fields = [item for item in items if item.get("field") not in _STATUS]
-    if fields:
-        found += tickets.fields_changed(ticket, _before(payload, fields), payload, source)
+    changed = [item for item in items if item.get("field") not in _STATUS]
+    if changed:
+        found += _fields_changed(payload, changed, ticket, source)
     status = [item for item in items if item.get("field") == "status"]
+    cleared = any(item.get("field") == "resolution" and not item.get("to") and item.get("from") for item in items)
     if isinstance(ignored, IgnoredByRule):
         found.append(IgnoredItem("", ignored.reason))
     elif status:
-        cleared = any(item.get("field") == "resolution" and not item.get("to") and item.get("from") for item in items)
         before = "resolved" if cleared else source.states.of(status[0].get("fromString"))
         found += tickets.status_changed(ticket, before, _state(payload, status[-1], source), source)
-    # A resolution that is set or cleared without a new status says nothing that the status did not say.
+    elif cleared:
+        now = payload["issue"]["fields"].get("status")
+        name = {"toString": now.get("name")} if isinstance(now, dict) else {}
+        found += tickets.status_changed(ticket, "resolved", _state(payload, name, source), source)
     relevant = [each for each in found if not isinstance(each, IgnoredItem)]
     yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
+
+
+def _fields_changed(
+    payload: dict[str, Any], items: list[dict[str, Any]], ticket: Ticket, source: Source
+) -> Iterator[ItemOutcome]:
+    issue = payload["issue"]
+    before = fields_before(issue["fields"], items, source.paths())
+    if before.unknown:
+        names = {field_name(item) for item in items}
+        yield from tickets.fields_set(ticket, payload, lambda path: len(path) > 2 and path[2] in names, source)
+    else:
+        view = {**payload, "issue": {**issue, "fields": before.fields}}
+        yield from tickets.fields_changed(ticket, view, payload, source)
 
 
 def _has_texts(item: dict[str, Any]) -> bool:
@@ -137,7 +165,7 @@ def _ticket(payload: dict[str, Any], kind: str, source: Source) -> Ticket:
         raise ValueError("timestamp: expected milliseconds since 1970")
     created, title = fields.get("created"), fields.get("summary")
     time = format_rfc3339(millis * 1000)
-    if kind != "comment_created" and not isinstance(created, str):
+    if kind in {"jira:issue_created", "jira:issue_updated"} and not isinstance(created, str):
         raise ValueError("issue.fields.created: is missing")
     change = str(millis)
     if kind == "comment_created":
@@ -146,6 +174,8 @@ def _ticket(payload: dict[str, Any], kind: str, source: Source) -> Ticket:
             raise ValueError("comment: needs `id`")
         change = f"comment-{comment['id']}"
         time = comment["created"] if isinstance(comment.get("created"), str) else time
+    elif kind == "jira:issue_deleted":
+        change = "deleted"
     elif kind == "jira:issue_updated":
         log = payload.get("changelog")
         if isinstance(log, dict) and not isinstance(log.get("id"), str | int):
@@ -160,30 +190,6 @@ def _ticket(payload: dict[str, Any], kind: str, source: Source) -> Ticket:
         change=change,
         by=_who(payload.get("user")) if "user" in payload else None,
     )
-
-
-def _before(payload: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The payload before the changes of its log. A log has names of values, not whole values."""
-    issue = payload["issue"]
-    fields = dict(issue["fields"])
-    for item in items:
-        # By its id: custom fields are called customfield_… in `fields`. A component's log says Component.
-        name = item.get("fieldId") or {"Component": "components", "labels": "labels"}.get(str(item.get("field")))
-        name = str(name or item.get("field"))
-        old, new, now = item.get("fromString"), item.get("toString"), fields.get(name)
-        if isinstance(now, list) and name == "labels":
-            fields[name] = str(old or "").split()
-        elif isinstance(now, list):
-            others = [
-                each for each in now if not (isinstance(each, dict) and new in (each.get("name"), each.get("value")))
-            ]
-            fields[name] = [*others, {"name": old, "value": old}] if old else others
-        elif isinstance(now, dict) or (now is None and new is None and old):
-            whole = now if isinstance(now, dict) else {}
-            fields[name] = {**whole, "id": item.get("from"), "name": old, "value": old} if old else None
-        else:
-            fields[name] = old
-    return {**payload, "issue": {**issue, "fields": fields}}
 
 
 def _who(author: object) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from connect.intake.mapping.rules import (
@@ -13,6 +13,7 @@ from connect.intake.mapping.rules import (
     classification_fields,
     classify,
     opened_fields,
+    paths_of,
     truncate_text,
 )
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
@@ -76,6 +77,38 @@ def fields_changed(ticket: Ticket, before: object, after: object, source: Source
         yield _fact(ticket, "incident.reclassified", source, differing)
     else:
         yield IgnoredItem("", "the severity does not depend on the change")
+
+
+def fields_set(
+    ticket: Ticket, after: object, changed: Callable[[tuple[str, ...]], bool], source: Source
+) -> Iterator[ItemOutcome]:
+    """Fields changed whose values before are unknown. What the mapping derives from a `changed` path is published as it
+    is now; a value that is the same as before has no effect."""
+    found = classify(source, after, ticket.title)
+    if isinstance(found, IgnoredByRule):
+        if any(changed(condition.path.names) for conditions in source.ignore for condition in conditions):
+            yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
+        else:
+            yield IgnoredItem("", found.reason)
+        return
+    if isinstance(found, Unmapped):
+        yield RejectedItem("", "invalid", f"ticket {ticket.key}: {found.reason}")
+        return
+    fields = classification_fields(found)
+    rules = {"component": source.component, "impact": source.impact, "tier": source.tier, "tenants": source.tenants}
+    names = [name for name, given in rules.items() if any(changed(path.names) for path in paths_of(given))]
+    data = {name: fields[name] for name in names if name != "tenants" and fields[name] is not None}
+    if "tenants" in names:
+        data |= {"scope": fields["scope"], "tenant_ids": fields["tenant_ids"]}
+    if data:
+        yield _fact(ticket, "incident.reclassified", source, data)
+    else:
+        yield IgnoredItem("", "the mapping does not depend on the change")
+
+
+def ticket_deleted(ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
+    """The ticket is gone: nothing can resolve its incident any more, so it ends now."""
+    yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
 
 
 def status_changed(ticket: Ticket, before: str, after: str, source: Source) -> Iterator[ItemOutcome]:

@@ -37,6 +37,12 @@ _FIELDS = {
 }
 
 
+_DELETED = frozenset(["soft_deleted", "permanently_deleted", "marked_as_spam"])
+#: Events that change nothing, and why.
+_IGNORED = {
+    "comment_made_private": "a comment that is made private stays an answer: it was sent to the customer before",
+    "comment_redacted": "a redacted comment changes nothing: it was published",
+}
 _SIGNATURE = "X-Zendesk-Webhook-Signature"
 _TIMESTAMP = "X-Zendesk-Webhook-Signature-Timestamp"
 
@@ -108,8 +114,13 @@ def _event(
         by, text = _author(comment.get("author")), comment.get("body")
         given = text if isinstance(text, str) else None
         yield from tickets.comment_added(ticket._replace(by=by), given, comment.get("is_public") is True, source)
+    elif kind in _DELETED:
+        yield from tickets.ticket_deleted(ticket, source)
+    elif kind == "undeleted":
+        state = source.states.of(_text(payload["detail"].get("status")))
+        yield from tickets.status_changed(ticket, "resolved", state, source)
     else:
-        yield IgnoredItem("", f"ticket.{kind[:80]} changes nothing of an incident")
+        yield IgnoredItem("", _IGNORED.get(kind, f"ticket.{kind[:80]} changes nothing of an incident"))
 
 
 def _ticket(payload: dict[str, Any], source: Source) -> Ticket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -41,6 +41,14 @@ class MappingRule:
     path: FieldPath | None = None
     values: Mapping[str, str] | None = None
     value: str | None = None
+
+
+def paths_of(rules: Iterable[MappingRule]) -> Iterator[FieldPath]:
+    """Every path that rules read."""
+    for rule in rules:
+        yield from (condition.path for condition in rule.when)
+        if rule.path is not None:
+            yield rule.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,13 @@ class Source:
     states: States = field(default_factory=States)
     others: frozenset[str] = frozenset()
     """The CloudEvents sources of the other senders, which this one may not use."""
+
+    def paths(self) -> Iterator[FieldPath]:
+        """Every path that the mapping reads."""
+        for conditions in self.ignore:
+            yield from (condition.path for condition in conditions)
+        for rules in (self.component, self.impact, self.tier, self.tenants, self.summary):
+            yield from paths_of(rules)
 
     def allows(self, event_type: str) -> bool:
         """Whether this sender may publish events of a type."""

@@ -1,0 +1,111 @@
+"""The fields of a Jira issue before a change, derived from the issue itself and the ids of its change log.
+
+A change log has texts of values. They are ambiguous where a field has several values ("Acme,Tokyo, Inc."), and a value
+may have more fields than a text. So the values after a change come from the issue, and those before it from the values
+of the issue that the ids of the log name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from connect.intake.mapping.paths import FieldPath
+
+_NAMES = {"Component": "components", "Version": "versions", "Fix Version": "fixVersions"}
+#: Fields with several values whose log has an item for each value that came or went; other logs have the whole list.
+_ONE_BY_ONE = frozenset(_NAMES.values())
+_ID = re.compile(r"[^\s,\[\]]+")
+_TEXTS_OF_A_VALUE = frozenset(["id", "name", "value"])
+
+
+class Before(NamedTuple):
+    """The fields before a change."""
+
+    fields: dict[str, Any]
+    unknown: frozenset[str]
+    """Names of changed fields whose values before are not known as far as the mapping reads them."""
+
+
+def field_name(item: dict[str, Any]) -> str:
+    """The name in `issue.fields` of a changed field. Custom fields have their id, `customfield_…`."""
+    name = str(item.get("field"))
+    return str(item.get("fieldId") or _NAMES.get(name, name))
+
+
+def fields_before(fields: dict[str, Any], items: Iterable[dict[str, Any]], paths: Iterable[FieldPath]) -> Before:
+    """Undo the changes of a log. `paths` are those that the mapping reads."""
+    read: dict[str, set[tuple[str, ...]]] = {}
+    for path in paths:
+        if len(path.names) > 2 and path.names[:2] == ("issue", "fields"):
+            read.setdefault(path.names[2], set()).add(path.names[3:])
+    found, unknown = dict(fields), set()
+    for item in items:
+        name = field_name(item)
+        value, known = _value_before(name, found.get(name), item, read.get(name, set()))
+        found[name] = value
+        if not known and name in read:
+            unknown.add(name)
+    return Before(found, frozenset(unknown))
+
+
+def _value_before(name: str, now: object, item: dict[str, Any], read: set[tuple[str, ...]]) -> tuple[object, bool]:
+    """A field's value before a change, and whether it is known as far as it is read."""
+    old, old_ids = item.get("fromString"), item.get("from")
+    if name == "labels":
+        return str(old or "").split(), True
+    if not old and not old_ids:
+        return ([] if isinstance(now, list) else None), True
+    plain = read <= {(leaf,) for leaf in _TEXTS_OF_A_VALUE}
+    if isinstance(now, list) and name in _ONE_BY_ONE:
+        gone = [each for each in now if not _is(each, item.get("to"), item.get("toString"))]
+        return [*gone, _value(old_ids, old)], plain
+    if isinstance(now, list) or (now is None and str(old_ids).startswith("[")):
+        values = _listed(now if isinstance(now, list) else [], str(old or ""), old_ids)
+        return (now, False) if values is None else (values, plain)
+    if isinstance(now, dict) and ("child" in now or not plain):
+        return now, False  # the log has no more than the texts of a value
+    if isinstance(now, dict) or (now is None and () not in read):
+        return _value(old_ids, old), True
+    return old, read <= {()}
+
+
+def _listed(now: Sequence[object], old: str, old_ids: str | None) -> list[object] | None:
+    """The values of a list that a log tells as text, None where the text is ambiguous."""
+    texts = old.split(",")
+    if old_ids is None:
+        known = {text: each for each in now for text in _texts(each)}
+        return [known.get(text.strip(), _value(None, text.strip())) for text in texts] if old else []
+    ids = _ID.findall(old_ids)
+    by_id = {str(each.get("id")): each for each in now if isinstance(each, dict)}
+    if all(each in by_id for each in ids):
+        return [by_id[each] for each in ids]
+    if len(texts) == len(ids):
+        return [by_id.get(each, _value(each, text.strip())) for each, text in zip(ids, texts, strict=True)]
+    # Texts with commas: those of values that the issue still has stand between the others.
+    patterns = ["(.+)" if each not in by_id else f"(?:{'|'.join(map(re.escape, _texts(by_id[each])))})" for each in ids]
+    if any(first == second == "(.+)" for first, second in pairwise(patterns)):
+        return None
+    match = re.fullmatch(r",\s*".join(patterns), old)
+    if match is None:
+        return None
+    groups = iter(match.groups())
+    return [by_id[each] if each in by_id else _value(each, next(groups)) for each in ids]
+
+
+def _value(identity: object, text: object) -> dict[str, object]:
+    return {"id": identity, "name": text, "value": text}
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, dict):
+        return [str(value)]
+    return [value[name] for name in ("value", "name") if isinstance(value.get(name), str)] or [""]
+
+
+def _is(value: object, identity: object, text: object) -> bool:
+    if isinstance(value, dict) and identity is not None and value.get("id") is not None:
+        return str(value["id"]) == str(identity)
+    return text is not None and text in _texts(value)

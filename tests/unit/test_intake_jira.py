@@ -1,0 +1,194 @@
+"""Jira: values come from the issue, not from the texts of its change log; deleted issues, cleared resolutions, Data
+Center's comments; and what Zendesk has alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect.intake import translate
+from connect.intake.mapping_file import load_mapping
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+
+Json = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data" / "intake"
+ZENDESK = load_mapping(ROOT / "examples" / "intake.yaml")["zendesk"]
+MAPPING = """\
+version: 1
+sources:
+  jira:
+    format: jira
+    secrets: [{env: TOKEN}]
+    component:
+      - from: issue.fields.components.name
+        values: {Web: ui, API: api}
+      - value: other
+    impact:
+      - from: issue.fields.priority.name
+        values: {Highest: complete_outage, High: material_aspect, Medium: processing_delay}
+    tenants:
+      - from: issue.fields.FIELD
+        values: {Acme: acme, "Tokyo, Inc.": tokyo-trading, "Alpha, Beta": alpha, Beta: beta}
+    states:
+      resolved: [Resolved, Closed, Done]
+"""
+ACME, BETA = {"value": "Acme", "id": "100"}, {"value": "Beta", "id": "101"}
+TOKYO, ALPHA = {"value": "Tokyo, Inc.", "id": "102"}, {"value": "Alpha, Beta", "id": "103"}
+
+
+def webhook(tmp_path: Path, payload: Json, field: str = "customfield_10922.value") -> translate.Translation:
+    file = tmp_path / "intake.yaml"
+    file.write_text(MAPPING.replace("FIELD", field), encoding="utf-8")
+    return translate.webhook(load_mapping(file)["jira"], json.dumps(payload).encode())
+
+
+def recorded(name: str) -> Json:
+    found: Json = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def published(translation: translate.Translation) -> list[Json]:
+    assert not translation.rejected
+    found = []
+    for event in translation.events:
+        decoded = decode(event.record.value)
+        assert not isinstance(decoded, Rejection)
+        found.append(to_json(*decoded))
+    return found
+
+
+def changed(now: list[Json], *items: Json) -> Json:
+    payload = recorded("jira/multi-add")
+    payload["issue"]["fields"]["customfield_10922"] = now
+    payload["changelog"]["items"] = list(items)
+    return payload
+
+
+def listed(before: list[Json], after: list[Json]) -> Json:
+    """The log of a field with several values."""
+    ids = [f"[{', '.join(each['id'] for each in values)}]" if values else None for values in (before, after)]
+    texts = [",".join(each["value"] for each in values) for values in (before, after)]
+    item = {"field": "Affected", "fieldtype": "custom", "fieldId": "customfield_10922"}
+    return {**item, "from": ids[0], "fromString": texts[0], "to": ids[1], "toString": texts[1]}
+
+
+def test_a_tenant_that_is_added_to_an_issue_is_added_to_its_incident(tmp_path: Path) -> None:
+    (event,) = published(webhook(tmp_path, recorded("jira/multi-add")))
+    assert event["type"] == "incident.reclassified"
+    assert event["data"] == {"scope": "tenants", "tenant_ids": ["acme", "beta"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "tenants"),
+    [
+        ([ACME, BETA], [ACME], ["acme"]),
+        ([ACME], [BETA], ["beta"]),
+        ([ACME], [ACME, TOKYO], ["acme", "tokyo-trading"]),
+        ([ACME, TOKYO], [ACME], ["acme"]),
+        ([TOKYO], [ACME], ["acme"]),
+        ([TOKYO, ALPHA], [BETA], ["beta"]),  # which texts there were can't be told: the issue says what there is
+        ([TOKYO, ACME, ALPHA], [ACME], ["acme"]),
+    ],
+)
+def test_values_come_from_the_issue(tmp_path: Path, before: list[Json], after: list[Json], tenants: list[str]) -> None:
+    (event,) = published(webhook(tmp_path, changed(after, listed(before, after))))
+    assert event["type"] == "incident.reclassified"
+    assert event["data"] == {"scope": "tenants", "tenant_ids": tenants}
+
+
+def test_a_change_of_the_order_or_to_the_same_tenants_is_no_change(tmp_path: Path) -> None:
+    found = webhook(tmp_path, changed([ACME, BETA], listed([ACME, BETA], [ACME, BETA])))
+    assert not found.events
+    assert found.ignored
+
+
+def test_a_priority_that_changes_with_the_tenants_is_reclassified_with_them(tmp_path: Path) -> None:
+    priority = {"field": "priority", "fieldId": "priority", "from": "2", "fromString": "High", "toString": "Highest"}
+    for before in ([ACME], [TOKYO, ALPHA]):
+        payload = changed([ACME, BETA], listed(before, [ACME, BETA]), priority)
+        (event,) = published(webhook(tmp_path, payload))
+        assert event["data"] == {
+            "scope": "tenants",
+            "tenant_ids": ["acme", "beta"],
+            "impact": "complete_outage",
+        }
+
+
+def test_organizations_are_values_of_the_issue_too(tmp_path: Path) -> None:
+    payload = changed([ACME])
+    payload["issue"]["fields"]["customfield_10002"] = [{"id": "7", "name": "Acme"}, {"id": "8", "name": "Tokyo, Inc."}]
+    item = {"field": "Organizations", "fieldId": "customfield_10002", "fromString": "Acme", "toString": "Acme, Tokyo"}
+    for ids in ({"from": "[7]", "to": "[7, 8]"}, {"from": "7", "to": "7, 8"}, {}):
+        payload["changelog"]["items"] = [item | ids]
+        (event,) = published(webhook(tmp_path, payload, "customfield_10002.name"))
+        assert event["data"]["tenant_ids"] == ["acme", "tokyo-trading"]
+
+
+def test_a_field_whose_value_before_is_no_text_of_the_log_is_published_as_it_is(tmp_path: Path) -> None:
+    payload = changed([ACME])
+    payload["issue"]["fields"]["customfield_7"] = {"id": "5", "value": "Europe", "child": {"id": "6", "value": "Beta"}}
+    texts = {"fromString": "Parent values: Europe(5)Level 1 values: Acme(4)", "from": "[5, 4]", "toString": "…"}
+    payload["changelog"]["items"] = [{"field": "Region", "fieldId": "customfield_7", **texts}]
+    (event,) = published(webhook(tmp_path, payload, "customfield_7.child.value"))
+    assert event["data"] == {"scope": "tenants", "tenant_ids": ["beta"]}
+
+
+def test_a_first_tenant_opens_the_incident(tmp_path: Path) -> None:
+    payload = changed([ACME], listed([], [ACME]))
+    found = published(webhook(tmp_path, payload))
+    assert [event["type"] for event in found] == ["incident.opened", "incident.reclassified"]
+    emptied = webhook(tmp_path, changed([], listed([ACME], [])))
+    assert "tenants: issue.fields.customfield_10922.value is absent" in emptied.rejected[0].reason
+
+
+def test_clearing_the_resolution_reopens_whatever_the_status_was_called(tmp_path: Path) -> None:
+    """The status has gone back from a done status of the site's own before, which says nothing to the mapping."""
+    assert not webhook(tmp_path, recorded("jira/status-back")).events
+    (event,) = published(webhook(tmp_path, recorded("jira/resolution-cleared")))
+    assert event["type"] == "incident.reopened"
+    done = recorded("jira/resolution-cleared")
+    done["issue"]["fields"]["status"] = {"name": "Released", "statusCategory": {"key": "done"}}
+    assert not webhook(tmp_path, done).events
+
+
+def test_comments_of_data_center_are_no_rejects(tmp_path: Path) -> None:
+    for name in ("jira/dc-comment", "jira/dc-commented"):
+        found = webhook(tmp_path, recorded(name))
+        assert (found.events, found.rejected, len(found.ignored)) == ([], [], 1)
+
+
+def test_a_deleted_issue_ends_its_incident(tmp_path: Path) -> None:
+    deleted = recorded("jira/created") | {"webhookEvent": "jira:issue_deleted"}
+    del deleted["issue"]["fields"]["created"]
+    (event,) = published(webhook(tmp_path, deleted))
+    assert (event["type"], event["id"]) == ("incident.resolved", "jira-17334-resolved-deleted")
+    assert event["data"]["who"] == {"kind": "support", "id": "557:abc"}
+
+
+@pytest.mark.parametrize("kind", ["soft_deleted", "permanently_deleted", "marked_as_spam"])
+def test_a_deleted_ticket_of_zendesk_ends_its_incident_and_one_that_is_back_reopens_it(kind: str) -> None:
+    payload = recorded("zendesk-priority") | {"event": {}}
+    for name, types in ((kind, ["incident.resolved"]), ("undeleted", ["incident.reopened"])):
+        payload["type"] = f"zen:event-type:ticket.{name}"
+        found = published(translate.webhook(ZENDESK, json.dumps(payload).encode()))
+        assert [event["type"] for event in found] == types
+    payload["detail"]["status"] = "SOLVED"
+    assert not translate.webhook(ZENDESK, json.dumps(payload).encode()).events
+
+
+def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) -> None:
+    """It was sent to the customer when it was public; the reason says so."""
+    private = recorded("zendesk-comment") | {"type": "zen:event-type:ticket.comment_made_private"}
+    found = translate.webhook(ZENDESK, json.dumps(private).encode())
+    assert (found.events, found.rejected) == ([], [])
+    assert "stays an answer" in found.ignored[0].reason
+    edited = recorded("jira-comment") | {"webhookEvent": "comment_updated"}
+    found = webhook(tmp_path, edited)
+    assert (found.events, found.rejected) == ([], [])
+    assert "its first version was published" in found.ignored[0].reason
