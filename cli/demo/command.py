@@ -26,15 +26,15 @@ from streams.time_source import SystemTimeSource
 DEFAULT_POLICY = "code-hosting"
 OUTPUT_TOPICS = ("incidents", "alerts", "credits", "rejected")
 _HISTORY = ("contracts.jsonl", "code-hosting-2022-2024.jsonl")
-_QUIET_S = 5
+_IDLE_S = 5
 _SETTINGS = {
     "SLA_DEFAULT_POLICY": DEFAULT_POLICY,
-    "SLA_BACKFILL_QUIET": f"PT{_QUIET_S}S",
+    "SLA_BACKFILL_QUIET": f"PT{_IDLE_S}S",
     "SLA_MARK_EVERY": "PT1S",
     "SLA_SESSION_TIMEOUT": "PT6S",
     "SLA_SCHEMA_REGISTRY_URL": "",  # it shows all there is on this machine
 }
-_PATIENCE_S = 90.0
+_TIMEOUT_S = 90.0
 
 
 def demo(
@@ -94,7 +94,7 @@ def _load(console: Console, stack: Stack, follower: Follower, lines: list[str]) 
         publish_lines(lines, [stack.bootstrap], backfill=True)
         published = time.monotonic()
         incidents_done: float | None = None
-        while time.monotonic() - began < _PATIENCE_S:
+        while time.monotonic() - began < _TIMEOUT_S:
             for event in follower.poll(0.2):
                 outcome.add(event)
             if incidents_done is None and outcome.closed.keys() >= expected.closed.keys():
@@ -108,7 +108,7 @@ def _load(console: Console, stack: Stack, follower: Follower, lines: list[str]) 
     console.print(
         f"   published and acknowledged in {published - began:.1f} s, "
         f"decided after {(incidents_done or time.monotonic()) - began:.1f} s, "
-        f"months stated after {time.monotonic() - began:.1f} s (a load counts as over after {_QUIET_S} s of silence)"
+        f"months stated after {time.monotonic() - began:.1f} s (a load counts as over after {_IDLE_S} s of silence)"
     )
     differing = disagreements(expected, outcome)
     if differing:

@@ -69,7 +69,7 @@ def history_of(names: Sequence[str], settings: Settings, *, from_topics: bool) -
 
 
 def write_lines(
-    turns: Iterable[list[TopicRecord]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
+    batches: Iterable[list[TopicRecord]], file: IO[bytes], *, processes: int = 1, access: SchemaRegistry | None = None
 ) -> tuple[int, str | None]:
     """Write the records' lines by arrival, then coordinates, as `sla tail` does, in constant memory.
 
@@ -79,7 +79,7 @@ def write_lines(
 
     def rows() -> Iterator[tuple[int, str, int, int, bytes]]:
         nonlocal undecodable, problem
-        for lines in spread(partial(_lines_of, access), turns, processes):
+        for lines in spread(partial(_lines_of, access), batches, processes):
             undecodable += lines.undecodable
             problem = problem or lines.problem
             yield from lines.rows

@@ -131,11 +131,13 @@ def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[TopicDiffere
             "missing" if each.setting == "topic" else f"{each.setting} is {each.actual}, not {each.declared}"
             for each in differing[spec.name]
         )
-        table.add_row(spec.name, spec.key, spec.writer, f"{spec.partitions} × {spec.replication}", _kept(spec), found)
+        table.add_row(
+            spec.name, spec.key, spec.writer, f"{spec.partitions} × {spec.replication}", _retention(spec), found
+        )
     console.print(table)
 
 
-def _kept(spec: TopicSpec) -> str:
+def _retention(spec: TopicSpec) -> str:
     if spec.cleanup == "compact":
         return "newest of each key"
     return "for ever" if spec.retention is None else f"{spec.retention.days} days"

@@ -128,13 +128,13 @@ def _keys_at(model: type[BaseModel], path: KeyPath) -> Mapping[str, FieldInfo]:
     """The keys that the mapping at a key path may have."""
     here: Any = model
     for part in path:
-        bare = _bare(here)
-        here = get_args(bare)[-1] if get_origin(bare) in {list, dict} else bare.model_fields[part].annotation
-    fields: Mapping[str, FieldInfo] = _bare(here).model_fields
+        plain = _plain_type(here)
+        here = get_args(plain)[-1] if get_origin(plain) in {list, dict} else plain.model_fields[part].annotation
+    fields: Mapping[str, FieldInfo] = _plain_type(here).model_fields
     return fields
 
 
-def _bare(annotation: Any) -> Any:
+def _plain_type(annotation: Any) -> Any:
     """A type without the Annotated and Optional around it."""
     while get_origin(annotation) not in {None, list, dict}:
         annotation = next(arg for arg in get_args(annotation) if arg is not NoneType)

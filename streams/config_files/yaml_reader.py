@@ -42,7 +42,7 @@ class _Reader:
         self.places: dict[KeyPath, Place] = {}
         self.problems: list[Problem] = []
 
-    def refuse(self, node: yaml.Node, path: KeyPath, what: str) -> None:
+    def report(self, node: yaml.Node, path: KeyPath, what: str) -> None:
         place = _place(node.start_mark)
         self.problems.append(Problem(self.file, place, dotted(path), what))
 
@@ -59,20 +59,20 @@ class _Reader:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
-                self.refuse(key_node, path, "a key has to be a word; allowed: a text")
+                self.report(key_node, path, "a key has to be a word; allowed: a text")
                 continue
             inner = (*path, key)
             kind = key_node.tag.rsplit(":", 1)[-1]
             if key in found:
                 first = self.places[inner].line
-                self.refuse(key_node, inner, f"this key is here twice, first in line {first}; allowed: once")
+                self.report(key_node, inner, f"this key is here twice, first in line {first}; allowed: once")
                 continue
             if kind == "merge":
-                self.refuse(key_node, inner, "merge keys are refused; allowed: the keys written out")
+                self.report(key_node, inner, "merge keys are refused; allowed: the keys written out")
                 continue
             if kind != "str":
                 taken = KINDS.get(kind, kind)
-                self.refuse(key_node, inner, f'some YAML readers take this key for {taken}; allowed: "{key}" in quotes')
+                self.report(key_node, inner, f'some YAML readers take this key for {taken}; allowed: "{key}" in quotes')
             self.places[inner] = _place(key_node.start_mark)
             found[key] = self.value(value_node, inner)
         return found
@@ -91,13 +91,13 @@ class _Reader:
             return float(text)
         if kind == "bool":
             same = "true" if text.lower() in {"yes", "on"} else "false"
-            self.refuse(node, path, f'some YAML readers take {text} for {same}; allowed: {same}, or "{text}" in quotes')
+            self.report(node, path, f'some YAML readers take {text} for {same}; allowed: {same}, or "{text}" in quotes')
         elif ":" in text:
-            self.refuse(node, path, f'some YAML readers take {text} for a number; allowed: "{text}" in quotes')
+            self.report(node, path, f'some YAML readers take {text} for a number; allowed: "{text}" in quotes')
         elif kind in KINDS:
-            self.refuse(node, path, f'{text} is an unusual number; allowed: plain decimals, or "{text}" in quotes')
+            self.report(node, path, f'{text} is an unusual number; allowed: plain decimals, or "{text}" in quotes')
         else:
-            self.refuse(node, path, f"the tag {node.tag} is refused; allowed: plain values")
+            self.report(node, path, f"the tag {node.tag} is refused; allowed: plain values")
         return text
 
 

@@ -1,0 +1,229 @@
+"""One thing has one name: retired words stay out of identifiers, and a public class name exists in one package only.
+
+The words are those of docs/glossary.md. A part of an identifier is a word of `snake_case` or `CamelCase`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCT = ("streams", "agents", "connect", "cli")
+MODULES = sorted(
+    path for package in PRODUCT for path in (ROOT / package).rglob("*.py") if "__pycache__" not in path.parts
+)
+
+#: Retired parts of identifiers, one or several in a row, and what to write instead.
+RETIRED = {
+    # runtime
+    "shard": "task",
+    "shards": "tasks",
+    "inbox": "record_queue",
+    "turns": "scheduler",
+    "turned": "request_rejected",
+    "pace": "commit_interval",
+    "rests": "commit_interval",
+    "can_wait": "background",
+    "patience": "retry_policy, or timeout",
+    "horizon": "stream_time, or limit",
+    "horizons": "time_limits",
+    "life": "run_loop",
+    "lives": "restarts",
+    "sealed": "full",
+    "silent": "offsets_only",
+    "acts": "timers",
+    "ripe": "due",
+    "not_yet": "retry_later",
+    "mark": "watermark, or tombstone",
+    "marks": "watermarks",
+    "marked": "watermark",
+    # core
+    "book": "incident_store",
+    "shelf": "incident_cache",
+    "kept": "stored, or retained",
+    "at_hand": "cached",
+    "put_back": "evict",
+    "woken": "loaded",
+    "said": "published",
+    "reporter": "output_builder",
+    "running_clocks": "sla_clocks",
+    "bare": "redacted",
+    "lean": "without_texts",
+    "learn": "apply_contract",
+    "know": "restore_contract",
+    "held": "deferred, or reserved",
+    "quiet": "backfill_idle",
+    "weigh": "compute_month",
+    "weighed": "month_result",
+    "recount": "recomputation",
+    "recounted": "recomputed",
+    "renaming": "tenant_erasure",
+    "renamed": "erased",
+    # edges
+    "gate": "ingress",
+    "refuse": "reject",
+    "enclose": "wrap",
+    "disclose": "unwrap",
+    "perhaps": "nullable",
+    "misfit": "schema_mismatch",
+    "hear": "apply_contract_fact",
+    "let_pass": "fire_timers",
+    "arrivals": "replay_clock",
+    "left_aside": "ignored_by_rule",
+    "going_on": "still_firing",
+    "lane": "destination_worker",
+    "lanes": "destination_workers",
+    "notice": "page_trigger",
+    "notices": "page_triggers",
+    "pulse": "stall_detector",
+    "farewell": "shutdown",
+    "told": "message, or reported",
+}
+#: Class names that are retired as a whole; as a part of a longer name each may be right.
+RETIRED_CLASSES = {
+    "Clock": "TimeSource, or SlaClock",
+    "Entry": "PublishedEntry",
+    "Given": "SubmittedStatement",
+    "Stated": "StatementState",
+    "Closing": "MonthClose, or WaitingClose",
+    "Lane": "DestinationWorker",
+    "Passed": "TimeAdvance",
+    "Many": "Array",
+    "Whole": "Integer",
+    "Truth": "Boolean",
+    "Real": "Double",
+}
+#: Identifiers that may have a retired part, each with the reason.
+ALLOWED = {
+    "lateness_horizon": "the setting SLA_LATENESS_HORIZON",
+    "mark_every": "the setting SLA_MARK_EVERY",
+    "_mark_every": "the setting SLA_MARK_EVERY",
+    "backfill_quiet": "the setting SLA_BACKFILL_QUIET",
+    "_backfill_quiet": "the setting SLA_BACKFILL_QUIET",
+    "incidents_at_hand": "the setting SLA_INCIDENTS_AT_HAND",
+    "held_bytes": "the metric sla_intake_held_bytes",
+    "INTAKE_HELD": "the metric sla_intake_held_bytes",
+    "mark": "PyYAML's name of a position in a file",
+    "_Mark": "PyYAML's name of a position in a file",
+    "notice": "the policy key maintenance.notice (R23)",
+    "maintenance_notice": "the policy key maintenance.notice (R23)",
+    "notices": "warnings and reminders of a clock (R9, R10)",
+    "_notices": "warnings and reminders of a clock (R9, R10)",
+    "_add_notice": "warnings and reminders of a clock (R9, R10)",
+    "_next_notice": "warnings and reminders of a clock (R9, R10)",
+    "NoticeEntry": "warnings and reminders of a clock (R9, R10)",
+    "_refuse": "a worker refuses to start; an input is rejected",
+    "quiet": "the usual name of an option that prints less",
+}
+
+
+class Identifier(NamedTuple):
+    """A name that a module defines, and where."""
+
+    name: str
+    path: Path
+    line: int
+    is_class: bool = False
+
+
+def parts(name: str) -> list[str]:
+    """`RecordQueue`, `record_queue`, `RECORD_QUEUE` → record, queue."""
+    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def identifiers(path: Path) -> Iterator[Identifier]:
+    """Names of the module itself, its classes, functions, parameters, and assigned attributes and constants."""
+    yield Identifier(path.stem, path, 1)
+    module = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in ast.walk(module):
+        match node:
+            case ast.ClassDef(name=name):
+                yield Identifier(name, path, node.lineno, is_class=True)
+                yield from fields(node, path)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield Identifier(name, path, node.lineno)
+                arguments = node.args
+                for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                    yield Identifier(each.arg, path, each.lineno)
+            case ast.Attribute(attr=name, value=ast.Name(id="self"), ctx=ast.Store()):
+                yield Identifier(name, path, node.lineno)
+    yield from fields(module, path)
+
+
+def fields(body: ast.Module | ast.ClassDef, path: Path) -> Iterator[Identifier]:
+    """The constants of a module, the fields of a class."""
+    for node in body.body:
+        targets: list[ast.expr] = []
+        match node:
+            case ast.Assign():
+                targets = node.targets
+            case ast.AnnAssign():
+                targets = [node.target]
+        for name in (each for target in targets for each in ast.walk(target)):
+            if isinstance(name, ast.Name):
+                yield Identifier(name.id, path, name.lineno)
+
+
+def retired(identifier: Identifier) -> str | None:
+    """The retired word in an identifier, with its replacement."""
+    joined = f"_{'_'.join(parts(identifier.name))}_"
+    for word, replacement in RETIRED.items():
+        if f"_{word}_" in joined:
+            return f"{word} → {replacement}"
+    if identifier.is_class and identifier.name in RETIRED_CLASSES:
+        return f"{identifier.name} → {RETIRED_CLASSES[identifier.name]}"
+    return None
+
+
+def found(path: Path) -> list[str]:
+    return sorted(
+        {
+            f"{path.relative_to(ROOT)}:{each.line} {each.name}: {word}"
+            for each in identifiers(path)
+            if each.name not in ALLOWED and (word := retired(each)) is not None
+        }
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_identifier_has_a_retired_word(path: Path) -> None:
+    assert found(path) == []
+
+
+#: Public class names that two packages have, each with the reason. Everywhere else one name means one thing.
+SHARED_CLASSES: dict[str, str] = {}
+
+
+def test_a_public_class_name_is_in_one_package() -> None:
+    packages: defaultdict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                packages[node.name].add(str(path.parent.relative_to(ROOT)))
+    shared = {name: sorted(where) for name, where in packages.items() if len(where) > 1}
+    assert {name: where for name, where in shared.items() if name not in SHARED_CLASSES} == {}
+
+
+def test_exceptions_are_still_needed() -> None:
+    """An exception of a name that is gone would hide the next one."""
+    names = {each.name for path in MODULES for each in identifiers(path)}
+    assert sorted({*ALLOWED, *SHARED_CLASSES} - names) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["IncidentShelf", "put_back", "_lane", "SHARD_COUNT", "inbox", "time_mark", "RunningClocks"]
+)
+def test_a_retired_word_is_recognised(name: str) -> None:
+    assert retired(Identifier(name, ROOT, 1)) is not None
+
+
+@pytest.mark.parametrize("name", ["RecordQueue", "backlog", "watermark", "bookmark_free", "StreamTask", "planes"])
+def test_a_word_that_only_contains_a_retired_one_is_not(name: str) -> None:
+    assert retired(Identifier(name, ROOT, 1)) is None
