@@ -33,7 +33,7 @@ TOKEN = "bench-token-00000001"
 MAPPING = """\
 version: 1
 sources:
-  bench: {format: api, secrets: [{env: BENCH_TOKEN}], rate: {per_second: 100000, burst: 1000000}}
+  bench: {format: api, secrets: [{env: BENCH_TOKEN}], source: /bench, rate: {per_second: 100000, burst: 1000000}}
 """
 Send = Callable[[bytes], Awaitable[None]]
 

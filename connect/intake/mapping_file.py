@@ -33,12 +33,18 @@ def load_mapping(path: Path) -> dict[str, Source]:
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
     """Checks that span several keys; they run even when other keys are wrong."""
-    sources = data.get("sources") if isinstance(data, dict) else None
-    for name, keys in sources.items() if isinstance(sources, dict) else ():
+    found = data.get("sources") if isinstance(data, dict) else None
+    sources = found if isinstance(found, dict) else {}
+    for name, keys in sources.items():
         if not isinstance(keys, dict):
             continue
         for path, what in _source_problems(name, keys):
             yield Problem(file, _place(places, path), dotted(path), what)
+        reached = [each for each in sources if str(each).startswith(f"{name}-")]
+        if keys.get("only_tenants") and reached:
+            key: KeyPath = ("sources", name, "only_tenants")
+            what = f"ids that begin with {name}- may be those of source {reached[0]}; allowed: another name"
+            yield Problem(file, _place(places, key), dotted(key), what)
 
 
 def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPath, str]]:
@@ -51,8 +57,12 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
             if key in keys:
                 yield (*here, key), f"events of format {form.name} carry this themselves; allowed: leaving it out"
         return
-    if "allow" in keys:
-        yield (*here, "allow"), f"a source of format {form.name} publishes incident.* only; allowed: leaving it out"
+    for key in ("allow", "allow_sources"):
+        if key in keys:
+            yield (
+                (*here, key),
+                f"a source of format {form.name} publishes incident.* only; allowed: leaving it out",
+            )
     for needed in ("component", "impact", "tenants"):
         if not keys.get(needed):
             yield here, f"{needed}: has no entry; allowed: at least one entry"
@@ -127,6 +137,8 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         per_second=keys.rate.per_second,
         burst=keys.rate.burst,
         allow=tuple(keys.allow),
+        allow_sources=tuple(keys.allow_sources),
+        only_tenants=tuple(keys.only_tenants),
         replay_window=keys.replay_window,
         ignore=tuple(_conditions(each) for each in keys.ignore),
         states=_states(keys.states, FORMATS[keys.format].default_states),

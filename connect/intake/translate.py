@@ -10,6 +10,7 @@ from connect.intake.formats.registry import format_of
 from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.permissions import forbidden
 from streams.sla.events import Rejection
 
 
@@ -62,17 +63,8 @@ def check_outcomes(outcomes: Iterable[ItemOutcome], source: Source) -> Translati
                 prepared = prepare(event)
                 if isinstance(prepared, Rejection):
                     translation.rejected.append(RejectedItem(item, prepared.code, prepared.message))
-                elif (reason := _forbidden(source, prepared.event_type, event.get("source"))) is not None:
+                elif (reason := forbidden(source, event)) is not None:
                     translation.rejected.append(RejectedItem(item, "forbidden", reason))
                 else:
                     translation.events.append(prepared)
     return translation
-
-
-def _forbidden(source: Source, event_type: str, event_source: object) -> str | None:
-    """Why the source may not publish an event, or None."""
-    if not source.allows(event_type):
-        return f"{source.name} may not publish {event_type}; its `allow` names {', '.join(source.allow)}"
-    if event_source in source.others:
-        return f"{source.name} may not publish events of source {event_source}, which is another source of this intake"
-    return None

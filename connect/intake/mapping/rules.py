@@ -81,6 +81,10 @@ class Source:
     per_second: float = 50.0
     burst: int = 100
     allow: tuple[str, ...] = ("incident.*",)
+    allow_sources: tuple[str, ...] = ()
+    """CloudEvents sources beside its own that its events may have; a final `*` stands for any ending."""
+    only_tenants: tuple[str, ...] = ()
+    """The tenants that its events may affect; empty: all."""
     replay_window: int = 5 * 60 * 1_000_000
     ignore: tuple[tuple[Condition, ...], ...] = ()
     component: tuple[MappingRule, ...] = ()
@@ -98,12 +102,6 @@ class Source:
             yield from (condition.path for condition in conditions)
         for rules in (self.component, self.impact, self.tier, self.tenants, self.summary):
             yield from paths_of(rules)
-
-    def allows(self, event_type: str) -> bool:
-        """Whether this sender may publish events of a type."""
-        return any(
-            event_type == each or (each.endswith("*") and event_type.startswith(each[:-1])) for each in self.allow
-        )
 
 
 class Classified(NamedTuple):

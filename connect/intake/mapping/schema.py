@@ -43,6 +43,12 @@ def _source(value: str) -> str:
     return value
 
 
+def _source_pattern(value: str) -> str:
+    if value != "*" and not _SOURCE.fullmatch(value.removesuffix("*")):
+        raise ValueError(f"{value!r} is no source; allowed: /monitors/eu, /monitors/* or *")
+    return value
+
+
 def _format(value: str) -> str:
     if value not in FORMATS:
         raise ValueError(f"{value!r} is unknown here{close_to(value, FORMATS)}; allowed: {', '.join(FORMATS)}")
@@ -124,6 +130,13 @@ class SourceKeys(ConfigKeys):
     rate: RateKeys = Field(RateKeys.model_validate({}), description="How many requests it may make.")
     allow: list[Annotated[str, AfterValidator(_type)]] = Field(
         ["incident.*"], description="Types of events that it may publish (format api).", min_length=1
+    )
+    allow_sources: list[Annotated[str, AfterValidator(_source_pattern)]] = Field(
+        [], description="CloudEvents sources beside its own that its events may have; a final `*` is any ending."
+    )
+    only_tenants: list[ScalarText] = Field(
+        [],
+        description="The tenants that its events may affect, with ids that begin with its name; default: all.",
     )
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
         300_000_000, description="How old a signed timestamp may be (format zendesk)."
