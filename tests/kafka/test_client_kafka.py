@@ -63,8 +63,9 @@ def credit(number: int) -> tuple[str, bytes]:
     return tenant, encode("credit.issued", record)
 
 
-def issue(broker: str, topics: str, numbers: Iterable[int]) -> None:
-    with closing(KafkaProducer(bootstrap_servers=broker)) as producer:
+def issue(broker: str, topics: str, numbers: Iterable[int], compression: str | None = None) -> None:
+    """Written compressed, in one batch, where it is asked for."""
+    with closing(KafkaProducer(bootstrap_servers=broker, compression_type=compression, linger_ms=50)) as producer:
         for number in numbers:
             tenant, value = credit(number)
             producer.send(f"{topics}.credits", key=tenant.encode(), value=value)
@@ -190,6 +191,18 @@ def consumed(broker: str, topics: str, count: int) -> list[str]:
             if len(found) == count:
                 credits_.stop()
     return found
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+def test_consumers_read_every_compression(broker: str, topics: str, compression: str) -> None:
+    issue(broker, topics, range(20), compression)
+    found: list[str] = []
+    with consume_credits(broker, group="billing", prefix=topics) as credits:
+        for event in credits:
+            found.append(event.id)
+            if len(found) == 20:
+                credits.stop()
+    assert sorted(found) == sorted(f"credit-{number}" for number in range(20))
 
 
 def test_an_undecodable_record_is_told_with_its_coordinates_or_handled(broker: str, topics: str) -> None:
