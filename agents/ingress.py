@@ -11,11 +11,16 @@ from agents.egress import Egress
 from agents.reject_log import about
 from agents.rejects import RejectWriter
 from streams.kafka.partitioner import partition_of
+from streams.kafka.records import UnreadBatch
+from streams.runtime.dead_letter import envelope_bytes
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
 from streams.shared_topic import unwrap
 from streams.sla.events import Event, Rejection
 from streams.sla.facts import to_event
+
+#: Key and headers of an input (R28): they are copied where it is forwarded, or waits for its incident's opening.
+MAX_ENVELOPE_BYTES = 64 * 1024
 
 
 class Checked(NamedTuple):
@@ -81,6 +86,9 @@ class Ingress:
 
     def _check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
         rejects, context = self._rejects, self._context
+        if (oversize := _oversize(record)) is not None:
+            rejects.reject(record, oversize, effects)
+            return None
         decoded = context.codec.decode(record.value)
         if isinstance(decoded, Rejection):
             rejects.reject(record, decoded, effects)
@@ -120,3 +128,14 @@ class Ingress:
         """Reject a copy of a type that is not copied to this agent."""
         rejection = Rejection("unknown_type", f"{copied.kind} is not copied to this agent")
         self._rejects.reject(copied.carrier, rejection, effects)
+
+
+def _oversize(record: Record) -> Rejection | None:
+    """Why a record is too large whatever its value means; the codec limits the value itself."""
+    if isinstance(record.value, UnreadBatch):
+        return Rejection("oversize", record.value.message)
+    envelope = envelope_bytes(record)
+    if envelope > MAX_ENVELOPE_BYTES:
+        message = f"key and headers have {envelope:,} bytes; at most {MAX_ENVELOPE_BYTES:,} are allowed"
+        return Rejection("oversize", message)
+    return None

@@ -15,6 +15,8 @@ from streams.sla.events import Position, Rejection
 
 #: Row kind of a quarantined subject, in both agents' changelogs.
 QUARANTINE = "q"
+_MAX_KEY_BYTES = 1024
+"""A longer key is no subject; hashing it would take long."""
 
 
 class RejectWriter:
@@ -38,7 +40,7 @@ class RejectWriter:
         context = self._context
         context.count.rejected(rejection.code)
         self._log.rejected(record, rejection, known or {})
-        key = record.key.decode(errors="replace") if record.key is not None else ""
+        key = "" if record.key is None or len(record.key) > _MAX_KEY_BYTES else record.key.decode(errors="replace")
         partition = partition_of(key, context.topics.partitions) if key else context.partition
         topic = context.topics.name("rejected")
         effects.send(rejected(record, rejection.code, rejection.message, topic, partition, attempts))

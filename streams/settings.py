@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     schema_registry_write: bool = Field(True, description="False: Confluent framing is read, but not written.")
     max_batch: int = Field(4000, ge=1, description="Records in one transaction, at most.")
     max_batch_time: Duration = Field("PT0.5S", description="CPU time for one transaction, at most.")  # type: ignore[assignment]
+    queue_bytes: int = Field(
+        16 * 1024 * 1024, ge=1, description="Memory for records of one partition that are read and not applied."
+    )
     incidents_at_hand: int = Field(
         4000,
         ge=1,
@@ -107,6 +110,7 @@ class Settings(BaseSettings):
             partitions=self.partitions,
             max_batch=self.max_batch,
             max_batch_s=self.max_batch_time / 1_000_000,
+            queue_bytes=self.queue_bytes,
             max_clock_skew_us=self.max_clock_skew,
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from streams.runtime.processor import Record
+from streams.runtime.processor import MAX_WRITE_BYTES, Record
 from streams.serde.codec import SINGLE_OBJECT, Codec, Fields
 from streams.sla.events import Event, Rejection
 from streams.sla.facts import to_event
 
 #: Derived records may be larger than inputs: an impact list names every tenant.
-DERIVED_LIMIT = 4 * 1024 * 1024
+DERIVED_LIMIT = MAX_WRITE_BYTES
 
 
 def row_key(*parts: str) -> bytes:

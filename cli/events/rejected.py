@@ -120,6 +120,7 @@ def as_object(entry: RejectedRecord) -> dict[str, object]:
 def described(entry: RejectedRecord) -> Iterator[str]:
     """A rejected record in full, line by line."""
     from cli.support.console import safe
+    from streams.runtime import dead_letter
     from streams.serde.cloudevents_json import format_line, to_json
 
     for name, value in as_object(entry).items():
@@ -132,7 +133,12 @@ def described(entry: RejectedRecord) -> Iterator[str]:
         yield "value:"
         yield f"  {format_line(to_json(*decoded))}"
     elif value is None:
-        yield "value: none"
+        size = dict(entry.record.headers).get(dead_letter.SIZE)
+        yield (
+            "value: none"
+            if size is None
+            else (f"value: not kept, the original has {int(size):,} bytes; read it at {entry.original}")
+        )
     else:
         yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"
         yield from (f"  {row}" for row in hex_dump(value[:_DUMP_BYTES]))

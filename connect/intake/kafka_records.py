@@ -66,4 +66,4 @@ def reject_record(
     original = Record(place, 0, number, arrival, source.encode(), content, headers)
     message = "; ".join(f"{each.item}: {each.reason}" if each.item else each.reason for each in rejected_items)
     sent = rejected(original, rejected_items[0].code, message.encode(errors="replace").decode(), REJECTED_TOPIC, 0)
-    return OutgoingRecord(REJECTED_TOPIC, source, content, sent.headers)
+    return OutgoingRecord(REJECTED_TOPIC, source, sent.value or b"", sent.headers)

@@ -91,6 +91,17 @@ _REJECT_HEADERS: dict[str, dict[str, Any]] = {
     dead_letter.TIMESTAMP: {**_NUMBER, "description": "When it arrived, milliseconds since the epoch."},
     dead_letter.ATTEMPTS: {**_NUMBER, "description": "How often it was tried."},
 }
+_NOT_KEPT_HEADERS: dict[str, dict[str, Any]] = {
+    dead_letter.SIZE: {**_NUMBER, "description": "Only if the original is not kept: its size in bytes."},
+    dead_letter.SHA256: {
+        "type": "string",
+        "description": "Only if the original is not kept: its SHA-256 in hex.",
+    },
+    dead_letter.FIRST_OFFSET: {
+        **_NUMBER,
+        "description": "Only for a record batch that was too large to read: its first offset; the other is its last.",
+    },
+}
 
 
 def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, Any]:
@@ -222,11 +233,16 @@ def _rejected() -> dict[str, Any]:
         "summary": "An input that could not be applied, untouched, with headers that say why.",
         "description": "The original's own headers come first, these after them. A repeated rejection adds its own.",
         "contentType": "application/octet-stream",
-        "headers": {"type": "object", "properties": _REJECT_HEADERS, "required": list(_REJECT_HEADERS)},
+        "headers": {
+            "type": "object",
+            "properties": _REJECT_HEADERS | _NOT_KEPT_HEADERS,
+            "required": list(_REJECT_HEADERS),
+        },
         "payload": {
             "type": ["string", "null"],
             "format": "binary",
-            "description": "The original's bytes, whatever they are; none where an incident or tenant was set aside.",
+            "description": "The original's bytes, whatever they are; none if an incident or tenant was quarantined, or "
+            "if the original is too large to be kept.",
         },
         "bindings": {
             "kafka": {

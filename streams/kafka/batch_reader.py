@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import errors as kafka
@@ -16,6 +16,8 @@ from aiokafka.structs import TopicPartition
 from streams.kafka import patches
 from streams.kafka.records import Batch, RawRecord
 
+_RECORD_BYTES = 200
+"""Memory for a record or a header beside its value, roughly."""
 _UNASSIGNED_S = 0.05
 """Before the next look while the consumer has no assignment."""
 
@@ -69,7 +71,7 @@ class FetcherReader:
             await asyncio.sleep(_UNASSIGNED_S)
             return []
         with subscriptions.fetch_context():
-            batches = await self._fetched(subscription.assignment, wanted)
+            batches = self._fetched(subscription.assignment, wanted)
             if not batches and self._failed is None:
                 self._waiter = fetcher._create_fetch_waiter()
                 await asyncio.wait([self._waiter], timeout=timeout_s)
@@ -77,20 +79,20 @@ class FetcherReader:
                     self._waiter.cancel()
         return batches
 
-    async def _fetched(self, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:
+    def _fetched(self, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:
         """Positions are read before and after without yielding to other tasks, so a seek can't come in between."""
         from streams.kafka.patches.record_batches import fetched  # its imports need the known version
 
         states = {tp: assignment.state_value(tp) for tp in wanted if tp in assignment.tps}
         starts = {tp: state.position for tp, state in states.items() if state.has_valid_position}
-        records: dict[TopicPartition, list[RawRecord]] = {}
+        records: dict[TopicPartition, tuple[list[RawRecord], int]] = {}
         for tp in [tp for tp in self._fetcher._records if tp in starts]:
             try:
-                records[tp] = await fetched(self._fetcher, tp)
+                records[tp] = fetched(self._fetcher, tp)
             except kafka.KafkaError as error:
                 self._failed = error
         return [
-            Batch(tp.topic, tp.partition, start, states[tp].position, records.get(tp, ()))
+            Batch(tp.topic, tp.partition, start, states[tp].position, *records.get(tp, ((), 0)))
             for tp, start in starts.items()
             if states[tp].position != start
         ]
@@ -129,7 +131,7 @@ class GetmanyReader:
         if seeks != self._seeks:
             return []  # where these records belong is not known; whoever sought gets them from its position on
         return [
-            Batch(tp.topic, tp.partition, starts[tp], end, fetched.get(tp, ()))
+            Batch(tp.topic, tp.partition, starts[tp], end, records := fetched.get(tp, []), _size(records))
             for tp, end in ends.items()
             if end > starts[tp]
         ]
@@ -139,3 +141,7 @@ class GetmanyReader:
 
     def moved(self) -> None:
         self._seeks += 1
+
+
+def _size(records: Sequence[RawRecord]) -> int:
+    return sum(len(each.value or b"") + _RECORD_BYTES * (1 + len(each.headers)) for each in records)

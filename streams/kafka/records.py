@@ -29,3 +29,42 @@ class Batch(NamedTuple):
     start: int
     end: int
     records: Sequence[RawRecord]
+    size: int = 0
+    """Bytes of memory that the records take, roughly."""
+
+
+class UnreadBatch(bytes):
+    """The value of the record that stands for a whole record batch that is too large to be decompressed.
+
+    It is empty as bytes. `size` and `sha256` are those of the batch as stored in Kafka, `first` and `last` its offsets.
+    """
+
+    first: int
+    last: int
+    size: int
+    sha256: str
+    limit: int
+
+    @classmethod
+    def of(cls, first: int, last: int, size: int, sha256: str, limit: int) -> UnreadBatch:
+        value = cls()
+        value.first, value.last, value.size, value.sha256, value.limit = first, last, size, sha256, limit
+        return value
+
+    @property
+    def message(self) -> str:
+        """Why it is rejected."""
+        return (
+            f"the record batch of offsets {self.first} to {self.last} decompresses to more than {self.limit:,} bytes; "
+            "none of its records was read: send them again in smaller batches"
+        )
+
+
+class UnreadRecord(NamedTuple):
+    """The record that stands for the batch; it has the offset of the batch's last record."""
+
+    offset: int
+    timestamp: int
+    value: UnreadBatch
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()

@@ -1,8 +1,15 @@
-"""Rejected input (R27): the original record untouched, with headers that say why and where it came from."""
+"""Rejected input (R27): the original record untouched, with headers that say why and where it came from.
+
+A record that is too large to be kept whole is kept as its digest, size and coordinates; it stays in its own topic.
+"""
 
 from __future__ import annotations
 
-from streams.runtime.processor import Record, Send
+import hashlib
+from typing import Final
+
+from streams.kafka.records import UnreadBatch
+from streams.runtime.processor import MAX_WRITE_BYTES, Record, Send
 
 CODE = "sla_error_code"
 MESSAGE = "sla_error_message"
@@ -11,19 +18,45 @@ PARTITION = "sla_original_partition"
 OFFSET = "sla_original_offset"
 TIMESTAMP = "sla_original_timestamp"
 ATTEMPTS = "sla_attempts"
+#: Only where the original is not kept: its size in bytes and its SHA-256.
+SIZE = "sla_original_size"
+SHA256 = "sla_original_sha256"
+#: Only for a record batch that was not read: the offset of its first record; `OFFSET` is that of its last.
+FIRST_OFFSET = "sla_original_first_offset"
+
+#: Key, value and headers of an original that is kept whole, at most.
+MAX_KEPT_BYTES: Final = MAX_WRITE_BYTES
+_MAX_KEY_BYTES = 1024
+_MAX_MESSAGE_BYTES = 4096
 
 
 def rejected(record: Record, code: str, message: str, topic: str, partition: int, attempts: int = 1) -> Send:
     """The record for the rejected topic. `sla_original_timestamp` is the arrival in milliseconds. Headers of an
     earlier rejection, which a retry carries along, stay in front as its history."""
-    headers = [
-        *record.headers,
+    reasons = [
         (CODE, code.encode()),
-        (MESSAGE, message.encode()[:4096]),
+        (MESSAGE, message.encode()[:_MAX_MESSAGE_BYTES]),
         (TOPIC, record.topic.encode()),
         (PARTITION, b"%d" % record.partition),
         (OFFSET, b"%d" % record.offset),
         (TIMESTAMP, b"%d" % (record.arrival // 1000)),
         (ATTEMPTS, b"%d" % attempts),
     ]
-    return Send(topic, partition, record.key, record.value, headers)
+    if isinstance(record.value, UnreadBatch):
+        batch = record.value
+        kept = [(FIRST_OFFSET, b"%d" % batch.first), (SIZE, b"%d" % batch.size), (SHA256, batch.sha256.encode())]
+        return Send(topic, partition, None, None, kept + reasons)
+    size = envelope_bytes(record) + len(record.value or b"")
+    if size > MAX_KEPT_BYTES:
+        key = record.key if record.key is not None and len(record.key) <= _MAX_KEY_BYTES else None
+        digest = hashlib.sha256(record.value or b"").hexdigest()
+        return Send(topic, partition, key, None, [(SIZE, b"%d" % size), (SHA256, digest.encode()), *reasons])
+    return Send(topic, partition, record.key, record.value, [*record.headers, *reasons])
+
+
+def envelope_bytes(record: Record) -> int:
+    """What key and headers of a record come to."""
+    size = len(record.key or b"")
+    for name, value in record.headers:
+        size += len(name) + len(value or b"")
+    return size

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
+
+#: The value of a record or of a changelog row, at most. Topics that agents write to take 5 MiB (streams/topics.py), so
+#: key and headers fit beside it.
+MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Record(NamedTuple):
@@ -48,6 +52,14 @@ class RetryLater(Exception):  # noqa: N818 -- it names what happened
         self.answered = answered
 
 
+class WriteTooLarge(Exception):  # noqa: N818 -- it names what happened
+    """A processor wrote a value that Kafka would refuse. As with any other failure, the input is rejected, or the
+    subject of the timer quarantined, and the task goes on."""
+
+    def __init__(self, what: str, size: int) -> None:
+        super().__init__(f"{what} has {size:,} bytes; at most {MAX_WRITE_BYTES:,} are allowed")
+
+
 class Effects:
     """The writes of one transaction: records to send, in order, and changelog rows, each changed key once."""
 
@@ -57,15 +69,25 @@ class Effects:
         self.sends: list[Send] = []
         self.rows: dict[bytes, bytes | None] = {}
         self.bytes = 0
-        """Total size of the values in `sends`: copies to many partitions can be far larger than the input."""
+        """Total size of the values written: copies to many partitions can be far larger than the input."""
 
     def send(self, record: Send) -> None:
+        """Send a record. Raises WriteTooLarge."""
+        value = record.value
+        if value is not None:
+            size = len(value)
+            if size > MAX_WRITE_BYTES:
+                raise WriteTooLarge(f"the record for {record.topic}", size)
+            self.bytes += size
         self.sends.append(record)
-        if record.value is not None:
-            self.bytes += len(record.value)
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """Set a changelog row; None deletes it (a tombstone)."""
+        """Set a changelog row; None deletes it (a tombstone). Raises WriteTooLarge."""
+        if value is not None:
+            size = len(value)
+            if size > MAX_WRITE_BYTES:
+                raise WriteTooLarge(f"the changelog row {key[:64]!r}", size)
+            self.bytes += size
         self.rows[key] = value
 
 

@@ -12,12 +12,17 @@ class RecordQueue:
     """Holds records that were delivered and are not applied yet.
 
     Batches say which offsets they cover, so a missing stretch is seen even where commit markers make gaps normal.
-    Until `begin` says where each topic starts, batches are held; past the bound they are let go, as the rewind that
-    follows `begin` brings them again.
+    A topic is full when its queue exceeds `bound` records or `bound_bytes` of memory. Until `begin` says
+    where each topic starts, batches are held; past the bounds they are dropped, as the rewind that follows `begin`
+    brings them again.
     """
 
-    def __init__(self, topics: Sequence[str], bound: int) -> None:
+    def __init__(self, topics: Sequence[str], bound: int, bound_bytes: int = 16 * 1024 * 1024) -> None:
         self._bound = bound
+        self._bound_bytes = bound_bytes
+        self._sizes: dict[str, deque[list[int]]] = {topic: deque() for topic in topics}
+        """Per topic, of each queued batch: records not applied yet, bytes of the whole batch."""
+        self._bytes: dict[str, int] = dict.fromkeys(topics, 0)
         self._closed: set[str] = set()
         self._queues: dict[str, deque[RawRecord]] = {topic: deque() for topic in topics}
         self._pairs = tuple(self._queues.items())
@@ -38,6 +43,9 @@ class RecordQueue:
         self._closed.clear()
         for queue in self._queues.values():
             queue.clear()
+        for sizes in self._sizes.values():
+            sizes.clear()
+        self._bytes = dict.fromkeys(self._bytes, 0)
         self._received = {}
         self._early = []
         self.size = 0
@@ -47,7 +55,7 @@ class RecordQueue:
         if not self._received:
             self._early.append(batch)
             self.size += len(batch.records)
-            if self.size > self._bound:
+            if self.size > self._bound or sum(each.size for each in self._early) > self._bound_bytes:
                 self._early, self.size = [], 0
             return True
         expected = self._received[batch.topic]
@@ -58,8 +66,11 @@ class RecordQueue:
         records = batch.records
         if batch.start < expected:
             records = [record for record in records if record.offset >= expected]
-        self._queues[batch.topic].extend(records)
-        self.size += len(records)
+        if records:
+            self._queues[batch.topic].extend(records)
+            self._sizes[batch.topic].append([len(records), batch.size])
+            self._bytes[batch.topic] += batch.size
+            self.size += len(records)
         self._received[batch.topic] = batch.end
         return True
 
@@ -79,6 +90,12 @@ class RecordQueue:
         """The head of `topic` is applied."""
         self._queues[topic].popleft()
         self.size -= 1
+        sizes = self._sizes[topic]
+        oldest = sizes[0]
+        oldest[0] -= 1
+        if not oldest[0]:
+            sizes.popleft()
+            self._bytes[topic] -= oldest[1]
 
     def position(self, topic: str) -> int:
         """The next offset to apply: everything below it is applied or was a marker."""
@@ -98,14 +115,15 @@ class RecordQueue:
         return topic not in self._closed
 
     def crossed(self, topics: Iterable[str]) -> list[str]:
-        """Topics whose queue exceeded the bound, or drained to half of it, since the last call."""
+        """Topics whose queue exceeded a bound, or drained to half of both, since the last call."""
         changed = []
         for topic in topics:
-            queued = len(self._queues[topic])
-            if queued > self._bound and topic not in self._closed:
+            queued, size = len(self._queues[topic]), self._bytes[topic]
+            full = queued > self._bound or size > self._bound_bytes
+            if full and topic not in self._closed:
                 self._closed.add(topic)
                 changed.append(topic)
-            elif topic in self._closed and queued * 2 <= self._bound:
+            elif topic in self._closed and queued * 2 <= self._bound and size * 2 <= self._bound_bytes:
                 self._closed.discard(topic)
                 changed.append(topic)
         return changed

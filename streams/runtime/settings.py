@@ -23,7 +23,9 @@ class RuntimeSettings:
     max_clock_skew_us: int = 0
     """How far this machine's clock may be ahead of the broker's (R11)."""
     queue_records: int = 12_000
-    """Records queued in one task before its partitions are paused."""
+    """Records of one topic queued in one task before its partition is paused."""
+    queue_bytes: int = 16 * 1024 * 1024
+    """Memory of the records of one topic queued in one task before its partition is paused."""
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000
     rebalance_timeout_ms: int = 30_000

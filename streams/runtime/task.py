@@ -58,6 +58,7 @@ class StreamTask(TaskStatus):
         scheduler: Scheduler | None = None,
         max_clock_skew_us: int = 0,
         queue_records: int = 12_000,
+        queue_bytes: int = 16 * 1024 * 1024,
         refence_after_s: float = 10.0,
         stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
@@ -72,7 +73,7 @@ class StreamTask(TaskStatus):
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
         self._stopwatch = stopwatch
-        self._input = TaskInput(feed, topics, partition, queue_records)
+        self._input = TaskInput(feed, topics, partition, queue_records, queue_bytes)
         self._retry_policy = RetryPolicy(limits.attempts)
         self._offsets_differed = False
         """The last recovery found offsets that differ: if the next one does too, nobody else made them."""

@@ -12,8 +12,10 @@ from streams.runtime.record_queue import RecordQueue
 class TaskInput:
     """Fills `queue` from the feed; asks for a rewind when records are missing, and for a pause while it is full."""
 
-    def __init__(self, feed: Feed, topics: tuple[str, ...], partition: int, queue_records: int) -> None:
-        self.queue = RecordQueue(topics, queue_records)
+    def __init__(
+        self, feed: Feed, topics: tuple[str, ...], partition: int, queue_records: int, queue_bytes: int
+    ) -> None:
+        self.queue = RecordQueue(topics, queue_records, queue_bytes)
         self._feed = feed
         self._topics = topics
         self._partition = partition

@@ -145,6 +145,7 @@ class TaskManager:
             scheduler=self._schedulers[spec.name],
             max_clock_skew_us=settings.max_clock_skew_us,
             queue_records=settings.queue_records,
+            queue_bytes=settings.queue_bytes,
             refence_after_s=settings.session_timeout_ms / 1_000,
         )
         self.tasks[spec.name, partition] = task

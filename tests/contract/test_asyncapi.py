@@ -18,6 +18,8 @@ from cli.main import app
 from schemas import registry
 from streams.asyncapi import document
 from streams.asyncapi.markdown import anchor, markdown
+from streams.kafka.records import UnreadBatch
+from streams.runtime import dead_letter
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.codec import decode
@@ -137,7 +139,18 @@ def test_a_rejects_headers_are_as_documented(code: str) -> None:
         name: value.decode() for name, value in rejected(record, code, "why", "sla.rejected", 3).headers if value
     }
     assert _misfits(MESSAGES["Rejected"]["headers"], headers) == []
-    assert set(headers) == set(MESSAGES["Rejected"]["headers"]["properties"])
+    assert set(headers) == set(MESSAGES["Rejected"]["headers"]["required"])
+
+
+def test_the_headers_of_a_reject_that_is_not_kept_are_documented() -> None:
+    unread = UnreadBatch.of(40, 42, 45_000, "00" * 32, 32 * 1024 * 1024)
+    for value in (b"x" * (dead_letter.MAX_KEPT_BYTES + 1), unread):
+        record = Record("sla.incident-events", 3, 42, 1_000_000, b"inc-1", value, [("name", b"v")])
+        sent = rejected(record, "oversize", "why", "sla.rejected", 3)
+        headers = {name: text.decode() for name, text in sent.headers}
+        assert _misfits(MESSAGES["Rejected"]["headers"], headers) == []
+        assert set(headers) <= set(MESSAGES["Rejected"]["headers"]["properties"])
+        assert sent.value is None
 
 
 def test_a_deployments_own_document() -> None:

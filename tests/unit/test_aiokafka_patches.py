@@ -78,7 +78,11 @@ class Consumer:
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         self.on_getmany()
         found = {
-            tp: [SimpleNamespace(offset=offset) for offset in self.log[tp] if offset >= self.positions[tp]]
+            tp: [
+                SimpleNamespace(offset=offset, value=b"", headers=())
+                for offset in self.log[tp]
+                if offset >= self.positions[tp]
+            ]
             for tp in partitions
         }
         for tp, records in found.items():

@@ -46,7 +46,7 @@ def read(fetched: bytes, aborted: list[tuple[int, int]] | None = None, start: in
     """What comes of a fetch, which is the same record by record and by whole batches."""
     found, following = read_so(fetched, aborted, start, whole=False)
     chunks, then = read_so(fetched, aborted, start, whole=True)
-    assert [shown(each) for chunk in chunks for each in chunk] == [shown(each) for each in found]
+    assert [shown(each) for chunk in chunks for each in chunk.records] == [shown(each) for each in found]
     assert then == following
     return found
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
 
-from streams.kafka.patches.record_batches import FetchedBatch
+from streams.kafka.patches.record_batches import FetchedBatches
 
 
 class _Bytes(bytearray):
@@ -40,22 +40,6 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
             self._buffer = _Bytes(self._buffer)
 
 
-class _Batches(_MemoryRecordsPy):  # type: ignore[misc]
-    """The batches of a fetch from the one that holds an offset on."""
-
-    def __init__(self, fetched: bytes, offset: int) -> None:
-        super().__init__(fetched)
-        self._offset = offset
-
-    def next_batch(self, *_: Any) -> Any:
-        batch = _Batch(self._next_slice)
-        self._cache_next()
-        while batch.next_offset <= self._offset and self.has_next():
-            batch = _Batch(self._next_slice)
-            self._cache_next()
-        return batch
-
-
 class _Fetched(MemoryRecords):  # type: ignore[misc]
     """Remembers the bytes, to read them again."""
 
@@ -71,20 +55,18 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """
 
     whole = False
-    """Yield the records of a batch as one chunk (record_batches)."""
+    """Yield chunks of records instead of records (record_batches)."""
     _records: Any
 
     def _unpack_records(self) -> Iterator[Any]:
         fetched = self._records.fetched
         try:
-            self._read(self._records)
+            if self.whole:
+                self._records = FetchedBatches(fetched, DefaultRecordBatch)
             yield from super()._unpack_records()
         except (UnicodeDecodeError, CorruptRecordException):
-            self._read(_Batches(fetched, self.next_fetch_offset))
+            self._records = FetchedBatches(fetched, _Batch, self.next_fetch_offset, chunked=self.whole)
             yield from super()._unpack_records()
-
-    def _read(self, batches: Any) -> None:
-        self._records = FetchedBatch(batches) if self.whole else batches
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
         return record.since(self.next_fetch_offset) if self.whole else super()._consumer_record(tp, record)

@@ -1,71 +1,172 @@
-"""Reads the records of a fetch one batch at a time.
+"""Reads the records of a fetch in chunks: one batch at a time, or less of a large one, in bounded memory.
 
 aiokafka iterates over records in Python and builds an object of eleven fields for each, which is a tenth of the cost of
-the small job (bench/small_cost.py). Which batches count (aborted transactions, markers, offsets below the position)
-stays aiokafka's decision.
+the small job (bench/small_cost.py). It also decompresses a batch whatever size it comes to: 45 KB of zstd can be a
+gigabyte. Here a batch that decompresses to more than `MAX_BATCH_BYTES` is not read; one `UnreadRecord` stands for it.
+Which batches count (aborted transactions, markers, offsets below the position) stays aiokafka's decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import hashlib
+import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.records import RawRecord
+from streams.kafka.decompression import TooLarge, decompress_into
+from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord
+
+#: What a record batch may decompress to.
+MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
+#: What is taken of a partition at once, at most, plus one chunk.
+TAKEN_BYTES: Final = 4 * 1024 * 1024
+_CHUNK_BYTES: Final = 512 * 1024
+"""Memory of a chunk, without headers, if records are alike."""
+_RECORD_BYTES: Final = 200
+"""Python's own memory for a record."""
+_HEADER_BYTES: Final = 150
+"""Python's own memory for a header; a header of two bytes has it too."""
+
+_LENGTH_AT: Final = 8
+_LOG_OVERHEAD: Final = 12
+_CODEC_AT: Final = 22
+_CODEC_BITS: Final = 0x07
+_HEADER_SIZE: Final = 61
 
 
 class Chunk(NamedTuple):
-    """The records of a batch, passed through aiokafka's reader as if they were one."""
+    """Records of a batch, passed through aiokafka's reader as if they were one."""
 
     offset: int
     """The last one's."""
     records: list[RawRecord]
+    size: int
+    """Memory that they take, in bytes."""
 
-    def since(self, offset: int) -> list[RawRecord]:
+    def since(self, offset: int) -> Chunk:
         """Those from an offset on."""
         if self.records[0].offset >= offset:
-            return self.records
-        return [record for record in self.records if record.offset >= offset]
+            return self
+        return self._replace(records=[record for record in self.records if record.offset >= offset])
 
 
-class _Batch:
-    """A batch whose one item is the chunk of its records."""
+class ChunkedBatch:
+    """A batch whose items are chunks. `make` is aiokafka's class of a batch, `data` the batch as it lies in Kafka."""
 
-    def __init__(self, batch: Any) -> None:
-        self._batch = batch
+    def __init__(self, make: Callable[[Any], Any], data: memoryview) -> None:
+        self._make = make
+        self._data = data
+        self._batch = make(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __iter__(self) -> Iterator[Chunk]:
-        records = list(self._batch)
-        if records:
-            yield Chunk(records[-1].offset, records)
-
     def __next__(self) -> Any:  # of a marker, its one record is asked for so
         return next(self._batch)
 
+    def __iter__(self) -> Iterator[Chunk]:
+        batch, size = self._batch, len(self._data)
+        if batch.compression_type:
+            try:
+                plain = self._decompressed(batch.compression_type)
+            except TooLarge:
+                yield self._unread()
+                return
+            batch, size = self._make(plain), len(plain)
+        count = max(1, batch.next_offset - batch.base_offset)
+        if size + _RECORD_BYTES * count <= _CHUNK_BYTES:
+            yield from _chunk(list(batch), size)
+            return
+        share, records = size // count, (record for record in batch)
+        while some := list(islice(records, max(1, _CHUNK_BYTES // (share + _RECORD_BYTES)))):
+            yield from _chunk(some, share * len(some))
 
-class FetchedBatch:
-    """The batches of a fetch, each as one chunk."""
+    def _decompressed(self, codec: int) -> bytearray:
+        """The same batch without compression. Its checksum is not renewed: aiokafka has checked the original's."""
+        plain = bytearray(self._data[:_HEADER_SIZE])
+        decompress_into(codec, self._data[_HEADER_SIZE:], plain, MAX_BATCH_BYTES)
+        plain[_CODEC_AT] &= ~_CODEC_BITS
+        struct.pack_into(">i", plain, _LENGTH_AT, len(plain) - _LOG_OVERHEAD)
+        return plain
 
-    def __init__(self, batches: Any) -> None:
-        self._batches = batches
-        self.has_next = batches.has_next
+    def _unread(self) -> Chunk:
+        batch, size = self._batch, len(self._data)
+        last = batch.next_offset - 1
+        digest = hashlib.sha256(self._data).hexdigest()
+        value = UnreadBatch.of(batch.base_offset, last, size, digest, MAX_BATCH_BYTES)
+        return Chunk(last, [UnreadRecord(last, batch.max_timestamp, value)], _RECORD_BYTES)
 
-    def next_batch(self) -> _Batch:
-        return _Batch(self._batches.next_batch())
+
+def _chunk(records: list[Any], size: int) -> Iterator[Chunk]:
+    if records:
+        headers = sum(len(record.headers) for record in records)
+        yield Chunk(records[-1].offset, records, size + _RECORD_BYTES * len(records) + _HEADER_BYTES * headers)
 
 
-async def fetched(fetcher: Fetcher, partition: TopicPartition) -> list[RawRecord]:
-    """What has been fetched of a partition, without waiting or giving way to other tasks; its position moves past it.
+class FetchedBatches:
+    """The batches of a fetch, from the one that holds `offset` on."""
 
-    Needs the patch `header_names`. Raises what aiokafka does, about this partition alone.
+    def __init__(self, fetched: bytes, make: Callable[[Any], Any], offset: int = -1, *, chunked: bool = True) -> None:
+        self._chunked = chunked
+        self._fetched = memoryview(fetched)
+        self._position = 0
+        self._make = make
+        while (data := self._peek()) is not None and make(data).next_offset <= offset:
+            self._position += len(data)
+
+    def has_next(self) -> bool:
+        """Whether another batch is there as a whole; brokers cut the last one off."""
+        return self._peek() is not None
+
+    def next_batch(self) -> Any:
+        """The next batch; call after `has_next`."""
+        data = self._peek()
+        assert data is not None
+        self._position += len(data)
+        return ChunkedBatch(self._make, data) if self._chunked else self._make(data)
+
+    def _peek(self) -> memoryview | None:
+        left = self._fetched[self._position :]
+        if len(left) < _HEADER_SIZE:
+            return None
+        (length,) = struct.unpack_from(">i", left, _LENGTH_AT)
+        end = _LOG_OVERHEAD + length
+        return left[:end] if end <= len(left) else None
+
+
+def fetched(fetcher: Fetcher, partition: TopicPartition) -> tuple[list[RawRecord], int]:
+    """Records that have been fetched of a partition, and their size; its position moves past them.
+
+    Takes about `TAKEN_BYTES`; the rest stays in the fetcher, which fetches no more of the partition before it is taken.
+    Neither waits nor yields to other tasks. Needs the patch `header_names`. Raises what aiokafka does, about this
+    partition alone.
     """
-    result = fetcher._records.get(partition)
-    if type(result) is FetchResult:
-        result._partition_records.whole = True
-    chunks = (await fetcher.fetched_records(frozenset((partition,)), timeout=0)).get(partition, ())
-    return [record for chunk in chunks for record in chunk]
+    result = fetcher._records[partition]
+    records: list[RawRecord] = []
+    size = 0
+    if type(result) is not FetchResult:
+        _forget(fetcher, partition)
+        result.check_raise()
+        return records, size
+    result._partition_records.whole = True
+    try:
+        while size < TAKEN_BYTES and result.has_more() and (chunk := result.getone()) is not None:
+            records += chunk.records
+            size += chunk.size
+    except KafkaError:
+        if not records:
+            raise
+        # What came before is handed over; the reader is used up, and the error shows again when this is fetched anew.
+    if not result.has_more():
+        _forget(fetcher, partition)
+    return records, size
+
+
+def _forget(fetcher: Fetcher, partition: TopicPartition) -> None:
+    del fetcher._records[partition]
+    fetcher._notify(fetcher._wait_consume_future)

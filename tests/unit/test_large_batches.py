@@ -1,0 +1,148 @@
+"""Compressed input in bounded memory: bounds count bytes after decompression, whatever a batch has in Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tracemalloc
+from typing import Any
+
+import aiokafka.codec as codecs
+import pytest
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_taking import ONE, TWO, Fetcher
+
+from streams.kafka.batch_reader import FetcherReader
+from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, TooLarge, decompress_into
+from streams.kafka.patches import record_batches
+from streams.kafka.patches.record_batches import MAX_BATCH_BYTES, TAKEN_BYTES
+from streams.kafka.records import Batch, UnreadBatch
+
+MIB = 1024 * 1024
+ENCODERS = {
+    GZIP: codecs.gzip_encode,
+    SNAPPY: codecs.snappy_encode,
+    LZ4: codecs.lz4_encode,
+    ZSTD: codecs.zstd_encode,
+}
+CODECS = pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD], ids=["gzip", "snappy", "lz4", "zstd"])
+
+
+def batch(values: list[bytes], codec: int, base: int = 0, headers: int = 0) -> bytes:
+    builder = _DefaultRecordBatchBuilderPy(2, codec, False, -1, 0, 0, 1 << 31)
+    for number, value in enumerate(values):
+        builder.append(number, 1_000, b"k", value, [("", b"")] * headers)
+    built = bytearray(builder.build())
+    built[:8] = base.to_bytes(8, "big")
+    return bytes(built)
+
+
+def taken(*fetched: bytes) -> list[Batch]:
+    """What is taken of one fetch, until nothing is left of it."""
+
+    async def take() -> list[Batch]:
+        fetcher = Fetcher()
+        fetcher.has(ONE, b"".join(fetched))
+        reader, found = FetcherReader(fetcher), []
+        while some := await reader.take(frozenset({ONE}), 0.0):
+            found += some
+        assert fetcher._records == {}
+        return found
+
+    return asyncio.run(take())
+
+
+@CODECS
+@settings(deadline=None, max_examples=30)
+@given(data=st.binary(max_size=300), repeated=st.integers(1, 2_000))
+def test_what_fits_is_decompressed_and_what_does_not_is_refused(codec: int, data: bytes, repeated: int) -> None:
+    plain = data * repeated
+    out = bytearray(b"before")
+    decompress_into(codec, memoryview(ENCODERS[codec](plain)), out, max(1, len(plain)))
+    assert out == b"before" + plain
+    if len(plain) > 1:
+        with pytest.raises(TooLarge):
+            decompress_into(codec, memoryview(ENCODERS[codec](plain)), bytearray(), len(plain) - 1)
+
+
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD, 5], ids=["gzip", "snappy", "lz4", "zstd", "unknown"])
+def test_what_is_no_compressed_data_is_corrupt(codec: int) -> None:
+    with pytest.raises(CorruptRecordException):
+        decompress_into(codec, memoryview(b"\0" * 20), bytearray(), 1_000)
+
+
+def test_snappy_in_one_block_as_librdkafka_writes_it() -> None:
+    out = bytearray()
+    decompress_into(SNAPPY, memoryview(codecs.snappy_encode(b"a" * 9_000, xerial_compatible=False)), out, 9_000)
+    assert out == b"a" * 9_000
+
+
+@CODECS
+def test_a_batch_that_decompresses_to_too_much_is_not_read_and_its_neighbours_are(codec: int) -> None:
+    """1,100 records of 900 KB compress to 45 KB of zstd."""
+    large = batch([b"x" * 900_000] * 40, codec, base=1)
+    assert len(large) < 2 * MIB
+    found = taken(batch([b"before"], codec), large, batch([b"after"], codec, base=41))
+    records = [record for each in found for record in each.records]
+    assert [record.offset for record in records] == [0, 40, 41]
+    assert (found[0].start, found[-1].end) == (0, 42)
+    unread = records[1].value
+    assert isinstance(unread, UnreadBatch)
+    assert (unread.first, unread.last, unread.size) == (1, 40, len(large))
+    assert unread.sha256 == hashlib.sha256(large).hexdigest()
+    assert "offsets 1 to 40 decompresses to more than 33,554,432 bytes" in unread.message
+
+
+@CODECS
+def test_a_large_batch_is_taken_in_parts(codec: int) -> None:
+    """5,000 records of 240 KB are a gigabyte."""
+    values = [b"%d" % number + b"y" * 240_000 for number in range(120)]
+    found = taken(batch(values, codec))
+    assert [record.value for each in found for record in each.records] == values
+    assert len(found) >= 6
+    assert all(each.size <= TAKEN_BYTES + 2 * MIB for each in found)
+    assert [each.start for each in found] == [0, *(each.end for each in found[:-1])]
+
+
+def test_small_records_are_counted_with_what_python_needs_for_them() -> None:
+    found = taken(batch([b""] * 100_000, ZSTD))
+    assert sum(len(each.records) for each in found) == 100_000
+    assert len(found) >= 4
+    found = taken(batch([b""] * 200, ZSTD, headers=1_000), batch([b"next"], ZSTD, base=200))
+    assert found[0].size > 20 * MIB, "a header of three bytes is a tuple of two objects"
+    assert len(found) == 2
+
+
+@CODECS
+def test_memory_is_bounded_however_much_a_batch_would_be(codec: int) -> None:
+    bomb = batch([b"z" * 10 * MIB] * 12, codec)
+    tracemalloc.start()
+    try:
+        (found,) = taken(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(found.records[0].value, UnreadBatch)
+    assert peak < 2 * MAX_BATCH_BYTES + 2 * len(bomb)
+
+
+def test_another_partition_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_batches, "TAKEN_BYTES", 1)
+
+    async def take() -> None:
+        fetcher: Any = Fetcher()
+        fetcher.has(ONE, batch([b"1"], ZSTD) + batch([b"2"], ZSTD, base=1))
+        fetcher.has(TWO, batch([b"3"], ZSTD))
+        reader = FetcherReader(fetcher)
+        both = frozenset({ONE, TWO})
+        first = {each.partition: each for each in await reader.take(both, 0.0)}
+        assert [record.value for record in first[1].records] == [b"1"]
+        assert [record.value for record in first[2].records] == [b"3"]
+        assert ONE in fetcher._records, "nothing more is fetched of what is not taken yet"
+        (rest,) = await reader.take(both, 0.0)
+        assert (rest.start, rest.end) == (1, 2)
+
+    asyncio.run(take())
