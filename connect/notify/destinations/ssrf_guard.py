@@ -6,6 +6,19 @@ import ipaddress
 import socket
 from typing import Any
 
+#: IANA, "Special-Purpose Address Registry" of IPv4 and of IPv6: what is not globally reachable, where releases of Python
+#: differ or say nothing. Exceptions inside these networks serve no notification, so they are refused too.
+_NOT_GLOBAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20"),
+    )
+)
+#: All addresses of IPv6 that are routed globally, but for those that stand for addresses of IPv4.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_TEREDO = ipaddress.ip_network("2001::/32")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -35,9 +48,13 @@ def _effective_addresses(address: _Address) -> list[_Address]:
 
 
 def _kind(address: _Address) -> str | None:
-    for kind in ("unspecified", "loopback", "link_local", "multicast", "private", "reserved"):
-        if getattr(address, f"is_{kind}"):
+    for kind in ("unspecified", "loopback", "link_local", "multicast", "site_local", "private", "reserved"):
+        if getattr(address, f"is_{kind}", False):
             return kind.replace("_", "-")
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
+        return "not public"
+    if address not in _TEREDO and any(address in network for network in _NOT_GLOBAL):
+        return "not public"
     return None if address.is_global else "not public"
 
 
