@@ -1,11 +1,16 @@
-"""The future of one event that was sent."""
+"""The future of one event that was sent, and the failures that a flush has to report."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 
+from connect.client.errors import DeliveryFailed
 from streams.sla.events import Position
+
+#: Failed events that are kept for the next flush; further ones are counted.
+MOST_KEPT = 1_000
 
 
 class Delivery(Future[Position]):
@@ -34,3 +39,40 @@ class Delivery(Future[Position]):
             return super().exception(timeout)
         finally:
             self.reported = self.reported or self.done()
+
+
+class Failures:
+    """Failed deliveries since the last flush. Thread-safe. The events of the first 1,000 are kept, all are counted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: list[tuple[Delivery, DeliveryFailed]] = []
+        self._others = 0
+        self._others_retriable = True
+
+    def add(self, delivery: Delivery, failure: DeliveryFailed) -> None:
+        with self._lock:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept = [each for each in self._kept if not each[0].reported]
+            if len(self._kept) < MOST_KEPT:
+                self._kept.append((delivery, failure))
+                return
+            self._others += 1
+            self._others_retriable = self._others_retriable and failure.retriable
+
+    def raise_unreported(self) -> None:
+        """Raises DeliveryFailed for what failed since the last call, unless its delivery has already reported it."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+            others, self._others = self._others, 0
+            retriable, self._others_retriable = self._others_retriable, True
+        unreported = [failure for delivery, failure in kept if not delivery.reported]
+        total = len(unreported) + others
+        if total == 1:
+            raise unreported[0]
+        if total:
+            events = [event for failure in unreported for event in failure.events]
+            listed = f" (this error has the events of {len(events):,}, the deliveries have all)" if others else ""
+            message = f"{total:,} events were not acknowledged{listed}, the first: {unreported[0]}"
+            retriable = retriable and all(failure.retriable for failure in unreported)
+            raise DeliveryFailed(message, events, retriable=retriable, count=total)

@@ -37,12 +37,16 @@ class InvalidEvent(ClientError):
 
 class DeliveryFailed(ClientError):
     """Events that the broker did not acknowledge: `events`, as they were sent. With `retriable` they may or may not be
-    in Kafka: send the same events (same ids, same times) again, they count once."""
+    in Kafka: send the same events (same ids, same times) again, they count once. `count` is how many there are: beyond
+    1,000 in one flush the others are in their deliveries only."""
 
-    def __init__(self, message: str, events: Sequence[Mapping[str, object]], *, retriable: bool) -> None:
+    def __init__(
+        self, message: str, events: Sequence[Mapping[str, object]], *, retriable: bool, count: int | None = None
+    ) -> None:
         super().__init__(message)
         self.events = tuple(events)
         self.retriable = retriable
+        self.count = len(self.events) if count is None else count
 
 
 class BrokerUnavailable(ClientError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -14,7 +13,7 @@ from typing import Any, Protocol, Self, cast
 
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
-from connect.client.delivery import Delivery
+from connect.client.delivery import Delivery, Failures
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.outgoing import Instant, checked_record, instant, json_value
 from streams.kafka import kafka_python_clients
@@ -33,7 +32,6 @@ _FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries"
 _CONNECT_S = 10.0
 #: How much longer Kafka's client may take to notice that a delivery has timed out.
 _GRACE_S = 5.0
-_MOST_REMEMBERED = 1_000
 #: Errors that sending again can't cure.
 _FINAL = (AuthorizationError, InvalidTopicError, MessageSizeTooLargeError)
 
@@ -88,7 +86,7 @@ class Publisher:
         )
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
-        self._failed: deque[tuple[Delivery, DeliveryFailed]] = deque(maxlen=_MOST_REMEMBERED)
+        self._failures = Failures()
         self._closed = False
 
     def publish(self, event: Mapping[str, object]) -> Delivery:
@@ -123,17 +121,7 @@ class Publisher:
         except KafkaError as error:
             message = f"Kafka at {self._brokers} has not acknowledged all events in time; those may or may not be there"
             raise DeliveryFailed(message, [], retriable=True) from error
-        unreported: list[DeliveryFailed] = []
-        while self._failed:
-            delivery, failure = self._failed.popleft()
-            if not delivery.reported:
-                unreported.append(failure)
-        if len(unreported) == 1:
-            raise unreported[0]
-        if unreported:
-            events = [event for failure in unreported for event in failure.events]
-            message = f"{len(unreported):,} events were not acknowledged, the first: {unreported[0]}"
-            raise DeliveryFailed(message, events, retriable=all(failure.retriable for failure in unreported))
+        self._failures.raise_unreported()
 
     def close(self) -> None:
         """Flush, then end the connection. Raises DeliveryFailed as `flush` does, after it has closed."""
@@ -194,7 +182,7 @@ class Publisher:
             [delivery.event],
             retriable=retriable,
         )
-        self._failed.append((delivery, failure))
+        self._failures.add(delivery, failure)
         delivery.set_exception(failure)
 
 

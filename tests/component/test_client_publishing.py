@@ -158,6 +158,32 @@ def test_an_error_inside_the_with_is_not_hidden_by_one_at_its_end(caplog: pytest
     assert "publisher_close_failed" in caplog.text
 
 
+@pytest.mark.parametrize("last", [KafkaTimeoutError(), REFUSED], ids=["retriable", "final"])
+def test_failures_beyond_a_thousand_are_counted_and_the_first_are_kept(last: Exception) -> None:
+    producer = FakeProducer(*[KafkaTimeoutError()] * 2_499, last)
+    desk = IncidentPublisher("kafka:9092", "/desk", producer=producer)
+    deliveries = [desk.responded(f"inc-{number}", who=KIM, event_id=f"e{number}") for number in range(2_500)]
+    with pytest.raises(DeliveryFailed, match=r"^2,500 events were not acknowledged .*events of 1,000") as caught:
+        desk.flush()
+    assert caught.value.count == 2_500
+    assert [event["id"] for event in caught.value.events] == [f"e{number}" for number in range(1_000)]
+    assert caught.value.retriable is (last is not REFUSED)
+    assert all(isinstance(each.exception(timeout=0), DeliveryFailed) for each in deliveries)
+    desk.flush()  # they were reported
+
+
+def test_failures_that_were_reported_make_room_for_others() -> None:
+    producer = FakeProducer(*[KafkaTimeoutError()] * 3_000)
+    desk = IncidentPublisher("kafka:9092", "/desk", producer=producer)
+    for number in range(3_000):
+        delivery = desk.responded(f"inc-{number}", who=KIM)
+        if number < 2_500:
+            producer.flush()
+            delivery.exception(timeout=0)
+    with pytest.raises(DeliveryFailed, match=r"^500 events were not acknowledged, the first"):
+        desk.flush()
+
+
 def test_a_flush_that_takes_too_long_is_told() -> None:
     producer = FakeProducer()
     desk = publisher(producer)

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from typing import Any
 
-#: IANA, "Special-Purpose Address Registry" of IPv4 and of IPv6: what is not globally reachable, where releases of Python
+#: IANA, "Special-Purpose Address Registry" of IPv4 and of IPv6: networks that are not global, where releases of Python
 #: differ or say nothing. Exceptions inside these networks serve no notification, so they are refused too.
 _NOT_GLOBAL = tuple(
     ipaddress.ip_network(network)
