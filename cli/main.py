@@ -57,7 +57,7 @@ COMMANDS = {
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
     "rejected": Command(
-        "cli.events.rejected:rejected_app", "List and show rejected input.", "sla rejected list --code invalid"
+        "cli.events.rejected:rejected_app", "List, show and retry rejected input.", "sla rejected list --code invalid"
     ),
     "contracts": Command(
         "cli.contracts.terms:contracts_app",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.exits import wrong_use
+from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.waiting import Wait, publish_facts
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 _KINDS = ("customer", "support", "system", "monitor")
 
@@ -20,12 +24,14 @@ def claim(
     who: Annotated[
         str, typer.Option(metavar="KIND[:ID]", help="Who asks, such as customer:pat or support:kim.")
     ] = "customer",
+    yes: Annotated[bool, typer.Option("--yes", help="Claim a credit of 0.00 without confirmation.")] = False,
+    wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Claim a tenant's credit for a month. A claim may be made before the month ends and, under the shipped policy,
     until 60 days after the final statement; a later one is rejected as too_late. Claiming again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from cli.kafka_io.contract_topic import SOURCE, log_of
     from cli.support.console import safe
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
@@ -52,5 +58,32 @@ def claim(
     if (earlier := log.claims.get((tenant, month))) is not None:
         typer.echo(f"{month} was claimed at {format_rfc3339(earlier.time)}; nothing was published")
         return
-    publish(settings, [event])
-    typer.echo(f"credit of {month} is claimed for {safe(tenant)}")
+    _check_statement(settings, tenant, month, yes=yes)
+    claimed = f"credit of {month} is claimed for {safe(tenant)}"
+    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed))
+
+
+def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) -> None:
+    """End the command when the claim would be rejected; ask when there is nothing to claim by now (R26)."""
+    from cli.reports.report import read_report
+    from cli.support.console import safe
+    from cli.support.money import formatted
+    from streams.sla.instants import format_rfc3339
+    from streams.time_source import SystemTimeSource
+
+    found = read_report(settings, tenant, month, ("credits",)).statements
+    if not found or found[0].status == "provisional":
+        return
+    statement = found[0]
+    until = statement.claimable_until
+    if until is not None and SystemTimeSource().now() > until:
+        wrong_use(f"credit of {month} could be claimed until {format_rfc3339(until)}; a claim now is rejected too_late")
+    if statement.credit_minor == 0:
+        amount = formatted(0, statement.currency)
+        typer.echo(
+            f"the credit of {month} for {safe(tenant)} is {amount} (revision {statement.revision}, {statement.status})",
+            err=True,
+        )
+        if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
+            typer.echo("nothing was published", err=True)
+            raise typer.Exit(FOUND)

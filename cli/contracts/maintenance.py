@@ -12,6 +12,8 @@ from rich.table import Table
 from cli.support.console import plain_console
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.references import References
+from cli.support.waiting import Wait, publish_facts
 
 if TYPE_CHECKING:
     from streams.sla.events import Event
@@ -36,11 +38,12 @@ def schedule(
     tenant: Annotated[list[str] | None, typer.Option(help="Tenant concerned; repeatable.")] = None,
     platform: Annotated[bool, typer.Option("--platform", help="It concerns all tenants.")] = False,
     announced_at: Annotated[str | None, typer.Option(help="When it was announced, RFC 3339; default: now.")] = None,
+    wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from cli.kafka_io.contract_topic import SOURCE, log_of
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
     from streams.sla.events import MaintenanceScheduled
@@ -71,7 +74,8 @@ def schedule(
         "time": format_rfc3339(at),
         "data": data,
     }
-    plan = checked_record({**event, "id": "checked"}).event.payload
+    checked = checked_record({**event, "id": "checked"}).event
+    plan = checked.payload
     assert isinstance(plan, MaintenanceScheduled)
     current = standing.payload if standing is not None else None
     # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).
@@ -81,16 +85,21 @@ def schedule(
     if current == same:
         typer.echo(f"{maintenance} is scheduled so already; nothing was published")
         return
-    publish(settings, [{**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}])
-    typer.echo(f"{maintenance} is {'scheduled' if standing is None else 'changed'}")
+    references = References()
+    references.add(checked)
+    for warning in references.warnings(settings):
+        typer.echo(f"warning: {warning}", err=True)
     if plan.announced_at > plan.start:
         typer.echo("warning: it was announced after its start, so it excludes no downtime", err=True)
+    fact = {**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}
+    state = "scheduled" if standing is None else "changed"
+    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is {state}"))
 
 
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
-def cancel(maintenance: _Id, brokers: Brokers = None, prefix: Prefix = None) -> None:
+def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of, publish
+    from cli.kafka_io.contract_topic import SOURCE, log_of
     from connect.contract_import.diff import fact_id
     from streams.sla.events import MaintenanceCancelled
     from streams.sla.instants import format_rfc3339
@@ -112,8 +121,7 @@ def cancel(maintenance: _Id, brokers: Brokers = None, prefix: Prefix = None) -> 
         "time": format_rfc3339(max(SystemTimeSource().now(), standing.time + 1)),
         "data": {"maintenance_id": maintenance},
     }
-    publish(settings, [event])
-    typer.echo(f"{maintenance} is cancelled")
+    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is cancelled"))
 
 
 @maintenance_app.command("list", epilog="Example: sla maintenance list --json")

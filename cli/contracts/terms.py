@@ -9,6 +9,7 @@ import typer
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.lines import STDIN, check_readable, read_lines
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.waiting import Wait, publish_facts
 
 contracts_app = typer.Typer(
     help="Import contract terms from a file; list the current ones.", no_args_is_help=True, add_completion=False
@@ -23,6 +24,7 @@ def import_(
         bool, typer.Option("--dry-run", help="Show the difference only; exit code 1 if there is one.")
     ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
+    wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -33,7 +35,7 @@ def import_(
     The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
     """
     from cli.contracts.terms_view import counted, difference_lines
-    from cli.kafka_io.contract_topic import log_of, publish
+    from cli.kafka_io.contract_topic import log_of
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
     from streams.config_files.problems import PolicyError
@@ -63,8 +65,12 @@ def import_(
     if not yes and not typer.confirm(f"publish {counted(len(found.changes), 'fact')}?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
-    count = publish(settings, (change.event for change in found.changes), source)
-    typer.echo(f"{counted(count, 'fact')} published", err=True)
+    facts = [change.event for change in found.changes]
+
+    def done(count: int) -> None:
+        typer.echo(f"{counted(count, 'fact')} published", err=True)
+
+    publish_facts(settings, facts, source, wait=wait, done=done)
 
 
 @contracts_app.command("list", epilog="Example: sla contracts list --at 2026-04-30T23:59:59Z")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.exits import WRONG_USE
+from cli.support.exits import FOUND, WRONG_USE
 from cli.support.lines import arriving_lines, check_readable
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
+from cli.support.references import References
+from cli.support.waiting import Wait, report_results, results_reader
+
+if TYPE_CHECKING:
+    from cli.events.publish_lines import Published
 
 
 def publish(
@@ -18,14 +23,20 @@ def publish(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Publish valid lines after an invalid one as well.")
     ] = False,
+    check_time: Annotated[
+        bool, typer.Option("--check-time/--no-check-time", help="Refuse events that workers reject for their time.")
+    ] = True,
+    wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Publish events, one CloudEvents object per line, and wait until the broker has acknowledged all of them.
 
-    Each line is checked before it is sent. An invalid line is reported with its number; nothing after it is sent.
+    Each line is checked before it is sent. An invalid line is reported with its number; nothing after it is sent. That
+    includes events that are too old (publish history with --backfill) or in the future, by SLA_LATENESS_HORIZON and
+    SLA_MAX_FUTURE_SKEW.
 
-    Exit code 2: a line was invalid, or Kafka is not available.
+    Exit code 1: workers rejected an event. Exit code 2: a line was invalid, or Kafka is not available.
     """
     from cli.events.publish_lines import BadLine, publish_lines
     from streams.schema_registry.schema_source import writing_frame
@@ -35,29 +46,43 @@ def publish(
 
     settings = settings_of(brokers, prefix)
     check_readable([file])
-    clock, limits = SystemTimeSource(), settings.time_limits()
 
-    def tell(bad: BadLine) -> None:
+    def report_invalid(bad: BadLine) -> None:
         typer.echo(f"{file}:{bad}", err=True)
 
-    with counting("events published") as one:
-        published = publish_lines(
-            arriving_lines(file),
-            settings.bootstrap(),
-            settings.topic_prefix,
-            backfill=backfill,
-            keep_going=keep_going,
-            security=settings.aiokafka_security(),
-            framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
-            check=lambda event: untimely(event, clock.now(), limits),
-            on_line=one,
-            on_bad=tell,
-        )
+    references = References()
+    clock, limits = SystemTimeSource(), settings.time_limits()
+    with results_reader(settings, wait) as results:
+        with counting("events published") as one:
+            published = publish_lines(
+                arriving_lines(file),
+                settings.bootstrap(),
+                settings.topic_prefix,
+                backfill=backfill,
+                keep_going=keep_going,
+                security=settings.aiokafka_security(),
+                framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
+                on_line=one,
+                on_event=lambda number, event: references.add(event, f"line {number}"),
+                on_bad=report_invalid,
+                check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
+            )
+        for warning in references.warnings(settings):
+            typer.echo(f"warning: {warning}", err=True)
+        _print_summary(published, keep_going=keep_going)
+        backfill = published.backfill
+        fine = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
+    if published.bad:
+        raise typer.Exit(WRONG_USE)
+    if not fine:
+        raise typer.Exit(FOUND)
+
+
+def _print_summary(published: Published, *, keep_going: bool) -> None:
     count = f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'} published"
-    if not published.bad:
-        typer.echo(count, err=True)
-        return
-    bad = published.bad[0].number
-    after = f"{len(published.bad):,} bad" if keep_going else f"stopped at line {bad}, nothing after it was sent"
-    typer.echo(f"{count}; {after}", err=True)
-    raise typer.Exit(WRONG_USE)
+    if published.bad:
+        first = published.bad[0].number
+        count += (
+            f"; {len(published.bad):,} bad" if keep_going else f"; stopped at line {first}, nothing after it was sent"
+        )
+    typer.echo(count, err=True)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cli.kafka_io.batches import ACK_TIMEOUT_S, Batches
-from cli.kafka_io.connection import BrokerProblem, explained, partitions_of
-from streams.kafka import aiokafka_clients
+from cli.kafka_io.batches import SentRange, sending
+from cli.kafka_io.connection import partitions_of
 from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
 from streams.sla.events import Event, Rejection
 
-_LINGER_MS = 20
-_BATCH_BYTES = 256 * 1024
 _LINES_A_TURN = 1_000
 _IDLE_S = 0.05
-_SHUTDOWN_S = 2
-
-
-def _unchecked(_: Event) -> None:
-    return None
 
 
 class BadLine(NamedTuple):
@@ -36,34 +27,33 @@ class BadLine(NamedTuple):
         return f"{self.number}: {self.rejection.code}: {self.rejection.message}"
 
 
-class PublishingStopped(BrokerProblem):
-    """The broker went away or refused; `acknowledged` events are in Kafka, some after them may be."""
-
-    def __init__(self, reason: str, acknowledged: int) -> None:
-        super().__init__(f"{reason} ({acknowledged:,} events were acknowledged before)")
-        self.acknowledged = acknowledged
-
-
 @dataclass(slots=True)
 class Published:
-    """What came of it: events acknowledged by the broker, and lines that were not sent because they are wrong."""
+    """Events acknowledged by the broker and where they are, and lines that were not sent because they are invalid."""
 
     acknowledged: int = 0
+    ranges: list[SentRange] = field(default_factory=list)
+    backfill: bool = False
+    """Whether any of the events is history being loaded."""
     bad: list[BadLine] = field(default_factory=list)
+
+
+def _unchecked(_: Event) -> None:
+    return None
 
 
 def prepare(
     number: int, line: str, *, backfill: bool = False, check: Callable[[Event], Rejection | None] = _unchecked
 ) -> InputRecord | BadLine:
     """The record of one line, or why there is none. `backfill` marks the event as history being loaded (R5). `check`
-    may refuse an event for its time."""
-    if (nul := line.find("\0")) >= 0:  # what lines.decoded makes of other bytes
+    may reject an event for its time."""
+    if (nul := line.find("\0")) >= 0:  # lines.decoded turns bytes that are not UTF-8 into NUL
         return BadLine(number, Rejection("undecodable", f"what is at column {nul + 1} is not UTF-8 text"))
     record = input_record_from_line(line, backfill=backfill)
     if isinstance(record, Rejection):
         return BadLine(number, record)
-    refused = check(record.event)
-    return record if refused is None else BadLine(number, refused)
+    rejection = check(record.event)
+    return record if rejection is None else BadLine(number, rejection)
 
 
 def publish_lines(
@@ -75,16 +65,17 @@ def publish_lines(
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
     framed: Callable[[bytes], bytes] = bytes,
-    check: Callable[[Event], Rejection | None] = _unchecked,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
+    on_event: Callable[[int, Event], None] = lambda number, event: None,
+    check: Callable[[Event], Rejection | None] = _unchecked,
 ) -> Published:
     """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
     sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes,
-    `framed` makes the values that go to Kafka (streams.serde.confluent_framing), `check` may refuse an
-    event for its time. Raises BrokerProblem.
+    `framed` makes the values that go to Kafka (streams.serde.confluent_framing). `check` may
+    reject an event for its time. Raises BrokerProblem.
     """
     return asyncio.run(
         publish(
@@ -95,9 +86,10 @@ def publish_lines(
             keep_going=keep_going,
             security=security,
             framed=framed,
-            check=check,
             on_line=on_line,
             on_bad=on_bad,
+            on_event=on_event,
+            check=check,
         )
     )
 
@@ -111,55 +103,39 @@ async def publish(
     keep_going: bool = False,
     security: Mapping[str, object] | None = None,
     framed: Callable[[bytes], bytes] = bytes,
-    check: Callable[[Event], Rejection | None] = _unchecked,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
+    on_event: Callable[[int, Event], None] = lambda number, event: None,
+    check: Callable[[Event], Rejection | None] = _unchecked,
 ) -> Published:
     """`publish_lines` within a running event loop."""
     addresses = list(bootstrap)
     topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)}
     partitions = await partitions_of(addresses, topics.values(), security)
     published = Published()
-    producer = aiokafka_clients.idempotent_producer(
-        addresses,
-        security,
-        client_id="sla-publish",
-        linger_ms=_LINGER_MS,
-        max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=ACK_TIMEOUT_S * 1000,
-    )
-    with explained(addresses):
-        await producer.start()
-    batches = Batches(producer)
-    try:
-        with explained(addresses):
-            for number, line in _numbered(lines):
-                if line is None:
-                    await batches.flush()
-                    await asyncio.sleep(_IDLE_S)
-                    continue
-                ready = prepare(number, line, backfill=backfill, check=check)
-                if isinstance(ready, BadLine):
-                    published.bad.append(ready)
-                    on_bad(ready)
-                    if not keep_going:
-                        break
-                    continue
-                topic = topics[ready.topic]
-                partition = partition_of(ready.subject, len(partitions[topic]))
-                await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
-                on_line()
-                if number % _LINES_A_TURN == 0:
-                    await asyncio.sleep(0)  # lets the sender work
-            await batches.flush()
-    except BrokerProblem as problem:
-        await batches.abandon()
-        raise PublishingStopped(str(problem), batches.acknowledged) from problem
-    finally:
-        await batches.abandon()
-        with contextlib.suppress(TimeoutError):  # it waits for what can't be delivered
-            await asyncio.wait_for(producer.stop(), _SHUTDOWN_S)
+    async with sending(addresses, security) as batches:
+        for number, line in _numbered(lines):
+            if line is None:
+                await batches.flush()
+                await asyncio.sleep(_IDLE_S)
+                continue
+            ready = prepare(number, line, backfill=backfill, check=check)
+            if isinstance(ready, BadLine):
+                published.bad.append(ready)
+                on_bad(ready)
+                if not keep_going:
+                    break
+                continue
+            topic = topics[ready.topic]
+            partition = partition_of(ready.subject, len(partitions[topic]))
+            await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
+            published.backfill |= ready.event.backfill
+            on_event(number, ready.event)
+            on_line()
+            if number % _LINES_A_TURN == 0:
+                await asyncio.sleep(0)  # lets the sender work
     published.acknowledged = batches.acknowledged
+    published.ranges = batches.ranges
     return published
 
 

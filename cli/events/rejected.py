@@ -1,4 +1,4 @@
-"""`sla rejected list|show`: input that could not be applied, why, and the coordinates of the original (R27)."""
+"""`sla rejected list|show|retry`: input that could not be applied, why, and the coordinates of the original (R27)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from rich import box
 from rich.table import Table
 
 from cli.support.console import plain_console
-from cli.support.exits import one_line, wrong_use
+from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, codec_of, settings_of
+from cli.support.waiting import Wait, report_results, results_reader
 
 if TYPE_CHECKING:
     from cli.events.record_view import RejectedHeaders
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _DUMP_BYTES = 256
 _ROW_BYTES = 16
 
-rejected_app = typer.Typer(help="List and show rejected input.", no_args_is_help=True, add_completion=False)
+rejected_app = typer.Typer(help="List, show and retry rejected input.", no_args_is_help=True, add_completion=False)
 
 
 class RejectedRecord(NamedTuple):
@@ -88,13 +89,78 @@ def show(
     with one_line():
         entries = list(_entries(brokers, prefix))
         settings = settings_of(brokers, prefix)
-    chosen = [entry for entry in entries if which in {str(entry.number), entry.original}]
-    if not chosen:
-        chosen = [entry for entry in entries if f"{settings.topic_prefix}.{which}" == entry.original]
-    if not chosen:
-        wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
-    for line in described(chosen[-1]):
+    for line in described(_chosen(entries, which, settings.topic_prefix)):
         typer.echo(line)
+
+
+@rejected_app.command(epilog="Example: sla rejected retry incident-events/3/1042 --with corrected.json")
+def retry(
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the originals, or their numbers."),
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="All records with this code that were not retried yet.")] = None,
+    corrected: Annotated[
+        str | None, typer.Option("--with", metavar="FILE|-", help="The corrected event, one JSON object.")
+    ] = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Send it as history being loaded.")] = False,
+    wait: Wait = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Send rejected input again: as it was, when its cause is gone, or corrected. `sla rejected show` prints the event
+    to correct. The record keeps the headers of its rejections as its history.
+
+    Of a quarantined incident or tenant the last input is sent again, which lifts the quarantine.
+
+    Exit code 1: it was rejected again. Exit code 2: it would be rejected again, so nothing was sent.
+    """
+    from cli.events.rejected_retry import retry_record, send, superseded
+    from streams.time_source import SystemTimeSource
+
+    if bool(which) == (code is not None):
+        wrong_use("which records? Give coordinates or numbers, or --code for all with that code")
+    if corrected is not None and len(which or ()) != 1:
+        wrong_use("--with corrects one record: give its coordinates or its number")
+    with one_line():
+        settings = settings_of(brokers, prefix)
+        entries = list(_entries(brokers, prefix))
+        if which:
+            chosen = [_chosen(entries, each, settings.topic_prefix) for each in which]
+        else:
+            retried = superseded(entries)
+            chosen = [entry for entry in entries if entry.rejected.code == code and entry.original not in retried]
+        if not chosen:
+            typer.echo(f"nothing was rejected as {code}")
+            return
+        text = None if corrected is None else _one_event(corrected)
+        clock = SystemTimeSource()
+        records = [retry_record(entry, settings, clock, corrected=text, backfill=backfill) for entry in chosen]
+        with results_reader(settings, wait) as results:
+            sent = send(settings, records)
+            typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
+            loading = any(record.backfill for record in records)
+            inputs = [each for each in sent if not each.topic.endswith(".shared")]
+            fine = report_results(results, inputs, settings, required=wait is True, backfill=loading)
+    if not fine:
+        raise typer.Exit(FOUND)
+
+
+def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord:
+    """The record of a number or of coordinates, the latest if there are several. Ends the command without one."""
+    found = [entry for entry in entries if which in {str(entry.number), entry.original}]
+    found = found or [entry for entry in entries if f"{prefix}.{which}" == entry.original]
+    if not found:
+        wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
+    return found[-1]
+
+
+def _one_event(file: str) -> str:
+    """The text of one JSON object, which may span lines."""
+    from cli.support.lines import check_readable, read_lines
+
+    check_readable([file])
+    return "\n".join(read_lines(file))
 
 
 def as_object(entry: RejectedRecord) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from cli.kafka_io.batches import SentRange
 from cli.kafka_io.reader import in_order, read_topics
 from cli.support.options import codec_of
 from connect.client.contracts import ContractPublisher
@@ -31,21 +32,20 @@ def log_of(settings: Settings) -> ContractLog:
     )
 
 
-def publish(settings: Settings, events: Iterable[Mapping[str, object]], source: str = SOURCE) -> int:
-    """Publish facts; returns how many, when the broker has acknowledged all. Raises ClientError."""
-    count = 0
+def publish(settings: Settings, events: Iterable[Mapping[str, object]], source: str = SOURCE) -> list[SentRange]:
+    """Publish facts; returns where each is, when the broker has acknowledged all. Raises ClientError."""
     brokers = ",".join(settings.bootstrap())
     prefix, security = settings.topic_prefix, settings.client_security()
     try:
         registry = settings.schema_registry()
         with ContractPublisher(brokers, source, prefix=prefix, kafka=security, schema_registry=registry) as publisher:
-            for event in events:
-                publisher.publish(event)
-                count += 1
+            deliveries = [publisher.publish(event) for event in events]
+            publisher.flush()
+            positions = [delivery.result() for delivery in deliveries]
     except DeliveryFailed as failure:
         raise DeliveryFailed(
-            f"{failure}. Repeat the command: what did arrive is seen there, and not sent twice",
+            f"{failure}. Repeat the command: facts that did arrive are recognised and not sent twice",
             failure.events,
             retriable=failure.retriable,
         ) from failure
-    return count
+    return [SentRange(topic, partition, offset, offset + 1) for topic, partition, offset in positions]

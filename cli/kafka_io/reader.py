@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from aiokafka.structs import TopicPartition
 
@@ -72,6 +72,15 @@ class TopicReader:
         """Read what arrives from now on."""
         self._run(self._seek(beginning=False))
 
+    def at(self, partition: int, offset: int, topic: str | None = None) -> TopicRecord | None:
+        """The record at an offset of a partition (of the first topic by default); None when it is not there."""
+        where = TopicPartition(topic or self._topics[0], partition)
+        return cast("TopicRecord | None", self._run(self._read_at(where, offset)))
+
+    def to_current_end(self) -> None:
+        """Let `at_end` be about what is there now; reading goes on where it is."""
+        self._run(self._move_end())
+
     def at_end(self) -> bool:
         """Whether everything that was there has been read."""
         reached: bool = self._run(self._is_at_end())
@@ -130,6 +139,22 @@ class TopicReader:
         self._starts = await self._consumer.beginning_offsets(assigned) if beginning else self._ends
         for where in assigned:
             self._consumer.seek(where, self._starts[where])
+
+    async def _read_at(self, where: TopicPartition, offset: int) -> TopicRecord | None:
+        end = (await self._consumer.end_offsets([where]))[where]
+        if where not in self._consumer.assignment() or not 0 <= offset < end:
+            return None
+        self._consumer.assign([where])
+        self._consumer.seek(where, offset)
+        fetched = await self._consumer.getmany(where, timeout_ms=int(_SILENCE_LIMIT_S * 1000), max_records=1)
+        for each in fetched.get(where, []):
+            if each.offset == offset:
+                topic, partition, arrival = where.topic, where.partition, each.timestamp * 1000
+                return TopicRecord(topic, partition, each.offset, arrival, each.key, each.value, each.headers)
+        return None
+
+    async def _move_end(self) -> None:
+        self._ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
 
     async def _is_at_end(self) -> bool:
         # Positions pass commit markers and what was aborted, so they do reach the last stable offset.

@@ -13,6 +13,8 @@ from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cli.reports.collect import Report
     from streams.settings import Settings
 
@@ -51,15 +53,17 @@ def report(
     typer.get_binary_stream("stdout").write(text.encode())
 
 
-def read_report(settings: Settings, tenant: str | None = None, month: str | None = None) -> Report:
-    """The report of what lies in the topics now. Raises BrokerProblem."""
+def read_report(
+    settings: Settings, tenant: str | None = None, month: str | None = None, suffixes: Sequence[str] = TOPICS
+) -> Report:
+    """The report of the topics as they are now. Raises BrokerProblem."""
     from cli.kafka_io.reader import read_topics
     from cli.reports.collect import Reporting
     from streams.sla.events import Rejection
 
     reporting = Reporting(tenant, month)
     undecodable, decode = 0, codec_of(settings).decode
-    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in TOPICS]
+    topics = [f"{settings.topic_prefix}.{suffix}" for suffix in suffixes]
     with counting("records read") as one:
         for record in read_topics(settings.bootstrap(), topics, settings.aiokafka_security()):
             decoded = decode(record.value, len(record.value or b""))
