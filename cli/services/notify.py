@@ -73,12 +73,14 @@ def dry_run(
     """
     from cli.support.lines import read_lines
     from connect.notify.dry_run import DryRun
+    from connect.notify.settings import read_notify_settings
     from streams.serde.cloudevents_json import parse_line, to_json
     from streams.sla.events import Rejection
 
     bad = False
     with one_line():
-        run = DryRun(_routing(routes or ctx.obj))
+        named = read_notify_settings().deployment or settings_of(None, None).topic_prefix
+        run = DryRun(_routing(routes or ctx.obj), named)
         for number, line in enumerate(read_lines(file), 1):
             if not line.strip():
                 continue

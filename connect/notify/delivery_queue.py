@@ -21,6 +21,7 @@ from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
+from streams.topics import DEFAULT_PREFIX
 
 
 def cancelled_by_us() -> bool:
@@ -42,8 +43,15 @@ class DeliveryQueue:
     can't be written."""
 
     def __init__(
-        self, destination: Destination, sender: Sender, store: Store, clock: TimeSource, metrics: NotifyMetrics
+        self,
+        destination: Destination,
+        sender: Sender,
+        store: Store,
+        clock: TimeSource,
+        metrics: NotifyMetrics,
+        deployment: str = DEFAULT_PREFIX,
     ) -> None:
+        self._deployment = deployment
         self._destination = destination
         self._sender = sender
         self._store = store
@@ -90,7 +98,12 @@ class DeliveryQueue:
         key = PageKey(partition, trigger.incident)
         before = self._pages.get(key)
         page = (before or Page(key.incident)).apply(
-            trigger, self._destination, self._clock.now(), busy=key in self._sending, language=language
+            trigger,
+            self._destination,
+            self._clock.now(),
+            busy=key in self._sending,
+            language=language,
+            deployment=self._deployment,
         )
         return self._applied(key, before, page)
 

@@ -17,6 +17,7 @@ from connect.notify.routing.rules import Routing
 from streams.errors import SlaError
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
+from streams.topics import DEFAULT_PREFIX
 
 _RECONNECT_S = 2.0
 
@@ -35,6 +36,7 @@ class DestinationWorker:
         codec: Codec,
         *,
         earliest: bool = False,
+        deployment: str = DEFAULT_PREFIX,
     ) -> None:
         self.name = name
         self._codec = codec
@@ -45,6 +47,7 @@ class DestinationWorker:
         self._clock = clock
         self._metrics = metrics
         self._earliest = earliest
+        self._deployment = deployment
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -82,7 +85,9 @@ class DestinationWorker:
         read again."""
         kafka = self._connect(self.name)
         destination = self._routing.destinations[self.name]
-        delivery = self._delivery = DeliveryQueue(destination, self._sender, kafka, self._clock, self._metrics)
+        delivery = self._delivery = DeliveryQueue(
+            destination, self._sender, kafka, self._clock, self._metrics, self._deployment
+        )
         delivery.disabled = self._disabled
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,

@@ -11,6 +11,7 @@ from connect.notify.page import Page
 from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
 from streams.sla.instants import parse_rfc3339
+from streams.topics import DEFAULT_PREFIX
 
 
 class DryRunDelivery(NamedTuple):
@@ -24,7 +25,8 @@ class DryRunDelivery(NamedTuple):
 class DryRun:
     """Takes the triggers of a history in their order; it remembers open pages, so that it shows their ends too."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(self, routing: Routing, deployment: str = DEFAULT_PREFIX) -> None:
+        self._deployment = deployment
         self._routing = routing
         self._pages: dict[tuple[str, str], Page] = {}
 
@@ -37,7 +39,7 @@ class DryRun:
             if name not in routed:
                 continue
             page = self._pages.get((name, trigger.incident), Page(trigger.incident))
-            page = page.apply(trigger, destination, 0, busy=False, language=routed[name])
+            page = page.apply(trigger, destination, 0, busy=False, language=routed[name], deployment=self._deployment)
             while page.pending:
                 request = destination.kind.prepare(destination, MASKED, trigger.incident, page.head, at)
                 yield DryRunDelivery(destination, page.head, request)

@@ -27,8 +27,26 @@ class Message(NamedTuple):
     language: Language | None = None
     """Of the texts; None: the destination's own."""
 
+    key: str | None = None
+    """The dedup key that its page was opened with; None: the key of releases that did not name the deployment."""
 
-def dedup_key(incident: str, clock: str) -> str:
-    """The key shared by a clock's reminder, breach and resolution; at most 255 characters."""
+    def dedup_key(self, incident: str) -> str:
+        """What ties it to the other messages about the same page."""
+        return self.key if self.key is not None else unnamed_dedup_key(incident, self.clock)
+
+
+def dedup_key(deployment: str, incident: str, clock: str) -> str:
+    """The key shared by a clock's reminder, breach and resolution, unique to the deployment: at most 255 bytes,
+    so that it is short enough whether a service counts bytes or characters."""
+    key = f"{deployment}/{incident}/{clock}"
+    if len(key.encode()) <= LONGEST_DEDUP_KEY:
+        return key
+    digest = sha256(key.encode()).hexdigest()
+    named = f"{deployment}/{digest}"
+    return named if len(named.encode()) <= LONGEST_DEDUP_KEY else digest
+
+
+def unnamed_dedup_key(incident: str, clock: str) -> str:
+    """The key that pages had which were opened by releases before deployments were named."""
     key = f"{incident}/{clock}"
     return key if len(key) <= LONGEST_DEDUP_KEY else sha256(key.encode()).hexdigest()

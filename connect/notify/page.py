@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import Message
+from connect.notify.message import Message, dedup_key
 from connect.notify.triggers import JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
+from streams.topics import DEFAULT_PREFIX
 
 
 class _NewMessage(NamedTuple):
@@ -28,6 +29,8 @@ class Page:
     open: Mapping[str, int] = field(default_factory=dict)
     pending: tuple[Message, ...] = ()
     language: Language | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The dedup keys that open clocks were paged with; a clock without one was paged by a release before there were."""
 
     @property
     def over(self) -> bool:
@@ -53,15 +56,26 @@ class Page:
         return replace(self, pending=(*self.pending, message))
 
     def apply(
-        self, trigger: PageTrigger, destination: Destination, now: int, *, busy: bool, language: Language | None = None
+        self,
+        trigger: PageTrigger,
+        destination: Destination,
+        now: int,
+        *,
+        busy: bool,
+        language: Language | None = None,
+        deployment: str = DEFAULT_PREFIX,
     ) -> Page:
         """The page after a trigger. While `busy`, the first message is being sent and stays. `language` is that of the
-        route which led an alert here."""
+        route which led an alert here; `deployment` goes into the dedup keys of pages that are opened."""
         if any(each.id.partition("/")[0] == trigger.id for each in self.pending):
             return self
         if trigger.action == "trigger":
             added = [_NewMessage(trigger.id, "trigger", trigger.clock)]
-            return replace(self, language=language)._enqueue(added, trigger, destination, now, busy, {trigger.clock})
+            page = replace(self, language=language)
+            if trigger.clock not in self.open:
+                key = dedup_key(deployment, self.incident, trigger.clock)
+                page = replace(page, keys={**self.keys, trigger.clock: key})
+            return page._enqueue(added, trigger, destination, now, busy, {trigger.clock})
         if trigger.action == "resolve":
             if trigger.clock not in self.open:
                 return self
@@ -92,13 +106,24 @@ class Page:
             waiting = (*sending, *(each for each in waiting[len(sending) :] if each.clock not in clocks))
         seq, event = self._next_seq(now), _stored_event(trigger, destination)
         messages = tuple(
-            Message(each.id, each.action, each.clock, event, seq + index, now, now, language=self.language)
+            Message(
+                each.id,
+                each.action,
+                each.clock,
+                event,
+                seq + index,
+                now,
+                now,
+                language=self.language,
+                key=self.keys.get(each.clock),
+            )
             for index, each in enumerate(added)
         )
         still_open = {clock: at for clock, at in self.open.items() if clock not in clocks}
         if trigger.action == "trigger":
             still_open |= dict.fromkeys(clocks, trigger.at)
-        return replace(self, open=still_open, pending=(*waiting, *messages))
+        keys = {clock: key for clock, key in self.keys.items() if clock in still_open}
+        return replace(self, open=still_open, keys=keys, pending=(*waiting, *messages))
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now

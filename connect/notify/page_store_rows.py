@@ -2,7 +2,7 @@
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | open clocks and the language: `{"incident", "open", "language"}` |
+| destination, `page`, incident | open clocks, dedup keys: `{"incident", "open", "keys", "language"}` |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
 | destination, `parked`, message id | a message that was not delivered, and why |
 | destination, `retry`, message id | an operator's request to retry a parked message |
@@ -78,10 +78,15 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
     for message in after.pending:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
-    if (after.open, after.language if after.open else None) != (old.open, old.language if old.open else None):
-        row = {"incident": after.incident, "open": dict(after.open), "language": after.language}
-        value = row if after.open else None
-        yield StateRow(_key(destination, "page", after.incident), None if value is None else _json(value))
+    if _page_row(after) != _page_row(old):
+        yield StateRow(_key(destination, "page", after.incident), _page_row(after))
+
+
+def _page_row(page: Page) -> bytes | None:
+    if not page.open:
+        return None
+    row = {"incident": page.incident, "open": dict(page.open), "keys": dict(page.keys), "language": page.language}
+    return _json(row)
 
 
 def pending_row(destination: str, incident: str, message: Message) -> StateRow:
@@ -107,7 +112,7 @@ def retried_row(destination: str, message: Message) -> StateRow:
 def read_message(value: bytes) -> tuple[str, Message]:
     """Incident and message of a row. Raises ValueError, KeyError or TypeError when it is none."""
     found = _object(value)
-    message = Message(*(found[name] for name in Message._fields))
+    message = Message(**{name: found[name] for name in Message._fields if name in found})
     if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):
         raise ValueError("a message has the action trigger or resolve, and an event")
     _language(message.language)
@@ -155,7 +160,9 @@ class StoredPages:
                 else:
                     row = _object(value)
                     open_clocks = {str(clock): int(at) for clock, at in row["open"].items()}
-                    self._open[found.rest] = Page(found.rest, open_clocks, language=_language(row["language"]))
+                    keys = {str(clock): str(named) for clock, named in row.get("keys", {}).items()}
+                    language = _language(row["language"])
+                    self._open[found.rest] = Page(found.rest, open_clocks, language=language, keys=keys)
             elif found.kind in {"pending", "retry"}:
                 rows = self._pending if found.kind == "pending" else self.retries
                 if value is None:

@@ -68,6 +68,7 @@ async def serve(
             metrics,
             codec,
             earliest=settings.start == "earliest",
+            deployment=settings.deployment or kafka.topic_prefix,
         )
         for name, destination in routing.destinations.items()
     ]

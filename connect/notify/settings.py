@@ -19,6 +19,12 @@ class NotifySettings(BaseSettings):
     routes: Path = Field(Path("notify.yaml"), description="The routing file.")
     host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
     port: int = Field(8089, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0: any free one.")
+    deployment: str | None = Field(
+        None,
+        description="Name of this deployment in dedup keys; default: the topic prefix.",
+        min_length=1,
+        max_length=100,
+    )
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a destination begins that is new: with what comes, or with all there is."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from connect.notify.destinations.phrases import title
 from connect.notify.destinations.registry import DESTINATION_KINDS
 from connect.notify.destinations.slack import SLACK, post_body
 from connect.notify.destinations.webhook import RETRY_SCHEDULE, WEBHOOK
-from connect.notify.message import Message, dedup_key
+from connect.notify.message import Message, dedup_key, unnamed_dedup_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import (
     Parked,
@@ -143,14 +144,55 @@ def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("incident", "key"), [("inc-1", "inc-1/update/3"), ("日本", "日本/update/3"), ("x" * 246, "x" * 246 + "/update/3")]
 )
-def test_a_dedup_key_names_incident_metric_and_instance(incident: str, key: str) -> None:
-    assert dedup_key(incident, "update/3") == key
+def test_the_dedup_key_of_earlier_releases_names_incident_metric_and_instance(incident: str, key: str) -> None:
+    assert unnamed_dedup_key(incident, "update/3") == key
 
 
-def test_a_long_dedup_key_is_a_digest() -> None:
-    keys = {dedup_key("x" * 247, "update/3"), dedup_key("x" * 247, "update/4"), dedup_key("x" * 248, "update/3")}
+def test_a_long_dedup_key_of_earlier_releases_is_a_digest() -> None:
+    keys = {
+        unnamed_dedup_key("x" * 247, "update/3"),
+        unnamed_dedup_key("x" * 247, "update/4"),
+        unnamed_dedup_key("x" * 248, "update/3"),
+    }
     assert {len(key) for key in keys} == {64}
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize("incident", ["inc-1", "日本", "日" * 78, "日" * 79, "x" * 242, "x" * 243])
+def test_a_dedup_key_names_the_deployment_and_fits_whether_bytes_or_characters_are_counted(incident: str) -> None:
+    keys = {dedup_key(prefix, incident, clock) for prefix in ("eu", "us") for clock in ("update/3", "update/4")}
+    assert len(keys) == 4
+    for key in keys:
+        assert key.startswith(("eu/", "us/"))
+        assert len(key.encode()) <= 255
+    whole = f"eu/{incident}/update/3"
+    assert (whole in keys) is (len(whole.encode()) <= 255)
+    assert len(dedup_key("p" * 249, incident, "update/3").encode()) <= 255
+
+
+def test_a_page_of_an_earlier_release_is_told_of_and_resolved_by_its_own_key() -> None:
+    """What `sla.notifications` has of the release before: pages and messages without keys."""
+    clocks = {"response/1": 0}
+    rows = {
+        b"pager\x1fpage\x1finc-1": {"incident": "inc-1", "open": clocks, "language": None},
+        b"pager\x1fpending\x1finc-1\x1fe0": {
+            "incident": "inc-1", "id": "e0", "action": "trigger", "clock": "response/1", "event": event("warning"),
+            "seq": 0, "since": 0, "due": 0, "tries": 0, "language": None,
+        },
+    }  # fmt: skip
+    stored = StoredPages("pager")
+    for key, row in rows.items():
+        stored.read(key, json.dumps(row).encode())
+    assert stored.unreadable == 0
+    (page,) = stored.pages()
+    keys = []
+    for number, (name, clock) in enumerate([("breached", 1), ("breached", 2), ("met", 1), ("breached", 1)]):
+        made = trigger(name, id_=f"e{number + 1}", instance=clock)
+        page = page.apply(made, PAGER, number, busy=False, deployment="eu")
+        keys.append(page.pending[-1].dedup_key("inc-1"))
+    assert keys == ["inc-1/response/1", "eu/inc-1/response/2", "inc-1/response/1", "eu/inc-1/response/1"]
+    page = page.apply(trigger("closed"), PAGER, 9, busy=False, deployment="us")
+    assert [each.dedup_key("inc-1") for each in page.pending] == ["eu/inc-1/response/1", "eu/inc-1/response/2"]
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_pagerduty_is_sent_an_event_of_its_events_api() -> None:
     assert body == {
         "routing_key": SECRETS.main,
         "event_action": "trigger",
-        "dedup_key": "inc-1/response/1",
+        "dedup_key": "sla/inc-1/response/1",
         "payload": {
             "summary": "P1 on API · inc-1",
             "source": "inc-1",
@@ -76,7 +76,7 @@ def test_a_page_ends_with_the_key_it_began_with(ending: str) -> None:
     assert said(PAGER, "breached", ending)[2] == {
         "routing_key": SECRETS.main,
         "event_action": "resolve",
-        "dedup_key": "inc-1/response/1",
+        "dedup_key": "sla/inc-1/response/1",
     }
 
 
@@ -118,7 +118,7 @@ def test_a_webhook_is_a_standard_webhook_that_verifies_with_each_key() -> None:
         assert (found["type"], found["timestamp"]) == ("sla.breached", "2026-01-31T09:00:00Z")
     with pytest.raises(WebhookVerificationError):
         Webhook("whsec_" + "eHh4" * 8).verify(first.body, dict(first.headers))
-    assert found["data"] | {"action": "trigger", "dedup_key": "inc-1/response/1", "event_id": "e1"} == found["data"]
+    assert found["data"] | {"action": "trigger", "dedup_key": "sla/inc-1/response/1", "event_id": "e1"} == found["data"]
     assert found["data"]["title"] == {"en": "P1 on API", "ja": "API の P1 障害"}
 
 

@@ -20,7 +20,7 @@ from connect.notify.destinations.kind import (
 from connect.notify.destinations.phrases import facts, title
 from connect.notify.destinations.secrets import read_key_secret
 from connect.notify.destinations.text import HEADERS, json_body, plain
-from connect.notify.message import Message, dedup_key
+from connect.notify.message import Message
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
 from streams.sla.instants import HOUR
@@ -102,7 +102,7 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     head = {
         "routing_key": routing_key,
         "event_action": message.action,
-        "dedup_key": dedup_key(incident, message.clock),
+        "dedup_key": message.dedup_key(incident),
     }
     if message.action == "resolve":
         return head

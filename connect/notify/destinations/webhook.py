@@ -12,7 +12,7 @@ from connect.notify.destinations.kind import Destination, DestinationKind, KindC
 from connect.notify.destinations.phrases import title
 from connect.notify.destinations.secrets import read_signing_secrets, read_url_secret
 from connect.notify.destinations.text import HEADERS
-from connect.notify.message import Message, dedup_key
+from connect.notify.message import Message
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
 from streams.serde.cloudevents_json import format_line
@@ -61,7 +61,7 @@ def prepare(destination: Destination, secrets: Secrets, incident: str, message: 
 def body_of(destination: Destination, incident: str, message: Message) -> JsonObject:
     """The body; the same on every attempt."""
     event = message.event
-    key = {"dedup_key": dedup_key(incident, message.clock)} if message.clock else {}
+    key = {"dedup_key": message.dedup_key(incident)} if message.clock else {}
     text = title(event, destination.language_of(message))
     added = {"event_id": event["id"], "action": message.action, **key, "text": text}
     return {"type": event["type"], "timestamp": event["time"], "data": {**event["data"], **added}}
