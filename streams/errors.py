@@ -1,9 +1,9 @@
 """Errors that stop a worker before it writes.
 
 SlaError
-├── PolicyChanged        a policy version that the state was decided by is missing, or has other content (R18)
+├── PolicyChanged        a policy version that decided recorded state is missing, or has other content (R18)
 ├── PseudonymKeyChanged  tenants were erased with another key (R29)
-├── RegistryRefused      the schema registry does not take what this deployment needs
+├── RegistryRefused      the schema registry refuses what this deployment needs
 ├── RegistryUnavailable  the schema registry gives no usable answer; retry
 └── SettingsError        a setting is missing or invalid
 """
@@ -17,15 +17,15 @@ class SlaError(Exception):
 
 
 class PolicyChanged(SlaError):
-    """The deployment's policies are not those that the state was decided by."""
+    """The deployment's policies differ from those that decided the recorded state."""
 
 
 class PseudonymKeyChanged(SlaError):
-    """The deployment's key is not the one that erased tenants' pseudonyms were made with."""
+    """The deployment's key is not the one that made the pseudonyms of erased tenants."""
 
 
 class RegistryRefused(SlaError):
-    """The schema registry refuses this user, or has what does not go together with this deployment's schemas."""
+    """The schema registry refuses this user, or has schemas that are incompatible with this deployment's."""
 
 
 class RegistryUnavailable(SlaError):

@@ -19,7 +19,7 @@ _PROCESSORS: list[Processor] = [
 
 _PACKAGES = ("streams", "agents", "connect", "cli")
 _REPEAT_AFTER_S = 5.0
-# Local variables hold what customers wrote: they stay out of logs.
+# Local variables contain customers' texts, so they are left out of logs.
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
@@ -32,7 +32,8 @@ class Damper(logging.Filter):
         self._suppressed: dict[tuple[str, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass the product's messages, and a library's unless the same passed lately; counts what it suppressed."""
+        """Pass the product's messages, and a library's unless the same message passed recently; counts what it
+        suppressed."""
         if record.name.partition(".")[0] in _PACKAGES:
             return True
         key = record.name, str(record.msg)

@@ -1,4 +1,4 @@
-"""Refuses a shared name: another installed distribution that brings one of our top-level packages (docs/adr/0004)."""
+"""Finds other installed distributions that contain one of our top-level packages (docs/adr/0004)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PACKAGES = ("agents", "cli", "connect", "schemas", "streams")
 def foreign_owners() -> list[str]:
     """One line for each installed distribution, other than this one, that owns a package of ours; empty when fine.
 
-    Installers overwrite each other's files without a word, so a worker checks this before it starts.
+    Installers overwrite each other's files without a warning, so a worker checks this before it starts.
     """
     owners = packages_distributions()
     return [
-        f"the installed distribution {owner!r} also brings the package {package!r}: uninstall it"
+        f"the installed distribution {owner!r} also contains the package {package!r}: uninstall it"
         for package in PACKAGES
         for owner in sorted(set(owners.get(package, ())))
         if owner.lower().replace("_", "-") != DISTRIBUTION

@@ -22,7 +22,7 @@ Duration = Annotated[int, BeforeValidator(parse_duration)]
 
 
 class Settings(BaseSettings):
-    """Every setting of a worker. Durations are written in ISO 8601 and held in microseconds."""
+    """Every setting of a worker. Durations are written in ISO 8601 and stored in microseconds."""
 
     model_config = SettingsConfigDict(env_prefix="SLA_", frozen=True, extra="ignore", validate_default=True)
 
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         )
 
     def aiokafka_security(self) -> Mapping[str, object]:
-        """What aiokafka clients take; its TLS context is made here."""
+        """The security options of aiokafka clients, with a TLS context."""
         if self.security_protocol == "PLAINTEXT":
             return {}
         from aiokafka.helpers import create_ssl_context
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         return security | self._sasl()
 
     def client_security(self) -> Mapping[str, object]:
-        """What kafka-python clients take."""
+        """The security options of kafka-python clients."""
         if self.security_protocol == "PLAINTEXT":
             return {}
         security: dict[str, object] = {"security_protocol": self.security_protocol}

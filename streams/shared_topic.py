@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streams.runtime.processor import Record, Send
 
-#: Who is to read a record of the shared topic.
+#: The agent that reads a record of the shared topic.
 TO_INCIDENTS = b"incidents"
 TO_LEDGER = b"ledger"
 

@@ -30,7 +30,7 @@ class TopicSpec:
     carries: str
     cleanup: Cleanup
     retention: timedelta | None
-    """How long records are kept; None: for ever."""
+    """How long records are kept; None: without limit."""
     retention_why: str
     partitions: int
     replication: int

@@ -133,7 +133,7 @@ def _wrong_names(names: Sequence[str]) -> str | None:
     if len(names) > _MOST_CELLS or (unknown := [name for name in names if name not in COLUMNS]):
         return f"there is no column {unknown[0] if len(names) <= _MOST_CELLS else names[0]!r}; {known}"
     if twice := [name for name in names if names.count(name) > 1]:
-        return f"the column {twice[0]} comes twice"
+        return f"the column {twice[0]} appears twice"
     if absent := sorted(REQUIRED.difference(names)):
         return f"the column {absent[0]} is missing; {known}"
     return None

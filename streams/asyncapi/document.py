@@ -1,7 +1,7 @@
 """The AsyncAPI 3 document: what other services may read and write, from the table of topics and the Avro schemas.
 
-Topics that carry no event type of the contract (`sla.shared`, changelogs) are left out on purpose: their records are
-of this release alone, and whoever finds a channel here may rely on it. `sla topics show` has them all.
+Topics that carry no event type of the contract (`sla.shared`, changelogs) are left out on purpose: their records may
+change in any release, while every channel listed here is part of the contract. `sla topics show` lists them all.
 
 `python -m streams.asyncapi.document` writes schemas/asyncapi.json and docs/topics.md anew.
 """
@@ -33,10 +33,10 @@ _AVRO = "application/vnd.apache.avro+json;version=1.9.0"
 _REJECTED = "rejected"
 
 _ABOUT = """\
-A vendor's guaranteed support times and uptime, kept honest. Monitors, ticket systems and billing publish events; out \
+Guaranteed support times and uptime, measured and proven. Monitors, ticket systems and billing publish events; out \
 come severities, reminders, breaches and service credits, each exactly once.
 
-**Values** are Avro, one record type per event type, in one of two framings that readers tell apart by the first byte:
+**Values** are Avro, one record type per event type, in one of two framings that readers distinguish by the first byte:
 
 - *single-object encoding*, where no schema registry is configured: `C3 01`, 8 bytes of the schema's fingerprint \
 (CRC-64-AVRO, little-endian), the datum. The server `kafka`.
@@ -69,7 +69,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     },
     "ce_subject": {"type": "string", "minLength": 1, "description": "`subject` of the value: the key."},
     "content-type": {"type": "string", "const": "application/avro", "description": "Media type of the value."},
-    "ce_backfill": {"type": "string", "const": "true", "description": "There where `backfill` of the value is true."},
+    "ce_backfill": {"type": "string", "const": "true", "description": "Present where `backfill` of the value is true."},
     "ce_receivedtime": {
         "type": "string",
         "format": "date-time",
@@ -112,7 +112,7 @@ def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, A
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "Guaranteed support, kept honest",
+            "title": "SLA clocks and service credits",
             "version": version("sla-clocks"),
             "description": _ABOUT,
             "license": {"name": "Apache-2.0"},
@@ -131,12 +131,12 @@ def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, A
 
 
 def text(made: Mapping[str, Any]) -> str:
-    """A document as its file has it."""
+    """The text of the committed file for a document."""
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 def published() -> dict[str, Any]:
-    """The committed document: of the topics with their default settings, on this machine."""
+    """The committed document: the topics with their default settings, on localhost."""
     return document(declared(), ["127.0.0.1:9092"])
 
 

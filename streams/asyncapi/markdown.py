@@ -1,6 +1,6 @@
 """The AsyncAPI document as Markdown for people, in the form that GitHub renders: docs/topics.md.
 
-It shows what `asyncapi.document` makes, not every AsyncAPI document there may be.
+It renders what `asyncapi.document` produces, not every possible AsyncAPI document.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def dotted(path: KeyPath) -> str:
 def problems_of(
     error: ValidationError, model: type[BaseModel], file: str, places: Mapping[KeyPath, Place]
 ) -> list[Problem]:
-    """What pydantic found, in words for people who write policies."""
+    """Pydantic's errors as messages for people who write policies."""
     found = []
     for detail in error.errors(include_url=False):
         path = tuple(part for part in detail["loc"] if part != "[key]")

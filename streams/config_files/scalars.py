@@ -78,7 +78,7 @@ def format_duration(micros: int) -> str:
 
 def positive(micros: int) -> int:
     if micros <= 0:
-        raise ValueError("must be longer than nothing; allowed: an ISO 8601 duration above PT0S")
+        raise ValueError("must be longer than zero; allowed: an ISO 8601 duration above PT0S")
     return micros
 
 
@@ -116,13 +116,14 @@ def iana_zones() -> frozenset[str]:
 
 def check_zone(zone: str) -> str:
     if zone not in iana_zones() or zone == "Factory":
-        raise ValueError(f"{zone!r} is no time zone{close_to(zone, iana_zones())}; allowed: an IANA name, Asia/Tokyo")
+        near = close_to(zone, iana_zones())
+        raise ValueError(f"{zone!r} is not a time zone{near}; allowed: an IANA name such as Asia/Tokyo")
     return zone
 
 
 @cache
 def _countries() -> Mapping[str, list[str]]:
-    import holidays  # a third of a second: only policies that name holidays pay for it
+    import holidays  # the import takes a third of a second, so only policies that name holidays pay for it
 
     found: Mapping[str, list[str]] = holidays.list_supported_countries(include_aliases=False)
     return found
@@ -144,7 +145,7 @@ def days_of(key: str) -> tuple[int, ...]:
     """Weekday numbers (0 = Monday) of `mon` or `mon-fri`. Raises ValueError for anything else."""
     first, dash, last = key.partition("-")
     if first not in WEEKDAYS or (dash and last not in WEEKDAYS):
-        raise ValueError(f"{key!r} names no weekdays; allowed: {', '.join(WEEKDAYS)} or a span such as mon-fri")
+        raise ValueError(f"{key!r} is not a weekday; allowed: {', '.join(WEEKDAYS)} or a span such as mon-fri")
     start, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
     if end < start:
         raise ValueError(f"{key!r} runs backwards; allowed: a span within Monday to Sunday such as mon-fri")
@@ -155,7 +156,7 @@ def minutes_of(span: str) -> tuple[int, int]:
     """Opening and closing of `09:00-17:00` as minutes of the day. Raises ValueError."""
     allowed = 'allowed: one span within a day such as "09:00-17:00", the end at most 24:00'
     if re.fullmatch(HOURS, span) is None:
-        raise ValueError(f"{span!r} is no span of hours; {allowed}")
+        raise ValueError(f"{span!r} is not a span of hours; {allowed}")
     opens, closes = (int(end[:2]) * 60 + int(end[3:]) for end in span.split("-"))
     if closes <= opens:
         raise ValueError(f"{span!r} ends before it begins; {allowed}")

@@ -30,7 +30,7 @@ class Placed:
 
 
 class _Mark(Protocol):
-    """Where PyYAML met something, from 0; its pure and its compiled reader have a type each."""
+    """A position in a file, line and column from 0; PyYAML's pure and compiled readers each have a type for it."""
 
     line: int
     column: int
@@ -155,8 +155,8 @@ def read_checked(
     cross_checks: Callable[[object, str, Mapping[KeyPath, Place]], Iterable[Problem]],
     refused: type[PolicyError],
 ) -> tuple[_Document, Mapping[KeyPath, Place]]:
-    """The document of a file, and where its keys stand. `cross_checks` finds what spans several keys, told even when
-    other keys are wrong. Raises `refused` with every problem in the file, OSError when it can't be read."""
+    """The document of a file and the positions of its keys. `cross_checks` reports problems that span several keys,
+    even when other keys are wrong. Raises `refused` with every problem in the file, OSError when it can't be read."""
     file, placed = str(path), read_placed(path)
     problems = list(placed.problems)
     if not placed.places:

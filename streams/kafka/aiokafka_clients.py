@@ -1,7 +1,7 @@
-"""Constructs aiokafka clients, with the patches applied that fit the installed version.
+"""Constructs aiokafka clients, with the patches for the installed version applied.
 
-`brokers` are addresses (host:port); `security` is what aiokafka takes (security_protocol, sasl_mechanism, ssl_context);
-`options` are aiokafka's own. No client is started.
+`brokers` are addresses (host:port); `security` are aiokafka's security options (security_protocol, sasl_mechanism,
+ssl_context); `options` are aiokafka's own. No client is started.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def consumer(brokers: Iterable[str], security: Mapping[str, object] | None = Non
 
 
 def idempotent_producer(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
-    """A producer that waits for all replicas and writes nothing twice."""
+    """An idempotent producer that waits for all replicas."""
     return _made(aiokafka.AIOKafkaProducer, brokers, security, {"acks": "all", "enable_idempotence": True} | options)
 
 
@@ -36,7 +36,7 @@ def transactional_producer(
 
 
 def client(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
-    """A bare client, for metadata."""
+    """A client for metadata only."""
     return _made(aiokafka.AIOKafkaClient, brokers, security, options)
 
 

@@ -1,4 +1,4 @@
-"""Takes what a started aiokafka consumer has fetched, as batches that say which offsets they cover.
+"""Reads what a started aiokafka consumer has fetched, as batches that say which offsets they cover.
 
 `batch_reader` returns a reader on aiokafka's fetcher where the installed version is known, and else one on its public
 `getmany`, which costs more for each record.
@@ -28,7 +28,7 @@ class BatchReader(Protocol):
     async def take(self, wanted: frozenset[TopicPartition], timeout_s: float) -> list[Batch]:
         """What has been fetched of the wanted partitions, or nothing after `timeout_s`.
 
-        Raises what fetching one of them met, after what the others had has been taken.
+        Raises the error of a partition after the batches of the others have been taken.
         """
         ...
 
@@ -129,7 +129,7 @@ class GetmanyReader:
                 fetched = await self._consumer.getmany(*assigned, timeout_ms=0)
         ends = {tp: await self._consumer.position(tp) for tp in assigned & self._consumer.assignment()}
         if seeks != self._seeks:
-            return []  # where these records belong is not known; whoever sought gets them from its position on
+            return []  # after a seek the order is unknown; the task that sought reads these records again
         return [
             Batch(tp.topic, tp.partition, starts[tp], end, records := fetched.get(tp, []), _size(records))
             for tp, end in ends.items()

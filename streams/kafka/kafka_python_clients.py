@@ -1,7 +1,7 @@
 """Constructs kafka-python clients, for services and commands without an event loop.
 
-kafka-python 3.0: a constructor that fails keeps its network thread, which looks for the broker and logs for as long as
-the process lives, and returns nothing to close it by. These functions close it.
+kafka-python 3.0: a constructor that fails leaves its network thread running, which looks for the broker and logs until
+the process ends, and returns no object to close it with. These functions close it.
 """
 
 from __future__ import annotations

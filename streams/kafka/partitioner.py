@@ -1,4 +1,5 @@
-"""Which partition a key lies in: Kafka's own default, murmur2 of the key's UTF-8 bytes, for whoever writes by hand."""
+"""The partition of a key: Kafka's default, murmur2 of the key's UTF-8 bytes, for writers that choose the partition
+themselves."""
 
 from __future__ import annotations
 

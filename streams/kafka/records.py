@@ -1,4 +1,4 @@
-"""What is read of a topic-partition: records as aiokafka hands them over, and the offsets they cover."""
+"""What is read of a topic-partition: aiokafka's records, and the offsets they cover."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class RawRecord(Protocol):
-    """A record as aiokafka hands it over; `timestamp` in milliseconds."""
+    """A record as aiokafka returns it; `timestamp` in milliseconds."""
 
     @property
     def offset(self) -> int: ...
@@ -22,7 +22,7 @@ class RawRecord(Protocol):
 
 
 class Batch(NamedTuple):
-    """All there is to read of one topic-partition in [start, end): fewer records than offsets where markers lie."""
+    """All records of one topic-partition in [start, end): fewer than offsets where there are transaction markers."""
 
     topic: str
     partition: int

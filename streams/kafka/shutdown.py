@@ -1,4 +1,5 @@
-"""Closes aiokafka clients in bounded time: while Kafka is away, their own `stop` waits for answers that don't come."""
+"""Closes aiokafka clients in bounded time: while Kafka is unavailable, their own `stop` waits for answers that do not
+come."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ async def end_producer(producer: Any) -> None:
 
 
 async def abandon_transaction(producer: Any, stop_s: float = 2.0) -> None:
-    """Stop a transactional producer without ending its transaction: the next owner's fencing settles it."""
+    """Stop a transactional producer without ending its transaction: the next owner's fencing aborts it."""
     if await _in_time(producer, "stop", stop_s):
         return
     producer._closed = True  # keeps aiokafka from warning that the producer was not stopped

@@ -14,8 +14,8 @@ from streams.sla.severity import SEVERITIES
 
 
 class PolicyChange(NamedTuple):
-    """One difference: the policy's term, what it was and what it is; `old` None where it was not there, `new` None
-    where it is no more. `text` says it in a line."""
+    """One difference: the policy's term, its old and its new value; `old` is None where it was added, `new` is None
+    where it was removed. `text` is one line for people."""
 
     term: str
     old: str | None
@@ -24,7 +24,7 @@ class PolicyChange(NamedTuple):
 
 
 def policy_changes(old: Policy, new: Policy) -> list[PolicyChange]:
-    """Every difference but name and version, in the order of a policy file; empty when both say the same."""
+    """Every difference except name and version, in the order of a policy file; empty when there is none."""
     return [
         *_changed("in force from", _since(old), _since(new)),
         *_changed("title", old.title.en, new.title.en),

@@ -1,4 +1,4 @@
-"""The document model of a policy file: every key with its default and unit (severities: policy_targets)."""
+"""The document model of a policy file: every key with its default and unit (severities: targets.py)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ComponentKeys(PolicyKeys):
 
 
 class WhenKeys(SparseKeys):
-    """What an incident must be for the rule to match: one value of every key that is there; `{}` matches all."""
+    """What an incident must be for the rule to match: one value of every key that is present; `{}` matches all."""
 
     impact: Impacts | None = None
     """Impacts. Default: any."""
@@ -57,11 +57,11 @@ class RuleKeys(PolicyKeys):
     """One rule of classification."""
 
     name: Annotated[str, Field(pattern=kind.RULE_NAME), AfterValidator(kind.check_rule_name)]
-    """Shown with every incident it decides; `default` is taken."""
+    """Shown with every incident it decides; `default` is reserved."""
     when: WhenKeys
     """What it matches."""
     severity: Severity
-    """What it gives."""
+    """The severity of incidents that match."""
 
 
 class RespondsKeys(SparseKeys):
@@ -116,14 +116,14 @@ class MaintenanceKeys(PolicyKeys):
     """Announced work that is not downtime."""
 
     notice: Duration = Field(default=0, json_schema_extra={"default": "PT0S"})
-    """How long before its start it has to be announced, ISO 8601. Default: PT0S, not after the start."""
+    """How long before its start it must be announced, ISO 8601. Default: PT0S, not after the start."""
 
 
 class CreditKeys(PolicyKeys):
-    """What a customer gets back for a bad month."""
+    """The credit for a month in which availability was too low."""
 
     below_percent: Percent = "99"
-    """Credit begins below this availability, percent as text. Default: "99"."""
+    """Credit is due below this availability, percent as text. Default: "99"."""
     percent_per_point: Percent = "10"
     """Share of the month's charge per percentage point below, percent as text. Default: "10"."""
     cap_percent: Percent = "100"
@@ -131,20 +131,20 @@ class CreditKeys(PolicyKeys):
     step: Literal["whole", "started", "pro_rata"] = "whole"
     """Which points count: completed ones, started ones, or exact fractions. Default: whole."""
     claim: Literal["required", "automatic"] = "required"
-    """Whether a customer has to ask. Default: required."""
+    """Whether a customer must claim the credit. Default: required."""
     claim_within: Duration = Field(default=60 * DAY, json_schema_extra={"default": "P60D"})
-    """How long after the final statement one can ask, ISO 8601. Default: P60D."""
+    """How long after the final statement a claim is possible, ISO 8601. Default: P60D."""
 
 
 class StatementKeys(PolicyKeys):
-    """When the month's statements come."""
+    """When the month's statements are made."""
 
     grace: Duration = Field(default=72 * HOUR, json_schema_extra={"default": "PT72H"})
     """Time for late evidence between the month's end and its final statement, ISO 8601. Default: PT72H."""
     provisional_every: PositiveDuration = Field(default=24 * HOUR, json_schema_extra={"default": "PT24H"})
-    """Rhythm of evaluation during the month, ISO 8601. Default: PT24H."""
+    """Interval of provisional statements during the month, ISO 8601. Default: PT24H."""
     adjust_after: Duration = Field(default=HOUR, json_schema_extra={"default": "PT1H"})
-    """How long changes after the final statement settle before one correction, ISO 8601. Default: PT1H."""
+    """How long changes after the final statement are collected before one adjustment, ISO 8601. Default: PT1H."""
 
 
 class PolicyDocument(PolicyKeys):
@@ -153,9 +153,9 @@ class PolicyDocument(PolicyKeys):
     policy: Annotated[str, Field(pattern=kind.POLICY_NAME)]
     """Name; in a policies tree the directory has the same."""
     version: Annotated[str, Field(pattern=kind.VERSION)]
-    """Label of this version, a text; in a policies tree the file is called so."""
+    """Label of this version, a text; in a policies tree it is also the file's name."""
     effective_from: kind.Instant = None
-    """Incidents opened from this instant on (RFC 3339) get this version; null: since ever. Default: null."""
+    """Incidents opened from this instant on (RFC 3339) get this version; null: from the beginning. Default: null."""
     title: Title
     """What customers call the plan."""
     components: Annotated[dict[ComponentId, ComponentKeys], Field(min_length=1)]
@@ -179,7 +179,7 @@ class PolicyDocument(PolicyKeys):
     guarantee: GuaranteeKeys = Field(default=GuaranteeKeys())
     """The uptime promise. Default: 99.9 percent."""
     downtime: DowntimeKeys = Field(default=DowntimeKeys())
-    """What counts as downtime. Default: the three grave impacts."""
+    """What counts as downtime. Default: the three most severe impacts."""
     maintenance: MaintenanceKeys = Field(default=MaintenanceKeys())
     """Announced work. Default: no notice needed."""
     credit: CreditKeys = Field(default=CreditKeys())

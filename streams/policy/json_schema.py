@@ -13,7 +13,7 @@ from streams.policy.targets import SparseKeys
 
 
 def policy_schema() -> dict[str, Any]:
-    """JSON Schema, draft 2020-12. It knows keys, forms and enumerations; `sla policy check` knows the rest too."""
+    """JSON Schema, draft 2020-12. It covers keys, formats and enumerations; `sla policy check` checks the rest too."""
     body = PolicyDocument.model_json_schema()
     for model in SparseKeys.__subclasses__():
         for key in body["$defs"][model.__name__]["properties"].values():
@@ -28,7 +28,7 @@ def policy_schema() -> dict[str, Any]:
 
 
 def _without_null(key: dict[str, Any]) -> None:
-    """A key that is absent by default is written with a value or not at all."""
+    """A key that is absent by default either has a value or is left out: null is not allowed."""
     if key.get("default", "") is None:
         del key["default"]
     if "anyOf" in key:

@@ -1,4 +1,4 @@
-"""What is allowed in a policy but looks like a mistake: rules that never decide, impacts that no rule names."""
+"""Warnings about valid policies that look like mistakes: rules that never decide, impacts that no rule names."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def warnings_of(document: PolicyDocument) -> list[tuple[str, str]]:
             what = f"no rule names {impact}{who}, so default_severity {document.default_severity} decides"
             found.append(("rules", what))
     if Fraction(document.credit.below_percent) > Fraction(document.guarantee.percent):
-        found.append(("credit.below_percent", "credit begins above the guarantee, so months that kept it earn credit"))
+        found.append(("credit.below_percent", "credit begins above the guarantee, so months that met it earn credit"))
     return found
 
 

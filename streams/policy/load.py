@@ -55,7 +55,7 @@ def load_policies(root: Path) -> list[Policy]:
 
 
 def same_starts(found: Iterable[tuple[Path, Policy]]) -> list[Problem]:
-    """Versions of one policy between which no instant decides (R18)."""
+    """Versions of one policy that start at the same instant, so none can be chosen (R18)."""
     problems: list[Problem] = []
     started: dict[tuple[str, int | None], Path] = {}
     for path, policy in found:
@@ -72,13 +72,13 @@ def policy_files(root: Path) -> list[Path]:
 
 
 def default_policies_dir() -> Path:
-    """The policies that come with the product: those of a checkout, else those an installation brought along."""
+    """The policies that come with the product: those of a checkout, else those of the installation."""
     checkout = Path(__file__).resolve().parents[2] / "policies"
     return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sla-clocks" / "policies"
 
 
 def read_document(path: Path, *, in_tree: bool = False) -> PolicyDocument:
-    """The checked document of a file; in a policies tree its directory and file name have to fit too."""
+    """The checked document of a file; in a policies tree its directory and file name must match too."""
     cross_checks = partial(_cross_checks, tree=path if in_tree else None)
     return read_checked(path, PolicyDocument, cross_checks, PolicyError)[0]
 

@@ -109,9 +109,9 @@ class SeverityKeys(PolicyKeys):
     warn_at: kind.Thresholds = Field(default=[0.5, 0.75, 0.9])
     """Shares of the response and resolution time at which to warn, increasing. Default: half, three quarters, 90 %."""
     pause_on: Annotated[list[Literal["customer", "third_party"]], kind.UNIQUE] = Field(default=[])
-    """Whom an incident may wait for while its clocks stand still. Default: nobody."""
+    """Parties whose answer pauses the clocks while the incident waits for it. Default: none."""
     channels: Annotated[list[Channel], kind.UNIQUE] = Field(default=[])
-    """How customers report it. Default: any way."""
+    """Channels through which customers report it. Default: any."""
 
 
 if TYPE_CHECKING:

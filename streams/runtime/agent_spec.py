@@ -1,4 +1,4 @@
-"""What a worker has to know about an agent."""
+"""The definition of an agent, as a worker needs it."""
 
 from __future__ import annotations
 

@@ -71,13 +71,13 @@ class OffsetsDiffer(TaskHalted):
 
 
 class InputLost(TaskHalted):
-    """Records from `applied` on are not all there any more: the log reaches from `log_start` to `log_end`."""
+    """Some records from `applied` on no longer exist: the log holds `log_start` to `log_end`."""
 
     def __init__(
         self, *, agent: str, partition: int, topic: str, applied: int, log_start: int | None, log_end: int | None
     ) -> None:
         super().__init__(
-            f"{topic}-{partition}: the next offset is {applied}, the log reaches from {log_start} to {log_end}",
+            f"{topic}-{partition}: the next offset is {applied}, the log holds {log_start} to {log_end}",
             agent=agent,
             partition=partition,
         )

@@ -27,7 +27,7 @@ def faust_app(
     deliver: Callable[[str, Batch], None],
     on_out_of_range: Callable[[TopicPartition, int], None],
 ) -> faust.App:
-    """Make the app. `deliver` gets each batch with the agent's name, `on_out_of_range` a position that is not there."""
+    """Make the app. `deliver` gets each batch with the agent's name, `on_out_of_range` a position outside the log."""
     app = faust.App(
         settings.app_id,
         broker=[f"kafka://{broker}" for broker in settings.brokers],

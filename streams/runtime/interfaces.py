@@ -43,7 +43,7 @@ class TaskLog(Protocol):
     """Kafka for the task of (agent, partition). Every method raises TaskInterrupted when Kafka is unavailable."""
 
     async def fence(self) -> Transactions:
-        """Take over the transactional id: the previous owner is fenced and its open transaction settled on return."""
+        """Take over the transactional id: on return the previous owner is fenced and its open transaction has ended."""
         ...
 
     def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:

@@ -1,4 +1,4 @@
-"""`TaskLog` on aiokafka: fencing, the changelog, and offsets, which have a connection of their own."""
+"""`TaskLog` on aiokafka: fencing, the changelog, and offsets, which use a separate connection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Offsets:
         return starts
 
     async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
-        """How many each topic has; 0 where it is not there."""
+        """The partition count of each topic; 0 for a topic that does not exist."""
         consumer = await self._consumer(None)
         found = await consumer._client.fetch_all_metadata()
         return {topic: len(found.partitions_for_topic(topic) or ()) for topic in topics}
@@ -97,7 +97,7 @@ class Offsets:
 
 
 def new_consumer(settings: RuntimeSettings, **options: object) -> Any:
-    """A read_committed consumer that neither commits nor resets on its own."""
+    """A read_committed consumer that neither commits nor resets offsets by itself."""
     return aiokafka_clients.consumer(
         settings.brokers,
         settings.security,

@@ -14,7 +14,7 @@ MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Record(NamedTuple):
-    """One input record as it lies in Kafka. `arrival` is the broker's append time in microseconds (R32)."""
+    """One input record as stored in Kafka. `arrival` is the broker's append time in microseconds (R32)."""
 
     topic: str
     partition: int
@@ -36,7 +36,8 @@ class Send(NamedTuple):
 
 
 class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
-    """The decision on a timer of `subject` (an incident, a tenant) raised; `fire` raises this from the cause (R27)."""
+    """The code that fires a timer of `subject` (an incident, a tenant) raised; `fire` raises this from the cause
+    (R27)."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"a timer of {subject}")
@@ -44,7 +45,7 @@ class SubjectFailed(Exception):  # noqa: N818 -- it names what happened
 
 
 class RetryLater(Exception):  # noqa: N818 -- it names what happened
-    """A record can't be decided on before something outside Kafka has answered. `apply` raises this before it changes
+    """A record cannot be applied before something outside Kafka has answered. `apply` raises this before it changes
     anything; the task applies the record again once `answered` is done, and the records after it only then."""
 
     def __init__(self, reason: str, answered: asyncio.Future[None]) -> None:
@@ -96,11 +97,11 @@ class Processor(Protocol):
 
     Instants are microseconds since the epoch, UTC. The task guarantees: `restore` for every live changelog row, then
     `restored` once, then `apply` and `fire` in the order of time, never concurrently. State is changed in place: when
-    anything after that fails the task throws the processor away and builds a new one from the changelog.
+    anything after that fails, the task discards the processor and builds a new one from the changelog.
     """
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take back one changelog row (tombstones and overwritten rows are never passed)."""
+        """Restore one changelog row (tombstones and overwritten rows are never passed)."""
         ...
 
     def restored(self) -> None:
@@ -127,7 +128,7 @@ class Processor(Protocol):
         """Fire timers that are due strictly before `before`, in order, at most `limit`; returns how many fired.
 
         `before` is the arrival of the next record (R11), or wall-clock time once every input that could have arrived
-        earlier has been applied. Raises SubjectFailed when the decision on one subject raises: after bounded retries
+        earlier has been applied. Raises SubjectFailed when the code for one subject raises: after bounded retries
         that subject is quarantined and the others go on.
         """
         ...

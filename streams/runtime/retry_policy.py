@@ -36,7 +36,7 @@ class RetryPolicy:
     def with_fault(self, error: Exception) -> float | None:
         """Seconds to wait before the restart; None: halt.
 
-        The broker being away is waited out; a fault of our own is tried only so often.
+        An unavailable broker is retried without limit, a fault of this process a limited number of times.
         """
         self.strikes += 1
         self._timer_strikes += isinstance(error, TimersFailed)

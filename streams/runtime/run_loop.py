@@ -162,7 +162,7 @@ class RunLoop:
         return blocked
 
     def _watch_waiting(self, waiting: RetryLater | None) -> None:
-        """Retry a record that waits when its answer arrives, not sooner unless something else wakes the loop."""
+        """Retry a waiting record when its answer arrives, not sooner unless something else wakes the loop."""
         if waiting is not None and (self._waiting is None or waiting.answered is not self._waiting.answered):
             waiting.answered.add_done_callback(lambda _: self._wake.set())
         if (waiting is None) is not (self._waiting is None):

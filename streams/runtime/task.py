@@ -76,7 +76,7 @@ class StreamTask(TaskStatus):
         self._input = TaskInput(feed, topics, partition, queue_records, queue_bytes)
         self._retry_policy = RetryPolicy(limits.attempts)
         self._offsets_differed = False
-        """The last recovery found offsets that differ: if the next one does too, nobody else made them."""
+        """The last recovery found different offsets: if the next one does too, no concurrent commit explains them."""
         self._run_loop: RunLoop | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -91,7 +91,7 @@ class StreamTask(TaskStatus):
         self._running = asyncio.create_task(self._run(), name=f"task-{self.agent}-{self.partition}")
 
     async def stop(self) -> None:
-        """Finish the transaction in flight, then let go of the partition."""
+        """Finish the transaction in flight, then release the partition."""
         self._stop.set()
         self._wake.set()
         running = self._running
@@ -103,7 +103,8 @@ class StreamTask(TaskStatus):
         self._enter(TaskState.STOPPED, "stopped")
 
     def offer(self, batch: Batch) -> None:
-        """Take a batch from the feed. Before the task is ready it is held; what does not follow on is read again."""
+        """Take a batch from the feed. Before the task is ready the batch is held; one that leaves a gap is read
+        again."""
         if self.state in (TaskState.HALTED, TaskState.FENCED, TaskState.STOPPED):
             return
         if not self._input.offer(batch):
@@ -203,8 +204,8 @@ class StreamTask(TaskStatus):
         await (self._give_up(TaskState.RECOVERING, error) if retry else self._halt(error))
 
     async def _on_timers_failed(self, error: TimersFailed) -> None:
-        """R27: only the named subject is quarantined, after bounded retries; without a subject it is a fault of the
-        task itself."""
+        """R27: only the named subject is quarantined, after bounded retries; without a subject the task itself is at
+        fault."""
         if error.subject is None:
             await self._on_fault(error)
             return

@@ -1,4 +1,4 @@
-"""The input of a task: its record queue, and what it asks of the feed that fills the queue."""
+"""The input of a task: its record queue, and its requests to the feed that fills the queue."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class TaskManager:
         """Refuse to work: with another partition count, keys would be routed to other partitions than before."""
         self._refused = WorkerRefused(
             f"{topic} has {found} partitions, SLA_PARTITIONS is {self.settings.partitions}: it must be the number that "
-            "all topics were created with; topics that were enlarged since have to be created anew"
+            "all topics were created with; topics that were enlarged since must be created anew"
         )
 
     async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a task says about itself: state and reason for readiness, metrics and the log."""
+"""The reported status of a task: state and reason for readiness, metrics and the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TaskStatus:
         self.state = TaskState.RECOVERING
         self.reason = "not started"
         self.refused: WorkerRefused | None = None
-        """Why the whole worker must stop; None while it need not."""
+        """Why the whole worker must stop; None while it may run."""
         self.waiting = ""
         """What the next record waits for outside Kafka, while the task runs."""
         self.restarts = 0

@@ -1,4 +1,4 @@
-"""Kafka transactions of one task on aiokafka, which has no KIP-447: a stable transactional id is what fences."""
+"""Kafka transactions of one task on aiokafka, which lacks KIP-447, so a stable transactional id does the fencing."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class KafkaTransactions:
         yield batch
 
     async def discard(self) -> None:
-        """Stop without ending the transaction: the next owner settles it by fencing."""
+        """Stop without ending the transaction: the next owner ends it by fencing."""
         await abandon_transaction(self._producer)
 
     def _classify(self, error: BaseException) -> TaskError:

@@ -45,7 +45,7 @@ class BatchTopic(faust.Topic):  # type: ignore[misc]
 
 
 class PausedListener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
-    """Closes every assigned partition before a single record of it can be fetched."""
+    """Pauses every assigned partition before any record of it can be fetched."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Runs in the consumer's thread, before its fetcher sees the assignment."""
@@ -104,7 +104,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return batches
 
     def nudge(self) -> None:
-        """End a `take` that waits: another partition is wanted."""
+        """End a waiting `take`: another partition is wanted."""
         if self._batch_reader is not None:
             self._batch_reader.nudge()
 
@@ -217,7 +217,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """Give it to `faust.App.transport`."""
+    """The transport to set as `faust.App.transport`."""
 
     Consumer: ClassVar[type[BatchConsumer]] = BatchConsumer
 

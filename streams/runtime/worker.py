@@ -84,7 +84,7 @@ async def run_worker(
 
 
 async def _prepared(preparation: Preparation, stop: asyncio.Event) -> bool:
-    """Run the preparation; False when the worker is told to stop before it is done."""
+    """Run the preparation; False when the worker is stopped before it is done."""
     preparing, stopped = asyncio.create_task(preparation.prepare()), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({preparing, stopped}, return_when=asyncio.FIRST_COMPLETED)

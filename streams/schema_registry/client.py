@@ -1,4 +1,4 @@
-"""A client of schema registries that speak Confluent's HTTP interface: one question, one answer or an error."""
+"""A client of schema registries with Confluent's HTTP interface: each method is one request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from streams.errors import RegistryRefused, RegistryUnavailable, SettingsError
 
-#: Confluent's names. FULL: the new reads what the last wrote, and the last what the new writes; TRANSITIVE: all before.
+#: Confluent's names. FULL: the new schema reads what the last one wrote and vice versa; TRANSITIVE: this holds for all
+#: versions before.
 Compatibility = Literal[
     "NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"
 ]
@@ -33,12 +34,12 @@ _REFUSED = frozenset({409, 422})
 
 @dataclass(frozen=True, slots=True)
 class SchemaRegistry:
-    """Where a schema registry is and how it is to be used. `url` is the base of its Confluent-compatible interface,
+    """Where a schema registry is and how to use it. `url` is the base of its Confluent-compatible interface,
     such as `http://registry:8081` or, for Apicurio, `http://registry:8080/apis/ccompat/v7`.
 
-    `username` and `password`, or a bearer `token`; `cafile` has the certificates that an https registry is trusted by.
-    `compatibility` is what each subject has to have; without `register` schemas and compatibility are only checked.
-    Without `write` Confluent framing is read but not written. Raises SettingsError for an address that is none.
+    `username` and `password`, or a bearer `token`; `cafile` has the CA certificates of an https registry.
+    `compatibility` is required of each subject; without `register` schemas and compatibility are only checked. Without
+    `write` Confluent framing is read but not written. Raises SettingsError for an invalid address.
     """
 
     url: str
@@ -54,9 +55,13 @@ class SchemaRegistry:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
-            raise SettingsError(f"the schema registry's address {self.url!r} is none; write http(s)://host:port/path")
+            raise SettingsError(
+                f"the schema registry's address {self.url!r} is invalid; write http(s)://host:port/path"
+            )
         if parts.username is not None:
-            raise SettingsError("the schema registry's address may hold no credentials: give user and password apart")
+            raise SettingsError(
+                "the schema registry's address must contain no credentials; set user and password separately"
+            )
         if self.token is not None and self.username is not None:
             raise SettingsError("for the schema registry, give a token or a user, not both")
         if self.username is not None and self.password is None:
@@ -74,8 +79,8 @@ class _Answer(NamedTuple):
 
 class RegistryClient:
     """Every method is one request, which blocks for `timeout_s` or so at most, and raises RegistryUnavailable when no
-    usable answer comes, RegistryRefused when the answer is that this deployment may not or can't. Making one raises
-    SettingsError when there are no certificates where they should be."""
+    usable answer comes, RegistryRefused when the registry refuses the request. Constructing a client raises
+    SettingsError when the certificates can't be read."""
 
     def __init__(self, access: SchemaRegistry) -> None:
         self._access = access
@@ -99,7 +104,7 @@ class RegistryClient:
         return None if answer.absent else self._text(answer, "schema")
 
     def compatibility(self, subject: str, *, inherited: bool = False) -> str | None:
-        """The subject's compatibility, or None when it has none of its own; with `inherited` the one that holds."""
+        """The subject's compatibility, or None when it has none of its own; with `inherited` the one in effect."""
         answer = self._ask("GET", f"/config/{_quoted(subject)}{'?defaultToGlobal=true' if inherited else ''}")
         return None if answer.absent else self._text(answer, "compatibilityLevel")
 
@@ -134,7 +139,7 @@ class RegistryClient:
             raise self._unavailable(str(error) or type(error).__name__) from error
 
     def _refusal(self, error: urllib.error.HTTPError, path: str) -> _Answer:
-        """A 404 that says what is absent is an answer; anything else is none."""
+        """Only a 404 whose code says what is absent counts as an answer."""
         try:
             content = error.read(_LARGEST_ANSWER)
         except (OSError, HTTPException):
@@ -180,21 +185,21 @@ class RegistryClient:
 
     def _present(self, answer: _Answer, subject: str) -> None:
         if answer.absent:
-            raise self._unavailable(f"it has no {subject}, which it was just told of")
+            raise self._unavailable(f"it has no {subject}, which was just registered")
 
     def _unavailable(self, why: str) -> RegistryUnavailable:
         return RegistryUnavailable(f"the schema registry at {self._base} gives no usable answer: {why}")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Credentials go to the address that was configured, and to no other."""
+    """Refuses redirects, so credentials go only to the configured address."""
 
     def redirect_request(self, *_: object) -> None:
         return None
 
 
 def _has_port(parts: SplitResult) -> bool:
-    """Whether the port, given or not, is one."""
+    """Whether the port is absent or valid."""
     try:
         return parts.port != 0
     except ValueError:

@@ -28,7 +28,7 @@ Found = TypeVar("Found")
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 #: How long a command waits for an answer.
 ANSWER_TIMEOUT_S = 30.0
-#: How long "no such id" is believed: it may be registered later.
+#: How long the answer "no such id" is cached: the id may be registered later.
 _ABSENT_TTL_S = 30
 _MOST_ANSWERS = 1_000
 #: Threads that wait for the registry, for any number of tasks: asyncio's own threads are used by Kafka.
@@ -49,7 +49,8 @@ def retry_until_answered(
     sleep: Callable[[float], None] = time.sleep,
     seconds: Callable[[], float] = time.monotonic,
 ) -> Found:
-    """The answer, requested again while there is none and time is left. Raises RegistryUnavailable, RegistryRefused."""
+    """The answer, requested again until there is one or the time is over. Raises RegistryUnavailable,
+    RegistryRefused."""
     until = seconds() + timeout_s
     for wait_s in backoff():
         try:
@@ -81,7 +82,7 @@ def reading_codec(access: SchemaRegistry | None, timeout_s: float = ANSWER_TIMEO
 def writing_frame(
     access: SchemaRegistry | None, prefix: str, event_types: Iterable[str], timeout_s: float = ANSWER_TIMEOUT_S
 ) -> Framing:
-    """How values of these events are framed. Where the registry is to be used for writing, they are registered first.
+    """How values of these events are framed. Where the registry is used for writing, they are registered first.
     Raises RegistryRefused, and RegistryUnavailable after `timeout_s` without an answer."""
     if access is None or not access.write:
         return Framing()
@@ -91,7 +92,7 @@ def writing_frame(
 
 class BackgroundSchemas:
     """For an event loop: an unknown id raises RetryLater, and the registry is asked in the background until it answers.
-    Refused credentials count as an outage too: nothing is wrong with the record."""
+    Refused credentials count as an outage too, because the record is not at fault."""
 
     def __init__(self, source: SchemaSource, clock: TimeSource) -> None:
         self._source = source
@@ -151,7 +152,7 @@ async def ask_until_answered(
         except fatal:
             SCHEMA_REGISTRY_REQUESTS.labels("refused").inc()
             raise
-        except Exception as problem:  # an answer that can't be read is no answer
+        except Exception as problem:  # an unreadable answer counts as no answer
             SCHEMA_REGISTRY_REQUESTS.labels("failed").inc()
             bug = not isinstance(problem, SlaError)
             logger.warning(

@@ -1,4 +1,4 @@
-"""The subjects that a schema registry knows our events by (TopicRecordName), registered or checked."""
+"""The subjects of our events in a schema registry (TopicRecordName): registers or checks them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def register_subjects(
     *,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> dict[str, int]:
-    """The schema ids of the events' subjects, each registered and of the compatibility asked for; where it may not
-    register, both have to be so already.
+    """The schema ids of the events' subjects, each registered and with the requested compatibility; where registering
+    is not allowed, both must be the case already.
 
-    Raises RegistryRefused when something else is there, RegistryUnavailable when the registry does not answer; what was
-    registered until then stays, and is found the next time. `keep_going` is asked before each subject.
+    Raises RegistryRefused when a subject differs, RegistryUnavailable when the registry does not answer; what was
+    registered until then remains and is found the next time. `keep_going` is asked before each subject.
     """
     ids: dict[str, int] = {}
     for event_type in event_types:
@@ -44,7 +44,7 @@ def register_subjects(
 
 
 def _check_compatibility(client: RegistryClient, access: SchemaRegistry, subject: str) -> None:
-    """A new subject gets its compatibility before its first schema, so that none is ever without."""
+    """A new subject gets its compatibility before its first schema, so no schema is ever unprotected."""
     wanted = access.compatibility
     found = client.compatibility(subject)
     if found is None and access.register:
@@ -55,7 +55,7 @@ def _check_compatibility(client: RegistryClient, access: SchemaRegistry, subject
     if found != wanted:
         raise RegistryRefused(
             f"subject {subject} at {access.url} has compatibility {found or 'unset'}, this deployment asks for "
-            f"{wanted}: set the subject's, or SLA_SCHEMA_REGISTRY_COMPATIBILITY, to what both shall have"
+            f"{wanted}: set the subject's, or SLA_SCHEMA_REGISTRY_COMPATIBILITY, to the value that both should have"
         )
 
 
@@ -72,7 +72,7 @@ def _id(client: RegistryClient, access: SchemaRegistry, subject: str, event_type
     try:
         return client.register(subject, definition)
     except RegistryRefused:
-        found = client.find(subject, definition)  # another process may have been faster, and this one refused for it
+        found = client.find(subject, definition)  # another process may have registered it first
         if found is None:
             raise
         return found

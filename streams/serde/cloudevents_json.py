@@ -1,4 +1,4 @@
-"""The JSON form of events: CloudEvents structured-mode objects to Avro records and back, as the schemas direct."""
+"""The JSON form of events: CloudEvents structured-mode objects to Avro records and back, following the schemas."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def from_json(obj: object, *, inputs_only: bool = False) -> tuple[str, Fields] |
 
 
 def data_fields(event_type: object) -> tuple[Field, ...] | None:
-    """The fields of `data` of an event type, or None for a type that there is none of."""
+    """The fields of `data` of an event type, or None for an unknown type."""
     form = _forms().get(event_type) if isinstance(event_type, str) else None
     return None if form is None else form.data
 
@@ -124,8 +124,8 @@ def parse_line(text: str, *, inputs_only: bool = False) -> tuple[str, Fields] | 
 
 
 def json_of(line: str) -> object:
-    """The JSON value of a line, numbers exact, or the Rejection of what is not JSON, which names the column. A
-    byte-order mark at the start is skipped."""
+    """The JSON value of a line, numbers exact, or the Rejection of what is not JSON, which names the column. A byte
+    order mark at the start is skipped."""
     try:
         text = line.removeprefix("\ufeff")
         return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=unique_object)
@@ -176,17 +176,17 @@ def _backfill(value: object) -> bool:
 
 
 def unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """For `json.loads`: an object whose keys are not there twice. Raises ValueError naming the one that is."""
+    """For `json.loads`: an object with unique keys. Raises ValueError naming a repeated key."""
     result: dict[str, object] = {}
     for name, value in pairs:
         if name in result:
-            raise ValueError(f"the key {name[:60]!r} comes twice in one object")
+            raise ValueError(f"the key {name[:60]!r} appears twice in one object")
         result[name] = value
     return result
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _kind(value: object) -> str:

@@ -45,10 +45,10 @@ __all__ = [
     "output_record",
 ]
 
-#: R28: what an input record may weigh, framing included.
+#: R28: the largest input record, framing included.
 MAX_RECORD_BYTES = 256 * 1024
 
-#: What decodes a value of at most so many bytes: `Codec.decode`.
+#: Decodes a value of at most so many bytes: `Codec.decode`.
 Decode = Callable[[bytes | None, int], "tuple[str, Fields] | Rejection"]
 
 
@@ -77,11 +77,11 @@ class Codec:
             )
 
     def use_schema_ids(self, schema_ids: Mapping[str, int]) -> None:
-        """The registry has our schemas of these event types under these ids: it need not be asked for them."""
+        """Register known ids: the schema registry has our schemas of these event types under them."""
         self._known.use_schema_ids(schema_ids)
 
     def decode(self, value: bytes | None, limit: int = MAX_RECORD_BYTES) -> tuple[str, Fields] | Rejection:
-        """Event type and record of a Kafka value, or why it is refused (R27).
+        """Event type and record of a Kafka value, or why it is rejected (R27).
 
         Codes: `undecodable`, `unknown_schema`, `unknown_type`, `oversize` (more than `limit` bytes; derived records of
         our own may be larger than inputs, so their readers raise it).
@@ -106,7 +106,7 @@ class Codec:
         return found.name, record
 
     def decode_each(self, values: bytes) -> Iterator[tuple[str, Fields] | Rejection]:
-        """Records of our own that lie one after the other; ends after the first that can't be read."""
+        """Concatenated records of our own; stops after the first that can't be read."""
         at, size = 0, len(values)
         while at < size:
             found = self._readers.get(values[at : at + SINGLE_OBJECT_HEAD])
@@ -121,8 +121,8 @@ class Codec:
             yield found.name, record
 
     def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Fields | None]:
-        """Reads the first fields of a record and no more, which are `names`. What it makes gives None for a record
-        that another version of the schema wrote."""
+        """Reads the first fields of a record and no more, which are `names`. The reader returns None for a record that
+        another version of the schema wrote."""
         head, schema, _, _ = self._writers[event_type]
         fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
@@ -135,8 +135,8 @@ class Codec:
         return read
 
     def encode(self, event_type: str, record: Mapping[str, object]) -> bytes:
-        """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for one that is not ours:
-        a field that the schema lacks, a value that doesn't fit, a missing field without default."""
+        """The framed record. Raises KeyError for an unknown type, and TypeError or ValueError for a record that does
+        not match its schema: an unknown field, a wrong value, a missing field without default."""
         names = self._writers[event_type].field_names
         if not names.issuperset(record):
             raise ValueError(f"{event_type} has no field {', '.join(sorted(record.keys() - names))}")

@@ -1,4 +1,5 @@
-"""What the compiled writers and readers of Avro records share: looking at schemas, and keeping what was compiled."""
+"""What the compiled writers and readers of Avro records share: inspection of schemas, and a cache of what was
+compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ class UnknownTypeError(Exception):
 
 
 class Compiled(Generic[_T]):
-    """What was compiled of schemas, once for each fingerprint: those name what decides about the bytes."""
+    """Compiled code by schema fingerprint, which covers everything that determines the bytes."""
 
     def __init__(self, compile_schema: Callable[[Mapping[str, object]], _T]) -> None:
         self._compile = compile_schema
@@ -35,7 +36,7 @@ def fields_of(schema: Mapping[str, object]) -> list[Mapping[str, object]]:
 
 
 def other_branch(branches: list[object]) -> tuple[int, object]:
-    """Of a union with null: where null is, and what it may be else. Raises UnknownTypeError for any other union."""
+    """The position of null in a union with null, and the other type. Raises UnknownTypeError for any other union."""
     if len(branches) != 2 or "null" not in branches:
         raise UnknownTypeError(branches)
     null = branches.index("null")

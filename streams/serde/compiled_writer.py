@@ -33,7 +33,8 @@ def _digits(rest: int) -> bytes:
     return bytes(written)
 
 
-#: Two digits that others follow, and the last one or two: an instant of our times is three of the former and a latter.
+#: Varint parts: two base-128 digits with more to follow, and the last one or two. A present-day instant is three of the
+#: former and one of the latter.
 _MORE = [bytes([number & 0x7F | 0x80, number >> 7 | 0x80]) for number in range(1 << 14)]
 _LAST = [_digits(number) for number in range(1 << 14)]
 _PART = (1 << 14) - 1
@@ -54,9 +55,9 @@ def _long(value: int) -> bytes:
 
 
 def _exact_long(value: int) -> bytes:
-    """For a union, where fastavro tells types apart: a truth value is no number there."""
+    """For a union, where fastavro tells types apart: a boolean is not a number there."""
     if value.__class__ is not int:
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not a whole number")
     return _long(value)
 
 
@@ -190,7 +191,7 @@ class _Compiler:
         """One block, as fastavro writes it, or none."""
         name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
         block = f"b''.join([long(len({name})), *map({write}, {name}), b'\\x00'])"
-        return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for what is no list
+        return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for anything but a list
 
 
 def _is_repetitive(schema: object) -> bool:

@@ -1,6 +1,5 @@
-"""Events in Confluent framing: what the codec wrote, its head replaced by the id of the same schema in a registry.
-
-Events go to topics so; state never does, nor what agents copy to one another: both must be readable without a registry.
+"""Confluent framing: replaces the single-object header with the id of the same schema in a registry. Only events in
+public topics are framed this way. State and copies between agents must be readable without a registry.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Framing:
         }
 
     def __call__(self, value: bytes) -> bytes:
-        """The value as it goes to a topic; itself where nothing is to be done."""
+        """The framed value; unchanged for a type without schema id."""
         if not self._heads:
             return value
         head = self._heads.get(value[:SINGLE_OBJECT_HEAD])

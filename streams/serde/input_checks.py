@@ -1,6 +1,6 @@
 """Checks of an input event before it is sent that go beyond those of the agents: misspelled fields, contradictions, and
 times that would be rejected on arrival. The agents ignore fields that they do not know, which a later release may have
-added; whoever sends an event is better served by an error."""
+added; for the sender of an event an error is more useful."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.events import Event, Rejection
 from streams.sla.instants import format_rfc3339
 
-#: The attributes that events have, and those of CloudEvents that say nothing to this product.
+#: The attributes of events, and those of CloudEvents that this product ignores.
 _ATTRIBUTES = ("specversion", "id", "type", "source", "subject", "time", "receivedtime", "backfill", "traceparent")
 _OTHER_ATTRIBUTES = ("data", "datacontenttype", "dataschema", "tracestate", "partitionkey")
-#: CloudEvents, "Naming conventions": an attribute of somebody else's is named so.
+#: CloudEvents, "Naming conventions": the form of extension attributes.
 _EXTENSION = re.compile(r"[a-z0-9]{1,40}")
-#: Attributes under the names that other forms of the same event give them.
+#: Names of attributes in other representations of the same event.
 _OTHER_NAMES = {"received_time": "receivedtime", "event_id": "id", "occurred_at": "time", "timestamp": "time"}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LISTED = 12
@@ -28,8 +28,8 @@ _EVERYBODY = "*"
 
 
 def unknown_field(event: Mapping[str, object]) -> Rejection | None:
-    """Refuses an event in the JSON form with a field that its type does not have. Unknown types, and data that is no
-    object, are left to other checks."""
+    """Refuses an event in the JSON form with a field that its type does not have. Unknown types, and data that is not
+    an object, are left to other checks."""
     fields = data_fields(event.get("type"))
     data = event.get("data")
     if fields is None or not isinstance(data, dict):
@@ -50,14 +50,14 @@ def printable(fields: Fields) -> Fields:
 
 
 def contradiction(fields: Fields) -> str | None:
-    """What in the fields of an event can't be true together, or None."""
+    """The contradiction between fields of an event, or None."""
     tenants = fields.get("tenant_ids")
     if fields.get("scope") == "platform" and tenants:
         return "tenant_ids: contradict scope platform, which is every tenant; use scope tenants, or no tenant_ids"
     if isinstance(tenants, list) and _EVERYBODY in tenants:
-        return f"tenant_ids: {_EVERYBODY} is no tenant; use scope platform for all of them"
+        return f"tenant_ids: {_EVERYBODY} is not a tenant; use scope platform for all of them"
     if fields.get("tenant_id") == _EVERYBODY:
-        return f"tenant_id: {_EVERYBODY} is no tenant; each tenant has events of its own"
+        return f"tenant_id: {_EVERYBODY} is not a tenant; each tenant has events of its own"
     return None
 
 
@@ -80,11 +80,11 @@ def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> I
         if name in known:
             continue
         if name in _OTHER_NAMES:
-            yield f"{_shown(name)}: is no attribute of an event; did you mean {_OTHER_NAMES[name]}?"
+            yield f"{_shown(name)}: is not an attribute of an event; did you mean {_OTHER_NAMES[name]}?"
         elif name in data_names:
-            yield f"{_shown(name)}: belongs into data"
+            yield f"{_shown(name)}: belongs in data"
         elif (near := close_to(name, _ATTRIBUTES)) or not _EXTENSION.fullmatch(name):
-            yield f"{_shown(name)}: is no attribute of an event{near}; allowed: {', '.join(_ATTRIBUTES)}, data"
+            yield f"{_shown(name)}: is not an attribute of an event{near}; allowed: {', '.join(_ATTRIBUTES)}, data"
 
 
 def _unknown_names(data: Mapping[str, object], fields: Iterable[Field], path: str, whose: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ _PLAIN: dict[str, Converter] = {
     "double": Double(),
 }
 _ABSENT = object()
-#: Texts that people write and read: a broken character in them costs the character, not the event.
+#: Texts that people write and read: a broken character in them is replaced; the event is accepted.
 TEXTS_FOR_PEOPLE = frozenset(["summary", "text", "reason"])
 _TEXT_FOR_PEOPLE = String(repairs=True)
 
@@ -69,7 +69,7 @@ class Field(NamedTuple):
 
     @property
     def nested(self) -> tuple[Field, ...]:
-        """The fields of the record that this field holds; none where it holds none."""
+        """The fields of the nested record; none when the field is not a record."""
         converter = self.converter.inner if isinstance(self.converter, Nullable) else self.converter
         return converter.fields if isinstance(converter, NestedRecord) else ()
 

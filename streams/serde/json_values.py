@@ -33,8 +33,8 @@ class Converter(Protocol):
 
 
 class String:
-    """A string. JSON may hold a lone surrogate, half a character, as programs make of a text cut inside an emoji; UTF-8
-    can't. Where `repairs`, texts for people, it becomes U+FFFD. Elsewhere it is refused: an id must not change."""
+    """A string. JSON can contain a lone surrogate (a text that was cut inside an emoji), UTF-8 cannot. With `repairs`,
+    for texts for people, it becomes U+FFFD. Elsewhere it is refused, because an id must not change."""
 
     def __init__(self, *, repairs: bool = False) -> None:
         self._repairs = repairs

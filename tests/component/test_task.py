@@ -112,8 +112,8 @@ def test_a_missing_stretch_is_asked_for_again_and_markers_are_none() -> None:
     [
         (2, 1, 0, "the next offset is 2 by the changelog, 1 by the consumer group"),
         (None, 1, 0, "the next offset is None by the changelog, 1 by the consumer group"),
-        (2, 2, 3, "the next offset is 2, the log reaches from 3 to 4"),
-        (9, 9, 0, "the next offset is 9, the log reaches from 0 to 4"),
+        (2, 2, 3, "the next offset is 2, the log holds 3 to 4"),
+        (9, 9, 0, "the next offset is 9, the log holds 0 to 4"),
     ],
     ids=["group moved", "changelog lost", "retention took input", "input truncated"],
 )

@@ -216,4 +216,4 @@ def test_input_that_retention_took_before_it_was_applied_halts(toy: Toy) -> None
     status, body = toy.get("/ready")
     assert status == 503
     assert [(reason["partition"], reason["state"]) for reason in json.loads(body)["reasons"]] == [(2, "halted")]
-    assert "the log reaches from 300 to 500" in body
+    assert "the log holds 300 to 500" in body

@@ -119,7 +119,7 @@ def test_a_bad_csv_line_is_named_with_field_and_limit(line: str, told: str) -> N
         (json.dumps({**ACME_DATA, "monthly_charge": 5000}), "monthly_charge: expected an object"),
         (json.dumps({**ACME_DATA, "tenant_id": 7}), "tenant_id: expected a text"),
         (json.dumps({"specversion": "1.0", "data": ACME_DATA}), "this is a whole event: `sla publish` sends those"),
-        ('{"tenant_id": "a", "tenant_id": "b"}', "not JSON: the key 'tenant_id' comes twice"),
+        ('{"tenant_id": "a", "tenant_id": "b"}', "not JSON: the key 'tenant_id' appears twice"),
     ],
 )
 def test_a_bad_json_line_is_named(line: str, told: str) -> None:
@@ -133,7 +133,7 @@ def test_a_bad_json_line_is_named(line: str, told: str) -> None:
     [
         (HEAD + ",colour", "there is no column 'colour'; the columns are tenant_id, "),
         (HEAD.replace(",plan", ""), "the column plan is missing"),
-        (HEAD + ",plan", "the column plan comes twice"),
+        (HEAD + ",plan", "the column plan appears twice"),
         (HEAD.replace(",", ";"), "there is no column 'tenant_id;valid_from"),
     ],
 )

@@ -501,7 +501,7 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
         (b"", "undecodable", "not JSON"),
         (b"\xff{}", "undecodable", "byte 0 is not UTF-8"),
         (b'{"a": NaN}', "undecodable", "NaN"),
-        (b'{"id": "1", "id": "2"}', "undecodable", "comes twice"),
+        (b'{"id": "1", "id": "2"}', "undecodable", "appears twice"),
         (b'{"a": ' + b"1" * 5000 + b"}", "undecodable", "not JSON"),
         (b"[" * 200_000, "undecodable", "nested too deeply"),
         (b'{"a":' * 200_000, "undecodable", "nested too deeply"),

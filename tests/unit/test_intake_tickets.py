@@ -110,7 +110,7 @@ def test_many_keys_are_read_in_one_pass() -> None:
     keys = ",".join(f'"{number}":0' for number in range(100_000))
     found = json_body.parse(f'{{{keys},"99999":1}}'.encode())
     assert isinstance(found, Rejection)
-    assert "'99999' comes twice" in found.message
+    assert "'99999' appears twice" in found.message
 
 
 def test_no_count_of_a_senders_is_too_large_to_be_counted() -> None:

@@ -231,7 +231,7 @@ def test_format_line_writes_decimals_plainly() -> None:
         ("", "column 1"),
         ('{"a": }', "column 7"),
         ('{"a": 1} x', "column 10"),
-        ('{"a": 1, "a": 2}', "'a' comes twice"),
+        ('{"a": 1, "a": 2}', "'a' appears twice"),
         ('{"a": NaN}', "NaN"),
         ('{"a": -Infinity}', "-Infinity"),
         ('{"a": 1e9999999999999999999}', "not JSON"),

@@ -63,7 +63,7 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         ("kind: slack", "kimd: slack", "5: destinations.room.kimd: unknown key; did you mean kind?"),
         ("room:\n", "Room 1:\n", "4: destinations.Room 1: 'Room 1' is no name"),
         ("language: ja", "language: fr", "7: destinations.room.language: 'fr' is unknown here; allowed: en, ja"),
-        ("language: ja", "time_zone: Tokyo", "7: destinations.room.time_zone: 'Tokyo' is no time zone"),
+        ("language: ja", "time_zone: Tokyo", "7: destinations.room.time_zone: 'Tokyo' is not a time zone"),
         ("language: ja", "timeout: PT5M", "7: destinations.room.timeout: a timeout is out of bounds"),
         ("language: ja", "give_up_after: P1Y", "7: destinations.room.give_up_after: 'P1Y' has years"),
         ("language: ja", "routing_key: {env: A}", "7: destinations.room.routing_key: this says nothing to kind slack"),

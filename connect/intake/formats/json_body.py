@@ -30,4 +30,4 @@ def parse(body: bytes) -> object | Rejection:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")

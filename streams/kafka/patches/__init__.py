@@ -12,7 +12,7 @@ from typing import Final
 import aiokafka
 import structlog
 
-#: The aiokafka whose private parts the patches know.
+#: The aiokafka versions that the patches are written for.
 SUPPORTED: Final = "0.14."
 PATCHES: Final = ("header_names", "rebootstrap")
 

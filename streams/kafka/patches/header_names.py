@@ -1,7 +1,7 @@
-"""Header names that are not UTF-8: aiokafka raises on them and never gets past such a record.
+"""Header names that are not UTF-8: aiokafka raises on them and cannot read past such a record.
 
 Kafka allows any bytes as a header's name, so any writer of an input topic could stop the stream (R27). With the patch a
-name that is not UTF-8 reads as text with \\xNN for each bad byte, and is written so where its record is passed on.
+name that is not UTF-8 reads as text with \\xNN for each bad byte, and is written that way where its record is copied.
 Without it, such a record stops its partition.
 """
 
@@ -73,6 +73,6 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def apply() -> None:
-    """Have every aiokafka consumer of this process read any header name."""
+    """Make every aiokafka consumer of this process read any header name."""
     fetcher.MemoryRecords = _Fetched
     fetcher.PartitionRecords = _PartitionRecords

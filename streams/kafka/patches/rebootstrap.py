@@ -1,7 +1,7 @@
-"""Clients that find a cluster again when no broker they know answers any more (KIP-899).
+"""Lets clients find a cluster again when none of the brokers they know answers (KIP-899).
 
-aiokafka asks only brokers that its last metadata named. After an outage that left one broker alive, that one is all it
-knows; if it goes away next, the client asks nobody else, although the others are back and it was given their addresses.
+aiokafka asks only brokers that its last metadata named. After an outage that left one broker, the metadata names only
+that one. If it fails next, the client asks no other, although the others are back and their addresses are configured.
 Without the patch a client in that state stays disconnected until its process restarts.
 """
 
@@ -26,5 +26,5 @@ async def _ask_known_brokers_then_bootstrap(self: AIOKafkaClient, cluster_metada
 
 
 def apply() -> None:
-    """Have every aiokafka client of this process fall back to the addresses it was given."""
+    """Make every aiokafka client of this process fall back to its configured addresses."""
     AIOKafkaClient._metadata_update = _ask_known_brokers_then_bootstrap

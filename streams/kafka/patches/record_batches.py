@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
     """Records of a batch, passed through aiokafka's reader as if they were one."""
 
     offset: int
-    """The last one's."""
+    """The offset of the last record."""
     records: list[RawRecord]
     size: int
     """Memory that they take, in bytes."""
