@@ -123,6 +123,9 @@ NOTIFY_PARKED = _counter(
     "Undelivered messages that are not retried; `sla notify parked list`.",
     "destination",
 )
+NOTIFY_DISCARDED = _counter(
+    "sla_notify_discarded", "messages", "Parked messages that were discarded, older than the retention.", "destination"
+)
 NOTIFY_UNREADABLE = _counter("sla_notify_unreadable", "records", "Skipped records that are no event.", "destination")
 NOTIFY_DELIVERED = _seconds(
     "sla_notify_delivered_seconds", "From reading an alert to its delivery.", _DELIVERED_S, "destination"

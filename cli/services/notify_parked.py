@@ -1,4 +1,4 @@
-"""`sla notify parked list|retry`: messages that were not delivered, and why; have them retried."""
+"""`sla notify parked list|retry|discard`: messages that were not delivered, and why."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 
 if TYPE_CHECKING:
-    from connect.notify.page_store_rows import Parked
+    from connect.notify.page_store_rows import Parked, StateRow
     from streams.settings import Settings
 
 #: Piped output is not folded to a screen's width.
 PIPED_WIDTH = 240
 _ACK_S = 10
 
-parked_app = typer.Typer(help="List messages that were not delivered; retry them.", no_args_is_help=True)
+parked_app = typer.Typer(help="List messages that were not delivered; retry or discard them.", no_args_is_help=True)
 
 Destination = Annotated[str | None, typer.Option("--destination", help="Only those of this destination.")]
 
@@ -59,16 +59,47 @@ def retry(
 
     Exit code 2: there is no such message.
     """
-    if bool(ids) == everything:
-        wrong_use("which messages? write their IDs, or --all")
+    from connect.notify.page_store_rows import retry_rows
+
     with one_line():
         settings = settings_of(brokers, prefix)
-        there = [each for each in _parked(settings) if destination in {None, each[1].destination}]
-        chosen = [each for each in there if everything or each[1].message.id in (ids or ())]
-        if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
-            wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
-        _write_retries(settings, chosen)
+        chosen = _chosen(settings, ids, destination, everything=everything)
+        _write(settings, [(where, row) for where, each in chosen for row in retry_rows(each)])
     typer.echo(f"{len(chosen):,} queued again" if chosen else "nothing is parked")
+
+
+@parked_app.command(epilog="Example: sla notify parked discard --all --destination former")
+def discard(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    destination: Destination = None,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Discard parked messages: they are never delivered. The notifier itself does so after SLA_NOTIFY_PARKED_RETENTION.
+
+    Exit code 2: there is no such message.
+    """
+    from connect.notify.page_store_rows import discard_row
+
+    with one_line():
+        settings = settings_of(brokers, prefix)
+        chosen = _chosen(settings, ids, destination, everything=everything)
+        _write(settings, [(where, discard_row(each)) for where, each in chosen])
+    typer.echo(f"{len(chosen):,} discarded" if chosen else "nothing is parked")
+
+
+def _chosen(
+    settings: Settings, ids: Sequence[str] | None, destination: str | None, *, everything: bool
+) -> list[tuple[int, Parked]]:
+    """The parked messages that a command names, each with its partition."""
+    if bool(ids) == everything:
+        wrong_use("which messages? write their IDs, or --all")
+    parked = [each for each in _parked(settings) if destination in {None, each[1].destination}]
+    chosen = [each for each in parked if everything or each[1].message.id in (ids or ())]
+    if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
+        wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
+    return chosen
 
 
 def _parked(settings: Settings) -> list[tuple[int, Parked]]:
@@ -90,15 +121,15 @@ def _parked(settings: Settings) -> list[tuple[int, Parked]]:
     return sorted(((where, each) for (where, _), each in found.items()), key=lambda pair: pair[1].at)
 
 
-def _write_retries(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> None:
-    """Write the requests one by one, each acknowledged by all replicas. A crash leaves the rest parked."""
+def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:
+    """Write rows to their partitions one by one, each acknowledged by all replicas. A crash leaves the rest parked."""
     from kafka.errors import KafkaError
 
     from cli.kafka_io.connection import BrokerProblem
-    from connect.notify.page_store_rows import TOPIC, retry_rows
+    from connect.notify.page_store_rows import TOPIC
     from streams.kafka import kafka_python_clients
 
-    if not chosen:
+    if not rows:
         return
     where = ", ".join(settings.bootstrap())
     try:
@@ -106,9 +137,8 @@ def _write_retries(settings: Settings, chosen: Sequence[tuple[int, Parked]]) -> 
             bootstrap_servers=list(settings.bootstrap()), retries=5, **settings.client_security()
         )
         topic = f"{settings.topic_prefix}.{TOPIC}"
-        for partition, parked in chosen:
-            for row in retry_rows(parked):
-                producer.send(topic, key=row.key, value=row.value, partition=partition).get(_ACK_S)
+        for partition, row in rows:
+            producer.send(topic, key=row.key, value=row.value, partition=partition).get(_ACK_S)
         producer.close()
     except KafkaError as error:
         raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error

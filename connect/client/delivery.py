@@ -10,7 +10,7 @@ from connect.client.errors import DeliveryFailed
 from streams.sla.events import Position
 
 #: Failed events that are kept for the next flush; further ones are counted.
-MOST_KEPT = 1_000
+MOST_RETAINED = 1_000
 
 
 class Delivery(Future[Position]):
@@ -46,16 +46,16 @@ class Failures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: list[tuple[Delivery, DeliveryFailed]] = []
+        self._retained: list[tuple[Delivery, DeliveryFailed]] = []
         self._others = 0
         self._others_retriable = True
 
     def add(self, delivery: Delivery, failure: DeliveryFailed) -> None:
         with self._lock:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept = [each for each in self._kept if not each[0].reported]
-            if len(self._kept) < MOST_KEPT:
-                self._kept.append((delivery, failure))
+            if len(self._retained) >= MOST_RETAINED:
+                self._retained = [each for each in self._retained if not each[0].reported]
+            if len(self._retained) < MOST_RETAINED:
+                self._retained.append((delivery, failure))
                 return
             self._others += 1
             self._others_retriable = self._others_retriable and failure.retriable
@@ -63,10 +63,10 @@ class Failures:
     def raise_unreported(self) -> None:
         """Raises DeliveryFailed for what failed since the last call, unless its delivery has already reported it."""
         with self._lock:
-            kept, self._kept = self._kept, []
+            retained, self._retained = self._retained, []
             others, self._others = self._others, 0
             retriable, self._others_retriable = self._others_retriable, True
-        unreported = [failure for delivery, failure in kept if not delivery.reported]
+        unreported = [failure for delivery, failure in retained if not delivery.reported]
         total = len(unreported) + others
         if total == 1:
             raise unreported[0]

@@ -17,16 +17,21 @@ from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
+from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Routing
 from connect.notify.trigger_reader import TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
+from streams.sla.instants import DAY
+from streams.time_source import TimeSource
 
 #: About how many messages wait in memory; the rest waits in Kafka.
 MOST_PENDING = 1_000
 _MOST_RECORDS = 500
 _POLL_MS = 250
 _MEASURE_S = 2.0
+#: How long parked messages are kept.
+PARKED_RETENTION = 90 * DAY
 #: How long requests in flight may take to end when partitions are revoked.
 SHUTDOWN_S = 5.0
 
@@ -44,8 +49,12 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         on_ready: Callable[[], None],
         codec: Codec,
         *,
+        clock: TimeSource,
         earliest: bool,
+        parked_retention: int = PARKED_RETENTION,
     ) -> None:
+        self._clock = clock
+        self._parked = ParkedMessages(self._responsible_for, parked_retention)
         self._name = name
         self._reader = TriggerReader(name, codec, metrics)
         self._routing = routing
@@ -69,7 +78,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._load_error is not None:
                 raise self._load_error
             self._pause_or_resume()
-            await self._measure_lag()
+            await self._housekeeping()
             room = MOST_PENDING - self._delivery.pending
             most = min(max(room, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
@@ -90,6 +99,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._loaded.clear()
             await self._delivery.suspend(SHUTDOWN_S)
             self._orderings.clear()
+            self._parked.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Read back the stored pages."""
@@ -110,7 +120,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._kafka.start_new_partitions(
             [each for each in assigned if each.topic != rows], earliest=self._earliest
         )
-        stored = await self._kafka.stored_pages([each.partition for each in assigned if each.topic == rows], self._name)
+        stored = await self._kafka.stored_pages(
+            [each.partition for each in assigned if each.topic == rows], self._name, self._parked.read
+        )
         others: dict[str, int] = defaultdict(int)
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
@@ -128,10 +140,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log.info("partitions_assigned", partitions=sorted(stored), waiting=self._delivery.pending)
         self._on_ready()
 
+    def _responsible_for(self, destination: str) -> bool:
+        """One worker of the notifier also looks after destinations that were removed from the routing file."""
+        known = self._routing.destinations
+        return destination == self._name or (destination not in known and self._name == min(known))
+
     def _log_unknown_destinations(self, others: Mapping[str, int]) -> None:
-        """Rows of a destination that was removed from the routing file. One worker of the notifier reports them."""
         for name, count in others.items():
-            if count and name not in self._routing.destinations and self._name == min(self._routing.destinations):
+            if count and name != self._name and self._responsible_for(name):
                 self._log.warning("destination_not_in_routing_file", absent=name, count=count)
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -149,12 +165,20 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer.pause(*(wanted - paused))
         consumer.resume(*(paused - wanted))
 
-    async def _measure_lag(self) -> None:
-        """Ask Kafka for the lag now and then: a paused consumer does not learn it from fetches."""
+    async def _housekeeping(self) -> None:
+        """Now and then: measure the lag, discard old parked messages."""
         now = asyncio.get_running_loop().time()
         if now - self._measured_at < _MEASURE_S:
             return
         self._measured_at = now
+        await self._measure_lag()
+        for partition, rows in self._parked.discard(self._clock.now()).items():
+            await self._kafka.write(partition, rows)
+            self._metrics.discarded.labels(self._name).inc(len(rows))
+            self._log.warning("parked_messages_discarded", partition=partition, count=len(rows))
+
+    async def _measure_lag(self) -> None:
+        """Ask Kafka for the lag: a paused consumer does not learn it from fetches."""
         partitions = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
         if not partitions:
             return
@@ -187,8 +211,11 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     done[where] = record.offset + 1
                 elif where.topic == incidents:
                     ordering.add(WaitingClose(record.timestamp, record.offset, self._reader.trigger(record)))
-                elif (request := self._reader.retry_request(record)) is not None:
-                    rows[where.partition] += self._delivery.retry(where.partition, *request)
+                else:
+                    self._parked.read(where.partition, record.key, record.value)
+                    request = self._reader.retry_request(record)
+                    if request is not None:
+                        rows[where.partition] += self._delivery.retry(where.partition, *request)
         for partition, ordering in self._orderings.items():
             if ordering:
                 where = TopicPartition(alerts, partition)

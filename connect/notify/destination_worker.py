@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.notify.alert_consumer import SHUTDOWN_S, AlertConsumer
+from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue, cancelled_by_us
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.metrics import NotifyMetrics
@@ -37,6 +37,7 @@ class DestinationWorker:
         *,
         earliest: bool = False,
         deployment: str = DEFAULT_PREFIX,
+        parked_retention: int = PARKED_RETENTION,
     ) -> None:
         self.name = name
         self._codec = codec
@@ -48,6 +49,7 @@ class DestinationWorker:
         self._metrics = metrics
         self._earliest = earliest
         self._deployment = deployment
+        self._parked_retention = parked_retention
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -91,7 +93,7 @@ class DestinationWorker:
         delivery.disabled = self._disabled
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
-            earliest=self._earliest,
+            clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:

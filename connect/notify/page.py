@@ -12,6 +12,9 @@ from connect.notify.triggers import JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
 from streams.topics import DEFAULT_PREFIX
 
+#: Clocks that the message of a closing lists, the latest; an incident may have thousands of update windows.
+_MOST_CLOCKS = 1_000
+
 
 class _NewMessage(NamedTuple):
     id: str
@@ -131,7 +134,10 @@ class Page:
 
 def _stored_event(trigger: PageTrigger, destination: Destination) -> JsonObject:
     """The event without what its messages do not need: a closing lists every clock, and may end many pages."""
-    unused = destination.kind.unused_when_closing
-    if trigger.action != "close" or not unused:
+    if trigger.action != "close":
         return trigger.event
-    return {**trigger.event, "data": {name: value for name, value in trigger.data.items() if name not in unused}}
+    data = {name: value for name, value in trigger.data.items() if name not in destination.kind.unused_when_closing}
+    left_out = len(data.get("clocks", ())) - _MOST_CLOCKS
+    if left_out > 0:
+        data |= {"clocks": data["clocks"][-_MOST_CLOCKS:], "clocks_left_out": left_out}
+    return {**trigger.event, "data": data}

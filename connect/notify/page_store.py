@@ -121,8 +121,14 @@ class PageStore:
         ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
 
-    async def stored_pages(self, partitions: Sequence[int], destination: str) -> Mapping[int, tuple[StoredPages, int]]:
-        """The rows of partitions, read back to their end offsets, which are returned too."""
+    async def stored_pages(
+        self,
+        partitions: Sequence[int],
+        destination: str,
+        on_row: Callable[[int, bytes | None, bytes | None], None] = lambda *_: None,
+    ) -> Mapping[int, tuple[StoredPages, int]]:
+        """The rows of partitions, read back to their end offsets, which are returned too. `on_row` is called
+        with the partition, key and value of each."""
         found = {partition: StoredPages(destination) for partition in partitions}
         if not found:
             return {}
@@ -137,6 +143,7 @@ class PageStore:
                 for where, records in (await self._metadata_consumer.getmany(timeout_ms=_POLL_MS)).items():
                     for record in records:
                         found[where.partition].read(record.key, record.value)
+                        on_row(where.partition, record.key, record.value)
                 for partition, where in list(left.items()):
                     if await self._metadata_consumer.position(where) >= ends[where]:
                         del left[partition]

@@ -101,7 +101,7 @@ def parked_row(parked: Parked) -> StateRow:
 def retry_rows(parked: Parked) -> tuple[StateRow, StateRow]:
     """The rows that have a running or later notifier retry it: the request first, then the end of the parked row."""
     request = StateRow(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message))
-    return request, StateRow(_key(parked.destination, "parked", parked.message.id), None)
+    return request, discard_row(parked)
 
 
 def retried_row(destination: str, message: Message) -> StateRow:
@@ -130,6 +130,19 @@ def read_parked(key: bytes | None, value: bytes | None) -> Parked | None:
         return Parked(found.destination, incident, message, str(row["reason"]), int(row["at"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def parked_at(value: bytes) -> int:
+    """When the message of a parked row was parked; 0, long ago, for a row that can't be read."""
+    try:
+        return int(_object(value)["at"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def discard_row(parked: Parked) -> StateRow:
+    """The row that discards a parked message."""
+    return StateRow(_key(parked.destination, "parked", parked.message.id), None)
 
 
 class StoredPages:

@@ -69,6 +69,7 @@ async def serve(
             codec,
             earliest=settings.start == "earliest",
             deployment=settings.deployment or kafka.topic_prefix,
+            parked_retention=settings.parked_retention,
         )
         for name, destination in routing.destinations.items()
     ]

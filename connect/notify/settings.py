@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.config_files.scalars import parse_duration
 from streams.errors import SettingsError
 
 
@@ -24,6 +25,10 @@ class NotifySettings(BaseSettings):
         description="Name of this deployment in dedup keys; default: the topic prefix.",
         min_length=1,
         max_length=100,
+    )
+    parked_retention: Annotated[int, BeforeValidator(parse_duration)] = Field(
+        "P90D",  # type: ignore[assignment]
+        description="Parked messages are discarded after this.",
     )
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a destination begins that is new: with what comes, or with all there is."

@@ -17,6 +17,9 @@ from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import CONFLUENT, Codec
 from streams.sla.events import Rejection
 
+#: What a topic of outputs holds at most: a closing lists every clock of its incident.
+LARGEST_RECORD = 5 * 1024 * 1024
+
 
 class TriggerReader:
     """Decodes records for one destination. Unreadable ones are counted, logged and skipped."""
@@ -33,7 +36,7 @@ class TriggerReader:
             value = record.value
             while value is not None and value[:1] == CONFLUENT:
                 try:
-                    self._codec.decode(value)
+                    self._codec.decode(value, LARGEST_RECORD)
                 except RetryLater as awaited:
                     await asyncio.wait([awaited.answered])
                 else:
@@ -42,7 +45,7 @@ class TriggerReader:
     def trigger(self, record: Any) -> PageTrigger | None:
         """What a record of alerts or incidents asks for; None where it asks for nothing."""
         try:
-            decoded = self._codec.decode(record.value)
+            decoded = self._codec.decode(record.value, LARGEST_RECORD)
             if isinstance(decoded, Rejection):
                 self._skip(record, f"{decoded.code}: {decoded.message}")
                 return None

@@ -13,10 +13,11 @@ from notify_bench import Bench, destination, play
 from structlog.testing import capture_logs
 
 from connect.notify import alert_consumer
-from connect.notify.alert_consumer import AlertConsumer
+from connect.notify.alert_consumer import PARKED_RETENTION, AlertConsumer
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
+from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Match, Route, Routing
 from schemas import registry
 from streams.runtime.processor import RetryLater
@@ -106,7 +107,12 @@ class FakeKafka:
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {where: len(self.logs[where]) for where in partitions}
 
-    async def stored_pages(self, partitions: Sequence[int], name: str) -> Mapping[int, tuple[StoredPages, int]]:
+    async def stored_pages(
+        self, partitions: Sequence[int], name: str, on_row: Any
+    ) -> Mapping[int, tuple[StoredPages, int]]:
+        for each in partitions:
+            for key, value in self.bench.store.log.get(each, {}).items():
+                on_row(each, key, value)
         return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
 
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
@@ -130,6 +136,7 @@ class Desk:
             self.bench.metrics,
             self._ready,
             codec or Codec(),
+            clock=self.bench.clock,
             earliest=False,
         )
         self.reading: asyncio.Task[None] | None = None
@@ -378,6 +385,79 @@ def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) ->
         assert desk.bench.store.parked() == []
 
     play(scenario)
+
+
+def parked_at(at: int, id_: str, to: str = "d") -> Parked:
+    page = Page("inc-1").apply(trigger("breached", id_=id_), destination("pagerduty"), 0, busy=False)
+    return Parked(to, "inc-1", page.head, "HTTP 400", at)
+
+
+def test_parked_messages_are_discarded_after_their_retention_also_those_of_former_destinations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        now = PARKED_RETENTION + 100
+        desk.bench.clock.move(now)
+        store = desk.bench.store
+        await store.write(0, [parked_row(parked_at(at, f"e{at}")) for at in (99, 100)])
+        await store.write(0, [parked_row(parked_at(99, "f", "former"))])
+        with capture_logs() as logs:
+            await desk.start()
+            await desk.until(lambda: [each.message.id for each in store.parked()] == ["e100"])
+            later = parked_row(parked_at(101, "e101"))  # parked meanwhile, then retried
+            await store.write(0, [later])
+            desk.kafka.put(ROWS, later.value, key=later.key)
+            desk.kafka.put(ROWS, None, key=parked_row(parked_at(100, "e100")).key)
+            await desk.until(lambda: desk.kafka.at[ROWS] == len(desk.kafka.logs[ROWS]))
+            await asyncio.sleep(0.01)
+            assert {each.message.id for each in store.parked()} == {"e100", "e101"}
+            desk.bench.clock.move(now + 2)
+            await desk.until(lambda: [each.message.id for each in store.parked()] == ["e100"])
+        assert [log["count"] for log in logs if log["event"] == "parked_messages_discarded"] == [2, 1]
+        assert desk.bench.metrics.registry.get_sample_value("sla_notify_discarded_total", {"destination": "d"}) == 3
+
+    play(scenario)
+
+
+def test_beyond_a_number_the_oldest_parked_messages_are_discarded() -> None:
+    parked = ParkedMessages(lambda name: name == "d", 1_000, most=3)
+    for at in (5, 3, 9, 7, 1):
+        row = parked_row(parked_at(at, f"e{at}"))
+        parked.read(0, row.key, row.value)
+    parked.read(1, b"d\x1fparked\x1fe1", b"\xff")  # can't be read: as old as can be
+    parked.read(0, b"other\x1fparked\x1fe1", b"{}")
+    assert len(parked) == 6
+    rows = parked.discard(500)
+    assert [row.key for row in rows[0]] == [b"d\x1fparked\x1fe1", b"d\x1fparked\x1fe3"]
+    assert parked.discard(1_001)[1] == [StateRow(b"d\x1fparked\x1fe1", None)]
+    assert len(parked) == 3
+
+
+def test_a_closing_above_the_size_of_inputs_ends_its_pages() -> None:
+    """An incident with thousands of update windows: every clock is listed."""
+
+    async def scenario(kind: str) -> None:
+        desk = Desk(kind)
+        closed = event("closed")
+        closed["data"]["clocks"] = [{**closed["data"]["clocks"][0], "instance": number} for number in range(15_000)]
+        value = value_of(closed)
+        assert len(value) > 256 * 1024
+        desk.kafka.put(ALERTS, value_of(event("breached")), at=5)
+        desk.kafka.put(INCIDENTS, value, at=6)
+        await desk.start()
+        await desk.until(lambda: len(desk.heard) == 2)
+        assert desk.unreadable() is None
+        assert desk.bench.delivery.open_pages == 0
+
+    for kind in ("pagerduty", "slack", "webhook"):
+        play(lambda kind=kind: scenario(kind))  # type: ignore[misc]
+    many = trigger("closed", clocks=[{"instance": number} for number in range(1_500)])
+    page = Page("inc-1").apply(trigger("breached"), destination("webhook"), 0, busy=False)
+    data = page.apply(many, destination("webhook"), 0, busy=False).pending[-1].event["data"]
+    assert (len(data["clocks"]), data["clocks"][-1], data["clocks_left_out"]) == (1_000, {"instance": 1_499}, 500)
 
 
 def test_what_waits_for_a_destination_that_is_no_more_is_told() -> None:
