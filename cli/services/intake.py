@@ -78,6 +78,7 @@ def dry_run(
 
     Exit code 1: at least one item would be rejected.
     """
+    from connect.intake.formats.registry import max_body_of
     from connect.intake.mapping_file import load_mapping
     from connect.intake.settings import read_intake_settings
     from streams.config_files.problems import PolicyError
@@ -91,6 +92,11 @@ def dry_run(
         except OSError as error:
             wrong_use(f"{error.filename} can't be read: {error.strerror}")
         sender, translation = _translate(sources, source, path, content)
+        limit = max_body_of(sender, read_intake_settings().max_body)
+        if len(content) > limit:
+            typer.echo(f"as {sender.name} ({sender.format}):")
+            typer.echo(f"refuse the request (413): the body has {len(content):,} bytes; at most {limit:,} are allowed")
+            raise typer.Exit(FOUND)
     for line in describe(sender, translation):
         typer.echo(line)
     if translation.rejected:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
@@ -24,6 +31,13 @@ _BATCH_BYTES = 256 * 1024
 _MAX_REQUEST_BYTES = 5 * 1024 * 1024
 _CHECK_INTERVAL_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
+#: Errors that concern one topic: the producer stays, and requests with records of other topics are not affected.
+_ONE_TOPIC = (
+    InvalidTopicError,
+    PolicyViolationError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 #: A record unacknowledged for so many timeouts is dropped to free memory: its request got a 503, its sender retries.
 _STUCK_TIMEOUTS = 4
 
@@ -72,6 +86,8 @@ class KafkaPublisher:
         self._waiting: dict[asyncio.Future[Any], float] = {}
         self._unavailable_reason: str | None = "not connected to Kafka yet"
         self._broken = False
+        self._refusals: dict[tuple[str, ...], str] = {}
+        """Topics of requests that Kafka refused, and the error that is logged already."""
         self._supervisor: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("connect.intake")
 
@@ -112,6 +128,8 @@ class KafkaPublisher:
             raise self._failed(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
         except MessageSizeTooLargeError as error:
             raise Unavailable(f"Kafka refuses a record of that size: {error}") from error
+        except _ONE_TOPIC as error:
+            raise self._refused(records, error) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition
             self._broken = True
             raise self._failed(f"Kafka: {error or type(error).__name__}") from error
@@ -138,6 +156,14 @@ class KafkaPublisher:
         self.in_flight.release(size)
         if not future.cancelled():
             future.exception()  # retrieved here because nobody may wait for it any more
+
+    def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
+        topics = sorted({f"{self._prefix}.{record.topic}" for record in records})
+        kind = type(error).__name__
+        if self._refusals.get(tuple(topics)) != kind:
+            self._log.warning("kafka_topic_refused", topics=topics, error=kind)
+            self._refusals[tuple(topics)] = kind
+        return Unavailable(f"Kafka refuses a record of {' or '.join(topics)}: {kind}")
 
     def _failed(self, reason: str) -> Unavailable:
         if self._unavailable_reason is None:

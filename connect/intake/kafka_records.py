@@ -15,6 +15,7 @@ from streams.sla.events import Rejection
 REJECTED_TOPIC = "rejected"
 _HEADER_BYTES = 16
 _NUMBER_BYTES = 6
+_MAX_SHOWN_ITEMS = 100
 
 
 class OutgoingRecord(NamedTuple):
@@ -64,6 +65,7 @@ def reject_record(
     number = int.from_bytes(blake2b(content, digest_size=_NUMBER_BYTES).digest(), "big")
     headers = [("content-type", media_type.encode(errors="replace"))]
     original = Record(place, 0, number, arrival, source.encode(), content, headers)
-    message = "; ".join(f"{each.item}: {each.reason}" if each.item else each.reason for each in rejected_items)
+    shown = rejected_items[:_MAX_SHOWN_ITEMS]
+    message = "; ".join(f"{each.item}: {each.reason}" if each.item else each.reason for each in shown)
     sent = rejected(original, rejected_items[0].code, message.encode(errors="replace").decode(), REJECTED_TOPIC, 0)
     return OutgoingRecord(REJECTED_TOPIC, source, sent.value or b"", sent.headers)

@@ -21,7 +21,12 @@ class IntakeSettings(BaseSettings):
     mapping: Path = Field(Path("intake.yaml"), description="The mapping file.")
     host: str = Field("127.0.0.1", description="Address to listen at.")
     port: int = Field(8088, ge=0, le=65535, description="Port to listen at; 0: any free one.")
-    max_body: int = Field(_MIB, ge=1024, le=4 * _MIB, description="Largest size of a request body in bytes (413).")
+    max_body: int = Field(
+        16 * _MIB,
+        ge=1024,
+        le=64 * _MIB,
+        description="Largest size of a request body in bytes (413). Signed bodies have at most 4 MiB.",
+    )
     max_in_flight: int = Field(
         64 * _MIB,
         ge=8 * _MIB,

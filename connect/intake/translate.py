@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from connect.intake.formats import cloudevents, json_body, rest
 from connect.intake.formats.registry import format_of
@@ -25,46 +26,91 @@ class Translation:
     truncated: int = 0
     """How many items the sender reports to have left out."""
 
+    def add(self, other: Translation) -> None:
+        """Add the outcomes of another part of the same request."""
+        self.events += other.events
+        self.ignored += other.ignored
+        self.rejected += other.rejected
+        self.truncated += other.truncated
 
-def webhook(source: Source, content: bytes, received_at: int | None = None) -> Translation:
+
+class Outcomes(NamedTuple):
+    """The outcomes of a request, one by one, before they are checked."""
+
+    items: Iterator[ItemOutcome]
+    truncated: int = 0
+
+
+def webhook_outcomes(source: Source, content: bytes, received_at: int | None = None) -> Outcomes:
     """The webhook of a source whose format has one, received at an instant (microseconds since 1970)."""
     payload = json_body.parse(content)
     if isinstance(payload, Rejection):
-        return Translation(rejected=[RejectedItem("", payload.code, payload.message)])
+        return Outcomes(iter([RejectedItem("", payload.code, payload.message)]))
     form = format_of(source)
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
-    translation = check_outcomes(form.translate(payload, source, received_at), source)
-    translation.truncated = form.truncated(payload)
+    return Outcomes(form.translate(payload, source, received_at), form.truncated(payload))
+
+
+def cloud_event_outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Outcomes:
+    """CloudEvents, one or a batch."""
+    return Outcomes(cloudevents.outcomes(media_type, headers, content))
+
+
+def plain_json_outcomes(
+    source: Source, route: rest.RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes
+) -> Outcomes:
+    """Plain JSON at one of the addresses of `rest.ROUTES`."""
+    return Outcomes(iter([rest.outcome(route, path_id, headers, content, source)]))
+
+
+def in_parts(outcomes: Outcomes, source: Source, size: int) -> Iterator[Translation]:
+    """Check each event as the agents will check it, and against what the source may publish. A part has at most `size`
+    outcomes, so a large request needs the memory of a small one."""
+    part = Translation(truncated=outcomes.truncated)
+    for number, outcome in enumerate(outcomes.items, 1):
+        _check(outcome, source, part)
+        if number % size == 0:
+            yield part
+            part = Translation()
+    yield part
+
+
+def translated(outcomes: Outcomes, source: Source) -> Translation:
+    """All parts in one."""
+    translation = Translation()
+    for part in in_parts(outcomes, source, 1000):
+        translation.add(part)
     return translation
 
 
+def webhook(source: Source, content: bytes, received_at: int | None = None) -> Translation:
+    """As `webhook_outcomes`, checked."""
+    return translated(webhook_outcomes(source, content, received_at), source)
+
+
 def cloud_events(source: Source, media_type: str, headers: Mapping[str, str], content: bytes) -> Translation:
-    """CloudEvents, one or a batch."""
-    return check_outcomes(cloudevents.outcomes(media_type, headers, content), source)
+    """As `cloud_event_outcomes`, checked."""
+    return translated(cloud_event_outcomes(media_type, headers, content), source)
 
 
 def plain_json(
     source: Source, route: rest.RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes
 ) -> Translation:
-    """Plain JSON at one of the addresses of `rest.ROUTES`."""
-    return check_outcomes([rest.outcome(route, path_id, headers, content, source)], source)
+    """As `plain_json_outcomes`, checked."""
+    return translated(plain_json_outcomes(source, route, path_id, headers, content), source)
 
 
-def check_outcomes(outcomes: Iterable[ItemOutcome], source: Source) -> Translation:
-    """Check each event as the agents will check it, and against what the source may publish."""
-    translation = Translation()
-    for outcome in outcomes:
-        match outcome:
-            case IgnoredItem():
-                translation.ignored.append(outcome)
-            case RejectedItem():
-                translation.rejected.append(outcome)
-            case EventItem(item, event):
-                prepared = prepare(event)
-                if isinstance(prepared, Rejection):
-                    translation.rejected.append(RejectedItem(item, prepared.code, prepared.message))
-                elif (reason := forbidden(source, event)) is not None:
-                    translation.rejected.append(RejectedItem(item, "forbidden", reason))
-                else:
-                    translation.events.append(prepared)
-    return translation
+def _check(outcome: ItemOutcome, source: Source, part: Translation) -> None:
+    match outcome:
+        case IgnoredItem():
+            part.ignored.append(outcome)
+        case RejectedItem():
+            part.rejected.append(outcome)
+        case EventItem(item, event):
+            prepared = prepare(event)
+            if isinstance(prepared, Rejection):
+                part.rejected.append(RejectedItem(item, prepared.code, prepared.message))
+            elif (reason := forbidden(source, event)) is not None:
+                part.rejected.append(RejectedItem(item, "forbidden", reason))
+            else:
+                part.events.append(prepared)

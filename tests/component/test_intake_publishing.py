@@ -10,8 +10,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 from intake_bench import ROOT, SECRETS, recorded, run, served, token
+from structlog.testing import capture_logs
 
 from connect.intake import kafka_producer, service
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
@@ -175,6 +176,36 @@ def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world:
         second.set_exception(KafkaError("no leader"))
         with pytest.raises(Unavailable, match="no leader"):
             await asked
+        assert publisher.in_flight.reserved == 0
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_topic_without_permission_fails_its_own_requests_only(world: World) -> None:
+    """A denied topic answers with an error; records of others, under way at the same time, are acknowledged."""
+
+    async def scenario() -> None:
+        publisher = publisher_of(world, timeout_s=5)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        incidents = asyncio.create_task(publisher.publish([record("a"), record("b")]))
+        contracts = OutgoingRecord("contract-events", "acme", b"x", [])
+        with capture_logs() as logs:
+            for number in (3, 4):
+                denied = asyncio.create_task(publisher.publish([contracts]))
+                await until(lambda: len(world.made[0].sent) == number)  # noqa: B023 -- awaited in this turn
+                world.made[0].sent[-1][2].set_exception(TopicAuthorizationFailedError("sla.contract-events"))
+                with pytest.raises(Unavailable, match=r"refuses a record of sla\.contract-events"):
+                    await denied
+            await asyncio.sleep(0.05)  # the supervisor has looked after the connection several times
+        assert [entry["event"] for entry in logs] == ["kafka_topic_refused"]
+        assert len(world.made) == 1
+        assert publisher.unready() is None
+        for _, _, future in world.made[0].sent[:2]:
+            future.set_result(None)
+        await incidents
         assert publisher.in_flight.reserved == 0
         await publisher.stop()
 

@@ -6,6 +6,8 @@ from connect.intake.formats import alertmanager, jira, rest, zendesk
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Source
 
+#: Bodies that prove their sender by a signature over them, as those of ticket systems, are small. Anyone may send one.
+MAX_SIGNED_BODY = 4 * 1024 * 1024
 #: Format name in the mapping file → format.
 FORMATS: dict[str, SourceFormat] = {
     each.name: each for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, rest.FORMAT)
@@ -15,6 +17,11 @@ FORMATS: dict[str, SourceFormat] = {
 def format_of(source: Source) -> SourceFormat:
     """The format of a source that the mapping file has been checked for."""
     return FORMATS[source.format]
+
+
+def max_body_of(source: Source, max_body: int) -> int:
+    """The largest body in bytes that is read from a source, where `SLA_INTAKE_MAX_BODY` is `max_body`."""
+    return max_body if format_of(source).signature_header is None else min(max_body, MAX_SIGNED_BODY)
 
 
 def detect(payload: object) -> SourceFormat | None:

@@ -3,57 +3,131 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from aiohttp import web
 
 from connect.intake.byte_budget import ByteBudget
+from connect.intake.formats.registry import MAX_SIGNED_BODY
 from connect.intake.web.responses import RequestRejected, retry_after
 from streams.sla.instants import SECOND
 
 _CHUNK_BYTES = 64 * 1024
 _RETRY_SOON_S = 1
-_UNPROVEN_SHARE = 8
+_UNPROVEN_SHARE = 4
+_SOURCE_SHARE = 2
+_ADDRESS_SHARE = 4
+
+
+class ReceivedBody:
+    """A body, and the budgets in which its bytes are reserved."""
+
+    def __init__(self, budgets: Sequence[ByteBudget], proven: ByteBudget) -> None:
+        self.content = b""
+        self.size = 0
+        self._budgets = budgets
+        self._proven = proven
+
+    def reserve(self, size: int) -> None:
+        """Reserve bytes that have arrived. Raises RequestRejected 503."""
+        _reserve(self._budgets, size)
+        self.size += size
+
+    def prove(self) -> None:
+        """The body has proven its sender: its bytes no longer count among the unproven. Raises RequestRejected 503."""
+        _reserve([self._proven], self.size)
+        self._release(self._budgets)
+        self._budgets = [self._proven]
+
+    def release(self) -> None:
+        """Release all of its bytes."""
+        self._release(self._budgets)
+
+    def _release(self, budgets: Sequence[ByteBudget]) -> None:
+        for budget in budgets:
+            budget.release(self.size)
 
 
 class BodyReader:
-    """Reads bodies. The caller reserves a body's bytes before it is read and releases them when the request is over."""
+    """Reads bodies. Bytes are reserved as they arrive; a declared length reserves nothing.
+
+    Anyone may begin to send a body that proves its sender only once it is complete. So such bodies have a budget of
+    their own, of which one source and one address get a share each.
+    """
 
     def __init__(self, max_body: int, budget: ByteBudget, timeout_us: int) -> None:
         self.budget = budget
-        self.unproven = ByteBudget(max(budget.limit // _UNPROVEN_SHARE, max_body))
-        """For bodies that prove their sender by a signature: anyone may begin to send one."""
-        self._max_body = max_body
+        self.max_body = min(max_body, budget.limit)
+        self.max_signed_body = min(self.max_body, MAX_SIGNED_BODY)
+        self.unproven = ByteBudget(max(budget.limit // _UNPROVEN_SHARE, self.max_signed_body))
+        self._sources = _Shares(max(self.unproven.limit // _SOURCE_SHARE, self.max_signed_body))
+        self._addresses = _Shares(max(self.unproven.limit // _ADDRESS_SHARE, self.max_signed_body))
         self._timeout_s = timeout_us / SECOND
 
-    def reserve(self, request: web.Request, budget: ByteBudget) -> int:
-        """Reserve the body's declared length, or the largest allowed when none is declared; returns the bytes.
+    @asynccontextmanager
+    async def receive(self, request: web.Request, source: str, *, signed: bool) -> AsyncIterator[ReceivedBody]:
+        """The body, whose bytes stay reserved until the block ends. `signed`: its sender is not proven yet.
 
-        Raises RequestRejected 413, 415, 503.
+        Raises RequestRejected 408, 413, 415, 503.
         """
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise RequestRejected(
                 415, "Content-Encoding: send the body uncompressed; signatures and limits are over its bytes"
             )
-        size = self._max_body if request.content_length is None else request.content_length
-        if size > self._max_body:
-            raise RequestRejected(413, f"the body has {size:,} bytes; at most {self._max_body:,} are allowed")
-        if not budget.reserve(size):
-            raise retry_after(503, "too many requests are being read; send it again", _RETRY_SOON_S)
-        return size
+        limit = self.max_signed_body if signed else self.max_body
+        if request.content_length is not None and request.content_length > limit:
+            raise RequestRejected(413, f"the body has {request.content_length:,} bytes; at most {limit:,} are allowed")
+        with ExitStack() as stack:
+            budgets = [self.budget]
+            if signed:
+                of_address = stack.enter_context(self._addresses.of(request.remote or ""))
+                budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
+            body = ReceivedBody(budgets, self.budget)
+            stack.callback(body.release)
+            body.content = await self._read(request, body, limit)
+            yield body
 
-    async def read(self, request: web.Request) -> bytes:
-        """The body. Raises RequestRejected 408, 413."""
-        chunks, size = [], 0
+    async def _read(self, request: web.Request, body: ReceivedBody, limit: int) -> bytes:
+        chunks = []
         try:
             async with asyncio.timeout(self._timeout_s):
                 async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > self._max_body:
-                        raise RequestRejected(
-                            413, f"the body has more than {self._max_body:,} bytes", {"Connection": "close"}
-                        )
+                    if body.size + len(chunk) > limit:
+                        raise RequestRejected(413, f"the body has more than {limit:,} bytes", {"Connection": "close"})
+                    body.reserve(len(chunk))
                     chunks.append(chunk)
         except TimeoutError:
             reason = f"the body did not arrive within {self._timeout_s:g} s"
             raise RequestRejected(408, reason, {"Connection": "close"}) from None
         return b"".join(chunks)
+
+
+class _Shares:
+    """A budget for each key that has a request now."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._budgets: dict[str, ByteBudget] = {}
+        self._requests: Counter[str] = Counter()
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[ByteBudget]:
+        """The budget of a key, for one request."""
+        self._requests[key] += 1
+        try:
+            yield self._budgets.setdefault(key, ByteBudget(self._limit))
+        finally:
+            self._requests[key] -= 1
+            if not self._requests[key]:
+                del self._requests[key], self._budgets[key]
+
+
+def _reserve(budgets: Sequence[ByteBudget], size: int) -> None:
+    """Reserve bytes in every budget or in none. Raises RequestRejected 503."""
+    for index, budget in enumerate(budgets):
+        if not budget.reserve(size):
+            for reserved in budgets[:index]:
+                reserved.release(size)
+            raise retry_after(503, "too many requests are being read; send it again", _RETRY_SOON_S)

@@ -10,7 +10,7 @@ from aiohttp import web
 from connect.intake.translate import Translation
 
 ACCEPTED, UNPROCESSABLE, FORBIDDEN = 202, 422, 403
-_MAX_LISTED = 100
+MAX_LISTED = 100
 
 
 class RequestRejected(Exception):  # noqa: N818 -- it names what happened
@@ -42,10 +42,10 @@ def translation_response(translation: Translation) -> web.Response:
     body: dict[str, object] = {
         "published": [
             {"type": each.event_type, "id": each.event_id, "subject": each.subject}
-            for each in translation.events[:_MAX_LISTED]
+            for each in translation.events[:MAX_LISTED]
         ],
         "ignored": [
-            _without_empty({"item": each.item, "reason": each.reason}) for each in translation.ignored[:_MAX_LISTED]
+            _without_empty({"item": each.item, "reason": each.reason}) for each in translation.ignored[:MAX_LISTED]
         ],
     }
     if not translation.rejected:
@@ -53,7 +53,7 @@ def translation_response(translation: Translation) -> web.Response:
     first = translation.rejected[0]
     body["rejected"] = [
         _without_empty({"item": each.item, "code": each.code, "reason": each.reason})
-        for each in translation.rejected[:_MAX_LISTED]
+        for each in translation.rejected[:MAX_LISTED]
     ]
     body["error"] = f"{first.item}: {first.reason}" if first.item else first.reason
     forbidden = all(each.code == "forbidden" for each in translation.rejected)

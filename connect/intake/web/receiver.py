@@ -1,0 +1,152 @@
+"""One request from its first byte to Kafka's acknowledgement: read, prove, translate, publish, count."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from connect.intake import translate
+from connect.intake.formats.registry import format_of
+from connect.intake.kafka_producer import RecordPublisher, Unavailable
+from connect.intake.kafka_records import OutgoingRecord, reject_record
+from connect.intake.mapping.rules import Source
+from connect.intake.metrics import IntakeMetrics
+from connect.intake.outcome import RejectedItem
+from connect.intake.settings import IntakeSettings
+from connect.intake.translate import Outcomes, Translation
+from connect.intake.web import responses
+from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.limits import RecentDigests, SourceRateLimits
+from connect.intake.web.request_guard import RequestGuard
+from connect.intake.web.responses import retry_after
+from streams.sla.instants import SECOND
+from streams.time_source import TimeSource
+
+_MAX_LOGGED_CHARACTERS = 256
+#: Outcomes that are in memory at once of a request: each part is published before the next one is translated.
+_PART = 100
+#: Bodies over this are translated one at a time: parsed JSON takes several times the memory of its text.
+_LARGE_BODY = 1024 * 1024
+
+TranslateBody = Callable[[Source, bytes], Outcomes]
+
+
+class Receiver:
+    """Receives requests whose address and source are known."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        guard: RequestGuard,
+        reader: BodyReader,
+        publisher: RecordPublisher,
+        metrics: IntakeMetrics,
+        settings: IntakeSettings,
+        clock: TimeSource,
+    ) -> None:
+        self._guard = guard
+        self._reader = reader
+        self._publisher = publisher
+        self._metrics = metrics
+        self._settings = settings
+        self._clock = clock
+        self._rates = SourceRateLimits(sources, clock.now())
+        self._recent_digests = RecentDigests()
+        self._one_large_body = asyncio.Lock()
+        self._log = structlog.get_logger("connect.intake")
+
+    async def receive(self, request: web.Request, source: Source, translate_body: TranslateBody) -> web.Response:
+        """The response once Kafka has acknowledged. Raises RequestRejected."""
+        self._guard.check_headers(request, source)
+        signed = format_of(source).signature_header is not None
+        if not signed:
+            self._limit_rate(source)
+        async with self._reader.receive(request, source.name, signed=signed) as body:
+            arrival = self._clock.now()
+            if signed:
+                self._guard.check(request, source, body.content)
+                self._limit_rate(source)
+                body.prove()
+            async with self._memory_for(body.content):
+                translation = await self._publish(source, translate_body, request.content_type, body.content, arrival)
+        return responses.translation_response(translation)
+
+    def _limit_rate(self, source: Source) -> None:
+        wait_s = self._rates.acquire(source.name, self._clock.now())
+        if wait_s is not None:
+            raise retry_after(429, f"{source.name} sends more than its rate allows", wait_s)
+
+    @asynccontextmanager
+    async def _memory_for(self, content: bytes) -> AsyncIterator[None]:
+        if len(content) <= _LARGE_BODY:
+            yield
+        else:
+            async with self._one_large_body:
+                yield
+
+    async def _publish(
+        self, source: Source, translate_body: TranslateBody, media_type: str, content: bytes, arrival: int
+    ) -> Translation:
+        """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
+        listed, published = Translation(), Counter[str]()
+        ignored = 0
+        for part in self._parts(source, translate_body, content):
+            await self._acknowledged([event.record for event in part.events])
+            published.update(event.event_type for event in part.events)
+            ignored += len(part.ignored)
+            listed.add(part)
+            del listed.events[responses.MAX_LISTED :], listed.ignored[responses.MAX_LISTED :]
+        if listed.rejected:
+            digest = hashlib.blake2b(source.name.encode() + b"\0" + content, digest_size=16).digest()
+            if digest not in self._recent_digests:
+                await self._acknowledged([reject_record(source.name, media_type, content, listed.rejected, arrival)])
+                self._recent_digests.add(digest)
+        self._count(source, listed, published, ignored, arrival)
+        return listed
+
+    def _parts(self, source: Source, translate_body: TranslateBody, content: bytes) -> Iterator[Translation]:
+        """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
+        try:
+            yield from translate.in_parts(translate_body(source, content), source, _PART)
+        except Exception as error:
+            self._log.exception("translation_failed", source=source.name)
+            reason = f"the translation failed: {type(error).__name__}"
+            yield Translation(rejected=[RejectedItem("", "internal", reason)])
+
+    async def _acknowledged(self, records: list[OutgoingRecord]) -> None:
+        if not records:
+            return
+        try:
+            await self._publisher.publish(records)
+        except Unavailable as error:
+            reason = "Kafka has not acknowledged; send the same request again, it counts once"
+            raise retry_after(503, reason, self._settings.retry_after) from error
+
+    def _count(self, source: Source, listed: Translation, published: Counter[str], ignored: int, arrival: int) -> None:
+        metrics, name = self._metrics, source.name
+        if published:
+            metrics.acknowledged_seconds.observe(max(self._clock.now() - arrival, 0) / SECOND)
+        for event_type, count in published.items():
+            metrics.published.labels(name, event_type).inc(count)
+        metrics.ignored.labels(name).inc(ignored)
+        for rejected in listed.rejected:
+            metrics.refused.labels(name, rejected.code).inc()
+        if listed.rejected:
+            first = listed.rejected[0]
+            self._log.warning(
+                "items_rejected",
+                source=name,
+                code=first.code,
+                item=first.item,
+                reason=first.reason[:_MAX_LOGGED_CHARACTERS],
+                count=len(listed.rejected),
+            )
+        if listed.truncated:
+            metrics.truncated.labels(name).inc(listed.truncated)
+            self._log.warning("alerts_truncated", source=name, count=listed.truncated, remedy="set max_alerts: 0")

@@ -1,0 +1,283 @@
+"""The intake under load: large groups in bounded memory, refusals that are seen, senders that prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from intake_bench import ROOT, Bench, HeldPublisher, recorded, run, served
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from cli.main import app
+from connect.intake.kafka_records import OutgoingRecord
+from streams.runtime import dead_letter
+from streams.sla.instants import SECOND
+
+KIB = 1024
+
+
+def group(size: int, **labels: str) -> bytes:
+    """A notification about ordinary alerts of Kubernetes, about 700 bytes each."""
+    summary = "Pod is crash looping: it is in waiting state (reason: CrashLoopBackOff) on cluster prod-eu-central-1"
+    alert: dict[str, Any] = {
+        "status": "firing",
+        "labels": {
+            "alertname": "KubePodCrashLooping",
+            "container": "app",
+            "namespace": "team-7",
+            "service": "gateway",
+            "severity": "critical",
+            "tenant": "acme",
+            "cluster": "prod-eu-central-1",
+            "prometheus": "monitoring/k8s",
+            **labels,
+        },
+        "annotations": {"summary": summary, "runbook_url": "https://runbooks.example/kubepodcrashlooping"},
+        "startsAt": "2026-04-10T07:59:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "https://prometheus.example/graph?g0.expr=" + "x" * 100,
+    }
+    alerts = [alert | {"fingerprint": f"{number:016x}"} for number in range(size)]
+    return json.dumps({"version": "4", "truncatedAlerts": 0, "status": "firing", "alerts": alerts}).encode()
+
+
+class CountingPublisher(HeldPublisher):
+    """Remembers how many records each call had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        self.calls.append(len(records))
+        await super().publish(records)
+
+
+@pytest.mark.parametrize("size", [2_000, 10_000])
+def test_a_large_group_is_published_in_parts(size: int) -> None:
+    async def scenario() -> None:
+        publisher = CountingPublisher()
+        async with served(publisher) as bench:
+            body = group(size)
+            assert len(body) > 700 * size
+            status, answer, _ = await bench.hook("prometheus", body)
+            assert (status, len(answer["published"])) == (202, 100)  # type: ignore[arg-type]
+            assert len({record.key for record in publisher.acknowledged}) == len(publisher.acknowledged) == size
+            assert max(publisher.calls) <= 100
+            async with bench.client.get("/metrics") as metrics:
+                counted = 'sla_intake_published_total{source="prometheus",type="incident.opened"} ' + f"{size}.0"
+                assert counted in await metrics.text()
+
+    run(scenario)
+
+
+def test_what_fails_halfway_is_sent_again_and_counts_once() -> None:
+    async def scenario() -> None:
+        class Failing(CountingPublisher):
+            async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+                self.trouble = "away" if len(self.calls) == 2 else None
+                await super().publish(records)
+
+        publisher = Failing()
+        async with served(publisher) as bench:
+            body = group(2_000)
+            assert (await bench.hook("prometheus", body))[0] == 503
+            assert len(publisher.acknowledged) == 200
+            assert (await bench.hook("prometheus", body))[0] == 202
+            assert len(publisher.acknowledged) == 2_200
+            assert len({(record.key, record.value) for record in publisher.acknowledged}) == 2_000
+
+    run(scenario)
+
+
+def test_others_are_served_while_a_large_group_is_published() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            large = asyncio.create_task(bench.hook("prometheus", group(2_000)))
+            while not bench.publisher.given:
+                await asyncio.sleep(0)
+            small = asyncio.create_task(bench.hook("prometheus", recorded("alertmanager-watchdog")))
+            assert (await small)[0] == 202
+            assert not large.done()
+            bench.publisher.open.set()
+            assert (await large)[0] == 202
+
+    run(scenario)
+
+
+def test_a_body_that_is_too_large_to_be_kept_is_kept_as_a_digest() -> None:
+    """R27, R28: no record can exceed its topic's limit; the good alerts are published."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            payload = json.loads(group(8_000))
+            payload["alerts"][1_500]["labels"]["service"] = "printer"
+            body = json.dumps(payload).encode()
+            assert len(body) > dead_letter.MAX_KEPT_BYTES
+            status, answer, _ = await bench.hook("prometheus", body)
+            assert (status, answer["rejected"][0]["item"]) == (422, "alerts[1500]")  # type: ignore[index]
+            (kept,) = [each for each in bench.publisher.acknowledged if each.topic == "rejected"]
+            assert len(bench.publisher.acknowledged) == 8_000
+            assert kept.value == b""
+            headers = dict(kept.headers)
+            assert headers[dead_letter.SHA256] == hashlib.sha256(body).hexdigest().encode()
+            assert int(headers[dead_letter.SIZE]) >= len(body)
+            assert headers[dead_letter.MESSAGE].startswith(b"alerts[1500]: component: labels.service is 'printer'")
+            number = int.from_bytes(hashlib.blake2b(body, digest_size=6).digest(), "big")
+            assert int(headers[dead_letter.OFFSET]) == number, "a digest of the body, as of a small one"
+
+    run(scenario)
+
+
+def test_a_refusal_is_logged_and_counted_and_does_not_flood_the_log() -> None:
+    async def scenario() -> None:
+        async with served(max_body=10_000) as bench:
+            with capture_logs() as logs:
+                for _ in range(30):
+                    assert (await bench.hook("prometheus", group(20)))[0] == 413
+                bench.clock.at += 60 * SECOND
+                assert (await bench.hook("prometheus", group(20)))[0] == 413
+            first, second = (entry for entry in logs if entry["event"] == "request_rejected")
+            assert (first["source"], first["status"], first["left_out"]) == ("prometheus", 413, 0)
+            assert "at most 10,000 are allowed" in first["reason"]
+            assert second["left_out"] == 29
+            async with bench.client.get("/metrics") as metrics:
+                assert 'sla_intake_requests_total{source="prometheus",status="413"} 31.0' in await metrics.text()
+
+    run(scenario)
+
+
+def test_the_dry_run_applies_the_servers_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dry_run(body: bytes) -> tuple[int, str]:
+        file = tmp_path / "body.json"
+        file.write_bytes(body)
+        words = ["intake", "test", str(file), "--mapping", str(ROOT / "examples" / "intake.yaml")]
+        done = CliRunner().invoke(app, words)
+        return done.exit_code, done.output
+
+    assert dry_run(group(2_000))[0] == 0
+    monkeypatch.setenv("SLA_INTAKE_MAX_BODY", "1048576")
+    code, output = dry_run(group(2_000))
+    assert (code, "refuse the request (413): the body has" in output) == (1, True)
+    assert "at most 1,048,576 are allowed" in output
+    monkeypatch.delenv("SLA_INTAKE_MAX_BODY")
+    ticket = json.loads(recorded("zendesk-created")) | {"padding": "x" * (4 * KIB * KIB)}
+    code, output = dry_run(json.dumps(ticket).encode())
+    assert (code, "at most 4,194,304 are allowed" in output) == (1, True), "signed bodies are smaller"
+
+
+# -- senders that prove nothing ----------------------------------------------------------------------------------------
+
+
+class Sockets:
+    """Connections that begin a webhook and never end it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def begin(self, source: str, address: str, declared: int, sent: int) -> asyncio.StreamReader:
+        server = self._bench.client.server
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
+        headers = {
+            "Host": "intake",
+            "Content-Type": "application/json",
+            "Content-Length": str(declared),
+            "X-Hub-Signature": "sha256=00",
+            "X-Zendesk-Webhook-Signature": "AAAA",
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"POST /v1/hooks/{source} HTTP/1.1\r\n{head}\r\n".encode() + b" " * sent)
+        await writer.drain()
+        self._open.append((reader, writer))
+        return reader
+
+    def close(self) -> None:
+        for _, writer in self._open:
+            writer.close()
+
+
+@asynccontextmanager
+async def attacked(**settings: object) -> AsyncIterator[tuple[Bench, Sockets]]:
+    async with served(**settings) as bench:
+        sockets = Sockets(bench)
+        try:
+            yield bench, sockets
+        finally:
+            sockets.close()
+
+
+async def reserved(bench: Bench, at_least: int) -> None:
+    async with asyncio.timeout(5):
+        while bench.intake._reader.unproven.reserved < at_least:
+            await asyncio.sleep(0.005)
+
+
+def test_a_declared_length_takes_no_memory() -> None:
+    async def scenario() -> None:
+        async with attacked() as (bench, sockets):
+            for _ in range(40):
+                await sockets.begin("jira", "127.0.0.1", declared=4 * KIB * KIB, sent=10)
+            await reserved(bench, 400)
+            assert bench.intake._reader.unproven.reserved == 400
+            for name in ("jira", "zendesk"):
+                assert (await bench.hook(name, recorded(f"{name}-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_one_address_cannot_take_the_memory_of_the_others() -> None:
+    async def scenario() -> None:
+        # Unproven bodies: 256 KiB, 128 of one source, 64 of one address.
+        async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
+            await sockets.begin("jira", "127.0.0.2", declared=64 * KIB, sent=64 * KIB - 1)
+            await reserved(bench, 64 * KIB - 1)
+            for _ in range(10):
+                refused = await sockets.begin("jira", "127.0.0.2", declared=64 * KIB, sent=2 * KIB)
+                assert b" 503 " in await refused.readline()
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_one_source_cannot_take_the_memory_of_the_others() -> None:
+    async def scenario() -> None:
+        async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
+            for address in ("127.0.0.2", "127.0.0.3"):
+                await sockets.begin("jira", address, declared=64 * KIB, sent=64 * KIB - 1)
+            await reserved(bench, 2 * (64 * KIB - 1))
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 503
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
+            sockets.close()
+            async with asyncio.timeout(5):
+                while bench.intake._reader.unproven.reserved:
+                    await asyncio.sleep(0.005)
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+            assert not bench.intake._reader._addresses._budgets
+            assert not bench.intake._reader._sources._budgets
+
+    run(scenario)
+
+
+def test_a_proven_body_makes_room_for_those_that_are_not_proven_yet() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            asked = asyncio.create_task(bench.hook("jira", recorded("jira-created")))
+            while not bench.publisher.given:
+                await asyncio.sleep(0)
+            reader = bench.intake._reader
+            assert (reader.unproven.reserved, reader.budget.reserved) == (0, len(recorded("jira-created")))
+            bench.publisher.open.set()
+            assert (await asked)[0] == 202
+            assert reader.budget.reserved == 0
+
+    run(scenario)
