@@ -47,7 +47,6 @@ RETIRED = {
     # core
     "book": "incident_store",
     "shelf": "incident_cache",
-    "kept": "stored, or retained",
     "at_hand": "cached",
     "put_back": "evict",
     "woken": "loaded",
@@ -88,6 +87,7 @@ RETIRED = {
 }
 #: Class names that are retired as a whole; as a part of a longer name each may be right.
 RETIRED_CLASSES = {
+    "Kept": "StoredIncident",
     "Clock": "TimeSource, or SlaClock",
     "Entry": "PublishedEntry",
     "Given": "SubmittedStatement",
