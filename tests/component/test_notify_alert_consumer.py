@@ -22,6 +22,7 @@ from connect.notify.routing.rules import Match, Route, Routing
 from schemas import registry
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
+from streams.sla.instants import SECOND
 from tests.page_triggers import event, trigger, value_of
 
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
@@ -448,9 +449,11 @@ def test_a_closing_above_the_size_of_inputs_ends_its_pages() -> None:
         desk.kafka.put(ALERTS, value_of(event("breached")), at=5)
         desk.kafka.put(INCIDENTS, value, at=6)
         await desk.start()
+        await desk.until(lambda: desk.heard)
+        desk.bench.clock.move(2 * SECOND)  # Slack takes one message a second
         await desk.until(lambda: len(desk.heard) == 2)
         assert desk.unreadable() is None
-        assert desk.bench.delivery.open_pages == 0
+        await desk.until(lambda: desk.bench.delivery.open_pages == 0)
 
     for kind in ("pagerduty", "slack", "webhook"):
         play(lambda kind=kind: scenario(kind))  # type: ignore[misc]
