@@ -166,8 +166,8 @@ class IncidentsProcessor:
         put_erased(self._context.codec, self._store.erasures, erased.pseudonym, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
-            kept = redacted_input(self._rows, contract.event(erased.pseudonym), copy.arrival, contract.position)
-            row = self._rows.encode_input_row(kept)
+            redacted = redacted_input(self._rows, contract.event(erased.pseudonym), copy.arrival, contract.position)
+            row = self._rows.encode_input_row(redacted)
             effects.put(row_key(CONTRACT, erased.pseudonym, contract.source, contract.id), row)
         for decision in erased.decisions:
             self._writer.write(decision, effects, copy)

@@ -1,4 +1,4 @@
-"""At a worker's start: its events are registered, with the compatibility asked for, before it writes any of them."""
+"""Registers the worker's schemas at its start, with the required compatibility, before it writes any event."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from streams.time_source import TimeSource
 
 
 class Registration:
-    """A `streams.runtime.worker.Preparation`: waits for a registry that does not answer, and ends the worker when it
-    refuses."""
+    """A `streams.runtime.worker.Preparation`: retries while the registry does not answer, and ends the worker when the
+    registry refuses a schema."""
 
     def __init__(
         self,
@@ -46,15 +46,15 @@ class Registration:
         thread = ThreadPoolExecutor(1, "registration")
         try:
             ids = await ask_until_answered(
-                self._registered, self._clock, thread, fatal=RegistryRefused, on_failure=self._tell
+                self._registered, self._clock, thread, fatal=RegistryRefused, on_failure=self._set_reason
             )
         finally:
-            self._stopped.set()  # who is told to stop meanwhile waits for one request, not for all
+            self._stopped.set()  # a shutdown waits for one request, not for all
             thread.shutdown(wait=False)
         self._codec.use_schema_ids(ids)
         self._framing.use(ids)
         self._waits_for = ""
-        self._logger.info("schemas registered", subjects=len(ids), compatibility=self._access.compatibility)
+        self._logger.info("schemas_registered", subjects=len(ids), compatibility=self._access.compatibility)
 
     def unready(self) -> list[dict[str, object]]:
         return [{"reason": self._waits_for}] if self._waits_for else []
@@ -64,5 +64,5 @@ class Registration:
             self._client, self._access, self._prefix, keep_going=lambda: not self._stopped.is_set()
         )
 
-    def _tell(self, why: str) -> None:
+    def _set_reason(self, why: str) -> None:
         self._waits_for = why
