@@ -12,6 +12,7 @@ from streams.sla.credits.account import StatementState
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.events import Event, Position
+from streams.sla.evidence import evidence_data
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
@@ -43,9 +44,7 @@ def put_impacts(rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Eff
             }
             for component, impact, start, end, counts, scope, tenants in impacts.impacts
         ],
-        "evidence": [
-            {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in impacts.evidence
-        ],
+        **evidence_data(impacts.evidence, impacts.summary),
     }
     effects.put(row_key(IMPACTS, impacts.incident_id), rows.codec.encode("state.impacts", fields))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streams.sla.events import Position
+from streams.sla.evidence import PositionsSummary
 
 
 class Impact(NamedTuple):
@@ -22,12 +23,14 @@ class Impact(NamedTuple):
 
 
 class ImpactCopy(NamedTuple):
-    """The whole current impact list of one incident, as the incidents agent published it."""
+    """The whole current impact list of one incident, as the incidents agent published it. `summary` stands for the
+    evidence where it is too large to be listed."""
 
     incident_id: str
     revision: int
     impacts: tuple[Impact, ...]
     evidence: tuple[Position, ...]
+    summary: PositionsSummary | None = None
 
 
 def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
@@ -48,4 +51,5 @@ def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
             for item in data["intervals"]
         ),
         tuple(Position(item["topic"], item["partition"], item["offset"]) for item in data["evidence"]),
+        PositionsSummary.of_data(data.get("evidence_summary")),
     )

@@ -220,11 +220,9 @@ def test_r27_r29_an_incident_that_can_not_be_folded_keeps_nobody_from_being_eras
     assert cluster.codes() == ["internal"]
 
 
-def test_r29_names_that_are_listed_in_vain_or_only_later_go_too() -> None:
+def test_r29_names_that_are_listed_only_later_go_too() -> None:
     wide = opened("10:00", of="wide")
-    wide["data"]["tenant_ids"] = ["acme"]
-    window = maintenance("00:00", "1 09:00", "1 12:00", of="m-wide")
-    window["data"]["tenant_ids"] = ["acme"]
+    window = maintenance("00:00", "1 09:00", "1 12:00", of="m-wide", tenants=["acme"])
     other = [opened("10:00", tenants=["other"]), linked("10:01", "ACME-TICKET"), responded("10:02")]
     late = [erased("2 00:00"), reclassified("2 01:00", tenants=["acme"]), linked("2 02:00", "ACME-TICKET-2")]
     cluster = loaded(wide, window, *other, *late, {**window, "id": "again"}, {**window, "id": "again"})

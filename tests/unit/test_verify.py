@@ -31,8 +31,8 @@ from cli.main import app
 from streams.replay.verify import ReplayedMonths, check_with_events
 from streams.serde.cloudevents_json import from_json
 from streams.sla.arrival import TimeLimits
+from streams.sla.canonical_json import canonical_json
 from streams.sla.credits.recompute import Recomputation
-from streams.sla.credits.statement import canonical_json
 from streams.sla.credits.submitted import submitted_statement
 from streams.sla.events import Rejection
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from streams.sla.credits.account import Account, MonthTerms, StatementState
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
-from streams.sla.credits.statement import MonthResult, compute_month, statement_data
+from streams.sla.credits.statement import MonthResult, compute_month
+from streams.sla.credits.statement_record import statement_data
 from streams.sla.events import CreditClaimed, Event, Output, Rejection
 from streams.sla.ids import output_id
 from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, next_month

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
-from streams.sla import calendar
 from streams.sla.contracts import Span
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
 from streams.sla.credits.maintenance import MaintenancePlan
 from streams.sla.events import Position
+from streams.sla.evidence import PositionsSummary
 from streams.sla.impact import Impact, ImpactCopy
-from streams.sla.instants import SECOND, Month, format_rfc3339
+from streams.sla.instants import Month
 from streams.sla.policy import Policy
 
 
@@ -30,7 +29,8 @@ class Period(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class MonthResult:
     """The computed terms of a tenant-month, independent of a statement's status and revision. Durations in
-    microseconds, amounts in minor units of `currency`, evidence as (kind, id, position), sorted."""
+    microseconds, amounts in minor units of `currency`, evidence as (kind, id, position), sorted. `summarized` are the
+    incidents whose own positions are summarised."""
 
     month: Month
     period: Period
@@ -46,6 +46,13 @@ class MonthResult:
     credit: int
     currency: str
     evidence: tuple[tuple[str, str, Position], ...]
+    summarized: tuple[tuple[str, PositionsSummary], ...]
+
+    @property
+    def evidence_ids(self) -> list[tuple[str, str]]:
+        """Kind and id of what decided, sorted, each once."""
+        listed = {(kind, name) for kind, name, _ in self.evidence}
+        return sorted(listed | {("incident", name) for name, _ in self.summarized})
 
     @property
     def guarantee_met(self) -> bool:
@@ -99,6 +106,7 @@ def compute_month(
                 excluded_by[component] = union([*excluded_by.get(component, ()), *excluded_spans])
         if excludes:
             evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
+    summarized: list[tuple[str, PositionsSummary]] = []
     down: list[tuple[int, int]] = []
     for copy in impacts:
         relevant = False
@@ -113,6 +121,8 @@ def compute_month(
             down += subtract(outage, excluded_by.get(impact.component, ()))
         if relevant:
             evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
+            if copy.summary is not None:
+                summarized.append((copy.incident_id, copy.summary))
     intervals = intersect(union(down), contracted)
     maintained = intersect(union(chain.from_iterable(excluded_by.values())), contracted)
     exclusions = subtract(maintained, intervals)
@@ -135,86 +145,5 @@ def compute_month(
         credit=formula.credit_amount(charge, percent),
         currency=currency,
         evidence=tuple(sorted(evidence)),
+        summarized=tuple(sorted(summarized)),
     )
-
-
-def statement_data(
-    tenant: str,
-    result: MonthResult,
-    *,
-    status: str,
-    revision: int,
-    delta: int,
-    waived: int,
-    claimable_until: int,
-    flags: Sequence[str],
-) -> dict[str, object]:
-    """The record of a `credit.statement`, digest included."""
-
-    def money(amount: int) -> dict[str, object]:
-        return {"amount_minor": amount, "currency": result.currency}
-
-    period, available = result.period, result.available
-    data: dict[str, object] = {
-        "policy": result.policy.as_data(),
-        "tenant_id": tenant,
-        "month": result.month,
-        "status": status,
-        "revision": revision,
-        "period": {"start": period.start, "end": period.end, "time_zone": period.zone},
-        "eligible_s": result.eligible,
-        "downtime_s": result.downtime,
-        "excluded_s": result.excluded,
-        "availability": {
-            "numerator": available.numerator,
-            "denominator": available.denominator,
-            "percent": formula.decimals(available * 100),
-        },
-        "guarantee_met": result.guarantee_met,
-        "credit_percent": formula.plain(result.percent),
-        "monthly_charge": money(result.charge),
-        "credit": money(result.credit),
-        "delta": money(delta),
-        "waived": money(waived),
-        "claimable_until": claimable_until,
-        "intervals": [interval._asdict() for interval in result.intervals],
-        "exclusions": [interval._asdict() for interval in result.exclusions],
-        "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in result.evidence],
-        "flags": list(flags),
-        "calendar_version": calendar.calendar_version(),
-        "tzdata_version": calendar.tzdata_version(),
-    }
-    data["digest"] = digest(data)
-    return data
-
-
-_INSTANTS = frozenset(["start", "end", "claimable_until"])
-_DURATIONS = frozenset(["eligible_s", "downtime_s", "excluded_s"])
-
-
-def digest(data: Mapping[str, object]) -> str:
-    """SHA-256 (hex) over the RFC 8785 canonical JSON of a statement's data in JSON form, without `digest` itself and
-    without positions: of `evidence` the distinct (kind, id) pairs remain."""
-    body = {key: _json_form(key, value) for key, value in data.items() if key not in ("digest", "evidence")}
-    evidence = data["evidence"]
-    assert isinstance(evidence, list)
-    pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
-    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
-    return sha256(canonical_json(body).encode()).hexdigest()
-
-
-def canonical_json(value: object) -> str:
-    """RFC 8785 for what statements hold: strings, booleans, null, integers and durations of at most six decimals."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def _json_form(key: str, value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _json_form(name, item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_json_form(key, item) for item in value]
-    if isinstance(value, int) and key in _INSTANTS:
-        return format_rfc3339(value)
-    if isinstance(value, int) and key in _DURATIONS:
-        return value // SECOND if value % SECOND == 0 else value / SECOND
-    return value

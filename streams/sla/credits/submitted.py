@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+from streams.sla.canonical_json import canonical_json
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval
-from streams.sla.credits.statement import Period, canonical_json
+from streams.sla.credits.statement import Period
+from streams.sla.credits.statement_record import EvidenceSummary, SpansSummary, digested
 from streams.sla.instants import SECOND, Month, format_rfc3339
 
 Fields = Mapping[str, object]
@@ -54,6 +57,8 @@ class SubmittedStatement:
     intervals: tuple[Interval, ...]
     exclusions: tuple[Interval, ...]
     evidence: frozenset[tuple[str, str]]
+    evidence_summary: EvidenceSummary | None
+    spans_summary: SpansSummary | None
     flags: tuple[str, ...]
     policy: tuple[str, str, str]
     digest: str
@@ -71,6 +76,8 @@ def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
 
     period, share = cast(dict[str, object], record["period"]), cast(dict[str, object], record["availability"])
     policy = cast(dict[str, str], record["policy"])
+    evidence = cast(dict[str, Any] | None, record.get("evidence_summary"))
+    summarized = cast(dict[str, Any] | None, record.get("spans_summary"))
     amounts = ("monthly_charge", "credit", "delta", "waived")
     return SubmittedStatement(
         time=cast(int, record["occurred_at"]),
@@ -94,21 +101,26 @@ def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
         intervals=spans("intervals"),
         exclusions=spans("exclusions"),
         evidence=frozenset((item["kind"], item["id"]) for item in cast(list[dict[str, str]], record["evidence"])),
+        evidence_summary=None if evidence is None else EvidenceSummary(**evidence),
+        spans_summary=None if summarized is None else SpansSummary(**summarized),
         flags=tuple(cast(list[str], record["flags"])),
         policy=(policy["name"], policy["version"], policy["digest"]),
         digest=str(record["digest"]),
-        own_digest=_digest_of_json(data),
+        own_digest=_digest_of_json(data, str(record["digest"])),
     )
 
 
-def _digest_of_json(data: Fields) -> str:
+def _digest_of_json(data: Fields, stated: str) -> str:
     """The documented recipe over the JSON as submitted: fields that this release does not know are part of the digest
-    too."""
-    evidence = cast(list[Fields], data.get("evidence", []))
-    pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
-    body = {key: value for key, value in data.items() if key != "digest"}
-    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
-    return sha256(canonical_json(body).encode()).hexdigest()
+    too. Statements of earlier releases have their numbers as Python writes them, which differs from RFC 8785 for
+    durations under 100 µs and integers above 2^53: a digest of that form is accepted as well."""
+    body = digested(data)
+    earlier = _sha256(json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+    return earlier if earlier == stated else _sha256(canonical_json(body))
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 # -- terms as text ---------------------------------------------------------------------------------------------------
@@ -157,3 +169,16 @@ def named(evidence: Iterable[tuple[str, str]]) -> str:
     first = [f"{kind} {name}" for kind, name in sorted(evidence)]
     more = len(first) - MAX_LISTED
     return (", ".join(first[:MAX_LISTED]) or "nothing") + (f", {more:,} more" if more > 0 else "")
+
+
+def summarized_evidence(summary: EvidenceSummary) -> str:
+    """The counts and the digest of summarised evidence."""
+    return (
+        f"{summary.inputs:,} inputs of {summary.contracts:,} contracts, {summary.maintenance:,} maintenances and "
+        f"{summary.incidents:,} incidents, digest {summary.ids_digest}"
+    )
+
+
+def summarized_spans(count: int, digest: str) -> str:
+    """The count and the digest of summarised intervals or exclusions."""
+    return f"{count:,} spans, digest {digest}"

@@ -10,6 +10,7 @@ from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.statement import MonthResult, Period
+from streams.sla.credits.statement_record import summarize_evidence, summarize_spans
 from streams.sla.credits.submitted import (
     SubmittedStatement,
     TermDifference,
@@ -22,6 +23,8 @@ from streams.sla.credits.submitted import (
     named,
     share,
     span,
+    summarized_evidence,
+    summarized_spans,
 )
 from streams.sla.instants import month_bounds
 from streams.sla.policy import Policies, Policy
@@ -36,10 +39,8 @@ def check_alone(
     of the same month. None when nothing differs."""
     return (
         _period(submitted)
-        or _spans("intervals", submitted.intervals, submitted)
-        or _differs("downtime_s", duration(submitted.downtime), duration(measure(submitted.intervals)))
-        or _spans("exclusions", submitted.exclusions, submitted)
-        or _differs("excluded_s", duration(submitted.excluded), duration(measure(submitted.exclusions)))
+        or _own_spans(submitted)
+        or _own_evidence(submitted)
         or _availability(submitted)
         or _money(submitted, policies)
         or _history(submitted, list(others))
@@ -76,6 +77,27 @@ def _spans(term: str, spans: tuple[Interval, ...], submitted: SubmittedStatement
     if term == "exclusions" and (both := intersect(spans, submitted.intervals)):
         return TermDifference(term, listed(both), "nothing that counts as downtime too")
     return None
+
+
+def _own_spans(submitted: SubmittedStatement) -> TermDifference | None:
+    """Intervals and exclusions within the month, and their sums; what is summarised can only be recomputed from the
+    events."""
+    if submitted.spans_summary is not None:
+        if not submitted.intervals and not submitted.exclusions:
+            return None
+        return TermDifference("spans_summary", "intervals or exclusions beside it", "none: they are summarised")
+    return (
+        _spans("intervals", submitted.intervals, submitted)
+        or _differs("downtime_s", duration(submitted.downtime), duration(measure(submitted.intervals)))
+        or _spans("exclusions", submitted.exclusions, submitted)
+        or _differs("excluded_s", duration(submitted.excluded), duration(measure(submitted.exclusions)))
+    )
+
+
+def _own_evidence(submitted: SubmittedStatement) -> TermDifference | None:
+    if submitted.evidence_summary is None or not submitted.evidence:
+        return None
+    return TermDifference("evidence_summary", f"evidence beside it: {named(submitted.evidence)}", "none listed")
 
 
 def _availability(submitted: SubmittedStatement) -> TermDifference | None:
@@ -162,7 +184,7 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
         or _differs("eligible_s", duration(submitted.eligible), duration(found.eligible))
         or _downtime(submitted, found, recomputation)
         or _differs("downtime_s", duration(submitted.downtime), duration(found.downtime))
-        or _sets("exclusions", submitted.exclusions, found.exclusions)
+        or _exclusions(submitted, found)
         or _differs("excluded_s", duration(submitted.excluded), duration(found.excluded))
         or _differs("availability", share(*submitted.availability), fraction(found.available))
         or _differs(
@@ -181,14 +203,28 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
 
 
 def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: Recomputation) -> TermDifference | None:
+    summary = submitted.spans_summary
+    if summary is not None:
+        known = summarize_spans(found)
+        stated = summarized_spans(summary.intervals, summary.intervals_digest)
+        return _differs("intervals", stated, summarized_spans(known.intervals, known.intervals_digest))
     difference = _sets("intervals", submitted.intervals, found.intervals)
     if difference is None:
         return None
     apart = [*subtract(submitted.intervals, found.intervals), *subtract(found.intervals, submitted.intervals)]
     incidents_within = set(recomputation.incidents_within(submitted.tenant, found, submitted.time, union(apart)))
-    present = {name for kind, name, _ in found.evidence if kind == "incident"}
+    present = {name for kind, name in found.evidence_ids if kind == "incident"}
     absent = {name for kind, name in submitted.evidence if kind == "incident"} - present
     return difference._replace(incidents=tuple(sorted(incidents_within | absent)))
+
+
+def _exclusions(submitted: SubmittedStatement, found: MonthResult) -> TermDifference | None:
+    summary = submitted.spans_summary
+    if summary is None:
+        return _sets("exclusions", submitted.exclusions, found.exclusions)
+    known = summarize_spans(found)
+    stated = summarized_spans(summary.exclusions, summary.exclusions_digest)
+    return _differs("exclusions", stated, summarized_spans(known.exclusions, known.exclusions_digest))
 
 
 def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, ...]) -> TermDifference | None:
@@ -201,7 +237,10 @@ def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, .
 
 
 def _evidence(submitted: SubmittedStatement, found: MonthResult) -> TermDifference | None:
-    theirs = {(kind, name) for kind, name, _ in found.evidence}
+    if submitted.evidence_summary is not None:
+        recomputed = summarized_evidence(summarize_evidence(found))
+        return _differs("evidence", summarized_evidence(submitted.evidence_summary), recomputed)
+    theirs = set(found.evidence_ids)
     if submitted.evidence == theirs:
         return None
     return TermDifference("evidence", named(submitted.evidence - theirs), named(theirs - submitted.evidence))

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from streams.sla import calendar
 from streams.sla.events import Output
+from streams.sla.evidence import evidence_data
 from streams.sla.ids import output_id
 from streams.sla.impact import Impact
 from streams.sla.incidents.clocks import CANCELLED, OPEN, RESOLUTION, RESPONSE, UPDATE, Breach, ClockKey, Met, SlaClock
@@ -168,9 +169,7 @@ class OutputBuilder:
             "tenant_ids": [] if platform else sorted({tenant for _, tenants in touched for tenant in tenants}),
             "intervals": [_interval(impact) for impact in impacts],
             "incident_revision": revision,
-            "evidence": [
-                {"topic": topic, "partition": partition, "offset": offset} for topic, partition, offset in fold.evidence
-            ],
+            **evidence_data(fold.evidence),
         }
         return self._finished("impact.changed", (revision,), time, data)
 

@@ -1,0 +1,197 @@
+"""The record of a `credit.statement`: its terms, its evidence listed or summarised, its digest (R26, R28)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from streams.sla import calendar
+from streams.sla.canonical_json import canonical_json, quoted
+from streams.sla.credits import formula
+from streams.sla.credits.intervals import Interval
+from streams.sla.credits.statement import MonthResult
+from streams.sla.evidence import MAX_POSITIONS, PositionsSummary, digest_of, ranges_of
+from streams.sla.instants import SECOND, format_rfc3339
+
+MAX_SPANS = 10_000
+"""A statement lists at most this many intervals, and as many exclusions: less than 400 KiB."""
+
+
+class EvidenceSummary(NamedTuple):
+    """The deciding inputs of a statement where they are too many to be listed: how many contracts, maintenances,
+    incidents and inputs. `ids_digest` is the SHA-256 of the canonical JSON of the sorted, distinct (kind, id)."""
+
+    contracts: int
+    maintenance: int
+    incidents: int
+    inputs: int
+    ids_digest: str
+
+
+class SpansSummary(NamedTuple):
+    """Intervals and exclusions where they are too many to be listed: how many, and the SHA-256 of the canonical JSON of
+    each list."""
+
+    intervals: int
+    intervals_digest: str
+    exclusions: int
+    exclusions_digest: str
+
+
+def statement_data(
+    tenant: str,
+    result: MonthResult,
+    *,
+    status: str,
+    revision: int,
+    delta: int,
+    waived: int,
+    claimable_until: int,
+    flags: Sequence[str],
+) -> dict[str, object]:
+    """The record of a `credit.statement`, digest included. It is smaller than the limit of derived records, whatever
+    the month's inputs are."""
+
+    def money(amount: int) -> dict[str, object]:
+        return {"amount_minor": amount, "currency": result.currency}
+
+    period, available = result.period, result.available
+    data: dict[str, object] = {
+        "policy": result.policy.as_data(),
+        "tenant_id": tenant,
+        "month": result.month,
+        "status": status,
+        "revision": revision,
+        "period": {"start": period.start, "end": period.end, "time_zone": period.zone},
+        "eligible_s": result.eligible,
+        "downtime_s": result.downtime,
+        "excluded_s": result.excluded,
+        "availability": {
+            "numerator": available.numerator,
+            "denominator": available.denominator,
+            "percent": formula.decimals(available * 100),
+        },
+        "guarantee_met": result.guarantee_met,
+        "credit_percent": formula.plain(result.percent),
+        "monthly_charge": money(result.charge),
+        "credit": money(result.credit),
+        "delta": money(delta),
+        "waived": money(waived),
+        "claimable_until": claimable_until,
+        **_spans_fields(result),
+        **_evidence_fields(result),
+        "flags": list(flags),
+        "calendar_version": calendar.calendar_version(),
+        "tzdata_version": calendar.tzdata_version(),
+    }
+    data["digest"] = digest(data)
+    return data
+
+
+# -- evidence and spans ----------------------------------------------------------------------------------------------
+
+
+def summarize_evidence(result: MonthResult) -> EvidenceSummary:
+    """The summary of all deciding inputs of a month."""
+    pairs = result.evidence_ids
+    kinds = [kind for kind, _ in pairs]
+    inputs = len(result.evidence) + sum(summary.inputs for _, summary in result.summarized)
+    ids = (f'{{"id":{quoted(name)},"kind":"{kind}"}}' for kind, name in pairs)
+    counts = kinds.count("contract"), kinds.count("maintenance"), kinds.count("incident")
+    return EvidenceSummary(*counts, inputs, digest_of(ids))
+
+
+def summarize_spans(result: MonthResult) -> SpansSummary:
+    """The summary of a month's intervals and exclusions."""
+    intervals, exclusions = _spans_digest(result.intervals), _spans_digest(result.exclusions)
+    return SpansSummary(len(result.intervals), intervals, len(result.exclusions), exclusions)
+
+
+def _spans_digest(spans: Iterable[Interval]) -> str:
+    return digest_of(f'{{"end":"{format_rfc3339(end)}","start":"{format_rfc3339(start)}"}}' for start, end in spans)
+
+
+def _spans_fields(result: MonthResult) -> dict[str, object]:
+    if max(len(result.intervals), len(result.exclusions)) > MAX_SPANS:
+        return {"intervals": [], "exclusions": [], "spans_summary": summarize_spans(result)._asdict()}
+    return {
+        "intervals": [interval._asdict() for interval in result.intervals],
+        "exclusions": [interval._asdict() for interval in result.exclusions],
+        "spans_summary": None,
+    }
+
+
+def _evidence_fields(result: MonthResult) -> dict[str, object]:
+    if len(result.evidence) <= MAX_POSITIONS and not result.summarized:
+        return {
+            "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in result.evidence],
+            "evidence_summary": None,
+            "evidence_positions": None,
+        }
+    return {
+        "evidence": [],
+        "evidence_summary": summarize_evidence(result)._asdict(),
+        "evidence_positions": _positions_of(result).as_data(),
+    }
+
+
+def _positions_of(result: MonthResult) -> PositionsSummary:
+    """The positions of all deciding inputs; of an incident whose own are summarised, its digest in place of them."""
+    items: list[tuple[tuple[object, ...], str]] = []
+    for entry in result.evidence:
+        kind, name, (topic, partition, offset) = entry
+        place = f'"offset":{offset},"partition":{partition},"topic":{quoted(topic)}'
+        items.append((entry, f'{{"id":{quoted(name)},"kind":"{kind}",{place}}}'))
+    for name, summary in result.summarized:
+        place = f'"inputs":{summary.inputs},"kind":"incident"'
+        items.append((("incident", name, ()), f'{{"digest":"{summary.digest}","id":{quoted(name)},{place}}}'))
+    items.sort()
+    ranges = ranges_of(
+        (position for _, _, position in result.evidence),
+        (one for _, summary in result.summarized for one in summary.ranges),
+    )
+    inputs = len(result.evidence) + sum(summary.inputs for _, summary in result.summarized)
+    return PositionsSummary(inputs, digest_of(item for _, item in items), ranges)
+
+
+# -- digest ----------------------------------------------------------------------------------------------------------
+
+_INSTANTS = frozenset(["start", "end", "claimable_until"])
+_DURATIONS = frozenset(["eligible_s", "downtime_s", "excluded_s"])
+#: Null where nothing is summarised: then they are no part of the digest, as before there were such fields.
+SUMMARIES = frozenset(["evidence_summary", "spans_summary"])
+
+
+def digest(data: Mapping[str, object]) -> str:
+    """SHA-256 (hexadecimal) over the RFC 8785 canonical JSON of a statement's data in JSON form."""
+    return sha256(
+        canonical_json(digested({key: _json_form(key, value) for key, value in data.items()})).encode()
+    ).hexdigest()
+
+
+def digested(data: Mapping[str, object]) -> dict[str, object]:
+    """What of a statement's data in JSON form is digested: all but `digest` itself and positions. Of `evidence` the
+    sorted, distinct (kind, id) pairs remain."""
+    body = {
+        key: value
+        for key, value in data.items()
+        if key not in ("digest", "evidence_positions") and not (key in SUMMARIES and value is None)
+    }
+    evidence = data.get("evidence", [])
+    assert isinstance(evidence, list)
+    pairs = sorted({(str(item["kind"]), str(item["id"])) for item in evidence})
+    body["evidence"] = [{"kind": kind, "id": name} for kind, name in pairs]
+    return body
+
+
+def _json_form(key: str, value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _json_form(name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_json_form(key, item) for item in value]
+    if isinstance(value, int) and key in _INSTANTS:
+        return format_rfc3339(value)
+    if isinstance(value, int) and key in _DURATIONS:
+        return value // SECOND if value % SECOND == 0 else value / SECOND
+    return value
