@@ -175,6 +175,7 @@ def test_rows_are_kept_before_offsets_are_committed() -> None:
         await desk.start()
         await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
         assert desk.kafka.steps == ["rows", "commit"]
+        await desk.until(lambda: desk.heard)
         assert desk.heard == ["breached-inc-1--"]
         assert desk.ready == 1
 
