@@ -1,4 +1,4 @@
-"""What the parts of an agent's partition share: its names, topics, encoding and counters."""
+"""Shared context of one partition of an agent: names, topics, encoding and counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the incidents agent writes of a decision: outputs, copies for the ledgers, changelog rows, rejects."""
+"""Turns the decisions of the incidents agent into writes: outputs, copies for the ledgers, changelog rows, rejects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Values = dict[tuple[str, str], bytes]
 
 
 class DecisionWriter:
-    """Turns decisions into effects, and holds the rows that they make: steps and buffered inputs."""
+    """Turns decisions into effects, and stores their rows: steps and buffered inputs."""
 
     def __init__(
         self,

@@ -50,8 +50,8 @@ class IncidentsProcessor:
         codec: Codec | None = None,
         framing: Framing | None = None,
     ) -> None:
-        """`max_cached` is how many incidents are kept as objects, all others as their rows; `mark_every` how many
-        microseconds of stream time pass between two watermarks."""
+        """`max_cached` is how many incidents are cached as objects, all others are stored as rows; `mark_every` how
+        many microseconds of stream time pass between two watermarks."""
         self._context = context = AgentContext(NAME, partition, topics, codec, framing)
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
@@ -104,7 +104,7 @@ class IncidentsProcessor:
             self._store.restore_backfill_idle(self._backfill_idle_at)
 
     def restored(self) -> None:
-        """Nothing is left to do: every row was indexed as it was restored."""
+        """Nothing to do: every row was indexed when it was restored."""
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class IncidentsProcessor:
             self._rejects.release(event.subject, effects)
         decision = self._store.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, event, fields, record, effects)
-        if self._store.backfill_idle_at != self._backfill_idle_at:  # it outlasts this process (R32)
+        if self._store.backfill_idle_at != self._backfill_idle_at:  # it survives a restart (R32)
             self._backfill_idle_at = self._store.backfill_idle_at
             row = self._context.codec.encode("state.quiet", {"until": self._backfill_idle_at})
             effects.put(row_key(BACKFILL_IDLE), row)
@@ -192,7 +192,7 @@ class IncidentsProcessor:
         while fired < limit:
             first_due = self._store.first_due(before)
             following = before if first_due is None else first_due[0]
-            if self._next_watermark < following:  # in the order of their instants: what is written is dated by it (R11)
+            if self._next_watermark < following:  # in the order of their instants, because outputs carry them (R11)
                 self._write_watermark(following - 1, effects)
                 fired += 1
                 continue
@@ -209,7 +209,7 @@ class IncidentsProcessor:
         return fired
 
     def _write_watermark(self, until: int, effects: Effects) -> None:
-        """Tell every ledger partition that all input that arrived by `until` has been applied here (R26)."""
+        """Send every ledger partition the watermark: all input that arrived by `until` has been applied here (R26)."""
         fields = {"partition": self._context.partition, "until": until}
         effects.put(row_key(WATERMARK), self._context.codec.encode("state.mark", fields))
         watermark = Output(

@@ -1,4 +1,4 @@
-"""The way in, the same for both agents: unwrap, decode, check, forward to the right partition, or reject."""
+"""Receives records for both agents: unwrap, decode, check, forward to the right partition, or reject."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ class Ingress:
             return None
         kind, fields = decoded
         if not self._accepts(kind):
-            message = f"{kind} is no input of {record.topic}; {self._elsewhere}"
+            message = f"{kind} is not an input of {record.topic}; {self._elsewhere}"
             rejects.reject(record, Rejection("unknown_type", message), effects)
             return None
         event = to_event(kind, fields)
         if isinstance(event, Rejection):
             rejects.reject(record, event, effects, known=about(kind, fields["subject"]))
             return None
-        home = self._home(event.subject)  # a pseudonym's account is where its tenant's was (R29)
+        home = self._home(event.subject)  # a pseudonym's account stays in the partition of its tenant (R29)
         own = partition_of(event.subject, context.topics.partitions) if home is None else home
         if own == context.partition:
             return Checked(event, fields, record)
@@ -117,7 +117,8 @@ class Ingress:
         return None
 
     def _decode_copy(self, carrier: Record, copy: Record, effects: Effects) -> Copied | None:
-        """A copy that can't be decoded is rejected as it lies in the shared topic, so that it can be retried there."""
+        """A copy that can't be decoded is rejected with its coordinates in the shared topic, so that it can be retried
+        there."""
         decoded = self._context.codec.decode(copy.value, DERIVED_LIMIT)
         if isinstance(decoded, Rejection):
             self._rejects.reject(carrier, decoded, effects)

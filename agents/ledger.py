@@ -1,4 +1,5 @@
-"""The ledger agent: one partition of tenants' contracts, and everybody's impacts, become statements and credits."""
+"""The ledger agent: contracts of one partition of tenants, and all impacts that concern them, become statements and
+credits."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class LedgerProcessor:
     # -- state ---------------------------------------------------------------------------------------------------------
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take one row of the changelog back."""
+        """Restore one changelog row."""
         kind, row = self._rows.row(key, value)
         if kind == FACT:
             record, event = self._rows.decode_input_row(row)
@@ -88,7 +89,7 @@ class LedgerProcessor:
             self._backfill_idle_at = cast(int, row["until"])
 
     def restored(self) -> None:
-        """All rows are back: schedule the timers."""
+        """All rows are restored: schedule the timers."""
         self._writer.restore_backfill_idle(self._backfill_idle_at)
         self._ledger.restored(self._clock, self._backfill_idle_at)
 

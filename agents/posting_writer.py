@@ -1,4 +1,5 @@
-"""What the ledger agent writes of a decision: statements and credits, copies for other partitions, changelog rows."""
+"""Turns the decisions of the ledger agent into writes: statements and credits, copies for other partitions, changelog
+rows."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class RejectWriter:
         effects.send(rejected(record, rejection.code, rejection.message, topic, partition, attempts))
 
     def reject_internal(self, record: Record, rejection: Rejection, effects: Effects, attempts: int) -> None:
-        """Reject a record whose processing raised an exception: a forwarded record as its original, any other as it
-        is."""
+        """Reject a record whose processing raised an exception: a forwarded record as its original, any other
+        unchanged."""
         routed = unwrap(record) if record.topic == self._shared else None
         original = routed.record if routed is not None and routed.forwarded else record
         self.reject(original, rejection, effects, attempts)
@@ -56,7 +56,7 @@ class RejectWriter:
         self, subject: str, last_input: Position | None, message: str, effects: Effects, attempts: int
     ) -> None:
         """Store that a subject is quarantined, and write one reject that names the position of its last input. The
-        reject has no value: nothing is wrong with that input."""
+        reject has no value, because that input is not at fault."""
         context = self._context
         row = context.codec.encode("state.quarantine", {"subject": subject, "message": message})
         effects.put(row_key(QUARANTINE, subject), row)
@@ -68,5 +68,5 @@ class RejectWriter:
 
     @staticmethod
     def release(subject: str, effects: Effects) -> None:
-        """Delete a subject's quarantine: a new input lifts it."""
+        """Delete a subject's quarantine, which a new input ends."""
         effects.put(row_key(QUARANTINE, subject), None)

@@ -28,7 +28,7 @@ from streams.time_source import SystemTimeSource, TimeSource
 
 MS = SECOND // 1_000
 INCIDENTS_COMMIT_INTERVAL = CommitInterval(per_record=10 * MS, maximum=60 * MS, offsets_only=SECOND // 2)
-#: Statements are not urgent: longer intervals leave more CPU time to alerts.
+#: Statements are not urgent: longer commit intervals leave more CPU time to alerts.
 LEDGER_COMMIT_INTERVAL = CommitInterval(per_record=50 * MS, maximum=300 * MS, offsets_only=SECOND // 2)
 
 
@@ -41,7 +41,7 @@ def agent_specs(
     framing: Framing | None = None,
 ) -> list[AgentSpec]:
     """The agents of a worker: what each reads, and what runs on each of its partitions. All partitions share a codec,
-    so that each schema id is asked for once."""
+    so each schema id is requested once."""
     codec = codec or Codec()
     topics = Topics(settings.topic_prefix, settings.partitions)
     time_limits = settings.time_limits()
@@ -101,7 +101,7 @@ async def _run(
 
 
 def main() -> int:
-    """Start a worker as the environment says; 2 when it can't be started so."""
+    """Start a worker with the settings of the environment; exit code 2 when they are invalid."""
     try:
         settings = read_settings()
         configure_logs(

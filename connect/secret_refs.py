@@ -30,7 +30,7 @@ class SecretKeys(ConfigKeys):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is in one place; allowed: {env: NAME} or {file: PATH}")
+            raise ValueError("a secret has exactly one source; allowed: {env: NAME} or {file: PATH}")
         return self
 
     def ref(self) -> SecretRef:

@@ -62,7 +62,7 @@ TASK_WRITES = _counter("sla_task_writes", "records", "Outputs and changelog rows
 TASK_COMMIT = _seconds("sla_task_commit_seconds", "Duration of a transaction's commit.", _COMMIT_S, "agent")
 TASK_TIMER_LAG = _seconds(
     "sla_task_timer_lag_seconds",
-    "From the instant at which the earliest timer of a transaction was due to the commit.",
+    "Time from the earliest due timer of a transaction to its commit.",
     _LAG_S,
     "agent",
 )
@@ -70,15 +70,15 @@ TASK_RECOVERY_SECONDS = _gauge("sla_task_recovery_seconds", "seconds", "Duration
 TASK_RECOVERY_LEFT = _gauge(
     "sla_task_recovery_left",
     "offsets or rows",
-    "What a recovery has still to read (what=offsets) or to restore (what=rows) of the changelog.",
+    "Remaining changelog of a recovery: offsets to read (what=offsets) or rows to restore (what=rows).",
     *_TASK,
     "what",
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_WAITING = _gauge(
-    "sla_task_waiting", "0 or 1", "1 while the next record waits for an answer from outside Kafka.", *_TASK
+    "sla_task_waiting", "0 or 1", "1 while the next record waits for the schema registry, else 0.", *_TASK
 )
-TASK_STATE = _gauge("sla_task_state", "0 or 1", "1 for the state that the task is in.", *_TASK, "state")
+TASK_STATE = _gauge("sla_task_state", "0 or 1", "1 for the current state of the task, else 0.", *_TASK, "state")
 TASK_FAILURES = _counter("sla_task_failures", "failures", "Failures after which a task restarted.", *_TASK, "kind")
 
 # Worker: agents
@@ -92,7 +92,7 @@ REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the 
 # Intake
 INTAKE_REQUESTS = _counter("sla_intake_requests", "requests", "Requests by source and status.", "source", "status")
 INTAKE_PUBLISHED = _counter("sla_intake_published", "events", "Events acknowledged by Kafka.", "source", "type")
-INTAKE_IGNORED = _counter("sla_intake_ignored", "items", "Items that the mapping says are no incident.", "source")
+INTAKE_IGNORED = _counter("sla_intake_ignored", "items", "Items that the mapping classifies as no incident.", "source")
 INTAKE_REFUSED = _counter("sla_intake_refused", "items", "Items that can't be published (R27).", "source", "code")
 INTAKE_TRUNCATED = _counter(
     "sla_intake_truncated_alerts",
@@ -102,11 +102,11 @@ INTAKE_TRUNCATED = _counter(
 )
 INTAKE_ACKNOWLEDGED = _seconds(
     "sla_intake_acknowledged_seconds",
-    "From the arrival of a request's body to Kafka's acknowledgement.",
+    "Time from the arrival of a request's body to Kafka's acknowledgement.",
     _ACKNOWLEDGED_S,
 )
 INTAKE_HELD = _gauge(
-    "sla_intake_held_bytes", "bytes", "Memory held for bodies being read and records not yet acknowledged.", "what"
+    "sla_intake_held_bytes", "bytes", "Memory of request bodies being read and of records not yet acknowledged.", "what"
 )
 
 # Notifier
@@ -120,7 +120,7 @@ NOTIFY_TRIES = _counter(
 NOTIFY_PARKED = _counter(
     "sla_notify_parked",
     "messages",
-    "Undelivered messages that are not retried; `sla notify parked list`.",
+    "Messages given up and parked; see `sla notify parked list`.",
     "destination",
 )
 NOTIFY_DISCARDED = _counter(
@@ -128,10 +128,12 @@ NOTIFY_DISCARDED = _counter(
 )
 NOTIFY_UNREADABLE = _counter("sla_notify_unreadable", "records", "Skipped records that are no event.", "destination")
 NOTIFY_DELIVERED = _seconds(
-    "sla_notify_delivered_seconds", "From reading an alert to its delivery.", _DELIVERED_S, "destination"
+    "sla_notify_delivered_seconds", "Time from reading an alert to its delivery.", _DELIVERED_S, "destination"
 )
-NOTIFY_PENDING = _gauge("sla_notify_pending", "messages", "Messages that wait to be delivered.", "destination")
-NOTIFY_BEHIND = _gauge("sla_notify_behind_records", "records", "Kafka records that are not read yet.", "destination")
+NOTIFY_PENDING = _gauge("sla_notify_pending", "messages", "Messages waiting for delivery.", "destination")
+NOTIFY_BEHIND = _gauge(
+    "sla_notify_behind_records", "records", "Consumer lag: Kafka records not read yet.", "destination"
+)
 NOTIFY_OPEN_PAGES = _gauge("sla_notify_open_pages", "incidents", "Incidents with an open page.", "destination")
 NOTIFY_UP = _gauge(
     "sla_notify_up",

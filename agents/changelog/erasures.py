@@ -26,7 +26,7 @@ def restore_erased(row: Fields, erasures: Erasures) -> None:
     if row["key_check"] != erasures.key_check:
         raise PseudonymKeyChanged(
             "tenants have been erased with another SLA_PSEUDONYM_KEY than this worker's: with this one their names "
-            "would come back; set the key that was used then"
+            "would reappear; set the key that was used then"
         )
     erasures.add(str(row["pseudonym"]), cast(int, row["home"]))
 

@@ -145,7 +145,7 @@ def _entry_row(kind: int, key: ClockKey | None = None, at: int = 0, text: str = 
 
 def decode_entry(row: Fields) -> PublishedEntry | None:
     """Undo `encode_entry`. None for the classification of an incident of which none was published: rows of earlier
-    versions may have it."""
+    releases may contain it."""
     at, text = cast(int, row["at"]), cast(str, row["text"])
     key = ClockKey(_METRICS[cast(int, row["metric"])], cast(int, row["instance"]), cast(int, row["deadline"]))
     match row["kind"]:
@@ -166,7 +166,7 @@ def decode_entry(row: Fields) -> PublishedEntry | None:
         case 7:
             return LinkEntry(at, text or None)
         case kind:
-            raise ValueError(f"the changelog holds a published entry of unknown kind {kind}: a later version wrote it")
+            raise ValueError(f"the changelog holds a published entry of unknown kind {kind}; a later release wrote it")
 
 
 def _decode_classification(text: str) -> ClassificationEntry | None:
@@ -177,8 +177,8 @@ def _decode_classification(text: str) -> ClassificationEntry | None:
 
 
 class StepRows:
-    """The rows of every incident as the changelog has them, one after the other: Avro says where each ends. An
-    incident costs a few hundred bytes this way, and some kilobytes as objects."""
+    """The changelog rows of every incident, concatenated: Avro records are self-delimiting. An incident takes a few
+    hundred bytes this way, and some kilobytes as objects."""
 
     def __init__(self, rows: InputRows, topics: Topics) -> None:
         self._input_rows = rows

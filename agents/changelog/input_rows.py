@@ -1,4 +1,4 @@
-"""Inputs as changelog rows, and changelog rows as fields: what both agents restore their state from."""
+"""Inputs as changelog rows, and changelog rows as fields, for both agents."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DERIVED_LIMIT = MAX_WRITE_BYTES
 
 
 def row_key(*parts: str) -> bytes:
-    """A changelog key; ids have no control characters, so the parts stay apart."""
+    """A changelog key; ids contain no control characters, so the parts are unambiguous."""
     return "\x1f".join(parts).encode()
 
 
 class InputRows:
-    """Encodes inputs that are state, and decodes rows."""
+    """Encodes inputs that are part of the state, and decodes rows."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
@@ -49,7 +49,7 @@ class InputRows:
         return self.codec.encode("state.kept_input", fields)
 
     def decode_input_row(self, row: Fields) -> tuple[Record, Event]:
-        """Undo `encode_input_row`: the record and its event."""
+        """The record and its event, from what `encode_input_row` wrote."""
         headers = [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])]
         record = Record(
             cast(str, row["topic"]),
@@ -64,7 +64,7 @@ class InputRows:
         return record, event._replace(digest=digest) if digest else event
 
     def event_of(self, value: bytes | None) -> Event:
-        """The event of a stored value. Raises ValueError when it is none: the state is damaged."""
+        """The event of a stored value. Raises ValueError when it can't be read: the state is damaged."""
         decoded = self.codec.decode(value, DERIVED_LIMIT)
         event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
         if isinstance(event, Rejection):

@@ -64,7 +64,7 @@ def put_month(rows: InputRows, row: MonthRow, effects: Effects) -> None:
 
 
 def month_row(row: Fields) -> MonthRow:
-    """Undo `put_month`."""
+    """The tenant-month that `put_month` wrote."""
     fields = dict(row)
     tenant, month = cast(str, fields.pop("tenant_id")), Month(cast(str, fields.pop("month")))
     settled = cast(dict[str, int] | None, fields["settled"])

@@ -1,4 +1,5 @@
-"""The policy versions the log has seen (R18): what a label means may not change under it, in any partition."""
+"""The register of policy versions (R18): the content of a version may not change once a decision used it, in any
+partition."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from streams.shared_topic import TO_INCIDENTS, TO_LEDGER
 from streams.sla.events import Output
 from streams.sla.policy import Policies
 
-#: Versions this partition has decided by, and those that it only knows others to have decided by.
+#: Versions that decisions of this partition used, and those that only other partitions used.
 KIND, ELSEWHERE = "@policy", "@policy-elsewhere"
 
 
 class PolicyRows:
-    """Remembers each version that an output names, tells every partition of both agents, and stops the worker when
-    the deployment's differs."""
+    """Records each version that an output names, copies it to every partition of both agents, and stops the worker when
+    the deployment's version differs."""
 
     def __init__(self, policies: Policies, context: AgentContext, egress: Egress) -> None:
         self._policies = policies
@@ -31,8 +32,8 @@ class PolicyRows:
         self._known: dict[tuple[str, str], str] = {}
 
     def restore(self, kind: str, row: Fields) -> None:
-        """Raises PolicyChanged when the version has other content than it had, or is missing though this partition
-        has decided by it."""
+        """Raises PolicyChanged when the content of the version changed, or when it is missing although this partition
+        used it."""
         name, version, digest = self._checked(row)
         self._known[name, version] = digest
         if kind != KIND:
@@ -45,10 +46,10 @@ class PolicyRows:
             )
 
     def used_elsewhere(self, fields: Fields, effects: Effects) -> None:
-        """Another partition has decided by a version. Raises PolicyChanged when its content is not ours; one that is
-        missing here is fine as long as nothing here was decided by it, as while workers are being replaced."""
+        """Another partition used a version. Raises PolicyChanged when its content differs from ours. A version that is
+        missing here is allowed while no decision here used it, such as during a rolling update."""
         name, version, digest = self._checked(fields)
-        # Of two contents under one label that is missing here the first stands: those who have it stop.
+        # If a version that is missing here has two contents, the first is recorded; the workers that have it stop.
         if (name, version) not in self._known:
             self._known[name, version] = digest
             effects.put(row_key(ELSEWHERE, name, version), self._context.codec.encode("state.policy", fields))
@@ -64,7 +65,8 @@ class PolicyRows:
         return name, version, digest
 
     def used(self, output: Output, effects: Effects) -> None:
-        """Write the row of a version the first time an output names it, and tell the others if they don't know."""
+        """Write the row of a version the first time an output names it, and copy it to the other partitions unless one
+        of them sent it."""
         policy = cast(Mapping[str, object], output.data["policy"])
         digest = str(policy["digest"])
         if digest in self._used:

@@ -87,6 +87,6 @@ def _subscription(
         consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
         raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
     consumer.subscribe([topic])
-    # Without retries of its own: the subscription retries, so that it can be stopped meanwhile.
+    # The registry client does not retry: the subscription does, so it can be stopped in between.
     codec = reading_codec(schema_registry, 0.0)
     return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)

@@ -12,10 +12,10 @@ from streams.sla.events import Money, Scope, Who
 
 
 class ContractPublisher(Publisher):
-    """Publishes what billing and operations know. Each method sends one event and returns its Delivery at once.
+    """Publishes the facts of billing and operations. Each method sends one event and returns its Delivery at once.
 
-    Every method also takes what `Envelope` names. All raise InvalidEvent for what the product would reject, and
-    BrokerUnavailable when Kafka takes nothing; nothing was sent then.
+    Every method also accepts the arguments of `Envelope`. All raise InvalidEvent for what the product would reject, and
+    BrokerUnavailable when Kafka accepts nothing; nothing was sent then.
     """
 
     def contract_set(
@@ -47,7 +47,7 @@ class ContractPublisher(Publisher):
         return self._send("contract.set", tenant, data, envelope)
 
     def credit_claimed(self, tenant: str, *, month: str, who: Who, **envelope: Unpack[Envelope]) -> Delivery:
-        """A tenant claims its credit of a month, `YYYY-MM`; once is enough."""
+        """A tenant claims its credit of a month, `YYYY-MM`; a repeated claim has no effect."""
         return self._send("credit.claimed", tenant, {"tenant_id": tenant, "month": month, "who": who}, envelope)
 
     def maintenance_scheduled(
@@ -75,7 +75,7 @@ class ContractPublisher(Publisher):
         return self._send("maintenance.scheduled", maintenance, data, envelope)
 
     def maintenance_cancelled(self, maintenance: str, **envelope: Unpack[Envelope]) -> Delivery:
-        """The window excludes nothing, even afterwards."""
+        """Cancel a window: it excludes no downtime, not even in the past."""
         return self._send("maintenance.cancelled", maintenance, {"maintenance_id": maintenance}, envelope)
 
     def tenant_erased(self, tenant: str, *, who: Who, reason: str, **envelope: Unpack[Envelope]) -> Delivery:

@@ -42,7 +42,7 @@ class Delivery(Future[Position]):
 
 
 class Failures:
-    """Failed deliveries since the last flush. Thread-safe. The events of the first 1,000 are kept, all are counted."""
+    """Failed deliveries since the last flush. Thread-safe. It retains the first 1,000 and counts all."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

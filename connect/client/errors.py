@@ -1,7 +1,7 @@
 """The errors of the client.
 
 SlaError
-├── RegistryRefused        the schema registry, where one is used, does not take what this client needs
+├── RegistryRefused        the schema registry, where one is used, refuses what this client needs
 ├── RegistryUnavailable    the schema registry gives no usable answer
 └── ClientError
     ├── InvalidEvent       the product would reject the event; nothing was sent
@@ -24,7 +24,7 @@ class ClientError(SlaError):
 
 
 class InvalidEvent(ClientError):
-    """An event that the product would reject. `code` is what it would be rejected with (`invalid`, `oversize`,
+    """An event that the product would reject. `code` is the code of the reject (`invalid`, `oversize`,
     `four_eyes`, `cycle`, `unknown_type`), `field` the field that is wrong, such as `tier` or `who.id`, if it is one."""
 
     def __init__(self, refusal: Rejection, what: str = "") -> None:

@@ -21,7 +21,7 @@ class IncidentPublisher(Publisher):
 
     `incident` is the incident's id, chosen by whoever opens it, at most 128 characters; texts are at most 4 KiB. Every
     method also takes `event_id`, `time`, `backfill`, `received_time` and `traceparent` (see `Envelope`). All raise
-    InvalidEvent for what the product would reject, and BrokerUnavailable when Kafka takes nothing; nothing was sent
+    InvalidEvent for what the product would reject, and BrokerUnavailable when Kafka accepts nothing; nothing was sent
     then. Events may come in any order: the product goes by their times.
     """
 
@@ -58,7 +58,7 @@ class IncidentPublisher(Publisher):
         return self._send("incident.opened", incident, data, envelope)
 
     def responded(self, incident: str, *, who: Who, **envelope: Unpack[Envelope]) -> Delivery:
-        """Somebody answered. By support it ends the response clock."""
+        """Somebody answered. An answer by support ends the response clock."""
         return self._send("incident.responded", incident, {"who": who}, envelope)
 
     def updated(
@@ -88,7 +88,8 @@ class IncidentPublisher(Publisher):
         tenant_ids: Sequence[str] | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """It is something else, from `time` on: any of these; `tenant_ids` go with `scope` "tenants"."""
+        """The classification changes from `time` on: give at least one of these; `tenant_ids` go with `scope`
+        "tenants"."""
         data = {
             "component": component,
             "impact": impact,
@@ -107,7 +108,7 @@ class IncidentPublisher(Publisher):
         reason: str,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """Severity by hand, which outlives later facts; None gives it back to the rules."""
+        """Set the severity by hand; later facts do not change it. None returns the decision to the rules."""
         data = {"severity": severity, "who": who, "reason": reason}
         return self._send("incident.severity_set", incident, data, envelope)
 
@@ -118,7 +119,7 @@ class IncidentPublisher(Publisher):
     def waiting_ended(
         self, incident: str, *, on: Awaited, who: Who | None = None, **envelope: Unpack[Envelope]
     ) -> Delivery:
-        """Work goes on."""
+        """The wait is over."""
         return self._send("incident.waiting_ended", incident, {"on": on, "who": who}, envelope)
 
     def resolved(
@@ -129,7 +130,7 @@ class IncidentPublisher(Publisher):
         who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """It is over; `restored_at` is when the service was back, default `time`."""
+        """The incident is resolved; `restored_at` is when the service was restored, default `time`."""
         return self._send("incident.resolved", incident, {"restored_at": restored_at, "who": who}, envelope)
 
     def reopened(
@@ -140,7 +141,7 @@ class IncidentPublisher(Publisher):
         started_at: Instant | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """It is not over after all; `started_at` is when the fault came back, default `time`."""
+        """The incident is open again; `started_at` is when the fault came back, default `time`."""
         return self._send("incident.reopened", incident, {"reason": reason, "started_at": started_at}, envelope)
 
     def linked(
@@ -156,7 +157,7 @@ class IncidentPublisher(Publisher):
         return self._send("incident.linked", incident, data, envelope)
 
     def merged(self, incident: str, *, into: str, **envelope: Unpack[Envelope]) -> Delivery:
-        """It goes on as part of another incident."""
+        """The incident continues as part of another one."""
         return self._send("incident.merged", incident, {"into": into}, envelope)
 
     def amended(
@@ -171,7 +172,7 @@ class IncidentPublisher(Publisher):
         counts_as_downtime: bool | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """The past is corrected: at least one of the three. Two people, both with an id, and different."""
+        """Correct the past: give at least one of the three. Two people, both with an id, and different."""
         data = {
             "started_at": started_at,
             "restored_at": restored_at,
@@ -198,7 +199,8 @@ class IncidentPublisher(Publisher):
     def annulled(
         self, incident: str, *, who: Who, approver: Who, reason: str, **envelope: Unpack[Envelope]
     ) -> Delivery:
-        """It never was one: breaches are retracted, downtime is removed. Two people, both with an id, and different."""
+        """It was never an incident: breaches are retracted, downtime is removed. Two people, both with an id, and
+        different."""
         return self._send("incident.annulled", incident, _four_eyes(who, approver, reason), envelope)
 
 

@@ -32,7 +32,7 @@ _FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries"
 _CONNECT_S = 10.0
 #: How much longer Kafka's client may take to notice that a delivery has timed out.
 _GRACE_S = 5.0
-#: Errors that sending again can't cure.
+#: Errors that persist when the event is sent again.
 _FINAL = (AuthorizationError, InvalidTopicError, MessageSizeTooLargeError)
 
 
@@ -124,7 +124,7 @@ class Publisher:
         self._failures.raise_unreported()
 
     def close(self) -> None:
-        """Flush, then end the connection. Raises DeliveryFailed as `flush` does, after it has closed."""
+        """Flush, then close the connection. Raises DeliveryFailed as `flush` does, after closing."""
         if self._closed:
             return
         self._closed = True
@@ -175,7 +175,7 @@ class Publisher:
         advice = (
             "it may or may not be in Kafka: send the same event again, with its id and time, and it counts once"
             if retriable
-            else "sending it again fails too, until that is corrected"
+            else "sending it again will fail too until this is corrected"
         )
         failure = DeliveryFailed(
             f"{what} was not acknowledged by {self._brokers}: {_describe(error)}; {advice}",
@@ -196,7 +196,7 @@ def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> P
     timeout_ms = int(timeout_s * 1000)
     defaults: dict[str, object] = {
         "client_id": "sla-publisher",
-        "allow_auto_create_topics": False,  # such a topic would have neither the partitions nor the settings it needs
+        "allow_auto_create_topics": False,  # it would have neither the right partitions nor settings
         "delivery_timeout_ms": timeout_ms,
         "request_timeout_ms": max(timeout_ms // 2, 1),
         "max_block_ms": int(_CONNECT_S * 1000),

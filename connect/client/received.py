@@ -1,4 +1,4 @@
-"""One event as a consumer gets it: the JSON form of the contract, with its envelope at hand."""
+"""One event as a consumer receives it: the JSON form of the contract, with properties for its envelope."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from streams.sla.events import Position
 
 
 class ReceivedEvent(dict[str, Any]):
-    """One event in the JSON form of the contract: a CloudEvents object, ready for json.dumps. `position` says where it
-    lay in Kafka."""
+    """One event in the JSON form of the contract: a CloudEvents object, ready for json.dumps. `position` has its
+    coordinates in Kafka."""
 
     def __init__(self, event: Mapping[str, Any], position: Position) -> None:
         super().__init__(event)
@@ -19,7 +19,7 @@ class ReceivedEvent(dict[str, Any]):
 
     @property
     def id(self) -> str:
-        """The same fact always has the same id: what to remember if something must not be done twice."""
+        """The same fact always has the same id; use it for deduplication."""
         return cast(str, self["id"])
 
     @property
@@ -44,5 +44,5 @@ class ReceivedEvent(dict[str, Any]):
 
     @property
     def backfill(self) -> bool:
-        """Whether it follows from loaded history: nobody is to be paged."""
+        """Whether it follows from loaded history, which must page nobody."""
         return bool(self.get("backfill"))

@@ -30,7 +30,7 @@ from streams.sla.events import Position, Rejection
 _LOG = logging.getLogger(__name__)
 _MOVED = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _POLL_MS = 500
-#: Kafka takes partitions away from a consumer that does not poll for max_poll_interval_ms (5 minutes). With so few
+#: Kafka revokes the partitions of a consumer that does not poll for max_poll_interval_ms (5 minutes). With so few
 #: records a poll, a handler may take 15 s for each.
 _MOST_RECORDS = 20
 _COMMIT_EVERY_S = 1.0
@@ -141,7 +141,7 @@ class Subscription:
         self._commit(_COMMIT_MS)
 
     def _event(self, record: Any) -> ReceivedEvent | None:
-        """The event of a record; None when it is to be skipped."""
+        """The event of a record; None for one to skip."""
         position = Position(record.topic, record.partition, record.offset)
         decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):

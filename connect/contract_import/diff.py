@@ -42,7 +42,7 @@ class ContractDifference(NamedTuple):
 
 
 def difference(rows: Sequence[ContractRow], known: ContractLog, source: str, now: int) -> ContractDifference:
-    """What has to be published for the rows to hold. Nothing is taken back: terms that the file does not name stay.
+    """The facts to publish so that the rows are in force. Nothing is removed: terms that the file does not name remain.
 
     An id follows from the terms, their source and the fact they correct, so the same import again is no second fact,
     and a correction that is later undone is a third one. `now` (microseconds) is when the facts happen; those of one
@@ -61,7 +61,7 @@ def difference(rows: Sequence[ContractRow], known: ContractLog, source: str, now
             if standing is not None and terms_of(standing) == row.terms:
                 unchanged += 1
                 continue
-            # What it corrects has to be earlier, also when that was sent from a clock that is ahead.
+            # A correction must be later than the fact it corrects, also when that came from a clock that is ahead.
             at = at if standing is None else max(at, standing.time + 1)
             change = _change(row, history, standing, source, at, erased=tenant in known.erased)
             history.add(Contract.of(checked_record(change.event).event, _NOWHERE))
@@ -85,7 +85,7 @@ def terms_of(contract: Contract) -> ContractSet:
 
 
 def fact_id(*parts: object) -> str:
-    """UUIDv5 of what a fact says."""
+    """UUIDv5 of a fact's content."""
     return str(uuid.uuid5(NAMESPACE, json.dumps(parts)))
 
 

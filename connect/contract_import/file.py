@@ -1,4 +1,4 @@
-"""Contract terms from a file, CSV or JSON lines: each line checked as events are, or named with what is wrong."""
+"""Contract terms from a file, CSV or JSON lines: each line is checked like an event, or reported with its problem."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ContractRow(NamedTuple):
 
 
 class BadContractRow(NamedTuple):
-    """A line that holds no terms, and why."""
+    """A line without valid terms, and why."""
 
     line: int
     problem: str
@@ -77,7 +77,7 @@ def read_rows(lines: Sequence[str]) -> tuple[list[ContractRow], list[BadContract
         else:
             bad.append(row)
     if not rows and not bad:
-        bad.append(BadContractRow(1, "there is nothing in the file"))
+        bad.append(BadContractRow(1, "the file is empty"))
     return rows, bad
 
 
@@ -94,7 +94,7 @@ def _json_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
 
 
 def _misplaced(found: object) -> str | None:
-    """What is wrong with an object before its values are looked at."""
+    """What is wrong with an object before its values are checked."""
     if not isinstance(found, dict):
         return "expected an object with the fields of a contract"
     if "specversion" in found:
@@ -140,7 +140,7 @@ def _wrong_names(names: Sequence[str]) -> str | None:
 
 
 def _from_cells(cells: Mapping[str, str]) -> dict[str, object]:
-    """The JSON form of a row; what is no number or truth value stays text, for the checks to name."""
+    """The JSON form of a row; what is neither a number nor a boolean stays text, for the checks to report."""
     data: dict[str, object] = {name: cell for name, cell in cells.items() if cell and name not in {"amount_minor"}}
     data["monthly_charge"] = {"amount_minor": _number(cells["amount_minor"]), "currency": data.pop("currency", "")}
     if "tier" in data:

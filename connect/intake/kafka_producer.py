@@ -43,11 +43,11 @@ _STUCK_TIMEOUTS = 4
 
 
 class Unavailable(SlaError):  # noqa: N818 -- it names what happened
-    """Kafka has not acknowledged; the sender has to send the same request again later."""
+    """Kafka has not acknowledged; the sender must send the same request again later."""
 
 
 class RecordPublisher(Protocol):
-    """What the HTTP server needs of Kafka."""
+    """The interface between the HTTP server and Kafka."""
 
     in_flight: ByteBudget
 
@@ -155,7 +155,7 @@ class KafkaPublisher:
         self._waiting.pop(future, None)
         self.in_flight.release(size)
         if not future.cancelled():
-            future.exception()  # retrieved here because nobody may wait for it any more
+            future.exception()  # retrieved here, because nothing may await it any more
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

@@ -105,7 +105,7 @@ def _entry_problems(
         given += [((*here, "values", key), value) for key, value in table.items()]
     for path, value in given:
         if str(value) not in known:
-            yield path, f"{value!r} is no {field}{close_to(str(value), known)}; allowed: {', '.join(known)}"
+            yield path, f"{value!r} is not a valid {field}{close_to(str(value), known)}; allowed: {', '.join(known)}"
 
 
 def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tuple[KeyPath, str]]:

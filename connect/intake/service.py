@@ -1,4 +1,4 @@
-"""Runs the intake as a process: signals, a clean end, exit codes."""
+"""Runs the intake as a process: signals, clean shutdown, exit codes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ async def serve(
     clock: TimeSource | None = None,
     listening: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. `listening` is told the address.
+    """Serve until SIGTERM or SIGINT; the exit code. `listening` is called with the address.
 
-    Raises MappingError, SettingsError, OSError when it can't start so.
+    Raises MappingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.intake")
     try:

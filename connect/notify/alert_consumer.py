@@ -72,7 +72,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises what Kafka's clients raise."""
+        """Run until cancelled. Raises the errors of Kafka's clients."""
         while True:
             await self._loaded.wait()
             if self._load_error is not None:
@@ -93,7 +93,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     # -- partitions ----------------------------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Returns when no request for them is in flight, so that another process may take them."""
+        """Returns when no request for them is in flight, so another process may own them."""
         async with self._lock:
             self._rebalances += 1
             self._loaded.clear()
@@ -102,7 +102,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._parked.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read back the stored pages."""
+        """Restore the stored pages."""
         self._rebalances += 1
         try:
             async with self._lock:
@@ -153,7 +153,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     # -- records -------------------------------------------------------------------------------------------------------
 
     def _pause_or_resume(self) -> None:
-        """Read nothing while enough messages wait, and no more closings while some wait for alerts."""
+        """Pause all topics while enough messages wait, and the topic of closings while some wait for alerts."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
         if self._delivery.disabled is not None or self._delivery.pending >= MOST_PENDING:

@@ -26,7 +26,7 @@ _POLL_MS = 200
 
 
 class StallDetector:
-    """Detects that this process stood still for half its session timeout or longer, as a paused virtual machine does.
+    """Detects that this process was stopped for half its session timeout or longer, as in a paused virtual machine.
     Another process may own its partitions by then, so nothing more may be written to them."""
 
     def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
@@ -42,13 +42,15 @@ class StallDetector:
         self._last = now
 
     def check(self) -> None:
-        """Raises SlaError when the process stood still, and ever after."""
+        """Raises SlaError once the process was stopped, and from then on always."""
         self.beat()
         if self._lost:
-            raise SlaError("this process stood still, and its partitions may be another's; its workers reconnect")
+            raise SlaError(
+                "this process was stopped for long, and another may own its partitions; its workers reconnect"
+            )
 
     async def run(self) -> None:
-        """Beats until it is cancelled."""
+        """Call `beat` until cancelled."""
         while True:
             await asyncio.sleep(_BEAT_S)
             self.beat()
@@ -109,7 +111,7 @@ class PageStore:
 
     async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
         """Returns when all replicas have the rows, which are stored in the order of the calls. Raises SlaError when
-        this process stood still."""
+        this process was stopped."""
         async with self._order:
             self._stall_detector.check()
             topic = self.topic(TOPIC)

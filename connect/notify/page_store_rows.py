@@ -59,7 +59,7 @@ def prefix_of(destination: str) -> bytes:
 
 
 def read_key(key: bytes | None) -> RowKey | None:
-    """None for what is no key of this topic."""
+    """None for a key that is not of this topic."""
     try:
         destination, kind, rest = (key or b"").decode().split(_SEPARATOR, 2)
     except ValueError:
@@ -110,7 +110,7 @@ def retried_row(destination: str, message: Message) -> StateRow:
 
 
 def read_message(value: bytes) -> tuple[str, Message]:
-    """Incident and message of a row. Raises ValueError, KeyError or TypeError when it is none."""
+    """Incident and message of a row. Raises ValueError, KeyError or TypeError for an invalid row."""
     found = _object(value)
     message = Message(**{name: found[name] for name in Message._fields if name in found})
     if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):

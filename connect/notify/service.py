@@ -49,7 +49,7 @@ async def serve(
 ) -> int:
     """Deliver until SIGTERM or SIGINT; the exit code. `listening` is called with the address of the health pages.
 
-    Raises RoutingError, SettingsError, OSError when it can't start so.
+    Raises RoutingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.notify")
     routing = read_routing(settings)

@@ -31,12 +31,13 @@ class NotifySettings(BaseSettings):
         description="Parked messages are discarded after this.",
     )
     start: Literal["latest", "earliest"] = Field(
-        "latest", description="Where a destination begins that is new: with what comes, or with all there is."
+        "latest", description="Where a new destination starts: at new alerts, or at all retained ones."
     )
 
 
 def read_notify_settings(**given: object) -> NotifySettings:
-    """Settings from the environment; what is given wins. Raises SettingsError naming each variable that is wrong."""
+    """Settings from the environment; arguments take precedence. Raises SettingsError naming each variable that is
+    wrong."""
     try:
         return NotifySettings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

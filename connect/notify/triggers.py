@@ -47,11 +47,11 @@ class PageTrigger:
 
 
 def page_trigger(event: JsonObject, at: int = 0) -> PageTrigger | str:
-    """What an event in the JSON form asks for, or the reason why it asks for nothing. Loaded history opens no page; it
+    """The trigger of an event in the JSON form, or the reason why there is none. Loaded history opens no page; it
     may end one, as when an incident turns out to have been opened by history."""
     action = _ACTIONS.get(event["type"])
     if action is None:
-        return f"{event['type']} is no alert"
+        return f"{event['type']} is not an alert"
     if action == "trigger" and event.get("backfill"):
         return "it follows from loaded history"
     data = event["data"]

@@ -91,11 +91,11 @@ _REJECT_HEADERS: dict[str, dict[str, Any]] = {
     dead_letter.TIMESTAMP: {**_NUMBER, "description": "When it arrived, milliseconds since the epoch."},
     dead_letter.ATTEMPTS: {**_NUMBER, "description": "How often it was tried."},
 }
-_NOT_KEPT_HEADERS: dict[str, dict[str, Any]] = {
-    dead_letter.SIZE: {**_NUMBER, "description": "Only if the original is not kept: its size in bytes."},
+_OMITTED_HEADERS: dict[str, dict[str, Any]] = {
+    dead_letter.SIZE: {**_NUMBER, "description": "Only if the original was too large to store: its size in bytes."},
     dead_letter.SHA256: {
         "type": "string",
-        "description": "Only if the original is not kept: its SHA-256 in hex.",
+        "description": "Only if the original was too large to store: its SHA-256 in hex.",
     },
     dead_letter.FIRST_OFFSET: {
         **_NUMBER,
@@ -166,12 +166,12 @@ def _servers(brokers: Sequence[str]) -> dict[str, Any]:
 
 
 def _channel(topic: TopicSpec) -> dict[str, Any]:
-    kept = "for ever" if topic.retention is None else f"{topic.retention.days} days"
+    retention = "without limit" if topic.retention is None else f"{topic.retention.days} days"
     return {
         "address": topic.name,
         "title": _suffix(topic),
         "summary": _sentence(topic.carries),
-        "description": f"Key: {topic.key}. Written by: {topic.writer}. Kept {kept}: {topic.retention_why}.",
+        "description": f"Key: {topic.key}. Written by: {topic.writer}. Retained {retention}: {topic.retention_why}.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages_of(topic)},
         "bindings": {
             "kafka": {
@@ -235,14 +235,14 @@ def _rejected() -> dict[str, Any]:
         "contentType": "application/octet-stream",
         "headers": {
             "type": "object",
-            "properties": _REJECT_HEADERS | _NOT_KEPT_HEADERS,
+            "properties": _REJECT_HEADERS | _OMITTED_HEADERS,
             "required": list(_REJECT_HEADERS),
         },
         "payload": {
             "type": ["string", "null"],
             "format": "binary",
             "description": "The original's bytes, whatever they are; none if an incident or tenant was quarantined, or "
-            "if the original is too large to be kept.",
+            "if the original is too large to store.",
         },
         "bindings": {
             "kafka": {

@@ -80,11 +80,11 @@ def _words(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str:
         return f"{_shown(value)} is unknown here{close_to(str(value), known)}; allowed: {', '.join(known)}"
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"{_shown(value)} has a form that is refused; allowed: {FORMS.get(pattern, pattern)}"
+        return f"{_shown(value)} has an invalid format; allowed: {FORMS.get(pattern, pattern)}"
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f'{_shown(value)} is no text here; allowed: quotes, "{_shown(value)}"'
+        return f'{_shown(value)} is not a text; allowed: quotes, "{_shown(value)}"'
     if kind in EXPECTED:
-        return f"{_shown(value)} does not fit; allowed: {EXPECTED[kind]}"
+        return f"{_shown(value)} has the wrong type; allowed: {EXPECTED[kind]}"
     if kind in {"too_short", "string_too_short"}:
         return "this is empty; allowed: at least one " + ("entry" if kind == "too_short" else "character")
     if kind == "string_too_long":

@@ -20,7 +20,7 @@ Texts = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPhrases:
-    """The messages of one language; what the placeholders take stands in the catalogue."""
+    """The messages of one language; the catalogue explains their placeholders."""
 
     separator: str
     day_names: Annotated[Texts, WEEKDAYS]

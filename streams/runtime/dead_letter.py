@@ -1,6 +1,6 @@
 """Rejected input (R27): the original record untouched, with headers that say why and where it came from.
 
-A record that is too large to be kept whole is kept as its digest, size and coordinates; it stays in its own topic.
+Of a record that is too large to copy, only digest, size and coordinates are stored; the record stays in its own topic.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PARTITION = "sla_original_partition"
 OFFSET = "sla_original_offset"
 TIMESTAMP = "sla_original_timestamp"
 ATTEMPTS = "sla_attempts"
-#: Only where the original is not kept: its size in bytes and its SHA-256.
+#: Only if the original was too large to store: its size in bytes and its SHA-256.
 SIZE = "sla_original_size"
 SHA256 = "sla_original_sha256"
 #: Only for a record batch that was not read: the offset of its first record; `OFFSET` is that of its last.
 FIRST_OFFSET = "sla_original_first_offset"
 
-#: Key, value and headers of an original that is kept whole, at most.
-MAX_KEPT_BYTES: Final = MAX_WRITE_BYTES
+#: Key, value and headers of an original that is stored in full, at most.
+MAX_ORIGINAL_BYTES: Final = MAX_WRITE_BYTES
 _MAX_KEY_BYTES = 1024
 _MAX_MESSAGE_BYTES = 4096
 
@@ -44,10 +44,10 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
     ]
     if isinstance(record.value, UnreadBatch):
         batch = record.value
-        kept = [(FIRST_OFFSET, b"%d" % batch.first), (SIZE, b"%d" % batch.size), (SHA256, batch.sha256.encode())]
-        return Send(topic, partition, None, None, kept + reasons)
+        coordinates = [(FIRST_OFFSET, b"%d" % batch.first), (SIZE, b"%d" % batch.size), (SHA256, batch.sha256.encode())]
+        return Send(topic, partition, None, None, coordinates + reasons)
     size = envelope_bytes(record) + len(record.value or b"")
-    if size > MAX_KEPT_BYTES:
+    if size > MAX_ORIGINAL_BYTES:
         key = record.key if record.key is not None and len(record.key) <= _MAX_KEY_BYTES else None
         digest = hashlib.sha256(record.value or b"").hexdigest()
         return Send(topic, partition, key, None, [(SIZE, b"%d" % size), (SHA256, digest.encode()), *reasons])
@@ -55,7 +55,7 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
 
 
 def envelope_bytes(record: Record) -> int:
-    """What key and headers of a record come to."""
+    """The size of a record's key and headers in bytes."""
     size = len(record.key or b"")
     for name, value in record.headers:
         size += len(name) + len(value or b"")

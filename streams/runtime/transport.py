@@ -185,7 +185,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     return
                 raise
             except kafka.KafkaError as error:
-                self.log.warning("fetching failed: %r", error)
+                self.log.warning("fetch_failed error=%r", error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue
             # A message takes some iterations of the event loop, and a task may run a slice in each: so one message for

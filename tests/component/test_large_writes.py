@@ -15,7 +15,7 @@ from agents.changelog.incidents import BUFFERED
 from agents.changelog.ledger import IMPACTS
 from agents.ingress import MAX_ENVELOPE_BYTES
 from streams.kafka.records import UnreadBatch
-from streams.runtime.dead_letter import MAX_KEPT_BYTES
+from streams.runtime.dead_letter import MAX_ORIGINAL_BYTES
 from streams.runtime.processor import MAX_WRITE_BYTES, Effects, Record, Send, SubjectFailed, WriteTooLarge
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import TaskState
@@ -52,7 +52,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     "headers": {"value": b"v", "headers": [("h", b"x" * HUGE)]},
     "many headers": {"value": b"v", "headers": [("", None)] * 500_000 + [("h", b"x" * HUGE)]},
     "key": {"value": b"v", "key": b"k" * HUGE},
-    "just too large to be kept": {"value": b"v" * (MAX_KEPT_BYTES + 1), "key": None},
+    "just too large to be kept": {"value": b"v" * (MAX_ORIGINAL_BYTES + 1), "key": None},
 }
 
 
@@ -67,14 +67,14 @@ def test_a_reject_that_is_too_large_is_kept_as_digest_size_and_coordinates(what:
     assert rejected.send.value is None
     headers = dict(rejected.send.headers)
     assert headers["sla_original_sha256"] == hashlib.sha256(fields["value"]).hexdigest().encode()
-    assert int(headers["sla_original_size"]) >= MAX_KEPT_BYTES
+    assert int(headers["sla_original_size"]) >= MAX_ORIGINAL_BYTES
     assert rejected.code == "oversize"
     check_writes(cluster)
 
 
 def test_a_reject_that_fits_is_kept_whole() -> None:
     cluster = Cluster(policies())
-    value = b"v" * (MAX_KEPT_BYTES - 7)
+    value = b"v" * (MAX_ORIGINAL_BYTES - 7)
     cluster.put("incident-events", 1, value, START, key=b"subject")
     (rejected,) = cluster.rejects()
     assert rejected.send.value == value

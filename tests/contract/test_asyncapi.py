@@ -144,7 +144,7 @@ def test_a_rejects_headers_are_as_documented(code: str) -> None:
 
 def test_the_headers_of_a_reject_that_is_not_kept_are_documented() -> None:
     unread = UnreadBatch.of(40, 42, 45_000, "00" * 32, 32 * 1024 * 1024)
-    for value in (b"x" * (dead_letter.MAX_KEPT_BYTES + 1), unread):
+    for value in (b"x" * (dead_letter.MAX_ORIGINAL_BYTES + 1), unread):
         record = Record("sla.incident-events", 3, 42, 1_000_000, b"inc-1", value, [("name", b"v")])
         sent = rejected(record, "oversize", "why", "sla.rejected", 3)
         headers = {name: text.decode() for name, text in sent.headers}

@@ -161,7 +161,7 @@ def test_terms_of_one_tenant_from_one_instant_may_come_once() -> None:
 
 
 def test_an_empty_file_is_bad() -> None:
-    assert bad() == bad("", " ") == [BadContractRow(1, "there is nothing in the file")]
+    assert bad() == bad("", " ") == [BadContractRow(1, "the file is empty")]
 
 
 def test_new_tenants_are_facts_that_the_product_takes() -> None:

@@ -86,7 +86,7 @@ def test_a_label_with_dots_that_is_not_quoted_is_refused_with_the_quoted_form(tm
             'a name with dots is quoted; allowed: labels."service.name"'
         )
     assert problems(tmp_path, MAPPING.replace("labels.tenant", "labels.tenant.id"))
-    assert "labels is no text" in problems(tmp_path, MAPPING.replace("labels.tenant", "labels"))[0]
+    assert "labels is not a text" in problems(tmp_path, MAPPING.replace("labels.tenant", "labels"))[0]
 
 
 def test_scope_platform_is_said_by_the_mapping_alone(tmp_path: Path) -> None:
@@ -111,11 +111,11 @@ def test_scope_platform_is_said_by_the_mapping_alone(tmp_path: Path) -> None:
         ("issue.fields.priority.name", "issue.priority.name", "allowed: issue.fields.priority.name"),
         ("issue.fields.priority.name", "issue.fields", "never matches"),
         ("issue.fields.priority.name", "issue", "never matches"),
-        ("issue.fields.priority.name", 'issue.fields."priority', "is no path"),
+        ("issue.fields.priority.name", 'issue.fields."priority', "is not a path"),
         ("[{value: acme}]", "[{value: acme}, {value: beta}]", "never applies: an entry before it always gives a value"),
         ("[{value: acme}]", "[{when: {issue.key: []}, value: acme}]", "this is empty"),
         ("[{value: acme}]", "[{value: acme}]\n    ignore: [{}]", "this is empty"),
-        ("[{value: acme}]", "[{value: acme, scope: platform}]", "an entry names one origin"),
+        ("[{value: acme}]", "[{value: acme, scope: platform}]", "an entry has one origin"),
     ],
 )
 def test_what_can_never_match_or_always_matches_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -135,5 +135,5 @@ def test_every_name_has_a_quoted_form(names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["", ".", "a.", ".a", "a..b", 'a."b', 'a."b"c', 'a.""', 'a"b', " a", 'a."b\\c"'])
 def test_a_text_that_is_no_path_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no path"):
+    with pytest.raises(ValueError, match="is not a path"):
         parse_path(text)

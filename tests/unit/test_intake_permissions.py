@@ -127,7 +127,7 @@ def test_a_scoped_webhook_cannot_affect_the_platform() -> None:
     [
         ("a: {KEYS, only_tenants: [x]}\n  a-b: {KEYS}", "ids that begin with a- may be those of source a-b"),
         ("a: {KEYS, only_tenants: [x]}\n  ab: {KEYS}", None),
-        ("a: {KEYS, allow_sources: [monitors]}", "'monitors' is no source"),
+        ("a: {KEYS, allow_sources: [monitors]}", "'monitors' is not a source"),
         ("a: {KEYS, allow_sources: [/monitors/*, '*']}", None),
         ("a: {KEYS, allow: [incident.annulled, incident.*]}", None),
     ],

@@ -138,7 +138,7 @@ def test_loaded_history_and_what_is_no_alert_ask_for_nothing() -> None:
     assert shown(
         after(PAGER, "breached").apply(trigger("closed", backfill=True), PAGER, 9, busy=False)
     )  # yet it ends pages
-    assert page_trigger({"type": "impact.changed"}) == "impact.changed is no alert"
+    assert page_trigger({"type": "impact.changed"}) == "impact.changed is not an alert"
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,21 @@ def problems_of(tmp_path: Path, text: str) -> list[tuple[int, str, str]]:
 
 #: What is replaced in SMALL, by what; then the line, the key and two pieces of the message.
 MISTAKES = [
-    ("policy: small", "policy: Small!", 1, "policy", "'Small!' has a form", "lower-case letters, digits and `-`"),
-    ('version: "1"', "version: 1", 2, "version", "1 is no text", 'quotes, "1"'),
+    (
+        "policy: small",
+        "policy: Small!",
+        1,
+        "policy",
+        "'Small!' has an invalid format",
+        "lower-case letters, digits and `-`",
+    ),
+    ('version: "1"', "version: 1", 2, "version", "1 is not a text", 'quotes, "1"'),
     ("title: {en: Small, ja: 小}", "title: {en: Small}", 3, "title.ja", "missing", "the text in Japanese"),
     ("title: {en: Small", 'title: {en: ""', 3, "title.en", "empty", "at least one character"),
     ("covered: true", "covered: yes", 5, "components.api.covered", "take yes for true", 'allowed: true, or "yes"'),
-    ("covered: true", "covered: 1", 5, "components.api.covered", "1 does not fit", "true or false"),
+    ("covered: true", "covered: 1", 5, "components.api.covered", "1 has the wrong type", "true or false"),
     ("covered: true, ", "", 5, "components.api.covered", "missing", "response and update targets"),
-    ("  api:", "  A P I:", 5, "components.A P I", "form that is refused", "lower-case letters"),
+    ("  api:", "  A P I:", 5, "components.A P I", "invalid format", "lower-case letters"),
     ("severities:", "severitys:", 6, "severitys", "did you mean severities?", "policy, version, effective_from"),
     ("  P3: {response: null}\n", "", 6, "severities.P3", "missing", "noticeable"),
     ("  P3: {", "  P5: {response: null}\n  P3: {", 11, "severities.P5", "unknown key", "P1, P2, P3, P4"),
@@ -166,7 +173,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     [
         ("", 1, "empty"),
         ("# nothing\n", 1, "empty"),
-        ("[a]", 1, "a list does not fit"),
+        ("[a]", 1, "a list has the wrong type"),
         ("a: [1\nb: 2", 2, "not YAML"),
         ("a: 1\nb: &x 1\nc: *x", 2, "anchors are refused"),
         ("a: 1\n---\nb: 2", 2, "another document"),

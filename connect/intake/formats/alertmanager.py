@@ -51,7 +51,7 @@ def translate(payload: object, source: Source, received_at: int | None) -> Itera
     """
     alerts = payload.get("alerts") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(alerts, list):
-        yield RejectedItem("", "invalid", "no notification of Alertmanager: it has no list `alerts`")
+        yield RejectedItem("", "invalid", "not an Alertmanager notification: it has no list `alerts`")
         return
     if payload.get("version") != VERSION:
         given = str(payload.get("version"))[:20]
@@ -190,7 +190,7 @@ def _path_problem(names: tuple[str, ...]) -> str | None:
     if len(rest) == 1:
         return None
     if not rest:
-        return f"{root} is no text; allowed: {root} and a name, such as {root}.severity"
+        return f"{root} is not a text; allowed: {root} and a name, such as {root}.severity"
     return f"{root} have no parts, a name with dots is quoted; allowed: {quote_path((root, '.'.join(rest)))}"
 
 

@@ -56,7 +56,7 @@ def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOu
     """The outcome of one webhook; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
     kind = payload.get("webhookEvent") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(kind, str):
-        yield RejectedItem("", "invalid", "no webhook of Jira: it has no text `webhookEvent`")
+        yield RejectedItem("", "invalid", "not a Jira webhook: it has no text `webhookEvent`")
         return
     if kind not in {"jira:issue_created", "jira:issue_updated", "jira:issue_deleted", "comment_created"}:
         yield IgnoredItem("", _IGNORED.get(kind, f"{kind[:80]} changes nothing of an incident"))

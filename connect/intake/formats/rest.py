@@ -120,7 +120,7 @@ def _digest(event_type: str, subject: str, given: Mapping[str, object]) -> str:
 
 
 def _looks_like(payload: object) -> bool:
-    """Plain JSON has no mark of its own; CloudEvents, which such sources send as well, have one."""
+    """Plain JSON has no distinctive field; CloudEvents, which such sources also send, have one."""
     return isinstance(payload, list) or (isinstance(payload, dict) and "specversion" in payload)
 
 

@@ -1,4 +1,4 @@
-"""The interface of a source format: how its senders prove themselves, and how its payloads become events.
+"""The interface of a source format: how its senders authenticate, and how its payloads become events.
 
 A format is one module of this package that defines a `FORMAT` and is listed in `registry.py`.
 """
@@ -19,7 +19,7 @@ class AuthenticationError(Exception):
 
 
 class Credentials(NamedTuple):
-    """What a request offers as proof and what it is checked against."""
+    """The credentials of a request and what they are checked against."""
 
     headers: Mapping[str, str]
     """The request's headers; names match in any case."""
@@ -30,7 +30,7 @@ class Credentials(NamedTuple):
     now: int
     """Microseconds since 1970."""
     replay_window: int
-    """How far a signed timestamp may lie from `now`, in microseconds."""
+    """How far a signed timestamp may be from `now`, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SourceFormat:
     authenticate: Callable[[Credentials], None]
     """Raises AuthenticationError unless the request proves its sender."""
     looks_like: Callable[[object], bool]
-    """Whether a JSON value has what only this format has. `sla intake test` uses it to find the source."""
+    """Whether a JSON value has the distinctive fields of this format. `sla intake test` uses it to find the source."""
     translate: Callable[[object, Source, int | None], Iterator[ItemOutcome]] | None = None
     """The outcomes of a webhook's JSON payload that was received at an instant (microseconds since 1970; None:
     unknown). A format without this has no webhook: its events carry the contract's fields and arrive at `/v1/events`

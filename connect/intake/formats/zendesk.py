@@ -70,11 +70,11 @@ def _signed(credentials: Credentials, signature: str, timestamp: str) -> bool:
 def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
     """The outcome of one event; paths of the mapping look into the whole payload (`detail.priority`)."""
     if not isinstance(payload, dict) or not isinstance(payload.get("type"), str):
-        yield RejectedItem("", "invalid", "no event of Zendesk: it has no text `type`")
+        yield RejectedItem("", "invalid", "not a Zendesk event: it has no text `type`")
         return
     kind = payload["type"]
     if not kind.startswith(PREFIX):
-        yield IgnoredItem("", f"{kind[:80]} is no event of a ticket")
+        yield IgnoredItem("", f"{kind[:80]} is not an event of a ticket")
         return
     change = payload.get("event")
     given: dict[str, Any] = change if isinstance(change, dict) else {}
@@ -187,7 +187,7 @@ def _looks_like(payload: object) -> bool:
 
 def _path_problem(names: tuple[str, ...]) -> str | None:
     if names[0] == "detail":
-        return None if len(names) > 1 else "detail is no text; allowed: detail and a field, such as detail.priority"
+        return None if len(names) > 1 else "detail is not a text; allowed: detail and a field, such as detail.priority"
     return None if len(names) == 1 else f"{names[0]} has no parts; allowed: {names[0]}"
 
 

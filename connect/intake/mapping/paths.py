@@ -26,7 +26,7 @@ class FieldPath:
 
 @lru_cache(maxsize=1024)
 def parse_path(text: str) -> FieldPath:
-    """Raises ValueError where the text is no path."""
+    """Raises ValueError for an invalid path."""
     names, position = [], 0
     while True:
         found = _NAME.match(text, position)
@@ -40,7 +40,7 @@ def parse_path(text: str) -> FieldPath:
             break
         position += 1
     raise ValueError(
-        f"{text!r} is no path; allowed: names with dots between them, such as labels.severity; "
+        f"{text!r} is not a path; allowed: names with dots between them, such as labels.severity; "
         'a name that has dots itself is quoted, such as labels."service.name"'
     )
 

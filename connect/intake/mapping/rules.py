@@ -116,13 +116,13 @@ class Classified(NamedTuple):
 
 
 class Unmapped(NamedTuple):
-    """The mapping gives no value for a field that is needed; the text says for which and why."""
+    """The mapping yields no value for a required field; the text says for which and why."""
 
     reason: str
 
 
 class IgnoredByRule(NamedTuple):
-    """The mapping says that the payload is no incident."""
+    """The mapping says that the payload is not an incident."""
 
     reason: str
 
@@ -139,7 +139,7 @@ def classify(source: Source, view: object, default_summary: str | None = None) -
         ("tier", source.tier, False),
         ("tenants", source.tenants, True),
     ):
-        # The tenants decide who is paid: a tenant that the table lacks is an error, never skipped.
+        # Tenants determine who receives credits, so a tenant that the table lacks is an error, never skipped.
         values, reason = _first_match(entries, view, all_known=name == "tenants")
         if values:
             found[name] = values
@@ -221,7 +221,7 @@ def classification_fields(found: Classified) -> dict[str, object]:
 
 
 def truncate_text(text: str) -> str:
-    """A text shortened to what an event may hold (R28)."""
+    """A text shortened to the limit of an event (R28)."""
     encoded = text.encode(errors="replace")
     return encoded[:MAX_TEXT_BYTES].decode(errors="ignore") if len(encoded) > MAX_TEXT_BYTES else text
 

@@ -33,19 +33,19 @@ def _path(text: str) -> str:
 
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a source; allowed: lower-case letters, digits and `-`, at most 40")
+        raise ValueError(f"{name!r} is not a name of a source; allowed: lower-case letters, digits and `-`, at most 40")
     return name
 
 
 def _source(value: str) -> str:
     if not _SOURCE.fullmatch(value):
-        raise ValueError(f"{value!r} is no source; allowed: a path such as /alertmanager/prod, at most 101 characters")
+        raise ValueError(f"{value!r} is not a source; allowed: a path such as /alerts/prod, at most 101 characters")
     return value
 
 
 def _source_pattern(value: str) -> str:
     if value != "*" and not _SOURCE.fullmatch(value.removesuffix("*")):
-        raise ValueError(f"{value!r} is no source; allowed: /monitors/eu, /monitors/* or *")
+        raise ValueError(f"{value!r} is not a source; allowed: /monitors/eu, /monitors/* or *")
     return value
 
 
@@ -59,7 +59,7 @@ def _type(value: str) -> str:
     known = [*INCIDENT_RANK, *sorted(CONTRACT_TYPES)]
     groups = {name.partition(".")[0] + ".*" for name in known}
     if value not in groups and value not in known:
-        raise ValueError(f"{value!r} is no input event; allowed: {', '.join(sorted(groups))}, or one type of event")
+        raise ValueError(f"{value!r} is not an input event; allowed: {', '.join(sorted(groups))}, or one type of event")
     return value
 
 
@@ -80,8 +80,8 @@ Conditions = dict[PathText, ScalarTexts]
 class RateKeys(ConfigKeys):
     """How many requests a source may make."""
 
-    per_second: float = Field(50.0, description="Requests a second in the long run.", gt=0, le=100_000)
-    burst: int = Field(100, description="Requests at once.", ge=1, le=1_000_000)
+    per_second: float = Field(50.0, description="Requests per second, on average.", gt=0, le=100_000)
+    burst: int = Field(100, description="Largest burst of requests.", ge=1, le=1_000_000)
 
 
 class MappingRuleKeys(ConfigKeys):
@@ -102,7 +102,7 @@ class MappingRuleKeys(ConfigKeys):
     def _one(self) -> Self:
         if sum(given is not None for given in (self.path, self.value, self.scope)) != 1:
             raise ValueError(
-                "an entry names one origin; allowed: `from` with a path, or `value`, or `scope: platform` in tenants"
+                "an entry has one origin; allowed: `from` with a path, or `value`, or `scope: platform` in tenants"
             )
         if self.values is not None and self.path is None:
             raise ValueError("a table of values needs a path; allowed: `from` and `values`")
@@ -142,13 +142,13 @@ class SourceKeys(ConfigKeys):
         300_000_000, description="How old a signed timestamp may be (format zendesk)."
     )
     ignore: list[Annotated[Conditions, Field(min_length=1)]] = Field(
-        [], description="Payloads that are no incident: every path of an entry has one of its values."
+        [], description="Payloads that are not incidents: every path of an entry has one of its values."
     )
-    component: list[MappingRuleKeys] = Field([], description="Where the component comes from.")
-    impact: list[MappingRuleKeys] = Field([], description="Where the impact comes from.")
-    tier: list[MappingRuleKeys] = Field([], description="Where the tier comes from.")
+    component: list[MappingRuleKeys] = Field([], description="Rules for the component.")
+    impact: list[MappingRuleKeys] = Field([], description="Rules for the impact.")
+    tier: list[MappingRuleKeys] = Field([], description="Rules for the tier.")
     tenants: list[MappingRuleKeys] = Field([], description='Where the tenants come from; "*" is everyone.')
-    summary: list[MappingRuleKeys] = Field([], description="Where the summary comes from.")
+    summary: list[MappingRuleKeys] = Field([], description="Rules for the summary.")
     states: StatesKeys = Field(
         StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira)."
     )

@@ -1,4 +1,4 @@
-"""Rate limits of sources and bounded memories of what they sent."""
+"""Rate limits of sources, and a bounded set of recently rejected bodies."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from streams.time_source import TimeSource
 
 
 class RequestGuard:
-    """Decides who sends a request. How a format proves its sender stands in the format's own module."""
+    """Identifies the sender of a request. Each format's own module defines how its senders authenticate."""
 
     def __init__(self, secrets: Secrets, clock: TimeSource) -> None:
         self._secrets = secrets

@@ -65,7 +65,7 @@ def _without_empty(fields: dict[str, str]) -> dict[str, str]:
 
 
 def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> web.Response:
-    # Reasons quote the request: a lone surrogate in it must not break the response, so everything is ASCII.
+    # Reasons quote the request: a lone surrogate in it must not break the response, so the body is ASCII.
     return web.Response(
         status=status, text=json.dumps(value), content_type="application/json", headers=dict(headers or {})
     )

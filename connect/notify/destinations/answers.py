@@ -22,7 +22,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The destination may or may not have the message; it is to be retried. `retry_after` is what Retry-After asks for,
+    """The destination may or may not have the message; it is retried. `retry_after` is what Retry-After asks for,
     in microseconds. `rate_limited`: the destination works, but has received too much."""
 
     reason: str
@@ -32,7 +32,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Undeliverable:
-    """The destination will never accept this message; `gone`: nor any other."""
+    """The destination will never accept this message; with `gone`, no message at all."""
 
     reason: str
     gone: bool = False

@@ -1,4 +1,4 @@
-"""What a kind of destination has to provide, and a configured destination of some kind."""
+"""The interface of a kind of destination, and a configured destination."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ class DestinationKind:
     retry_schedule: tuple[int, ...] | None = None
     """Waits after each attempt; the message is parked when they are used up. None: exponential waits with jitter."""
     concurrency: int
-    """Requests at once."""
+    """Concurrent requests."""
     min_interval: int = 0
-    """Between the start of one request and the next."""
+    """Least time between the starts of two requests."""
     latest_only: bool = True
     """People read it: a waiting message is replaced by the next one about the same clock."""
     resolve_each_clock: bool = False

@@ -35,7 +35,7 @@ _LONGEST_DETAIL = 1024
 
 def _address(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s#]*)?", url):
-        raise ValueError("this is no address; allowed: https://host/path")
+        raise ValueError("this is not an address; allowed: https://host/path")
     return url
 
 
@@ -80,7 +80,7 @@ def configure(keys: PagerDutyKeys) -> KindConfig:
 
 
 def check(keys: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The routing key travels in the body: it needs an encrypted connection."""
+    """The routing key is part of the body, so it needs an encrypted connection."""
     api = keys.get("api")
     if isinstance(api, str) and api.startswith("http:") and keys.get("allow_private") is not True:
         yield "api", "this is not encrypted; allowed: https, or allow_private: true"

@@ -17,7 +17,7 @@ _LISTED_TENANTS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyPhrases:
-    """The messages of one language; what the placeholders take stands in the catalogue."""
+    """The messages of one language; the catalogue explains their placeholders."""
 
     incident: str
     severity: str

@@ -41,7 +41,7 @@ def read_url_secret(destination: Destination, environment: Mapping[str, str]) ->
     except ValueError:
         valid = False
     if not valid:
-        raise SettingsError(f"{_where(destination)} is no address; write https://host/path")
+        raise SettingsError(f"{_where(destination)} is not an address; write https://host/path")
     if url.scheme == "http" and not destination.allow_private:
         raise SettingsError(
             f"{_where(destination)} is not encrypted; write https://…, or for tests allow_private: true"
@@ -59,7 +59,7 @@ def read_signing_secrets(destination: Destination, environment: Mapping[str, str
             size = 0
         if size < _SHORTEST_SIGNING_BYTES:
             expected = f"a signing key is `{_SIGNING_PREFIX}` and base64 of 24 to 64 bytes"
-            raise SettingsError(f"secret of {destination.name}: {ref.name} is no signing key; {expected}")
+            raise SettingsError(f"secret of {destination.name}: {ref.name} is not a signing key; {expected}")
     return values
 
 

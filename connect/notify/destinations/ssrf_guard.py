@@ -24,7 +24,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class PrivateAddressError(OSError):
-    """Where a destination leads without being allowed to. It says what kind of address, not which."""
+    """A destination resolves to an address that is not allowed. It says what kind of address, not which."""
 
 
 def refusal(address: str) -> str | None:

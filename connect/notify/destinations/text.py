@@ -7,7 +7,7 @@ import re
 
 from connect.notify.triggers import JsonObject
 
-#: Of every request.
+#: Headers of every request.
 HEADERS = {"Content-Type": "application/json", "User-Agent": "sla-notify"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 

@@ -68,7 +68,7 @@ def body_of(destination: Destination, incident: str, message: Message) -> JsonOb
 
 
 def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """410 says that the consumer is gone for good."""
+    """410 means that the consumer is gone permanently."""
     if status == 410:
         return Undeliverable(describe_status(status, answer), gone=True)
     return judge_status(status, retry_after, answer, now)

@@ -50,7 +50,7 @@ def _of_destinations(named: Mapping[str, object]) -> Iterator[tuple[KeyPath, str
                 yield ("destinations", name), f"{required}: a destination of kind {kind.name} needs this"
         for key in keys:
             if key in _KIND_KEYS and key not in kind.keys.model_fields:
-                problem = f"this says nothing to kind {kind.name}; allowed: leaving it out"
+                problem = f"this key does not apply to kind {kind.name}; allowed: leaving it out"
                 yield ("destinations", name, key), problem
         for key, problem in kind.check(keys):
             yield ("destinations", name, key), problem

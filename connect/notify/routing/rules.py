@@ -12,7 +12,7 @@ from streams.i18n.catalogues import Language
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Holds where every condition that is given holds; None is any. `tenant`: one of those concerned, or the alert
+    """Matches where every given condition holds; None is any. `tenant`: one of those concerned, or the alert
     concerns the whole platform."""
 
     severity: frozenset[str] | None = None

@@ -21,7 +21,7 @@ Trigger = Literal["sla.warning", "sla.update_due", "sla.breached"]
 
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name; allowed: lower-case letters, digits and `-`, at most 40")
+        raise ValueError(f"{name!r} is not a valid name; allowed: lower-case letters, digits and `-`, at most 40")
     return name
 
 
@@ -50,12 +50,12 @@ def _listed(value: object) -> object:
 class CommonKeys(ConfigKeys):
     """The keys of every destination."""
 
-    kind: Annotated[str, AfterValidator(_kind)] = Field(description="What it understands.")
+    kind: Annotated[str, AfterValidator(_kind)] = Field(description="Kind of destination.")
     language: Language = Field("en", description="Language of texts.")
     time_zone: Annotated[str, AfterValidator(check_zone)] = Field("UTC", description="Zone of times in texts.")
     allow_private: bool = Field(False, description="Whether it may be on this machine or in a private network.")
     timeout: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_timeout)] = Field(
-        10 * SECOND, description="An answer has to come within this."
+        10 * SECOND, description="Timeout of a request."
     )
     give_up_after: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_give_up)] | None = Field(
         None, description="How long a message is tried before it is parked."
@@ -74,7 +74,7 @@ else:
 
 
 class MatchKeys(ConfigKeys):
-    """Which alerts; every condition that is given has to hold."""
+    """Which alerts; every given condition must hold."""
 
     severity: Annotated[list[Severity], BeforeValidator(_listed)] | None = Field(None, description="Severities.")
     metric: Annotated[list[Literal["response", "update", "resolution"]], BeforeValidator(_listed)] | None = Field(
@@ -95,7 +95,7 @@ class RouteKeys(ConfigKeys):
     to: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(
         description="Names of destinations."
     )
-    continues: bool = Field(False, alias="continue", description="Whether later routes are looked at too.")
+    continues: bool = Field(False, alias="continue", description="Whether later routes are tried too.")
     language: Language | None = Field(None, description="Language of texts; default: the destination's.")
 
 

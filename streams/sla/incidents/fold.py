@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from streams.sla import events as ev
 from streams.sla.impact import Impact
@@ -151,8 +151,18 @@ class Fold(SlaClocks):
             case ev.Annulled():
                 self._annul(at)
                 self.evidence.append(fact.position)
-            case _:  # linked, or an opening that does not stand: without effect
-                pass
+            case ev.Opened() | ev.Linked():
+                pass  # neither another opening nor a link changes a clock
+            case (
+                ev.ContractSet()
+                | ev.CreditClaimed()
+                | ev.MaintenanceScheduled()
+                | ev.MaintenanceCancelled()
+                | ev.TenantErased()
+            ):
+                raise TypeError(f"{fact.type} is not a fact of an incident")
+            case _:
+                assert_never(fact.payload)
 
     def _reclassified(self, fact: ev.Reclassified, at: int) -> None:
         old = self.subject
