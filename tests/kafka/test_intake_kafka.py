@@ -64,7 +64,7 @@ def test_what_every_sender_sends_lies_in_its_partition_and_is_accepted(
         assert record.partition == partition_of(event["subject"], PARTITIONS)
         assert dict(record.headers)["ce_id"] == event["id"].encode()
     content = {(event["source"], event["id"]): json.dumps(event) for event in events}
-    assert len(content) == 14
+    assert len(content) == 15
     assert {(event["source"], event["id"], json.dumps(event)) for event in events} == {
         (*identity, text) for identity, text in content.items()
     }

@@ -94,6 +94,8 @@ def test_a_tenant_that_is_added_to_an_issue_is_added_to_its_incident(tmp_path: P
         ([TOKYO], [ACME], ["acme"]),
         ([TOKYO, ALPHA], [BETA], ["beta"]),  # which texts there were can't be told: the issue says what there is
         ([TOKYO, ACME, ALPHA], [ACME], ["acme"]),
+        ([ACME, TOKYO, BETA], [ACME, BETA], ["acme", "beta"]),
+        ([TOKYO, BETA], [BETA], ["beta"]),
     ],
 )
 def test_values_come_from_the_issue(tmp_path: Path, before: list[Json], after: list[Json], tenants: list[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from connect.intake.mapping.paths import FieldPath
@@ -84,15 +83,18 @@ def _listed(now: Sequence[object], old: str, old_ids: str | None) -> list[object
         return [by_id[each] for each in ids]
     if len(texts) == len(ids):
         return [by_id.get(each, _value(each, text.strip())) for each, text in zip(ids, texts, strict=True)]
-    # Texts with commas: those of values that the issue still has stand between the others.
-    patterns = ["(.+)" if each not in by_id else f"(?:{'|'.join(map(re.escape, _texts(by_id[each])))})" for each in ids]
-    if any(first == second == "(.+)" for first, second in pairwise(patterns)):
+    # Texts with commas: where one value is unknown, it stands between those that the issue still has.
+    missing = [index for index, each in enumerate(ids) if each not in by_id]
+    if len(missing) != 1:
         return None
-    match = re.fullmatch(r",\s*".join(patterns), old)
-    if match is None:
+    patterns = ["|".join(map(re.escape, _texts(by_id[each]))) if each in by_id else "" for each in ids]
+    before, after = patterns[: missing[0]], patterns[missing[0] + 1 :]
+    start = re.match("".join(rf"(?:{each}),\s*" for each in before), old)
+    end = re.search("".join(rf",\s*(?:{each})" for each in after) + r"\Z", old)
+    if start is None or end is None or end.start() <= start.end():
         return None
-    groups = iter(match.groups())
-    return [by_id[each] if each in by_id else _value(each, next(groups)) for each in ids]
+    text = old[start.end() : end.start()]
+    return [by_id.get(each, _value(each, text)) for each in ids]
 
 
 def _value(identity: object, text: object) -> dict[str, object]:
