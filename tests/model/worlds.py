@@ -195,7 +195,7 @@ class Draws:
         at, start, of = self.instant(), self.one([self.instant(), *outages, *outages]), self.one(["m-1", "m-2"])
         if self.one([False, False, False, True]):
             return maintenance_cancelled(at, of=of)
-        end, announced = after(start, self.one([30, 90, 1440])), after(start, self.one([-1440, -1440, -60, -59, 0, 1]))
+        end, announced = after(start, self.one([30, 90, 1440])), after(start, self.one([-1440, -1440, -1440, -60, -59, 0, 1]))
         components = self.one([["api"], ["ui", "backups"], ["guest_agent"], ["api", "ui"], ["api", "ui"]])
         tenants = self.one([None, None, ["acme"], ["b", "c"]])
         return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=announced)
@@ -231,7 +231,7 @@ def worlds(draw: st.DrawFn, day: str) -> World:
         lines.append(resolved(format_rfc3339(base + 4 * DAY), of=of))
     lines += [draws.contract() for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3, 4, 4, 5])))]
     outages = [line["time"] for line in lines if line["type"] == "incident.opened"]
-    lines += [draws.maintenance(outages) for _ in range(draw(st.sampled_from([0, 1, 2, 3, 3])))]
+    lines += [draws.maintenance(outages) for _ in range(draw(st.sampled_from([0, 1, 3, 3, 3])))]
     scheduled = [line for line in lines if line["type"] == "maintenance.scheduled"]
     lines += [draws.edit(draws.one(scheduled)) for _ in range(draw(st.integers(0, 2))) if scheduled]
     lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
