@@ -23,7 +23,7 @@ from streams.shared_topic import TO_LEDGER
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
-from streams.sla.facts import to_event
+from streams.sla.facts import stored_event
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
@@ -136,7 +136,7 @@ class IncidentsProcessor:
         if copied.kind == "state.policy":
             self._policy_rows.used_elsewhere(copied.fields, effects)
             return
-        event = to_event(copied.kind, copied.fields)
+        event = stored_event(copied.kind, copied.fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
             self._ingress.reject_copy(copied, effects)
         elif isinstance(event.payload, TenantErased):

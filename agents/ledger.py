@@ -23,7 +23,7 @@ from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.ledger import Ledger
 from streams.sla.events import CONTRACT_TYPES, Rejection, TenantErased
-from streams.sla.facts import to_event
+from streams.sla.facts import stored_event
 from streams.sla.impact import impact_copy
 from streams.sla.policy import Policies
 
@@ -131,7 +131,7 @@ class LedgerProcessor:
                 self._apply_copied_event(copied, effects)
 
     def _apply_copied_event(self, copied: Copied, effects: Effects) -> None:
-        event, record = to_event(copied.kind, copied.fields), copied.record
+        event, record = stored_event(copied.kind, copied.fields), copied.record
         if isinstance(event, Rejection) or not isinstance(event.payload, MAINTENANCE | TenantErased):
             self._ingress.reject_copy(copied, effects)
         elif isinstance(event.payload, TenantErased):

@@ -8,7 +8,7 @@ from typing import cast
 from streams.runtime.processor import MAX_WRITE_BYTES, Record
 from streams.serde.codec import SINGLE_OBJECT, Codec, Fields
 from streams.sla.events import Event, Rejection
-from streams.sla.facts import to_event
+from streams.sla.facts import stored_event
 
 #: Derived records may be larger than inputs: an impact list names every tenant.
 DERIVED_LIMIT = MAX_WRITE_BYTES
@@ -66,7 +66,7 @@ class InputRows:
     def event_of(self, value: bytes | None) -> Event:
         """The event of a stored value. Raises ValueError when it can't be read: the state is damaged."""
         decoded = self.codec.decode(value, DERIVED_LIMIT)
-        event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
+        event = decoded if isinstance(decoded, Rejection) else stored_event(*decoded)
         if isinstance(event, Rejection):
             raise ValueError(f"the changelog holds an input that can't be read: {event.code}: {event.message}")
         return event

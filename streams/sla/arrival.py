@@ -32,6 +32,38 @@ def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rej
             f"{format_rfc3339(arrival)}; load history with backfill"
         )
         return ev.Rejection("too_late", message, event.id)
+    return _check_instants(event, time_limits)
+
+
+def _check_instants(event: ev.Event, time_limits: TimeLimits) -> ev.Rejection | None:
+    """R5: instants in a payload may not lie far ahead of the event's own time, nor, unless they are amended, further
+    behind it than the lateness horizon. Contracts and maintenance have limits of their own."""
+    payload = event.payload
+    if isinstance(payload, ev.Opened | ev.Reopened):
+        return _check_instant(event, "started_at", payload.started_at, time_limits)
+    if isinstance(payload, ev.Resolved):
+        return _check_instant(event, "restored_at", payload.restored_at, time_limits)
+    if isinstance(payload, ev.Amended):
+        started = _check_instant(event, "started_at", payload.started_at, time_limits)
+        return started or _check_instant(event, "restored_at", payload.restored_at, time_limits)
+    return None
+
+
+def _check_instant(event: ev.Event, field: str, instant: int | None, time_limits: TimeLimits) -> ev.Rejection | None:
+    if instant is None or event.time - time_limits.lateness <= instant <= event.time:
+        return None
+    if instant > event.time + time_limits.future_skew:
+        message = (
+            f"{field} {format_rfc3339(instant)} is after the event's time {format_rfc3339(event.time)}; "
+            "say what happened once it has happened"
+        )
+        return ev.Rejection("future", message, event.id)
+    if instant < event.time and not isinstance(event.payload, ev.Amended):
+        message = (
+            f"{field} {format_rfc3339(instant)} is more than {time_limits.lateness // DAY} days before the event's "
+            f"time {format_rfc3339(event.time)}; amend it (incident.amended), which takes two people"
+        )
+        return ev.Rejection("too_late", message, event.id)
     return None
 
 

@@ -6,7 +6,7 @@ from hmac import digest
 from typing import NamedTuple, TypeVar
 
 from streams.sla.events import Event, Linked, Payload, Rejection, Who
-from streams.sla.facts import to_event
+from streams.sla.facts import stored_event
 from streams.sla.impact import ImpactCopy
 from streams.sla.redaction import redacted_record
 
@@ -73,7 +73,7 @@ class Erasures:
         subject = event.subject if event.type.startswith("maintenance.") else self.name(event.subject)
         if payload is event.payload and subject == event.subject:
             return event
-        stored = to_event(event.type, redacted_record(event._replace(subject=subject, payload=payload)))
+        stored = stored_event(event.type, redacted_record(event._replace(subject=subject, payload=payload)))
         assert not isinstance(stored, Rejection)
         return stored
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from streams.sla.events import Event, Rejection
 from streams.sla.limits import InvalidInputError, check_id, check_instant
+from streams.sla.new_input import check_new_input
 from streams.sla.payloads import BUILDERS, Fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -76,7 +77,17 @@ _READ: dict[str, Callable[[Fields], tuple[Any, ...]]] = {
 
 
 def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
-    """The typed event of a decoded record (as codec.decode or json_form.from_json give it), or why it is refused."""
+    """The typed event of a new input, decoded by the codec or from JSON; or why it is rejected."""
+    return _event(event_type, record, check_new_input)
+
+
+def stored_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
+    """The typed event of a record that was accepted before, maybe by a release with fewer checks; a Rejection when it
+    can't be read."""
+    return _event(event_type, record, None)
+
+
+def _event(event_type: str, record: Mapping[str, object], check: Callable[[Fields], None] | None) -> Event | Rejection:
     fields: Fields = record
     build = BUILDERS.get(event_type)
     if build is None:
@@ -91,8 +102,10 @@ def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection
         if received is not None:
             check_instant(received, "receivedtime")
         payload = build(fields)
-    except InvalidInputError as refused:
-        return Rejection(refused.code, str(refused), event_id)
+        if check is not None:
+            check(fields)
+    except InvalidInputError as error:
+        return Rejection(error.code, str(error), event_id)
     trace = fields["traceparent"]
     if trace is not None and not _TRACEPARENT.fullmatch(trace):
         trace = None  # W3C: a malformed trace context is as none

@@ -39,14 +39,30 @@ class Expected:
 
 
 def expected(lines: Iterable[Line], policies: Policies, until: int, lateness_days: int = 35) -> Expected:
-    """The truth of accepted lines (JSON form) at the minute `until`."""
-    known = distinct(lines)
+    """What follows from lines (JSON form) by the minute `until`."""
+    known = [line for line in distinct(lines) if refused(line) is None]
     contracts = Contracts([line for line in known if line["type"] == "contract.set"], policies)
     subjects = {line["subject"] for line in known if line["type"] == "incident.opened"}
     told = {of: in_order([line for line in known if line["subject"] == of and line["type"] in RANK]) for of in subjects}
     incidents = {of: fold(facts, Ruling(contracts, policies, facts[0]), until) for of, facts in told.items()}
     outages = [outage for facts in told.values() for outage in outages_of(facts, until)]
     return Expected(incidents, amounts_of(known, contracts, outages, until, lateness_days))
+
+
+def refused(line: Line) -> str | None:
+    """The code of a line that is refused whatever else there is: it contradicts itself, or names a time too far from
+    its own (R5, R20)."""
+    data, at = line["data"], minute(line["time"])
+    if data.get("scope") == "platform" and data.get("tenant_ids"):
+        return "invalid"
+    if not line["type"].startswith("incident."):
+        return None
+    for named in (data.get("started_at"), data.get("restored_at")):
+        if named is not None and minute(named) > at + 5:
+            return "future"
+        if named is not None and minute(named) < at - 35 * 24 * 60 and line["type"] != "incident.amended":
+            return "too_late"
+    return None
 
 
 def distinct(lines: Iterable[Line]) -> list[Line]:

@@ -36,6 +36,8 @@ class Clocks:
 
     judged: Judged
     counts: bool = False
+    unknown_component: bool = False
+    """Whether the policy does not name the component (R20)."""
     clocks: list[Clock] = field(default_factory=list)
     events: set[str] = field(default_factory=set)
     """What happened on the way that clocks don't tell, for `features`."""
@@ -73,7 +75,8 @@ def fold(facts: list[Line], ruling: Ruling, until: int) -> Clocks:
             folding.elapse(fact["at"] - 1)
             folding.apply(fact)
     folding.elapse(until)
-    return Clocks(folding.judged, folding.counts(), folding.clocks, folding.events)
+    unknown = folding.state["component"] not in folding.policy.components
+    return Clocks(folding.judged, folding.counts(), unknown, folding.clocks, folding.events)
 
 
 class Folding:

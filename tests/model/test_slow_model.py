@@ -11,7 +11,7 @@ from histories import PATIENT
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 from plans import plans
-from slow import Expected, expected
+from slow import Expected, expected, refused
 from slow_clocks import Clocks
 from slow_time import MICROS
 from story import Line, run, texts
@@ -34,14 +34,15 @@ class Said(NamedTuple):
 
 def said(world: World, lines: list[Line], policies: Policies, *, backfill: bool = False) -> Said:
     outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, time_limits=PATIENT)
-    refused = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
-    assert [each for each in refused if not late_claim(lines, each)] == []
+    rejected = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
+    found = {lines[each["line"] - 1]["id"]: each["code"] for each in rejected if not late_claim(lines, each)}
+    assert found == {line["id"]: code for line in lines if (code := refused(line)) is not None}
     mets, reminders = ([each for each in outputs if each["type"] == kind] for kind in ("sla.met", "sla.update_due"))
     return Said(outcome_of(outputs), mets, reminders)
 
 
-def late_claim(lines: list[Line], refused: dict[str, Any]) -> bool:
-    return refused["code"] == "too_late" and lines[refused["line"] - 1]["type"] == "credit.claimed"
+def late_claim(lines: list[Line], rejected: dict[str, Any]) -> bool:
+    return rejected["code"] == "too_late" and lines[rejected["line"] - 1]["type"] == "credit.claimed"
 
 
 def agree(told_all: Said, wanted: Expected, *, straight: bool = False, orderly: Collection[str] = ()) -> None:
@@ -52,6 +53,7 @@ def agree(told_all: Said, wanted: Expected, *, straight: bool = False, orderly: 
         data = data_of(found.classified[of])
         classified = (data["severity"], data["coverage"] == "covered", data["counts_as_downtime"])
         assert classified == (told.judged.severity, told.judged.covered, told.counts), of
+        assert ("unknown_component" in data["flags"]) == told.unknown_component, of
         breaches = {key[:3] for key in map(clock, found.standing_breaches()) if key[-1] == of}
         assert breaches == told.breaches(), of
         mets = {key[:4] for key in map(clock, told_all.mets) if key[-1] == of}
@@ -111,7 +113,8 @@ def orderly_ones(world: World) -> set[str]:
         return set()
     first: dict[str, str] = {}
     for line in by_meaning(world.lines):
-        first.setdefault(line["subject"], line["type"])
+        if refused(line) is None:
+            first.setdefault(line["subject"], line["type"])
     return {of for of, kind in first.items() if kind == "incident.opened"}
 
 

@@ -84,8 +84,10 @@ class Draws:
         odd = self.draw(st.sampled_from([0, 0, 0, 0, 1, 7]))
         return format_rfc3339(self.base + quarters * 15 * MINUTE + odd * MINUTE)
 
-    def perhaps(self) -> str | None:
-        return self.instant() if self.draw(st.booleans()) else None
+    def perhaps(self, at: str, ahead: int = 1) -> str | None:
+        """A time that an event may name, by its own time `at`; now and then one that it may not, ahead of it (R5)."""
+        named = self.instant()
+        return self.one([None] * 4 + [min(named, at)] * 4 + [named] * ahead)
 
     def tenants(self) -> list[str] | None:
         return self.one(
@@ -93,10 +95,11 @@ class Draws:
         )
 
     def opening(self, of: str) -> Line:
+        at = self.instant()
         tier, channel = self.one([None, None, 1, 2]), self.one(["monitor", "phone", "ticket"])
         component, impact = self.one(COMPONENTS), self.one(IMPACTS)
-        more = {"of": of, "tenants": self.tenants(), "tier": tier, "channel": channel, "started": self.perhaps()}
-        return opened(self.instant(), impact, component=component, **more)
+        more = {"of": of, "tenants": self.tenants(), "tier": tier, "channel": channel, "started": self.perhaps(at, 0)}
+        return opened(at, impact, component=component, **more)
 
     def facts(self, of: str) -> list[Line]:
         """One fact, or two that belong together: a pause, a change there and back, what comes after an end."""
@@ -122,13 +125,13 @@ class Draws:
             case 0:
                 return annulled(at, of=of)
             case 1:
-                return amended(at, restored=self.instant(), of=of)
+                return amended(at, restored=min(at, self.instant()), of=of)
             case 2:
                 return amended(at, counts=self.one([True, False]), of=of)
             case 3:
                 return policy_applied(at, *self.one(APPLICABLE), of=of)
             case _:
-                return reopened(at, self.perhaps(), of=of)
+                return reopened(at, self.perhaps(at), of=of)
 
     def fact(self, of: str) -> Line:
         at = self.instant()
@@ -151,11 +154,11 @@ class Draws:
             case 10:
                 return severity_set(at, self.one(["P1", "P2", "P3", "P4", None]), of=of)
             case 11:
-                return resolved(at, self.perhaps(), of=of)
+                return resolved(at, self.perhaps(at), of=of)
             case 12:
-                return reopened(at, self.perhaps(), of=of)
+                return reopened(at, self.perhaps(at), of=of)
             case 13:
-                return amended(at, self.perhaps(), self.perhaps(), self.one([None, None, True, False]), of=of)
+                return amended(at, self.perhaps(at), self.perhaps(at), self.one([None, None, True, False]), of=of)
             case 14:
                 make = self.one([merged, merged, linked, annulled])
                 return make(at, of=of)
@@ -195,7 +198,10 @@ class Draws:
         at, start, of = self.instant(), self.one([self.instant(), *outages, *outages]), self.one(["m-1", "m-2"])
         if self.one([False, False, False, True]):
             return maintenance_cancelled(at, of=of)
-        end, announced = after(start, self.one([30, 90, 1440])), after(start, self.one([-1440, -1440, -1440, -60, -59, 0, 1]))
+        end, announced = (
+            after(start, self.one([30, 90, 1440])),
+            after(start, self.one([-1440, -1440, -1440, -60, -59, 0, 1])),
+        )
         components = self.one([["api"], ["ui", "backups"], ["guest_agent"], ["api", "ui"], ["api", "ui"]])
         tenants = self.one([None, None, ["acme"], ["b", "c"]])
         return maintenance(at, start, end, of=of, components=components, tenants=tenants, announced=announced)

@@ -57,8 +57,8 @@ def test_r20_the_first_matching_rule_decides(impact: str, tier: int | None, expe
         ("auto_healing", "P1 outage"),
         ("guest_agent", "P1 outage"),
         ("backups", "P1 outage not_covered counts"),
-        ("billing_page", "P1 outage not_covered"),
-        ("other", "P1 outage not_covered"),
+        ("billing_page", "P1 outage not_covered !unknown_component"),
+        ("other", "P1 outage not_covered !unknown_component"),
     ],
 )
 def test_r20_coverage_and_guarantee_are_the_components(component: str, expected: str) -> None:
@@ -85,7 +85,7 @@ def test_r20_tenants_without_contract() -> None:
 
 def test_r20_not_covered_wins() -> None:
     outputs = run(opened("10:00", "cosmetic", component="other", tenants=["nobody"]), until="5 10:00")
-    assert tell(outputs, "classified") == ["classified P4 cosmetic not_covered !no_contract"]
+    assert tell(outputs, "classified") == ["classified P4 cosmetic not_covered !unknown_component !no_contract"]
     assert not tell(outputs, "breached", "warning")
 
 

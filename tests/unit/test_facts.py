@@ -12,7 +12,7 @@ from streams.serde.cloudevents_json import from_json, parse_line
 from streams.serde.codec import decode, encode
 from streams.sla import events
 from streams.sla.events import Event, Rejection
-from streams.sla.facts import digest, to_event
+from streams.sla.facts import digest, stored_event, to_event
 from streams.sla.instants import LATEST
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,38 @@ def sample(event_type: str) -> dict[str, Any]:
 
 def event(event_type: str, **change: object) -> Event | Rejection:
     return to_event(event_type, {**sample(event_type), **change})
+
+
+def stored(event_type: str, **change: object) -> Event | Rejection:
+    return stored_event(event_type, {**sample(event_type), **change})
+
+
+@pytest.mark.parametrize(
+    ("event_type", "change", "words"),
+    [
+        ("incident.opened", {"scope": "platform", "tenant_ids": ["a"]}, ["tenant_ids", "platform"]),
+        ("incident.reclassified", {"scope": "platform", "tenant_ids": ["a"]}, ["tenant_ids", "platform"]),
+        ("maintenance.scheduled", {"scope": "platform", "tenant_ids": ["a"]}, ["tenant_ids", "platform"]),
+        ("incident.opened", {"scope": "tenants", "tenant_ids": ["a", "*"]}, ["tenant_ids[1]", "'*'", "platform"]),
+        ("contract.set", {"tenant_id": "*", "subject": "*"}, ["tenant_id", "'*'"]),
+        ("incident.opened", {"summary": "a\x00b"}, ["summary", "U+0000"]),
+        ("incident.updated", {"text": "a\x1b[31mb"}, ["text", "U+001B"]),
+        ("incident.annulled", {"reason": "a\x85b"}, ["reason", "U+0085"]),
+    ],
+)
+def test_r28_what_a_new_input_may_not_say_is_invalid_and_still_read_of_the_state(
+    event_type: str, change: dict[str, object], words: list[str]
+) -> None:
+    rejected = event(event_type, **change)
+    assert isinstance(rejected, Rejection)
+    assert rejected.code == "invalid"
+    assert [word for word in words if word not in rejected.message] == []
+    assert isinstance(stored(event_type, **change), Event)
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "one\r\ntwo", "a\tb", "障害\u3000復旧", "\N{PARTY POPPER}"])
+def test_r28_texts_may_have_lines_and_tabs(text: str) -> None:
+    assert isinstance(event("incident.opened", summary=text), Event)
 
 
 @pytest.mark.parametrize("event_type", INPUTS)
@@ -192,12 +224,13 @@ def test_accepted_at_the_edge(event_type: str, change: dict[str, object]) -> Non
     assert isinstance(event(event_type, **change), Event)
 
 
-def test_tenants_beside_platform_are_ignored_and_repeated_ones_count_once() -> None:
-    platform = event("incident.opened", scope="platform", tenant_ids=["a"])
+def test_r28_stored_tenants_beside_platform_are_ignored_and_repeated_ones_count_once() -> None:
+    """Scope platform with tenants was accepted once; records of that time are still read."""
+    platform = stored("incident.opened", scope="platform", tenant_ids=["a"])
     assert isinstance(platform, Event)
     assert isinstance(platform.payload, events.Opened)
     assert platform.payload.tenant_ids == ()
-    moved = event("incident.reclassified", scope="platform", tenant_ids=["a"])
+    moved = stored("incident.reclassified", scope="platform", tenant_ids=["a"])
     assert isinstance(moved, Event)
     assert isinstance(moved.payload, events.Reclassified)
     assert (moved.payload.scope, moved.payload.tenant_ids) == ("platform", ())

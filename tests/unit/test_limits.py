@@ -62,7 +62,7 @@ def with_data(line: Line, **data: Any) -> Line:
             ["tenant_ids", "1,001", "1,000"],
         ),
         (
-            opened("10:00", started="9999-12-31T23:59:59.999999Z"),
+            contract("10:00", end="9999-12-31T23:59:59.999999Z"),
             opened("10:00") | {"time": "10000-01-01T00:00:00Z"},
             "invalid",
             ["time"],

@@ -64,8 +64,9 @@ def test_r26_a_contract_that_begins_in_an_outage_is_evaluated_too() -> None:
 
 
 def test_r26_an_end_that_was_announced_ahead_is_weighed_as_time_reaches_it() -> None:
-    lines = [opened("2026-03-02T23:30:00Z"), resolved("2026-03-02T23:40:00Z", restored="2026-03-03T12:00:00Z")]
-    assert march(*lines, until="3 00:00") == ["provisional 1 down 45000 credit 0"]
+    """By midnight 2,640 s count, fewer than the 2,678 s of 0.1 %; two minutes later more."""
+    lines = [opened("2026-03-02T23:16:00Z"), resolved("2026-03-02T23:58:00Z", restored="2026-03-03T00:02:00Z")]
+    assert march(*lines, until="3 00:00") == ["provisional 1 down 2760 credit 0"]
 
 
 @pytest.mark.parametrize(

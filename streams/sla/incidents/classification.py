@@ -9,6 +9,9 @@ from streams.sla.calendar import deadline
 from streams.sla.contracts import Contract
 from streams.sla.policy import Policies, Policy
 
+#: Flag of an incident whose component its policy does not name: it is not covered, maybe by a misspelling (R20).
+UNKNOWN_COMPONENT = "unknown_component"
+
 
 class ContractLookup(Protocol):
     """Looks up the contracts that are known."""
@@ -58,7 +61,7 @@ def classify(
     covered = policy.covers(subject.component)
     guaranteed = policy.guarantees(subject.component)
     counted = guaranteed and (subject.impact in policy.downtime_impacts if counts is None else counts)
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = () if subject.component in policy.components else (UNKNOWN_COMPONENT,)
     if by_hand is not None:
         return Classification(by_hand, covered, "severity_set", counted, flags)
     if no_contract and covered:
@@ -72,7 +75,7 @@ def classify(
             and (rule.scope is None or subject.scope in rule.scope)
         ):
             return Classification(rule.severity, covered, rule.name, counted, flags)
-    return Classification(policy.default_severity, covered, "default", counted, ("default",))
+    return Classification(policy.default_severity, covered, "default", counted, ("default", *flags))
 
 
 def pin(policies: Policies, subject: Subject, opened_at: int, channel: str, known: ContractLookup) -> Pinned:

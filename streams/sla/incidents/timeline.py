@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streams.sla.events import Output
-from streams.sla.incidents.classification import Classification, ContractLookup
+from streams.sla.incidents.classification import UNKNOWN_COMPONENT, Classification, ContractLookup
 from streams.sla.incidents.clocks import OPEN, UPDATE, Breach, ClockKey, SlaClock
 from streams.sla.incidents.episodes import LISTED, Listed
 from streams.sla.incidents.fold import Fact, Fold, fold
@@ -259,7 +259,12 @@ class Timeline:
         flags = (*decided.flags, *folded.pinned.flags)
         basis = f"{folded.policy.name}/{folded.policy.version} {','.join(flags)}"
         entry = ClassificationEntry(decided.severity, decided.covered, decided.counts_as_downtime, basis)
-        if published is None or not entry.same_verdict(published) or (entry != published and cause.type in REBASED):
+        if (
+            published is None
+            or not entry.same_verdict(published)
+            or (UNKNOWN_COMPONENT in flags) != (UNKNOWN_COMPONENT in published.basis)
+            or (entry != published and cause.type in REBASED)
+        ):
             previous = None if published is None else published.severity
             output = self._builder.classified(previous, (cause.type, cause.source, cause.id))
             self._publish(entry, output)

@@ -1,0 +1,40 @@
+"""Checks that a record must pass when it arrives, beside those of its values: contradictions and texts (R20, R28).
+
+Records that were accepted before are read without these checks (`facts.stored_event`): an earlier release may not have
+had them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from streams.sla.limits import invalid
+
+#: Control characters, but for line ends and tabs.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_TEXTS = ("summary", "text", "reason")
+#: No tenant can have this id: it reads as "every tenant", which is what scope platform says.
+WILDCARD = "*"
+
+
+def check_new_input(fields: Mapping[str, Any]) -> None:
+    """Raises InvalidInputError."""
+    for name in _TEXTS:
+        text = fields.get(name)
+        if text and not text.isprintable() and (found := _CONTROL.search(text)):
+            problem = f"has the control character U+{ord(found[0]):04X}; allowed are line ends and tabs"
+            raise invalid(name, problem)
+    tenant_ids = fields.get("tenant_ids")
+    if tenant_ids:
+        if fields["scope"] == "platform":
+            raise invalid("tenant_ids", "scope platform concerns every tenant; leave tenant_ids out, or say tenants")
+        if WILDCARD in tenant_ids:
+            raise _wildcard(f"tenant_ids[{tenant_ids.index(WILDCARD)}]")
+    if fields.get("tenant_id") == WILDCARD:
+        raise _wildcard("tenant_id")
+
+
+def _wildcard(field: str) -> Exception:
+    return invalid(field, f"{WILDCARD!r} is no tenant; for every tenant, say scope platform without tenant_ids")
