@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from cli.support.console import plain_console, safe
+from cli.support.csv_text import csv_text
 from cli.support.money import formatted
 from streams.replay.what_if import StandingBreach
 from streams.replay.what_if_result import ComparedTenant, Comparison, CreditSum
@@ -129,11 +129,12 @@ def _breach(breach: StandingBreach) -> dict[str, object]:
 
 def as_csv(found: Comparison) -> str:
     """The same as CSV (RFC 4180): tenants by currency, the total, then months and breaches."""
-    written = io.StringIO()
-    writer = csv.DictWriter(written, CSV_COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
+    return csv_text(CSV_COLUMNS, _csv_rows(found))
+
+
+def _csv_rows(found: Comparison) -> Iterator[dict[str, object]]:
     for row in [*(row for row in found.rows if row.differs), found.total]:
-        breaches = {
+        breaches: dict[str, object] = {
             "row": "total" if row is found.total else "tenant",
             "tenant": "" if row is found.total else row.tenant,
             "breaches_old": row.old,
@@ -143,12 +144,11 @@ def as_csv(found: Comparison) -> str:
         }
         for one in row.credits or [CreditSum("", 0, 0)]:
             money = {"currency": one.currency, "credit_minor_old": one.old, "credit_minor_new": one.new}
-            writer.writerow(breaches | (money if one.currency else {}))
+            yield breaches | (money if one.currency else {})
     for month in found.months:
         money = {"currency": month.currency, "credit_minor_old": month.old, "credit_minor_new": month.new}
-        writer.writerow({"row": "month", "tenant": month.tenant, "month": month.month, **money})
+        yield {"row": "month", "tenant": month.tenant, "month": month.month, **money}
     for change, all_breaches in (("gained", found.gained), ("lost", found.lost)):
         for breach in all_breaches:
             data = {name: value for name, value in _breach(breach).items() if name != "tenants"}
-            writer.writerow({"row": "breach", "tenant": " ".join(breach.tenants), "change": change, **data})
-    return written.getvalue()
+            yield {"row": "breach", "tenant": " ".join(breach.tenants), "change": change, **data}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from html import escape
@@ -17,6 +15,7 @@ from cli.reports.collect import (
     breach_cells,
     statement_cells,
 )
+from cli.support.csv_text import csv_text
 from streams.sla.instants import SECOND, format_rfc3339
 
 #: Columns of the CSV; new ones are appended. `row` says which of them a line has: statement or breaches.
@@ -58,15 +57,12 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """The report as CSV (RFC 4180): statements, then counts of breaches; columns that a row lacks are empty."""
-    written = io.StringIO()
-    writer = csv.DictWriter(written, CSV_COLUMNS, lineterminator="\r\n")
-    writer.writeheader()
-    for statement in report.statements:
-        met = {"guarantee_met": str(statement.guarantee_met).lower()}
-        writer.writerow({"row": "statement", **_statement(statement), **met})
-    for breaches in report.breaches:
-        writer.writerow({"row": "breaches", **_breaches(breaches)})
-    return written.getvalue()
+    statements = (
+        {"row": "statement", **_statement(row), "guarantee_met": str(row.guarantee_met).lower()}
+        for row in report.statements
+    )
+    breaches = ({"row": "breaches", **_breaches(row)} for row in report.breaches)
+    return csv_text(CSV_COLUMNS, [*statements, *breaches])
 
 
 def as_html(report: Report, title: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from cli.reports.collect import Report, Reporting, duration_text, statement_cells
 from cli.reports.formats import CSV_COLUMNS, as_csv, as_html, as_json
+from cli.support.csv_text import csv_text
 from cli.support.money import formatted
 from streams.sla.instants import HOUR, MINUTE, SECOND, parse_rfc3339
 
@@ -215,3 +216,17 @@ def test_html_is_one_page_with_nothing_from_elsewhere() -> None:
     for outside in ("http", "src=", "<script", "@import", "url("):
         assert outside not in page
     assert "There is no statement yet." in as_html(report(), "Empty")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
+def test_no_cell_of_a_csv_begins_a_formula(text: str) -> None:
+    written = csv_text(("name", "amount"), [{"name": text, "amount": -5}, {"name": "acme"}])
+    (first, second) = csv.DictReader(io.StringIO(written, newline=""))
+    assert first == {"name": f"'{text}", "amount": "-5"}
+    assert second == {"name": "acme", "amount": ""}
+
+
+def test_a_report_of_an_odd_tenant_is_safe_to_open() -> None:
+    odd = SAMPLE.statements[0]._replace(tenant='=HYPERLINK("https://evil.example")')
+    (row, *_) = csv.DictReader(io.StringIO(as_csv(SAMPLE._replace(statements=[odd])), newline=""))
+    assert row["tenant"] == f"'{odd.tenant}"
