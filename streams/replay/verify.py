@@ -1,7 +1,8 @@
 """Statements checked against the events they were made from (R30, R32).
 
 A statement of instant T is made when time first passes T, from every line before. One of a month that was over when
-its contract arrived is made when the backfill is quiet. Those not made by the end are checked against every line.
+its contract arrived is made when the backfill is idle, and one whose period follows from a later contract fact is made
+after that. Those not made by the end are checked against every line.
 """
 
 from __future__ import annotations
@@ -93,7 +94,10 @@ class _WaitingStatements:
         for index in ready:
             given = self._statements[index]
             known_at = self._recomputation.known_at(given.tenant)
-            if known_at is None:
+            period = self._recomputation.period(given.tenant, given.month, settled=given.status == "adjusted")
+            # Another period follows from a contract fact that is yet to arrive: an earlier one moves the first month
+            # that has a statement, and fixes the zone.
+            if known_at is None or given.period != period:
                 self._by_tenant.setdefault(given.tenant, []).append(index)
             elif advance.backfill_idle or given.time > known_at:
                 made.append(index)

@@ -289,6 +289,22 @@ def test_the_summary_counts_other_lines(verify: Verify) -> None:
     assert "other lines ignored" in last
 
 
+@pytest.mark.parametrize("live", [[], [opened("2026-12-20T00:00:00Z", of="later", id="live")]])
+def test_r24_months_that_an_earlier_contract_fact_adds_are_verified_by_it(live: list[Line], verify: Verify) -> None:
+    """The earliest fact, which fixes the zone, arrives last, as backfill: months before it are stated in its zone, the
+    one that was stated already keeps the zone that was known then."""
+    first = contract("2026-11-26T11:24:13Z", "2026-01-01T00:00:00Z", id="c2", zone="Asia/Tokyo")
+    incident = opened("2026-11-26T11:25:41Z", of="k", id="k")
+    earlier = {**contract("2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", id="c1"), "backfill": True}
+    earlier["receivedtime"] = "2026-11-26T11:30:00Z"
+    lines = [first, incident, earlier, *live]
+    given = statements(*lines, until="2026-12-20T00:00:00Z")
+    zones = {one["data"]["month"]: one["data"]["period"]["time_zone"] for one in reversed(given)}  # the first of each
+    assert (zones["2026-10"], zones["2026-03"]) == ("Asia/Tokyo", "UTC")
+    result = verify.run(given, lines)
+    assert result.exit_code == 0, result.stdout
+
+
 def test_the_work_is_linear_in_statements_and_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements that wait for their tenant's contract, or for the end of a backfill, are not looked at per line."""
     count = 60

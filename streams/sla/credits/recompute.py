@@ -12,7 +12,7 @@ from streams.sla.credits.erase_tenant import erase
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval, intersect, union
 from streams.sla.credits.maintenance import Maintenance
-from streams.sla.credits.statement import MonthResult, compute_month, counts
+from streams.sla.credits.statement import MonthResult, Period, compute_month, counts
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
@@ -74,6 +74,15 @@ class Recomputation:
         """When a tenant's contract first arrived; None when there is none."""
         account = self._accounts.get(self.erasures.name(tenant))
         return account.known_at if account is not None and len(account.contracts) else None
+
+    def period(self, tenant: str, month: Month, *, settled: bool) -> Period | None:
+        """The period that a statement of the month has by the contract facts known so far; None when there is none
+        (R24). `settled` asks for a month that has a final statement already."""
+        account = self._accounts.get(self.erasures.name(tenant))
+        if account is None or not len(account.contracts):
+            return None
+        terms = account.settled_terms(month) if settled else account.terms(month)
+        return terms.period if terms is not None else None
 
     def tenants(self) -> list[str]:
         """Tenants with a contract, in order."""
