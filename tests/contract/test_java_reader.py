@@ -41,4 +41,11 @@ def test_java_reads_every_golden_record_as_python_does() -> None:
     for stem, text in found.items():
         expected = decode(bytes.fromhex((ROOT / "schemas" / "golden" / f"{stem}.hex").read_text(encoding="utf-8")))
         assert not isinstance(expected, Rejection)
-        assert json.loads(text) == expected[1], stem
+        fields = json.loads(text)
+        written = {
+            each["name"] for each in json.loads((ROOT / "schemas" / "avro" / f"{stem}.avsc").read_text())["fields"]
+        }
+        assert fields.keys() == written, stem
+        assert fields == {name: value for name, value in expected[1].items() if name in written}, stem
+        # Python reads with the newest version of the schema, so later fields are there at their default.
+        assert all(value is None for name, value in expected[1].items() if name not in written), stem
