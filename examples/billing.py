@@ -2,8 +2,8 @@
 
     python examples/billing.py kafka:9092 billing.db
 
-A credit's id and its amount are kept in one transaction, and Kafka hears of it afterwards. What comes again after a
-crash is known by its id, so nothing is booked twice and nothing is lost.
+A credit's id and its amount are stored in one transaction; the offset is committed to Kafka afterwards. A credit that
+is read again after a crash is recognised by its id, so nothing is booked twice and nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS owed (
 
 
 def book(books: sqlite3.Connection, event: ReceivedEvent) -> bool:
-    """Book a credit; False for what is no credit, or booked already."""
+    """Book a credit; False for any other event and for one that is booked already."""
     if event.type != "credit.issued":
         return False
     amount = event.data["amount"]

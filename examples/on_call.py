@@ -1,4 +1,4 @@
-"""An on-call consumer: pages for breaches and for updates that are due, says when a breach is taken back.
+"""An on-call consumer: pages for breaches and for updates that are due, and for breaches that are retracted.
 
     python examples/on_call.py kafka:9092
 

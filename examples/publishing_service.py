@@ -2,8 +2,8 @@
 
     python examples/publishing_service.py kafka:9092 http://127.0.0.1:8080/health api --state api-watch.json
 
-What is about to be said is written down first. After a crash it is said again with the same ids and times, so it counts
-once. Events that Kafka does not acknowledge are sent again until it does.
+Every event is written to disk before it is sent. After a crash it is sent again with the same ids and times, so it
+counts once. Events that Kafka does not acknowledge are sent again until it does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def healthy(url: str) -> bool:
 
 
 def surely(publisher: IncidentPublisher, delivery: Delivery) -> None:
-    """Return when the event is acknowledged; the same event may be sent as often as it takes."""
+    """Return when the event is acknowledged; the same event may be sent any number of times."""
     while True:
         try:
             delivery.result()
@@ -45,7 +45,7 @@ def surely(publisher: IncidentPublisher, delivery: Delivery) -> None:
             return
 
 
-def say(publisher: IncidentPublisher, component: str, outage: dict[str, str]) -> None:
+def publish_state(publisher: IncidentPublisher, component: str, outage: dict[str, str]) -> None:
     """Publish what is known of an outage; known events again, if need be."""
     incident = outage["incident"]
     opened = publisher.opened(
@@ -67,10 +67,10 @@ def say(publisher: IncidentPublisher, component: str, outage: dict[str, str]) ->
 def watch(
     publisher: IncidentPublisher, url: str, component: str, state: Path, every_s: float, stop: threading.Event
 ) -> None:
-    """Look every so often until told to stop."""
+    """Check at a fixed interval until stopped."""
     outage: dict[str, str] | None = json.loads(state.read_text()) if state.exists() else None
     if outage is not None:
-        say(publisher, component, outage)
+        publish_state(publisher, component, outage)
     while not stop.wait(every_s):
         well, now = healthy(url), datetime.now(UTC)  # noqa: TID251 -- a service of its own has its own clock
         if outage is None and not well:
@@ -82,7 +82,7 @@ def watch(
         beside = state.with_suffix(".new")
         beside.write_text(json.dumps(outage))
         beside.replace(state)  # whole or not at all
-        say(publisher, component, outage)
+        publish_state(publisher, component, outage)
         if "restored" in outage:
             state.unlink()
             outage = None

@@ -1,9 +1,10 @@
 """The schema gate, `python -m schemas.gate`: what is released stays, and what is new goes together with it.
 
 It compares the .avsc files of the work tree with those of the last release tag (`v1.2.3`) that HEAD contains. A
-released file may neither change nor go, for records written with it are kept for ever; a new version is a new file
-(`incident.opened.v2.avsc`), which must read what every released version wrote, and be read by it. Needs the `avro`
-package of the development dependencies. Exit codes: 0 fine (also with no release yet), 1 refused, 2 git can't be asked.
+released file may neither change nor go, because records written with it are retained without limit; a new version is a
+new file (`incident.opened.v2.avsc`), which must read what every released version wrote, and be read by it. Needs the
+`avro` package of the development dependencies. Exit codes: 0 fine (also with no release yet), 1 refused, 2 git can't be
+asked.
 """
 
 from __future__ import annotations

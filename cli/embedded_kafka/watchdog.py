@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_me() -> Callable[[], None] | None:
-    """On Linux, the kernel kills Kafka should this very program be killed. Sound here: it has a single thread."""
+    """On Linux, the kernel kills Kafka when this program is killed. This is safe because it has a single thread."""
     if not sys.platform.startswith("linux"):
         return None
     import ctypes
@@ -33,15 +33,15 @@ def _die_with_me() -> Callable[[], None] | None:
 def main(arguments: list[str]) -> int:
     claim, orphan, _, *command = arguments
     parent = os.getppid()
-    alive, held_by_kafka = os.pipe()  # reads as closed as soon as Kafka has ended
+    alive, write_end = os.pipe()  # reads as closed as soon as Kafka has ended
     kafka = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        pass_fds=(int(claim), held_by_kafka),
+        pass_fds=(int(claim), write_end),
         preexec_fn=_die_with_me(),  # noqa: PLW1509
     )
-    os.close(held_by_kafka)
+    os.close(write_end)
     signal.signal(signal.SIGTERM, lambda *_: kafka.terminate())
     with contextlib.suppress(BrokenPipeError):
         print(kafka.pid, flush=True)

@@ -1,4 +1,4 @@
-"""Sends JSON lines to the input topics: every line checked first, every event acknowledged by the broker."""
+"""Publishes JSON lines to the input topics: every line checked first, every event acknowledged by the broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDLE_S = 0.05
 
 
 class BadLine(NamedTuple):
-    """A line (numbered from 1) that is no event of the contract, and why."""
+    """A line (numbered from 1) that is not an event of the contract, and why."""
 
     number: int
     rejection: Rejection
@@ -73,7 +73,7 @@ def publish_lines(
     """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
-    sent too. A None among the lines says that no more have arrived yet. `security` is what aiokafka takes,
+    sent too. A None among the lines means that no more have arrived yet. `security` are aiokafka's options,
     `framed` makes the values that go to Kafka (streams.serde.confluent_framing). `check` may
     reject an event for its time. Raises BrokerProblem.
     """

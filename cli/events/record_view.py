@@ -31,7 +31,7 @@ _TYPE_STYLES = {
 
 
 class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the record
-    """A record that is no event of the product; its text has the coordinates."""
+    """A record that is not an event of the product; its text has the coordinates."""
 
 
 class RejectedHeaders(NamedTuple):
@@ -47,7 +47,7 @@ class RejectedHeaders(NamedTuple):
 
 
 def rejected_headers(record: TopicRecord) -> RejectedHeaders | None:
-    """What the headers of a rejected record say, the latest rejection first; None when they are not ours."""
+    """The latest rejection in the headers of a rejected record; None when they are not ours."""
     headers = dict(record.headers)  # of an input rejected again, the last headers count
     try:
         return RejectedHeaders(

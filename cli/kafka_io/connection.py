@@ -1,4 +1,4 @@
-"""Connecting to Kafka: the partitions of topics, and errors in words."""
+"""Connects to Kafka: the partitions of topics, and its errors as messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def explained(bootstrap: Iterable[str]) -> Iterator[None]:
 async def partitions_of(
     bootstrap: Iterable[str], topics: Iterable[str], security: Mapping[str, object] | None = None
 ) -> dict[str, list[int]]:
-    """The partitions of each topic, as the broker says. Raises BrokerProblem for a topic that does not exist."""
+    """The partitions of each topic, from the broker's metadata. Raises BrokerProblem for a topic that does not
+    exist."""
     addresses = list(bootstrap)
     client = aiokafka_clients.client(addresses, security, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS)
     with explained(addresses):

@@ -88,16 +88,16 @@ class TopicReader:
 
     @property
     def size(self) -> int:
-        """How many records there were, at most: marks of transactions are counted too."""
+        """How many records there were, at most: transaction markers are counted too."""
         return sum(end - self._starts[where] for where, end in self._ends.items())
 
     def there(self) -> Iterator[list[TopicRecord]]:
-        """What was there, and nothing that came later. A broker that falls silent before the end is a BrokerProblem."""
-        silent = 0
+        """What was there at the start, and nothing later. Raises BrokerProblem when the broker stops sending."""
+        empty_polls = 0
         while not self.at_end():
             found = self.poll()
-            silent = 0 if found else silent + 1
-            if silent >= _SILENCE_LIMIT_S / _POLL_S:
+            empty_polls = 0 if found else empty_polls + 1
+            if empty_polls >= _SILENCE_LIMIT_S / _POLL_S:
                 raise BrokerProblem(
                     f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_SILENCE_LIMIT_S} s, but there is "
                     "more to read: is it still running?"

@@ -30,7 +30,7 @@ sources:
 
 
 class LocalService:
-    """`sla <command>` as a process; a context manager. Raises StackError when it does not come up."""
+    """`sla <command>` as a process; a context manager. Raises StackError when it does not start."""
 
     def __init__(self, command: str, port: int, data: Path, environment: Mapping[str, str]) -> None:
         self.command = command
@@ -57,8 +57,8 @@ class LocalService:
             if not self.alive or time.monotonic() > deadline:
                 self.__exit__()
                 lines = self.log.read_text(errors="replace").strip().splitlines()
-                told = lines[-1] if lines else "no output"
-                raise StackError(f"sla {self.command} did not come up; see {self.log}: {told}")
+                last_line = lines[-1] if lines else "no output"
+                raise StackError(f"sla {self.command} did not start; see {self.log}: {last_line}")
             time.sleep(0.05)
         return self
 

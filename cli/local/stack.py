@@ -25,11 +25,11 @@ PARTITIONS = 8
 
 
 class StackError(Exception):
-    """The worker did not come up; its text says where to look."""
+    """The worker did not start; the text names its log."""
 
 
 def answers(page: str) -> bool:
-    """Whether a page is there and says 200."""
+    """Whether a page answers 200."""
     try:
         with urllib.request.urlopen(page, timeout=2) as answer:
             return bool(answer.status == 200)
@@ -91,7 +91,7 @@ class Stack:
         return self._worker.pid
 
     def ready(self) -> bool:
-        """Whether the worker says that all its tasks process."""
+        """Whether the worker reports that all its tasks are running."""
         return answers(f"http://127.0.0.1:{self.health_port}/ready")
 
     def worker_alive(self) -> bool:
@@ -117,7 +117,7 @@ class Stack:
         return self._worker.returncode
 
     def _last_line(self) -> str:
-        """What the worker's log says last about an error, else its last line."""
+        """The last line about an error in the worker's log, else its last line."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         for line in reversed(lines):
             try:

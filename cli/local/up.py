@@ -32,8 +32,8 @@ def up(
     ] = DEFAULT_INTAKE_PORT,
     notify: Annotated[Path | None, typer.Option("--notify", help="Routing file; starts a notifier as well.")] = None,
 ) -> None:
-    """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; what they hold is there again next
-    time. With --notify FILE also a notifier."""
+    """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; data and state are kept for the next
+    run. With --notify FILE also a notifier."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -63,7 +63,7 @@ def up(
 
 
 def _watch(stack: Stack, services: Sequence[LocalService], stop: threading.Event) -> None:
-    """Until told to stop. Raises StackError when one of them has ended by itself."""
+    """Run until SIGTERM or Ctrl-C. Raises StackError when a process has ended by itself."""
     while not stop.wait(0.5):
         if not stack.worker_alive():
             raise StackError(f"the worker ended; see {stack.log}")

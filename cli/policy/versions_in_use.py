@@ -36,7 +36,7 @@ def seen_versions(brokers: str | None, prefix: str | None, policies: Path | None
     settings = settings_of(brokers, prefix)
     deployed = load_policies(policies or settings.policies or default_policies_dir())
     ours = {(one.name, one.version): one.digest for one in deployed}
-    # Each partition hears of each version, but whoever has just decided by one knows it first.
+    # Every partition receives every version, but the partition that used it first records it first.
     topics = [f"{settings.topic_prefix}.{agent}-changelog" for agent in ("incidents", "ledger")]
     found: dict[tuple[str, str], str] = {}
     with counting("changelog rows read") as one:

@@ -10,7 +10,7 @@ from typing import cast
 Event = Mapping[str, object]
 """An output event in the contract's JSON form."""
 
-#: What may differ between two statements that say the same (R32).
+#: Fields that may differ between two equivalent statements (R32).
 _FREE = frozenset(["status", "revision", "delta", "evidence", "digest", "claimable_until", "policy"])
 
 

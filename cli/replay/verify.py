@@ -1,4 +1,4 @@
-"""`sla verify`: statements recomputed, from what they say themselves and from the events they were made of."""
+"""`sla verify`: recomputes statements from their own terms and from the events behind them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def verify(
 
 
 def _statements(name: str) -> SubmittedFile:
-    """Ends the command when a line is no event, or no statement as the schema has it."""
+    """Ends the command when a line is not an event, or is a statement that violates the schema."""
     from streams.serde.cloudevents_json import parse_line
     from streams.sla.credits.submitted import submitted_statement
     from streams.sla.events import Rejection
@@ -115,7 +115,7 @@ def _differences(
         log = ReplayedMonths(policies, settings.time_limits(), backfill=backfill)
         with counting("events read") as one:
             against = check_with_events(statements, counted_lines(names, one), log)
-        # What the events come to says more than that a sum does not fit; a digest alone comes last.
+        # A difference from the events is more informative than a wrong sum; a wrong digest alone comes last.
         found = [against[index] or difference for index, difference in enumerate(found)]
     return found
 

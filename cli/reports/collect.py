@@ -1,4 +1,5 @@
-"""What a report says: the highest statement of each tenant's month, what was issued, and breaches that still stand."""
+"""The content of a report: the highest statement of each tenant's month, issued credits, and breaches that were not
+retracted."""
 
 from __future__ import annotations
 

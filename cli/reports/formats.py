@@ -123,8 +123,8 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], no
 
 
 def _cell(text: str) -> str:
-    marked = ' class="missed"' if text == "missed" else ""
-    return f"<td{marked}>{escape(text)}</td>"
+    css_class = ' class="missed"' if text == "missed" else ""
+    return f"<td{css_class}>{escape(text)}</td>"
 
 
 _HEAD = """<!doctype html>

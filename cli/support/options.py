@@ -28,7 +28,7 @@ FromTopics = Annotated[
 def check_from_topics(*, from_topics: bool, brokers: str | None, prefix: str | None) -> None:
     """Ends the command when --brokers or --prefix is given without --from-topics."""
     if not from_topics and (brokers is not None or prefix is not None):
-        wrong_use("--brokers and --prefix say where --from-topics reads; give it too")
+        wrong_use("--brokers and --prefix apply only with --from-topics; add it")
 
 
 def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:

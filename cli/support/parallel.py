@@ -1,4 +1,4 @@
-"""How many processes this machine has room for, and work spread over them in its order."""
+"""The number of processors, and work spread over processes with its order preserved."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ _UPDATE_EVERY = 256
 
 @contextmanager
 def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Call the result with how many things are done so far; `what` says what they are, such as "events published".
-    With `total`, a bar says how far it is."""
+    """Call the result with the number of things done so far; `what` describes them, such as "events published". With
+    `total`, a bar shows the share."""
     if quiet or not sys.stderr.isatty():
         yield lambda done: None
         return

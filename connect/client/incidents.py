@@ -70,7 +70,7 @@ class IncidentPublisher(Publisher):
         text: str | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """The customer was told something (public), or colleagues were (internal)."""
+        """The customer received an update (public), or colleagues did (internal)."""
         return self._send("incident.updated", incident, {"who": who, "visibility": visibility, "text": text}, envelope)
 
     def update_requested(self, incident: str, *, who: Who, **envelope: Unpack[Envelope]) -> Delivery:

@@ -38,8 +38,8 @@ async def serve(
     try:
         sources = load_mapping(settings.mapping)
     except FileNotFoundError as error:
-        told = f"there is no mapping file {settings.mapping}; set SLA_INTAKE_MAPPING or write --mapping"
-        raise SettingsError(told) from error
+        message = f"there is no mapping file {settings.mapping}; set SLA_INTAKE_MAPPING or write --mapping"
+        raise SettingsError(message) from error
     secrets = read_secrets(sources.values(), os.environ)
     timeout_s, access = settings.ack_timeout / SECOND, kafka.schema_registry()
     publisher = KafkaPublisher(

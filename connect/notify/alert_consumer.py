@@ -79,8 +79,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise self._load_error
             self._pause_or_resume()
             await self._housekeeping()
-            room = MOST_PENDING - self._delivery.pending
-            most = min(max(room, 1), _MOST_RECORDS)
+            capacity = MOST_PENDING - self._delivery.pending
+            most = min(max(capacity, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
             rebalances = self._rebalances
             # Without the lock: partitions may be revoked while the schema registry is asked.

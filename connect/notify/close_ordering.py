@@ -1,6 +1,6 @@
 """The order between an incident's alerts and its closing, which are in two topics. Pure.
 
-A closing must not be applied before an alert that was published before it, or the page would stay open for ever. So it
+A closing must not be applied before an alert that was published before it, or the page would stay open forever. So it
 waits until the alerts' partition has been read up to the offset that was its end when the closing was read (`barrier`),
 or until an alert arrives that a later transaction of the worker wrote: all records of a transaction carry one
 timestamp, and timestamps within a partition never decrease.

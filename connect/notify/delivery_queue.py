@@ -25,7 +25,8 @@ from streams.topics import DEFAULT_PREFIX
 
 
 def cancelled_by_us() -> bool:
-    """Whether this task is to end. aiokafka raises CancelledError of its own tasks to whoever waits for them."""
+    """Whether this task is being cancelled. aiokafka raises the CancelledError of its own tasks to their awaiters
+    too."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -68,7 +69,7 @@ class DeliveryQueue:
         self._suspended = True
         self._failure: Exception | None = None
         self.disabled: str | None = None
-        """Why nothing more is sent: the destination has said that it is gone."""
+        """Why nothing more is sent: the destination has answered that it is gone."""
         self._log = structlog.get_logger("connect.notify").bind(destination=destination.name)
 
     # -- state ---------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ async def serve(
 
 
 def pages(workers: Sequence[DestinationWorker], metrics: NotifyMetrics) -> web.Application:
-    """The health pages; not ready while a worker has no Kafka. A failing destination is no reason."""
+    """The health pages; not ready while a worker has no connection to Kafka. A failing destination does not count."""
 
     def unready() -> list[dict[str, object]]:
         return [{"destination": each.name, "reason": each.failure} for each in workers if each.failure is not None]

@@ -161,13 +161,13 @@ def read_checked(
     problems = list(placed.problems)
     if not placed.places:
         raise refused(problems)
-    told = {problem.key for problem in problems}
+    reported = {problem.key for problem in problems}
     document = None
     try:
         document = model.model_validate(placed.data)
     except ValidationError as error:
         found = problems_of(error, model, file, placed.places)
-        problems += [problem for problem in found if problem.key not in told]
+        problems += [problem for problem in found if problem.key not in reported]
     problems += cross_checks(placed.data, file, placed.places)
     if problems or document is None:
         raise refused(problems)

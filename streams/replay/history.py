@@ -143,7 +143,7 @@ def _header_of(event_type: str, fields: Fields) -> _Header:
 
 
 def _read_header(line: str) -> _Header | None:
-    """What decides when a line arrives, without decoding all of it; None when it is no input event."""
+    """The fields that determine when a line arrives, without decoding all of it; None when it is not an input event."""
     try:
         event = json.loads(line)
         kind, received = event["type"], event.get("receivedtime")

@@ -34,8 +34,8 @@ class RecordQueue:
         """Start at these offsets; held batches that continue from them are queued."""
         self._received = dict(offsets)
         self._closed.clear()
-        held, self._early, self.size = self._early, [], 0
-        for batch in held:
+        early, self._early, self.size = self._early, [], 0
+        for batch in early:
             self.offer(batch)
 
     def reset(self) -> None:
@@ -111,7 +111,7 @@ class RecordQueue:
         return max((queue[-1].timestamp for queue in self._queues.values() if queue), default=0)
 
     def accepts(self, topic: str) -> bool:
-        """Whether there is room for more of `topic`."""
+        """Whether the queue accepts more of `topic`."""
         return topic not in self._closed
 
     def crossed(self, topics: Iterable[str]) -> list[str]:

@@ -87,7 +87,7 @@ RETIRED = {
 }
 #: Class names that are retired as a whole; as a part of a longer name each may be right.
 RETIRED_CLASSES = {
-    "Kept": "StoredIncident",
+    "kept": "stored, or retained",
     "Clock": "TimeSource, or SlaClock",
     "Entry": "PublishedEntry",
     "Given": "SubmittedStatement",
@@ -139,14 +139,13 @@ def parts(name: str) -> list[str]:
 
 
 def identifiers(path: Path) -> Iterator[Identifier]:
-    """Names of the module itself, its classes, functions, parameters, and assigned attributes and constants."""
+    """Names of the module itself, its classes, functions, parameters, variables and attributes."""
     yield Identifier(path.stem, path, 1)
     module = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(module):
         match node:
             case ast.ClassDef(name=name):
                 yield Identifier(name, path, node.lineno, is_class=True)
-                yield from fields(node, path)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield Identifier(name, path, node.lineno)
                 arguments = node.args
@@ -154,21 +153,8 @@ def identifiers(path: Path) -> Iterator[Identifier]:
                     yield Identifier(each.arg, path, each.lineno)
             case ast.Attribute(attr=name, value=ast.Name(id="self"), ctx=ast.Store()):
                 yield Identifier(name, path, node.lineno)
-    yield from fields(module, path)
-
-
-def fields(body: ast.Module | ast.ClassDef, path: Path) -> Iterator[Identifier]:
-    """The constants of a module, the fields of a class."""
-    for node in body.body:
-        targets: list[ast.expr] = []
-        match node:
-            case ast.Assign():
-                targets = node.targets
-            case ast.AnnAssign():
-                targets = [node.target]
-        for name in (each for target in targets for each in ast.walk(target)):
-            if isinstance(name, ast.Name):
-                yield Identifier(name.id, path, name.lineno)
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield Identifier(name, path, node.lineno)
 
 
 def retired(identifier: Identifier) -> str | None:

@@ -88,9 +88,9 @@ def test_a_broker_that_falls_silent_is_told() -> None:
     [
         (["what-if", "-", "--from-topics"], "give EVENTS or --from-topics, not both"),
         (["what-if"], "there are no events: give files of JSON lines, - for standard input, or --from-topics"),
-        (["what-if", "-", "--brokers", "kafka:9092"], "--brokers and --prefix say where --from-topics reads"),
+        (["what-if", "-", "--brokers", "kafka:9092"], "--brokers and --prefix apply only with --from-topics"),
         (["verify", "-", "--events", "f", "--from-topics"], "give --events or --from-topics, not both"),
-        (["verify", "-", "--prefix", "mine"], "--brokers and --prefix say where --from-topics reads"),
+        (["verify", "-", "--prefix", "mine"], "--brokers and --prefix apply only with --from-topics"),
     ],
 )
 def test_options_that_contradict_each_other_end_with_2(words: list[str], message: str) -> None:

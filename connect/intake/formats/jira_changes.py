@@ -72,7 +72,7 @@ def _value_before(name: str, now: object, item: dict[str, Any], read: set[tuple[
 
 
 def _listed(now: Sequence[object], old: str, old_ids: str | None) -> list[object] | None:
-    """The values of a list that a log tells as text, None where the text is ambiguous."""
+    """The values of a list that the change log gives as text, None where the text is ambiguous."""
     texts = old.split(",")
     if old_ids is None:
         known = {text: each for each in now for text in _texts(each)}

@@ -56,9 +56,9 @@ class Intake:
         self._receiver = Receiver(sources, self._guard, self._reader, publisher, self.metrics, settings, clock)
         self._damper = LogDamper()
         self.stopping = False
-        held = self.metrics.held_bytes
-        held.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
-        held.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
+        held_bytes = self.metrics.held_bytes
+        held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
+        held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
 
     def app(self) -> web.Application:
         """The addresses."""

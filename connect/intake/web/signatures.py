@@ -66,7 +66,7 @@ def fresh(timestamp: str, now: int, window: int) -> bool:
 
 
 def any_matches(secrets: tuple[Secret, ...], matches: Callable[[Secret], bool]) -> bool:
-    """Whether one of the secrets matches. All are tried, so the time does not tell which one did."""
+    """Whether one of the secrets matches. All are tried, so the duration does not reveal which one matched."""
     found = False
     for secret in secrets:
         found |= matches(secret)

@@ -24,7 +24,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class PrivateAddressError(OSError):
-    """A destination resolves to an address that is not allowed. It says what kind of address, not which."""
+    """A destination resolves to an address that is not allowed. The text names the kind of address, not the address."""
 
 
 def refusal(address: str) -> str | None:

@@ -17,7 +17,7 @@ def availability(eligible: int, excluded: int, downtime: int) -> Fraction:
 
 
 def credit_percent(rule: CreditRule, available: Fraction) -> Fraction:
-    """min(cap, percent_per_point × points), where points are counted as `step` says."""
+    """min(cap, percent_per_point × points), where `step` defines how points are counted."""
     points = rule.below_percent - available * HUNDRED
     if points <= 0:
         return Fraction(0)

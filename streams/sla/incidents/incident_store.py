@@ -47,7 +47,7 @@ class IncidentStore:
         steps: StepReader | None = None,
         max_cached: int = UNLIMITED,
     ) -> None:
-        """`max_cached` is how many incidents are kept as objects; all others are read from `steps` on access."""
+        """`max_cached` is how many incidents are cached as objects; all others are read from `steps` on access."""
         self._policies = policies
         self._time_limits = time_limits
         self._cache = IncidentCache(NoSteps() if steps is None else steps, max_cached, self._loaded)
