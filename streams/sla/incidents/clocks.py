@@ -92,8 +92,8 @@ class SlaClock:
             else:
                 self.remind_at = calendar.before_deadline(target, hours, self.start, remind_before, pauses)
         if warn_at:
-            due = zip(calendar.thresholds(target, hours, self.start, warn_at, pauses), warn_at, strict=True)
-            self.warnings = tuple((at, fraction) for at, fraction in due if at is not None)
+            thresholds = zip(calendar.thresholds(target, hours, self.start, warn_at, pauses), warn_at, strict=True)
+            self.warnings = tuple((at, fraction) for at, fraction in thresholds if at is not None)
 
     def set_target_as_if_resumed(self, hours: BusinessHours, pauses: calendar.Pauses, at: int) -> None:
         """While paused: set the deadline as if the pause ended at `at`, for a verdict to name (R3, R14)."""
