@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.web.body_reader import _network
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
 
@@ -121,7 +122,7 @@ def test_a_body_that_is_too_large_to_be_kept_is_kept_as_a_digest() -> None:
             payload = json.loads(group(8_000))
             payload["alerts"][1_500]["labels"]["service"] = "printer"
             body = json.dumps(payload).encode()
-            assert len(body) > dead_letter.MAX_KEPT_BYTES
+            assert len(body) > dead_letter.MAX_ORIGINAL_BYTES
             status, answer, _ = await bench.hook("prometheus", body)
             assert (status, answer["rejected"][0]["item"]) == (422, "alerts[1500]")  # type: ignore[index]
             (kept,) = [each for each in bench.publisher.acknowledged if each.topic == "rejected"]
@@ -265,6 +266,21 @@ def test_one_source_cannot_take_the_memory_of_the_others() -> None:
             assert not bench.intake._reader._sources._budgets
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        (None, ""),
+    ],
+)
+def test_an_address_of_ipv6_counts_by_its_network(address: str | None, network: str) -> None:
+    """A sender with a /64 has more addresses than there are bytes."""
+    assert _network(address) == network
 
 
 def test_a_proven_body_makes_room_for_those_that_are_not_proven_yet() -> None:

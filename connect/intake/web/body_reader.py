@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from ipaddress import ip_address, ip_network
 
 from aiohttp import web
 
@@ -82,7 +83,7 @@ class BodyReader:
         with ExitStack() as stack:
             budgets = [self.budget]
             if signed:
-                of_address = stack.enter_context(self._addresses.of(request.remote or ""))
+                of_address = stack.enter_context(self._addresses.of(_network(request.remote)))
                 budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
             body = ReceivedBody(budgets, self.budget)
             stack.callback(body.release)
@@ -102,6 +103,17 @@ class BodyReader:
             reason = f"the body did not arrive within {self._timeout_s:g} s"
             raise RequestRejected(408, reason, {"Connection": "close"}) from None
         return b"".join(chunks)
+
+
+def _network(address: str | None) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: that is what one sender commonly has."""
+    try:
+        found = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((int(found), 128)).supernet(new_prefix=64))
 
 
 class _Shares:
