@@ -110,6 +110,9 @@ class EmptyLog:
     async def bounds(self) -> Mapping[str, Bounds]:
         return {TOPIC: Bounds(0, 0)}
 
+    async def topic_ids(self) -> Mapping[str, bytes]:
+        return {}
+
     async def ends(self) -> Mapping[str, int]:
         return {TOPIC: 0}
 
@@ -121,6 +124,9 @@ class EmptyLog:
         ended = process_time()
         self.commits.append(ended - began)
         self.waited += [ended - float(send.value or b"0") for send in write.effects.sends]
+
+    async def put_row(self, key: bytes, value: bytes) -> None:
+        """Nothing is kept."""
 
     async def discard(self) -> None:
         """Nothing to let go."""

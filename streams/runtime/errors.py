@@ -7,6 +7,7 @@ TaskError
 ├── TimersFailed       the processor raised on a timer: retried, then its subject is quarantined or the task halts
 └── TaskHalted        going on would be wrong: only this task waits for an operator
     ├── OffsetsDiffer  changelog and consumer group disagree on the next offset
+    ├── TopicRecreated an input topic was deleted and created anew: the state does not continue in it
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateUnreadable  a changelog row cannot be restored
     ├── WriteRefused   Kafka refuses what the task writes, and would refuse it again
@@ -85,6 +86,21 @@ class InputLost(TaskHalted):
         self.applied = applied
         self.log_start = log_start
         self.log_end = log_end
+
+
+class TopicRecreated(TaskHalted):
+    """`topic` has another id than when the checkpoint was written."""
+
+    def __init__(self, *, agent: str, partition: int, topic: str, known: bytes, found: bytes) -> None:
+        super().__init__(
+            f"{topic} was deleted and created anew: its id is {found.hex()}, the state was built from {known.hex()}. "
+            "Its records do not continue that state. Restore the topic from a backup of the brokers; or stop all "
+            "workers, delete the changelog and internal topics and the workers' consumer groups, run `sla topics "
+            "apply`, and start anew from the records that are in the input topics now",
+            agent=agent,
+            partition=partition,
+        )
+        self.topic = topic
 
 
 class StateUnreadable(TaskHalted):

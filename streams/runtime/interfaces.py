@@ -34,6 +34,10 @@ class Transactions(Protocol):
         """Write all of it or nothing. Raises TaskFenced, TaskInterrupted, WriteRefused; unusable after that."""
         ...
 
+    async def put_row(self, key: bytes, value: bytes) -> None:
+        """Write one changelog row in a transaction of its own, without offsets; raises as `commit` does."""
+        ...
+
     async def discard(self) -> None:
         """Close the producer, whatever its state; never raises."""
         ...
@@ -56,6 +60,10 @@ class TaskLog(Protocol):
 
     async def bounds(self) -> Mapping[str, Bounds]:
         """Per input topic."""
+        ...
+
+    async def topic_ids(self) -> Mapping[str, bytes]:
+        """The id of each input topic, as far as the broker tells it."""
         ...
 
     async def ends(self) -> Mapping[str, int]:

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
+from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
 from streams.runtime.recovery_progress import Progress
@@ -28,6 +29,7 @@ class Offsets:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
+        self._descriptions = TopicDescriptions(settings.brokers, settings.security, settings.request_timeout_ms)
         self._consumers: dict[str | None, Any] = {}
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
@@ -47,11 +49,16 @@ class Offsets:
         starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
         return starts
 
-    async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
-        """The partition count of each topic; 0 for a topic that does not exist."""
-        consumer = await self._consumer(None)
-        found = await consumer._client.fetch_all_metadata()
-        return {topic: len(found.partitions_for_topic(topic) or ()) for topic in topics}
+    async def topics(self, names: Iterable[str]) -> dict[str, TopicDescription]:
+        """Those of the topics that exist. Raises TaskInterrupted."""
+        try:
+            return await self._descriptions.describe(names)
+        except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
+            raise TaskInterrupted(f"topics: {error!r}") from error
+
+    async def topic_ids(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The id of each topic, as far as the broker tells it."""
+        return {name: each.topic_id for name, each in (await self.topics(names)).items() if each.topic_id}
 
     async def committed(self, group: str, partition: TopicPartition) -> int | None:
         """The group's offset; None where it has none."""
@@ -63,6 +70,7 @@ class Offsets:
         """Close the connections."""
         if self._requester is not None:
             self._requester.cancel()
+        await self._descriptions.close()
         consumers, self._consumers = self._consumers, {}
         await asyncio.gather(*(consumer.stop() for consumer in consumers.values()), return_exceptions=True)
 
@@ -171,6 +179,10 @@ class KafkaLog:
             raise self._interrupted("log starts", error) from error
         ends = await self._offsets.ends(self._inputs)
         return {each.topic: Bounds(starts[each], ends[each]) for each in self._inputs}
+
+    async def topic_ids(self) -> Mapping[str, bytes]:
+        """The ids of the inputs' topics."""
+        return await self._offsets.topic_ids(each.topic for each in self._inputs)
 
     async def ends(self) -> Mapping[str, int]:
         """Last stable offsets of the inputs."""

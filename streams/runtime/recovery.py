@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from streams.errors import SlaError
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, decode_checkpoint
-from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, WorkerRefused
+from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, TopicRecreated, WorkerRefused
 from streams.runtime.interfaces import Bounds, TaskLog
+from streams.runtime.ownership import OWNER_KEY
 from streams.runtime.processor import Processor
 from streams.runtime.recovery_progress import Progress
 
@@ -28,9 +29,16 @@ class Recovered:
 
 
 async def recover(
-    log: TaskLog, make: Callable[[int], Processor], agent: str, partition: int, topics: tuple[str, ...]
+    log: TaskLog,
+    make: Callable[[int], Processor],
+    agent: str,
+    partition: int,
+    topics: tuple[str, ...],
+    *,
+    claim: Callable[[bytes | None], Awaitable[None]] | None = None,
 ) -> Recovered:
-    """Replay and check; call after fencing. Raises OffsetsDiffer, InputLost, StateUnreadable or TaskInterrupted."""
+    """Replay and check; call after fencing. `claim` gets the owner row of the changelog, or None, and raises where it
+    is another deployment's. Raises OffsetsDiffer, InputLost, TopicRecreated, StateUnreadable or TaskInterrupted."""
     rows: dict[bytes, bytes] = {}
     async for chunk in log.replay():
         for key, value in chunk:
@@ -44,6 +52,15 @@ async def recover(
         checkpoint = None if raw is None else decode_checkpoint(raw)
     except (ValueError, TypeError) as error:
         raise StateUnreadable(f"the checkpoint row: {error}", agent=agent, partition=partition) from error
+    owner = rows.pop(OWNER_KEY, None)
+    if claim is not None:
+        try:
+            await claim(owner)
+        except (ValueError, TypeError) as error:
+            raise StateUnreadable(f"the owner row: {error}", agent=agent, partition=partition) from error
+    topic_ids = await log.topic_ids()
+    known_ids = checkpoint.topic_ids if checkpoint else {}
+    check_topic_ids(known_ids, topic_ids, agent=agent, partition=partition)
     committed = await log.committed()
     bounds = await log.bounds()
     offsets = starting_offsets(checkpoint, committed, bounds, agent=agent, partition=partition, topics=topics)
@@ -64,10 +81,24 @@ async def recover(
     processor.restored()
     return Recovered(
         processor=processor,
-        checkpoint=Checkpoint(offsets=offsets, time=checkpoint.time if checkpoint else 0),
+        checkpoint=Checkpoint(
+            offsets, checkpoint.time if checkpoint else 0, {**_of(topics, known_ids), **_of(topics, topic_ids)}
+        ),
         ends={topic: bounds[topic].end for topic in topics},
-        offsets_missing=checkpoint is not None and any(topic not in committed for topic in checkpoint.offsets),
+        offsets_missing=checkpoint is not None
+        and any(topic not in committed for topic in topics if topic in checkpoint.offsets),
     )
+
+
+def _of(topics: tuple[str, ...], ids: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {topic: ids[topic] for topic in topics if topic in ids}
+
+
+def check_topic_ids(known: Mapping[str, bytes], found: Mapping[str, bytes], *, agent: str, partition: int) -> None:
+    """Raises TopicRecreated if a topic has another id than the one that is known."""
+    for topic, topic_id in found.items():
+        if known.get(topic, topic_id) != topic_id:
+            raise TopicRecreated(agent=agent, partition=partition, topic=topic, known=known[topic], found=topic_id)
 
 
 def starting_offsets(

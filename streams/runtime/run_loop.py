@@ -76,7 +76,9 @@ class RunLoop:
         on_committed: Callable[[int, Mapping[str, int], Iterable[str]], None],
         on_waiting: Callable[[RetryLater | None], None],
         restore_offsets: bool,
+        topic_ids: Mapping[str, bytes],
     ) -> None:
+        self._topic_ids = topic_ids
         self._builder = builder
         self._transactions = transactions
         self._stream_time = stream_time
@@ -189,7 +191,7 @@ class RunLoop:
 
     def _begin_commit(self, transaction: OpenTransaction) -> asyncio.Task[None]:
         builder, interval = self._builder, self._commit_interval
-        checkpoint = Checkpoint(offsets=builder.queue.positions(), time=builder.time)
+        checkpoint = Checkpoint(builder.queue.positions(), builder.time, self._topic_ids)
         write = Write(transaction.effects, encode_checkpoint(checkpoint), checkpoint.offsets, builder.time // 1_000)
         self._interval = min(
             interval.per_record * (transaction.records + transaction.fired), max(interval.per_record, interval.maximum)

@@ -13,7 +13,7 @@ Any failure discards all state in memory and starts again at 1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 
 from streams.runtime.errors import (
@@ -24,10 +24,12 @@ from streams.runtime.errors import (
     TaskHalted,
     TaskInterrupted,
     TimersFailed,
+    TopicRecreated,
 )
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
+from streams.runtime.ownership import claim_ownership
 from streams.runtime.processor import Processor
-from streams.runtime.recovery import Recovered, recover
+from streams.runtime.recovery import Recovered, check_topic_ids, recover
 from streams.runtime.retry_policy import RetryPolicy
 from streams.runtime.run_loop import AT_ONCE, CommitInterval, RunLoop
 from streams.runtime.scheduler import Scheduler
@@ -60,6 +62,7 @@ class StreamTask(TaskStatus):
         queue_records: int = 12_000,
         queue_bytes: int = 16 * 1024 * 1024,
         refence_after_s: float = 10.0,
+        app_id: str | None = None,
         stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
         super().__init__(agent, partition)
@@ -72,11 +75,13 @@ class StreamTask(TaskStatus):
         self._scheduler = scheduler or Scheduler()
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
+        self._app_id = app_id
         self._stopwatch = stopwatch
         self._input = TaskInput(feed, topics, partition, queue_records, queue_bytes)
         self._retry_policy = RetryPolicy(limits.attempts)
         self._offsets_differed = False
         """The last recovery found different offsets: if the next one does too, no concurrent commit explains them."""
+        self._topic_ids: Mapping[str, bytes] = {}
         self._run_loop: RunLoop | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -150,7 +155,9 @@ class StreamTask(TaskStatus):
         started = perf_counter()
         transactions = self._transactions = await self._log.fence()
         try:
-            recovered = await recover(self._log, self._make, self.agent, self.partition, self.topics)
+            recovered = await recover(
+                self._log, self._make, self.agent, self.partition, self.topics, claim=self._claim(transactions)
+            )
         except OffsetsDiffer as error:
             if self._offsets_differed:
                 raise
@@ -161,11 +168,26 @@ class StreamTask(TaskStatus):
         self._input.queue.begin(recovered.checkpoint.offsets)
         self._retry_policy.passed(recovered.checkpoint.offsets)
         run_loop = self._run_loop = self._make_run_loop(recovered, transactions)
+        self._topic_ids = recovered.checkpoint.topic_ids
         self.restarts += 1
         self._enter(TaskState.RUNNING, "")
         await self._input.begin()
         self._entered_running(recovered.checkpoint.offsets, perf_counter() - started)
         return run_loop
+
+    def _claim(self, transactions: Transactions) -> Callable[[bytes | None], Awaitable[None]] | None:
+        """What checks the owner of the changelog; None where ownership is not checked."""
+        app_id = self._app_id
+        if app_id is None:
+            return None
+        return lambda owner: claim_ownership(owner, app_id, self._log, transactions)
+
+    def check_topics(self, topic_ids: Mapping[str, bytes]) -> None:
+        """End the run loop if an input topic has been created anew since the task recovered."""
+        try:
+            check_topic_ids(self._topic_ids, topic_ids, agent=self.agent, partition=self.partition)
+        except TopicRecreated as error:
+            self.interrupt(error)
 
     def _make_run_loop(self, recovered: Recovered, transactions: Transactions) -> RunLoop:
         builder = TransactionBuilder(
@@ -194,6 +216,7 @@ class StreamTask(TaskStatus):
             on_committed=self._retry_policy.committed,
             on_waiting=self._on_waiting,
             restore_offsets=recovered.offsets_missing,
+            topic_ids=recovered.checkpoint.topic_ids,
         )
 
     # Failures: all state in memory is discarded

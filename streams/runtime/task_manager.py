@@ -12,18 +12,23 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.agent_spec import AgentSpec
-from streams.runtime.errors import InputLost, WorkerRefused
+from streams.runtime.errors import InputLost
 from streams.runtime.faust_app import faust_app
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.scheduler import Scheduler
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.topic_watch import TopicWatch
 from streams.runtime.transaction_builder import TransactionLimits
 from streams.runtime.transport import BatchConsumer
 from streams.time_source import SystemTimeSource, TimeSource
 
 _CRASH_POLL_S = 0.5
+_TOPICS_POLL_S = 1.0
+"""While the worker waits for its topics."""
+_TOPICS_WATCH_S = 5.0
+"""While it runs."""
 
 
 class TaskManager:
@@ -35,11 +40,12 @@ class TaskManager:
         self.tasks: dict[tuple[str, int], StreamTask] = {}
         self.assigned = False
         self._incomplete: list[dict[str, object]] = []
-        self._refused: WorkerRefused | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._frozen: dict[tuple[str, int], int] = {}
         """How often each task had started when its state was last hidden from the garbage collector."""
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
+        self._topics = TopicWatch(settings, self.agents, self._offsets)
         scheduler = Scheduler()
         self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
         self._logger = structlog.get_logger(__name__)
@@ -53,29 +59,40 @@ class TaskManager:
             task.offer(batch)
 
     async def start(self) -> None:
-        """Join the group; tasks come with the assignment. The group is not joined when a topic has the wrong number of
-        partitions."""
-        counts = await self._offsets.partitions({topic for spec in self.agents for topic in spec.topics})
-        for topic, found in sorted(counts.items()):
-            if found not in (0, self.settings.partitions):
-                self._refuse(topic, found)
+        """Wait for the topics, then join the group; tasks come with the assignment. The group is not joined when a
+        topic has the wrong number of partitions."""
+        while not await self._topics.look():
+            if self._topics.refused is not None:
                 return
+            await asyncio.sleep(_TOPICS_POLL_S)
+        self._watch = asyncio.create_task(self._watch_topics())
         await self.app.start()
 
     async def stop(self) -> None:
         """Finish open transactions, then leave the group."""
         self.assigned = False
-        self._consumer.open_only(frozenset())
+        if self._watch is not None:
+            self._watch.cancel()
+            self._consumer.open_only(frozenset())
         await self._stop_tasks(list(self.tasks))
-        await self.app.stop()
+        if self._watch is not None:
+            await self.app.stop()
         await self._offsets.close()
+
+    async def _watch_topics(self) -> None:
+        """Tell tasks of topics that were created anew, and readiness of those that are gone."""
+        while True:
+            await asyncio.sleep(_TOPICS_WATCH_S)
+            await self._topics.look()
+            for task in self.tasks.values():
+                task.check_topics(self._topics.ids)
 
     def crash(self) -> BaseException | None:
         """Why the worker must stop: the Faust app crashed, or state or topics do not fit this deployment. Else None."""
         reason: BaseException | None = self.app.crash_reason
         return (
             reason
-            or self._refused
+            or self._topics.refused
             or next((task.refused for task in self.tasks.values() if task.refused is not None), None)
         )
 
@@ -102,7 +119,7 @@ class TaskManager:
         await self._stop_tasks(list(self.tasks))  # none are left after a revocation
         self._incomplete = []
         if beyond := [each for each in owned if each[1] >= self.settings.partitions]:
-            self._refuse(beyond[0][0], beyond[0][1] + 1)
+            self._topics.reject_partition_count(beyond[0][0], beyond[0][1] + 1)
             return
         for spec in self.agents:
             for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
@@ -115,13 +132,6 @@ class TaskManager:
                     self._start_task(spec, partition)
         self.assigned = True
         self._logger.info("partitions_assigned", tasks=len(self.tasks))
-
-    def _refuse(self, topic: str, found: int) -> None:
-        """Refuse to work: with another partition count, keys would be routed to other partitions than before."""
-        self._refused = WorkerRefused(
-            f"{topic} has {found} partitions, SLA_PARTITIONS is {self.settings.partitions}: it must be the number that "
-            "all topics were created with; topics that were enlarged since must be created anew"
-        )
 
     async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:
         gone = {each.partition for each in revoked}
@@ -147,6 +157,7 @@ class TaskManager:
             queue_records=settings.queue_records,
             queue_bytes=settings.queue_bytes,
             refence_after_s=settings.session_timeout_ms / 1_000,
+            app_id=settings.app_id,
         )
         self.tasks[spec.name, partition] = task
         task.start()
@@ -207,7 +218,11 @@ class TaskManager:
 
     def unready(self) -> list[dict[str, object]]:
         """Why the worker is not ready; empty when it is."""
-        reasons: list[dict[str, object]] = [] if self.assigned else [{"reason": "no partitions assigned"}]
+        reasons: list[dict[str, object]] = []
+        if self._topics.problem is not None:
+            reasons.append(self._topics.problem)
+        elif not self.assigned:
+            reasons.append({"reason": "no partitions assigned"})
         reasons += self._incomplete
         reasons += [
             {

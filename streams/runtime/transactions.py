@@ -86,6 +86,17 @@ class KafkaTransactions:
         except Exception as error:
             raise self._classify(error) from error
 
+    async def put_row(self, key: bytes, value: bytes) -> None:
+        """One changelog row, or nothing."""
+        changelog = self._settings.changelog(self._agent)
+        try:
+            async with asyncio.timeout(self._give_up_after_s):
+                await self._producer.begin_transaction()
+                await self._send_to(changelog, self._partition, [Send(changelog, self._partition, key, value, [])], 0)
+                await self._producer.commit_transaction()
+        except Exception as error:
+            raise self._classify(error) from error
+
     async def _send(self, write: Write) -> None:
         by_target: defaultdict[tuple[str, int], list[Send]] = defaultdict(list)
         for send in write.effects.sends:

@@ -119,7 +119,6 @@ ALLOWED = {
     "_add_notice": "warnings and reminders of a clock (R9, R10)",
     "_next_notice": "warnings and reminders of a clock (R9, R10)",
     "NoticeEntry": "warnings and reminders of a clock (R9, R10)",
-    "_refuse": "a worker refuses to start; an input is rejected",
     "quiet": "the usual name of an option that prints less",
 }
 

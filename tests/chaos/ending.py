@@ -9,6 +9,7 @@ from zlib import crc32
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.checkpoint import CHECKPOINT_KEY, decode_checkpoint
+from streams.runtime.ownership import OWNER_KEY
 
 from .desk import ALERTS, OUT, REJECTED
 from .fake_broker import Broker, Entry
@@ -32,6 +33,7 @@ def facts(broker: Broker, topics: Sequence[str]) -> Facts:
     """As a read_committed reader sees them."""
     group, found = SETTINGS.group(AGENT), rows(broker)
     raw = found.pop(CHECKPOINT_KEY, None)
+    found.pop(OWNER_KEY, None)
     applied = None if raw is None else decode_checkpoint(raw)
     return Facts(
         inputs={topic: read(broker, topic) for topic in topics},

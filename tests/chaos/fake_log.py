@@ -19,6 +19,9 @@ from aiokafka import errors as kafka
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.kafka import aiokafka_clients
+from streams.kafka.topic_descriptions import TopicDescription
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.kafka_log import Offsets
 
 from .fake_broker import Broker, Entry, Sent
 from .network import Network
@@ -174,5 +177,13 @@ def installed(broker: Broker, network: Network) -> Iterator[None]:
     clients = SimpleNamespace(
         AIOKafkaProducer=partial(FakeProducer, broker, network), AIOKafkaConsumer=partial(FakeConsumer, broker, network)
     )
-    with mock.patch.object(aiokafka_clients, "aiokafka", clients):
+
+    async def topics(_: Offsets, names: Iterable[str]) -> dict[str, TopicDescription]:
+        found = {name: TopicDescription(1, name.encode().ljust(16)[:16]) for name in names}
+        try:
+            return await network.send("ends", lambda: found)
+        except (kafka.KafkaError, OSError) as error:
+            raise TaskInterrupted(f"topics: {error!r}") from error
+
+    with mock.patch.object(aiokafka_clients, "aiokafka", clients), mock.patch.object(Offsets, "topics", topics):
         yield

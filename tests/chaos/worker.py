@@ -149,6 +149,7 @@ class Worker:
             commit_interval=sizes.commit_interval,
             max_clock_skew_us=sizes.skew_us,
             queue_records=sizes.queue,
+            app_id=SETTINGS.app_id,
             stopwatch=count(0.0, 0.01).__next__,  # each look at it is 10 ms later, in every run of a seed
         )
         tell = network.trace

@@ -68,6 +68,7 @@ class MemoryLog:
     replay_gate: asyncio.Event | None = None
     ends_gate: asyncio.Event | None = None
     commit_gate: asyncio.Event | None = None
+    topic_id: dict[str, bytes] = field(default_factory=dict)
     faults: list[tuple[str, Callable[[], Exception]]] = field(default_factory=list)
     """Each commit takes one: ("before" or "after" it is written, what to raise)."""
 
@@ -98,6 +99,10 @@ class MemoryLog:
     async def bounds(self) -> Mapping[str, Bounds]:
         self.calls.append("bounds")
         return {topic: Bounds(self.starts_at.get(topic, 0), self.end(topic)) for topic in self.topics}
+
+    async def topic_ids(self) -> Mapping[str, bytes]:
+        self.calls.append("topic_ids")
+        return dict(self.topic_id)
 
     async def ends(self) -> Mapping[str, int]:
         self.calls.append("ends")
@@ -139,6 +144,13 @@ class MemoryTransactions:
         if when == "after" and fault is not None:
             self.used_up = True
             raise fault()
+
+    async def put_row(self, key: bytes, value: bytes) -> None:
+        await asyncio.sleep(0)
+        if self.epoch != self.log.epoch:
+            self.used_up = True
+            raise TaskFenced("a newer epoch")
+        self.log.changelog.append((key, value))
 
     async def discard(self) -> None:
         self.used_up = True

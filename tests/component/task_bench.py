@@ -90,6 +90,7 @@ class Bench:
     bound: int = 1_000
     commit_interval: CommitInterval = AT_ONCE
     skew_us: int = 0
+    app_id: str | None = None
     live: bool = True
     make: Callable[[int], Diary] = Diary
     stopwatch: Callable[[], float] = field(default=lambda: 0.0)
@@ -110,6 +111,7 @@ class Bench:
             commit_interval=self.commit_interval,
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,
+            app_id=self.app_id,
             stopwatch=self.stopwatch,
         )
         self.task.start()

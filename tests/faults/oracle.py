@@ -16,6 +16,7 @@ from streams.kafka.partitioner import partition_of
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.runtime.checkpoint import CHECKPOINT_KEY
+from streams.runtime.ownership import OWNER_KEY
 from streams.serde.cloudevents_json import format_line
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import INCIDENT_RANK
@@ -181,7 +182,7 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
     subjects: set[str] = set()
     applied = 0
     for (agent, partition), rows in sorted(evidence.rows.items()):
-        live = {key: row for key, row in rows.items() if key != CHECKPOINT_KEY}
+        live = {key: row for key, row in rows.items() if key not in {CHECKPOINT_KEY, OWNER_KEY}}
         if agent == "ledger":
             processor = LedgerProcessor(partition, TOPICS, policies, HORIZONS)
             applied += sum(_is_own(key, partition) for key in live)

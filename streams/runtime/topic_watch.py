@@ -1,0 +1,69 @@
+"""Watches the topics of a worker: whether they exist, have the right number of partitions, and are still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from streams.runtime.agent_spec import AgentSpec
+from streams.runtime.errors import TaskInterrupted, WorkerRefused
+from streams.runtime.kafka_log import Offsets
+from streams.runtime.settings import RuntimeSettings
+
+
+class TopicWatch:
+    """What was found at the last `look`."""
+
+    def __init__(self, settings: RuntimeSettings, agents: Iterable[AgentSpec], offsets: Offsets) -> None:
+        agents = tuple(agents)
+        self.problem: dict[str, object] | None = {"reason": "not connected to Kafka yet"}
+        """Why the worker can't be ready; None while every topic is there."""
+        self.refused: WorkerRefused | None = None
+        self.ids: Mapping[str, bytes] = {}
+        """Of input topics, as far as the broker tells them."""
+        self._settings = settings
+        self._offsets = offsets
+        self._inputs = {topic for spec in agents for topic in spec.topics}
+        self._needed = self._inputs.union(*(spec.writes for spec in agents))
+        self._needed |= {settings.changelog(spec.name) for spec in agents}
+        self._missing: list[str] = []
+        self._logger = structlog.get_logger(__name__)
+
+    async def look(self) -> bool:
+        """Whether every topic is there. An unavailable Kafka changes nothing but the first answer."""
+        try:
+            found = await self._offsets.topics(sorted(self._needed))
+        except TaskInterrupted as error:
+            if not self.ids:
+                self.problem = {"reason": f"Kafka does not answer: {error}"}
+            return False
+        missing = sorted(self._needed - found.keys())
+        if missing != self._missing:
+            self._missing = missing
+            if missing:
+                self._logger.warning("topics_missing", topics=missing)
+            else:
+                self._logger.info("topics_found")
+        self.problem = self._problem(missing) if missing else None
+        self.ids = {topic: each.topic_id for topic, each in found.items() if topic in self._inputs and each.topic_id}
+        for topic in sorted(self._inputs & found.keys()):
+            if found[topic].partitions != self._settings.partitions:
+                self.reject_partition_count(topic, found[topic].partitions)
+                return False
+        return not missing
+
+    def reject_partition_count(self, topic: str, found: int) -> None:
+        """Refuse to work: with another partition count, keys would be routed to other partitions than before."""
+        self.refused = WorkerRefused(
+            f"{topic} has {found} partitions, SLA_PARTITIONS is {self._settings.partitions}: it must be the number "
+            "that all topics were created with; topics that were enlarged since have to be created anew"
+        )
+
+    def _problem(self, missing: list[str]) -> dict[str, object]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return {
+            "reason": f"topics are missing: {missing[0]}{more}; create them with `sla topics apply`, or correct "
+            f"SLA_TOPIC_PREFIX, which is {self._settings.prefix}",
+            "missing": missing,
+        }

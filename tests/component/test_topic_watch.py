@@ -1,0 +1,92 @@
+"""A worker without its topics is not ready and says why, and starts soon after they are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from structlog.testing import capture_logs
+
+from streams.kafka.topic_descriptions import TopicDescription
+from streams.runtime.agent_spec import AgentSpec
+from streams.runtime.errors import TaskInterrupted, WorkerRefused
+from streams.runtime.settings import RuntimeSettings
+from streams.runtime.topic_watch import TopicWatch
+
+SETTINGS = RuntimeSettings("sla", ("127.0.0.1:1",), prefix="eu", partitions=4)
+ID = b"i" * 16
+
+
+class Topics:
+    """The topics that the broker has; None: it does not answer."""
+
+    def __init__(self, found: dict[str, TopicDescription] | None) -> None:
+        self.found = found
+
+    async def topics(self, names: Iterable[str]) -> dict[str, TopicDescription]:
+        if self.found is None:
+            raise TaskInterrupted("topics: NoBrokersAvailable")
+        return {name: self.found[name] for name in names if name in self.found}
+
+
+def all_topics(partitions: int = 4) -> dict[str, TopicDescription]:
+    return {name: TopicDescription(partitions, ID) for name in ("eu.in", "eu.out", "eu.diary-changelog")}
+
+
+def watch(topics: Topics) -> TopicWatch:
+    def none(_: int) -> None:
+        raise AssertionError
+
+    spec = AgentSpec("diary", ("eu.in",), none, writes=("eu.out",))  # type: ignore[arg-type]
+    return TopicWatch(SETTINGS, [spec], topics)  # type: ignore[arg-type]
+
+
+def test_it_is_not_ready_before_the_first_answer_nor_without_one() -> None:
+    topics = Topics(None)
+    watched = watch(topics)
+    assert watched.problem is not None
+    assert not asyncio.run(watched.look())
+    assert watched.problem == {"reason": "Kafka does not answer: topics: NoBrokersAvailable"}
+
+
+def test_missing_topics_are_named_with_the_prefix_and_what_to_do() -> None:
+    topics = Topics({"sla.in": TopicDescription(4, ID)})
+    watched = watch(topics)
+    with capture_logs() as logs:
+        assert not asyncio.run(watched.look())
+        assert not asyncio.run(watched.look())
+    assert watched.problem is not None
+    assert watched.problem["missing"] == ["eu.diary-changelog", "eu.in", "eu.out"]
+    reason = str(watched.problem["reason"])
+    assert "eu.diary-changelog and 2 more" in reason
+    assert "sla topics apply" in reason
+    assert "SLA_TOPIC_PREFIX, which is eu" in reason
+    assert [each["event"] for each in logs] == ["topics_missing"], "once, not every second"
+
+
+def test_topics_that_are_created_later_are_found_and_ones_that_go_are_missed() -> None:
+    topics = Topics({})
+    watched = watch(topics)
+    assert not asyncio.run(watched.look())
+    topics.found = all_topics()
+    assert asyncio.run(watched.look())
+    assert (watched.problem, watched.ids) == (None, {"eu.in": ID})
+    topics.found.pop("eu.out")
+    assert not asyncio.run(watched.look())
+    assert watched.problem is not None
+
+
+def test_an_outage_later_is_no_word_about_topics() -> None:
+    topics = Topics(all_topics())
+    watched = watch(topics)
+    assert asyncio.run(watched.look())
+    topics.found = None
+    assert not asyncio.run(watched.look())
+    assert (watched.problem, watched.ids) == (None, {"eu.in": ID})
+
+
+def test_another_number_of_partitions_is_refused() -> None:
+    watched = watch(Topics(all_topics(5)))
+    assert not asyncio.run(watched.look())
+    assert isinstance(watched.refused, WorkerRefused)
+    assert "eu.in has 5 partitions, SLA_PARTITIONS is 4" in str(watched.refused)
