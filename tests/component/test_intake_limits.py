@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.web import body_reader
 from connect.intake.web.body_reader import _network
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
@@ -235,7 +236,9 @@ def test_a_declared_length_takes_no_memory() -> None:
     run(scenario)
 
 
-def test_one_address_cannot_take_the_memory_of_the_others() -> None:
+def test_one_address_cannot_take_the_memory_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "_EVICT_AFTER_S", 60)
+
     async def scenario() -> None:
         # Unproven bodies: 256 KiB, 128 of one source, 64 of one address.
         async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
@@ -249,7 +252,9 @@ def test_one_address_cannot_take_the_memory_of_the_others() -> None:
     run(scenario)
 
 
-def test_one_source_cannot_take_the_memory_of_the_others() -> None:
+def test_one_source_cannot_take_the_memory_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "_EVICT_AFTER_S", 60)
+
     async def scenario() -> None:
         async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
             for address in ("127.0.0.2", "127.0.0.3"):
@@ -281,6 +286,26 @@ def test_one_source_cannot_take_the_memory_of_the_others() -> None:
 def test_an_address_of_ipv6_counts_by_its_network(address: str | None, network: str) -> None:
     """A sender with a /64 has more addresses than there are bytes."""
     assert _network(address) == network
+
+
+def test_a_body_that_stalls_makes_room_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends from the same address, or many addresses together: a signed webhook arrives in no time."""
+    monkeypatch.setattr(body_reader, "_EVICT_AFTER_S", 0)
+
+    async def scenario() -> None:
+        async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
+            stalled = []
+            for source, addresses in (("jira", "12"), ("zendesk", "34")):
+                for number in addresses:
+                    reader = await sockets.begin(source, f"127.0.0.{number}", declared=64 * KIB, sent=64 * KIB - 1)
+                    stalled.append(reader)
+            await reserved(bench, 4 * (64 * KIB - 1))
+            for name in ("jira", "zendesk", "jira"):
+                assert (await bench.hook(name, recorded(f"{name}-created")))[0] == 202
+            assert b" 408 " in await stalled[0].readline()
+            assert bench.intake._reader.budget.reserved == 0
+
+    run(scenario)
 
 
 def test_a_proven_body_makes_room_for_those_that_are_not_proven_yet() -> None:

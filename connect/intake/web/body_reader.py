@@ -20,6 +20,8 @@ _RETRY_SOON_S = 1
 _UNPROVEN_SHARE = 4
 _SOURCE_SHARE = 2
 _ADDRESS_SHARE = 4
+#: An unproven body that has been arriving for so long makes room for others where its budget is used up.
+_EVICT_AFTER_S = 1.0
 
 
 class ReceivedBody:
@@ -28,26 +30,34 @@ class ReceivedBody:
     def __init__(self, budgets: Sequence[ByteBudget], proven: ByteBudget) -> None:
         self.content = b""
         self.size = 0
-        self._budgets = budgets
+        self.budgets = budgets
+        self.released = asyncio.Event()
         self._proven = proven
 
-    def reserve(self, size: int) -> None:
-        """Reserve bytes that have arrived. Raises RequestRejected 503."""
-        _reserve(self._budgets, size)
+    def reserve(self, size: int) -> ByteBudget | None:
+        """Reserve bytes that have arrived in every budget; else in none, and the budget that is used up is returned."""
+        for index, budget in enumerate(self.budgets):
+            if not budget.reserve(size):
+                for reserved in self.budgets[:index]:
+                    reserved.release(size)
+                return budget
         self.size += size
+        return None
 
     def prove(self) -> None:
         """The body has proven its sender: its bytes no longer count among the unproven. Raises RequestRejected 503."""
-        _reserve([self._proven], self.size)
-        self._release(self._budgets)
-        self._budgets = [self._proven]
+        if not self._proven.reserve(self.size):
+            raise _no_memory()
+        self._release()
+        self.budgets = [self._proven]
 
     def release(self) -> None:
         """Release all of its bytes."""
-        self._release(self._budgets)
+        self._release()
+        self.released.set()
 
-    def _release(self, budgets: Sequence[ByteBudget]) -> None:
-        for budget in budgets:
+    def _release(self) -> None:
+        for budget in self.budgets:
             budget.release(self.size)
 
 
@@ -55,7 +65,7 @@ class BodyReader:
     """Reads bodies. Bytes are reserved as they arrive; a declared length reserves nothing.
 
     Anyone may begin to send a body that proves its sender only once it is complete. So such bodies have a budget of
-    their own, of which one source and one address get a share each.
+    their own, of which one source and one address get a share each, and the oldest one makes room for a new one.
     """
 
     def __init__(self, max_body: int, budget: ByteBudget, timeout_us: int) -> None:
@@ -65,6 +75,8 @@ class BodyReader:
         self.unproven = ByteBudget(max(budget.limit // _UNPROVEN_SHARE, self.max_signed_body))
         self._sources = _Shares(max(self.unproven.limit // _SOURCE_SHARE, self.max_signed_body))
         self._addresses = _Shares(max(self.unproven.limit // _ADDRESS_SHARE, self.max_signed_body))
+        self._arriving: dict[ReceivedBody, tuple[float, asyncio.Timeout]] = {}
+        """Unproven bodies, the oldest first: since when they arrive, and what ends that."""
         self._timeout_s = timeout_us / SECOND
 
     @asynccontextmanager
@@ -87,33 +99,42 @@ class BodyReader:
                 budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
             body = ReceivedBody(budgets, self.budget)
             stack.callback(body.release)
-            body.content = await self._read(request, body, limit)
+            body.content = await self._read(request, body, limit, evictable=signed)
             yield body
 
-    async def _read(self, request: web.Request, body: ReceivedBody, limit: int) -> bytes:
-        chunks = []
+    async def _read(self, request: web.Request, body: ReceivedBody, limit: int, *, evictable: bool) -> bytes:
+        chunks, began_at = [], asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as timeout:
+                if evictable:
+                    self._arriving[body] = began_at, timeout
                 async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
                     if body.size + len(chunk) > limit:
                         raise RequestRejected(413, f"the body has more than {limit:,} bytes", {"Connection": "close"})
-                    body.reserve(len(chunk))
+                    while (used_up := body.reserve(len(chunk))) is not None:
+                        await self._make_room(used_up, body)
                     chunks.append(chunk)
         except TimeoutError:
-            reason = f"the body did not arrive within {self._timeout_s:g} s"
+            took_s = asyncio.get_running_loop().time() - began_at
+            reason = f"the body did not arrive within {min(took_s, self._timeout_s):.3g} s"
             raise RequestRejected(408, reason, {"Connection": "close"}) from None
+        finally:
+            self._arriving.pop(body, None)
         return b"".join(chunks)
 
-
-def _network(address: str | None) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: that is what one sender commonly has."""
-    try:
-        found = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return ""
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ip_network((int(found), 128)).supernet(new_prefix=64))
+    async def _make_room(self, budget: ByteBudget, body: ReceivedBody) -> None:
+        """End the body that has been arriving in a budget for the longest time. Raises RequestRejected 503 where none
+        is old enough."""
+        now = asyncio.get_running_loop().time()
+        for oldest, (began_at, timeout) in self._arriving.items():
+            if began_at + _EVICT_AFTER_S > now:
+                break
+            if oldest is not body and oldest.size and any(each is budget for each in oldest.budgets):
+                if not timeout.expired():
+                    timeout.reschedule(now)
+                await oldest.released.wait()
+                return
+        raise _no_memory()
 
 
 class _Shares:
@@ -136,10 +157,16 @@ class _Shares:
                 del self._requests[key], self._budgets[key]
 
 
-def _reserve(budgets: Sequence[ByteBudget], size: int) -> None:
-    """Reserve bytes in every budget or in none. Raises RequestRejected 503."""
-    for index, budget in enumerate(budgets):
-        if not budget.reserve(size):
-            for reserved in budgets[:index]:
-                reserved.release(size)
-            raise retry_after(503, "too many requests are being read; send it again", _RETRY_SOON_S)
+def _network(address: str | None) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: that is what one sender commonly has."""
+    try:
+        found = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((int(found), 128)).supernet(new_prefix=64))
+
+
+def _no_memory() -> RequestRejected:
+    return retry_after(503, "too many requests are being read; send it again", _RETRY_SOON_S)
