@@ -12,6 +12,7 @@ from streams.config_files.scalars import exact_decimal
 from streams.policy import document as keys
 from streams.policy.document import PolicyDocument
 from streams.policy.targets import PolicyKeys, SeveritiesKeys, SeverityKeys, TargetKeys, UpdateKeys
+from streams.sla.severity import REQUIRED_SEVERITIES
 
 #: The keys of the first release. The digest covers them at their defaults too. Never add to this table: every other key
 #: is left out of the digest while it has its default, so a new key does not change the digest of a policy without it.
@@ -31,7 +32,7 @@ FIRST_KEYS: Mapping[type[PolicyKeys], frozenset[str]] = {
     TargetKeys: frozenset({"within", "clock", "business_days"}),
     UpdateKeys: frozenset({"every", "clock", "remind_before", "on_request"}),
     SeverityKeys: frozenset({"response", "updates", "resolution", "warn_at", "pause_on", "channels"}),
-    SeveritiesKeys: frozenset({"P1", "P2", "P3", "P4"}),
+    SeveritiesKeys: frozenset(REQUIRED_SEVERITIES),
     PolicyDocument: frozenset(
         {"policy", "version", "effective_from", "title", "components", "severities", "rules", "default_severity"}
         | {"responds", "calendar", "guarantee", "downtime", "maintenance", "credit", "statements"}

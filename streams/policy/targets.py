@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, create_mo
 from streams.config_files import scalars as kind
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import PositiveDuration, format_duration
-from streams.sla.severity import CHARACTERS, SEVERITIES
+from streams.sla.severity import CHARACTERS, REQUIRED_SEVERITIES, SEVERITIES, Severity
 
 Channel = Literal["monitor", "phone", "ticket", "api"]
 
@@ -114,6 +114,14 @@ class SeverityKeys(PolicyKeys):
     """Channels through which customers report it. Default: any."""
 
 
+def severity_field(name: Severity, character: str) -> tuple[type[SeverityKeys], Any]:
+    """The key of a severity: required in the first release, without any target by default since (R18)."""
+    meaning = f"What the {character} ones promise."
+    if name in REQUIRED_SEVERITIES:
+        return SeverityKeys, Field(description=meaning)
+    return SeverityKeys, Field(default=SeverityKeys(response=None), description=f"{meaning} Default: no targets.")
+
+
 if TYPE_CHECKING:
     SeveritiesKeys = PolicyKeys
 else:
@@ -121,8 +129,6 @@ else:
         "SeveritiesKeys",
         __base__=PolicyKeys,
         __module__=__name__,
-        __doc__="The four severities, from critical to benign.",
-        **{
-            name: (SeverityKeys, Field(description=f"What the {CHARACTERS[name]} ones promise.")) for name in SEVERITIES
-        },
+        __doc__=f"The severities, from {SEVERITIES[0]} to {SEVERITIES[-1]}.",
+        **{name: severity_field(name, character) for name, character in CHARACTERS.items()},
     )

@@ -1,7 +1,7 @@
 """The severities: the one place that names them.
 
-A new severity is an entry here, a new symbol in the schemas that carry a severity, and its targets in the policy files.
-Limits, policy keys, routing keys, texts and styles derive from this module.
+A new severity is an entry in `Severity` and in `CHARACTERS`, a new symbol in the schemas that carry a severity, and its
+targets in the policy files that use it. Limits, policy keys, routing keys, texts and styles derive from this module.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the most to the least severe."""
 CHARACTERS: dict[Severity, str] = {"P1": "critical", "P2": "severe", "P3": "noticeable", "P4": "benign"}
 """What incidents of a severity are, in one word."""
+REQUIRED_SEVERITIES: frozenset[Severity] = frozenset(["P1", "P2", "P3", "P4"])
+"""Those of the first release, which every policy file names. A policy without a later one promises nothing for it and
+keeps its digest (R18). Never add to it."""
 DEFAULT_SEVERITY: Severity = "P2"
 """The severity where no rule matches and the policy file names none (R20)."""
 
