@@ -57,7 +57,10 @@ class IncidentsProcessor:
         self._rejects = rejects = RejectWriter(context)
         self._egress = egress = Egress(context)
         self._ingress = Ingress(
-            *(context, rejects, egress, INCIDENT_RANK.__contains__),
+            context,
+            rejects,
+            egress,
+            INCIDENT_RANK.__contains__,
             elsewhere="contract events go elsewhere",
             rejects_strays=True,
         )
@@ -65,7 +68,8 @@ class IncidentsProcessor:
         self._store = IncidentStore(policies, time_limits, self._steps, max_cached)
         self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
         self._writer = DecisionWriter(
-            *(context, self._store),
+            context,
+            self._store,
             rejects=rejects,
             egress=egress,
             rows=rows,

@@ -52,7 +52,10 @@ class LedgerProcessor:
         egress = Egress(context)
         self._ledger = Ledger(policies, time_limits, topics.partitions, partition)
         self._ingress = Ingress(
-            *(context, rejects, egress, CONTRACT_TYPES.__contains__),
+            context,
+            rejects,
+            egress,
+            CONTRACT_TYPES.__contains__,
             elsewhere="incident events go elsewhere",
             home=self._ledger.erasures.home,
         )
