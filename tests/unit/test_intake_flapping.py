@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from story import Line, contract, merged, resolved, run, statements
 
 from connect.intake import translate
@@ -15,7 +18,7 @@ from connect.intake.mapping_file import load_mapping
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
-from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
+from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "intake" / "flapping"
@@ -28,7 +31,11 @@ NEXT_DAY = "2026-11-27T11:17:00Z"
 def events(report: str, received: str | int) -> list[Line]:
     """What any replica of the intake publishes for a report received then: nothing of other reports is known."""
     at = parse_rfc3339(received) if isinstance(received, str) else received
-    translation = translate.webhook(SOURCE, (DATA / f"{report}.json").read_bytes(), at)
+    return published((DATA / f"{report}.json").read_bytes(), at)
+
+
+def published(body: bytes, at: int) -> list[Line]:
+    translation = translate.webhook(SOURCE, body, at)
     assert not translation.rejected
     found = []
     for event in translation.events:
@@ -118,3 +125,28 @@ def test_a_reopening_reaches_back_thirty_days_at_most() -> None:
     start = parse_rfc3339("2026-11-26T03:00:00Z")
     assert len(events("firing", start + 30 * DAY)) == 2
     assert len(events("firing", start + 30 * DAY + 2 * HOUR)) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_story_of_one_start_ends_where_its_last_report_says(data: st.DataObject) -> None:
+    """False resolutions and firings on, in turn; each report comes once or more, to Kafka in any order."""
+    start = parse_rfc3339("2026-11-26T03:00:00Z")
+    template = json.loads((DATA / "resolved-0330.json").read_text(encoding="utf-8"))
+    at, lines, end = start + MINUTE, events("firing", start + MINUTE), 0
+    for _ in range(data.draw(st.integers(1, 5))):
+        at += data.draw(st.integers(5, 500)) * MINUTE
+        end = at
+        template["alerts"][0]["endsAt"] = format_rfc3339(end)
+        for _ in range(data.draw(st.integers(1, 2))):
+            at += data.draw(st.integers(1, 1800)) * SECOND
+            lines += published(json.dumps(template).encode(), at)
+        if data.draw(st.booleans()):
+            at += data.draw(st.integers(21, 500)) * MINUTE
+            step = HOUR if at - start >= DAY else 0
+            at += step
+            lines += events("firing", at)
+            end = 0
+    shuffled = data.draw(st.permutations(lines))
+    intervals, _ = outcome(shuffled, until=format_rfc3339(at + 2 * DAY))
+    assert intervals == [["2026-11-26T03:00:00Z", None if end == 0 else format_rfc3339(end)]]
