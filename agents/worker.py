@@ -13,7 +13,7 @@ from agents.schema_registration import Registration
 from streams.config_files.problems import PolicyError
 from streams.errors import SlaError
 from streams.logs import configure_logs
-from streams.ownership import foreign_owners
+from streams.package_conflicts import package_conflicts
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.run_loop import CommitInterval
 from streams.runtime.worker import run_worker
@@ -107,7 +107,7 @@ def main() -> int:
         configure_logs(
             json=None if settings.log_format is None else settings.log_format == "json", level=settings.log_level
         )
-        foreign = foreign_owners()
+        foreign = package_conflicts()
         if foreign:
             raise SlaError("; ".join(foreign))
         return asyncio.run(work(settings))

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Protocol
 
-_LONGEST_WAIT_S = 1.0  # a wall clock can be stepped: look again at least this often
+_LONGEST_WAIT_S = 1.0  # a wall clock can be stepped, so check again at least this often
 
 
 class TimeSource(Protocol):

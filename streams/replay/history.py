@@ -1,4 +1,4 @@
-"""Recorded history as steps (R30, R32): what arrives, when, and how far time has passed before it.
+"""Recorded history as steps (R30, R32): what arrives, when, and how far time advances before it.
 
 `simulate`, `verify` and `what-if` all read history through `Replay`; they differ in what they apply its steps to.
 """
@@ -113,7 +113,7 @@ class Replay:
         yield InputLine(number, event._replace(backfill=backfill), self._arrival, position)
 
     def end(self, until: int | None = None) -> TimeAdvance:
-        """No more lines: what is due by `until` happens, or else what was due before the last arrival."""
+        """End of input: fires what is due by `until`, or else what was due before the last arrival."""
         until = self._until if until is None else until
         return TimeAdvance(self.clock if until is None else until + 1, True)
 

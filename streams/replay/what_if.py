@@ -26,7 +26,7 @@ PLATFORM = "*platform*"
 
 
 class StandingBreach(NamedTuple):
-    """A breach that stands at the end. `tenants` is PLATFORM alone for a platform-wide incident."""
+    """A breach that is not retracted at the end. `tenants` is PLATFORM alone for a platform-wide incident."""
 
     incident_id: str
     metric: str
@@ -105,7 +105,7 @@ class PolicyComparer:
         self._result = PartialComparison()
 
     def read(self, number: int, line: str) -> None:
-        """Take one line in, numbered from 1; every part is given all of them, as each moves the clock."""
+        """Apply one line, numbered from 1; every part receives all lines, because each advances the clock."""
         self._result.lines += bool(line.strip())
         for step in self._replay.steps(number, line):
             if isinstance(step, RejectedLine):
@@ -114,7 +114,7 @@ class PolicyComparer:
                 self._apply(step)
 
     def end(self) -> PartialComparison:
-        """No more lines: everything due by the end happens."""
+        """End of input: fires everything due by the end."""
         advance = self._replay.end()
         self._apply(advance)
         result, (old, new) = self._result, (side.by_clock() for side in self._sides)

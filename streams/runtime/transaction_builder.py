@@ -126,7 +126,9 @@ class TransactionBuilder:
             topic, raw = head
             suspect = (topic, raw.offset) in self._failed
             if suspect and not transaction.empty:
-                transaction.full = True  # a suspect gets a transaction of its own, so its failure costs no other record
+                transaction.full = (
+                    True  # a suspect record gets its own transaction, so its failure affects no other record
+                )
                 return None
             arrival = max(raw.timestamp * 1_000, self.time)
             if arrival > self.time:
@@ -238,7 +240,7 @@ class TransactionBuilder:
 
     def _record_failed(self, record: Record, error: Exception) -> TaskError:
         if isinstance(error, SlaError):
-            # The record is fine: it shows that this deployment must not go on (R18).
+            # The record is valid, but this deployment must not continue (R18).
             return WorkerRefused(str(error), agent=self._agent, partition=self._partition)
         return RecordFailed(
             error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset

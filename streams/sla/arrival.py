@@ -22,7 +22,7 @@ class TimeLimits:
 
 
 def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rejection | None:
-    """R5: an event's time may not lie far ahead of its arrival, nor, unless it is backfill, too far behind."""
+    """R5: an event's time must not be far ahead of its arrival, nor too far behind it unless it is backfill."""
     if event.time > arrival + time_limits.future_skew:
         message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
         return ev.Rejection("future", message, event.id)

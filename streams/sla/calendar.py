@@ -21,13 +21,13 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 @cache
 def calendar_version() -> str:
-    """The holiday library that decided, recorded in statements."""
+    """The version of the holiday library, recorded in statements."""
     return f"holidays {version('holidays')}"
 
 
 @cache
 def tzdata_version() -> str:
-    """The time zone data that decided, recorded in statements."""
+    """The version of the time zone data, recorded in statements."""
     return version("tzdata")
 
 
@@ -103,7 +103,7 @@ def add_business_days(hours: BusinessHours, start: int, days: int) -> int:
 
 
 class Pauses:
-    """Half-open intervals in which clocks stand still, ascending; the last may last until further notice (R14).
+    """Half-open intervals in which clocks are paused, ascending; the last may be open-ended (R14).
 
     It caches how long a clock has run before each pause, so that a deadline does not add up all of them: an incident
     may have a thousand pauses.
@@ -186,7 +186,7 @@ def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Paus
 
 
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = NO_PAUSES) -> int | None:
-    """When a clock that starts at `start` runs out; None while it is paused, or when that is after 9999 (R28)."""
+    """The deadline of a clock that starts at `start`; None while it is paused, or when that is after 9999 (R28)."""
     try:
         due = _deadline(target, hours, start, pauses)
     except OverflowError:

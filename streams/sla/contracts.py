@@ -1,4 +1,4 @@
-"""A tenant's contract over time (R24): which terms are in force at an instant, whatever order they arrived in."""
+"""A tenant's contract over time (R24): the terms in force at an instant, independent of the order of arrival."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class ContractHistory:
 
 
 class ContractCopies:
-    """Copies of the contract facts of every tenant, whose own partition is another one (R20)."""
+    """Copies of the contract facts of every tenant, from the partitions of the ledger agent (R20)."""
 
     __slots__ = ("_histories", "_known")
 

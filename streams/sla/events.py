@@ -208,7 +208,7 @@ class Event(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """Why an input can't be applied (R27): a code of the closed list and a sentence for people."""
+    """Why an input can't be applied (R27): a code of the closed list and a message."""
 
     code: str
     message: str
@@ -234,7 +234,8 @@ REJECT_CODES = (
 
 class Output(NamedTuple):
     """One output event. `data` has the contract's fields with Avro's native values: instants and durations in
-    microseconds, money as {amount_minor, currency}. `time` is the instant it is true of, not that of processing."""
+    microseconds, money as {amount_minor, currency}. `time` is the instant at which it is true, not that of
+    processing."""
 
     type: str
     id: str

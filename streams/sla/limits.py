@@ -1,4 +1,4 @@
-"""What one value of an input may be (R28): ids, texts, lists, instants, tiers, months, money, zones."""
+"""Limits of single input values (R28): ids, texts, lists, instants, tiers, months, money, zones."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_severity(value: str | None) -> str | None:
 
 
 def check_ids(values: list[str], field: str) -> tuple[str, ...]:
-    """At most 1,000 ids; the same one twice counts once."""
+    """At most 1,000 ids; duplicates count once."""
     if len(values) > MAX_TENANTS:
         raise InvalidInputError("oversize", f"{field}: lists {len(values):,}; at most {MAX_TENANTS:,} are allowed")
     for index, value in enumerate(values):

@@ -22,7 +22,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How much time a clock has: elapsed or business microseconds, or n business days (R19)."""
+    """The duration of a clock: elapsed or business microseconds, or n business days (R19)."""
 
     within: int | None = None
     clock: Literal["always", "business"] = "always"
@@ -142,7 +142,7 @@ def _reference(name: str, version: str, digest: str) -> dict[str, object]:
 
 
 class UnknownPolicyError(LookupError):
-    """A policy name or version that this deployment does not have."""
+    """The deployment does not have this policy or version."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ Severity = Literal["P1", "P2", "P3", "P4"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the most to the least severe."""
 CHARACTERS: dict[Severity, str] = {"P1": "critical", "P2": "severe", "P3": "noticeable", "P4": "benign"}
-"""What incidents of a severity are, in one word."""
+"""One word that describes incidents of a severity."""
 REQUIRED_SEVERITIES: frozenset[Severity] = frozenset(["P1", "P2", "P3", "P4"])
 """Those of the first release, which every policy file names. A policy without a later one promises nothing for it and
 keeps its digest (R18). Never add to it."""

@@ -10,7 +10,7 @@ import pytest
 
 from connect.intake.settings import IntakeSettings
 from connect.notify.settings import NotifySettings
-from streams.ownership import PACKAGES
+from streams.package_conflicts import PACKAGES
 from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_layers import MODULES, ROOT, named, parsed
 
-from streams.ownership import PACKAGES
+from streams.package_conflicts import PACKAGES
 
 KAFKA = ROOT / "streams" / "kafka"
 PRODUCT = [path for path in MODULES if path.relative_to(ROOT).parts[0] in PACKAGES]

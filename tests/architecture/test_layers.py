@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
-from streams.ownership import PACKAGES, foreign_owners
+from streams.package_conflicts import PACKAGES, package_conflicts
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
@@ -83,13 +83,13 @@ def test_no_app_is_made_by_an_import(path: Path) -> None:
 
 
 def test_nobody_else_owns_our_packages() -> None:
-    assert foreign_owners() == []
+    assert package_conflicts() == []
 
 
 def test_a_foreign_owner_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     owners = {"agents": ["sla_clocks", "other-agents"], "streams": ["sla-clocks"], "faust": ["faust-streaming"]}
-    monkeypatch.setattr("streams.ownership.packages_distributions", lambda: owners)
-    (line,) = foreign_owners()
+    monkeypatch.setattr("streams.package_conflicts.packages_distributions", lambda: owners)
+    (line,) = package_conflicts()
     assert "'other-agents'" in line
     assert "'agents'" in line
 

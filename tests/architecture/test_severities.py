@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.ownership import PACKAGES
+from streams.package_conflicts import PACKAGES
 from streams.sla.severity import SEVERITIES, by_severity
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -134,8 +134,7 @@ class Account:
         return None if stored is None else stored.event.digest
 
     def erase_tenant(self, pseudonym: str, erasures: Erasures) -> None:
-        """The tenant is erased: the account goes by its pseudonym, and stored events no longer name the tenant
-        (R29)."""
+        """The tenant is erased: the account takes its pseudonym, and stored events no longer name the tenant (R29)."""
         self.tenant = pseudonym
         self.facts = {key: stored._replace(event=erasures.event(stored.event)) for key, stored in self.facts.items()}
 

@@ -1,4 +1,4 @@
-"""A tenant is erased (R29): its account, impacts and maintenance windows go by its pseudonym from then on."""
+"""Erases a tenant (R29): its account, impacts and maintenance windows are renamed to its pseudonym."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.sla.instants import Month
 
 
 class ErasedTenant(NamedTuple):
-    """All state that named an erased tenant, now under its pseudonym: every row has to be written anew."""
+    """All state that named an erased tenant, now under its pseudonym: every row must be rewritten."""
 
     tenant: str
     pseudonym: str

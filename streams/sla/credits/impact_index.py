@@ -1,4 +1,5 @@
-"""Impact lists by incident, indexed by tenant and time: a statement costs the same however long the past is (R22)."""
+"""Impact lists by incident, indexed by tenant and time: the cost of a statement does not grow with the length of the
+history (R22)."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Ledger:
         erased = None
         if event.subject not in self.erasures:
             if self.erasures.pseudonym(event.subject) in self._accounts:
-                message = "another tenant has this one's pseudonym for its id: give that one another, then erase"
+                message = "another tenant has this one's pseudonym for its id: give that one another id, then erase"
                 return Rejected(ev.Rejection("conflict", message, event.id))
             erased = self.erase(event.subject, self._partition)
         event = self.erasures.event(event)
@@ -210,7 +210,7 @@ class Ledger:
             self._schedule(account)
 
     def quarantine(self, tenant: str) -> None:
-        """The tenant's timers crash: none fires until its next input; its state stays (R27)."""
+        """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27)."""
         self._timers.quarantine(tenant)
 
     def release(self, tenant: str) -> bool:

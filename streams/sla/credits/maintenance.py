@@ -38,8 +38,8 @@ class MaintenanceVersion(NamedTuple):
 
 
 class MaintenancePlan(NamedTuple):
-    """The versions of one maintenance since its last cancellation, in event-time order. A cancellation takes all
-    earlier versions away, even afterwards."""
+    """The versions of one maintenance since its last cancellation, in event-time order. A cancellation removes all
+    earlier versions, even retroactively."""
 
     maintenance_id: str
     versions: tuple[MaintenanceVersion, ...]

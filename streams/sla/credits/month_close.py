@@ -63,7 +63,7 @@ class MonthClose:
 
     @staticmethod
     def reject_claim(account: Account, event: Event) -> Rejection | None:
-        """R26: a claim after `claimable_until` is too late; before the month is over it is remembered."""
+        """R26: a claim after `claimable_until` is too late; one made before the month is over is stored."""
         assert isinstance(event.payload, CreditClaimed)
         month = Month(event.payload.month)
         state = account.state_of(month)

@@ -1,4 +1,4 @@
-"""Names indexed by key and time, so that a lookup costs the same however long the past is (R22, R23)."""
+"""Names indexed by key and time, so the cost of a lookup does not grow with the length of the history (R22, R23)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class ContractLookup(Protocol):
 
 
 class Subject(NamedTuple):
-    """What classification looks at, as it stands at one instant."""
+    """The input of classification, at one instant."""
 
     scope: str
     tenant_ids: tuple[str, ...]
@@ -32,7 +32,7 @@ class Subject(NamedTuple):
 
 
 class Pinned(NamedTuple):
-    """What the opening fixed: the policy, the tenants' tier, and what is to be flagged about them (R18, R20)."""
+    """What the opening fixed: the policy, the tenants' tier, and flags about them (R18, R20)."""
 
     policy: Policy
     tenant_tier: int | None

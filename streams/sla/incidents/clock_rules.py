@@ -28,7 +28,7 @@ class Ending(NamedTuple):
 
 
 class SlaClocks:
-    """Every clock of an incident, its verdicts, and the rules by which facts and time move them."""
+    """Every clock of an incident, its verdicts, and the rules by which facts and time change them."""
 
     __slots__ = (
         "breaches",
@@ -114,7 +114,7 @@ class SlaClocks:
                     self._set_target(clock)
 
     def _update_pause(self, at: int) -> bool:
-        """Begin or end the pause that the waiting and the severity call for; whether anything changed."""
+        """Begin or end the pause that waiting and severity require; returns whether anything changed."""
         paused = self.pauses.open
         targets = self._targets()
         pausing = self.ending is None and targets is not None and bool(self.waiting & targets.pause_on)
@@ -236,7 +236,7 @@ class SlaClocks:
             self._open_window(at)
 
     def next_deadline(self) -> SlaClock | None:
-        """The open clock that runs out first."""
+        """The open clock with the earliest deadline."""
         first = None
         for clock in (self.response, self.resolution, self.window):
             if (

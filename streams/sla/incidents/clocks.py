@@ -74,7 +74,7 @@ class SlaClock:
         warn_at: tuple[Fraction, ...],
         remind_before: int | None,
     ) -> None:
-        """Take a (new) target, counted from the start with its pauses: the next deadline revision (R13, R14).
+        """Set a (new) target, counted from the start with its pauses: the next deadline revision (R13, R14).
         `remind_before`, for update windows, is how much of the clock is left at the reminder; a requested update is
         due at once (R9)."""
         self.target = target

@@ -58,7 +58,7 @@ class Episode:
         self.started = started
         self.restored: int | None = None
         self.taken_back = 0
-        """The latest end that the monitor reported and took back (R15); 0: none."""
+        """The latest end that the monitor reported and retracted (R15); 0: none."""
         self.amended_started: int | None = None
         self.amended_restored: int | None = None
         self.changes = changes
@@ -70,11 +70,11 @@ class Episode:
         return Episode(at, started, self.changes)
 
     def change(self, at: int, subject: Subject) -> None:
-        """From `at` on the incident affects something else; the past stays (R21)."""
+        """From `at` on the incident affects something else; the past is unchanged (R21)."""
         self.changes.append((at, subject))
 
     def amend(self, fact: Amended) -> None:
-        """Times that beat any report; the last amendment per field wins (R21)."""
+        """Times that override any report; the last amendment of a field counts (R21)."""
         if fact.started_at is not None:
             self.amended_started = fact.started_at
         if fact.restored_at is not None:

@@ -238,7 +238,7 @@ class Fold(SlaClocks):
         self.evidence.append(fact.position)
 
     def _reopen(self, at: int) -> None:
-        """R15: the next response instance from the reopening; window numbers run on; old verdicts stand."""
+        """R15: the next response instance starts at the reopening; window numbers continue; old verdicts remain."""
         self.ending = None
         self.merged_into = None
         self.responded_at = None
@@ -247,7 +247,7 @@ class Fold(SlaClocks):
         self._start_clocks(at)
 
     def _annul(self, at: int) -> None:
-        """R17: no breach stands, no downtime counts."""
+        """R17: every breach is retracted, no downtime counts."""
         if self.annulled:
             return
         if self.ending is None:

@@ -96,7 +96,7 @@ class IncidentStore:
 
     def _rewrite(self, stored: StoredIncident, cause: Cause, arrival: int) -> Rewritten:
         """Redact one incident and publish what follows. An incident that can't be folded is quarantined (R27); its
-        names go all the same."""
+        names are removed all the same."""
         self._redact(stored)
         timeline, crashed = stored.timeline, None
         try:
@@ -110,7 +110,7 @@ class IncidentStore:
         return self._rewritten(stored)._replace(crashed=crashed)
 
     def _redact(self, stored: StoredIncident) -> None:
-        """Remove from an incident's facts what may not stay of an erased tenant; it is folded on the next access."""
+        """Remove the data of an erased tenant from an incident's facts; it is folded on the next access."""
         old = stored.timeline
         facts = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in old.facts]
         stored.redacted, stored.timeline = True, Timeline(old.id)
@@ -149,10 +149,10 @@ class IncidentStore:
         return self._add(stored, fact, event.traceparent)
 
     def _rejection(self, event: ev.Event, stored: StoredIncident | None) -> ev.Rejection | None:
-        """Why an event that is in time can't be applied all the same (R1, R18, R28)."""
+        """Why an event that arrived in time can't be applied (R1, R18, R28)."""
         subject = event.subject
         if self._schedule.has_tombstone(subject):
-            return ev.Rejection("too_late", f"incident {subject} ended long ago and is no longer kept", event.id)
+            return ev.Rejection("too_late", f"incident {subject} ended long ago and is no longer stored", event.id)
         if isinstance(event.payload, ev.PolicyApplied) and not self._policies.exact(*event.payload):
             message = f"this deployment has no policy {event.payload.policy} version {event.payload.version}"
             return ev.Rejection("invalid", message, event.id)
@@ -296,7 +296,7 @@ class IncidentStore:
         return Applied(outputs, step)
 
     def quarantine(self, incident_id: str) -> None:
-        """An incident whose timers crash has none until its next input; its state is kept (R27)."""
+        """Stop the timers of an incident, which crashed, until its next input; its state is kept (R27)."""
         self._schedule.timers.quarantine(incident_id)
 
     def release(self, incident_id: str) -> bool:
@@ -335,5 +335,5 @@ class IncidentStore:
         return self._schedule.timers.backfill_idle_at
 
     def trim_cache(self) -> None:
-        """Keep no more incidents cached than there may be; called between two inputs or timers."""
+        """Evict incidents beyond the size of the cache; called between two inputs or timers."""
         self._cache.evict()

@@ -9,7 +9,7 @@ from streams.sla.incidents.steps import Step
 from streams.sla.incidents.stored_incident import StoredIncident
 
 UNLIMITED = 1 << 62
-"""The size of a cache that has no rows to fall back on."""
+"""The size of a cache without stored rows."""
 
 
 class StepReader(Protocol):
@@ -21,7 +21,7 @@ class StepReader(Protocol):
 
 
 class NoSteps:
-    """Nothing is recorded: every incident stays in the cache."""
+    """No rows are stored: every incident stays in the cache."""
 
     def steps(self, incident_id: str) -> list[Step]:
         return []

@@ -1,4 +1,4 @@
-"""What has been published of an incident, as the entries that its changelog keeps (R3: outputs are the difference)."""
+"""What has been published of an incident, as the entries of its changelog (R3: outputs are the difference)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClassificationEntry(NamedTuple):
     basis: str
 
     def same_verdict(self, other: ClassificationEntry) -> bool:
-        """Whether both say the same, whatever each is based on."""
+        """Whether both have the same result, whatever its basis."""
         return self[:3] == other[:3]
 
 
@@ -80,7 +80,7 @@ PublishedEntry = (
 
 
 class PublishedState:
-    """The sum of the entries so far."""
+    """The state after the entries so far."""
 
     __slots__ = ("breaches", "classification", "closing", "impacts", "judged", "link", "mets", "notices")
 
@@ -122,14 +122,14 @@ class PublishedState:
                 assert_never(entry)
 
     def entries(self) -> list[PublishedEntry]:
-        """The fewest entries that add up to this state."""
+        """The fewest entries that lead to this state."""
         found: list[PublishedEntry] = [BreachEntry(key) for key in self.breaches]
         found += [
             MetEntry(ClockKey(metric, instance, deadline), at)
             for (metric, instance), (deadline, at) in self.mets.items()
         ]
         for metric, instance in sorted(self.judged - {key[:2] for key in self.breaches} - self.mets.keys()):
-            # A verdict that was retracted: its deadline does not matter any more.
+            # A retracted verdict, whose deadline no longer matters.
             retracted = ClockKey(metric, instance, 0)
             found += [BreachEntry(retracted), RetractionEntry(retracted)]
         found += [NoticeEntry(key, number) for key, number in self.notices.items()]

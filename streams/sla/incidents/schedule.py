@@ -55,12 +55,12 @@ class Schedule:
         self.timers.set(incident_id, None if deferred else at, at if deferred else None)
 
     def remove(self, incident_id: str) -> None:
-        """No timer for an incident or a tombstone that no longer exists."""
+        """Remove the timer of an incident or a tombstone that no longer exists."""
         self._tombstones.discard(incident_id)
         self.timers.set(incident_id, None)
 
     def add_tombstone(self, incident_id: str, until: int) -> None:
-        """Keep an evicted incident's id until an instant (R1). Also how a tombstone is restored."""
+        """Retain an evicted incident's id until an instant (R1). Also restores a tombstone."""
         self._tombstones.add(incident_id)
         self.timers.set(incident_id, until)
 

@@ -12,7 +12,7 @@ from streams.sla.incidents.published import PublishedEntry
 
 class Step(NamedTuple):
     """What one input or timer changed of one incident: a row of its log. `number` counts from 0. `processed_until` is
-    the instant up to which nothing due is left undone; `due` is the incident's next timer, `deferred` whether that
+    the instant up to which everything due has been done; `due` is the incident's next timer, `deferred` whether that
     waits until no more backfill is expected (R32). Instants in microseconds."""
 
     incident_id: str

@@ -57,7 +57,7 @@ INDEXED = 16
 class Timeline:
     """Facts sorted by meaning, the fold over them, and what has been published of it.
 
-    Nothing that was due before `processed_until` is left undone. Outputs are collected in `outputs`, their entries in
+    Everything due before `processed_until` has been done. Outputs are collected in `outputs`, their entries in
     `entries`; the caller takes both after each step.
     """
 

@@ -8,7 +8,7 @@ DISTRIBUTION = "sla-clocks"
 PACKAGES = ("agents", "cli", "connect", "schemas", "streams")
 
 
-def foreign_owners() -> list[str]:
+def package_conflicts() -> list[str]:
     """One line for each installed distribution, other than this one, that owns a package of ours; empty when fine.
 
     Installers overwrite each other's files without a warning, so a worker checks this before it starts.
