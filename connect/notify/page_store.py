@@ -151,7 +151,7 @@ class PageStore:
                         del left[partition]
         finally:
             self._metadata_consumer.unsubscribe()
-        return {partition: (kept, ends[places[partition]]) for partition, kept in found.items()}
+        return {partition: (pages, ends[places[partition]]) for partition, pages in found.items()}
 
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is

@@ -47,6 +47,7 @@ RETIRED = {
     # core
     "book": "incident_store",
     "shelf": "incident_cache",
+    "kept": "stored, or retained",
     "at_hand": "cached",
     "put_back": "evict",
     "woken": "loaded",
@@ -87,7 +88,7 @@ RETIRED = {
 }
 #: Class names that are retired as a whole; as a part of a longer name each may be right.
 RETIRED_CLASSES = {
-    "kept": "stored, or retained",
+    "Kept": "StoredIncident",
     "Clock": "TimeSource, or SlaClock",
     "Entry": "PublishedEntry",
     "Given": "SubmittedStatement",
