@@ -16,7 +16,6 @@ NAMED = re.compile(rf"\b({'|'.join(SEVERITIES)})\b")
 #: Modules that may name a severity, and why.
 ALLOWED = {
     "streams/sla/severity.py": "the one place",
-    "streams/policy/digest.py": "the keys of the first release, which digests cover; a later severity is not one",
     "connect/intake/web/openapi_examples.py": "an example of a request",
     "cli/demo/live.py": "tells what the demo's own policy file promises",
 }
