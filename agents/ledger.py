@@ -8,7 +8,17 @@ from typing import cast
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import restore_erased
 from agents.changelog.input_rows import InputRows
-from agents.changelog.ledger import BACKFILL_IDLE, FACT, IMPACTS, MONTH, WATERMARK, month_row, put_watermark
+from agents.changelog.ledger import (
+    BACKFILL_IDLE,
+    FACT,
+    IMPACTS,
+    MONTH,
+    RECHECK,
+    WATERMARK,
+    month_row,
+    put_watermark,
+    recheck_row,
+)
 from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
@@ -82,6 +92,8 @@ class LedgerProcessor:
             self._ledger.restore_month(month_row(row))
         elif kind == WATERMARK:
             self._ledger.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
+        elif kind == RECHECK:
+            self._ledger.restore_recheck(recheck_row(row))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
@@ -110,8 +122,10 @@ class LedgerProcessor:
 
     def _apply_input(self, checked: Checked, effects: Effects) -> None:
         event, record = self._ledger.erasures.event(checked.event), checked.record
-        if self._ledger.release(event.subject):
+        released = self._ledger.release(event.subject)
+        if released is not None:
             self._rejects.release(event.subject, effects)
+            self._writer.write(released, effects)
         decision = self._ledger.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, checked, effects)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from agents.changelog.erasures import put_erased, redacted_input
 from agents.changelog.input_rows import InputRows, row_key
-from agents.changelog.ledger import BACKFILL_IDLE, put_erased_tenant, put_fact, put_impacts, put_month
+from agents.changelog.ledger import BACKFILL_IDLE, put_erased_tenant, put_fact, put_impacts, put_month, put_recheck
 from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
@@ -82,12 +82,14 @@ class PostingWriter:
         self.write_backfill_idle(effects)
 
     def write(self, posted: Posted, effects: Effects) -> None:
-        """Publish statements and credits, and store the states of their months."""
+        """Publish statements and credits, store the states of their months and what is queued."""
         for output in posted.outputs:
             self._policy_rows.used(output, effects)
             self._egress.publish(output, TOPIC_OF[output.type], effects)
         for row in posted.months:
             put_month(self._rows, row, effects)
+        for number, recheck in posted.rechecks.items():
+            put_recheck(self._rows, number, recheck, effects)
 
     def write_erased(self, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
         """Store the state of an erased tenant under its pseudonym (R29)."""

@@ -11,12 +11,13 @@ from streams.serde.codec import Fields
 from streams.sla.credits.account import StatementState
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
+from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.events import Event, Position
 from streams.sla.evidence import evidence_data
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
-FACT, IMPACTS, MONTH, WATERMARK, BACKFILL_IDLE = "e", "i", "s", "p", "@quiet"
+FACT, IMPACTS, MONTH, WATERMARK, RECHECK, BACKFILL_IDLE = "e", "i", "s", "p", "@recheck", "@quiet"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
@@ -53,6 +54,21 @@ def put_watermark(rows: InputRows, partition: int, until: int, effects: Effects)
     """Write the row of an incident partition's watermark."""
     value = rows.codec.encode("state.mark", {"partition": partition, "until": until})
     effects.put(row_key(WATERMARK, str(partition)), value)
+
+
+def put_recheck(rows: InputRows, number: int, recheck: Recheck | None, effects: Effects) -> None:
+    """Write the row of a queued recheck, or delete it."""
+    value = None
+    if recheck is not None:
+        tenants = None if recheck.tenants is None else list(recheck.tenants)
+        value = rows.codec.encode("state.recheck", {**recheck._asdict(), "tenants": tenants})
+    effects.put(row_key(RECHECK, str(number)), value)
+
+
+def recheck_row(row: Fields) -> Recheck:
+    """Undo `put_recheck`."""
+    tenants = cast(list[str] | None, row["tenants"])
+    return Recheck(**{**row, "tenants": None if tenants is None else tuple(tenants)})  # type: ignore[arg-type]
 
 
 def put_month(rows: InputRows, row: MonthRow, effects: Effects) -> None:

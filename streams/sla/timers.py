@@ -84,6 +84,10 @@ class Timers:
         self.set(key, None)
         self._quarantined.add(key)
 
+    def quarantined(self, key: str) -> bool:
+        """Whether `key` has no timers until it is released."""
+        return key in self._quarantined
+
     def release(self, key: str) -> bool:
         """Let `key` have timers again; False when it was not quarantined."""
         if key not in self._quarantined:

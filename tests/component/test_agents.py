@@ -33,6 +33,7 @@ from streams.metrics import FORWARDED
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.runtime.processor import Record
+from streams.sla.credits import rechecks
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
 from streams.sla.policy import Policies
@@ -87,6 +88,14 @@ def test_r32_all_of_the_real_data(seed: int | None) -> None:
 @settings(max_examples=25)
 @given(stories(), st.data())
 def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if data.draw(st.booleans()):  # every recheck is queued
+            patch.setattr(rechecks, "MONTHS_AT_ONCE", -1)
+            patch.setattr(rechecks, "MONTHS_PER_STEP", 1)
+        check_story(lines, data)
+
+
+def check_story(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
     lags[-3] = min(lags[-3], 300)
     arrived = texts(arriving(lines, lags))

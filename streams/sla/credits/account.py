@@ -9,7 +9,7 @@ from streams.sla.contracts import Contract, ContractHistory, Span
 from streams.sla.credits.statement import Period
 from streams.sla.erasure import Erasures
 from streams.sla.events import ContractSet, Event, Position
-from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
+from streams.sla.instants import DAY, LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies, Policy
 
 
@@ -198,9 +198,13 @@ class Account:
             if terms is not None and self.state_of(month).settled is None:
                 self.cursor = month
                 return terms.final_at, month
-            if month_bounds(month, self.contracts.zone)[1] >= last:
+            end = month_bounds(month, self.contracts.zone)[1]
+            if end >= last:
                 return None
             month = next_month(month)
+            if terms is None:  # nothing under contract: the next one that has is where the next contract begins
+                begins = [contract.valid_from for contract in self.contracts if contract.valid_from >= end]
+                month = max(month, month_of(min(begins), self.contracts.zone)) if begins else month
 
     def next_provisional(self, month: Month, clock: int) -> int | None:
         """The next instant at which an open month is evaluated (R26); None when its final statement comes first."""
@@ -221,6 +225,10 @@ class Account:
             if month == LAST_MONTH:
                 return
             month = next_month(month)
+
+    def count_months(self, start: int, end: int) -> int:
+        """About how many months `months_between` gives of those that may have a statement; at least 1."""
+        return max(0, end - max(start, self.begin - 1)) // (28 * DAY) + 1
 
     def evaluate_open_months(self, clock: int) -> None:
         """Schedule every month that is not closed yet for its next provisional instant."""

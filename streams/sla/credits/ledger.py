@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from streams.sla import events as ev
@@ -11,6 +13,8 @@ from streams.sla.credits.erase_tenant import ErasedTenant, erase
 from streams.sla.credits.impact_index import PLATFORM, Impacts, tenants_of
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.month_close import MonthClose, MonthRow
+from streams.sla.credits.recheck_queue import Recheck
+from streams.sla.credits.rechecks import Rechecks
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -20,11 +24,13 @@ from streams.sla.timers import Timers
 
 
 class Posted(NamedTuple):
-    """An input or timer took effect. `months` are the month states that changed, `erased` the state that is now under
-    a pseudonym. An input that is posted is state from now on, under the names of `Ledger.erasures`."""
+    """An input or timer took effect. `months` are the month states that changed, `rechecks` the queued rechecks that
+    changed, by number (None: done), `erased` the state that is now under a pseudonym. An input that is posted is state
+    from now on, under the names of `Ledger.erasures`."""
 
     outputs: list[ev.Output]
     months: list[MonthRow]
+    rechecks: Mapping[int, Recheck | None] = MappingProxyType({})
     erased: ErasedTenant | None = None
 
 
@@ -48,6 +54,9 @@ class Ledger:
         self._timers = Timers()
         self._clock = 0
         self._month_close = MonthClose(self._impacts, self._maintenance)
+        self._rechecks = Rechecks(
+            *(self._accounts, self._month_close), account_of=self._active_account, schedule=self._schedule
+        )
         self.erasures = Erasures(time_limits.pseudonym_key)
 
     def __len__(self) -> int:
@@ -78,7 +87,7 @@ class Ledger:
         account.add_fact(event, arrival, position)
         # The earliest fact decides zone and currency of every month (R24).
         everything = before is not None and account.contracts.first != before
-        self._recheck(account, account.begin if everything else event.payload.valid_from, LATEST, arrival)
+        self._recheck([event.subject], account.begin if everything else event.payload.valid_from, LATEST, arrival)
         return self._posted()
 
     def _apply_erasure(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
@@ -103,6 +112,7 @@ class Ledger:
 
     def erase(self, tenant: str, home: int) -> ErasedTenant:
         """Replace a tenant's name by its pseudonym in all state; `home` is the partition of its account (R29)."""
+        self._rechecks.finish(tenant)
         erased = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
         self._timers.set(tenant, None)
         if erased.pseudonym in self._accounts:
@@ -139,10 +149,7 @@ class Ledger:
         if self._maintenance.identity(event) is not None:
             return Duplicate()
         for plan in self._maintenance.add(event, arrival, position):
-            tenants = list(self._accounts) if plan.platform else sorted(plan.tenant_ids)
-            for tenant in tenants:
-                if tenant in self._accounts:
-                    self._recheck(self._accounts[tenant], plan.start, plan.end, arrival)
+            self._recheck(None if plan.platform else plan.tenant_ids, plan.start, plan.end, arrival)
         return self._posted()
 
     def apply_impacts(self, copy: ImpactCopy, arrival: int, *, backfill: bool) -> Posted | Duplicate:
@@ -158,8 +165,7 @@ class Ledger:
             start = min(i.start for i in changed)
             end = LATEST if any(i.end is None for i in changed) else max(i.end or 0 for i in changed)
             named = tenants_of(changed)
-            for tenant in list(self._accounts) if PLATFORM in named else sorted(named & self._accounts.keys()):
-                self._recheck(self._accounts[tenant], start, end, arrival)
+            self._recheck(None if PLATFORM in named else named, start, end, arrival)
         return self._posted()
 
     def store_impacts(self, copy: ImpactCopy) -> None:
@@ -181,19 +187,26 @@ class Ledger:
         return min(self._watermarks.values(), default=LATEST)
 
     def next_due(self) -> int | None:
-        """The earliest instant at which a statement is due, as far as the watermark allows."""
-        return self._timers.next_due(self._watermark())
+        """The earliest instant at which a statement is due, as far as the watermark allows, or a queued recheck."""
+        due, queued = self._timers.next_due(self._watermark()), self._rechecks.first_due()
+        return min((at for at in (due, queued and queued[0]) if at is not None), default=None)
 
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
-        contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over."""
-        return self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
+        contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over.
+        Queued rechecks are due at the arrival of their input."""
+        due = self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
+        queued = self._rechecks.first_due()
+        return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
 
     def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
-        """Fire the earliest due timer; None when there is none."""
+        """Fire the earliest due timer, or do the next slice of queued rechecks; None when there is none."""
         chosen = self.first_due(before, backfill_idle=backfill_idle)
         if chosen is None:
             return None
+        if chosen == self._rechecks.first_due():
+            self._rechecks.step()
+            return self._posted()
         due, tenant = chosen
         backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
         self._clock = max(self._clock, due + 1)
@@ -202,24 +215,33 @@ class Ledger:
         self._schedule(account)
         return self._posted()
 
-    def _recheck(self, account: Account, start: int, end: int, arrival: int) -> None:
-        """Inputs of an account's months within [start, end) changed. Of the months to come only the first is
-        scheduled: evaluating it schedules the next one while an outage lasts."""
-        if len(account.contracts):
-            self._month_close.recheck_months(account, start, min(end, max(self._clock, start) + 1), arrival)
-            self._schedule(account)
+    def _recheck(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
+        """Inputs of the months within [start, end) changed, for some tenants or all. Of the months to come only the
+        first is rechecked: evaluating it schedules the next one while an outage lasts."""
+        self._rechecks.add(tenants, start, min(end, max(self._clock, start) + 1), arrival)
+
+    def restore_recheck(self, item: Recheck) -> None:
+        """Restore a queued recheck from its changelog row."""
+        self._rechecks.restore(item)
+
+    def _active_account(self, tenant: str) -> Account | None:
+        account = self._accounts.get(self.erasures.name(tenant))
+        return None if account is None or self._timers.quarantined(account.tenant) else account
 
     def quarantine(self, tenant: str) -> None:
         """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27)."""
         self._timers.quarantine(tenant)
 
-    def release(self, tenant: str) -> bool:
-        """End a tenant's quarantine; False when it was not quarantined."""
+    def release(self, tenant: str) -> Posted | None:
+        """End a tenant's quarantine, and recheck its months, which were left out meanwhile. None when it was not
+        quarantined."""
         if not self._timers.release(tenant):
-            return False
-        if tenant in self._accounts:
-            self._schedule(self._accounts[tenant])
-        return True
+            return None
+        account = self._accounts.get(tenant)
+        if account is not None:
+            self._recheck([tenant], account.begin, LATEST, self._clock)
+            self._schedule(account)
+        return self._posted()
 
     def last_input(self, tenant: str) -> ev.Position | None:
         """The position of the tenant's contract fact with the latest `valid_from`."""
@@ -264,7 +286,7 @@ class Ledger:
 
     def _posted(self) -> Posted:
         outputs, rows = self._month_close.take()
-        return Posted(outputs, rows)
+        return Posted(outputs, rows, self._rechecks.take())
 
     def restore_month(self, row: MonthRow) -> None:
         """Restore a month from its changelog row."""

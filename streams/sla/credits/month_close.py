@@ -11,7 +11,7 @@ from streams.sla.credits.statement import MonthResult, compute_month
 from streams.sla.credits.statement_record import statement_data
 from streams.sla.events import CreditClaimed, Event, Output, Rejection
 from streams.sla.ids import output_id
-from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, next_month
+from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, month_bounds, next_month
 
 
 class MonthRow(NamedTuple):
@@ -96,10 +96,15 @@ class MonthClose:
             account.tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
         )
 
-    def recheck_months(self, account: Account, start: int, end: int, arrival: int) -> None:
+    def recheck_months(
+        self, account: Account, start: int, end: int, arrival: int, limit: int | None = None
+    ) -> int | None:
         """Inputs of the months in [start, end) changed: open months are evaluated at their next provisional instant;
-        a settled month whose result differs is adjusted `adjust_after` after the first change (R26)."""
-        for month in account.months_between(start, end):
+        a settled month whose result differs is adjusted `adjust_after` after the first change (R26). Returns the start
+        of the first month that remains after `limit` months, None when none does."""
+        for number, month in enumerate(account.months_between(max(start, account.begin - 1), end)):
+            if number == limit:
+                return month_bounds(month, account.contracts.zone)[0]
             terms = account.terms(month)
             state = account.state_of(month)
             if state.settled is None:
@@ -110,6 +115,7 @@ class MonthClose:
             if state.adjust_at is None and _differs(state, self._compute(account, month, terms, arrival)):
                 adjust_at = arrival + terms.policy.statements.adjust_after
                 self._record(account, month, state._replace(adjust_at=adjust_at))
+        return None
 
     def _provisional(self, account: Account, month: Month, instant: int) -> None:
         terms = account.terms(month)

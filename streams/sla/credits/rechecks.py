@@ -1,0 +1,87 @@
+"""Computes months anew whose inputs changed: a few at once, many in slices between other work (R26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from streams.sla.credits.account import Account
+from streams.sla.credits.month_close import MonthClose
+from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
+
+MONTHS_AT_ONCE = 24
+"""Months that are computed before the next input is applied; more are queued."""
+MONTHS_PER_STEP = 4
+"""Queued months that are computed in one step, so that other work comes between."""
+
+
+class Rechecks:
+    """Rechecks of one partition's accounts. `account_of` finds an account by the name of its tenant, also after an
+    erasure; None when there is none, or when it is quarantined. `schedule` is called after an account's recheck."""
+
+    def __init__(
+        self,
+        accounts: dict[str, Account],
+        month_close: MonthClose,
+        *,
+        account_of: Callable[[str], Account | None],
+        schedule: Callable[[Account], None],
+    ) -> None:
+        self._accounts = accounts
+        self._month_close = month_close
+        self._account_of = account_of
+        self._schedule = schedule
+        self._queue = RecheckQueue(accounts.keys)
+        self._changed: dict[int, Recheck | None] = {}
+
+    def take(self) -> dict[int, Recheck | None]:
+        """The queued rechecks that changed since the last call, by number; None: done."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def restore(self, item: Recheck) -> None:
+        """Restore a queued recheck."""
+        self._queue.restore(item)
+
+    def add(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
+        """Inputs of the months within [start, end) changed at `arrival`, for some tenants or all."""
+        names = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
+        if len(names) <= MONTHS_AT_ONCE:
+            accounts = [self._accounts[name] for name in sorted(names)]
+            if sum(account.count_months(start, end) for account in accounts) <= MONTHS_AT_ONCE:
+                for account in accounts:
+                    self._recheck(account, start, end, arrival)
+                return
+        queued = self._queue.add(arrival, start, end, None if tenants is None else names)
+        self._changed[queued.number] = queued
+
+    def first_due(self) -> tuple[int, str] | None:
+        """When the first queued recheck is due, which is the arrival of its input, and whose account is next."""
+        first = self._queue.first()
+        return None if first is None else (first[0].arrival, first[1])
+
+    def step(self) -> None:
+        """Recheck the next months of the next account."""
+        first = self._queue.first()
+        assert first is not None
+        item, tenant = first
+        account, resume = self._account_of(tenant), None
+        if account is not None:
+            resume = self._recheck(account, item.remaining_from, item.end, item.arrival, MONTHS_PER_STEP)
+        number, remaining = self._queue.advance(resume)
+        self._changed[number] = remaining
+
+    def finish(self, tenant: str) -> None:
+        """Do what is queued for a tenant now: its account is about to get another name."""
+        account = self._account_of(tenant)
+        for item in self._queue.items() if account is not None else ():
+            if tenant > item.after and (item.tenants is None or tenant in item.tenants):
+                assert account is not None
+                self._recheck(account, item.start, item.end, item.arrival)
+
+    def _recheck(self, account: Account, start: int, end: int, arrival: int, limit: int | None = None) -> int | None:
+        """Returns the start of the first month that remains after `limit` months."""
+        if not len(account.contracts):
+            return None
+        remaining = self._month_close.recheck_months(account, start, end, arrival, limit)
+        self._schedule(account)
+        return remaining

@@ -1,0 +1,205 @@
+"""Long work of the ledger is queued and done in slices (R26): inputs that concern every account, or a long past."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from story import micros, policies, shipped
+
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits import month_close
+from streams.sla.credits.ledger import Ledger, Posted
+from streams.sla.credits.month_close import MonthRow
+from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
+from streams.sla.credits.rechecks import MONTHS_AT_ONCE, MONTHS_PER_STEP
+from streams.sla.credits.statement import compute_month
+from streams.sla.events import ContractSet, CreditClaimed, Event, Money, Payload, Position, TenantErased
+from streams.sla.impact import Impact, ImpactCopy
+from streams.sla.instants import DAY, HOUR, Month, format_rfc3339
+
+PLACE = Position("t", 0, 0)
+JANUARY = micros("2026-01-01T00:00:00Z")
+SUMMER = micros("2026-07-10T00:30:00Z")
+TERMS = ContractSet(JANUARY, None, shipped().name, Money(100_000, "EUR"), None, None, True)
+
+
+def event(kind: str, subject: str, time: int, payload: Payload) -> Event:
+    name = f"{kind}-{subject}-{format_rfc3339(time)}"
+    return Event(name, "/t", kind, subject, time, payload, False, None, None, name.encode())
+
+
+def contract(ledger: Ledger, tenant: str) -> None:
+    ledger.apply(event("contract.set", tenant, JANUARY, TERMS), JANUARY, PLACE)
+
+
+def outage(start: int, end: int | None, *, name: str = "inc", revision: int = 1) -> ImpactCopy:
+    impact = Impact("api", "complete_outage", start, end, None, "platform", ())
+    return ImpactCopy(name, revision, (impact,), (PLACE,))
+
+
+class Counted:
+    """Counts computed months, by tenant."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.months: Counter[tuple[str, str]] = Counter()
+
+        def counting(tenant: str, month: Month, *rest: object) -> object:
+            self.months[tenant, month] += 1
+            return compute_month(tenant, month, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(month_close, "compute_month", counting)
+
+
+def steps(ledger: Ledger, before: int) -> Iterator[Posted]:
+    while (posted := ledger.fire(before)) is not None:
+        yield posted
+
+
+def settled(tenants: int) -> Ledger:
+    """A ledger of tenants whose half year has final statements."""
+    ledger = Ledger(policies(), TimeLimits())
+    for number in range(tenants):
+        contract(ledger, f"t{number:03}")
+    for _ in steps(ledger, SUMMER):
+        pass
+    return ledger
+
+
+def rows(posted: list[Posted]) -> list[MonthRow]:
+    return [row for each in posted for row in each.months]
+
+
+def test_r26_a_platform_wide_outage_is_queued_and_done_a_few_months_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = settled(40)
+    counted = Counted(monkeypatch)
+    first = ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 200 * DAY), SUMMER, backfill=False)
+    assert isinstance(first, Posted)
+    assert (counted.months.total(), first.months) == (0, [])
+    assert [item and item.tenants for item in first.rechecks.values()] == [None]
+    assert ledger.next_due() == SUMMER
+    assert ledger.first_due(SUMMER) is None, "an input of the same arrival is applied first"
+    assert ledger.first_due(SUMMER + 1) == (SUMMER, "t000")
+    done = []
+    for posted in steps(ledger, SUMMER + 1):
+        assert counted.months.total() <= MONTHS_PER_STEP
+        counted.months.clear()
+        done.append(posted)
+    assert len(done) >= 80
+    assert {(row.tenant, row.month) for row in rows(done)} == {
+        (f"t{number:03}", f"2026-{month:02}") for number in range(40) for month in range(1, 7)
+    }
+    assert {row.state.adjust_at for row in rows(done)} == {SUMMER + HOUR}
+    assert done[-1].rechecks == {0: None}
+
+
+def test_r26_what_concerns_few_months_is_done_at_once() -> None:
+    ledger = settled(2)
+    posted = ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), SUMMER, backfill=False)
+    assert isinstance(posted, Posted)
+    assert (len(posted.months), posted.rechecks) == (2, {})
+
+
+def test_r24_months_before_the_contract_began_are_never_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage since 1970 concerns 670 months, but the tenants' contracts are half a year old."""
+    ledger = settled(MONTHS_AT_ONCE)
+    seen = Counter[str]()
+    walked = month_close.Account.months_between
+
+    def months_between(account: month_close.Account, start: int, end: int) -> Iterator[Month]:
+        for month in walked(account, start, end):
+            seen[account.tenant] += 1
+            yield month
+
+    monkeypatch.setattr(month_close.Account, "months_between", months_between)
+    ledger.apply_impacts(outage(0, SUMMER), SUMMER, backfill=False)
+    done = list(steps(ledger, SUMMER + 1))
+    assert len(rows(done)) == 6 * MONTHS_AT_ONCE
+    assert max(seen.values()) <= 16
+
+
+def test_r26_what_is_queued_survives_a_restart_and_other_work_comes_between() -> None:
+    def restarted(queue: dict[int, Recheck], months: dict[tuple[str, str], MonthRow]) -> Ledger:
+        ledger = Ledger(policies(), TimeLimits())
+        for number in range(30):
+            ledger.restore_fact(event("contract.set", f"t{number:03}", JANUARY, TERMS), JANUARY, PLACE)
+        ledger.store_impacts(outage(JANUARY + DAY, JANUARY + 200 * DAY))
+        for row in months.values():
+            ledger.restore_month(row)
+        for item in queue.values():
+            ledger.restore_recheck(item)
+        ledger.restored(SUMMER, 0)
+        return ledger
+
+    ledger = settled(30)
+    months = {
+        (tenant, month): MonthRow(tenant, month, state)
+        for tenant, account in ledger._accounts.items()
+        for month, state in account.months.items()
+    }
+    first = ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 200 * DAY), SUMMER, backfill=False)
+    assert isinstance(first, Posted)
+    queue: dict[int, Recheck] = {n: item for n, item in first.rechecks.items() if item is not None}
+    for _ in range(60):
+        ledger = restarted(queue, months)
+        posted = ledger.fire(SUMMER + 1)
+        assert posted is not None
+        months |= {(row.tenant, row.month): row for row in posted.months}
+        for number, item in posted.rechecks.items():
+            if item is None:
+                del queue[number]
+            else:
+                queue[number] = item
+    assert queue == {}
+    assert ledger.fire(SUMMER + 1) is None
+    adjusting = [key for key, row in months.items() if row.state.adjust_at is not None]
+    assert len(adjusting) == 30 * 6
+
+
+def test_r27_a_quarantined_tenant_is_left_out_and_rechecked_when_released() -> None:
+    ledger = settled(30)
+    ledger.quarantine("t007")
+    ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), SUMMER, backfill=False)
+    done = list(steps(ledger, SUMMER + 1))
+    assert {row.tenant for row in rows(done)} == {f"t{number:03}" for number in range(30)} - {"t007"}
+    released = ledger.release("t007")
+    assert released is not None
+    assert [(row.tenant, row.month) for row in released.months] == [("t007", "2026-01")]
+    assert ledger.release("t007") is None
+
+
+def test_r29_an_erased_tenant_is_rechecked_before_it_loses_its_name() -> None:
+    ledger = settled(30)
+    ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), SUMMER, backfill=False)
+    assert ledger.fire(SUMMER + 1) is not None
+    decision = ledger.apply(event("tenant.erased", "t020", SUMMER, TenantErased()), SUMMER, PLACE)
+    assert isinstance(decision, Posted)
+    assert [(row.tenant, row.month) for row in decision.months] == [("t020", "2026-01")]
+    done = list(steps(ledger, SUMMER + 1))
+    assert len(rows(done)) == 28
+
+
+def test_claims_find_their_month_while_rechecks_are_queued() -> None:
+    ledger = settled(30)
+    ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 20 * DAY), SUMMER, backfill=False)
+    claim = event("credit.claimed", "t003", micros("2026-03-01T00:00:00Z"), CreditClaimed("2026-01"))
+    assert isinstance(ledger.apply(claim._replace(backfill=True), SUMMER, PLACE), Posted)
+    issued = [o for p in steps(ledger, SUMMER + DAY) for o in p.outputs if o.type == "credit.issued"]
+    assert [output.data["tenant_id"] for output in issued] == ["t003"]
+
+
+def test_the_queue_goes_on_where_it_was_and_forgets_what_is_done() -> None:
+    names = {"a": 1, "b": 2, "c": 3}
+    queue = RecheckQueue(names.keys)
+    everyone, some = queue.add(5, 0, 10, None), queue.add(6, 0, 10, {"c", "a"})
+    assert (everyone.number, some.number, some.tenants) == (0, 1, ("a", "c"))
+    assert queue.advance(7) == (0, everyone._replace(resume=7))
+    assert queue.advance(None) == (0, everyone._replace(after="a"))
+    again = RecheckQueue(names.keys)
+    for item in queue.items():
+        again.restore(item)
+    assert again.first() == (everyone._replace(after="a"), "b")
+    assert [again.advance(None)[1] is None for _ in range(4)] == [False, True, False, True]
+    assert (again.first(), len(again)) == (None, 0)
+    assert again.add(7, 0, 1, ()).number == 2
