@@ -99,6 +99,8 @@ def dry_run(
             raise typer.Exit(FOUND)
     for line in describe(sender, translation):
         typer.echo(line)
+    for warning in sender.warnings:
+        typer.echo(f"{where}, {warning}", err=True)
     if translation.rejected:
         raise typer.Exit(FOUND)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,12 +139,22 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         allow=tuple(keys.allow),
         allow_sources=tuple(keys.allow_sources),
         only_tenants=tuple(keys.only_tenants),
+        warnings=tuple(_warnings(keys, fields.get("tenants", ()))),
         replay_window=keys.replay_window,
         ignore=tuple(_conditions(each) for each in keys.ignore),
         states=_states(keys.states, FORMATS[keys.format].default_states),
         others=frozenset(),
         **fields,
     )
+
+
+def _warnings(keys: SourceKeys, tenants: Sequence[MappingRule]) -> Iterator[str]:
+    for entry, rule in zip(keys.tenants[1:], tenants[1:], strict=True):
+        if entry.value == EVERY and not entry.when:
+            yield (
+                f"line {rule.line}: payloads in which no entry before it finds a tenant affect every tenant; "
+                "write `scope: platform` if that is meant"
+            )
 
 
 def _mapping_rule(keys: MappingRuleKeys, line: int) -> MappingRule:

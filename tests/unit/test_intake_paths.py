@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from cli.main import app
 from connect.intake import translate
 from connect.intake.mapping.paths import lookup, parse_path, quote_path
 from connect.intake.mapping.rules import Source
@@ -103,6 +105,20 @@ def test_scope_platform_is_said_by_the_mapping_alone(tmp_path: Path) -> None:
         "component has no scope"
         in problems(tmp_path, MAPPING.replace("    impact:", "      - scope: platform\n    impact:"))[0]
     )
+
+
+def test_a_star_as_the_last_resort_is_warned_about(tmp_path: Path) -> None:
+    """It is easily read as "any tenant"; it makes an alert whose tenant is not found platform-wide."""
+    assert mapping(tmp_path, MAPPING).warnings == ()
+    starred = MAPPING.replace("scope: platform", 'value: "*"')
+    (warning,) = mapping(tmp_path, starred).warnings
+    assert warning.startswith("line 13: payloads in which no entry before it finds a tenant affect every tenant")
+    file, body = tmp_path / "intake.yaml", tmp_path / "dots.json"
+    body.write_bytes(DOTS)
+    done = CliRunner().invoke(app, ["intake", "test", str(body), "--mapping", str(file)])
+    assert done.exit_code == 0
+    assert f"{file}, line 13: payloads" in done.stderr
+    assert mapping(tmp_path, starred.replace("      - from: labels.tenant\n", "")).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ class Source:
     others: frozenset[str] = frozenset()
     """The CloudEvents sources of the other senders, which this one may not use."""
 
+    warnings: tuple[str, ...] = ()
+    """What the mapping file says in a way that is easily misread, each with its line."""
+
     def paths(self) -> Iterator[FieldPath]:
         """Every path that the mapping reads."""
         for conditions in self.ignore:

@@ -55,6 +55,9 @@ class Intake:
         self.metrics = IntakeMetrics()
         self._receiver = Receiver(sources, self._guard, self._reader, publisher, self.metrics, settings, clock)
         self._damper = LogDamper()
+        for source in sources.values():
+            for warning in source.warnings:
+                self._log.warning("mapping_warning", source=source.name, warning=warning)
         self.stopping = False
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
