@@ -25,7 +25,9 @@ sources:
   local:
     format: api
     secrets: [{{file: {quoted}}}]
-    allow: [incident.*, contract.*, credit.*, maintenance.*]
+    allow: [incident.*, incident.amended, incident.annulled, incident.policy_applied,
+            contract.*, credit.*, maintenance.*]
+    allow_sources: ["*"]
 """
 
 
