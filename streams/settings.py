@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,8 @@ from streams.runtime.settings import RuntimeSettings
 from streams.schema_registry.client import Compatibility, SchemaRegistry
 from streams.sla.arrival import TimeLimits
 from streams.sla.policy import Policies, UnknownPolicyError
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 #: An ISO 8601 duration (PT5M, P35D) as microseconds.
 Duration = Annotated[int, BeforeValidator(parse_duration)]
@@ -165,11 +167,17 @@ class Settings(BaseSettings):
 
 def read_settings(**given: object) -> Settings:
     """Settings from the environment; `given` takes precedence. Raises SettingsError naming each wrong variable."""
+    return from_environment(Settings, given)
+
+
+def from_environment(settings: type[SettingsT], given: Mapping[str, object]) -> SettingsT:
+    """Settings of any class; `given` takes precedence. Raises SettingsError naming each wrong variable."""
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = "; ".join(
-            f"SLA_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        prefix = settings.model_config["env_prefix"]
+        problems = (
+            f"{prefix}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
             for problem in error.errors()
         )
-        raise SettingsError(problems) from error
+        raise SettingsError("; ".join(problems)) from error

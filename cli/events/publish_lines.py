@@ -74,69 +74,41 @@ def publish_lines(
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
     sent too. A None among the lines means that no more have arrived yet. `security` are aiokafka's options,
-    `framed` makes the values that go to Kafka (streams.serde.confluent_framing). `check` may
-    reject an event for its time. Raises BrokerProblem.
+    `framed` makes the values that go to Kafka (streams.serde.confluent_framing), `check` may reject an event for its
+    time. Raises BrokerProblem.
     """
-    return asyncio.run(
-        publish(
-            lines,
-            bootstrap,
-            prefix,
-            backfill=backfill,
-            keep_going=keep_going,
-            security=security,
-            framed=framed,
-            on_line=on_line,
-            on_bad=on_bad,
-            on_event=on_event,
-            check=check,
-        )
-    )
-
-
-async def publish(
-    lines: Iterable[str | None],
-    bootstrap: Iterable[str],
-    prefix: str = "sla",
-    *,
-    backfill: bool = False,
-    keep_going: bool = False,
-    security: Mapping[str, object] | None = None,
-    framed: Callable[[bytes], bytes] = bytes,
-    on_line: Callable[[], None] = lambda: None,
-    on_bad: Callable[[BadLine], None] = lambda _: None,
-    on_event: Callable[[int, Event], None] = lambda number, event: None,
-    check: Callable[[Event], Rejection | None] = _unchecked,
-) -> Published:
-    """`publish_lines` within a running event loop."""
     addresses = list(bootstrap)
     topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)}
-    partitions = await partitions_of(addresses, topics.values(), security)
-    published = Published()
-    async with sending(addresses, security) as batches:
-        for number, line in _numbered(lines):
-            if line is None:
-                await batches.flush()
-                await asyncio.sleep(_IDLE_S)
-                continue
-            ready = prepare(number, line, backfill=backfill, check=check)
-            if isinstance(ready, BadLine):
-                published.bad.append(ready)
-                on_bad(ready)
-                if not keep_going:
-                    break
-                continue
-            topic = topics[ready.topic]
-            partition = partition_of(ready.subject, len(partitions[topic]))
-            await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
-            published.backfill |= ready.event.backfill
-            on_event(number, ready.event)
-            on_line()
-            if number % _LINES_A_TURN == 0:
-                await asyncio.sleep(0)  # lets the sender work
-    published.acknowledged = batches.acknowledged
-    published.ranges = batches.ranges
-    return published
+
+    async def publish() -> Published:
+        partitions = await partitions_of(addresses, topics.values(), security)
+        published = Published()
+        async with sending(addresses, security) as batches:
+            for number, line in _numbered(lines):
+                if line is None:
+                    await batches.flush()
+                    await asyncio.sleep(_IDLE_S)
+                    continue
+                ready = prepare(number, line, backfill=backfill, check=check)
+                if isinstance(ready, BadLine):
+                    published.bad.append(ready)
+                    on_bad(ready)
+                    if not keep_going:
+                        break
+                    continue
+                topic = topics[ready.topic]
+                partition = partition_of(ready.subject, len(partitions[topic]))
+                await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
+                published.backfill |= ready.event.backfill
+                on_event(number, ready.event)
+                on_line()
+                if number % _LINES_A_TURN == 0:
+                    await asyncio.sleep(0)  # lets the sender work
+        published.acknowledged = batches.acknowledged
+        published.ranges = batches.ranges
+        return published
+
+    return asyncio.run(publish())
 
 
 def _numbered(lines: Iterable[str | None]) -> Iterator[tuple[int, str | None]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.errors import SettingsError
-from streams.settings import Duration
+from streams.settings import Duration, from_environment
 
 _MIB = 1024 * 1024
 
@@ -40,11 +39,4 @@ class IntakeSettings(BaseSettings):
 
 def read_intake_settings(**given: object) -> IntakeSettings:
     """Settings from the environment; arguments take precedence. Raises SettingsError naming each wrong variable."""
-    try:
-        return IntakeSettings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = "; ".join(
-            f"SLA_INTAKE_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise SettingsError(problems) from error
+    return from_environment(IntakeSettings, given)

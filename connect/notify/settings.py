@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.config_files.scalars import parse_duration
-from streams.errors import SettingsError
+from streams.settings import Duration, from_environment
 
 
 class NotifySettings(BaseSettings):
@@ -26,10 +25,7 @@ class NotifySettings(BaseSettings):
         min_length=1,
         max_length=100,
     )
-    parked_retention: Annotated[int, BeforeValidator(parse_duration)] = Field(
-        "P90D",  # type: ignore[assignment]
-        description="Parked messages are discarded after this.",
-    )
+    parked_retention: Duration = Field("P90D", description="Parked messages are discarded after this.")  # type: ignore[assignment]
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a new destination starts: at new alerts, or at all retained ones."
     )
@@ -38,11 +34,4 @@ class NotifySettings(BaseSettings):
 def read_notify_settings(**given: object) -> NotifySettings:
     """Settings from the environment; arguments take precedence. Raises SettingsError naming each variable that is
     wrong."""
-    try:
-        return NotifySettings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = "; ".join(
-            f"SLA_NOTIFY_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise SettingsError(problems) from error
+    return from_environment(NotifySettings, given)
