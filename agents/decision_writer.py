@@ -35,6 +35,7 @@ from streams.sla.incidents.steps import (
     Evicted,
     InputDecision,
     Orphaned,
+    Reevaluated,
     Rewritten,
     Step,
     TimerDecision,
@@ -89,7 +90,7 @@ class DecisionWriter:
                 if not self._store.redacted(event.subject):
                     value = without_texts(self._rows, event.type, fields, cast(bytes, record.value))
                     values[event.source, event.id] = value
-                self.write(decision, effects, record, values)
+                self.write(decision, effects, record.arrival, values)
             case _:
                 assert_never(decision)
 
@@ -98,6 +99,8 @@ class DecisionWriter:
         match decision:
             case Applied():
                 self.write(decision, effects, None)
+            case Reevaluated():
+                self.write(decision, effects, decision.arrival)
             case Orphaned(incident_id, orphans):
                 for orphan in orphans:
                     original = self._remove_buffered(incident_id, orphan, effects)
@@ -116,12 +119,16 @@ class DecisionWriter:
                 assert_never(decision)
 
     def write(
-        self, decision: Applied | Rewritten, effects: Effects, cause: Record | None, values: Values | None = None
+        self,
+        decision: Applied | Reevaluated | Rewritten,
+        effects: Effects,
+        arrival: int | None,
+        values: Values | None = None,
     ) -> None:
-        """Publish the outputs of a decision and write its step. `cause` is the input that led to it, None for a timer;
-        `values` are the stored values of those facts that were not buffered before."""
+        """Publish the outputs of a decision and write its step. `arrival` is that of the input that led to it, None for
+        a timer; `values` are the stored values of those facts that were not buffered before."""
         for output in decision.outputs:
-            self._publish(output, effects, cause)
+            self._publish(output, effects, arrival)
         step = decision.step
         if step is None:
             return
@@ -174,13 +181,13 @@ class DecisionWriter:
         assert not isinstance(decoded, Rejection)
         return without_texts(self._rows, *decoded, original.event)
 
-    def _publish(self, output: Output, effects: Effects, cause: Record | None) -> None:
+    def _publish(self, output: Output, effects: Effects, arrival: int | None) -> None:
         self._policy_rows.used(output, effects)
         send = self._egress.publish(output, TOPIC_OF[output.type], effects)
         if output.type != "impact.changed":
             return
-        assert cause is not None, "impacts change by input only"
-        record = Record(send.topic, send.partition, 0, cause.arrival, send.key, send.value, send.headers)
+        assert arrival is not None, "impacts change by input only"
+        record = Record(send.topic, send.partition, 0, arrival, send.key, send.value, send.headers)
         for partition in self._ledger_partitions(output):
             self._egress.copy_to(record, TO_LEDGER, partition, effects)
 

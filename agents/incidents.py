@@ -6,7 +6,18 @@ from typing import cast
 
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import put_erased, redacted_input, restore_erased
-from agents.changelog.incidents import BACKFILL_IDLE, BUFFERED, CONTRACT, STEP_KEY, TOMBSTONE, WATERMARK, StepRows
+from agents.changelog.incidents import (
+    BACKFILL_IDLE,
+    BUFFERED,
+    CONTRACT,
+    REEVALUATION,
+    STEP_KEY,
+    TOMBSTONE,
+    WATERMARK,
+    StepRows,
+    decode_reevaluation,
+    reevaluation_row,
+)
 from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
@@ -25,6 +36,7 @@ from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.reevaluation import SLICE, QueueProgress
 from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
@@ -80,6 +92,7 @@ class IncidentsProcessor:
         self._mark_every = mark_every
         self._next_watermark = 0
         self._backfill_idle_at = 0
+        self._queue_rows: list[QueueProgress] = []
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -101,6 +114,8 @@ class IncidentsProcessor:
             restore_erased(row, self._store.erasures)
         elif kind == WATERMARK:
             self._next_watermark = cast(int, row["until"]) + self._mark_every
+        elif kind == REEVALUATION:
+            self._queue_rows.append(decode_reevaluation(row))
         elif kind == QUARANTINE:
             self._store.quarantine(str(row["subject"]))
         elif kind == BACKFILL_IDLE:
@@ -108,7 +123,10 @@ class IncidentsProcessor:
             self._store.restore_backfill_idle(self._backfill_idle_at)
 
     def restored(self) -> None:
-        """Nothing to do: every row was indexed when it was restored."""
+        """Queue the re-evaluations that were left; every other row was indexed when it was restored."""
+        for progress in self._queue_rows:
+            self._store.restore_queue(progress)
+        self._queue_rows.clear()
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -121,12 +139,21 @@ class IncidentsProcessor:
                 self._apply_copy(copied, effects)
             case None:
                 return
+        self._write_queue(effects)
         self._store.trim_cache()
+
+    def _write_queue(self, effects: Effects) -> None:
+        """Write how far queued re-evaluations are."""
+        for progress in self._store.take_queue_progress():
+            effects.put(*reevaluation_row(self._context, progress))
 
     def _apply_input(self, checked: Checked, effects: Effects) -> None:
         event, fields, record = checked
         if self._store.release(event.subject):
             self._rejects.release(event.subject, effects)
+        reevaluated = self._store.reevaluate(event.subject)
+        if reevaluated is not None:
+            self._writer.write(reevaluated, effects, reevaluated.arrival)
         decision = self._store.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, event, fields, record, effects)
         if self._store.backfill_idle_at != self._backfill_idle_at:  # it survives a restart (R32)
@@ -153,11 +180,12 @@ class IncidentsProcessor:
         named = self._store.erasures.event(event)
         if named is not event:
             copy = redacted_input(self._rows, named, copy.arrival, position_of(copy))
-        decisions = self._store.apply_contract(named.subject, Contract.of(named, position_of(copy)), copy.arrival)
+        contract = Contract.of(named, position_of(copy))
+        decisions = self._store.apply_contract(named.subject, contract, copy.arrival, at_once=SLICE)
         row = self._rows.encode_input_row(copy)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), row)
         for decision in decisions:
-            self._writer.write(decision, effects, copy)
+            self._writer.write(decision, effects, copy.arrival)
 
     def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
         """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
@@ -174,7 +202,7 @@ class IncidentsProcessor:
             row = self._rows.encode_input_row(redacted)
             effects.put(row_key(CONTRACT, erased.pseudonym, contract.source, contract.id), row)
         for decision in erased.decisions:
-            self._writer.write(decision, effects, copy)
+            self._writer.write(decision, effects, copy.arrival)
             if decision.crashed is not None:
                 self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
 
@@ -188,7 +216,9 @@ class IncidentsProcessor:
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        due = self._store.next_due()
+        due, waiting_since = self._store.next_due(), self._store.queued_since
+        if waiting_since is not None and waiting_since <= self._next_watermark:
+            return due
         return self._next_watermark if due is None else min(due, self._next_watermark)
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
@@ -196,6 +226,8 @@ class IncidentsProcessor:
         while fired < limit:
             first_due = self._store.first_due(before)
             following = before if first_due is None else first_due[0]
+            if self._store.queued_since is not None:  # not all of that input has been applied yet
+                following = min(following, self._store.queued_since)
             if self._next_watermark < following:  # in the order of their instants, because outputs carry them (R11)
                 self._write_watermark(following - 1, effects)
                 fired += 1
@@ -206,6 +238,7 @@ class IncidentsProcessor:
                 decision = self._store.fire(before, seen_at=self._clock.now())
                 assert decision is not None
                 self._writer.write_timer(decision, effects)
+                self._write_queue(effects)
                 self._store.trim_cache()
             except Exception as error:
                 raise SubjectFailed(first_due[1]) from error

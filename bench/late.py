@@ -83,7 +83,7 @@ def measure(policies: Policies, arriving: Arriving, facts: int, rounds: int) -> 
         decision = book.apply(late, arrival, position)
         took = process_time() - started
         assert isinstance(decision, Applied | Duplicate), decision
-        kept = book._cache.known(incident).timeline.facts
+        kept = book._state.cache.known(incident).timeline.facts
         started = process_time()
         fold(kept, policies, NoContracts())
         found.append((took, process_time() - started, len(outputs_of(decision))))

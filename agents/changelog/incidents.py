@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, assert_never, cast
 
 from agents.changelog.input_rows import InputRows, row_key
-from agents.context import Topics
+from agents.context import AgentContext, Topics
 from streams.runtime.processor import Record
 from streams.serde.codec import Fields
 from streams.sla.events import Position
@@ -23,13 +23,16 @@ from streams.sla.incidents.published import (
     PublishedEntry,
     RetractionEntry,
 )
-from streams.sla.incidents.steps import Step
+from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
+from streams.sla.incidents.steps import Step, StepIndex
+from streams.sla.incidents.tenant_index import UNKNOWN
 
 #: Fields that no decision needs: they are not stored.
 TEXTS = ("summary", "text", "reason")
 
 STEP_KEY = b"i\x1f"
 STEP, TOMBSTONE, BUFFERED, CONTRACT, WATERMARK, BACKFILL_IDLE = "i", "m", "w", "c", "@mark", "@quiet"
+REEVALUATION = "r"
 
 #: Numbers of the metrics and of the kinds of published entries in rows; they never change.
 _METRICS = (RESPONSE, UPDATE, RESOLUTION)
@@ -81,6 +84,7 @@ def encode_step(rows: InputRows, step: Step, values: Mapping[tuple[str, str], by
         "due": step.due,
         "held": step.deferred,
         "tenants": step.tenants(),
+        "opened_at": step.opened_at(),
         "number": step.number,
         "clock": step.processed_until,
         "facts": facts,
@@ -184,7 +188,8 @@ class StepRows:
         self._input_rows = rows
         self._topics = topics
         self._rows: dict[str, bytes] = {}
-        self._index = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"))
+        self._index = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants", "opened_at"))
+        self._index_v1 = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"), version=1)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -192,18 +197,21 @@ class StepRows:
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
 
-    def restore(self, key: bytes, value: bytes) -> tuple[str, int | None, bool, list[str]]:
-        """Add a row of the changelog and return what the store indexes of it: the incident, its next timer, whether
-        that is deferred, the tenants it names. The rest of it is decoded on access."""
+    def restore(self, key: bytes, value: bytes) -> tuple[str, StepIndex]:
+        """Add a row of the changelog and return the incident's id and what the store indexes of the row. The rest of it
+        is decoded on access."""
         incident_id = key[len(STEP_KEY) : key.rindex(b"\x1f")].decode()
         self.add(incident_id, value)
-        index = self._index(value) or self._input_rows.row(key, value)[1]
-        return (
-            incident_id,
-            cast(int | None, index["due"]),
-            cast(bool, index["held"]),
-            cast(list[str], index["tenants"]),
+        row = self._index(value) or self._index_v1(value)
+        if row is None:
+            raise ValueError(f"changelog row {key!r} can't be read: a later release wrote it")
+        index = StepIndex(
+            cast(int | None, row["due"]),
+            cast(bool, row["held"]),
+            cast(list[str], row["tenants"]),
+            cast(int | None, row.get("opened_at", UNKNOWN)),
         )
+        return incident_id, index
 
     def add(self, incident_id: str, row: bytes) -> None:
         """Add an incident's next step."""
@@ -220,3 +228,19 @@ class StepRows:
         if rows is None:
             return []
         return [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(rows)]
+
+
+def reevaluation_row(context: AgentContext, progress: QueueProgress) -> tuple[bytes, bytes | None]:
+    """Key and value of the row of a queued contract fact; no value once it is done."""
+    (tenant, source, event_id), arrival, after = progress
+    key = row_key(REEVALUATION, tenant, source, event_id)
+    if after is None:
+        return key, None
+    fields = {"tenant_id": tenant, "source": source, "event_id": event_id, "arrival": arrival, "after": after}
+    return key, context.codec.encode("state.reevaluation", fields)
+
+
+def decode_reevaluation(row: Fields) -> QueueProgress:
+    """Undo `reevaluation_row`."""
+    key = QueueKey(cast(str, row["tenant_id"]), cast(str, row["source"]), cast(str, row["event_id"]))
+    return QueueProgress(key, cast(int, row["arrival"]), cast(str, row["after"]))

@@ -16,7 +16,7 @@ from streams.sla.contracts import Contract
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection, TenantErased
 from streams.sla.facts import to_event
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.steps import Applied, Decision, Rewritten
+from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
 from streams.sla.incidents.timeline import Cause
 from streams.sla.instants import LATEST, parse_rfc3339
 
@@ -178,7 +178,7 @@ def apply_to_incidents(store: IncidentStore, step: Step) -> Iterator[Decision]:
             pass
 
 
-def _apply_contract_fact(store: IncidentStore, step: InputLine) -> Sequence[Applied | Rewritten]:
+def _apply_contract_fact(store: IncidentStore, step: InputLine) -> Sequence[Reevaluated | Rewritten]:
     """What an accepted contract fact or erasure changes of incidents (R20, R29)."""
     event = store.erasures.event(step.event)
     if isinstance(event.payload, ContractSet):

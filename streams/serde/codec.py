@@ -69,6 +69,7 @@ class Codec:
         found = registry or schema_registry.load()
         self._known = RecordReaders(found, source)
         self._readers = self._known.by_head
+        self._latest, self._schemas = found.latest, tuple(found.by_fingerprint.values())
         self._writers: dict[str, _Writer] = {}
         for name, schema in found.latest.items():
             compiled = writer_of(schema.fingerprint, schema.parsed)
@@ -120,11 +121,15 @@ class Codec:
                 return
             yield found.name, record
 
-    def prefix_reader(self, event_type: str, names: Sequence[str]) -> Callable[[bytes], Fields | None]:
+    def prefix_reader(
+        self, event_type: str, names: Sequence[str], version: int | None = None
+    ) -> Callable[[bytes], Fields | None]:
         """Reads the first fields of a record and no more, which are `names`. The reader returns None for a record that
-        another version of the schema wrote."""
-        head, schema, _, _ = self._writers[event_type]
-        fields = cast(list[dict[str, object]], cast(dict[str, object], schema)["fields"])[: len(names)]
+        another version of the schema wrote than `version`, by default the latest."""
+        wanted = self._latest[event_type].version if version is None else version
+        written = next(each for each in self._schemas if each.name == event_type and each.version == wanted)
+        head = SINGLE_OBJECT + written.fingerprint
+        fields = cast(list[dict[str, object]], written.parsed["fields"])[: len(names)]
         assert [field["name"] for field in fields] == list(names), f"{event_type} begins with other fields"
         prefix = schema_registry.parse({"type": "record", "name": "prefix", "fields": fields})
         reader = RecordReader(event_type, prefix, None, reader_of(schema_registry.fingerprint(prefix), prefix))

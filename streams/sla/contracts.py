@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from sys import intern
 from typing import NamedTuple
@@ -69,6 +70,27 @@ class Span(NamedTuple):
     contract: Contract
 
 
+class TermsChange(NamedTuple):
+    """What a contract fact changes at instants within [start, end): `after` is in force there in place of `before`."""
+
+    start: int
+    end: int
+    before: Contract | None
+    after: Contract
+
+    def concerns(self, opened_at: int) -> bool:
+        """Whether an incident that was opened then is judged by other terms now (R20)."""
+        if not self.start <= opened_at < self.end:
+            return False
+        return _judged_by(self.before, opened_at) != _judged_by(self.after, opened_at)
+
+
+def _judged_by(contract: Contract | None, instant: int) -> tuple[str, int | None, bool] | None:
+    if contract is None or (contract.valid_to is not None and contract.valid_to <= instant):
+        return None
+    return contract.plan, contract.tier, contract.emergency_member
+
+
 class ContractHistory:
     """All contract facts of one tenant, in order of precedence."""
 
@@ -104,14 +126,19 @@ class ContractHistory:
         return self.first.charge.currency
 
     def at(self, instant: int) -> Contract | None:
-        ruling = None
-        for contract in self._facts:
-            if contract.valid_from > instant:
-                break
-            ruling = contract
-        if ruling is None or (ruling.valid_to is not None and ruling.valid_to <= instant):
+        index = bisect_right(self._facts, instant, key=lambda contract: contract.valid_from)
+        if not index:
             return None
-        return ruling
+        ruling = self._facts[index - 1]
+        return None if ruling.valid_to is not None and ruling.valid_to <= instant else ruling
+
+    def change(self, contract: Contract) -> TermsChange | None:
+        """What one of the facts changes; None when another one with the same `valid_from` rules in its place."""
+        index = self._facts.index(contract)
+        following = self._facts[index + 1].valid_from if index + 1 < len(self._facts) else LATEST + 1
+        if following == contract.valid_from:
+            return None
+        return TermsChange(contract.valid_from, following, self._facts[index - 1] if index else None, contract)
 
     def spans(self, start: int, end: int) -> list[Span]:
         """Terms in force within [start, end), without gaps in time under contract being filled."""
@@ -164,6 +191,15 @@ class ContractCopies:
         self._known.add((tenant, contract.source, contract.id))
         self._histories.setdefault(tenant, ContractHistory()).add(contract)
         return True
+
+    def change(self, tenant: str, contract: Contract) -> TermsChange | None:
+        """What a contract fact that was added changes for the tenant's incidents."""
+        return self._histories[tenant].change(contract)
+
+    def find(self, tenant: str, source: str, event_id: str) -> Contract | None:
+        """A tenant's contract fact by its identity."""
+        history = self._histories.get(tenant, ())
+        return next((c for c in history if c.id == event_id and c.source == source), None)
 
     def rename(self, tenant: str, name: str) -> list[Contract]:
         """Replace a tenant's name in its terms (R29); returns the terms."""

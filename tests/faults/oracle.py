@@ -195,7 +195,7 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
             for key, row in live.items():
                 incidents.restore(key, row)
             for subject in {*incidents._steps, *(subject for subject, _, _ in incidents._writer.buffered)}:
-                each = incidents._store._cache.known(subject)
+                each = incidents._store._state.cache.known(subject)
                 incidents._store.trim_cache()
                 subjects.add(subject)
                 applied += len(each.timeline.facts) + len(each.buffered)

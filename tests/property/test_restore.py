@@ -20,12 +20,15 @@ from streams.sla.events import Event, Position
 from streams.sla.impact import ImpactCopy
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.incident_store import IncidentStore
+from streams.sla.incidents.lru_cache import UNLIMITED
 from streams.sla.incidents.steps import (
     Applied,
     Decision,
     Evicted,
     InputDecision,
+    Reevaluated,
     Step,
+    StepIndex,
     TimerDecision,
     TombstoneExpired,
 )
@@ -48,7 +51,7 @@ class Store(IncidentStore):
 
     def _record(self, decision: Decision) -> None:
         match decision:
-            case Applied(step=Step() as step):
+            case Applied(step=Step() as step) | Reevaluated(step=Step() as step):
                 self.rows.append(step)
                 for fact in step.facts:
                     self.buffered.pop((step.incident_id, fact.source, fact.id), None)
@@ -66,9 +69,11 @@ class Store(IncidentStore):
         self._record(decision)
         return decision
 
-    def apply_contract(self, tenant: str, contract: Contract, arrival: int) -> list[Applied]:
+    def apply_contract(
+        self, tenant: str, contract: Contract, arrival: int, *, at_once: int = UNLIMITED
+    ) -> list[Reevaluated]:
         self.terms.append((tenant, contract))
-        decisions = super().apply_contract(tenant, contract, arrival)
+        decisions = super().apply_contract(tenant, contract, arrival, at_once=at_once)
         for decision in decisions:
             self._record(decision)
         return decisions
@@ -91,7 +96,7 @@ class Store(IncidentStore):
         store.terms = list(self.terms)
         store.rows = list(self.rows)
         for step in self.rows:
-            store.restore_step(step.incident_id, step.due, step.deferred, step.tenants())
+            store.restore_step(step.incident_id, StepIndex.of(step))
         for (incident_id, _, _), fact in self.buffered.items():
             store.buffer(fact, incident_id)
         for incident_id, until in self.tombstones.items():

@@ -10,7 +10,7 @@ from streams.sla.contracts import Contract
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.lru_cache import IncidentCache
-from streams.sla.incidents.steps import Applied, Decision, Step
+from streams.sla.incidents.steps import Applied, Decision, Step, StepIndex
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.instants import DAY, HOUR, MINUTE, parse_rfc3339
 
@@ -79,7 +79,7 @@ def restored(records: Records) -> IncidentStore:
     store = IncidentStore(policies(), TimeLimits(), records, 1)
     for steps in records.kept.values():
         for step in steps:
-            store.restore_step(step.incident_id, step.due, step.deferred, step.tenants())
+            store.restore_step(step.incident_id, StepIndex.of(step))
     return store
 
 

@@ -77,7 +77,6 @@ class Fold(SlaClocks):
         "opened_at",
         "opened_by",
         "pinned",
-        "pins",
         "policies",
         "resolved_by",
         "subject",
@@ -95,7 +94,6 @@ class Fold(SlaClocks):
         self.channel = opened.channel
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
         self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, contracts)
-        self.pins: list[tuple[Subject, Pinned]] = [(self.subject, self.pinned)]
         self.by_hand: str | None = None
         self.counts: bool | None = None
         self.annulled = False
@@ -176,7 +174,6 @@ class Fold(SlaClocks):
         if fact.scope is not None:
             # The tenants changed, and with them tier and flags; the policy stays pinned (R18, R20).
             found = pin(self.policies, self.subject, self.opened_at, self.channel, self.contracts)
-            self.pins.append((self.subject, found))
             self.pinned = found._replace(policy=self.pinned.policy)
         self.episodes[-1].change(at, self.subject)
         self._reconsider(at)
@@ -259,13 +256,6 @@ class Fold(SlaClocks):
             if clock.state == BREACHED:
                 clock.state = CANCELLED
         self.breaches.clear()
-
-    def contracts_changed(self) -> bool:
-        """Whether the contracts known now lead to another tier, policy or flag than those known before (R20)."""
-        return any(
-            pin(self.policies, subject, self.opened_at, self.channel, self.contracts) != pinned
-            for subject, pinned in self.pins
-        )
 
     def impacts(self) -> list[Impact]:
         """Which component had which impact when; empty once annulled (R17, R21)."""

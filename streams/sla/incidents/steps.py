@@ -23,6 +23,10 @@ class Step(NamedTuple):
     due: int | None = None
     deferred: bool = False
 
+    def opened_at(self) -> int | None:
+        """The time of the earliest opening in this step; None when it has none."""
+        return min((fact.time for fact in self.facts if fact.rank == 0), default=None)
+
     def tenants(self) -> list[str]:
         """Every tenant that a fact of this step names."""
         named: list[str] = []
@@ -30,6 +34,21 @@ class Step(NamedTuple):
             if isinstance(fact.payload, ev.Opened | ev.Reclassified):  # no other names tenants
                 named += fact.payload.tenant_ids or ()
         return named
+
+
+class StepIndex(NamedTuple):
+    """What is known of a recorded step before it is decoded: the incident's next timer, whether it is deferred, tenants
+    that the step names, and the time of an opening in it: `tenant_index.UNKNOWN` where the row does not tell."""
+
+    due: int | None
+    deferred: bool
+    tenants: list[str]
+    opened_at: int | None
+
+    @classmethod
+    def of(cls, step: Step) -> StepIndex:
+        """The index of a step."""
+        return cls(step.due, step.deferred, step.tenants(), step.opened_at())
 
 
 class Applied(NamedTuple):
@@ -50,6 +69,14 @@ class Orphaned(NamedTuple):
 
     incident_id: str
     facts: tuple[Fact, ...]
+
+
+class Reevaluated(NamedTuple):
+    """A contract fact, which arrived at `arrival`, led to another judgement of the incident (R20)."""
+
+    outputs: list[ev.Output]
+    step: Step | None
+    arrival: int
 
 
 class Evicted(NamedTuple):
@@ -78,14 +105,14 @@ class Rewritten(NamedTuple):
 
 
 InputDecision = Applied | Duplicate | Rejected | Buffered | Rewritten
-TimerDecision = Applied | Orphaned | Evicted | TombstoneExpired
+TimerDecision = Applied | Reevaluated | Orphaned | Evicted | TombstoneExpired
 Decision = InputDecision | TimerDecision
 
 
 def outputs_of(decision: Decision) -> list[ev.Output]:
     """The outputs to publish, in order."""
     match decision:
-        case Applied(outputs=outputs) | Rewritten(outputs=outputs):
+        case Applied(outputs=outputs) | Reevaluated(outputs=outputs) | Rewritten(outputs=outputs):
             return outputs
         case Duplicate() | Rejected() | Buffered() | Orphaned() | Evicted() | TombstoneExpired():
             return []

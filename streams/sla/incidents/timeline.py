@@ -200,10 +200,11 @@ class Timeline:
                 self._publish(MetEntry(met.key, met.at), self._builder.met(met))
         self._publish_description(cause)
 
-    def reconsider_contracts(self, cause: Fact | Cause, policies: Policies, contracts: ContractLookup) -> None:
-        """A contract fact arrived: fold anew if it changes what the incident's opening fixed (R20)."""
-        if self.live.contracts_changed():
-            self.differ(cause, policies, contracts)
+    def reevaluate(self, cause: Cause, arrival: int, policies: Policies, contracts: ContractLookup) -> None:
+        """A contract fact that concerns the incident arrived: publish the whole difference (R20)."""
+        if not next((fact.backfill for fact in self.facts if fact.rank == 0), False):
+            self.processed_until = max(self.processed_until, arrival)
+        self.differ(cause, policies, contracts)
 
     def due(self) -> int | None:
         """The instant of the next timer, never before `processed_until` (R11)."""

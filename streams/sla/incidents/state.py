@@ -1,0 +1,96 @@
+"""The state of a partition's incidents, and what every decision on one of them shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.sla.arrival import TimeLimits
+from streams.sla.contracts import ContractCopies
+from streams.sla.erasure import Erasures
+from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.lru_cache import IncidentCache, StepReader
+from streams.sla.incidents.reevaluation import ReevaluationQueue
+from streams.sla.incidents.schedule import Schedule
+from streams.sla.incidents.steps import Applied, Rewritten, Step
+from streams.sla.incidents.stored_incident import StoredIncident
+from streams.sla.incidents.tenant_index import TenantIndex
+from streams.sla.incidents.timeline import Timeline
+from streams.sla.policy import Policies
+
+
+class IncidentState:
+    """Incidents, their timers, the contract terms they are judged by, and who was erased."""
+
+    __slots__ = ("cache", "contracts", "erasures", "policies", "queue", "schedule", "tenants", "time_limits")
+
+    def __init__(self, policies: Policies, time_limits: TimeLimits, steps: StepReader, max_cached: int) -> None:
+        self.policies = policies
+        self.time_limits = time_limits
+        self.cache = IncidentCache(steps, max_cached, self._loaded)
+        self.contracts = ContractCopies()
+        self.tenants = TenantIndex()
+        self.schedule = Schedule(time_limits)
+        self.erasures = Erasures(time_limits.pseudonym_key)
+        self.queue = ReevaluationQueue()
+
+    def folded(self, stored: StoredIncident) -> Timeline:
+        """The incident's timeline, folded."""
+        timeline = stored.timeline
+        if timeline.folded is None and timeline.facts:
+            timeline.refold(self.policies, self.contracts)
+        return timeline
+
+    def index_tenants(self, stored: StoredIncident, facts: Iterable[Fact]) -> None:
+        """Index the tenants that new facts name, and the opening among them."""
+        timeline = stored.timeline
+        for fact in facts:
+            named = [self.erasures.name(each) for each in getattr(fact.payload, "tenant_ids", None) or ()]
+            if named or fact.rank == 0:
+                self.tenants.add(timeline.id, named, fact.time if fact.rank == 0 else None)
+                stored.redacted = stored.redacted or any(tenant in self.erasures for tenant in named)
+
+    def applied(self, stored: StoredIncident, facts: list[Fact]) -> Applied:
+        """What follows, with a step of the new facts where there is something to record."""
+        timeline = stored.timeline
+        outputs, entries = timeline.take()
+        due = self.schedule.set(stored)
+        # A timer that leads to no output needs no row: fired again after a restart it leads to none again. A timer
+        # that is earlier than the last row says does need one.
+        earlier = due.at is not None and (stored.recorded_due is None or due.at < stored.recorded_due)
+        if not (facts or entries or earlier):
+            return Applied(outputs, None)
+        step = Step(timeline.id, stored.steps, facts, entries, timeline.processed_until, *due)
+        stored.steps += 1
+        stored.recorded_due = due.at
+        return Applied(outputs, step)
+
+    def redact(self, stored: StoredIncident) -> None:
+        """Remove from an incident's facts what may not stay of an erased tenant; it is folded on the next access."""
+        old = stored.timeline
+        facts = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in old.facts]
+        stored.redacted, stored.timeline = True, Timeline(old.id)
+        stored.timeline.restore(facts, old.published.entries(), old.processed_until)
+
+    def rewritten(self, stored: StoredIncident) -> Rewritten:
+        """What follows, with one step that replaces all steps so far."""
+        timeline = stored.timeline
+        outputs, _ = timeline.take()
+        replaces, stored.steps = stored.steps, 1
+        due = self.schedule.set(stored)
+        stored.recorded_due = due.at
+        entries = timeline.published.entries()
+        step = Step(timeline.id, 0, list(timeline.facts), entries, timeline.processed_until, *due)
+        return Rewritten(outputs, step, replaces)
+
+    def quarantine(self, incident_id: str) -> None:
+        """An incident whose decisions crash has no timer and no re-evaluation until its next input (R27)."""
+        self.queue.discard(incident_id)
+        self.schedule.timers.quarantine(incident_id)
+
+    def _loaded(self, stored: StoredIncident) -> None:
+        timeline = stored.timeline
+        opened_at = min((fact.time for fact in timeline.facts if fact.rank == 0), default=None)
+        if opened_at is not None:
+            self.tenants.set_opened_at(timeline.id, opened_at)
+        if self.erasures:
+            stored.redacted = any(tenant in self.erasures for tenant in timeline.tenants())

@@ -1,0 +1,51 @@
+"""Which retained incidents name a tenant, and when each was opened: what a contract fact concerns (R20)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Opening time of an incident whose rows do not tell it before they are decoded.
+UNKNOWN = -1
+
+
+class TenantIndex:
+    """Incidents by tenant, without their facts."""
+
+    __slots__ = ("_incidents", "_opened_at")
+
+    def __init__(self) -> None:
+        self._incidents: dict[str, set[str]] = {}
+        self._opened_at: dict[str, int] = {}
+
+    def add(self, incident_id: str, tenants: Iterable[str], opened_at: int | None) -> None:
+        """Add tenants that an incident names. `opened_at` is the time of an opening, UNKNOWN where there may be one,
+        None where there is none; the earliest opening is the one that stands (R2)."""
+        for tenant in tenants:
+            self._incidents.setdefault(tenant, set()).add(incident_id)
+        if opened_at is not None:
+            self._opened_at[incident_id] = min(self._opened_at.get(incident_id, opened_at), opened_at)
+
+    def set_opened_at(self, incident_id: str, opened_at: int) -> None:
+        """The incident was decoded: this is when it was opened."""
+        self._opened_at[incident_id] = opened_at
+
+    def opened_at(self, incident_id: str) -> int:
+        """When an incident was opened, or UNKNOWN."""
+        return self._opened_at.get(incident_id, UNKNOWN)
+
+    def of(self, tenant: str) -> list[str]:
+        """The incidents that name a tenant, sorted."""
+        return sorted(self._incidents.get(tenant, ()))
+
+    def remove_tenant(self, tenant: str) -> None:
+        """The tenant goes by another name from now on."""
+        self._incidents.pop(tenant, None)
+
+    def remove_incident(self, incident_id: str, tenants: Iterable[str]) -> None:
+        """The incident is not retained any more; `tenants` are all that it names."""
+        self._opened_at.pop(incident_id, None)
+        for tenant in set(tenants):
+            incidents = self._incidents.get(tenant, set())
+            incidents.discard(incident_id)
+            if not incidents:
+                self._incidents.pop(tenant, None)
