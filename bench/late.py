@@ -36,7 +36,7 @@ Arriving = Callable[[str, int], ev.Event]
 
 
 class NoContracts:
-    """The terms that a book knows which was told none."""
+    """The contract terms of a store that has none."""
 
     def at(self, tenant: str, instant: int) -> None:
         return None

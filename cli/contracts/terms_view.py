@@ -47,7 +47,7 @@ def _fields(change: ContractChange) -> Iterator[str]:
 
 
 def _as_texts(terms: ContractSet) -> dict[str, str]:
-    """Each field as people read it; valid_from stands in the heading."""
+    """Each field as people read it; valid_from is in the heading."""
     charge = terms.monthly_charge
     return {
         "valid_to": "-" if terms.valid_to is None else format_rfc3339(terms.valid_to),

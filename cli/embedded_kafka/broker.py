@@ -199,9 +199,9 @@ def start_broker(
 ) -> Broker:
     """Starts Kafka and returns when it answers.
 
-    Without `data_dir` the data lie in a temporary directory that goes with the broker; without `port` a free one is
-    taken. `extra` are Kafka settings on top of ours. `progress` is called during the first download; without it a bar
-    is drawn on standard error. Raises BrokerError.
+    Without `data_dir` the data are in a temporary directory that is deleted with the broker; without `port` a free one
+    is chosen. `extra` are Kafka settings on top of ours. `progress` is called during the first download; without it a
+    bar is drawn on standard error. Raises BrokerError.
     """
     jars = kafka_jars(progress)
     at = Path(tempfile.mkdtemp(prefix="sla-kafka-")) if data_dir is None else data_dir.absolute()

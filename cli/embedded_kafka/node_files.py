@@ -97,7 +97,7 @@ def properties_text(settings: Mapping[str, str]) -> str:
 
 
 def check_port(port: int) -> None:
-    """Raises BrokerError when nobody could listen on this port."""
+    """Raises BrokerError when the port is not free."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(

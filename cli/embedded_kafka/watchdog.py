@@ -1,4 +1,5 @@
-"""Runs Kafka for a parent and ends it when the parent is gone, however it went: `broker_watch.py FD ORPHAN -- JAVA…`.
+"""Runs Kafka for a parent process and ends it when the parent has ended for any reason: `watchdog.py FD ORPHAN --
+JAVA…`.
 
 The parent holds the other end of this program's standard input. That closes when the parent exits, crashes or is
 killed -9, on every Unix; a copy of it kept open by some forked child does no harm, since the parent's id is watched

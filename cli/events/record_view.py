@@ -178,7 +178,7 @@ def _what(event_type: str, data: Mapping[str, object]) -> str:
     match event_type:
         case "sla.warning":
             share = f"{100 * cast(float, data['threshold']):g} %"
-            return f"{clock}: {share} of the time is gone, deadline {_seconds(data['deadline'])}"
+            return f"{clock}: {share} of the time has passed, deadline {_seconds(data['deadline'])}"
         case "sla.update_due":
             return f"{clock} is due by {_seconds(data['deadline'])}"
         case "sla.breached":

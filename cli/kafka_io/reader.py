@@ -1,4 +1,4 @@
-"""Reads topics as they are: committed records only, no consumer group, all partitions."""
+"""Reads topics: committed records only, all partitions, without a consumer group."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class TopicReader:
             yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
 
     def poll(self, timeout_s: float = _POLL_S) -> list[TopicRecord]:
-        """What has arrived, in the order of arrival as far as it is known; empty when nothing did in that time."""
+        """Newly arrived records, in the order of arrival as far as it is known; empty when none arrived in time."""
         fetched = self._run(self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=_MOST))
         found = [
             TopicRecord(

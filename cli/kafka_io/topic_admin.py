@@ -68,8 +68,8 @@ def apply_topics(
 ) -> TopicsReport:
     """Create what is missing and bring settings to their declared values; returns when all have leaders.
 
-    Partitions and replication of a topic that exists are never changed, only reported. `security` goes to
-    kafka-python as it is. Raises kafka.errors.KafkaError.
+    Partitions and replication of a topic that exists are never changed, only reported. `security` is passed to
+    kafka-python. Raises kafka.errors.KafkaError.
     """
     with _admin(bootstrap, security or {}) as admin:
         actual = _actual(admin, specs)
@@ -138,7 +138,7 @@ def _actual(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, ActualTopic]:
 
 
 def _create(admin: Any, missing: Sequence[TopicSpec]) -> list[str]:
-    """Create topics; one that somebody else creates at the same moment is theirs, and compared like any other."""
+    """Create topics; one that another process creates at the same moment is compared like any existing topic."""
     if not missing:
         return []
     wanted = {

@@ -1,4 +1,4 @@
-"""`sla policy seen`: the register of policy versions that the log has been decided by, beside those deployed (R18)."""
+"""`sla policy seen`: the register of policy versions that decisions have used, compared with those deployed (R18)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cli.support.progress import counting
 if TYPE_CHECKING:
     from cli.kafka_io.reader import TopicRecord
 
-#: What a version that the log has seen is to the policies deployed here.
+#: How a recorded version compares with the policies deployed here.
 SAME, DIFFERS, MISSING = "deployed", "other content", "not deployed"
 
 
 class Seen(NamedTuple):
-    """A version that the log has been decided by. `deployed` is SAME, DIFFERS or MISSING."""
+    """A version that decisions have used. `deployed` is SAME, DIFFERS or MISSING."""
 
     policy: str
     version: str
@@ -70,7 +70,7 @@ def print_seen(brokers: str | None, prefix: str | None, policies: Path | None, *
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in found], indent=2))
     elif not found:
-        typer.echo("the log has not been decided by any policy yet")
+        typer.echo("no decision has used a policy yet")
     for one in () if as_json else found:
         typer.echo(f"{one.policy} {one.version}  {one.digest[:12]}  {one.deployed}")
     return all(one.deployed == SAME for one in found)

@@ -29,8 +29,8 @@ class Outcome:
     issued: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, event: Event) -> bool:
-        """Take one event in; False when its id was seen before. A breach that is published again after it was retracted
-        stands again, and its retraction may follow again: they are the same ones (R3)."""
+        """Add one event; False when its id was seen before. A breach that is published again after its retraction
+        counts again, and so may its retraction: ids repeat (R3)."""
         name = str(event["id"])
         if name in self.retracted and event["type"] == "sla.breached":
             self.retracted.discard(name)

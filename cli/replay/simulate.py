@@ -53,8 +53,8 @@ def simulate(
 
 
 def choose_policies(settings: Settings, wanted: str | None, root: Path | None) -> Policies:
-    """The policies of a directory with `wanted` as the default: a name among them, or a file, which then stands for
-    all versions of its name. Raises SettingsError with every mistake in them."""
+    """The policies of a directory with `wanted` as the default: a name among them, or a file, which then replaces all
+    versions of its name. Raises SettingsError with every mistake in them."""
     from streams.config_files.problems import PolicyError
     from streams.policy.load import default_policies_dir, load_policies, load_policy
     from streams.sla.policy import Policies, UnknownPolicyError

@@ -37,7 +37,7 @@ class StatementRow(NamedTuple):
 
 
 class BreachRow(NamedTuple):
-    """How many breaches of one kind stand in a month."""
+    """How many breaches of one kind were not retracted in a month."""
 
     month: str
     severity: str

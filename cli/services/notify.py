@@ -35,7 +35,7 @@ def notify(
 ) -> None:
     """Deliver alerts to PagerDuty, Slack and webhooks until SIGTERM or Ctrl-C.
 
-    Exit code 2: it can't start so.
+    Exit code 2: the settings or the routing file are wrong.
     """
     if ctx.invoked_subcommand is not None:
         ctx.obj = routes

@@ -7,7 +7,7 @@ import typer
 
 def worker() -> None:
     """Run a worker until SIGTERM or Ctrl-C: it finishes the open transaction and stops. Settings come from the
-    environment, prefix SLA_. Exit code 2: it can't start so."""
+    environment, prefix SLA_. Exit code 2: a setting is wrong."""
     from agents.worker import main
 
     raise typer.Exit(main())

@@ -12,7 +12,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     """A header line and the rows; columns that a row lacks are empty. A text that would begin a formula gets an
-    apostrophe in front; numbers are written as they are. Raises ValueError for a value without a column."""
+    apostrophe in front; numbers are written unchanged. Raises ValueError for a value without a column."""
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, lineterminator="\r\n")
     writer.writeheader()

@@ -113,7 +113,7 @@ class IncidentPublisher(Publisher):
         return self._send("incident.severity_set", incident, data, envelope)
 
     def waiting(self, incident: str, *, on: Awaited, who: Who | None = None, **envelope: Unpack[Envelope]) -> Delivery:
-        """Work waits for somebody else; pauses clocks where the policy says so."""
+        """Work waits for another party; this pauses clocks where the policy says so."""
         return self._send("incident.waiting", incident, {"on": on, "who": who}, envelope)
 
     def waiting_ended(

@@ -53,7 +53,7 @@ class Consumer(Protocol):
 class Subscription:
     """The events of a topic for one consumer group: iterate over it, in a `with` that closes it. One thread at a time.
 
-    An event counts as handled when the loop comes back for the next one; its offset is committed then, at most a second
+    An event counts as handled when the loop asks for the next one; its offset is committed then, at most a second
     later, and at the end. **At least once**: after a crash, or when the loop is left by an exception or `break`, what
     was not committed comes again, also the event of that moment. Ids that come again within this process are left out
     (the latest 10,000); what must not be done twice by another process either keeps the id where it keeps its effect
@@ -178,7 +178,8 @@ class Subscription:
             return False
         except KafkaError as error:
             if not error.retriable:
-                message = f"Kafka refuses the commit: {error or type(error).__name__}; handled events come again"
+                reason = error or type(error).__name__
+                message = f"Kafka refuses the commit: {reason}; handled events will be read again"
                 raise BrokerUnavailable(message) from error
             _LOG.warning("commit_postponed: %s", error or type(error).__name__)
             return True

@@ -23,8 +23,8 @@ Kind = Literal["new tenant", "new terms", "corrected"]
 
 
 class ContractChange(NamedTuple):
-    """One fact to publish. `before` is what it takes the place of: of a corrected fact the terms that now stand for the
-    same `valid_from`, of new terms those in force at that instant; None where there are none. `notes` are warnings."""
+    """One fact to publish. `before` are the terms that it replaces: for a correction those of the same `valid_from`,
+    for new terms those in force at that instant; None where there are none. `notes` are warnings."""
 
     row: ContractRow
     kind: Kind

@@ -17,8 +17,8 @@ from streams.sla.events import Rejection
 
 @dataclass(slots=True)
 class Translation:
-    """The outcomes of a request. All `events` are published, whatever is rejected beside them: one bad alert of a group
-    must not block the others."""
+    """The outcomes of a request. All `events` are published, even when other items are rejected: one bad alert of a
+    group must not block the others."""
 
     events: list[PreparedEvent] = field(default_factory=list)
     ignored: list[IgnoredItem] = field(default_factory=list)

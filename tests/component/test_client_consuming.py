@@ -253,7 +253,7 @@ def test_a_commit_that_the_broker_has_no_time_for_is_put_off() -> None:
 def test_refusals_are_told() -> None:
     broker = FakeBroker(map(credit, names(3)))
     consumer = broker.consumer(GroupAuthorizationFailedError("billing"), GroupAuthorizationFailedError("billing"))
-    with pytest.raises(BrokerUnavailable, match=r"refuses the commit: .*handled events come again"):
+    with pytest.raises(BrokerUnavailable, match=r"refuses the commit: .*handled events will be read again"):
         ids(subscribed(consumer))
     assert consumer.closed == 1
     consumer = broker.consumer()

@@ -88,7 +88,7 @@ def _alert(item: str, alert: object, source: Source, received_at: int | None) ->
     view: dict[str, dict[str, object]] = {}
     for part in ("labels", "annotations"):
         given = alert.get(part)
-        # A null stands for nothing, as some senders write it; numbers and booleans are compared as texts.
+        # Some senders write null for an absent value; numbers and booleans are compared as texts.
         if not isinstance(given, dict | None) or any(
             isinstance(value, dict | list) for value in (given or {}).values()
         ):
@@ -169,7 +169,7 @@ def _instant(alert: dict[str, object], name: str) -> int:
             raise ValueError("expected an RFC 3339 date-time")
         instant = parse_rfc3339(given)
         if instant < 0:
-            raise ValueError("lies before 1970: it is not set")
+            raise ValueError("is before 1970, so it is not set")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return instant

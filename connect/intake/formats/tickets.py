@@ -107,7 +107,7 @@ def fields_set(
 
 
 def ticket_deleted(ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
-    """The ticket is gone: nothing can resolve its incident any more, so it ends now."""
+    """The ticket was deleted. Nothing can resolve its incident any more, so the incident ends now."""
     yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
 
 

@@ -1,4 +1,4 @@
-"""Paths into a payload: names with dots between them. A name that has dots itself stands in double quotes."""
+"""Paths into a payload: names with dots between them. A name that contains dots is written in double quotes."""
 
 from __future__ import annotations
 

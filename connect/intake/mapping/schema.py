@@ -114,7 +114,7 @@ class StatesKeys(ConfigKeys):
 
     resolved: list[ScalarText] | None = Field(None, description="Names that end the incident.")
     waiting_customer: list[ScalarText] | None = Field(None, description="Names that wait for the customer.")
-    waiting_third_party: list[ScalarText] | None = Field(None, description="Names that wait for somebody else.")
+    waiting_third_party: list[ScalarText] | None = Field(None, description="Names that wait for a third party.")
 
 
 class SourceKeys(ConfigKeys):

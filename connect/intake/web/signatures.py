@@ -58,7 +58,7 @@ def bearer(secrets: tuple[Secret, ...], authorization: str | None) -> bool:
 
 
 def fresh(timestamp: str, now: int, window: int) -> bool:
-    """Whether a signed RFC 3339 timestamp lies within `window` microseconds of `now`."""
+    """Whether a signed RFC 3339 timestamp is within `window` microseconds of `now`."""
     try:
         return abs(now - parse_rfc3339(timestamp)) <= window
     except ValueError:

@@ -16,7 +16,7 @@ _NOT_GLOBAL = tuple(
         *("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20"),
     )
 )
-#: All addresses of IPv6 that are routed globally, but for those that stand for addresses of IPv4.
+#: All addresses of IPv6 that are routed globally, except those that represent IPv4 addresses.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _TEREDO = ipaddress.ip_network("2001::/32")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
