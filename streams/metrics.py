@@ -123,6 +123,7 @@ NOTIFY_PARKED = _counter(
     "Messages given up and parked; see `sla notify parked list`.",
     "destination",
 )
+NOTIFY_FOLDED = _counter("sla_notify_folded", "alerts", "Alerts that were sent as part of a digest.", "destination")
 NOTIFY_DISCARDED = _counter(
     "sla_notify_discarded", "messages", "Parked messages that were discarded, older than the retention.", "destination"
 )

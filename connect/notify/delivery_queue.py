@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import structlog
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
+from connect.notify.digest import PageRate, can_be_folded, end_of, fold
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
@@ -19,9 +21,14 @@ from connect.notify.pending_pages import PageKey, PendingPages
 from connect.notify.retry_policy import LONGEST_RETRY_AFTER, CircuitBreaker, next_try
 from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
-from streams.sla.instants import SECOND
+from streams.sla.instants import MINUTE, SECOND
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
+
+#: At most one digest of a partition in this time.
+DIGEST_EVERY = MINUTE
+#: In place of an incident, whose id has no control characters.
+_FOLDING = "\x1fdigest"
 
 
 def cancelled_by_us() -> bool:
@@ -63,6 +70,14 @@ class DeliveryQueue:
         self._unwritten: set[PageKey] = set()
         """Pages whose latest rows are not written yet. Their messages are not sent, or the row that ends a message
         could precede the row that says that it waits."""
+        self._digests: Counter[str] = Counter()
+        """How many incidents each digest has that are not closed."""
+        self._waiting_for_digest: dict[int, set[PageKey]] = defaultdict(set)
+        """Pages beyond the rate, by partition, until they are folded."""
+        self._digest_due: dict[int, int] = {}
+        self._folding: set[PageKey] = set()
+        """Pages whose rows with their digest are being written."""
+        self._rate = PageRate(destination.pages_per_minute)
         self._not_before = 0
         self._breaker = CircuitBreaker()
         self._wake = asyncio.Event()
@@ -106,6 +121,9 @@ class DeliveryQueue:
             language=language,
             deployment=self._deployment,
         )
+        ended = before.digest if before is not None and page.digest is None else None
+        if ended is not None and self._digests[ended] == 1:  # its last incident
+            page = end_of(ended, page, trigger.event, self._clock.now())
         return self._applied(key, before, page)
 
     def retry(self, partition: int, incident: str, message: Message) -> list[StateRow]:
@@ -133,6 +151,10 @@ class DeliveryQueue:
         self._sending.clear()
         self._unwritten.clear()
         self._pages.clear()
+        self._digests.clear()
+        self._waiting_for_digest.clear()
+        self._digest_due.clear()
+        self._folding.clear()
 
     def resume(self) -> None:
         """Begin to send."""
@@ -149,12 +171,21 @@ class DeliveryQueue:
         return rows
 
     def _put(self, key: PageKey, page: Page) -> None:
+        before = self._pages.get(key)
+        old = before.digest if before is not None else None
+        if old != page.digest:
+            if page.digest is not None:
+                self._digests[page.digest] += 1
+            if old is not None:
+                self._digests[old] -= 1
+                if not self._digests[old]:
+                    del self._digests[old]
         self._pages.put(key, page)
         if not self._blocked(key) and self._pages.enqueue(key):
             self._wake.set()
 
     def _blocked(self, key: PageKey) -> bool:
-        return key in self._sending or key in self._unwritten
+        return key in self._sending or key in self._unwritten or key in self._folding
 
     # -- delivery ------------------------------------------------------------------------------------------------------
 
@@ -171,19 +202,65 @@ class DeliveryQueue:
         while not self._suspended and self.disabled is None:
             if len(self._sending) >= (1 if self._breaker.open else kind.concurrency):
                 return None
+            now = self._clock.now()
+            self._start_digests(now)
             first = self._pages.first_due(self._blocked)
             if first is None:
-                return None
+                return min(self._digest_due.values(), default=None)
             due, key = first
-            now = self._clock.now()
             if (at := max(due, self._not_before)) > now:
-                return at
+                return min([at, *self._digest_due.values()])
             self._pages.pop()
             page = self._pages.get(key)
             assert page is not None
+            if can_be_folded(page):
+                if self._rate.exceeded(now):
+                    self._waiting_for_digest[key.partition].add(key)
+                    self._digest_due.setdefault(key.partition, now + DIGEST_EVERY)
+                    continue
+                self._rate.count(now)
             self._not_before = max(self._not_before, now + kind.min_interval)
             self._sending[key] = asyncio.create_task(self._deliver(key, page.head))
         return None
+
+    def _start_digests(self, now: int) -> None:
+        for partition, due in list(self._digest_due.items()):
+            if due <= now:
+                del self._digest_due[partition]
+                task = asyncio.create_task(self._fold(partition, self._waiting_for_digest.pop(partition, set())))
+                self._sending[PageKey(partition, _FOLDING)] = task
+
+    async def _fold(self, partition: int, keys: set[PageKey]) -> None:
+        """Send one digest for these pages; a single one is sent alone."""
+        try:
+            pages = {key: page for key in sorted(keys) if (page := self._pages.get(key)) is not None}
+            folded = {key: page for key, page in pages.items() if can_be_folded(page) and not self._blocked(key)}
+            if len(folded) > 1:
+                digest = fold(list(folded.values()), self._clock.now(), self._deployment)
+                rows: list[StateRow] = []
+                for (key, before), page in zip(folded.items(), digest.pages, strict=True):
+                    self._folding.add(key)
+                    rows += changes(self._destination.name, before, page)
+                    self._put(key, page)
+                self._metrics.folded.labels(self._destination.name).inc(digest.alerts)
+                self._log.warning("alerts_folded", alerts=digest.alerts, incidents=len(folded), partition=partition)
+                await self._store.write(partition, rows)
+                self._folding.difference_update(folded)
+            elif folded:
+                self._rate.count(self._clock.now())
+            for key in keys:
+                if not self._blocked(key):
+                    self._pages.enqueue(key)
+        except asyncio.CancelledError:
+            if cancelled_by_us():
+                raise
+            self._failure = ConnectionError("a client of Kafka gave up")
+        except Exception as error:
+            self._failure = error
+        finally:
+            if self._sending.get(PageKey(partition, _FOLDING)) is asyncio.current_task():
+                del self._sending[PageKey(partition, _FOLDING)]
+            self._wake.set()
 
     async def _deliver(self, key: PageKey, message: Message) -> None:
         try:

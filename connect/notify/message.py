@@ -12,6 +12,10 @@ from streams.i18n.catalogues import Language
 LONGEST_DEDUP_KEY = 255
 
 
+#: In place of a clock: the message is a digest.
+DIGEST = "digest"
+
+
 class Message(NamedTuple):
     """One message. `id` is the same on every attempt; `seq` orders the messages of a page. `since` is when the message
     was created, `due` when to try next (microseconds)."""
@@ -29,6 +33,9 @@ class Message(NamedTuple):
 
     key: str | None = None
     """The dedup key that its page was opened with; None: the key of releases that did not name the deployment."""
+
+    opens: bool = False
+    """Whether its clock has no page before it is delivered."""
 
     def dedup_key(self, incident: str) -> str:
         """What ties it to the other messages about the same page."""

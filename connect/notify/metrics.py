@@ -14,6 +14,7 @@ class NotifyMetrics:
         self.registry = registry = CollectorRegistry()
         self.tries = metrics.NOTIFY_TRIES.counter(registry)
         self.parked = metrics.NOTIFY_PARKED.counter(registry)
+        self.folded = metrics.NOTIFY_FOLDED.counter(registry)
         self.discarded = metrics.NOTIFY_DISCARDED.counter(registry)
         self.unreadable = metrics.NOTIFY_UNREADABLE.counter(registry)
         self.delivered_seconds = metrics.NOTIFY_DELIVERED.histogram(registry)

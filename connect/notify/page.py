@@ -14,6 +14,7 @@ from streams.topics import DEFAULT_PREFIX
 
 #: Clocks that the message of a closing lists, the latest; an incident may have thousands of update windows.
 _MOST_CLOCKS = 1_000
+_UPDATE = "update"
 
 
 class _NewMessage(NamedTuple):
@@ -35,9 +36,12 @@ class Page:
     keys: Mapping[str, str] = field(default_factory=dict)
     """The dedup keys that open clocks were paged with; a clock without one was paged by a release before there were."""
 
+    digest: str | None = None
+    """The dedup key of the digest that has alerts of this incident."""
+
     @property
     def over(self) -> bool:
-        return not self.open and not self.pending
+        return not self.open and not self.pending and self.digest is None
 
     @property
     def head(self) -> Message:
@@ -87,12 +91,12 @@ class Page:
         # A closing that is read late must not end what a reopened incident has been paged for since.
         ends = {clock for clock, at in self.open.items() if at <= trigger.at}
         if not ends:
-            return self
+            return replace(self, digest=None)
         if destination.kind.resolve_each_clock:
             added = [_NewMessage(f"{trigger.id}/{clock}", "resolve", clock) for clock in sorted(ends)]
         else:
             added = [_NewMessage(trigger.id, "resolve", "")]
-        return self._enqueue(added, trigger, destination, now, busy, ends)
+        return replace(self, digest=None)._enqueue(added, trigger, destination, now, busy, ends)
 
     def _enqueue(
         self,
@@ -103,10 +107,12 @@ class Page:
         busy: bool,
         clocks: set[str],
     ) -> Page:
-        waiting = self.pending
+        waiting, replaced = self.pending, list[Message]()
         if destination.kind.latest_only:
-            sending = waiting[:1] if busy else ()
-            waiting = (*sending, *(each for each in waiting[len(sending) :] if each.clock not in clocks))
+            sending, unsent = (waiting[:1], waiting[1:]) if busy else ((), waiting)
+            replaced = [each for each in unsent if each.clock in clocks or _superseded(each, trigger)]
+            waiting = (*sending, *(each for each in unsent if each not in replaced))
+        unpaged = {each.clock for each in replaced if each.opens and each.tries == 0}
         seq, event = self._next_seq(now), _stored_event(trigger, destination)
         messages = tuple(
             Message(
@@ -119,10 +125,11 @@ class Page:
                 now,
                 language=self.language,
                 key=self.keys.get(each.clock),
+                opens=each.action == "trigger" and (each.clock not in self.open or each.clock in unpaged),
             )
             for index, each in enumerate(added)
         )
-        still_open = {clock: at for clock, at in self.open.items() if clock not in clocks}
+        still_open = {clock: at for clock, at in self.open.items() if clock not in clocks | unpaged}
         if trigger.action == "trigger":
             still_open |= dict.fromkeys(clocks, trigger.at)
         keys = {clock: key for clock, key in self.keys.items() if clock in still_open}
@@ -130,6 +137,16 @@ class Page:
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
+
+
+def _superseded(message: Message, trigger: PageTrigger) -> bool:
+    """Whether a waiting page is about an earlier update of the same incident than a new one, so that it says nothing
+    more: a burst of late openings has many of them."""
+    if message.action != "trigger" or trigger.action != "trigger" or message.tries > 0:
+        return False
+    metric, _, instance = message.clock.partition("/")
+    newer, _, number = trigger.clock.partition("/")
+    return metric == newer == _UPDATE and int(instance) < int(number)
 
 
 def _stored_event(trigger: PageTrigger, destination: Destination) -> JsonObject:

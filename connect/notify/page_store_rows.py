@@ -83,10 +83,10 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
 
 
 def _page_row(page: Page) -> bytes | None:
-    if not page.open:
+    if not page.open and page.digest is None:
         return None
     row = {"incident": page.incident, "open": dict(page.open), "keys": dict(page.keys), "language": page.language}
-    return _json(row)
+    return _json(row if page.digest is None else {**row, "digest": page.digest})
 
 
 def pending_row(destination: str, incident: str, message: Message) -> StateRow:
@@ -175,7 +175,8 @@ class StoredPages:
                     open_clocks = {str(clock): int(at) for clock, at in row["open"].items()}
                     keys = {str(clock): str(named) for clock, named in row.get("keys", {}).items()}
                     language = _language(row["language"])
-                    self._open[found.rest] = Page(found.rest, open_clocks, language=language, keys=keys)
+                    digest = None if row.get("digest") is None else str(row["digest"])
+                    self._open[found.rest] = Page(found.rest, open_clocks, language=language, keys=keys, digest=digest)
             elif found.kind in {"pending", "retry"}:
                 rows = self._pending if found.kind == "pending" else self.retries
                 if value is None:

@@ -59,6 +59,7 @@ class Script:
         self.answers: list[Outcome | Exception] = []
         self.always: Callable[[Message], Outcome] = lambda _: Delivered()
         self.heard: list[tuple[int, str, str]] = []
+        self.messages: list[Message] = []
         self.at_once = 0
         self.most_at_once = 0
         self.open = asyncio.Event()
@@ -68,6 +69,7 @@ class Script:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.heard.append((self.clock.at // SECOND, incident, message.id))
+        self.messages.append(message)
         try:
             await asyncio.sleep(0)
             await self.open.wait()

@@ -6,8 +6,10 @@ import pytest
 from notify_bench import Bench, destination, failed, play
 
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
+from connect.notify.destinations.kind import MASKED
 from connect.notify.destinations.webhook import RETRY_SCHEDULE
 from connect.notify.message import Message
+from connect.notify.triggers import PageTrigger
 from streams.sla.instants import HOUR, MINUTE, SECOND
 from tests.page_triggers import trigger
 
@@ -219,6 +221,108 @@ def test_a_flapping_destination_gets_each_message_and_no_storm() -> None:
         await bench.pass_to(3600)
         assert len(shown) == len(set(shown)) == 200
         assert len(bench.sender.heard) < 400
+
+    play(scenario)
+
+
+# -- digests -----------------------------------------------------------------------------------------------------------
+
+
+def burst(number: int) -> list[PageTrigger]:
+    """What a late opening leads to: a breach, and one for each update window that has passed."""
+    incident = f"inc-{number:02}"
+    return [
+        trigger("breached", incident, f"b{number}"),
+        *(trigger("breached", incident, f"u{number}-{n}", metric="update", instance=n) for n in range(1, 7)),
+    ]
+
+
+async def apply_all(bench: Bench, triggers: list[PageTrigger]) -> None:
+    """As one batch of records, whose rows are written before anything is sent."""
+    rows = [row for each in triggers for row in bench.delivery.apply(0, each)]
+    await bench.store.write(0, rows)
+    bench.delivery.rows_written()
+    await bench.settled()
+
+
+def test_of_a_burst_about_one_incident_only_the_newest_state_is_told() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        bench.start()
+        await apply_all(bench, burst(1))
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["b1", "u1-6"]
+        await bench.give(trigger("closed", "inc-01"))
+        ends = [id_ for _, _, id_ in bench.sender.heard[2:]]
+        assert sorted(ends) == ["closed-inc-01--/response/1", "closed-inc-01--/update/6"]  # what was never paged
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "slack"])
+def test_a_burst_beyond_the_rate_becomes_digests_that_end_with_their_last_incident(kind: str) -> None:
+    async def scenario() -> None:
+        bench = Bench(destination(kind, pages_per_minute=6))
+        bench.start()
+        await apply_all(bench, [each for number in range(40) for each in burst(number)])
+        await bench.pass_to(59)
+        alone = {incident for _, incident, _ in bench.sender.heard}
+        assert len(bench.sender.heard) == 6
+        await bench.pass_to(70)
+        (digest,) = [message for message in bench.sender.messages if message.clock == "digest"]
+        counts = digest.event["data"]["digest"]
+        assert 34 <= counts["incidents"] <= 40
+        assert bench.count("delivered") == len(bench.sender.heard) <= 8
+        assert bench.metrics.registry.get_sample_value("sla_notify_folded_total", {"destination": "d"}) >= 68
+        assert bench.delivery.pending == 0
+        request = bench.to.kind.prepare(bench.to, MASKED, "inc-00", digest, 0)
+        assert f"{counts['incidents']} incidents, {counts['alerts']} alerts" in request.body.decode()
+
+        after = Bench(bench.to, bench.store)  # the digest outlives a crash
+        after.clock.move(bench.clock.at)
+        after.delivery.load(0, bench.store.kept(0, "d").pages())
+        after.start()
+        for number in range(39):
+            await after.give(trigger("closed", f"inc-{number:02}"))
+            await after.pass_to(100 + 10 * number)
+        assert not [each for each in after.sender.messages if each.clock == "digest"]
+        assert {incident for _, incident, _ in after.sender.heard} <= alone
+        await after.give(trigger("closed", "inc-39"))
+        await after.pass_to(1_000)
+        (end,) = [each for each in after.sender.messages if each.clock == "digest"]
+        assert (end.action, end.dedup_key("inc-39")) == ("resolve", digest.dedup_key("inc-00"))
+        assert after.to.kind.prepare(after.to, MASKED, "inc-39", end, 0).body
+        assert after.store.left() == []
+
+    play(scenario)
+
+
+def test_one_page_beyond_the_rate_waits_and_is_told_alone() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty", pages_per_minute=2))
+        bench.start()
+        await bench.give(*(trigger("breached", f"inc-{number}", f"e{number}") for number in range(3)))
+        await bench.give(trigger("met", "inc-0"))  # an end is not held up
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["e0", "e1", "met-inc-0--"]
+        await bench.pass_to(61)
+        assert [id_ for _, _, id_ in bench.sender.heard][3:] == ["e2"]
+        await bench.give(*(trigger("met", f"inc-{number}") for number in (1, 2)))
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
+def test_nothing_of_a_digest_is_sent_before_its_rows_are_written() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty", pages_per_minute=1))
+        bench.start()
+        await bench.give(*(trigger("breached", f"inc-{number}", f"e{number}") for number in range(4)))
+        bench.store.failure = OSError("no broker")
+        await bench.pass_to(61)
+        assert [id_ for _, _, id_ in bench.sender.heard] == ["e0"]
+        assert bench.running is not None
+        with pytest.raises(OSError, match="no broker"):
+            await bench.running
 
     play(scenario)
 

@@ -57,9 +57,10 @@ class Destinations:
         """A routing file that leads everything to these kinds."""
         common = f"allow_private: true, timeout: PT2S, give_up_after: {give_up_after}"
         api = f"http://127.0.0.1:{self.port}/v2/enqueue"
+        paged = f"{common}, pages_per_minute: 6000"
         lines = {
-            "pager": f"{{kind: pagerduty, routing_key: {{env: PAGER_KEY}}, api: '{api}', {common}}}",
-            "room": f"{{kind: slack, url: {{env: ROOM_URL}}, language: ja, {common}}}",
+            "pager": f"{{kind: pagerduty, routing_key: {{env: PAGER_KEY}}, api: '{api}', {paged}}}",
+            "room": f"{{kind: slack, url: {{env: ROOM_URL}}, language: ja, {paged}}}",
             "hook": f"{{kind: webhook, url: {{env: HOOK_URL}}, secrets: [{{env: HOOK_KEY}}], {common}}}",
         }
         chosen = "".join(f"  {kind}: {lines[kind]}\n" for kind in kinds)
@@ -142,11 +143,16 @@ def _checked(kind: str, headers: dict[str, str], content: bytes) -> Heard:
     return Heard(kind, headers["webhook-id"], body)
 
 
+def page_of(body: dict[str, Any]) -> str:
+    """The page that an event is about: its dedup key without the deployment."""
+    return str(body["dedup_key"]).partition("/")[2]
+
+
 def _pagerduty(body: dict[str, Any], content: bytes) -> Heard:
     """As Events API v2 checks them."""
     assert body["routing_key"] == ROUTING_KEY
     assert body["event_action"] in {"trigger", "acknowledge", "resolve"}
-    assert 0 < len(body["dedup_key"]) <= 255
+    assert 0 < len(body["dedup_key"].encode()) <= 255
     assert len(content) <= 512 * 1024
     if body["event_action"] == "trigger":
         payload = body["payload"]
@@ -155,7 +161,7 @@ def _pagerduty(body: dict[str, Any], content: bytes) -> Heard:
         assert payload["severity"] in {"critical", "error", "warning", "info"}
         assert payload["timestamp"].endswith("Z")
         assert isinstance(payload["custom_details"], dict)
-    return Heard("pager", f"{body['event_action']} {body['dedup_key']}", body)
+    return Heard("pager", f"{body['event_action']} {page_of(body)}", body)
 
 
 def _slack(body: dict[str, Any], content: bytes) -> Heard:

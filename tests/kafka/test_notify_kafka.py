@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_process import wait
-from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, NotifyProcess
+from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, NotifyProcess, page_of
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run
 
@@ -96,7 +96,7 @@ def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
     assert set(destinations.keys("hook")) == wanted
     bodies = {(each.key, json.dumps(each.body)) for each in destinations.heard if each.kind == "hook"}
     assert len(bodies) == len(wanted)  # a repeat says the same
-    last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
+    last = {page_of(each.body): each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
     assert set(last.values()) == {"resolve"}
     assert rows_left(broker, topics, ROWS) == []
     log = notifier.log.read_text()
@@ -263,7 +263,7 @@ def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_i
         wait(lambda: all_told("ended"), notifier.log.read_text)
         wait(lambda: notifier.measured("sla_notify_open_pages", "pager") == 0, notifier.log.read_text)
         assert notifier.stop() == 0
-    last = {each.body["dedup_key"]: each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
+    last = {page_of(each.body): each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
     assert {"inc-43/response/1", "inc-43/update/1"} <= set(last)
     assert set(last.values()) == {"resolve"}
     first = next(each for each in destinations.heard if each.kind == "room")

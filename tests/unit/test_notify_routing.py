@@ -46,7 +46,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_what_a_file_says(tmp_path: Path) -> None:
     routing = load_routing(written(tmp_path, GOOD))
     assert routing.destinations["room"] == Destination(
-        "room", SLACK, SecretRef("file", "hook"), language="ja", give_up_after=6 * HOUR
+        "room", SLACK, SecretRef("file", "hook"), language="ja", give_up_after=6 * HOUR, pages_per_minute=20
     )
     assert routing.routes == (
         Route(Match(severity=frozenset({"P1"})), ("pager",), continues=True),
@@ -75,6 +75,12 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         ("{file: hook}", "{file: hook, env: A}", "6: destinations.room.url: a secret has exactly one source"),
         (", secrets: [{env: SIGN}]", "", "8: destinations.hook: secrets: a destination of kind webhook needs this"),
         ("{env: KEY}}", "{env: KEY}, api: 'http://pd'}", "3: destinations.pager.api: this is not encrypted"),
+        (
+            ", secrets: [{env: SIGN}]",
+            ", secrets: [{env: SIGN}], pages_per_minute: 5",
+            "8: destinations.hook.pages_per_minute: this says nothing to kind webhook",
+        ),
+        ("language: ja", "pages_per_minute: 0", "7: destinations.room.pages_per_minute: "),
         ("{env: KEY}}", "{env: KEY}, api: pd}", "3: destinations.pager.api: this is not an address"),
         (
             "{env: KEY}}",

@@ -61,6 +61,7 @@ class KindConfig(NamedTuple):
     signing: tuple[SecretRef, ...] = ()
     api: str | None = None
     severities: Mapping[tuple[str, str], PagerSeverity] = {}
+    pages_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ class DestinationKind:
     """Concurrent requests."""
     min_interval: int = 0
     """Least time between the starts of two requests."""
+    pages_per_minute: int | None = None
+    """Beyond this rate alerts become digests, unless the routing file says otherwise; None: they never do."""
     latest_only: bool = True
     """People read it: a waiting message is replaced by the next one about the same clock."""
     resolve_each_clock: bool = False
@@ -113,6 +116,8 @@ class Destination:
     timeout: int = 10 * SECOND
     give_up_after: int = 6 * HOUR
     severities: Mapping[tuple[str, str], PagerSeverity] = field(default_factory=dict)
+    pages_per_minute: int | None = None
+    """Beyond this rate alerts become digests; None: they never do."""
 
     def language_of(self, message: Message) -> Language:
         """The language of a message's texts."""

@@ -66,6 +66,9 @@ class PagerDutyKeys(BaseModel):
     severities: dict[Literal["*", "sla.warning", "sla.update_due", "sla.breached"], PagerSeverityKeys] | None = Field(
         None, description="PagerDuty's severities by type of alert; `*` is any (pagerduty)."
     )
+    pages_per_minute: Annotated[int, Field(ge=1, le=6000)] | None = Field(
+        None, description="Beyond this rate alerts become digests (pagerduty, slack)."
+    )
 
 
 def configure(keys: PagerDutyKeys) -> KindConfig:
@@ -76,7 +79,9 @@ def configure(keys: PagerDutyKeys) -> KindConfig:
         for event, words in (keys.severities or {}).items()
         for severity, word in words.model_dump(exclude_none=True).items()
     }
-    return KindConfig(keys.routing_key.ref(), api=keys.api, severities=severities)
+    return KindConfig(
+        keys.routing_key.ref(), api=keys.api, severities=severities, pages_per_minute=keys.pages_per_minute
+    )
 
 
 def check(keys: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -107,13 +112,13 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     if message.action == "resolve":
         return head
     event = message.event
-    data = event["data"]
+    data, about = event["data"], str(event["subject"])
     language = destination.language_of(message)
     details = dict(facts(event, message.clock, language, destination.zone))
     return head | {
         "payload": {
-            "summary": plain(f"{title(event, language)} · {incident}", _LONGEST_SUMMARY),
-            "source": plain(incident, _LONGEST_SOURCE),
+            "summary": plain(f"{title(event, language)} · {about}", _LONGEST_SUMMARY),
+            "source": plain(about, _LONGEST_SOURCE),
             "severity": severity(destination, event["type"], data["severity"]),
             "timestamp": event["time"],
             "component": plain(data["component"], _LONGEST_SOURCE),
@@ -142,6 +147,7 @@ PAGERDUTY = DestinationKind(
     read_secrets=read_secrets,
     prepare=prepare,
     judge=judge_status,
+    pages_per_minute=30,
     give_up_after=6 * HOUR,
     concurrency=4,
     resolve_each_clock=True,

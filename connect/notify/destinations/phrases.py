@@ -13,6 +13,7 @@ from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import Language, load
 
 _LISTED_TENANTS = 20
+_LISTED_INCIDENTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class NotifyPhrases:
     metrics: Annotated[Mapping[str, str], ("response", "update", "resolution")]
     endings: Annotated[Mapping[str, str], ("resolved", "merged", "annulled")]
     policy: str
+    digest: str
+    digest_ended: str
 
 
 @cache
@@ -42,6 +45,9 @@ def notify_phrases(language: Language) -> NotifyPhrases:
 def title(event: JsonObject, language: Language) -> str:
     """The alert's own title; of a closing also how the incident ended."""
     data = event["data"]
+    if (digest := data.get("digest")) is not None:
+        phrases = notify_phrases(language)
+        return phrases.digest_ended if "ended" in digest else phrases.digest.format(**_counts(digest))
     text = str(data["title"][language])
     ending = notify_phrases(language).endings.get(str(data.get("reason", "")))
     return f"{text} ({ending})" if ending is not None else text
@@ -59,6 +65,8 @@ def moment(rfc3339: str, zone: str) -> str:
 def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Sequence[tuple[str, str]]:
     """The names and values shown below the title, in their order."""
     phrases, data = notify_phrases(language), event["data"]
+    if "digest" in data:
+        return _digest_facts(data, phrases)
     found = [
         (phrases.severity, str(data["severity"])),
         (phrases.component, str(data["component"])),
@@ -74,6 +82,26 @@ def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Seque
     policy = data["policy"]
     found.append((phrases.policy, f"{policy['name']} {policy['version']}"))
     return found
+
+
+def _counts(digest: JsonObject) -> Mapping[str, int]:
+    return {"alerts": int(digest["alerts"]), "incidents": int(digest["incidents"])}
+
+
+def _digest_facts(data: JsonObject, phrases: NotifyPhrases) -> Sequence[tuple[str, str]]:
+    digest = data["digest"]
+    if "ended" in digest:
+        return []
+    severities = ", ".join(f"{severity}: {count}" for severity, count in digest["severities"].items())
+    listed = digest["listed"][:_LISTED_INCIDENTS]
+    names = ", ".join(f"{each['incident_id']} ({each['severity']} {each['component']})" for each in listed)
+    left = int(digest["incidents"]) - len(listed)
+    incidents = f"{names} {phrases.more_tenants.format(count=left)}" if left > 0 else names
+    return [
+        (phrases.severity, severities),
+        (phrases.component, str(data["component"])),
+        (phrases.incident, incidents),
+    ]
 
 
 def _tenants(data: JsonObject, phrases: NotifyPhrases) -> str:

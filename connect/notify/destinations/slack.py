@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -19,7 +20,7 @@ from streams.sla.instants import HOUR, SECOND
 _LONGEST_HEADER = 150
 _LONGEST_SECTION = 3000
 _LONGEST_FIELD = 400
-_ICONS = {"sla.warning": "⏳", "sla.update_due": "🔔", "sla.breached": "🚨"}
+_ICONS = {"sla.warning": "⏳", "sla.update_due": "🔔", "sla.breached": "🚨", "sla.digest": "🚨"}
 _RESOLVED_ICON = "✅"
 
 
@@ -27,12 +28,15 @@ class SlackKeys(BaseModel):
     """The keys of kind slack."""
 
     url: SecretKeys | None = Field(None, description="Address to post to, a secret (slack, webhook).")
+    pages_per_minute: Annotated[int, Field(ge=1, le=6000)] | None = Field(
+        None, description="Beyond this rate alerts become digests (pagerduty, slack)."
+    )
 
 
 def configure(keys: SlackKeys) -> KindConfig:
     """What the checked keys mean."""
     assert keys.url is not None
-    return KindConfig(keys.url.ref())
+    return KindConfig(keys.url.ref(), pages_per_minute=keys.pages_per_minute)
 
 
 def read_secrets(destination: Destination, environment: Mapping[str, str]) -> Secrets:
@@ -53,11 +57,15 @@ def post_body(destination: Destination, message: Message) -> JsonObject:
     heading = plain(f"{icon} {title(event, language)}", _LONGEST_HEADER)
     fields = facts(event, message.clock, language, destination.zone)
     lines = "\n".join(f"*{name}*: {_escape(plain(value, _LONGEST_FIELD))}" for name, value in fields)
+    text = cut(lines or "-", _LONGEST_SECTION)
     return {
         "text": _escape(heading),
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": heading, "emoji": False}},
-            {"type": "section", "text": {"type": "mrkdwn", "text": cut(lines, _LONGEST_SECTION), "verbatim": True}},
+            {
+                "type": "section",
+                "text": {"type": "mrkdwn", "text": text, "verbatim": True},
+            },
         ],
     }
 
@@ -75,6 +83,7 @@ SLACK = DestinationKind(
     read_secrets=read_secrets,
     prepare=prepare,
     judge=judge_status,
+    pages_per_minute=20,
     give_up_after=6 * HOUR,
     concurrency=1,
     min_interval=SECOND,  # Slack accepts one message a second

@@ -88,6 +88,7 @@ def _destination(name: str, keys: CommonKeys) -> Destination:
         timeout=keys.timeout,
         give_up_after=keys.give_up_after or kind.give_up_after,
         severities=config.severities,
+        pages_per_minute=config.pages_per_minute or kind.pages_per_minute,
     )
 
 
