@@ -19,6 +19,7 @@ from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Routing
+from connect.notify.summaries import IncidentSummaries
 from connect.notify.trigger_reader import TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
@@ -52,7 +53,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         clock: TimeSource,
         earliest: bool,
         parked_retention: int = PARKED_RETENTION,
+        summaries: IncidentSummaries | None = None,
     ) -> None:
+        self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention)
         self._name = name
@@ -85,10 +88,18 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             rebalances = self._rebalances
             # Without the lock: partitions may be revoked while the schema registry is asked.
             await self._reader.await_schemas(record for records in fetched.values() for record in records)
+            await self._await_summaries(fetched)
             await self._loaded.wait()
             async with self._lock:
                 if rebalances == self._rebalances:  # else the new owner of the partitions reads these records
                     await self._apply(fetched)
+
+    async def _await_summaries(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """An alert may be read before the opening of its incident, which was written before it."""
+        topics = (self._kafka.topic(ALERTS),)
+        keys = {record.key for where, records in fetched.items() if where.topic in topics for record in records}
+        if not all(self._summaries.known((key or b"").decode(errors="replace")) for key in keys):
+            await self._summaries.catch_up()
 
     # -- partitions ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +209,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         def close(partition: int, closings: Iterable[WaitingClose]) -> None:
             for closing in closings:
                 if closing.trigger is not None:
-                    rows[partition] += self._delivery.apply(partition, closing.trigger)
+                    trigger = self._summaries.with_summary(closing.trigger)
+                    rows[partition] += self._delivery.apply(partition, trigger)
                 done[TopicPartition(incidents, partition)] = closing.offset + 1
 
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
@@ -231,6 +243,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
 
     def _apply_alert(self, partition: int, trigger: PageTrigger) -> list[StateRow]:
+        trigger = self._summaries.with_summary(trigger)
         if trigger.action != "trigger":
             return self._delivery.apply(partition, trigger)
         languages = self._routing.destinations_for(trigger)

@@ -14,6 +14,7 @@ from connect.notify.destinations.http_sender import Sender
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.routing.rules import Routing
+from connect.notify.summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
@@ -38,6 +39,7 @@ class DestinationWorker:
         earliest: bool = False,
         deployment: str = DEFAULT_PREFIX,
         parked_retention: int = PARKED_RETENTION,
+        summaries: IncidentSummaries | None = None,
     ) -> None:
         self.name = name
         self._codec = codec
@@ -50,6 +52,7 @@ class DestinationWorker:
         self._earliest = earliest
         self._deployment = deployment
         self._parked_retention = parked_retention
+        self._summaries = summaries
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -94,6 +97,7 @@ class DestinationWorker:
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
+            summaries=self._summaries,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:

@@ -17,6 +17,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.routing.file import load_routing
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
+from connect.notify.summaries import SummaryReader
 from streams.errors import SettingsError
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
@@ -58,6 +59,7 @@ async def serve(
     access = kafka.schema_registry()
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
+    summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
     workers = [
         DestinationWorker(
             name,
@@ -70,6 +72,7 @@ async def serve(
             earliest=settings.start == "earliest",
             deployment=settings.deployment or kafka.topic_prefix,
             parked_retention=settings.parked_retention,
+            summaries=summaries,
         )
         for name, destination in routing.destinations.items()
     ]
@@ -81,6 +84,7 @@ async def serve(
         listening(server.address)
         try:
             running = [asyncio.create_task(worker.run()) for worker in workers]
+            running += [] if summaries is None else [asyncio.create_task(summaries.run())]
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
             if not stopped.done():

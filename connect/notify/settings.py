@@ -26,6 +26,7 @@ class NotifySettings(BaseSettings):
         max_length=100,
     )
     parked_retention: Duration = Field("P90D", description="Parked messages are discarded after this.")  # type: ignore[assignment]
+    summaries: bool = Field(True, description="Whether pages show the summary of their incident.")
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a new destination starts: at new alerts, or at all retained ones."
     )

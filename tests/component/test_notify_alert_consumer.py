@@ -19,6 +19,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Match, Route, Routing
+from connect.notify.summaries import IncidentSummaries
 from schemas import registry
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
@@ -124,7 +125,9 @@ class FakeKafka:
 class Desk:
     """A reader that runs."""
 
-    def __init__(self, kind: Any = "pagerduty", codec: Codec | None = None) -> None:
+    def __init__(
+        self, kind: Any = "pagerduty", codec: Codec | None = None, summaries: IncidentSummaries | None = None
+    ) -> None:
         self.bench = Bench(destination(kind))
         self.kafka = FakeKafka(self.bench)
         routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
@@ -139,6 +142,7 @@ class Desk:
             codec or Codec(),
             clock=self.bench.clock,
             earliest=False,
+            summaries=summaries,
         )
         self.reading: asyncio.Task[None] | None = None
 
@@ -233,6 +237,21 @@ def test_an_alert_whose_schema_the_registry_has_not_told_yet_is_waited_for_and_l
         await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 2)
         assert desk.heard == ["breached-inc-1--"]
         assert desk.unreadable() == 1  # the registry has no id 8
+
+    play(scenario)
+
+
+def test_an_alert_is_told_with_the_summary_of_an_opening_that_is_read_only_then() -> None:
+    class Late(IncidentSummaries):
+        async def catch_up(self) -> None:
+            self.add("inc-1", "Login fails")
+
+    async def scenario() -> None:
+        desk = Desk(summaries=Late())
+        desk.kafka.put(ALERTS, value_of(event("breached")), key=b"inc-1")
+        await desk.start()
+        await desk.until(lambda: desk.heard)
+        assert desk.bench.sender.messages[0].event["data"]["summary"] == "Login fails"
 
     play(scenario)
 

@@ -256,7 +256,7 @@ def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_i
     with NotifyProcess(stack.bootstrap, "sla", tmp_path, destinations, "pager", "room", "hook") as notifier:
         with IncidentPublisher(stack.bootstrap, "/monitors/eu") as client:
             opened = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
-            client.opened("inc-43", **opened).result(10)  # type: ignore[arg-type]
+            client.opened("inc-43", summary="Login fails", **opened).result(10)  # type: ignore[arg-type]
             wait(lambda: all_told("warning", "breached", "due"), notifier.log.read_text)
             client.responded("inc-43", who=Who("support", "kim")).result(10)
             client.resolved("inc-43").result(10)
@@ -268,6 +268,12 @@ def test_an_incident_published_with_the_client_becomes_a_page_its_reminder_and_i
     assert set(last.values()) == {"resolve"}
     first = next(each for each in destinations.heard if each.kind == "room")
     assert first.body["text"] == "⏳ P1 API: 初回応答の期限が近づいています"
+    pages = [
+        each.body for each in destinations.heard if each.kind == "pager" and each.body["event_action"] == "trigger"
+    ]
+    assert all(page["payload"]["summary"].endswith(" · Login fails · inc-43") for page in pages)
+    assert all(page["dedup_key"].startswith("sla/inc-43/") for page in pages)
+    assert all(each.body["data"]["summary"] == "Login fails" for each in destinations.heard if each.kind == "hook")
 
 
 @pytest.mark.chaos

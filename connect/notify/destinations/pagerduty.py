@@ -19,7 +19,7 @@ from connect.notify.destinations.kind import (
 )
 from connect.notify.destinations.phrases import facts, title
 from connect.notify.destinations.secrets import read_key_secret
-from connect.notify.destinations.text import HEADERS, json_body, plain
+from connect.notify.destinations.text import HEADERS, LONGEST_SUMMARY, json_body, plain
 from connect.notify.message import Message
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
@@ -114,10 +114,11 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     event = message.event
     data, about = event["data"], str(event["subject"])
     language = destination.language_of(message)
+    summary = [plain(data["summary"], LONGEST_SUMMARY)] if data.get("summary") else []
     details = dict(facts(event, message.clock, language, destination.zone))
     return head | {
         "payload": {
-            "summary": plain(f"{title(event, language)} · {about}", _LONGEST_SUMMARY),
+            "summary": plain(" · ".join([title(event, language), *summary, about]), _LONGEST_SUMMARY),
             "source": plain(about, _LONGEST_SOURCE),
             "severity": severity(destination, event["type"], data["severity"]),
             "timestamp": event["time"],

@@ -21,6 +21,7 @@ class NotifyPhrases:
     """The messages of one language; the catalogue explains their placeholders."""
 
     incident: str
+    summary: str
     severity: str
     component: str
     clock: str
@@ -67,7 +68,9 @@ def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Seque
     phrases, data = notify_phrases(language), event["data"]
     if "digest" in data:
         return _digest_facts(data, phrases)
+    summary = [(phrases.summary, str(data["summary"]))] if data.get("summary") else []
     found = [
+        *summary,
         (phrases.severity, str(data["severity"])),
         (phrases.component, str(data["component"])),
         (phrases.incident, str(event["subject"])),

@@ -9,6 +9,8 @@ from connect.notify.triggers import JsonObject
 
 #: Headers of every request.
 HEADERS = {"Content-Type": "application/json", "User-Agent": "sla-notify"}
+#: Of an incident's summary.
+LONGEST_SUMMARY = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 

@@ -1,0 +1,177 @@
+"""The summaries of incidents, for their pages. Alerts do not carry them: they are read from the openings.
+
+The latest are held in memory, none is stored: a page of an incident that was opened long ago, or whose tenant was
+erased (R29), has no summary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from connect.notify.delivery_queue import cancelled_by_us
+from connect.notify.destinations.text import LONGEST_SUMMARY, plain
+from connect.notify.triggers import PageTrigger
+from streams.errors import SlaError
+from streams.kafka import aiokafka_clients
+from streams.kafka.shutdown import end_consumer
+from streams.runtime.processor import RetryLater
+from streams.serde.codec import Codec
+from streams.serde.input_records import INCIDENT_EVENTS
+from streams.settings import Settings
+from streams.sla.erasure import ERASED
+from streams.sla.events import Rejection
+from streams.sla.instants import DAY
+from streams.time_source import TimeSource
+
+#: Incidents that are remembered, the latest.
+MOST_INCIDENTS = 20_000
+#: Openings older than this, or further back in a partition, are not read at a start.
+_READ_BACK = 7 * DAY
+_MOST_READ_BACK = 200_000
+#: How long an alert waits for its incident's opening to be read.
+_CATCH_UP_S = 2.0
+_RECONNECT_S = 30.0
+_SCHEMA_S = 5.0
+_POLL_MS = 200
+_ASSIGNMENT_S = 0.05
+_REQUEST_MS = 10_000
+_OPENED = "incident.opened"
+_PSEUDONYM = re.compile(rf"{ERASED}-[0-9a-f]{{32}}")
+
+
+class IncidentSummaries:
+    """Summaries by incident. The first opening of an incident counts, as in its timeline."""
+
+    def __init__(self, most: int = MOST_INCIDENTS) -> None:
+        self._most = most
+        self._found: OrderedDict[str, str | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def known(self, incident: str) -> bool:
+        return incident in self._found
+
+    def add(self, incident: str, summary: object) -> None:
+        if incident in self._found:
+            return
+        self._found[incident] = plain(summary, LONGEST_SUMMARY) if isinstance(summary, str) and summary else None
+        if len(self._found) > self._most:
+            self._found.popitem(last=False)
+
+    def with_summary(self, trigger: PageTrigger) -> PageTrigger:
+        """The trigger with `summary` in its data, where one is known and none of its tenants was erased."""
+        summary = self._found.get(trigger.incident)
+        if summary is None or any(_PSEUDONYM.fullmatch(str(each)) for each in trigger.data.get("tenant_ids", ())):
+            return trigger
+        return replace(trigger, event={**trigger.event, "data": {**trigger.data, "summary": summary}})
+
+    async def catch_up(self) -> None:
+        """Return when everything that is written by now has been read, or it takes too long."""
+
+
+class SummaryReader(IncidentSummaries):
+    """Reads the openings of all partitions until it is cancelled. Without Kafka, or without the permission to read the
+    topic, pages have no summaries."""
+
+    def __init__(self, settings: Settings, codec: Codec, clock: TimeSource) -> None:
+        super().__init__()
+        self._settings = settings
+        self._codec = codec
+        self._clock = clock
+        self._consumer: Any = None
+        self._awaited: list[tuple[Mapping[Any, int], asyncio.Event]] = []
+        self._log = structlog.get_logger("connect.notify")
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+                self._log.warning("summaries_unavailable", reason="a client of Kafka gave up")
+            except Exception as error:  # pages without summaries are better than none
+                self._log.warning("summaries_unavailable", reason=repr(error), consequence="pages have no summary")
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def catch_up(self) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        reached = asyncio.Event()
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                self._awaited.append((await consumer.end_offsets(list(consumer.assignment())), reached))
+                await reached.wait()
+        except (TimeoutError, KafkaError, OSError):
+            return
+
+    async def _read(self) -> None:
+        topic = f"{self._settings.topic_prefix}.{INCIDENT_EVENTS}"
+        consumer = aiokafka_clients.consumer(
+            self._settings.bootstrap(),
+            self._settings.aiokafka_security(),
+            client_id="sla-notify-summaries",
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_MS,
+        )
+        await consumer.start()
+        try:
+            if topic not in await consumer.topics():
+                raise SlaError(f"there is no topic {topic}, or it may not be read")
+            consumer.subscribe([topic])
+            async with asyncio.timeout(_REQUEST_MS / 1_000):
+                while not consumer.assignment():
+                    await asyncio.sleep(_ASSIGNMENT_S)
+            await self._seek(consumer)
+            self._consumer = consumer
+            while True:
+                for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
+                    for record in records:
+                        await self._take(record)
+                await self._wake(consumer)
+        finally:
+            self._consumer = None
+            await end_consumer(consumer)
+
+    async def _seek(self, consumer: Any) -> None:
+        since = (self._clock.now() - _READ_BACK) // 1_000
+        partitions = list(consumer.assignment())
+        ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
+        for where in partitions:
+            begin = ends[where] if found[where] is None else found[where].offset
+            consumer.seek(where, max(begin, ends[where] - _MOST_READ_BACK))
+
+    async def _take(self, record: Any) -> None:
+        if dict(record.headers).get("ce_type", _OPENED.encode()) != _OPENED.encode():
+            return
+        try:
+            decoded = self._codec.decode(record.value)
+        except RetryLater as awaited:
+            await asyncio.wait([awaited.answered], timeout=_SCHEMA_S)
+            try:
+                decoded = self._codec.decode(record.value)
+            except RetryLater:
+                return
+        if not isinstance(decoded, Rejection) and decoded[0] == _OPENED:
+            self.add(str(decoded[1]["subject"]), decoded[1].get("summary"))
+
+    async def _wake(self, consumer: Any) -> None:
+        waiting = []
+        for ends, reached in self._awaited:
+            if all([await consumer.position(where) >= end for where, end in ends.items()]):
+                reached.set()
+            else:
+                waiting.append((ends, reached))
+        self._awaited = waiting[-100:]
