@@ -145,14 +145,25 @@ def test_parked_messages_are_listed_and_tried_again_while_it_runs(
         assert "HTTP 400" in run("notify", "parked", "list", "--destination", "pager").stdout
         destinations.answer = lambda _: 202
         assert run("notify", "parked", "retry", "nobody").exit_code == 2
-        assert run("notify", "parked", "retry", "e1", "--destination", "hook").stdout == "1 put back\n"
+        assert run("notify", "parked", "retry", "e1", "--destination", "hook").stdout == "1 queued again\n"
         wait(lambda: destinations.keys("hook") == ["e1"], notifier.log.read_text)
-        assert run("notify", "parked", "retry", "--all").stdout == "1 put back\n"
+        assert run("notify", "parked", "retry", "--all").stdout == "1 queued again\n"
         wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
         assert run("notify", "parked", "list").stdout == "nothing is parked\n"
         publisher.say("met", "inc-1")
         publisher.flush()
         wait(lambda: destinations.keys("pager")[1:] == ["resolve inc-1/response/1"], notifier.log.read_text)
+        destinations.answer = lambda _: 400
+        publisher.say("breached", "inc-2", "e2")
+        publisher.flush()
+        wait(lambda: notifier.measured("sla_notify_parked_total", "pager") == 2, notifier.log.read_text)
+        wait(lambda: notifier.measured("sla_notify_parked_total", "hook") == 2, notifier.log.read_text)
+        assert run("notify", "parked", "discard").exit_code == 2
+        assert run("notify", "parked", "discard", "nobody").exit_code == 2
+        assert run("notify", "parked", "discard", "e2", "--destination", "hook").stdout == "1 discarded\n"
+        assert '"destination": "pager"' in run("notify", "parked", "list", "--json").stdout
+        assert run("notify", "parked", "discard", "--all").stdout == "1 discarded\n"
+        assert run("notify", "parked", "list").stdout == "nothing is parked\n"
         assert notifier.stop() == 0
 
 
@@ -194,7 +205,7 @@ def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
     second = NotifyProcess(broker, topics, tmp_path, destinations, "hook", name="-2")
     incidents = [f"inc-{number}" for number in range(30)]
     with first, second:
-        wait(lambda: first.log.read_text().count("partitions are here") > 1, first.log.read_text)
+        wait(lambda: first.log.read_text().count("partitions_assigned") > 1, first.log.read_text)
         os.kill(first.pid, signal.SIGSTOP)
         for incident in incidents:
             publisher.say("breached", incident)
@@ -207,7 +218,7 @@ def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
         ended = {f"closed-{incident}--" for incident in incidents}
         wait(lambda: set(destinations.keys("hook")) == opened | ended, second.log.read_text)
         os.kill(first.pid, signal.SIGCONT)
-        wait(lambda: first.log.read_text().count("partitions are here") > 2, first.log.read_text)
+        wait(lambda: first.log.read_text().count("partitions_assigned") > 2, first.log.read_text)
         assert (first.stop(), second.stop()) == (0, 0)
     assert rows_left(broker, topics, ROWS) == []
     assert len(destinations.keys("hook")) == 60
