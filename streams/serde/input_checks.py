@@ -1,6 +1,6 @@
-"""Checks of an input event before it is sent that go beyond those of the agents: misspelled fields, contradictions, and
-times that would be rejected on arrival. The agents ignore fields that they do not know, which a later release may have
-added; for the sender of an event an error is more useful."""
+"""Checks of an input event before it is sent that go beyond those of the agents: misspelled fields, and times that
+would be rejected on arrival. The agents ignore fields that they do not know, which a later release may have added; for
+the sender of an event an error is more useful."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ _OTHER_ATTRIBUTES = ("data", "datacontenttype", "dataschema", "tracestate", "par
 _EXTENSION = re.compile(r"[a-z0-9]{1,40}")
 #: Names of attributes in other representations of the same event.
 _OTHER_NAMES = {"received_time": "receivedtime", "event_id": "id", "occurred_at": "time", "timestamp": "time"}
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LISTED = 12
-_EVERYBODY = "*"
 
 
 def unknown_field(event: Mapping[str, object]) -> Rejection | None:
@@ -47,18 +46,6 @@ def printable(fields: Fields) -> Fields:
     texts = {name: fields[name] for name in TEXTS_FOR_PEOPLE & fields.keys()}
     repaired = {name: _CONTROL.sub("\ufffd", text) for name, text in texts.items() if isinstance(text, str)}
     return fields if all(texts[name] == text for name, text in repaired.items()) else {**fields, **repaired}
-
-
-def contradiction(fields: Fields) -> str | None:
-    """The contradiction between fields of an event, or None."""
-    tenants = fields.get("tenant_ids")
-    if fields.get("scope") == "platform" and tenants:
-        return "tenant_ids: contradict scope platform, which is every tenant; use scope tenants, or no tenant_ids"
-    if isinstance(tenants, list) and _EVERYBODY in tenants:
-        return f"tenant_ids: {_EVERYBODY} is not a tenant; use scope platform for all of them"
-    if fields.get("tenant_id") == _EVERYBODY:
-        return f"tenant_id: {_EVERYBODY} is not a tenant; each tenant has events of its own"
-    return None
 
 
 def untimely(event: Event, now: int, limits: TimeLimits) -> Rejection | None:

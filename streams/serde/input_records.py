@@ -10,7 +10,7 @@ from typing import NamedTuple
 from streams.serde.cloudevents_headers import headers_for
 from streams.serde.cloudevents_json import from_json, json_of
 from streams.serde.codec import MAX_RECORD_BYTES, Fields, encode
-from streams.serde.input_checks import contradiction, printable, unknown_field
+from streams.serde.input_checks import printable, unknown_field
 from streams.sla.events import INCIDENT_RANK, Event, Rejection
 from streams.sla.facts import to_event
 from streams.sla.instants import format_rfc3339
@@ -58,8 +58,6 @@ def input_record(event_type: str, fields: Fields) -> InputRecord | Rejection:
     event = to_event(event_type, fields)
     if isinstance(event, Rejection):
         return event
-    if (problem := contradiction(fields)) is not None:
-        return Rejection("invalid", problem, event.id)
     value = encode(event_type, fields)
     if len(value) > MAX_RECORD_BYTES:
         message = f"the record has {len(value):,} bytes; at most {MAX_RECORD_BYTES:,} are allowed"

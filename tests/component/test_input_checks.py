@@ -96,9 +96,9 @@ def test_attributes_of_cloudevents_and_extensions_of_others_are_no_misspellings(
 @pytest.mark.parametrize(
     ("event", "problem"),
     [
-        (changed(OPENED, "data.scope", "platform"), "tenant_ids: contradict scope platform"),
-        (changed(OPENED, "data.tenant_ids", ["acme", "*"]), "tenant_ids: * is not a tenant; use scope platform"),
-        (changed({**CONTRACT, "subject": "*"}, "data.tenant_id", "*"), "tenant_id: * is not a tenant"),
+        (changed(OPENED, "data.scope", "platform"), "tenant_ids: scope platform concerns every tenant"),
+        (changed(OPENED, "data.tenant_ids", ["acme", "*"]), "tenant_ids[1]: '*' is no tenant"),
+        (changed({**CONTRACT, "subject": "*"}, "data.tenant_id", "*"), "tenant_id: '*' is no tenant"),
     ],
 )
 def test_contradictions_are_refused(event: dict[str, Any], problem: str) -> None:

@@ -78,7 +78,7 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         (
             ", secrets: [{env: SIGN}]",
             ", secrets: [{env: SIGN}], pages_per_minute: 5",
-            "8: destinations.hook.pages_per_minute: this says nothing to kind webhook",
+            "8: destinations.hook.pages_per_minute: this key does not apply to kind webhook",
         ),
         ("language: ja", "pages_per_minute: 0", "7: destinations.room.pages_per_minute: "),
         ("{env: KEY}}", "{env: KEY}, api: pd}", "3: destinations.pager.api: this is not an address"),
