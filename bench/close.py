@@ -16,7 +16,7 @@ import time
 from aiokafka import TopicPartition
 
 from bench.crowd import PARTITIONS, POLICY
-from bench.latency import beside, measure_latency, told
+from bench.latency import beside, latency_line, measure_latency
 from bench.tenants import write_changelogs
 from bench.throughput import reader
 from cli.local.stack import Stack
@@ -60,8 +60,8 @@ def main() -> None:
         took_s, during = asyncio.run(beside(closing, measuring))
         after = asyncio.run(measure_latency(stack.bootstrap, PARTITIONS, options.rate, 15, tenants))
     print(f"{options.tenants:,} final statements in {took_s:.1f} s")
-    print(f"  meanwhile, {told(options.rate, during)}")
-    print(f"  afterwards, {told(options.rate, after)}")
+    print(f"  meanwhile, {latency_line(options.rate, during)}")
+    print(f"  afterwards, {latency_line(options.rate, after)}")
 
 
 if __name__ == "__main__":

@@ -128,17 +128,17 @@ def check(load: CostInput) -> Work:
 
 def decide(load: CostInput) -> Work:
     """Events to outputs and steps: fold, difference, what outputs say, their ids, the timer index."""
-    books = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
+    stores = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
     for record in load.terms:
         decoded = load.codec.decode(record.value)
         event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
         assert not isinstance(event, Rejection)
-        for book in books:
-            book.restore_contract(event.subject, Contract.of(event, position_of(record)))
+        for store in stores:
+            store.restore_contract(event.subject, Contract.of(event, position_of(record)))
 
     def work() -> None:
         for event, fields, record in zip(load.events, load.decoded, load.inputs, strict=True):
-            decision = books[record.partition].apply(event, record.arrival, position_of(record))
+            decision = stores[record.partition].apply(event, record.arrival, position_of(record))
             assert isinstance(decision, Applied)
             load.outputs += decision.outputs
             if decision.step is not None:
@@ -173,8 +173,8 @@ def rows(load: CostInput) -> Work:
 
     def work() -> None:
         for step, (kind, fields), value in load.steps:
-            kept = without_texts(input_rows, kind, fields, value)
-            encode_step(input_rows, step, {(fact.source, fact.id): kept for fact in step.facts})
+            stored_value = without_texts(input_rows, kind, fields, value)
+            encode_step(input_rows, step, {(fact.source, fact.id): stored_value for fact in step.facts})
 
     return work
 
@@ -213,8 +213,8 @@ def batches(load: CostInput) -> Work:
     size = RuntimeSettings("cost", ()).batch_bytes
     targets: dict[tuple[int, str, int], list[Send]] = {}
     for number, effects in enumerate(load.effects):
-        kept = [Send("changelog", 0, key, value, []) for key, value in effects.rows.items()]
-        for send in [*effects.sends, *kept]:
+        rows = [Send("changelog", 0, key, value, []) for key, value in effects.rows.items()]
+        for send in [*effects.sends, *rows]:
             targets.setdefault((number, send.topic, send.partition), []).append(send)
 
     def work() -> None:

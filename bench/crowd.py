@@ -21,7 +21,7 @@ from pathlib import Path
 from agents.context import Topics
 from agents.incidents import IncidentsProcessor
 from bench.intake import used_s
-from bench.latency import Latencies, measure_latency, opening, told
+from bench.latency import Latencies, latency_line, measure_latency, opening
 from bench.load import SOURCE, Encoded, contracts, encoded
 from bench.throughput import publish, wait_applied
 from cli.local.stack import Stack
@@ -165,7 +165,8 @@ def main() -> None:
         )
         for rate, latencies in found.steady.items():
             print(
-                f"  {told(rate, latencies)}; {found.spent_us[rate]:,.0f} µs of the worker's processor time", flush=True
+                f"  {latency_line(rate, latencies)}; {found.spent_us[rate]:,.0f} µs of the worker's processor time",
+                flush=True,
             )
 
 

@@ -28,7 +28,7 @@ from streams.sla.policy import Policies
 START = parse_rfc3339("2026-03-02T00:00:00Z")
 STEP = 10 * MINUTE
 SUPPORT, CUSTOMER = ev.Who("support", "agent-7"), ev.Who("customer", "cho")
-TOLD, ASKED = ev.Updated(SUPPORT, "public"), ev.Updated(CUSTOMER, "public")
+PUBLIC_UPDATE, CUSTOMER_UPDATE = ev.Updated(SUPPORT, "public"), ev.Updated(CUSTOMER, "public")
 OPENED = ev.Opened("tenants", ("acme",), "api", "complete_outage", None, "monitor", None)
 
 Arriving = Callable[[str, int], ev.Event]
@@ -50,9 +50,9 @@ def history(incident: str, facts: int) -> Iterator[ev.Event]:
     """An opening, and a fact every ten minutes: each fourth tells the customer something, so no window breaches."""
     yield event(incident, "open", START, "incident.opened", OPENED)
     between: list[tuple[str, ev.Payload]] = [
-        ("incident.updated", TOLD),
+        ("incident.updated", PUBLIC_UPDATE),
         ("incident.linked", ev.Linked("T-1", None)),
-        ("incident.updated", ASKED),
+        ("incident.updated", CUSTOMER_UPDATE),
         ("incident.update_requested", ev.UpdateRequested(CUSTOMER)),
     ]
     for number in range(1, facts):
@@ -60,11 +60,11 @@ def history(incident: str, facts: int) -> Iterator[ev.Event]:
 
 
 CASES: dict[str, Arriving] = {
-    "newest": lambda of, last: event(of, "new", last + STEP, "incident.updated", TOLD),
-    "repeated": lambda of, last: event(of, f"fact-{(last - START) // STEP}", last, "incident.updated", TOLD),
-    "one place late": lambda of, last: event(of, "new", last - 1, "incident.updated", ASKED),
-    "at the beginning": lambda of, _: event(of, "new", START + MINUTE, "incident.updated", ASKED),
-    "every window moves": lambda of, _: event(of, "new", START + MINUTE, "incident.updated", TOLD),
+    "newest": lambda of, last: event(of, "new", last + STEP, "incident.updated", PUBLIC_UPDATE),
+    "repeated": lambda of, last: event(of, f"fact-{(last - START) // STEP}", last, "incident.updated", PUBLIC_UPDATE),
+    "one place late": lambda of, last: event(of, "new", last - 1, "incident.updated", CUSTOMER_UPDATE),
+    "at the beginning": lambda of, _: event(of, "new", START + MINUTE, "incident.updated", CUSTOMER_UPDATE),
+    "every window moves": lambda of, _: event(of, "new", START + MINUTE, "incident.updated", PUBLIC_UPDATE),
 }
 
 
@@ -72,20 +72,20 @@ def measure(policies: Policies, arriving: Arriving, facts: int, rounds: int) -> 
     """Per round: seconds for the event, seconds for the fold of its incident, outputs of the event."""
     found = []
     for number in range(rounds):
-        book = IncidentStore(policies, TimeLimits())
+        store = IncidentStore(policies, TimeLimits())
         incident = f"incident-{number}"
         for offset, each in enumerate(history(incident, facts - 1)):
-            book.apply(each, each.time, ev.Position("bench", 0, offset))
+            store.apply(each, each.time, ev.Position("bench", 0, offset))
         last = START + (facts - 2) * STEP
         late = arriving(incident, last)
         arrival, position = last + STEP, ev.Position("bench", 0, facts)
         started = process_time()
-        decision = book.apply(late, arrival, position)
+        decision = store.apply(late, arrival, position)
         took = process_time() - started
         assert isinstance(decision, Applied | Duplicate), decision
-        kept = book._state.cache.known(incident).timeline.facts
+        known = store._state.cache.known(incident).timeline.facts
         started = process_time()
-        fold(kept, policies, NoContracts())
+        fold(known, policies, NoContracts())
         found.append((took, process_time() - started, len(outputs_of(decision))))
     return found
 

@@ -202,7 +202,7 @@ def shown(what: str, seconds: list[float], expected: int) -> str:
     return f"{what} p50 {cuts[49] * 1e3:,.0f} p99 {cuts[98] * 1e3:,.0f} max {max(seconds) * 1e3:,.0f} ms{missing}"
 
 
-def told(rate: int, found: Latencies) -> str:
+def latency_line(rate: int, found: Latencies) -> str:
     """A line about one rate; says so where the load did not get through as fast as it should."""
     reached = sum(found.sent) / found.took_s
     early = sum(after < 0 for after in found.breached)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from aiokafka import TopicPartition
 
 from bench.crowd import PARTITIONS, POLICY, changelog
-from bench.latency import RESPONSE, beside, measure_latency, told
+from bench.latency import RESPONSE, beside, latency_line, measure_latency
 from bench.throughput import publish, reader
 from cli.local.stack import Stack
 from streams.sla.instants import SECOND
@@ -43,7 +43,7 @@ async def breaches(bootstrap: str, due: int, count: int) -> list[float]:
     return sorted(seen.values())
 
 
-def said(seconds: Sequence[float], count: int) -> str:
+def delay_line(seconds: Sequence[float], count: int) -> str:
     """First, middle and last."""
     missing = f", {count - len(seconds):,} missing" if len(seconds) < count else ""
     return f"first {seconds[0]:.2f} s, half {seconds[len(seconds) // 2]:.1f} s, last {seconds[-1]:.1f} s{missing}"
@@ -76,8 +76,8 @@ def main() -> None:
         seconds, found = asyncio.run(beside(breaking, measuring))
     if not seconds:
         raise SystemExit(f"no breach within {_LIMIT_S:.0f} s")
-    print(f"{options.count:,} deadlines at one instant, breaches read after it: {said(seconds, options.count)}")
-    print(f"  meanwhile, {told(options.rate, found)}")
+    print(f"{options.count:,} deadlines at one instant, breaches read after it: {delay_line(seconds, options.count)}")
+    print(f"  meanwhile, {latency_line(options.rate, found)}")
 
 
 if __name__ == "__main__":

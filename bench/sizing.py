@@ -104,8 +104,8 @@ def size(load: Workload, costs: Costs, bounds: WorkerLimits, partitions: int) ->
     commits_s = min(tasks * costs.commits_a_second, 2 * events_s)
     cores = (events_s * costs.event_us + commits_s * costs.commit_us) / 1e6
     copies = load.tenants * partitions * costs.copy_bytes
-    kept = incidents * (costs.incident_bytes + (load.events_per_incident - 1) * costs.fact_bytes)
-    state = copies + kept + load.tenants * costs.account_bytes
+    stored = incidents * (costs.incident_bytes + (load.events_per_incident - 1) * costs.fact_bytes)
+    state = copies + stored + load.tenants * costs.account_bytes
     rows = load.tenants * (partitions + 1) + incidents * load.events_per_incident
     needs = {
         "processor time": cores / bounds.usable,

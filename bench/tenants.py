@@ -20,7 +20,7 @@ from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
 from bench.crowd import PARTITIONS, POLICY, resident, rows_of
 from bench.intake import used_s
-from bench.latency import measure_latency, told
+from bench.latency import latency_line, measure_latency
 from bench.load import Encoded, contracts
 from bench.throughput import publish
 from cli.local.stack import Stack
@@ -92,7 +92,7 @@ def measure(tenants: int, rate: int, seconds: int, base: int) -> int:
         spent_us = (used_s(pid) - before) / sum(found.sent) * 1e6
         each = f", {(rss - base) / tenants:,.0f} B each" if base and tenants > 1000 else ""
         print(f"{tenants:,} tenants x {PARTITIONS} partitions: ready in {ready_s:.1f} s, {rss >> 20:,} MiB{each}")
-        print(f"  {told(rate, found)}; {spent_us:,.0f} µs of the worker's processor time an event", flush=True)
+        print(f"  {latency_line(rate, found)}; {spent_us:,.0f} µs of the worker's processor time an event", flush=True)
         return rss
 
 

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS owed (
 """
 
 
-def book(books: sqlite3.Connection, event: ReceivedEvent) -> bool:
+def record_credit(books: sqlite3.Connection, event: ReceivedEvent) -> bool:
     """Book a credit; False for any other event and for one that is booked already."""
     if event.type != "credit.issued":
         return False
@@ -61,7 +61,7 @@ def main() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: credits_.stop())
         for event in credits_:
-            book(books, event)
+            record_credit(books, event)
 
 
 if __name__ == "__main__":

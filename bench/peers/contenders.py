@@ -67,8 +67,8 @@ def _started(command: list[str], folder: Path) -> Iterator[Callable[[], str | No
     def problem() -> str | None:
         if (code := program.poll()) is None:
             return None
-        said = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-        return f"ended with code {code}: {said[-1] if said else 'no word'}"
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        return f"ended with code {code}: {lines[-1] if lines else 'no output'}"
 
     try:
         yield problem

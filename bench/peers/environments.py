@@ -55,5 +55,5 @@ def _run(command: list[str]) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PIP_FIND_LINKS"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise EnvironmentFailed(said[-1] if said else f"{command[0]} ended with code {done.returncode}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise EnvironmentFailed(lines[-1] if lines else f"{command[0]} ended with code {done.returncode}")

@@ -16,13 +16,13 @@ from streams.serde.compiled_reader import ReadRecord, reader_of
 from streams.serde.compiled_writer import WriteRecord, writer_of
 
 _HEAD = 10  # single-object encoding: two bytes of mark, eight of fingerprint
-_MARK = b"\xc3\x01"
+_MARKER = b"\xc3\x01"
 _MINUTE = 60_000_000
 _RESPONSE = {"P1": 15 * _MINUTE, "P2": 60 * _MINUTE, "P3": 240 * _MINUTE, "P4": 1440 * _MINUTE}
 _UPDATE = {"P1": 30 * _MINUTE, "P2": 120 * _MINUTE, "P3": 480 * _MINUTE, "P4": 2880 * _MINUTE}
 
 _READERS = {
-    _MARK + fingerprint: (schema.name, reader_of(fingerprint, schema.parsed))
+    _MARKER + fingerprint: (schema.name, reader_of(fingerprint, schema.parsed))
     for fingerprint, schema in registry.load().by_fingerprint.items()
 }
 
@@ -33,7 +33,7 @@ def _own(name: str) -> tuple[bytes, WriteRecord, ReadRecord]:
     write, read = writer_of(fingerprint, parsed), reader_of(fingerprint, parsed)
     assert write is not None
     assert read is not None
-    return _MARK + fingerprint, write, read
+    return _MARKER + fingerprint, write, read
 
 
 _DECIDED_HEAD, _write_decided, _ = _own("decided.avsc")
@@ -103,8 +103,8 @@ def encode_decision(event: dict[str, Any], after: Incident) -> bytes:
 def encode_state(incident: Incident) -> bytes:
     """The value of a changelog row."""
     severity, status, opened_at, deadline, events = incident
-    kept = {"severity": severity, "status": status, "opened_at": opened_at, "deadline": deadline, "events": events}
-    return _write_state(b"", kept)
+    state = {"severity": severity, "status": status, "opened_at": opened_at, "deadline": deadline, "events": events}
+    return _write_state(b"", state)
 
 
 def decode_state(value: bytes) -> Incident:

@@ -53,8 +53,8 @@ def main() -> None:
     async def deciding(stream: Any) -> None:
         async for key, value in stream.items():
             kind, event = job.decode(value)
-            kept = incidents.get(key)
-            after = job.decide(None if kept is None else job.decode_state(kept), kind, event)
+            stored = incidents.get(key)
+            after = job.decide(None if stored is None else job.decode_state(stored), kind, event)
             incidents[key] = job.encode_state(after)
             await sink.send(key=key, value=job.encode_decision(event, after))
 

@@ -25,8 +25,8 @@ COMMIT_EVERY = 5_000
 def decided(value: bytes, state: State) -> bytes:
     """The job for one event; `state` is that of its key."""
     kind, event = job.decode(value)
-    kept = state.get_bytes("incident")
-    after = job.decide(None if kept is None else job.decode_state(kept), kind, event)
+    stored = state.get_bytes("incident")
+    after = job.decide(None if stored is None else job.decode_state(stored), kind, event)
     state.set_bytes("incident", job.encode_state(after))
     return job.encode_decision(event, after)
 

@@ -16,7 +16,7 @@ from bench.throughput import reader
 
 _EVERY_S = 0.05
 _MORE = 4  # looks after the last commit: its markers reach the offsets topic and the output at different moments
-_QUIET_S = 5.0
+_SETTLE_S = 5.0
 
 
 async def watch(
@@ -109,6 +109,6 @@ async def read_outputs(bootstrap: str, topic: str, partitions: int) -> Outputs:
                     found.add(where.partition, record.value, record.offset)
             if batches:
                 moved = perf_counter()
-            elif perf_counter() - moved > _QUIET_S:
+            elif perf_counter() - moved > _SETTLE_S:
                 raise RunFailed(f"{topic} can't be read to its end")
     return found

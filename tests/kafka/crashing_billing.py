@@ -10,7 +10,7 @@ import sys
 from contextlib import closing
 
 from connect.client import consume_credits
-from examples.billing import book, opened
+from examples.billing import opened, record_credit
 
 CRASHED = 70
 
@@ -24,7 +24,7 @@ def main() -> None:
         consume_credits(brokers, group="billing", prefix=prefix, kafka={"session_timeout_ms": 6_000}) as credits_,
     ):
         for event in credits_:
-            left -= book(books, event)
+            left -= record_credit(books, event)
             if left == 0:
                 os._exit(CRASHED)
 
