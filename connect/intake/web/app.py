@@ -30,7 +30,6 @@ from streams.time_source import TimeSource
 _MAX_LOGGED_CHARACTERS = 256
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Translate = Callable[[Source, bytes], translate.Translation]
 
 
 class Intake:

@@ -1,4 +1,4 @@
-"""Computes months anew whose inputs changed: a few at once, many in slices between other work (R26)."""
+"""Recomputes months whose inputs changed: a few at once, many in slices between other work (R26)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contract facts and erasures of tenants, as a partition's incidents are judged by them (R20, R29)."""
+"""Applies contract facts and erasures of tenants to the incidents of a partition (R20, R29)."""
 
 from __future__ import annotations
 

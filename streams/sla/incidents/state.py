@@ -1,4 +1,4 @@
-"""The state of a partition's incidents, and what every decision on one of them shares."""
+"""The state of a partition's incidents, shared by every decision on one of them."""
 
 from __future__ import annotations
 
