@@ -35,9 +35,9 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
 from streams.sla.facts import stored_event
+from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.reevaluation import SLICE, QueueProgress
-from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 

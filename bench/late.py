@@ -19,7 +19,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits
 from streams.sla.decisions import Duplicate
-from streams.sla.incidents.fold import fold
+from streams.sla.incidents.fold import FoldContext, fold
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import Applied, outputs_of
 from streams.sla.instants import MINUTE, parse_rfc3339
@@ -85,7 +85,7 @@ def measure(policies: Policies, arriving: Arriving, facts: int, rounds: int) -> 
         assert isinstance(decision, Applied | Duplicate), decision
         known = store._state.cache.known(incident).timeline.facts
         started = process_time()
-        fold(known, policies, NoContracts())
+        fold(known, FoldContext(policies, NoContracts()))
         found.append((took, process_time() - started, len(outputs_of(decision))))
     return found
 

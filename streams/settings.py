@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     backfill_quiet: Duration = Field("PT10M", description="Time without backfill that ends a load of history (R32).")  # type: ignore[assignment]
     retain_closed: Duration = Field("P120D", description="How long ended incidents stay amendable.")  # type: ignore[assignment]
     retain_markers: Duration = Field("P400D", description="How long ids of evicted incidents are remembered (R1).")  # type: ignore[assignment]
+    max_update_windows: int = Field(10_000, ge=1, description="Update windows of one incident, at most (R28).")
     pseudonym_key: str = Field(
         "",
         repr=False,
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
             backfill_quiet=self.backfill_quiet,
             retain_closed=self.retain_closed,
             retain_markers=self.retain_markers,
+            max_update_windows=self.max_update_windows,
             pseudonym_key=self.pseudonym_key.encode(),
         )
 

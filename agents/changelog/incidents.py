@@ -31,6 +31,8 @@ from streams.sla.incidents.tenant_index import UNKNOWN
 TEXTS = ("summary", "text", "reason")
 
 STEP_KEY = b"i\x1f"
+#: From here on the rows of an incident are appended to in place: copying them for each step would take quadratic time.
+LONG_BYTES = 4 * 1024
 STEP, TOMBSTONE, BUFFERED, CONTRACT, WATERMARK, BACKFILL_IDLE = "i", "m", "w", "c", "@mark", "@quiet"
 REEVALUATION = "r"
 
@@ -187,7 +189,7 @@ class StepRows:
     def __init__(self, rows: InputRows, topics: Topics) -> None:
         self._input_rows = rows
         self._topics = topics
-        self._rows: dict[str, bytes] = {}
+        self._rows: dict[str, bytes | bytearray] = {}
         self._index = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants", "opened_at"))
         self._index_v1 = rows.codec.prefix_reader("state.incident_step", ("due", "held", "tenants"), version=1)
 
@@ -216,7 +218,14 @@ class StepRows:
     def add(self, incident_id: str, row: bytes) -> None:
         """Add an incident's next step."""
         before = self._rows.get(incident_id)
-        self._rows[incident_id] = row if before is None else before + row
+        if before is None:
+            self._rows[incident_id] = row
+        elif isinstance(before, bytearray):
+            before += row
+        elif len(before) < LONG_BYTES:
+            self._rows[incident_id] = before + row
+        else:
+            self._rows[incident_id] = bytearray(before) + row
 
     def drop(self, incident_id: str) -> None:
         """Remove all steps of an incident."""
@@ -227,7 +236,7 @@ class StepRows:
         rows = self._rows.get(incident_id)
         if rows is None:
             return []
-        return [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(rows)]
+        return [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(bytes(rows))]
 
 
 def reevaluation_row(context: AgentContext, progress: QueueProgress) -> tuple[bytes, bytes | None]:

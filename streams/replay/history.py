@@ -15,9 +15,9 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection, TenantErased
 from streams.sla.facts import to_event
+from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
-from streams.sla.incidents.timeline import Cause
 from streams.sla.instants import LATEST, parse_rfc3339
 
 

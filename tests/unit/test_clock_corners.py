@@ -30,7 +30,7 @@ from story import (
     with_severity,
 )
 
-from streams.sla.incidents.timeline import RETRACTION_CAUSES
+from streams.sla.incidents.causes import RETRACTION_CAUSES
 from streams.sla.instants import HOUR
 from streams.sla.policy import Target
 

@@ -11,6 +11,10 @@ from streams.sla.policy import Policies, Policy
 
 #: Flag of an incident whose component its policy does not name: it is not covered, maybe by a misspelling (R20).
 UNKNOWN_COMPONENT = "unknown_component"
+#: Flag of an incident that has had as many update windows as it may have: no more are opened (R28).
+UPDATE_LIMIT = "update_limit"
+#: Flags that are published as soon as they come or go, whatever else stays.
+STANDING_FLAGS = (UNKNOWN_COMPONENT, UPDATE_LIMIT)
 
 
 class ContractLookup(Protocol):

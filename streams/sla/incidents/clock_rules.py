@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streams.sla import events as ev
 from streams.sla.calendar import Pauses
-from streams.sla.incidents.classification import Classification
+from streams.sla.incidents.classification import UPDATE_LIMIT, Classification
 from streams.sla.incidents.clocks import (
     BREACHED,
     CANCELLED,
@@ -20,6 +20,9 @@ from streams.sla.incidents.clocks import (
     SlaClock,
 )
 from streams.sla.policy import Policy, SeverityTargets, UpdateTarget
+
+#: Update windows of one incident (R28): more than a year of silence at one an hour.
+MAX_UPDATE_WINDOWS = 10_000
 
 
 class Ending(NamedTuple):
@@ -35,6 +38,7 @@ class SlaClocks:
         "classification",
         "clocks",
         "ending",
+        "max_update_windows",
         "mets",
         "pauses",
         "policy",
@@ -46,9 +50,12 @@ class SlaClocks:
         "update_count",
         "waiting",
         "window",
+        "windows_exhausted",
     )
 
-    def __init__(self, policy: Policy, classification: Classification, at: int) -> None:
+    def __init__(self, policy: Policy, classification: Classification, at: int, max_update_windows: int) -> None:
+        self.max_update_windows = max_update_windows
+        self.windows_exhausted = False
         self.policy = policy
         self.classification = classification
         self.pauses = Pauses()
@@ -209,10 +216,20 @@ class SlaClocks:
         updates = self._updates()
         if self.ending is not None or updates is None or updates.on_request != requested:
             return
+        if self.update_count >= self.max_update_windows:
+            self.windows_exhausted = True
+            self.classification = self._with_limit(self.classification)
+            return
         self.update_count += 1
         self.window = SlaClock(UPDATE, self.update_count, at, requested=requested)
         self._set_target(self.window)
         self.clocks.append(self.window)
+
+    def _with_limit(self, decided: Classification) -> Classification:
+        """R28: an incident that may have no more update windows is flagged."""
+        if not self.windows_exhausted or UPDATE_LIMIT in decided.flags:
+            return decided
+        return decided._replace(flags=(*decided.flags, UPDATE_LIMIT))
 
     def _meet(self, clock: SlaClock, at: int) -> None:
         if clock.deadline is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract
+from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import Reevaluated, Rewritten
 from streams.sla.incidents.stored_incident import StoredIncident
-from streams.sla.incidents.timeline import Cause
 
 
 class Erased(NamedTuple):
@@ -61,7 +61,7 @@ def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | None:
     if queued is None or stored is None:
         return None
     cause, arrival = queued
-    stored.timeline.reevaluate(cause, arrival, state.policies, state.contracts)
+    stored.timeline.reevaluate(cause, arrival, state.context)
     outputs, step = state.applied(stored, [])
     return Reevaluated(outputs, step, arrival)
 
@@ -90,7 +90,7 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
     try:
         if not state.folded(stored).backfilled:
             timeline.processed_until = max(timeline.processed_until, arrival)
-        timeline.differ(cause, state.policies, state.contracts)
+        timeline.differ(cause, state.context)
     except Exception as error:
         crashed = f"{type(error).__name__}: {error}"
         state.quarantine(timeline.id)

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 from streams.sla import events as ev
 from streams.sla.impact import Impact
 from streams.sla.incidents.classification import Classification, ContractLookup, Pinned, Subject, classify, pin
-from streams.sla.incidents.clock_rules import Ending, SlaClocks
+from streams.sla.incidents.clock_rules import MAX_UPDATE_WINDOWS, Ending, SlaClocks
 from streams.sla.incidents.clocks import BREACHED, CANCELLED
 from streams.sla.incidents.episodes import Episode
 from streams.sla.policy import Policies
@@ -60,6 +60,14 @@ class Fact(NamedTuple):
         )
 
 
+class FoldContext(NamedTuple):
+    """What an incident's facts are judged by, beside themselves."""
+
+    policies: Policies
+    contracts: ContractLookup
+    max_update_windows: int = MAX_UPDATE_WINDOWS
+
+
 class Fold(SlaClocks):
     """What follows from an opening and the facts after it, applied in order. `roll` lets deadlines pass."""
 
@@ -82,18 +90,18 @@ class Fold(SlaClocks):
         "subject",
     )
 
-    def __init__(self, opening: Fact, policies: Policies, contracts: ContractLookup) -> None:
+    def __init__(self, opening: Fact, context: FoldContext) -> None:
         opened = opening.payload
         assert isinstance(opened, ev.Opened)
-        self.policies = policies
-        self.contracts = contracts
+        self.policies, self.contracts, max_update_windows = context
+        self.windows_exhausted = False
         self.opened_at = opening.time
         self.opened_by = opening.source
         self.resolved_by = ""
         self.backfill = opening.backfill
         self.channel = opened.channel
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
-        self.pinned: Pinned = pin(policies, self.subject, opening.time, opened.channel, contracts)
+        self.pinned: Pinned = pin(self.policies, self.subject, opening.time, opened.channel, self.contracts)
         self.by_hand: str | None = None
         self.counts: bool | None = None
         self.annulled = False
@@ -103,7 +111,7 @@ class Fold(SlaClocks):
         self.evidence: list[ev.Position] = [opening.position]
         self.classified_at = opening.time
         self.policy = self.pinned.policy
-        super().__init__(self.pinned.policy, self._classify(), opening.time)
+        super().__init__(self.pinned.policy, self._classify(), opening.time, max_update_windows)
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -189,7 +197,8 @@ class Fold(SlaClocks):
 
     def _classify(self) -> Classification:
         pinned = self.pinned
-        return classify(self.policy, self.subject, pinned.tenant_tier, pinned.no_contract, self.by_hand, self.counts)
+        decided = classify(self.policy, self.subject, pinned.tenant_tier, pinned.no_contract, self.by_hand, self.counts)
+        return self._with_limit(decided)
 
     def _reconsider(self, at: int, *, retarget: bool = False) -> None:
         """Classify anew; a changed severity or coverage gives open clocks their new target (R13)."""
@@ -275,13 +284,13 @@ def order(facts: list[Fact]) -> tuple[Fact, list[Fact]] | None:
     return opening, rest
 
 
-def fold(facts: list[Fact], policies: Policies, contracts: ContractLookup) -> Fold | None:
+def fold(facts: list[Fact], context: FoldContext) -> Fold | None:
     """Fold sorted facts from the start; None while they wait for their opening (R4)."""
     ordered = order(facts)
     if ordered is None:
         return None
     opening, rest = ordered
-    folded = Fold(opening, policies, contracts)
+    folded = Fold(opening, context)
     for fact in rest:
         folded.apply(fact)
     return folded

@@ -7,6 +7,7 @@ from streams.sla.arrival import TimeLimits, check_time, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.incidents import contract_facts
+from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_facts import Erased
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.lru_cache import UNLIMITED, NoSteps, StepReader
@@ -25,7 +26,6 @@ from streams.sla.incidents.steps import (
     TombstoneExpired,
 )
 from streams.sla.incidents.stored_incident import StoredIncident
-from streams.sla.incidents.timeline import Cause
 from streams.sla.policy import Policies
 
 
@@ -125,7 +125,7 @@ class IncidentStore:
             if not was_redacted:
                 self._state.redact(stored)
                 timeline = self._state.folded(stored)
-        timeline.add(new, self._state.policies, self._state.contracts)
+        timeline.add(new, self._state.context)
         rewritten = stored.redacted and not was_redacted
         decision = self._state.rewritten(stored) if rewritten else self._state.applied(stored, new)
         if traceparent is not None:

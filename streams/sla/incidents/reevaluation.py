@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from streams.sla.incidents.timeline import Cause
+from streams.sla.incidents.causes import Cause
 from streams.sla.instants import SECOND
 
 #: How many incidents are re-evaluated before other inputs and timers have their turn, and how far the queue's due

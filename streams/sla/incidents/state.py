@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import ContractCopies
 from streams.sla.erasure import Erasures
-from streams.sla.incidents.fold import Fact
+from streams.sla.incidents.fold import Fact, FoldContext
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
 from streams.sla.incidents.reevaluation import ReevaluationQueue
 from streams.sla.incidents.schedule import Schedule
@@ -21,13 +21,14 @@ from streams.sla.policy import Policies
 class IncidentState:
     """Incidents, their timers, the contract terms they are judged by, and who was erased."""
 
-    __slots__ = ("cache", "contracts", "erasures", "policies", "queue", "schedule", "tenants", "time_limits")
+    __slots__ = ("cache", "context", "contracts", "erasures", "policies", "queue", "schedule", "tenants", "time_limits")
 
     def __init__(self, policies: Policies, time_limits: TimeLimits, steps: StepReader, max_cached: int) -> None:
         self.policies = policies
         self.time_limits = time_limits
         self.cache = IncidentCache(steps, max_cached, self._loaded)
         self.contracts = ContractCopies()
+        self.context = FoldContext(policies, self.contracts, time_limits.max_update_windows)
         self.tenants = TenantIndex()
         self.schedule = Schedule(time_limits)
         self.erasures = Erasures(time_limits.pseudonym_key)
@@ -37,7 +38,7 @@ class IncidentState:
         """The incident's timeline, folded."""
         timeline = stored.timeline
         if timeline.folded is None and timeline.facts:
-            timeline.refold(self.policies, self.contracts)
+            timeline.refold(self.context)
         return timeline
 
     def index_tenants(self, stored: StoredIncident, facts: Iterable[Fact]) -> None:

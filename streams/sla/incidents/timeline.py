@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from streams.sla.events import Output
-from streams.sla.incidents.classification import UNKNOWN_COMPONENT, Classification, ContractLookup
+from streams.sla.incidents.causes import DESCRIBED, REBASED, RETRACTION_CAUSES, Cause
+from streams.sla.incidents.classification import STANDING_FLAGS, Classification
 from streams.sla.incidents.clocks import OPEN, UPDATE, Breach, ClockKey, SlaClock
 from streams.sla.incidents.episodes import LISTED, Listed
-from streams.sla.incidents.fold import Fact, Fold, fold
+from streams.sla.incidents.fold import Fact, Fold, FoldContext, fold
 from streams.sla.incidents.outputs import OutputBuilder, closed_digest, impacts_digest
 from streams.sla.incidents.published import (
     BreachEntry,
@@ -24,32 +24,7 @@ from streams.sla.incidents.published import (
     PublishedState,
     RetractionEntry,
 )
-from streams.sla.policy import Policies
 
-RETRACTION_CAUSES = {
-    "incident.annulled": "annulled",
-    "incident.merged": "merged",
-    "incident.resolved": "resolved",
-    "incident.amended": "amended",
-}
-
-#: What may change the policy or the flags of an incident but not its severity: it is published as classified anew then.
-REBASED = frozenset(["contract.set", "incident.policy_applied"])
-
-
-class Cause(NamedTuple):
-    """What led to a step, as far as outputs name it. A Fact has these attributes too."""
-
-    type: str
-    time: int
-    source: str
-    id: str
-
-
-#: Facts that can end an incident or change its impacts when they are the last in order of meaning.
-DESCRIBED = frozenset(
-    ["incident.resolved", "incident.reopened", "incident.reclassified", "incident.merged", "incident.amended"]
-)
 #: From this many facts on an index finds a fact by its identity; with fewer, as nearly always, a search is faster.
 INDEXED = 16
 
@@ -134,9 +109,9 @@ class Timeline:
             self.published.add(entry)
         self.processed_until = max(self.processed_until, processed_until)
 
-    def refold(self, policies: Policies, contracts: ContractLookup) -> None:
+    def refold(self, context: FoldContext) -> None:
         """Fold all facts anew, up to `processed_until`, and find the breaches that follow but are not published yet."""
-        self.folded = fold(self.facts, policies, contracts)
+        self.folded = fold(self.facts, context)
         if self.folded is not None:
             self._published_classification = None
             self._builder = OutputBuilder(self.id, self.folded, backfill=self.folded.backfill)
@@ -148,7 +123,7 @@ class Timeline:
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def add(self, new: list[Fact], policies: Policies, contracts: ContractLookup) -> None:
+    def add(self, new: list[Fact], context: FoldContext) -> None:
         """Fold new facts in and publish what differs. A single fact that is the last in order of meaning is folded in;
         a late one, or the opening that others waited for, folds everything anew (R2, R12)."""
         cause = new[-1]
@@ -175,11 +150,11 @@ class Timeline:
             return
         for fact in new:
             self._insert(fact)
-        self.differ(cause, policies, contracts)
+        self.differ(cause, context)
 
-    def differ(self, cause: Fact | Cause, policies: Policies, contracts: ContractLookup) -> None:
+    def differ(self, cause: Fact | Cause, context: FoldContext) -> None:
         """Fold anew and publish the whole difference: classification, retractions, verdicts, ending, impacts (R12)."""
-        self.refold(policies, contracts)
+        self.refold(context)
         if self.folded is None:
             return
         folded = self.folded
@@ -200,11 +175,11 @@ class Timeline:
                 self._publish(MetEntry(met.key, met.at), self._builder.met(met))
         self._publish_description(cause)
 
-    def reevaluate(self, cause: Cause, arrival: int, policies: Policies, contracts: ContractLookup) -> None:
+    def reevaluate(self, cause: Cause, arrival: int, context: FoldContext) -> None:
         """A contract fact that concerns the incident arrived: publish the whole difference (R20)."""
         if not next((fact.backfill for fact in self.facts if fact.rank == 0), False):
             self.processed_until = max(self.processed_until, arrival)
-        self.differ(cause, policies, contracts)
+        self.differ(cause, context)
 
     def due(self) -> int | None:
         """The instant of the next timer, never before `processed_until` (R11)."""
@@ -223,6 +198,8 @@ class Timeline:
         """Time has passed `due`: publish what became true by then (R8–R11)."""
         folded = self.live
         folded.roll(due + 1)
+        if folded.windows_exhausted:
+            self._classify(Cause("update.limit", due, "", str(folded.max_update_windows)))
         for breach in folded.breaches[self.handled_breaches :]:
             self.pending.append(breach)
         self.handled_breaches = len(folded.breaches)
@@ -263,7 +240,7 @@ class Timeline:
         if (
             published is None
             or not entry.same_verdict(published)
-            or (UNKNOWN_COMPONENT in flags) != (UNKNOWN_COMPONENT in published.basis)
+            or any((flag in flags) != (flag in published.basis) for flag in STANDING_FLAGS)
             or (entry != published and cause.type in REBASED)
         ):
             previous = None if published is None else published.severity
