@@ -56,6 +56,11 @@ COMMANDS = {
         "Report availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
+    "partitions": Command(
+        "cli.reports.partitions:partitions",
+        "Show how far each incident partition is processed.",
+        "sla partitions --brokers kafka:9092",
+    ),
     "rejected": Command(
         "cli.events.rejected:rejected_app", "List, show and retry rejected input.", "sla rejected list --code invalid"
     ),

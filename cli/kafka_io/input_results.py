@@ -6,18 +6,14 @@ passed an input, either its reject can be read, or it was accepted.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
-
-from aiokafka.structs import TopicPartition
+from typing import NamedTuple, Self
 
 from cli.kafka_io.batches import SentRange
-from cli.kafka_io.connection import REQUEST_TIMEOUT_MS, explained
+from cli.kafka_io.group_offsets import GroupOffsets
 from cli.kafka_io.reader import TopicReader
-from streams.kafka import aiokafka_clients
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.settings import Settings
 
@@ -50,11 +46,9 @@ class InputResultReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._brokers = list(settings.bootstrap())
-        self._security = settings.aiokafka_security()
-        self._reader = TopicReader(self._brokers, [f"{settings.topic_prefix}.rejected"], self._security)
-        self._runner = asyncio.Runner()
-        self._groups: dict[str, Any] = {}
+        rejected = f"{settings.topic_prefix}.rejected"
+        self._reader = TopicReader(settings.bootstrap(), [rejected], settings.aiokafka_security())
+        self._groups = GroupOffsets(settings)
         self._rejected: list[RejectedInput] = []
 
     def __enter__(self) -> Self:
@@ -66,9 +60,7 @@ class InputResultReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._runner:
-                for consumer in self._groups.values():
-                    self._runner.run(consumer.stop())
+            self._groups.__exit__()
         finally:
             self._reader.__exit__(kind, error, trace)
 
@@ -114,33 +106,19 @@ class InputResultReader:
                 )
             )
 
-    def _unread(self, sent: Sequence[SentRange]) -> int:
-        """How many inputs the agents' consumer groups have not passed."""
-        with explained(self._brokers):
-            committed = self._runner.run(self._committed({(each.topic, each.partition) for each in sent}))
-        return sum(max(each.end - max(committed.get((each.topic, each.partition), 0), each.start), 0) for each in sent)
-
-    async def _committed(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        found: dict[tuple[str, int], int] = {}
-        for topic, partition in partitions:
-            consumer = await self._group_of(topic)
-            offset = await consumer.committed(TopicPartition(topic, partition))
-            found[topic, partition] = offset or 0
+    def _by_agent(self, sent: Sequence[SentRange]) -> dict[str, set[tuple[str, int]]]:
+        found: dict[str, set[tuple[str, int]]] = {}
+        for each in sent:
+            agent = AGENT_OF[each.topic.removeprefix(f"{self._settings.topic_prefix}.")]
+            found.setdefault(agent, set()).add((each.topic, each.partition))
         return found
 
-    async def _group_of(self, topic: str) -> Any:
-        agent = AGENT_OF.get(topic.removeprefix(f"{self._settings.topic_prefix}."), "incidents")
-        if agent not in self._groups:
-            consumer = aiokafka_clients.consumer(
-                self._brokers,
-                self._security,
-                client_id="sla-results",
-                group_id=self._settings.runtime().group(agent),
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-            )
-            await consumer.start()
-            self._groups[agent] = consumer
-        return self._groups[agent]
+    def _unread(self, sent: Sequence[SentRange]) -> int:
+        """How many inputs the agents' consumer groups have not passed."""
+        committed: dict[tuple[str, int], int] = {}
+        for agent, partitions in self._by_agent(sent).items():
+            committed |= self._groups.committed(agent, partitions)
+        return sum(max(each.end - max(committed.get((each.topic, each.partition), 0), each.start), 0) for each in sent)
 
 
 def _within(rejected: RejectedInput, sent: Sequence[SentRange]) -> bool:

@@ -68,6 +68,10 @@ class TopicReader:
         """Read what is there first; `at_end`, `size` and `there` are then about what was there at this call."""
         self._run(self._seek(beginning=True))
 
+    def from_last(self, count: int) -> None:
+        """Read about the last `count` records of each partition; `at_end`, `size` and `there` are about those."""
+        self._run(self._seek(beginning=True, last=count))
+
     def from_now(self) -> None:
         """Read what arrives from now on."""
         self._run(self._seek(beginning=False))
@@ -85,6 +89,10 @@ class TopicReader:
         """Whether everything that was there has been read."""
         reached: bool = self._run(self._is_at_end())
         return reached
+
+    def ends(self) -> dict[int, int]:
+        """The end offset of each partition of the first topic, at the last `from_…` call."""
+        return {where.partition: end for where, end in self._ends.items() if where.topic == self._topics[0]}
 
     @property
     def size(self) -> int:
@@ -133,10 +141,12 @@ class TopicReader:
         await self._consumer.start()
         self._consumer.assign([TopicPartition(topic, each) for topic in self._topics for each in partitions[topic]])
 
-    async def _seek(self, *, beginning: bool) -> None:
+    async def _seek(self, *, beginning: bool, last: int | None = None) -> None:
         assigned = list(self._consumer.assignment())
         self._ends = await self._consumer.end_offsets(assigned)
         self._starts = await self._consumer.beginning_offsets(assigned) if beginning else self._ends
+        if last is not None:
+            self._starts = {where: max(start, self._ends[where] - last) for where, start in self._starts.items()}
         for where in assigned:
             self._consumer.seek(where, self._starts[where])
 
