@@ -16,7 +16,7 @@ from streams.sla.events import Position, Rejection
 #: Row kind of a quarantined subject, in both agents' changelogs.
 QUARANTINE = "q"
 _MAX_KEY_BYTES = 1024
-"""A longer key is no subject; hashing it would take long."""
+"""A longer key is not a subject, and hashing it would be slow."""
 
 
 class RejectWriter:

@@ -19,6 +19,6 @@ class AgentSpec:
     processor: Callable[[int], Processor]
     commit_interval: CommitInterval = AT_ONCE
     writes: tuple[str, ...] = ()
-    """The topics that it sends to, beside its changelog: all have to exist before the worker starts."""
+    """The topics that it writes, apart from its changelog: all must exist before the worker starts."""
     background: bool = False
     """Under load, all tasks of this agent together get as much CPU time as one task of another agent."""

@@ -80,7 +80,7 @@ class TaskManager:
         await self._offsets.close()
 
     async def _watch_topics(self) -> None:
-        """Tell tasks of topics that were created anew, and readiness of those that are gone."""
+        """Notify tasks of recreated topics, and readiness of missing ones."""
         while True:
             await asyncio.sleep(_TOPICS_WATCH_S)
             await self._topics.look()

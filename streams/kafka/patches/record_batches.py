@@ -56,7 +56,7 @@ class Chunk(NamedTuple):
 
 
 class ChunkedBatch:
-    """A batch whose items are chunks. `make` is aiokafka's class of a batch, `data` the batch as it lies in Kafka."""
+    """A batch whose items are chunks. `make` is aiokafka's class of a batch, `data` the batch as stored in Kafka."""
 
     def __init__(self, make: Callable[[Any], Any], data: memoryview) -> None:
         self._make = make

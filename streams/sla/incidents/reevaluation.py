@@ -102,7 +102,7 @@ class ReevaluationQueue:
         return entry.cause, entry.arrival
 
     def discard(self, incident_id: str) -> None:
-        """The incident is not to be re-evaluated: it is gone, quarantined, or was rewritten."""
+        """Drop an incident from the queue: it was evicted, quarantined or rewritten."""
         if self._pending.pop(incident_id, None) is not None:
             self._advance()
 

@@ -38,7 +38,7 @@ class TenantIndex:
         return sorted(self._incidents.get(tenant, ()))
 
     def remove_tenant(self, tenant: str) -> None:
-        """The tenant goes by another name from now on."""
+        """Rename a tenant (R29)."""
         self._incidents.pop(tenant, None)
 
     def remove_incident(self, incident_id: str, tenants: Iterable[str]) -> None:
