@@ -184,6 +184,9 @@ class DecisionWriter:
     def _publish(self, output: Output, effects: Effects, arrival: int | None) -> None:
         self._policy_rows.used(output, effects)
         send = self._egress.publish(output, TOPIC_OF[output.type], effects)
+        if output.type == "incident.classified":
+            for flag in cast(list[str], output.data["flags"]):
+                self._context.count.flagged(flag)
         if output.type != "impact.changed":
             return
         assert arrival is not None, "impacts change by input only"

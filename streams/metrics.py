@@ -84,6 +84,12 @@ TASK_FAILURES = _counter("sla_task_failures", "failures", "Failures after which 
 # Worker: agents
 INPUTS_TOTAL = _counter("sla_inputs", "records", "Inputs by result: applied, duplicate.", "agent", "result")
 OUTPUTS_TOTAL = _counter("sla_outputs", "events", "Outputs by type.", "agent", "type")
+FLAGGED_TOTAL = _counter(
+    "sla_classifications_flagged",
+    "events",
+    "Classifications published with a flag (R20, R28): unknown_component, unknown_plan, no_contract, update_limit, …",
+    "flag",
+)
 REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R27).", "agent", "code")
 FORWARDED_TOTAL = _counter("sla_forwarded", "records", "Records forwarded to their own partition.", "agent")
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
@@ -146,6 +152,7 @@ NOTIFY_UP = _gauge(
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 
 INPUTS = INPUTS_TOTAL.counter()
+FLAGGED = FLAGGED_TOTAL.counter()
 OUTPUTS = OUTPUTS_TOTAL.counter()
 REJECTED = REJECTED_TOTAL.counter()
 FORWARDED = FORWARDED_TOTAL.counter()
@@ -169,6 +176,10 @@ class AgentCounters:
         if counter is None:
             counter = self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
         counter.inc()
+
+    def flagged(self, flag: str) -> None:
+        """Count one classification with a flag."""
+        FLAGGED.labels(flag).inc()
 
     def rejected(self, code: str) -> None:
         """Count one rejected input."""

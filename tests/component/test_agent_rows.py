@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent_harness import INCIDENTS, Cluster, play
 from story import amended, contract, maintenance, micros, opened, policies, resolved, responded, texts, updated
 
+from streams.metrics import REGISTRY
 from streams.runtime.processor import Effects
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import DAY, MINUTE
@@ -125,3 +126,13 @@ def test_r32_a_load_makes_no_false_breach_though_its_contract_comes_last() -> No
     assert "sla.breached" not in kinds
     assert "sla.breach_retracted" not in kinds
     assert kinds.count("sla.met") >= 2
+
+
+def test_r20_flagged_classifications_are_counted() -> None:
+    def counted(flag: str) -> float:
+        return REGISTRY.get_sample_value("sla_classifications_flagged_total", {"flag": flag}) or 0.0
+
+    before = counted("unknown_component"), counted("no_contract")
+    cluster = Cluster(policies())
+    cluster.publish(opened("10:00", component="apo", tenants=["nobody"]), START)
+    assert (counted("unknown_component"), counted("no_contract")) == (before[0] + 1, before[1] + 1)

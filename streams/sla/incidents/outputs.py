@@ -60,6 +60,7 @@ class OutputBuilder:
             "tenant_ids": list(fold.subject.tenant_ids) if fold.subject.scope == "tenants" else [],
             "severity": fold.classification.severity,
             "component": fold.subject.component,
+            "flags": [*fold.classification.flags, *fold.pinned.flags],
             **data,
         }
         record["title"] = self._title(kind, metric, str(record["severity"]))
@@ -86,7 +87,6 @@ class OutputBuilder:
             "coverage": "covered" if decided.covered else "not_covered",
             "rule": decided.rule,
             "counts_as_downtime": decided.counts_as_downtime,
-            "flags": [*decided.flags, *fold.pinned.flags],
             "clocks": [
                 {
                     "metric": clock.metric,
@@ -169,6 +169,7 @@ class OutputBuilder:
             "tenant_ids": [] if platform else sorted({tenant for _, tenants in touched for tenant in tenants}),
             "intervals": [_interval(impact) for impact in impacts],
             "incident_revision": revision,
+            "flags": [*fold.classification.flags, *fold.pinned.flags],
             **evidence_data(fold.evidence),
         }
         return self._finished("impact.changed", (revision,), time, data)
