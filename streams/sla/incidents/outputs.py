@@ -13,6 +13,8 @@ from streams.sla.impact import Impact
 from streams.sla.incidents.clocks import CANCELLED, OPEN, RESOLUTION, RESPONSE, UPDATE, Breach, ClockKey, Met, SlaClock
 from streams.sla.incidents.fold import Fold
 
+#: Titles are data of the events, English and Japanese side by side, so they are part of this core and not of the
+#: catalogues in streams/i18n: `sla simulate` and every worker give the same bytes.
 METRIC_TITLES = {
     RESPONSE: ("response", "初回応答"),
     UPDATE: ("update", "状況更新"),
