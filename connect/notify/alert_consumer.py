@@ -167,7 +167,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Pause all topics while enough messages wait, and the topic of closings while some wait for alerts."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
-        if self._delivery.disabled is not None or self._delivery.pending >= MOST_PENDING:
+        if self._delivery.health.disabled is not None or self._delivery.pending >= MOST_PENDING:
             wanted = assigned
         else:
             incidents = self._kafka.topic(INCIDENTS)

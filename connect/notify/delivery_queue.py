@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
 
+from connect.notify.destination_health import DestinationHealth
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
-from connect.notify.digest import PageRate, can_be_folded, end_of, fold
+from connect.notify.digest import can_be_folded, end_of, fold
+from connect.notify.digest_schedule import DigestSchedule
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
 from connect.notify.page_store_rows import Parked, StateRow, changes, parked_row, retried_row
 from connect.notify.pending_pages import PageKey, PendingPages
-from connect.notify.retry_policy import LONGEST_RETRY_AFTER, CircuitBreaker, next_try
+from connect.notify.retry_policy import next_try
 from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
-from streams.sla.instants import MINUTE, SECOND
+from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
 
-#: At most one digest of a partition in this time.
-DIGEST_EVERY = MINUTE
 #: In place of an incident, whose id has no control characters.
 _FOLDING = "\x1fdigest"
 
@@ -70,21 +69,13 @@ class DeliveryQueue:
         self._unwritten: set[PageKey] = set()
         """Pages whose latest rows are not written yet. Their messages are not sent, or the row that ends a message
         could precede the row that says that it waits."""
-        self._digests: Counter[str] = Counter()
-        """How many incidents each digest has that are not closed."""
-        self._waiting_for_digest: dict[int, set[PageKey]] = defaultdict(set)
-        """Pages beyond the rate, by partition, until they are folded."""
-        self._digest_due: dict[int, int] = {}
+        self._digests = DigestSchedule(destination.pages_per_minute)
         self._folding: set[PageKey] = set()
         """Pages whose rows with their digest are being written."""
-        self._rate = PageRate(destination.pages_per_minute)
-        self._not_before = 0
-        self._breaker = CircuitBreaker()
+        self.health = DestinationHealth(destination.name)
         self._wake = asyncio.Event()
         self._suspended = True
         self._failure: Exception | None = None
-        self.disabled: str | None = None
-        """Why nothing more is sent: the destination has answered that it is gone."""
         self._log = structlog.get_logger("connect.notify").bind(destination=destination.name)
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -97,11 +88,6 @@ class DeliveryQueue:
     @property
     def open_pages(self) -> int:
         return len(self._pages)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the destination accepts messages, as far as is known."""
-        return self.disabled is None and not self._breaker.open
 
     def load(self, partition: int, pages: Iterable[Page]) -> None:
         """Take over the stored pages of a partition."""
@@ -122,7 +108,7 @@ class DeliveryQueue:
             deployment=self._deployment,
         )
         ended = before.digest if before is not None and page.digest is None else None
-        if ended is not None and self._digests[ended] == 1:  # its last incident
+        if ended is not None and self._digests.is_last(ended):
             page = end_of(ended, page, trigger.event, self._clock.now())
         return self._applied(key, before, page)
 
@@ -152,8 +138,6 @@ class DeliveryQueue:
         self._unwritten.clear()
         self._pages.clear()
         self._digests.clear()
-        self._waiting_for_digest.clear()
-        self._digest_due.clear()
         self._folding.clear()
 
     def resume(self) -> None:
@@ -171,15 +155,7 @@ class DeliveryQueue:
         return rows
 
     def _put(self, key: PageKey, page: Page) -> None:
-        before = self._pages.get(key)
-        old = before.digest if before is not None else None
-        if old != page.digest:
-            if page.digest is not None:
-                self._digests[page.digest] += 1
-            if old is not None:
-                self._digests[old] -= 1
-                if not self._digests[old]:
-                    del self._digests[old]
+        self._digests.replaced(self._pages.get(key), page)
         self._pages.put(key, page)
         if not self._blocked(key) and self._pages.enqueue(key):
             self._wake.set()
@@ -199,36 +175,26 @@ class DeliveryQueue:
     def _send_due(self) -> int | None:
         """Start every request that may start now; the instant of the next one, if that is known."""
         kind = self._destination.kind
-        while not self._suspended and self.disabled is None:
-            if len(self._sending) >= (1 if self._breaker.open else kind.concurrency):
+        while not self._suspended and self.health.disabled is None:
+            if len(self._sending) >= (1 if self.health.probing else kind.concurrency):
                 return None
             now = self._clock.now()
-            self._start_digests(now)
+            for partition, waiting in self._digests.take_due(now):
+                self._sending[PageKey(partition, _FOLDING)] = asyncio.create_task(self._fold(partition, waiting))
             first = self._pages.first_due(self._blocked)
             if first is None:
-                return min(self._digest_due.values(), default=None)
+                return self._digests.next_due
             due, key = first
-            if (at := max(due, self._not_before)) > now:
-                return min([at, *self._digest_due.values()])
+            if (at := max(due, self.health.not_before)) > now:
+                return at if self._digests.next_due is None else min(at, self._digests.next_due)
             self._pages.pop()
             page = self._pages.get(key)
             assert page is not None
-            if can_be_folded(page):
-                if self._rate.exceeded(now):
-                    self._waiting_for_digest[key.partition].add(key)
-                    self._digest_due.setdefault(key.partition, now + DIGEST_EVERY)
-                    continue
-                self._rate.count(now)
-            self._not_before = max(self._not_before, now + kind.min_interval)
+            if can_be_folded(page) and self._digests.must_wait(key, now):
+                continue
+            self.health.sent(now, kind.min_interval)
             self._sending[key] = asyncio.create_task(self._deliver(key, page.head))
         return None
-
-    def _start_digests(self, now: int) -> None:
-        for partition, due in list(self._digest_due.items()):
-            if due <= now:
-                del self._digest_due[partition]
-                task = asyncio.create_task(self._fold(partition, self._waiting_for_digest.pop(partition, set())))
-                self._sending[PageKey(partition, _FOLDING)] = task
 
     async def _fold(self, partition: int, keys: set[PageKey]) -> None:
         """Send one digest for these pages; a single one is sent alone."""
@@ -246,8 +212,8 @@ class DeliveryQueue:
                 self._log.warning("alerts_folded", alerts=digest.alerts, incidents=len(folded), partition=partition)
                 await self._store.write(partition, rows)
                 self._folding.difference_update(folded)
-            elif folded:
-                self._rate.count(self._clock.now())
+            for key in folded if len(folded) == 1 else ():
+                self._digests.send_alone(key)
             for key in keys:
                 if not self._blocked(key):
                     self._pages.enqueue(key)
@@ -286,13 +252,13 @@ class DeliveryQueue:
         assert before is not None
         match outcome:
             case Delivered():
-                self._succeeded()
+                self.health.succeeded(self.pending)
                 self._metrics.tries.labels(name, "delivered").inc()
                 self._metrics.delivered_seconds.labels(name).observe(max(now - message.since, 0) / SECOND)
                 return self._replace(key, before, before.delivered())
             case Failed(reason, retry_after, rate_limited):
                 self._metrics.tries.labels(name, "failed").inc()
-                self._failed(reason, retry_after, now, rate_limited=rate_limited)
+                self.health.failed(reason, retry_after, now, rate_limited=rate_limited, waiting=self.pending)
                 due = next_try(self._destination, message, now, retry_after)
                 if due is not None:
                     return self._replace(key, before, before.failed(due))
@@ -300,10 +266,9 @@ class DeliveryQueue:
             case Undeliverable(reason, gone):
                 self._metrics.tries.labels(name, "refused").inc()
                 if gone:
-                    self.disabled = reason
-                    self._log.error("destination_gone", reason=reason, advice="restart to send there again")
+                    self.health.gone(reason)
                 else:
-                    self._succeeded()
+                    self.health.succeeded(self.pending)
                 return self._park(key, before, message, reason, now)
 
     def _park(self, key: PageKey, before: Page, message: Message, reason: str, now: int) -> list[StateRow]:
@@ -315,19 +280,3 @@ class DeliveryQueue:
         )  # fmt: skip
         parked = Parked(name, key.incident, message._replace(tries=message.tries + 1), reason, now)
         return [parked_row(parked), *self._replace(key, before, before.delivered())]
-
-    def _failed(self, reason: str, retry_after: int | None, now: int, *, rate_limited: bool) -> None:
-        was_open = self._breaker.open
-        until = now + SECOND if rate_limited else self._breaker.failed(now)
-        if retry_after is not None:
-            until = max(until, now + min(retry_after, LONGEST_RETRY_AFTER))
-        self._not_before = max(self._not_before, until)
-        if self._breaker.open and not was_open:
-            self._log.warning("circuit_opened", reason=reason, waiting=self.pending)
-        elif self._breaker.failures == 1:
-            self._log.warning("delivery_failed", reason=reason)
-
-    def _succeeded(self) -> None:
-        if self._breaker.open:
-            self._log.info("circuit_closed", waiting=self.pending)
-        self._breaker.succeeded()

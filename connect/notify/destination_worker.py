@@ -59,7 +59,7 @@ class DestinationWorker:
         metrics.pending.labels(name).set_function(lambda: self._delivery.pending if self._delivery else 0)
         metrics.open_pages.labels(name).set_function(lambda: self._delivery.open_pages if self._delivery else 0)
         metrics.up.labels(name).set_function(
-            lambda: float(self.failure is None and self._delivery is not None and self._delivery.healthy)
+            lambda: float(self.failure is None and self._delivery is not None and self._delivery.health.healthy)
         )
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class DestinationWorker:
         delivery = self._delivery = DeliveryQueue(
             destination, self._sender, kafka, self._clock, self._metrics, self._deployment
         )
-        delivery.disabled = self._disabled
+        delivery.health.disabled = self._disabled
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
@@ -113,7 +113,7 @@ class DestinationWorker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._disabled, self._delivery = delivery.disabled, None
+            self._disabled, self._delivery = delivery.health.disabled, None
             await kafka.stop()
 
     def _connected(self) -> None:

@@ -6,7 +6,7 @@ digest is resolved when the last of them is closed. An alert in a digest opens n
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -16,27 +16,12 @@ from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import LANGUAGES
-from streams.sla.instants import MINUTE, format_rfc3339
+from streams.sla.instants import format_rfc3339
 from streams.sla.severity import SEVERITIES
 
 #: Incidents that a digest names.
 _LISTED = 50
 _DIGITS = 32
-
-
-class PageRate:
-    """Pages of the last minute. Beyond the limit no further page is sent alone."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._sent: deque[int] = deque(maxlen=limit)
-
-    def exceeded(self, now: int) -> bool:
-        return self._limit is not None and len(self._sent) == self._limit and now - self._sent[0] < MINUTE
-
-    def count(self, now: int) -> None:
-        if self._limit is not None:
-            self._sent.append(now)
 
 
 class Digest(NamedTuple):

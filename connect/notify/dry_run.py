@@ -44,4 +44,7 @@ class DryRun:
                 request = destination.kind.prepare(destination, MASKED, trigger.incident, page.head, at)
                 yield DryRunDelivery(destination, page.head, request)
                 page = page.delivered()
-            self._pages[name, trigger.incident] = page
+            if page.over:
+                self._pages.pop((name, trigger.incident), None)
+            else:
+                self._pages[name, trigger.incident] = page

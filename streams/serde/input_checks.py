@@ -11,7 +11,7 @@ from streams.config_files.scalars import close_to, format_duration
 from streams.serde.cloudevents_json import data_fields
 from streams.serde.codec import Fields
 from streams.serde.json_records import TEXTS_FOR_PEOPLE, Field
-from streams.sla.arrival import TimeLimits
+from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.events import Event, Rejection
 from streams.sla.instants import format_rfc3339
 
@@ -58,7 +58,11 @@ def untimely(event: Event, now: int, limits: TimeLimits) -> Rejection | None:
     if event.time < now - limits.lateness and not event.backfill:
         late = f"is more than {format_duration(limits.lateness)} ago; history is loaded with backfill only"
         return Rejection("too_late", f"time: {time} {late}", event.id)
-    return None
+    refused = check_time(event, now, limits)  # instants in the payload
+    if refused is None:
+        return None
+    field, _, problem = refused.message.partition(" ")
+    return refused._replace(message=f"{field}: {problem}")
 
 
 def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> Iterator[str]:

@@ -128,7 +128,8 @@ def test_control_characters_in_texts_are_replaced_and_show_where_they_were() -> 
     ],
 )
 def test_a_time_that_would_be_rejected_is_refused(offset: int, backfill: bool, code: str | None) -> None:
-    given = {**OPENED, "time": format_rfc3339(NOW + offset), "backfill": backfill}
+    data = {name: value for name, value in OPENED["data"].items() if name != "started_at"}
+    given = {**OPENED, "time": format_rfc3339(NOW + offset), "backfill": backfill, "data": data}
     record = input_record_from_json(given)
     assert isinstance(record, InputRecord)
     refused = untimely(record.event, NOW, TimeLimits())
@@ -164,6 +165,18 @@ def test_the_client_refuses_such_events_and_sends_nothing() -> None:
     contracts.contract_set("acme", **terms)  # terms may begin later; the event may not
     publisher.responded("inc-1", who=kim, time="2025-12-01T10:00:00Z", backfill=True)
     assert len(producer.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("started_at", "code"),
+    [("2026-01-31T09:05:01Z", "future"), ("2025-12-27T08:00:00Z", "too_late"), ("2026-01-31T08:00:00Z", None)],
+)
+def test_instants_in_the_payload_are_checked_too(started_at: str, code: str | None) -> None:
+    record = input_record_from_json(changed(OPENED, "data.started_at", started_at))
+    assert isinstance(record, InputRecord)
+    refused = untimely(record.event, NOW, TimeLimits())
+    assert (refused and refused.code) == code
+    assert refused is None or refused.message.startswith("started_at: 202")
 
 
 def test_the_deployments_own_limits_can_be_given() -> None:

@@ -327,7 +327,7 @@ def test_a_worker_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatc
 def test_a_destination_that_is_gone_stops_its_worker() -> None:
     async def scenario() -> None:
         desk = Desk()
-        desk.bench.delivery.disabled = "HTTP 410"
+        desk.bench.delivery.health.disabled = "HTTP 410"
         desk.kafka.put(ALERTS, value_of(event("breached")))
         await desk.start()
         await desk.until(lambda: desk.kafka.held == desk.kafka.assignment())

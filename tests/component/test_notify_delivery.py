@@ -108,7 +108,7 @@ def test_a_final_answer_parks_at_once_and_others_go_on() -> None:
         await bench.pass_to(1)
         assert [each.reason for each in bench.store.parked()] == ["HTTP 400: no such key"]
         assert (bench.count("refused"), bench.count("delivered")) == (1, 1)
-        assert bench.delivery.healthy
+        assert bench.delivery.health.healthy
 
     play(scenario)
 
@@ -123,8 +123,8 @@ def test_410_parks_the_message_and_nothing_more_is_sent() -> None:
         assert bench.sender.most_at_once == 8
         bench.sender.open.set()
         await bench.pass_to(1)
-        assert bench.delivery.disabled == "HTTP 410"
-        assert not bench.delivery.healthy
+        assert bench.delivery.health.disabled == "HTTP 410"
+        assert not bench.delivery.health.healthy
         assert len(bench.sender.heard) == 8  # what was on its way; the rest waits
         assert len(bench.store.parked()) == 1
         assert bench.delivery.pending == 12
@@ -144,7 +144,7 @@ def test_retry_after_delays_the_destination(kind: str) -> None:
         assert bench.sender.heard == [(0, "inc-1", "breached-inc-1--")]
         await bench.pass_to(33)
         assert {incident for _, incident, _ in bench.sender.heard[1:]} == {"inc-1", "inc-2"}
-        assert bench.delivery.healthy
+        assert bench.delivery.health.healthy
         assert bench.delivery.pending == 0
 
     play(scenario)
@@ -171,11 +171,11 @@ def test_a_dead_destination_is_probed_and_costs_little(kind: str) -> None:
         await bench.give(*(trigger("breached", f"inc-{number}") for number in range(1_000)))
         await bench.pass_to(3600)
         assert 60 <= len(bench.sender.heard) <= 100  # not a thousand messages times their tries
-        assert not bench.delivery.healthy
+        assert not bench.delivery.health.healthy
         assert bench.delivery.pending == 1_000
         bench.sender.always = lambda _: Delivered()
         await bench.pass_to(3600 + 61 + (1_000 if kind == "slack" else 0))
-        assert bench.delivery.healthy
+        assert bench.delivery.health.healthy
         assert bench.count("delivered") >= 900  # those that were tried wait for their own turn
         await bench.pass_to(4 * 3600)
         assert bench.count("delivered") == 1_000
@@ -308,6 +308,20 @@ def test_one_page_beyond_the_rate_waits_and_is_told_alone() -> None:
         assert [id_ for _, _, id_ in bench.sender.heard][3:] == ["e2"]
         await bench.give(*(trigger("met", f"inc-{number}") for number in (1, 2)))
         assert bench.store.left() == []
+
+    play(scenario)
+
+
+def test_one_page_beyond_the_rate_is_not_starved_by_pages_of_other_partitions() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty", pages_per_minute=2))
+        bench.start()
+        for second in range(0, 130, 10):
+            await bench.give(trigger("breached", f"inc-{second}", f"e{second}"), partition=0)
+            if second == 20:
+                await bench.give(trigger("breached", "inc-other", "other"), partition=1)
+            await bench.pass_to(second + 10)
+        assert "other" in [id_ for at, _, id_ in bench.sender.heard if at <= 80]
 
     play(scenario)
 
