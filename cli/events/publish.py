@@ -67,7 +67,7 @@ def publish(
                 on_bad=report_invalid,
                 check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
             )
-        for warning in references.warnings(settings):
+        for warning in references.warnings(settings, tenants=results is not None):
             typer.echo(f"warning: {warning}", err=True)
         _print_summary(published, keep_going=keep_going)
         backfill = published.backfill

@@ -7,7 +7,8 @@ passed an input, either its reject can be read, or it was accepted.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -76,7 +77,8 @@ class InputResultReader:
         while not self._reader.at_end():
             self._read_rejects(_POLL_S)
         total = sum(each.end - each.start for each in sent)
-        mine = {each for each in self._rejected if _within(each, sent)}
+        is_sent = _membership(sent)
+        mine = {each for each in self._rejected if is_sent(each)}
         rejected = sorted(mine, key=lambda each: (each.topic, each.partition, each.offset))
         return InputResults(total - unread - len(rejected), rejected, unread)
 
@@ -121,7 +123,15 @@ class InputResultReader:
         return sum(max(each.end - max(committed.get((each.topic, each.partition), 0), each.start), 0) for each in sent)
 
 
-def _within(rejected: RejectedInput, sent: Sequence[SentRange]) -> bool:
-    return any(
-        (rejected.topic, rejected.partition) == each[:2] and each.start <= rejected.offset < each.end for each in sent
-    )
+def _membership(sent: Sequence[SentRange]) -> Callable[[RejectedInput], bool]:
+    """Whether a rejected input is among those sent, by binary search."""
+    ranges: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for each in sorted(sent):
+        ranges.setdefault((each.topic, each.partition), []).append((each.start, each.end))
+
+    def is_sent(rejected: RejectedInput) -> bool:
+        found = ranges.get((rejected.topic, rejected.partition), [])
+        index = bisect_right(found, rejected.offset, key=lambda each: each[0]) - 1
+        return index >= 0 and rejected.offset < found[index][1]
+
+    return is_sent
