@@ -71,3 +71,22 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
     cluster.pass_time(micros("2026-04-10T00:00:00Z"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "credit.statement"} == {"beta"}
     assert cluster.codes() == ["internal"]
+
+
+def test_r27_the_last_input_sent_again_lifts_the_quarantine() -> None:
+    """What `sla rejected retry` does: the input is a duplicate, so nothing else follows from it."""
+    cluster = Cluster(policies(), partitions=1)
+    cluster.publish(opened("10:00", of="bad"), START)
+    task = cluster.tasks[INCIDENTS, 0]
+    effects = Effects()
+    task.processor.quarantine("bad", "odd", effects, 3)
+    cluster._commit(task, effects)
+    cluster.rebuild(task)
+    cluster.pass_time(micros("12:30"))
+    before = cluster.outputs()
+    assert not any(output["type"] == "sla.breached" for output in before)
+    cluster.publish(opened("10:00", of="bad"), micros("12:40"))
+    assert not cluster.rows(INCIDENTS, "q")
+    assert cluster.codes() == ["internal"]
+    cluster.pass_time(micros("12:41"))
+    assert "sla.breached" in {output["type"] for output in cluster.outputs()[len(before) :]}
