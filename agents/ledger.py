@@ -14,6 +14,7 @@ from agents.changelog.ledger import (
     IMPACTS,
     MONTH,
     RECHECK,
+    RETENTION,
     WATERMARK,
     month_row,
     put_watermark,
@@ -94,6 +95,8 @@ class LedgerProcessor:
             self._ledger.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
         elif kind == RECHECK:
             self._ledger.restore_recheck(recheck_row(row))
+        elif kind == RETENTION:
+            self._ledger.restore_retention(cast(int, row["until"]), pending=bool(row["pending"]))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from agents.changelog.erasures import put_erased, redacted_input
 from agents.changelog.input_rows import InputRows, row_key
-from agents.changelog.ledger import BACKFILL_IDLE, put_erased_tenant, put_fact, put_impacts, put_month, put_recheck
+from agents.changelog.ledger import (
+    BACKFILL_IDLE,
+    delete_evicted,
+    put_erased_tenant,
+    put_fact,
+    put_impacts,
+    put_month,
+    put_recheck,
+    put_retention,
+)
 from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
@@ -88,6 +97,11 @@ class PostingWriter:
             self._egress.publish(output, TOPIC_OF[output.type], effects)
         for row in posted.months:
             put_month(self._rows, row, effects)
+        if posted.evicted is not None:
+            delete_evicted(posted.evicted, effects)
+        if posted.retention is not None:
+            until, pending = posted.retention
+            put_retention(self._rows, until, pending=pending, effects=effects)
         for number, recheck in posted.rechecks.items():
             put_recheck(self._rows, number, recheck, effects)
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     retain_closed: Duration = Field("P120D", description="How long ended incidents stay amendable.")  # type: ignore[assignment]
     retain_markers: Duration = Field("P400D", description="How long ids of evicted incidents are remembered (R1).")  # type: ignore[assignment]
     max_update_windows: int = Field(10_000, ge=1, description="Update windows of one incident, at most (R28).")
+    retain_months: int = Field(
+        36, ge=6, description="Calendar months of statements that the ledger keeps, and what they need (R26)."
+    )
     pseudonym_key: str = Field(
         "",
         repr=False,
@@ -92,6 +95,7 @@ class Settings(BaseSettings):
             retain_closed=self.retain_closed,
             retain_markers=self.retain_markers,
             max_update_windows=self.max_update_windows,
+            retain_months=self.retain_months,
             pseudonym_key=self.pseudonym_key.encode(),
         )
 

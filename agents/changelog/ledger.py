@@ -12,12 +12,14 @@ from streams.sla.credits.account import StatementState
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.recheck_queue import Recheck
+from streams.sla.credits.retention import Evicted
 from streams.sla.events import Event, Position
 from streams.sla.evidence import evidence_data
 from streams.sla.impact import ImpactCopy
 from streams.sla.instants import Month
 
 FACT, IMPACTS, MONTH, WATERMARK, RECHECK, BACKFILL_IDLE = "e", "i", "s", "p", "@recheck", "@quiet"
+RETENTION = "@retention"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
@@ -69,6 +71,21 @@ def recheck_row(row: Fields) -> Recheck:
     """Undo `put_recheck`."""
     tenants = cast(list[str] | None, row["tenants"])
     return Recheck(**{**row, "tenants": None if tenants is None else tuple(tenants)})  # type: ignore[arg-type]
+
+
+def put_retention(rows: InputRows, until: int, *, pending: bool, effects: Effects) -> None:
+    """Write the row that says up to where months are evicted."""
+    effects.put(row_key(RETENTION), rows.codec.encode("state.retention", {"until": until, "pending": pending}))
+
+
+def delete_evicted(evicted: Evicted, effects: Effects) -> None:
+    """Delete the rows of what is evicted."""
+    for tenant, month in evicted.months:
+        effects.put(row_key(MONTH, tenant, month), None)
+    for subject, source, name in evicted.facts:
+        effects.put(row_key(FACT, subject, source, name), None)
+    for incident_id in evicted.incidents:
+        effects.put(row_key(IMPACTS, incident_id), None)
 
 
 def put_month(rows: InputRows, row: MonthRow, effects: Effects) -> None:

@@ -10,8 +10,8 @@ from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Worker settings: durations in microseconds, the most update windows of an incident (R28), and the key of erased
-    tenants' pseudonyms (R29)."""
+    """Worker settings: durations in microseconds, `retain_months` in calendar months, the most update windows of an
+    incident (R28), and the key of erased tenants' pseudonyms (R29)."""
 
     lateness: int = 35 * DAY
     future_skew: int = 5 * MINUTE
@@ -20,6 +20,7 @@ class TimeLimits:
     retain_closed: int = 120 * DAY
     retain_markers: int = 400 * DAY
     max_update_windows: int = 10_000
+    retain_months: int = 36
     pseudonym_key: bytes = field(default=b"", repr=False)
 
 

@@ -32,6 +32,10 @@ class ImpactCopy(NamedTuple):
     evidence: tuple[Position, ...]
     summary: PositionsSummary | None = None
 
+    def ends_by(self, instant: int) -> bool:
+        """Whether there are impacts and all of them end by an instant."""
+        return bool(self.impacts) and all(i.end is not None and i.end <= instant for i in self.impacts)
+
 
 def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
     """The impact list that an `impact.changed` record carries."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract, ContractHistory, Span
+from streams.sla.credits.retention import Retention
 from streams.sla.credits.statement import Period
 from streams.sla.erasure import Erasures
 from streams.sla.events import ContractSet, Event, Position
@@ -83,14 +84,16 @@ class Account:
         "lateness",
         "months",
         "policies",
+        "retention",
         "tenant",
         "to_evaluate",
     )
 
-    def __init__(self, tenant: str, policies: Policies, lateness: int) -> None:
+    def __init__(self, tenant: str, policies: Policies, lateness: int, retention: Retention | None = None) -> None:
         self.tenant = tenant
         self.policies = policies
         self.lateness = lateness
+        self.retention = retention or Retention(0)
         self.contracts = ContractHistory()
         self.facts: dict[tuple[str, str], StoredFact] = {}
         self.claims: dict[Month, Claim] = {}
@@ -140,10 +143,11 @@ class Account:
 
     @property
     def begin(self) -> int:
-        """Months that end before this instant have no statement (R24)."""
+        """Months that end before this instant have no statement (R24), or are evicted."""
         if not len(self.contracts):
             return LATEST
-        return max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
+        began = max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
+        return max(began, self.retention.until)
 
     def terms(self, month: Month) -> MonthTerms | None:
         """None when the month has no statement (R24)."""
@@ -158,6 +162,8 @@ class Account:
         start, end = month_bounds(month, zone)
         spans = self.contracts.spans(start, end)
         if not spans or end < self.contracts.first.time - self.lateness:
+            return None
+        if end <= self.retention.until and month not in self.months:
             return None
         plan = spans[-1].contract.plan
         return MonthTerms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
@@ -182,6 +188,23 @@ class Account:
             self.adjusting.discard(month)
         else:
             self.adjusting.add(month)
+
+    def remove_month(self, month: Month) -> None:
+        """Evict a month: neither it nor its claim is kept."""
+        self.months.pop(month, None)
+        self.claims.pop(month, None)
+        self._terms.pop(month, None)
+        self.to_evaluate.discard(month)
+
+    def remove_facts(self, identities: list[tuple[str, str]]) -> None:
+        """Evict facts by (source, id)."""
+        for identity in identities:
+            del self.facts[identity]
+        if identities:
+            left = [contract for contract in self.contracts if (contract.source, contract.id) in self.facts]
+            self.contracts = ContractHistory()
+            for contract in left:
+                self.contracts.add(contract)
 
     def state_of(self, month: Month) -> StatementState:
         """The month's state; the initial one when nothing was published yet."""
@@ -229,6 +252,24 @@ class Account:
     def count_months(self, start: int, end: int) -> int:
         """About how many months `months_between` gives of those that may have a statement; at least 1."""
         return max(0, end - max(start, self.begin - 1)) // (28 * DAY) + 1
+
+    def next_timers(self, clock: int) -> tuple[int | None, int | None]:
+        """When its months are due next, and when those are that wait for the end of a backfill (R32)."""
+        live: list[int] = [at for m in self.adjusting if (at := self.state_of(m).adjust_at) is not None]
+        deferred = None
+        closing = self.next_close()
+        if closing is not None:
+            if closing[0] <= self.known_at:
+                deferred = closing[0]
+            else:
+                live.append(closing[0])
+        for month in list(self.to_evaluate):
+            instant = self.next_provisional(month, clock)
+            if instant is None:
+                self.to_evaluate.discard(month)
+            else:
+                live.append(instant)
+        return min(live, default=None), deferred
 
     def evaluate_open_months(self, clock: int) -> None:
         """Schedule every month that is not closed yet for its next provisional instant."""

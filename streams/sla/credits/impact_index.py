@@ -37,6 +37,15 @@ class Impacts:
         for key, impact in self._entries(copy):
             self._index.add(key, impact.start, impact.end, copy.incident_id)
 
+    def ended_by(self, instant: int) -> list[str]:
+        """The incidents whose impacts all end by an instant."""
+        return [name for name, copy in self._lists.items() if copy.ends_by(instant)]
+
+    def remove(self, incident_id: str) -> None:
+        """Evict an incident's list."""
+        for key, impact in self._entries(self._lists.pop(incident_id)):
+            self._index.discard(key, impact.start, impact.end, incident_id)
+
     @staticmethod
     def _entries(copy: ImpactCopy) -> Iterator[tuple[str, Impact]]:
         for impact in copy.impacts:

@@ -15,6 +15,7 @@ from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.month_close import MonthClose, MonthRow
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.rechecks import Rechecks
+from streams.sla.credits.retention import Evicted, Eviction, Retention, reject_evicted
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -22,16 +23,22 @@ from streams.sla.instants import LATEST, Month
 from streams.sla.policy import Policies
 from streams.sla.timers import Timers
 
+EVICTION = ""
+"""The key of the timer that evicts; no tenant has it."""
+
 
 class Posted(NamedTuple):
     """An input or timer took effect. `months` are the month states that changed, `rechecks` the queued rechecks that
-    changed, by number (None: done), `erased` the state that is now under a pseudonym. An input that is posted is state
-    from now on, under the names of `Ledger.erasures`."""
+    changed, by number (None: done), `erased` the state that is now under a pseudonym, `evicted` what is
+    to be deleted, `retention` up to where and whether more is to be evicted. An input that is posted is state from now
+    on, under the names of `Ledger.erasures`."""
 
     outputs: list[ev.Output]
     months: list[MonthRow]
     rechecks: Mapping[int, Recheck | None] = MappingProxyType({})
     erased: ErasedTenant | None = None
+    evicted: Evicted | None = None
+    retention: tuple[int, bool] | None = None
 
 
 LedgerDecision = Posted | Duplicate | Rejected
@@ -52,6 +59,8 @@ class Ledger:
         self._maintenance = Maintenance()
         self._watermarks: dict[int, int] = dict.fromkeys(range(partitions), -1)
         self._timers = Timers()
+        self._retention = Retention(time_limits.retain_months)
+        self._eviction = Eviction(self._retention, self._accounts, self._impacts, self._maintenance)
         self._clock = 0
         self._month_close = MonthClose(self._impacts, self._maintenance)
         self._rechecks = Rechecks(
@@ -71,7 +80,7 @@ class Ledger:
         known = self._maintenance.identity(event) if maintenance else self._identity(event)
         if known is not None:
             return self._repeated(event, known)
-        rejection = check_time(event, arrival, self._time_limits)
+        rejection = check_time(event, arrival, self._time_limits) or self._check_retention(event)
         if rejection is not None:
             return Rejected(rejection)
         if maintenance:
@@ -89,6 +98,11 @@ class Ledger:
         everything = before is not None and account.contracts.first != before
         self._recheck([event.subject], account.begin if everything else event.payload.valid_from, LATEST, arrival)
         return self._posted()
+
+    def _check_retention(self, event: ev.Event) -> ev.Rejection | None:
+        if not self._retention.until:
+            return None
+        return reject_evicted(self._accounts.get(event.subject), event, self._retention.until)
 
     def _apply_erasure(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         erased = None
@@ -157,8 +171,8 @@ class Ledger:
         self._arrived(arrival, backfill=backfill)
         copy = self.erasures.impacts(copy)
         old = self._impacts.get(copy.incident_id)
-        if old is not None and old.revision >= copy.revision:
-            return Duplicate()
+        if old.revision >= copy.revision if old is not None else copy.ends_by(self._retention.until):
+            return Duplicate()  # or what it concerns is evicted
         changed = (set(old.impacts) if old is not None else set()) ^ set(copy.impacts)
         self.store_impacts(copy)
         if changed:
@@ -208,6 +222,11 @@ class Ledger:
             self._rechecks.step()
             return self._posted()
         due, tenant = chosen
+        if tenant == EVICTION:
+            self._clock = max(self._clock, due + 1)
+            evicted = self._eviction.step(due)
+            self._schedule_eviction()
+            return self._posted()._replace(evicted=evicted, retention=(self._retention.until, self._retention.pending))
         backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
         self._clock = max(self._clock, due + 1)
         account = self._accounts[tenant]
@@ -249,31 +268,30 @@ class Ledger:
         return [*account.contracts][-1].position if account is not None and len(account.contracts) else None
 
     def _schedule(self, account: Account) -> None:
-        live: list[int] = [at for m in account.adjusting if (at := account.state_of(m).adjust_at) is not None]
-        deferred = None
-        closing = account.next_close()
-        if closing is not None:
-            if closing[0] <= account.known_at:
-                deferred = closing[0]
-            else:
-                live.append(closing[0])
-        for month in list(account.to_evaluate):
-            instant = account.next_provisional(month, self._clock)
-            if instant is None:
-                account.to_evaluate.discard(month)
-            else:
-                live.append(instant)
-        self._timers.set(account.tenant, min(live, default=None), deferred)
+        self._timers.set(account.tenant, *account.next_timers(self._clock))
+
+    def _schedule_eviction(self) -> None:
+        """The horizon of retention moves once a month, when no backfill is being loaded."""
+        if self._clock:
+            self._timers.set(EVICTION, None, self._retention.next_due(self._clock))
+
+    def restore_retention(self, until: int, *, pending: bool) -> None:
+        """Restore up to where months are evicted from its changelog row."""
+        self._retention.until, self._retention.pending = until, pending
 
     # -- state -------------------------------------------------------------------------------------------------------
 
     def _account(self, tenant: str) -> Account:
         account = self._accounts.get(tenant)
         if account is None:
-            account = self._accounts[tenant] = Account(tenant, self._policies, self._time_limits.lateness)
+            lateness = self._time_limits.lateness
+            account = self._accounts[tenant] = Account(tenant, self._policies, lateness, self._retention)
         return account
 
     def _arrived(self, arrival: int, *, backfill: bool) -> None:
+        if not self._clock:
+            self._clock = arrival
+            self._schedule_eviction()
         self._clock = max(self._clock, arrival)
         if backfill:
             self._timers.expect_backfill_until(arrival + self._time_limits.backfill_quiet)
@@ -299,6 +317,7 @@ class Ledger:
         for account in self._accounts.values():
             account.evaluate_open_months(self._clock)
             self._schedule(account)
+        self._schedule_eviction()
 
     @property
     def backfill_idle_at(self) -> int:

@@ -21,6 +21,11 @@ class _Fact(NamedTuple):
     position: Position
 
 
+def _last_instant(fact: _Fact) -> int:
+    payload = fact.event.payload
+    return max(fact.time, payload.end) if isinstance(payload, MaintenanceScheduled) else fact.time
+
+
 class MaintenanceVersion(NamedTuple):
     """One `maintenance.scheduled` of a maintenance. Instants in microseconds."""
 
@@ -108,6 +113,17 @@ class Maintenance:
         facts.sort(key=lambda fact: fact[:3])
         before, after = self._plans.get(event.subject), self._refresh(event.subject)
         return [plan for plan in (before, after) if plan is not None and before != after]
+
+    def ended_by(self, instant: int) -> list[str]:
+        """The maintenances whose versions all end by an instant, and whose facts are all from before it."""
+        return [name for name, facts in self._facts.items() if max(map(_last_instant, facts)) <= instant]
+
+    def remove(self, maintenance_id: str) -> list[tuple[str, str, str]]:
+        """Evict a maintenance; returns its facts as (maintenance, source, id)."""
+        plan = self._plans.pop(maintenance_id, None)
+        if plan is not None:
+            self._index.discard("", plan.start, plan.end, maintenance_id)
+        return [(maintenance_id, fact.source, fact.id) for fact in self._facts.pop(maintenance_id)]
 
     def erase_tenant(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
         """Replace an erased tenant's name in the facts; returns those that changed (R29)."""

@@ -1,0 +1,154 @@
+"""Retention of the ledger: months older than the setting are evicted, and every input that only they need.
+
+Once a month the horizon moves. Months that end by it have no state any more and get no statement; inputs that concern
+nothing else are rejected `too_late`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Rejection
+from streams.sla.instants import Month, format_rfc3339, month_bounds, month_of
+
+if TYPE_CHECKING:
+    from streams.sla.credits.account import Account
+    from streams.sla.credits.impact_index import Impacts
+    from streams.sla.credits.maintenance import Maintenance
+
+STEP = 50
+"""Accounts, incidents or maintenances that are looked at in one step, so that other work comes between."""
+
+
+class Retention:
+    """Keeps `months` months. `until` is the horizon in microseconds: what ends by it is evicted; 0: nothing is.
+    `pending` while an eviction is not finished."""
+
+    __slots__ = ("months", "pending", "until")
+
+    def __init__(self, months: int) -> None:
+        self.months = months
+        self.until = 0
+        self.pending = False
+
+    def next_due(self, clock: int) -> int:
+        """When to evict next: at once when one is pending, else when the next month begins (UTC)."""
+        return clock if self.pending else month_bounds(month_of(max(clock, 0), "UTC"), "UTC")[1]
+
+    def horizon(self, instant: int) -> int:
+        """Where the oldest month that is kept at an instant begins (UTC)."""
+        year, month = map(int, month_of(max(instant, 0), "UTC").split("-"))
+        number = year * 12 + month - 1 - self.months
+        oldest = f"{max(number // 12, 1970):04}-{number % 12 + 1:02}"
+        return 0 if number < 1970 * 12 else month_bounds(Month(oldest), "UTC")[0]
+
+
+class Evicted(NamedTuple):
+    """Rows to be deleted: months by tenant, facts by (subject, source, id), impact lists by incident."""
+
+    months: list[tuple[str, Month]]
+    facts: list[tuple[str, str, str]]
+    incidents: list[str]
+
+
+class Eviction:
+    """Evicts in steps."""
+
+    def __init__(
+        self, retention: Retention, accounts: dict[str, Account], impacts: Impacts, maintenance: Maintenance
+    ) -> None:
+        self._retention = retention
+        self._accounts = accounts
+        self._impacts = impacts
+        self._maintenance = maintenance
+        self._tenants: list[str] = []
+        self._incidents: list[str] = []
+        self._plans: list[str] = []
+
+    def step(self, due: int) -> Evicted:
+        """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
+        retention = self._retention
+        if not (self._tenants or self._incidents or self._plans):
+            retention.until = max(retention.until, retention.horizon(due))
+            self._tenants = sorted(self._accounts, reverse=True)
+            self._incidents = self._impacts.ended_by(retention.until)
+            self._plans = self._maintenance.ended_by(retention.until)
+        evicted = Evicted([], [], [])
+        for _ in range(min(STEP, len(self._tenants))):
+            account = self._accounts.get(self._tenants.pop())
+            if account is not None:
+                self._evict_account(account, evicted)
+        if not self._tenants:
+            for _ in range(min(STEP, len(self._incidents))):
+                evicted.incidents.append(self._incidents.pop())
+                self._impacts.remove(evicted.incidents[-1])
+            for _ in range(min(STEP, len(self._plans))):
+                evicted.facts.extend(self._maintenance.remove(self._plans.pop()))
+        retention.pending = bool(self._tenants or self._incidents or self._plans)
+        return evicted
+
+    def _evict_account(self, account: Account, evicted: Evicted) -> None:
+        until = self._retention.until
+        months = months_before(account, until)
+        for month in months:
+            account.remove_month(month)
+        facts = facts_before(account, until)
+        account.remove_facts(facts)
+        evicted.months.extend((account.tenant, month) for month in months)
+        evicted.facts.extend((account.tenant, source, name) for source, name in facts)
+
+
+def months_before(account: Account, until: int) -> list[Month]:
+    """The months of an account that end by an instant and need no adjustment."""
+    if not len(account.contracts):
+        return []
+    zone = account.contracts.zone
+    return [
+        month
+        for month, state in account.months.items()
+        if state.adjust_at is None and month_bounds(month, zone)[1] <= until
+    ]
+
+
+def facts_before(account: Account, until: int) -> list[tuple[str, str]]:
+    """The identities (source, id) of claims of evicted months, and of contract facts that apply to no instant after
+    `until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag stay."""
+    if not len(account.contracts):
+        return []
+    contracts, zone = account.contracts, account.contracts.zone
+    earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
+    found = []
+    for (source, name), stored in account.facts.items():
+        payload = stored.event.payload
+        if isinstance(payload, CreditClaimed):
+            month = Month(payload.month)
+            if month not in account.months and month_bounds(month, zone)[1] <= until:
+                found.append((source, name))
+        elif isinstance(payload, ContractSet):
+            superseded = earlier and (payload.valid_from, stored.event.time, name, source) < earlier[-1]
+            flagged = payload.time_zone not in (None, zone) or payload.monthly_charge.currency != contracts.currency
+            first = stored.arrival == account.known_at or (name, source) == contracts.first[2:4]
+            if superseded and not flagged and not first:
+                found.append((source, name))
+    return found
+
+
+def reject_evicted(account: Account | None, event: Event, until: int) -> Rejection | None:
+    """A contract fact, claim or maintenance that concerns only what is evicted is too late. `account` is its tenant's,
+    if there is one."""
+    payload = event.payload
+    evicted = False
+    if isinstance(payload, MaintenanceScheduled):
+        evicted = payload.end <= until
+    elif isinstance(payload, CreditClaimed) and account is not None and len(account.contracts):
+        month = Month(payload.month)
+        evicted = month not in account.months and month_bounds(month, account.contracts.zone)[1] <= until
+    elif isinstance(payload, ContractSet):
+        contracts = () if account is None else account.contracts
+        earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
+        superseded = bool(earlier) and (payload.valid_from, event.time, event.id, event.source) < earlier[-1]
+        evicted = superseded or (payload.valid_to is not None and payload.valid_to <= until)
+    if not evicted:
+        return None
+    message = f"concerns only months before {format_rfc3339(until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
+    return Rejection("too_late", message, event.id)

@@ -1,0 +1,148 @@
+"""Retention of the ledger: what is older than the setting is evicted, is not stated again, and is too late (R26)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from agent_harness import LEDGER, Cluster, play
+from story import Line, claimed, contract, maintenance, opened, policies, resolved, run, texts
+
+from agents.changelog.ledger import FACT, IMPACTS, MONTH, RETENTION
+from cli.replay.outcome import disagreements, outcome_of
+from streams.replay.simulate import simulate
+from streams.settings import read_settings
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.retention import Retention
+from streams.sla.instants import DAY, parse_rfc3339
+
+SHORT = TimeLimits(retain_months=6)
+END = parse_rfc3339("2028-03-20T00:00:00Z")
+
+
+def years() -> Iterator[Line]:
+    """Two years: each month an outage and a maintenance, each January another charge."""
+    for year in (2026, 2027):
+        yield contract(f"{year}-01-01T00:00:00Z", f"{year}-01-01T00:00:00Z", charge=100_000 + year, id=f"c-{year}")
+        for month in range(1, 13):
+            day = f"{year}-{month:02}"
+            yield maintenance(f"{day}-02T00:00:00Z", f"{day}-05T00:00:00Z", f"{day}-05T01:00:00Z", of=f"m-{day}")
+            yield opened(f"{day}-10T00:00:00Z", of=f"inc-{day}", tenants=["acme"])
+            yield resolved(f"{day}-11T06:00:00Z", of=f"inc-{day}")
+            yield claimed(f"{day}-28T00:00:00Z", day)
+
+
+def loaded(lines: list[Line], *, until: int = END) -> Cluster:
+    cluster = Cluster(policies(), SHORT, mark_every=10 * DAY, partitions=2)
+    play(cluster, texts(lines), until=until)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def full() -> Cluster:
+    """All years; for inputs that change nothing."""
+    return loaded(list(years()))
+
+
+def statements(cluster: Cluster) -> list[tuple[str, int]]:
+    return [(o["data"]["month"], o["data"]["revision"]) for o in cluster.outputs() if o["type"] == "credit.statement"]
+
+
+def counts(cluster: Cluster) -> dict[str, int]:
+    return {kind: len(cluster.rows(LEDGER, kind)) for kind in (MONTH, FACT, IMPACTS)}
+
+
+def test_r26_rows_of_what_is_older_than_the_setting_are_deleted(full: Cluster) -> None:
+    lines, cluster = list(years()), full
+    # Of March 2028 the months from September 2027 on are kept: six with a final statement, and what is provisional.
+    rows = counts(cluster)
+    assert 6 <= rows[MONTH] <= 7
+    assert rows[IMPACTS] == 4
+    partitions = cluster.topics.partitions
+    # Both contract facts (the first fixes the zone, the last is in force), four claims, four maintenances everywhere.
+    assert rows[FACT] == 2 + 4 + 4 * partitions
+    assert len(cluster.rows(LEDGER, RETENTION)) == partitions
+    expected = outcome_of(simulate(texts(lines), policies(), until=END, time_limits=SHORT))
+    assert disagreements(expected, cluster.outcome()) == []
+    plain = outcome_of(simulate(texts(lines), policies(), until=END))
+    assert plain.statements.keys() == expected.statements.keys()
+    assert plain.issued == expected.issued
+
+
+def test_r26_what_is_evicted_is_not_stated_again_after_a_restart(full: Cluster) -> None:
+    cluster = full
+    stated = statements(cluster)
+    cluster.rebuild_all()
+    cluster.pass_time(END + 2 * DAY)
+    cluster.rebuild_all()
+    assert cluster.doubled() == []
+    assert statements(cluster) == stated
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        claimed("2028-03-19T00:00:00Z", "2026-02"),
+        contract("2028-03-19T00:00:00Z", "2026-03-01T00:00:00Z", charge=1),
+        contract("2028-03-19T00:00:00Z", "2026-03-01T00:00:00Z", end="2026-04-01T00:00:00Z", of="b"),
+        maintenance("2028-03-19T00:00:00Z", "2026-03-05T00:00:00Z", "2026-03-05T05:00:00Z", of="m-late"),
+    ],
+    ids=["a claim", "a contract that another follows", "a contract that has ended", "a maintenance"],
+)
+def test_r26_what_concerns_only_evicted_months_is_too_late(full: Cluster, late: Line) -> None:
+    cluster = full
+    cluster.rebuild_all()
+    earlier = len(cluster.codes())
+    before = counts(cluster)
+    cluster.publish(late, END + DAY)
+    assert cluster.codes()[earlier:] == ["too_late"]
+    if late["type"] != "credit.claimed":
+        assert "SLA_RETAIN_MONTHS" in cluster.rejects()[-1].message
+    assert counts(cluster) == before
+
+
+def test_r26_months_that_are_kept_are_adjusted_and_claimed_as_before() -> None:
+    cluster = loaded([line for line in years() if line["type"] != "credit.claimed"])
+    cluster.rebuild_all()
+    cluster.publish(claimed("2028-03-20T00:00:00Z", "2027-12"), END + DAY)
+    cluster.publish(contract("2028-03-20T00:00:00Z", "2027-10-01T00:00:00Z", charge=50_000, id="c-late"), END + DAY)
+    cluster.pass_time(END + 12 * DAY)
+    assert cluster.codes() == ["too_late"], "the claim of December came after its sixty days"
+    adjusted = [o["data"]["month"] for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
+    assert adjusted == ["2027-10", "2027-11", "2027-12", "2028-01", "2028-02"]
+
+
+def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None:
+    cluster = loaded(list(years()))
+    late = [opened("2028-03-19T00:00:00Z", of="long", tenants=["acme"], started="2028-03-01T00:00:00Z")]
+    play(cluster, texts(late), until=END + 3 * DAY)
+    assert cluster.codes() == []
+
+
+@pytest.mark.parametrize(
+    ("now", "months", "horizon"),
+    [
+        ("2026-07-31T23:59:59Z", 36, "2023-07-01T00:00:00Z"),
+        ("2026-08-01T00:00:00Z", 36, "2023-08-01T00:00:00Z"),
+        ("2026-01-15T00:00:00Z", 1, "2025-12-01T00:00:00Z"),
+        ("1971-01-15T00:00:00Z", 36, "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_the_horizon_is_where_the_oldest_month_that_is_kept_begins(now: str, months: int, horizon: str) -> None:
+    kept = Retention(months)
+    assert kept.horizon(parse_rfc3339(now)) == parse_rfc3339(horizon)
+    assert kept.next_due(parse_rfc3339("2026-07-31T23:59:59Z")) == parse_rfc3339("2026-08-01T00:00:00Z")
+    kept.pending = True
+    assert kept.next_due(5) == 5
+
+
+def test_the_setting_is_the_ledgers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_RETAIN_MONTHS", "12")
+    assert read_settings().time_limits().retain_months == 12
+
+
+def test_simulate_evicts_nothing_that_it_still_has_to_state() -> None:
+    """All months of a load are stated, however old."""
+    outputs = run(*years(), until="2028-03-20T00:00:00Z", backfill=True, time_limits=SHORT)
+    months = {o["data"]["month"] for o in outputs if o["type"] == "credit.statement"}
+    assert len([month for month in months if month < "2028"]) == 24

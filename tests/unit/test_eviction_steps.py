@@ -1,0 +1,93 @@
+"""An eviction is done in steps, and goes on after a restart (R26)."""
+
+from __future__ import annotations
+
+import pytest
+from story import micros, policies
+
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits import retention
+from streams.sla.credits.ledger import EVICTION, Ledger, Posted
+from streams.sla.events import ContractSet, Event, Money, Position
+from streams.sla.impact import Impact, ImpactCopy
+from streams.sla.instants import DAY
+
+PLACE = Position("t", 0, 0)
+START = micros("2026-01-01T00:00:00Z")
+LATER = micros("2026-10-15T00:00:00Z")
+TERMS = ContractSet(START, None, "scalr-emergency", Money(100_000, "EUR"), None, None, True)
+TENANTS = [f"t{number}" for number in range(5)]
+
+
+def outage(number: int) -> ImpactCopy:
+    start = START + number * DAY
+    impact = Impact("api", "complete_outage", start, start + DAY, None, "tenants", (f"t{number}",))
+    return ImpactCopy(f"inc-{number}", 1, (impact,), (PLACE,))
+
+
+def full() -> Ledger:
+    """A ledger whose months are settled, and whose eviction is due next."""
+    ledger = Ledger(policies(), TimeLimits(retain_months=6))
+    for tenant in TENANTS:
+        event = Event(tenant, "/t", "contract.set", tenant, START, TERMS, False, None, None, b"x")
+        ledger.apply(event, START, PLACE)
+    for number in range(5):
+        ledger.apply_impacts(outage(number), START + 10 * DAY, backfill=False)
+    while (due := ledger.first_due(LATER)) is not None and due != (micros("2026-10-01T00:00:00Z"), EVICTION):
+        ledger.fire(LATER)
+    return ledger
+
+
+def test_r26_an_eviction_is_done_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "STEP", 2)
+    ledger = full()
+    months, incidents, pending = [], [], []
+    while (due := ledger.first_due(LATER)) is not None and due[1] == EVICTION:
+        posted = ledger.fire(LATER)
+        assert posted is not None
+        assert posted.evicted is not None
+        assert posted.retention is not None
+        assert posted.retention[0] == micros("2026-04-01T00:00:00Z")
+        assert len(posted.evicted.incidents) <= 2
+        months += posted.evicted.months
+        incidents += posted.evicted.incidents
+        pending.append(posted.retention[1])
+    # Earlier evictions took the months before March already.
+    assert sorted(months) == [(tenant, "2026-03") for tenant in TENANTS]
+    assert pending == [True] * (len(pending) - 1) + [False]
+    assert len(pending) >= 3
+
+
+def test_r26_a_pending_eviction_goes_on_after_a_restart() -> None:
+    ledger = Ledger(policies(), TimeLimits(retain_months=6))
+    for tenant in TENANTS:
+        event = Event(tenant, "/t", "contract.set", tenant, START, TERMS, False, None, None, b"x")
+        ledger.restore_fact(event, START, PLACE)
+    for number in range(5):
+        ledger.store_impacts(outage(number))
+    until = micros("2026-04-01T00:00:00Z")
+    ledger.restore_retention(until, pending=True)
+    ledger.restored(LATER, 0)
+    assert ledger.first_due(LATER + 1, backfill_idle=True) is not None
+    evicted: list[str] = []
+    while True:
+        posted = ledger.fire(LATER + 1)
+        assert isinstance(posted, Posted)
+        if posted.evicted is not None:
+            evicted += posted.evicted.incidents
+            break
+    assert sorted(evicted) == [f"inc-{number}" for number in range(5)]
+    assert posted.retention == (until, False)
+    assert "2026-03" not in ledger._accounts["t0"].months, "it is not stated again"
+
+
+def test_an_impact_list_of_evicted_months_is_not_stored_again() -> None:
+    ledger = full()
+    while ledger.fire(LATER) is not None:
+        pass
+    assert not isinstance(ledger.apply_impacts(outage(1)._replace(revision=2), LATER, backfill=False), Posted)
+    with pytest.raises(KeyError):
+        ledger.impacts_of("inc-1")
+    longer = Impact("api", "complete_outage", START, LATER, None, "tenants", ("t1",))
+    copy = ImpactCopy("inc-1", 3, (longer,), (PLACE,))
+    assert isinstance(ledger.apply_impacts(copy, LATER, backfill=False), Posted)
