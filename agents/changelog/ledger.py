@@ -12,7 +12,7 @@ from streams.sla.credits.account import StatementState
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.recheck_queue import Recheck
-from streams.sla.credits.retention import Evicted
+from streams.sla.credits.retention import EvictedRows
 from streams.sla.events import Event, Position
 from streams.sla.evidence import evidence_data
 from streams.sla.impact import ImpactCopy
@@ -78,7 +78,7 @@ def put_retention(rows: InputRows, until: int, *, pending: bool, effects: Effect
     effects.put(row_key(RETENTION), rows.codec.encode("state.retention", {"until": until, "pending": pending}))
 
 
-def delete_evicted(evicted: Evicted, effects: Effects) -> None:
+def delete_evicted(evicted: EvictedRows, effects: Effects) -> None:
     """Delete the rows of what is evicted."""
     for tenant, month in evicted.months:
         effects.put(row_key(MONTH, tenant, month), None)

@@ -120,7 +120,7 @@ def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None
 
 
 @pytest.mark.parametrize(
-    ("now", "months", "horizon"),
+    ("now", "months", "limit"),
     [
         ("2026-07-31T23:59:59Z", 36, "2023-07-01T00:00:00Z"),
         ("2026-08-01T00:00:00Z", 36, "2023-08-01T00:00:00Z"),
@@ -128,9 +128,9 @@ def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None
         ("1971-01-15T00:00:00Z", 36, "1970-01-01T00:00:00Z"),
     ],
 )
-def test_the_horizon_is_where_the_oldest_month_that_is_kept_begins(now: str, months: int, horizon: str) -> None:
+def test_the_limit_is_where_the_oldest_month_that_is_retained_begins(now: str, months: int, limit: str) -> None:
     kept = Retention(months)
-    assert kept.horizon(parse_rfc3339(now)) == parse_rfc3339(horizon)
+    assert kept.limit(parse_rfc3339(now)) == parse_rfc3339(limit)
     assert kept.next_due(parse_rfc3339("2026-07-31T23:59:59Z")) == parse_rfc3339("2026-08-01T00:00:00Z")
     kept.pending = True
     assert kept.next_due(5) == 5

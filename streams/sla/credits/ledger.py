@@ -15,7 +15,7 @@ from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.month_close import MonthClose, MonthRow
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.rechecks import Rechecks
-from streams.sla.credits.retention import Evicted, Eviction, Retention, reject_evicted
+from streams.sla.credits.retention import EvictedRows, Eviction, Retention, reject_evicted
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -37,7 +37,7 @@ class Posted(NamedTuple):
     months: list[MonthRow]
     rechecks: Mapping[int, Recheck | None] = MappingProxyType({})
     erased: ErasedTenant | None = None
-    evicted: Evicted | None = None
+    evicted: EvictedRows | None = None
     retention: tuple[int, bool] | None = None
 
 
@@ -271,7 +271,7 @@ class Ledger:
         self._timers.set(account.tenant, *account.next_timers(self._clock))
 
     def _schedule_eviction(self) -> None:
-        """The horizon of retention moves once a month, when no backfill is being loaded."""
+        """The limit of retention moves once a month, when no backfill is being loaded."""
         if self._clock:
             self._timers.set(EVICTION, None, self._retention.next_due(self._clock))
 

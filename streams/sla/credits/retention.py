@@ -1,6 +1,6 @@
 """Retention of the ledger: months older than the setting are evicted, and every input that only they need.
 
-Once a month the horizon moves. Months that end by it have no state any more and get no statement; inputs that concern
+Once a month the limit moves on. Months that end by it have no state any more and get no statement; inputs that concern
 nothing else are rejected `too_late`.
 """
 
@@ -21,7 +21,7 @@ STEP = 50
 
 
 class Retention:
-    """Keeps `months` months. `until` is the horizon in microseconds: what ends by it is evicted; 0: nothing is.
+    """Keeps `months` months. `until` is the limit in microseconds: what ends by it is evicted; 0: nothing is.
     `pending` while an eviction is not finished."""
 
     __slots__ = ("months", "pending", "until")
@@ -35,15 +35,15 @@ class Retention:
         """When to evict next: at once when one is pending, else when the next month begins (UTC)."""
         return clock if self.pending else month_bounds(month_of(max(clock, 0), "UTC"), "UTC")[1]
 
-    def horizon(self, instant: int) -> int:
-        """Where the oldest month that is kept at an instant begins (UTC)."""
+    def limit(self, instant: int) -> int:
+        """Where the oldest month that is retained at an instant begins (UTC)."""
         year, month = map(int, month_of(max(instant, 0), "UTC").split("-"))
         number = year * 12 + month - 1 - self.months
         oldest = f"{max(number // 12, 1970):04}-{number % 12 + 1:02}"
         return 0 if number < 1970 * 12 else month_bounds(Month(oldest), "UTC")[0]
 
 
-class Evicted(NamedTuple):
+class EvictedRows(NamedTuple):
     """Rows to be deleted: months by tenant, facts by (subject, source, id), impact lists by incident."""
 
     months: list[tuple[str, Month]]
@@ -65,15 +65,15 @@ class Eviction:
         self._incidents: list[str] = []
         self._plans: list[str] = []
 
-    def step(self, due: int) -> Evicted:
+    def step(self, due: int) -> EvictedRows:
         """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
         retention = self._retention
         if not (self._tenants or self._incidents or self._plans):
-            retention.until = max(retention.until, retention.horizon(due))
+            retention.until = max(retention.until, retention.limit(due))
             self._tenants = sorted(self._accounts, reverse=True)
             self._incidents = self._impacts.ended_by(retention.until)
             self._plans = self._maintenance.ended_by(retention.until)
-        evicted = Evicted([], [], [])
+        evicted = EvictedRows([], [], [])
         for _ in range(min(STEP, len(self._tenants))):
             account = self._accounts.get(self._tenants.pop())
             if account is not None:
@@ -87,7 +87,7 @@ class Eviction:
         retention.pending = bool(self._tenants or self._incidents or self._plans)
         return evicted
 
-    def _evict_account(self, account: Account, evicted: Evicted) -> None:
+    def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
         until = self._retention.until
         months = months_before(account, until)
         for month in months:
