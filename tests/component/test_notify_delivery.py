@@ -297,6 +297,28 @@ def test_a_burst_beyond_the_rate_becomes_digests_that_end_with_their_last_incide
     play(scenario)
 
 
+def test_thousands_of_alerts_about_hundreds_of_late_openings_make_some_dozen_messages() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty", pages_per_minute=30))
+        bench.start()
+        for number in range(500):
+            for each in burst(number):
+                await bench.store.write(number % 8, bench.delivery.apply(number % 8, each))
+        bench.delivery.rows_written()
+        await bench.pass_to(300)
+        assert bench.delivery.pending == 0
+        assert len(bench.sender.heard) == 30 + 8  # the rate, and a digest for each partition
+        for number in range(500):
+            closed = trigger("closed", f"inc-{number:02}")
+            await bench.store.write(number % 8, bench.delivery.apply(number % 8, closed))
+        bench.delivery.rows_written()
+        await bench.pass_to(600)
+        assert len(bench.sender.heard) < 150
+        assert bench.store.left() == []
+
+    play(scenario)
+
+
 def test_one_page_beyond_the_rate_waits_and_is_told_alone() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty", pages_per_minute=2))
