@@ -19,6 +19,9 @@ from streams.sla.events import Rejection
 
 #: What a topic of outputs holds at most: a closing lists every clock of its incident.
 LARGEST_RECORD = 5 * 1024 * 1024
+#: The first unreadable records are logged one by one, later ones now and then: all of them are counted.
+_LOGGED_ONE_BY_ONE = 20
+_LOGGED_EVERY = 1_000
 
 
 class TriggerReader:
@@ -28,6 +31,7 @@ class TriggerReader:
         self._destination = destination
         self._codec = codec
         self._metrics = metrics
+        self._skipped = 0
         self._log = structlog.get_logger("connect.notify").bind(destination=destination)
 
     async def await_schemas(self, records: Iterable[Any]) -> None:
@@ -70,5 +74,8 @@ class TriggerReader:
 
     def _skip(self, record: Any, why: str) -> None:
         self._metrics.unreadable.labels(self._destination).inc()
+        self._skipped += 1
+        if self._skipped > _LOGGED_ONE_BY_ONE and self._skipped % _LOGGED_EVERY:
+            return
         where = f"{record.topic}/{record.partition}/{record.offset}"
-        self._log.warning("record_unreadable", where=where, reason=why[:200])
+        self._log.warning("record_unreadable", where=where, reason=why[:200], skipped=self._skipped)

@@ -14,12 +14,14 @@ from structlog.testing import capture_logs
 
 from connect.notify import alert_consumer
 from connect.notify.alert_consumer import PARKED_RETENTION, AlertConsumer
+from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.summaries import IncidentSummaries
+from connect.notify.trigger_reader import TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
@@ -207,6 +209,16 @@ def test_rubbish_is_counted_told_with_its_place_and_passed_over() -> None:
         assert {log["where"] for log in logs if "where" in log} >= {"sla.alerts/0/0", "sla.incidents/0/6"}
 
     play(scenario)
+
+
+def test_a_topic_full_of_rubbish_is_counted_and_does_not_fill_the_log() -> None:
+    metrics = NotifyMetrics()
+    reader = TriggerReader("d", Codec(), metrics)
+    with capture_logs() as logs:
+        for offset in range(2_500):
+            assert reader.trigger(Record("sla.alerts", 0, offset, 0, b"k", b"\xff")) is None
+    assert metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": "d"}) == 2_500
+    assert [log["skipped"] for log in logs] == [*range(1, 21), 1_000, 2_000]
 
 
 class Awaited:
