@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent_harness import INCIDENTS, Cluster, play
 from story import amended, contract, maintenance, micros, opened, policies, resolved, responded, texts, updated
 
+from agents.changelog.incidents import LONG_BYTES
 from streams.metrics import REGISTRY
 from streams.runtime.processor import Effects
 from streams.sla.arrival import TimeLimits
@@ -126,6 +127,21 @@ def test_r32_a_load_makes_no_false_breach_though_its_contract_comes_last() -> No
     assert "sla.breached" not in kinds
     assert "sla.breach_retracted" not in kinds
     assert kinds.count("sla.met") >= 2
+
+
+def test_a_long_incident_is_read_back_from_its_rows() -> None:
+    """From some kilobytes on rows are appended in place; nothing of them may differ."""
+    few, many = Cluster(policies(), max_cached=1, mark_every=DAY), Cluster(policies(), mark_every=DAY)
+    for cluster in (few, many):
+        cluster.publish(opened("10:00"), START)
+        cluster.publish(opened("10:00", of="other", id="other"), START)
+        cluster.pass_time(START + 4 * DAY)
+        cluster.publish(responded("3 10:00", of="other", id="answer"), START + 4 * DAY)
+        cluster.publish(updated("11:00"), START + 4 * DAY)
+        cluster.publish(resolved("1 10:00"), START + 4 * DAY)
+    rows = [row for key, row in few.rows(INCIDENTS, "i").items() if key.startswith(b"i\x1finc\x1f")]
+    assert sum(map(len, rows)) > 2 * LONG_BYTES
+    assert few.outputs() == many.outputs()
 
 
 def test_r20_flagged_classifications_are_counted() -> None:

@@ -27,6 +27,7 @@ from story import (
     updated,
 )
 
+from agents import incidents
 from cli.demo.command import history
 from cli.replay.outcome import disagreements, outcome_of
 from streams.metrics import FORWARDED
@@ -34,6 +35,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.runtime.processor import Record
 from streams.sla.credits import rechecks
+from streams.sla.incidents import reevaluation
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
 from streams.sla.policy import Policies
@@ -92,6 +94,9 @@ def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
         if data.draw(st.booleans()):  # every recheck is queued
             patch.setattr(rechecks, "MONTHS_AT_ONCE", -1)
             patch.setattr(rechecks, "MONTHS_PER_STEP", 1)
+        if data.draw(st.booleans()):  # every re-evaluation is queued
+            patch.setattr(incidents, "SLICE", 0)
+            patch.setattr(reevaluation, "SLICE", 1)
         check_story(lines, data)
 
 

@@ -38,13 +38,17 @@ class Expected:
     months: dict[tuple[str, str], Amounts]
 
 
-def expected(lines: Iterable[Line], policies: Policies, until: int, lateness_days: int = 35) -> Expected:
+def expected(
+    lines: Iterable[Line], policies: Policies, until: int, lateness_days: int = 35, max_windows: int = 10_000
+) -> Expected:
     """What follows from lines (JSON form) by the minute `until`."""
     known = [line for line in distinct(lines) if refused(line) is None]
     contracts = Contracts([line for line in known if line["type"] == "contract.set"], policies)
     subjects = {line["subject"] for line in known if line["type"] == "incident.opened"}
     told = {of: in_order([line for line in known if line["subject"] == of and line["type"] in RANK]) for of in subjects}
-    incidents = {of: fold(facts, Ruling(contracts, policies, facts[0]), until) for of, facts in told.items()}
+    incidents = {
+        of: fold(facts, Ruling(contracts, policies, facts[0]), until, max_windows) for of, facts in told.items()
+    }
     outages = [outage for facts in told.values() for outage in outages_of(facts, until)]
     return Expected(incidents, amounts_of(known, contracts, outages, until, lateness_days))
 

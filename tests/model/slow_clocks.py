@@ -36,6 +36,8 @@ class Clocks:
 
     judged: Judged
     counts: bool = False
+    exhausted: bool = False
+    """Whether it needs more update windows than it may have (R28)."""
     unknown_component: bool = False
     """Whether the policy does not name the component (R20)."""
     clocks: list[Clock] = field(default_factory=list)
@@ -67,22 +69,24 @@ class Clocks:
         }
 
 
-def fold(facts: list[Line], ruling: Ruling, until: int) -> Clocks:
+def fold(facts: list[Line], ruling: Ruling, until: int, max_windows: int) -> Clocks:
     """All of an incident's facts up to a minute, and all that elapses by then."""
-    folding = Folding(facts[0], ruling)
+    folding = Folding(facts[0], ruling, max_windows)
     for fact in facts:
         if fact["at"] <= until:
             folding.elapse(fact["at"] - 1)
             folding.apply(fact)
     folding.elapse(until)
     unknown = folding.state["component"] not in folding.policy.components
-    return Clocks(folding.judged, folding.counts(), unknown, folding.clocks, folding.events)
+    return Clocks(folding.judged, folding.counts(), folding.exhausted, unknown, folding.clocks, folding.events)
 
 
 class Folding:
     """The incident as it stands at `now`."""
 
-    def __init__(self, opening: Line, ruling: Ruling) -> None:
+    def __init__(self, opening: Line, ruling: Ruling, max_windows: int) -> None:
+        self.max_windows = max_windows
+        self.exhausted = False
         self.ruling = ruling
         self.now: int = opening["at"]
         self.policy = ruling.policy
@@ -276,6 +280,10 @@ class Folding:
         )
 
     def open_window(self) -> None:
+        """R28: not beyond the limit."""
+        if self.windows == self.max_windows:
+            self.exhausted = True
+            return
         self.windows += 1
         self.window = self.started("update", self.windows)
         self.aim()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +19,7 @@ from story import Line, run, texts
 from worlds import BASES, World, arrivals, by_meaning, worlds
 
 from cli.replay.outcome import Event, Outcome, data_of, outcome_of
+from streams.sla.arrival import TimeLimits
 from streams.sla.credits.formula import decimals
 from streams.sla.instants import format_rfc3339, parse_rfc3339
 from streams.sla.policy import Policies
@@ -32,8 +34,10 @@ class Said(NamedTuple):
     reminders: list[Event]
 
 
-def said(world: World, lines: list[Line], policies: Policies, *, backfill: bool = False) -> Said:
-    outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, time_limits=PATIENT)
+def said(
+    world: World, lines: list[Line], policies: Policies, *, backfill: bool = False, limits: TimeLimits = PATIENT
+) -> Said:
+    outputs = run(*lines, until=format_rfc3339(world.until), using=policies, backfill=backfill, time_limits=limits)
     rejected = [output["data"] for output in outputs if output["type"] == "sla.rejected"]
     found = {lines[each["line"] - 1]["id"]: each["code"] for each in rejected if not late_claim(lines, each)}
     assert found == {line["id"]: code for line in lines if (code := refused(line)) is not None}
@@ -54,6 +58,7 @@ def agree(told_all: Said, wanted: Expected, *, straight: bool = False, orderly: 
         classified = (data["severity"], data["coverage"] == "covered", data["counts_as_downtime"])
         assert classified == (told.judged.severity, told.judged.covered, told.counts), of
         assert ("unknown_component" in data["flags"]) == told.unknown_component, of
+        assert ("update_limit" in data["flags"]) == told.exhausted, of
         breaches = {key[:3] for key in map(clock, found.standing_breaches()) if key[-1] == of}
         assert breaches == told.breaches(), of
         mets = {key[:4] for key in map(clock, told_all.mets) if key[-1] == of}
@@ -130,6 +135,10 @@ def check(world: World, data: st.DataObject) -> None:
     agree(said(world, straight, policies), wanted, straight=True, orderly=orderly_ones(world))
     agree(said(world, data.draw(arrivals(straight)), policies), wanted)
     agree(said(world, straight, policies, backfill=True), wanted)
+    few = data.draw(st.integers(1, 9))
+    limited = expected(world.lines, policies, world.until // MICROS, max_windows=few)
+    limits = replace(PATIENT, max_update_windows=few)
+    agree(said(world, data.draw(arrivals(straight)), policies, limits=limits), limited)
     shuffled = data.draw(st.permutations(straight))
     agree(said(world, shuffled, policies, backfill=True), wanted)
 
