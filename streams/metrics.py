@@ -75,6 +75,12 @@ TASK_RECOVERY_LEFT = _gauge(
     "what",
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
+TASK_TIMESTAMPS_IGNORED = _counter(
+    "sla_task_timestamps_ignored",
+    "records",
+    "Records whose timestamp does not count: not written by an agent, or ahead of the broker's clock.",
+    *_TASK,
+)
 TASK_WAITING = _gauge(
     "sla_task_waiting", "0 or 1", "1 while the next record waits for the schema registry, else 0.", *_TASK
 )

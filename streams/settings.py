@@ -120,6 +120,7 @@ class Settings(BaseSettings):
             max_batch_s=self.max_batch_time / 1_000_000,
             queue_bytes=self.queue_bytes,
             max_clock_skew_us=self.max_clock_skew,
+            max_future_skew_us=self.max_future_skew,
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),
             security=self.aiokafka_security(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from streams.kafka.records import RawRecord
 from streams.runtime.processor import Record, Send
 
 #: The agent that reads a record of the shared topic.
@@ -29,6 +30,14 @@ class Routed(NamedTuple):
     route: bytes
     forwarded: bool
     record: Record
+
+
+def is_wrapped(record: RawRecord) -> bool:
+    """Whether a record has the envelope of `wrap`, as all that agents write to internal topics has."""
+    headers = record.headers[: len(_OURS)]
+    if tuple(name for name, _ in headers) != _OURS:
+        return False
+    return headers[0][1] in _ROUTES and headers[1][1] in _KINDS
 
 
 def wrap(record: Record, route: bytes, kind: bytes, topic: str, partition: int) -> Send:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streams.kafka.records import RawRecord
 from streams.runtime.processor import Processor
 from streams.runtime.run_loop import AT_ONCE, CommitInterval
 
@@ -20,5 +21,9 @@ class AgentSpec:
     commit_interval: CommitInterval = AT_ONCE
     writes: tuple[str, ...] = ()
     """The topics that it writes, apart from its changelog: all must exist before the worker starts."""
+    internal: frozenset[str] = frozenset()
+    """Those of its topics that agents alone write to: only what they wrote moves stream time (R11)."""
+    from_agent: Callable[[RawRecord], bool] = lambda _: True
+    """Whether an agent wrote a record of an internal topic."""
     background: bool = False
     """Under load, all tasks of this agent together get as much CPU time as one task of another agent."""

@@ -22,6 +22,8 @@ class RuntimeSettings:
     """CPU time spent on one transaction, at most; far below its timeout, as all tasks share the CPU."""
     max_clock_skew_us: int = 0
     """How far this machine's clock may be ahead of the broker's (R11)."""
+    max_future_skew_us: int = 5 * 60 * 1_000_000
+    """How far the timestamp of a record may be ahead of the broker's clock (R11)."""
     queue_records: int = 12_000
     """Records of one topic queued in one task before its partition is paused."""
     queue_bytes: int = 16 * 1024 * 1024

@@ -36,6 +36,7 @@ from streams.runtime.scheduler import Scheduler
 from streams.runtime.stream_time import StreamTime
 from streams.runtime.task_input import TaskInput
 from streams.runtime.task_status import TaskState, TaskStatus
+from streams.runtime.timestamps import TimestampGuard
 from streams.runtime.transaction_builder import TransactionBuilder, TransactionLimits
 from streams.time_source import TimeSource
 
@@ -63,6 +64,7 @@ class StreamTask(TaskStatus):
         queue_bytes: int = 16 * 1024 * 1024,
         refence_after_s: float = 10.0,
         app_id: str | None = None,
+        timestamps: TimestampGuard | None = None,
         stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
         super().__init__(agent, partition)
@@ -76,6 +78,7 @@ class StreamTask(TaskStatus):
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
         self._app_id = app_id
+        self._timestamps = timestamps or TimestampGuard(clock, 0, self._labels)
         self._stopwatch = stopwatch
         self._input = TaskInput(feed, topics, partition, queue_records, queue_bytes)
         self._retry_policy = RetryPolicy(limits.attempts)
@@ -112,7 +115,7 @@ class StreamTask(TaskStatus):
         again."""
         if self.state in (TaskState.HALTED, TaskState.FENCED, TaskState.STOPPED):
             return
-        if not self._input.offer(batch):
+        if not self._input.offer(self._timestamps.check(batch)):
             self._logger.info("batch_out_of_sequence", topic=batch.topic, offset=batch.start)
         self._wake.set()
 

@@ -19,6 +19,7 @@ from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.scheduler import Scheduler
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.timestamps import TimestampGuard
 from streams.runtime.topic_watch import TopicWatch
 from streams.runtime.transaction_builder import TransactionLimits
 from streams.runtime.transport import BatchConsumer
@@ -158,6 +159,13 @@ class TaskManager:
             queue_bytes=settings.queue_bytes,
             refence_after_s=settings.session_timeout_ms / 1_000,
             app_id=settings.app_id,
+            timestamps=TimestampGuard(
+                self._clock,
+                settings.max_future_skew_us,
+                (spec.name, str(partition)),
+                spec.internal,
+                spec.from_agent,
+            ),
         )
         self.tasks[spec.name, partition] = task
         task.start()
