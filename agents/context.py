@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streams.internal_topics import internal_topic
 from streams.metrics import AgentCounters
 from streams.runtime.processor import Record
 from streams.serde.codec import Codec
@@ -17,6 +18,10 @@ class Topics:
 
     prefix: str = "sla"
     partitions: int = 8
+
+    def internal(self, agent: str) -> str:
+        """The full name of the topic that only one agent reads."""
+        return self.name(internal_topic(agent))
 
     def name(self, suffix: str) -> str:
         """The full name of a topic: the prefix and its suffix."""

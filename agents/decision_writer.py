@@ -20,10 +20,10 @@ from agents.context import AgentContext, position_of
 from agents.egress import Egress
 from agents.reject_log import about
 from agents.rejects import RejectWriter
+from streams.internal_topics import TO_LEDGER
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
-from streams.shared_topic import TO_LEDGER
 from streams.sla.arrival import own_arrival
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import Event, Output, Rejection

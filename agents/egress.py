@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agents.context import AgentContext
+from streams.internal_topics import COPY, FORWARDED, wrap
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, Send
-from streams.shared_topic import COPY, FORWARDED, wrap
 from streams.sla.events import Output
 
 
@@ -14,7 +14,7 @@ class Egress:
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
-        self._shared = context.topics.name("shared")
+        self._topics = context.topics
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, partitioned by its subject. Returns it in single-object encoding,
@@ -40,9 +40,10 @@ class Egress:
 
     def copy_to(self, record: Record, route: bytes, partition: int, effects: Effects) -> None:
         """Send a copy to one partition of the other agent, or of this one."""
-        effects.send(wrap(record, route, COPY, self._shared, partition))
+        effects.send(wrap(record, route, COPY, self._topics.internal(route.decode()), partition))
 
     def forward(self, record: Record, partition: int, effects: Effects) -> None:
         """Send an input to the partition of its subject."""
         self._context.count.forwarded.inc()
-        effects.send(wrap(record, self._context.agent.encode(), FORWARDED, self._shared, partition))
+        agent = self._context.agent
+        effects.send(wrap(record, agent.encode(), FORWARDED, self._topics.internal(agent), partition))

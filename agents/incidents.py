@@ -26,11 +26,11 @@ from agents.decision_writer import DecisionWriter
 from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
+from streams.internal_topics import TO_LEDGER, internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
-from streams.shared_topic import TO_LEDGER
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
@@ -43,7 +43,7 @@ from streams.time_source import TimeSource
 
 POLICIES = (USED, ELSEWHERE)
 NAME = "incidents"
-INPUTS = ("incident-events", "shared")
+INPUTS = ("incident-events", internal_topic(NAME))
 
 
 class IncidentsProcessor:

@@ -10,12 +10,12 @@ from agents.context import AgentContext
 from agents.egress import Egress
 from agents.reject_log import about
 from agents.rejects import RejectWriter
+from streams.internal_topics import LEGACY, unwrap
 from streams.kafka.partitioner import partition_of
 from streams.kafka.records import UnreadBatch
 from streams.runtime.dead_letter import envelope_bytes
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
-from streams.shared_topic import unwrap
 from streams.sla.events import Event, Rejection
 from streams.sla.facts import to_event
 
@@ -33,7 +33,7 @@ class Checked(NamedTuple):
 
 class Copied(NamedTuple):
     """A copy that an agent sent: its type and fields, its record with the original's coordinates and arrival, and the
-    record of the shared topic that carried it."""
+    record of the internal topic that carried it."""
 
     kind: str
     fields: Fields
@@ -55,9 +55,9 @@ class Ingress:
         rejects_strays: bool = False,
         home: Callable[[str], int | None] = lambda _: None,
     ) -> None:
-        """`accepts` says which event types are inputs, `elsewhere` where the others go. Both agents read the shared
-        topic; the one that `rejects_strays` rejects records there that no agent wrote. `home` returns the partition of
-        a subject where it is not that of its hash."""
+        """`accepts` says which event types are inputs, `elsewhere` where the others go. Both agents read what earlier
+        versions left in their common topic; the one that `rejects_strays` rejects records there that no agent wrote.
+        `home` returns the partition of a subject where it is not that of its hash."""
         self._context = context
         self._rejects = rejects
         self._egress = egress
@@ -66,16 +66,17 @@ class Ingress:
         self._rejects_strays = rejects_strays
         self._home = home
         self._route = context.agent.encode()
-        self._shared = context.topics.name("shared")
+        self._own = context.topics.internal(context.agent)
+        self._internal = frozenset({self._own, context.topics.name(LEGACY)})
 
     def receive(self, record: Record, effects: Effects) -> Checked | Copied | None:
         """The input or copy to apply; None when it was rejected, was forwarded, or is for the other agent."""
-        if record.topic != self._shared:
+        if record.topic not in self._internal:
             return self._check(record, effects, forwarded=False)
-        routed = unwrap(record)
-        if routed is None:
-            if self._rejects_strays:
-                rejection = Rejection("undecodable", "no agent wrote this: it has no envelope")
+        own, routed = record.topic == self._own, unwrap(record)
+        if routed is None or (own and routed.route != self._route):
+            if own or self._rejects_strays:
+                rejection = Rejection("undecodable", "no agent wrote this: it has no envelope for this topic")
                 self._rejects.reject(record, rejection, effects)
             return None
         if routed.route != self._route:
@@ -117,8 +118,7 @@ class Ingress:
         return None
 
     def _decode_copy(self, carrier: Record, copy: Record, effects: Effects) -> Copied | None:
-        """A copy that can't be decoded is rejected with its coordinates in the shared topic, so that it can be retried
-        there."""
+        """A copy that can't be decoded is rejected with its coordinates in the internal topic, to be retried there."""
         decoded = self._context.codec.decode(copy.value, DERIVED_LIMIT)
         if isinstance(decoded, Rejection):
             self._rejects.reject(carrier, decoded, effects)

@@ -27,6 +27,7 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.posting_writer import MAINTENANCE, PostingWriter
 from agents.rejects import QUARANTINE, RejectWriter
+from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
@@ -40,7 +41,7 @@ from streams.sla.policy import Policies
 
 POLICIES = (USED, ELSEWHERE)
 NAME = "ledger"
-INPUTS = ("contract-events", "shared")
+INPUTS = ("contract-events", internal_topic(NAME))
 
 
 class LedgerProcessor:

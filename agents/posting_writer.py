@@ -21,8 +21,8 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied
 from agents.reject_log import about
 from agents.rejects import RejectWriter
+from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.ledger import Ledger, LedgerDecision, Posted
 from streams.sla.decisions import Duplicate, Rejected

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.reject_log import RejectLog
+from streams.internal_topics import LEGACY, unwrap
 from streams.kafka.partitioner import partition_of
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import unwrap
 from streams.sla.events import Position, Rejection
 
 #: Row kind of a quarantined subject, in both agents' changelogs.
@@ -24,7 +24,7 @@ class RejectWriter:
 
     def __init__(self, context: AgentContext) -> None:
         self._context = context
-        self._shared = context.topics.name("shared")
+        self._internal = {context.topics.internal(context.agent), context.topics.name(LEGACY)}
         self._log = RejectLog(context.agent, context.partition)
 
     def reject(
@@ -48,7 +48,7 @@ class RejectWriter:
     def reject_internal(self, record: Record, rejection: Rejection, effects: Effects, attempts: int) -> None:
         """Reject a record whose processing raised an exception: a forwarded record as its original, any other
         unchanged."""
-        routed = unwrap(record) if record.topic == self._shared else None
+        routed = unwrap(record) if record.topic in self._internal else None
         original = routed.record if routed is not None and routed.forwarded else record
         self.reject(original, rejection, effects, attempts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -12,6 +13,7 @@ from agents.context import Topics
 from agents.schema_registration import Registration
 from streams.config_files.problems import PolicyError
 from streams.errors import SlaError
+from streams.internal_topics import LEGACY, is_wrapped
 from streams.logs import configure_logs
 from streams.package_conflicts import package_conflicts
 from streams.runtime.agent_spec import AgentSpec
@@ -62,11 +64,37 @@ def agent_specs(
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
         return ledger.LedgerProcessor(partition, topics, policies, time_limits, codec=codec, framing=framing)
 
-    read_by_incidents = tuple(map(topics.name, incidents.INPUTS))
-    read_by_ledger = tuple(map(topics.name, ledger.INPUTS))
+    legacy = topics.name(LEGACY)
+    internal = {agent: topics.internal(agent) for agent in (incidents.NAME, ledger.NAME)}
+    shared_options: dict[str, Any] = {
+        "legacy_topics": (legacy,),
+        "internal": frozenset({*internal.values(), legacy}),
+        "from_agent": is_wrapped,
+    }
+
+    def writes(*suffixes: str) -> tuple[str, ...]:
+        return (*map(topics.name, suffixes), topics.name("rejected"), *internal.values())
+
     return [
-        AgentSpec(incidents.NAME, read_by_incidents, incidents_of, INCIDENTS_COMMIT_INTERVAL),
-        AgentSpec(ledger.NAME, read_by_ledger, ledger_of, LEDGER_COMMIT_INTERVAL, background=True),
+        AgentSpec(
+            incidents.NAME,
+            tuple(map(topics.name, incidents.INPUTS)),
+            incidents_of,
+            INCIDENTS_COMMIT_INTERVAL,
+            writes=writes("incidents", "alerts", "impacts"),
+            purges=frozenset({internal[incidents.NAME]}),
+            **shared_options,
+        ),
+        AgentSpec(
+            ledger.NAME,
+            tuple(map(topics.name, ledger.INPUTS)),
+            ledger_of,
+            LEDGER_COMMIT_INTERVAL,
+            writes=writes("credits"),
+            purges=frozenset({internal[ledger.NAME]}),
+            background=True,
+            **shared_options,
+        ),
     ]
 
 

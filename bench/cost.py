@@ -27,6 +27,7 @@ from agents.context import Topics, position_of
 from agents.incidents import INPUTS, IncidentsProcessor
 from agents.ledger import LedgerProcessor
 from bench.load import contracts, incidents
+from streams.internal_topics import COPY, TO_INCIDENTS, wrap
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.interfaces import Batch
 from streams.runtime.processor import Effects, Headers, Processor, Record, Send
@@ -36,7 +37,6 @@ from streams.runtime.transaction_builder import OpenTransaction, TransactionBuil
 from streams.runtime.worker import GC_THRESHOLDS
 from streams.serde.cloudevents_headers import headers_for
 from streams.serde.codec import Codec, Fields
-from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
 from streams.sla.events import Event, Output, Rejection
@@ -52,7 +52,7 @@ TENANTS = 1000
 BATCH = 4_000
 """Records in one transaction."""
 TOPICS = Topics("sla", PARTITIONS)
-SHARED = TOPICS.name("shared")
+INTERNAL = TOPICS.internal("ledger")
 SOURCE = "/sla/incidents"
 
 Work = Callable[[], None]
@@ -200,12 +200,7 @@ def ledger(load: CostInput) -> Work:
     made = [LedgerProcessor(number, TOPICS, load.policies, TimeLimits()) for number in range(PARTITIONS)]
     for record in load.terms:
         made[record.partition].apply(record, Effects())
-    return applying(made, shared(load))
-
-
-def passing(load: CostInput) -> Work:
-    """The incidents agent finds in the shared topic that these copies are not for it."""
-    return applying(incident_processors(load), shared(load))
+    return applying(made, for_ledgers(load))
 
 
 def batches(load: CostInput) -> Work:
@@ -228,7 +223,7 @@ def batches(load: CostInput) -> Work:
     return work
 
 
-PARTS = (decode, check, decide, headers, encode, rows, task, ledger, passing, batches)
+PARTS = (decode, check, decide, headers, encode, rows, task, ledger, batches)
 
 
 # -- what they run on --------------------------------------------------------------------------------------------------
@@ -243,8 +238,8 @@ def incident_processors(load: CostInput) -> list[IncidentsProcessor]:
     ]
     for record in load.terms:
         for number, processor in enumerate(made):
-            copy = wrap(record, TO_INCIDENTS, COPY, SHARED, number)
-            processor.apply(Record(SHARED, number, 0, load.now, copy.key, copy.value, copy.headers), Effects())
+            copy = wrap(record, TO_INCIDENTS, COPY, INTERNAL, number)
+            processor.apply(Record(INTERNAL, number, 0, load.now, copy.key, copy.value, copy.headers), Effects())
     return made
 
 
@@ -269,10 +264,10 @@ def builder_of(load: CostInput, partition: int, processor: Processor) -> Transac
     return builder
 
 
-def shared(load: CostInput) -> list[Record]:
-    """What the incidents agent has sent to other partitions."""
-    sends = [send for effects in load.effects for send in effects.sends if send.topic == SHARED]
-    return [Record(SHARED, s.partition, n, load.now, s.key, s.value, tuple(s.headers)) for n, s in enumerate(sends)]
+def for_ledgers(load: CostInput) -> list[Record]:
+    """What the incidents agent has sent to the ledger partitions."""
+    sends = [send for effects in load.effects for send in effects.sends if send.topic == INTERNAL]
+    return [Record(INTERNAL, s.partition, n, load.now, s.key, s.value, tuple(s.headers)) for n, s in enumerate(sends)]
 
 
 def applying(processors: list[IncidentsProcessor] | list[LedgerProcessor], records: list[Record]) -> Work:
@@ -318,7 +313,6 @@ def lines(found: Mapping[str, float]) -> dict[str, float]:
         "state rows": found["rows"],
         "the rest of agent and task": found["task"] - sum(found[part] for part in parts),
         "the ledger agent": found["ledger"],
-        "copies seen by the other agent": found["passing"],
         "record batches (aiokafka)": found["batches"],
     }
 

@@ -25,10 +25,10 @@ from bench.latency import Latencies, latency_line, measure_latency, opening
 from bench.load import SOURCE, Encoded, contracts, encoded
 from bench.throughput import publish, wait_applied
 from cli.local.stack import Stack
+from streams.internal_topics import COPY, TO_INCIDENTS, wrap
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
@@ -81,8 +81,8 @@ def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded
         terms = Record("sla.contract-events", 0, 0, now, key, value, headers)
         for number, each in enumerate(made):
             effects = Effects()
-            copy = wrap(terms, TO_INCIDENTS, COPY, "sla.shared", number)
-            each.apply(Record("sla.shared", number, 0, now, copy.key, copy.value, copy.headers), effects)
+            copy = wrap(terms, TO_INCIDENTS, COPY, "sla.incidents-internal", number)
+            each.apply(Record("sla.incidents-internal", number, 0, now, copy.key, copy.value, copy.headers), effects)
             yield from rows_of(effects, number)
     for number in range(count):
         effects = Effects()
@@ -90,7 +90,7 @@ def changelog(count: int, facts: int, now: int, opened: int) -> Iterator[Encoded
             record = Record("sla.incident-events", partition, number, now, key, value, headers)
             made[partition].apply(record, effects)
         yield from rows_of(effects, partition)
-    applied = Checkpoint({"sla.incident-events": 0, "sla.shared": 0}, now)
+    applied = Checkpoint({"sla.incident-events": 0, "sla.incidents-internal": 0}, now)
     for number in range(PARTITIONS):
         yield "state", number, CHECKPOINT_KEY, encode_checkpoint(applied), []
 

@@ -24,10 +24,10 @@ from bench.latency import latency_line, measure_latency
 from bench.load import Encoded, contracts
 from bench.throughput import publish
 from cli.local.stack import Stack
+from streams.internal_topics import COPY, TO_INCIDENTS, wrap
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.processor import Effects, Record
-from streams.shared_topic import COPY, TO_INCIDENTS, wrap
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR, SECOND
 from streams.sla.policy import Policies
@@ -44,12 +44,12 @@ def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Ite
     processor = IncidentsProcessor(0, topics, policies, TimeLimits(), clock=SystemTimeSource(), mark_every=10 * SECOND)
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         terms = Record("sla.contract-events", home, 0, now, key, value, headers)
-        copy = wrap(terms, TO_INCIDENTS, COPY, "sla.shared", 0)
+        copy = wrap(terms, TO_INCIDENTS, COPY, "sla.incidents-internal", 0)
         effects = Effects()
-        processor.apply(Record("sla.shared", 0, 0, now, copy.key, copy.value, copy.headers), effects)
+        processor.apply(Record("sla.incidents-internal", 0, 0, now, copy.key, copy.value, copy.headers), effects)
         for number in range(PARTITIONS):
             yield from rows_of(effects, number)
-    yield from checkpoints(("sla.incident-events", "sla.shared"), now)
+    yield from checkpoints(("sla.incident-events", "sla.incidents-internal"), now)
 
 
 def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
@@ -60,7 +60,7 @@ def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Itera
         effects = Effects()
         processors[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)
         yield from rows_of(effects, home)
-    yield from checkpoints(("sla.contract-events", "sla.shared"), now)
+    yield from checkpoints(("sla.contract-events", "sla.ledger-internal"), now)
 
 
 def checkpoints(topics: tuple[str, ...], now: int) -> Iterator[Encoded]:

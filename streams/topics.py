@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from streams.internal_topics import internal_topic
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
 
 DEFAULT_PREFIX = "sla"
@@ -87,8 +88,7 @@ _QUARTER = timedelta(days=90)
 _YEAR = timedelta(days=400)
 _SOURCE = "the source of truth: statements are verified from it years later"
 _REPORTED = "reports look back a year and a month; beyond, it can be recomputed from the inputs"
-#: Derived records carry the arrival that caused them (R32), and Kafka deletes by that time.
-_AGENT_INPUT = "an input of agents: what a worker writes while it catches up on years is born old, and must not vanish"
+_PURGED = "its agent deletes what it has applied; what a worker writes while it catches up on years is born old"
 
 _TABLE = (
     _Row(
@@ -135,18 +135,26 @@ _TABLE = (
         "impacts",
         "incident id",
         "incidents agent",
-        "which component had which impact when; time marks of the incidents agent",
-        None,
-        _AGENT_INPUT,
+        "which component had which impact when; watermarks of the incidents agent",
+        _YEAR,
+        _REPORTED,
         types=("impact.changed", "time.mark"),
     ),
     _Row(
-        "shared",
+        internal_topic("incidents"),
         "as routed",
         "agents",
-        "copies that other partitions need, forwarded records",
+        "for the incidents agent alone: copies of contract terms, forwarded records",
         None,
-        _AGENT_INPUT,
+        _PURGED,
+    ),
+    _Row(
+        internal_topic("ledger"),
+        "as routed",
+        "agents",
+        "for the ledger agent alone: copies of impacts and maintenance, watermarks, forwarded records",
+        None,
+        _PURGED,
     ),
     _Row(
         "credits",

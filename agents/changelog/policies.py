@@ -10,9 +10,9 @@ from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.egress import Egress
 from streams.errors import PolicyChanged
+from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Fields
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER
 from streams.sla.events import Output
 from streams.sla.policy import Policies
 
@@ -80,7 +80,7 @@ class PolicyRows:
             return
         self._known[name, version] = digest
         key = f"{name}/{version}".encode()
-        record = Record(context.topics.name("shared"), context.partition, 0, output.time, key, row, [])
+        record = Record(context.topics.internal(context.agent), context.partition, 0, output.time, key, row, [])
         for partition in range(context.topics.partitions):
             self._egress.copy_to(record, TO_INCIDENTS, partition, effects)
             self._egress.copy_to(record, TO_LEDGER, partition, effects)

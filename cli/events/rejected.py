@@ -140,7 +140,7 @@ def retry(
             sent = send(settings, records)
             typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
             loading = any(record.backfill for record in records)
-            inputs = [each for each in sent if not each.topic.endswith(".shared")]
+            inputs = [each for each in sent if not each.topic.endswith((".shared", "-internal"))]
             fine = report_results(results, inputs, settings, required=wait is True, backfill=loading)
     if not fine:
         raise typer.Exit(FOUND)

@@ -19,8 +19,12 @@ class AgentSpec:
     topics: tuple[str, ...]
     processor: Callable[[int], Processor]
     commit_interval: CommitInterval = AT_ONCE
+    legacy_topics: tuple[str, ...] = ()
+    """Topics that versions before wrote to: read as well if they exist when the worker starts."""
     writes: tuple[str, ...] = ()
     """The topics that it writes, apart from its changelog: all must exist before the worker starts."""
+    purges: frozenset[str] = frozenset()
+    """Those of its topics that it alone reads: records are deleted once they are applied."""
     internal: frozenset[str] = frozenset()
     """Those of its topics that agents alone write to: only what they wrote moves stream time (R11)."""
     from_agent: Callable[[RawRecord], bool] = lambda _: True

@@ -56,6 +56,13 @@ class Offsets:
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             raise TaskInterrupted(f"topics: {error!r}") from error
 
+    async def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Delete records below an offset, by (topic, partition). Raises TaskInterrupted."""
+        try:
+            await self._descriptions.delete_before(offsets)
+        except (KafkaPythonError, OSError, RuntimeError) as error:
+            raise TaskInterrupted(f"records can't be deleted: {error!r}") from error
+
     async def topic_ids(self, names: Iterable[str]) -> dict[str, bytes]:
         """The id of each topic, as far as the broker tells it."""
         return {name: each.topic_id for name, each in (await self.topics(names)).items() if each.topic_id}

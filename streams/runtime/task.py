@@ -13,7 +13,7 @@ Any failure discards all state in memory and starts again at 1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 
 from streams.runtime.errors import (
@@ -85,6 +85,8 @@ class StreamTask(TaskStatus):
         self._offsets_differed = False
         """The last recovery found different offsets: if the next one does too, no concurrent commit explains them."""
         self._topic_ids: Mapping[str, bytes] = {}
+        self.committed_offsets: Mapping[str, int] = {}
+        """Per input topic, the next offset as of the last transaction that this task has committed."""
         self._run_loop: RunLoop | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -216,11 +218,15 @@ class StreamTask(TaskStatus):
             scheduler=self._scheduler,
             labels=self._labels,
             update_flow=self._input.update_flow,
-            on_committed=self._retry_policy.committed,
+            on_committed=self._on_committed,
             on_waiting=self._on_waiting,
             restore_offsets=recovered.offsets_missing,
             topic_ids=recovered.checkpoint.topic_ids,
         )
+
+    def _on_committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str]) -> None:
+        self.committed_offsets = offsets
+        self._retry_policy.committed(fired, offsets, quarantined)
 
     # Failures: all state in memory is discarded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import faust
@@ -16,6 +17,7 @@ from streams.runtime.errors import InputLost
 from streams.runtime.faust_app import faust_app
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.purge import Purge
 from streams.runtime.scheduler import Scheduler
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
@@ -50,9 +52,13 @@ class TaskManager:
         scheduler = Scheduler()
         self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
         self._logger = structlog.get_logger(__name__)
-        self.app = faust_app(settings, self.agents, self._deliver, self._out_of_range)
-        self.app.on_partitions_assigned.connect(self._on_assigned)
-        self.app.on_partitions_revoked.connect(self._on_revoked)
+        self.app = self._make_app()
+
+    def _make_app(self) -> faust.App:
+        app = faust_app(self.settings, self.agents, self._deliver, self._out_of_range)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        return app
 
     def _deliver(self, agent: str, batch: Batch) -> None:
         task = self.tasks.get((agent, batch.partition))
@@ -66,7 +72,9 @@ class TaskManager:
             if self._topics.refused is not None:
                 return
             await asyncio.sleep(_TOPICS_POLL_S)
+        self._read_legacy_topics()
         self._watch = asyncio.create_task(self._watch_topics())
+        self._purging = asyncio.create_task(Purge(self.agents, self._offsets).keep_running(self.tasks))
         await self.app.start()
 
     async def stop(self) -> None:
@@ -74,11 +82,20 @@ class TaskManager:
         self.assigned = False
         if self._watch is not None:
             self._watch.cancel()
+            self._purging.cancel()
             self._consumer.open_only(frozenset())
         await self._stop_tasks(list(self.tasks))
         if self._watch is not None:
             await self.app.stop()
         await self._offsets.close()
+
+    def _read_legacy_topics(self) -> None:
+        """Read the topics of versions before that exist, until an operator deletes them."""
+        existing = self._topics.existing
+        legacy = {spec.name: tuple(each for each in spec.legacy_topics if each in existing) for spec in self.agents}
+        if any(legacy.values()):
+            self.agents = tuple(replace(spec, topics=spec.topics + legacy[spec.name]) for spec in self.agents)
+            self.app = self._make_app()
 
     async def _watch_topics(self) -> None:
         """Notify tasks of recreated topics, and readiness of missing ones."""
@@ -124,13 +141,14 @@ class TaskManager:
             return
         for spec in self.agents:
             for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
-                missing = [topic for topic in spec.topics if (topic, partition) not in owned]
+                topics = tuple(each for each in spec.topics if (each, partition) in owned)
+                missing = [each for each in spec.topics if each not in topics and each not in spec.legacy_topics]
                 if missing:
                     # Another worker may own them (unequal partition counts), or the topic does not exist yet.
                     self._incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
                     self._logger.error("partitions_incomplete", agent=spec.name, partition=partition, missing=missing)
                 else:
-                    self._start_task(spec, partition)
+                    self._start_task(replace(spec, topics=topics), partition)
         self.assigned = True
         self._logger.info("partitions_assigned", tasks=len(self.tasks))
 

@@ -24,7 +24,10 @@ class TopicWatch:
         """Of input topics, as far as the broker tells them."""
         self._settings = settings
         self._offsets = offsets
+        self.existing: frozenset[str] = frozenset()
+        """All topics of the worker that exist."""
         self._inputs = {topic for spec in agents for topic in spec.topics}
+        self._legacy = {topic for spec in agents for topic in spec.legacy_topics}
         self._needed = self._inputs.union(*(spec.writes for spec in agents))
         self._needed |= {settings.changelog(spec.name) for spec in agents}
         self._missing: list[str] = []
@@ -33,7 +36,7 @@ class TopicWatch:
     async def look(self) -> bool:
         """Whether every topic is there. An unavailable Kafka changes nothing but the first answer."""
         try:
-            found = await self._offsets.topics(sorted(self._needed))
+            found = await self._offsets.topics(sorted(self._needed | self._legacy))
         except TaskInterrupted as error:
             if not self.ids:
                 self.problem = {"reason": f"Kafka does not answer: {error}"}
@@ -45,9 +48,11 @@ class TopicWatch:
                 self._logger.warning("topics_missing", topics=missing)
             else:
                 self._logger.info("topics_found")
+        self.existing = frozenset(found)
         self.problem = self._problem(missing) if missing else None
-        self.ids = {topic: each.topic_id for topic, each in found.items() if topic in self._inputs and each.topic_id}
-        for topic in sorted(self._inputs & found.keys()):
+        read = (self._inputs | self._legacy) & found.keys()
+        self.ids = {topic: found[topic].topic_id for topic in read if found[topic].topic_id}
+        for topic in sorted(read):
             if found[topic].partitions != self._settings.partitions:
                 self.reject_partition_count(topic, found[topic].partitions)
                 return False

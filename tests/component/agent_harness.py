@@ -1,7 +1,7 @@
 """Both agents on a few partitions in memory: a deterministic stand-in for Kafka and the tasks.
 
-Inputs lie where murmur2 puts their subject unless a test says otherwise; what a processor sends to the shared topic
-reaches both processors of that partition. Any processor can be rebuilt from its rows at any moment, and effects that
+Inputs lie where murmur2 puts their subject unless a test says otherwise; what a processor sends to an internal topic
+reaches the processor of its agent there. Any processor can be rebuilt from its rows at any moment, and effects that
 were not committed can be thrown away with the processor that made them, as after a crash.
 """
 
@@ -101,7 +101,7 @@ class Cluster:
         self._mark_every = mark_every
         self._at_hand = max_cached
         self._offsets: Counter[tuple[str, int]] = Counter()
-        self._shared: deque[tuple[int, Record]] = deque()
+        self._internal: deque[tuple[str, Record]] = deque()
         self.tasks = {
             (agent, partition): StreamTask(agent, partition, self._made(agent, partition))
             for partition in range(partitions)
@@ -152,10 +152,11 @@ class Cluster:
         for send in effects.sends:
             assert 0 <= send.partition < self.topics.partitions
             self.sends.append(send)
-            if send.topic == self.topics.name("shared"):
-                offset = self._next(send.topic, send.partition)
-                record = Record(send.topic, send.partition, offset, task.time, send.key, send.value, send.headers)
-                self._shared.append((send.partition, record))
+            for agent in AGENTS:
+                if send.topic == self.topics.internal(agent):
+                    offset = self._next(send.topic, send.partition)
+                    record = Record(send.topic, send.partition, offset, task.time, send.key, send.value, send.headers)
+                    self._internal.append((agent, record))
 
     def _next(self, topic: str, partition: int) -> int:
         self._offsets[topic, partition] += 1
@@ -186,11 +187,10 @@ class Cluster:
         task.time = max(task.time, before)
 
     def settle(self) -> None:
-        """Deliver all that lies in the shared topic, to both processors of its partition."""
-        while self._shared:
-            partition, record = self._shared.popleft()
-            for agent in AGENTS:
-                self.deliver(self.tasks[agent, partition], record)
+        """Deliver all that lies in the internal topics, each to its agent."""
+        while self._internal:
+            agent, record = self._internal.popleft()
+            self.deliver(self.tasks[agent, record.partition], record)
 
     def pass_time(self, before: int, agents: Iterable[str] = AGENTS) -> None:
         """The wall clock has passed an instant everywhere."""
@@ -210,10 +210,15 @@ class Cluster:
         key: bytes | None = b"k",
         headers: Iterable[tuple[str, Any]] = (),
     ) -> Record:
-        """Append a record as it is to an input topic, or the shared one, and have it processed."""
+        """Append a record as it is to an input topic, or an internal one, and have it processed."""
         name = self.topics.name(topic)
         record = Record(name, partition, self._next(name, partition), arrival, key, value, tuple(headers))
-        agents = {"incident-events": (INCIDENTS,), "contract-events": (LEDGER,)}.get(topic, AGENTS)
+        agents = {
+            "incident-events": (INCIDENTS,),
+            "contract-events": (LEDGER,),
+            "incidents-internal": (INCIDENTS,),
+            "ledger-internal": (LEDGER,),
+        }.get(topic, AGENTS)
         for agent in agents:
             self.deliver(self.tasks[agent, partition], record)
         self.settle()

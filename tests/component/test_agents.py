@@ -301,7 +301,7 @@ def test_maintenance_reaches_the_other_ledger_partitions_once() -> None:
         cluster.publish(window, arrival)
     kept = cluster.rows(LEDGER, "e")
     assert sorted(key.rpartition(b"@")[2] for key in kept) == [b"0", b"1", b"2", b"3"]
-    copies = [send for send in cluster.sends if send.topic == "sla.shared" and send.key == b"m-1"]
+    copies = [send for send in cluster.sends if send.topic == "sla.ledger-internal" and send.key == b"m-1"]
     assert len(copies) == 3
 
 

@@ -31,10 +31,10 @@ from story import (
 from agents.changelog.input_rows import DERIVED_LIMIT
 from agents.reject_log import RejectLog, about
 from streams.errors import PolicyChanged
+from streams.internal_topics import TO_INCIDENTS, TO_LEDGER, unwrap, wrap
 from streams.runtime.processor import Effects, Record
 from streams.serde.cloudevents_json import parse_line
 from streams.serde.codec import encode
-from streams.shared_topic import TO_INCIDENTS, TO_LEDGER, unwrap, wrap
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE
 from streams.sla.policy import Policies

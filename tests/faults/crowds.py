@@ -56,7 +56,10 @@ def load(run: Run, name: str, count: int, opened_at: int | None = None) -> float
     began = time.monotonic()
     publisher = Publisher(run.deployment.bootstrap)
     publisher.send(tenants(name, count))
-    for agent, topic in (("ledger", "contract-events"), ("incidents", "shared")):  # the way of contract terms
+    for agent, topic in (
+        ("ledger", "contract-events"),
+        ("incidents", "incidents-internal"),
+    ):  # the way of contract terms
         _wait_until_applied(run, agent, topic)
     publisher.send(crowd(name, count, SystemTimeSource().now() if opened_at is None else opened_at))
     return time.monotonic() - began

@@ -131,7 +131,12 @@ def _unread(
 
 def undecided(bootstrap: str) -> list[str]:
     """Where the last stable offset is not the end."""
-    names = (*INPUTS, *OUTPUTS, "rejected", "shared", *(f"{agent}-changelog" for agent in AGENTS))
+    names = (
+        *INPUTS,
+        *OUTPUTS,
+        "rejected",
+        *(f"{agent}-{what}" for agent in AGENTS for what in ("internal", "changelog")),
+    )
     wanted = [TopicPartition(TOPICS.name(name), number) for name in names for number in range(PARTITIONS)]
     stable, all_of_it = (_consumer(bootstrap, None, level) for level in ("read_committed", "read_uncommitted"))
     try:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from memory_clock import Stopped
 
+from streams.internal_topics import COPY, TO_LEDGER, is_wrapped, wrap
 from streams.kafka.records import Batch
 from streams.runtime.processor import Record
 from streams.runtime.timestamps import TimestampGuard, Undated
-from streams.shared_topic import COPY, TO_LEDGER, is_wrapped, wrap
 
 APPENDED, CREATED = 1, 0
 NOW_MS = 1_000_000

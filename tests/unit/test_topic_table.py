@@ -14,7 +14,8 @@ CONTRACT = {
     "sla.incidents",
     "sla.alerts",
     "sla.impacts",
-    "sla.shared",
+    "sla.incidents-internal",
+    "sla.ledger-internal",
     "sla.credits",
     "sla.rejected",
     "sla.notifications",
@@ -46,12 +47,12 @@ def test_derived_records_carry_the_arrival_that_caused_them(name: str) -> None:
     assert BY_NAME[name].config()["message.timestamp.type"] == "CreateTime"  # R32
 
 
-@pytest.mark.parametrize("name", ["sla.impacts", "sla.shared"])
+@pytest.mark.parametrize("name", ["sla.incidents-internal", "sla.ledger-internal"])
 def test_what_agents_read_is_never_deleted_before_they_read_it(name: str) -> None:
     assert BY_NAME[name].config()["retention.ms"] == "-1"
 
 
-@pytest.mark.parametrize("name", ["sla.incidents", "sla.alerts", "sla.rejected"])
+@pytest.mark.parametrize("name", ["sla.incidents", "sla.alerts", "sla.impacts", "sla.rejected"])
 def test_what_can_be_recomputed_ends_after_the_lateness_horizon(name: str) -> None:
     retention = BY_NAME[name].retention
     assert retention is not None
@@ -68,7 +69,13 @@ def test_changelogs_are_compacted_and_named_as_the_runtime_names_them(agent: str
 
 def test_a_full_input_fits_where_it_is_forwarded_or_rejected() -> None:
     largest = int(BY_NAME["sla.incident-events"].config()["max.message.bytes"])
-    for name in ("sla.shared", "sla.rejected", "sla.impacts", "sla.incidents-changelog"):
+    for name in (
+        "sla.incidents-internal",
+        "sla.ledger-internal",
+        "sla.rejected",
+        "sla.impacts",
+        "sla.incidents-changelog",
+    ):
         assert int(BY_NAME[name].config()["max.message.bytes"]) > largest + 64 * 1024
 
 

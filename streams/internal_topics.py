@@ -1,4 +1,8 @@
-"""The internal shared topic: copies that other partitions need, and records forwarded to their own partition."""
+"""Internal topics: copies that other partitions need, and records forwarded to their own partition.
+
+Each agent reads one of its own, and deletes what it has applied. Versions before wrote to one topic for both, `LEGACY`;
+what is left there is still read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from typing import NamedTuple
 from streams.kafka.records import RawRecord
 from streams.runtime.processor import Record, Send
 
-#: The agent that reads a record of the shared topic.
+#: The topic of versions before, without its prefix.
+LEGACY = "shared"
+
+#: The agent that reads a record.
 TO_INCIDENTS = b"incidents"
 TO_LEDGER = b"ledger"
 
@@ -24,8 +31,13 @@ COPY = b"copy"
 _ROUTES, _KINDS = (TO_INCIDENTS, TO_LEDGER), (FORWARDED, COPY)
 
 
+def internal_topic(agent: str) -> str:
+    """The topic that an agent alone reads, without its prefix."""
+    return f"{agent}-internal"
+
+
 class Routed(NamedTuple):
-    """A record of the shared topic, taken out of its envelope: `record` has the original's coordinates and arrival."""
+    """A record of an internal topic, taken out of its envelope: `record` has the original's coordinates and arrival."""
 
     route: bytes
     forwarded: bool
@@ -41,7 +53,7 @@ def is_wrapped(record: RawRecord) -> bool:
 
 
 def wrap(record: Record, route: bytes, kind: bytes, topic: str, partition: int) -> Send:
-    """Send an input, or what follows from it, to a partition of the shared topic; it keeps its coordinates and the
+    """Send an input, or what follows from it, to a partition of an internal topic; it keeps its coordinates and the
     arrival that caused it (R32)."""
     headers = [
         (_ROUTE, route),

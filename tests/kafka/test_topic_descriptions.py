@@ -1,0 +1,72 @@
+"""A real broker tells topics by their id, and deletes records behind a reader."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from on_kafka import put
+
+from streams.kafka.topic_descriptions import TopicDescriptions
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.kafka_log import Offsets
+from streams.runtime.settings import RuntimeSettings
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_topic_that_is_created_anew_has_another_id(broker: str, prefix: str) -> None:
+    name = f"{prefix}in"
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+
+    async def described(of: TopicDescriptions, there: bool) -> bytes:
+        async with asyncio.timeout(20):
+            while bool(found := await of.describe([name])) is not there:
+                await asyncio.sleep(0.05)
+        return found[name].topic_id if found else b""
+
+    async def look() -> None:
+        of = TopicDescriptions([broker], {}, 10_000)
+        try:
+            assert await of.describe([name]) == {}, "it is not created by asking"
+            admin.create_topics([NewTopic(name, 3, 1)])
+            first = await described(of, there=True)
+            assert len(first) == 16
+            assert (await of.describe([name, "nothing"]))[name].partitions == 3
+            admin.delete_topics([name])
+            await described(of, there=False)
+            admin.create_topics([NewTopic(name, 3, 1)])
+            assert await described(of, there=True) not in {first, b""}
+        finally:
+            await of.close()
+
+    try:
+        asyncio.run(look())
+    finally:
+        admin.close()
+
+
+def test_records_behind_the_reader_are_deleted(broker: str, prefix: str) -> None:
+    name = f"{prefix}internal"
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    admin.create_topics([NewTopic(name, 1, 1)])
+    admin.close()
+    for number in range(10):
+        put(broker, name, b"%d" % number)
+
+    async def delete() -> None:
+        offsets = Offsets(RuntimeSettings("app", (broker,)))
+        try:
+            await offsets.delete_before({(name, 0): 7})
+            with pytest.raises(TaskInterrupted, match="can't be deleted"):
+                await offsets.delete_before({(name, 0): 99})
+        finally:
+            await offsets.close()
+
+    asyncio.run(delete())
+    consumer = KafkaConsumer(bootstrap_servers=broker)
+    where = TopicPartition(name, 0)
+    assert (consumer.beginning_offsets([where])[where], consumer.end_offsets([where])[where]) == (7, 10)
+    consumer.close()
