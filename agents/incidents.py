@@ -13,7 +13,6 @@ from agents.changelog.incidents import (
     REEVALUATION,
     STEP_KEY,
     TOMBSTONE,
-    WATERMARK,
     StepRows,
     decode_reevaluation,
     reevaluation_row,
@@ -26,14 +25,15 @@ from agents.decision_writer import DecisionWriter
 from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
-from streams.internal_topics import TO_LEDGER, internal_topic
+from agents.watermarks import REQUEST, REQUEST_TYPE, WATERMARK, WatermarkWriter
+from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
-from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Output, Rejection, TenantErased
+from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.incident_store import IncidentStore
@@ -63,7 +63,7 @@ class IncidentsProcessor:
         framing: Framing | None = None,
     ) -> None:
         """`max_cached` is how many incidents are cached as objects, all others are stored as rows; `mark_every` how
-        many microseconds of stream time pass between two watermarks."""
+        many microseconds of stream time pass between two watermarks, at least."""
         self._context = context = AgentContext(NAME, partition, topics, codec, framing)
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
@@ -89,8 +89,7 @@ class IncidentsProcessor:
             policy_rows=policy_rows,
         )
         self._clock = clock
-        self._mark_every = mark_every
-        self._next_watermark = 0
+        self._watermarks = WatermarkWriter(context, egress, mark_every)
         self._backfill_idle_at = 0
         self._queue_rows: list[QueueProgress] = []
 
@@ -113,7 +112,9 @@ class IncidentsProcessor:
         elif kind == ERASED:
             restore_erased(row, self._store.erasures)
         elif kind == WATERMARK:
-            self._next_watermark = cast(int, row["until"]) + self._mark_every
+            self._watermarks.restore_watermark(cast(int, row["until"]))
+        elif kind == REQUEST:
+            self._watermarks.restore_request(cast(int, row["until"]))
         elif kind == REEVALUATION:
             self._queue_rows.append(decode_reevaluation(row))
         elif kind == QUARANTINE:
@@ -167,6 +168,9 @@ class IncidentsProcessor:
         if copied.kind == "state.policy":
             self._policy_rows.used_elsewhere(copied.fields, effects)
             return
+        if copied.kind == REQUEST_TYPE:
+            self._watermarks.request(cast(int, copied.fields["until"]), effects)
+            return
         event = stored_event(copied.kind, copied.fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
             self._ingress.reject_copy(copied, effects)
@@ -216,10 +220,11 @@ class IncidentsProcessor:
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        due, waiting_since = self._store.next_due(), self._store.queued_since
-        if waiting_since is not None and waiting_since <= self._next_watermark:
+        due, watermark_due = self._store.next_due(), self._watermarks.next_due()
+        waiting_since = self._store.queued_since
+        if watermark_due is None or (waiting_since is not None and waiting_since <= watermark_due):
             return due
-        return self._next_watermark if due is None else min(due, self._next_watermark)
+        return watermark_due if due is None else min(due, watermark_due)
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         fired = 0
@@ -228,8 +233,9 @@ class IncidentsProcessor:
             following = before if first_due is None else first_due[0]
             if self._store.queued_since is not None:  # not all of that input has been applied yet
                 following = min(following, self._store.queued_since)
-            if self._next_watermark < following:  # in the order of their instants, because outputs carry them (R11)
-                self._write_watermark(following - 1, effects)
+            watermark_due = self._watermarks.next_due()
+            if watermark_due is not None and watermark_due < following:  # in order of time: outputs carry it (R11)
+                self._watermarks.write(following - 1, effects)
                 fired += 1
                 continue
             if first_due is None:
@@ -244,22 +250,3 @@ class IncidentsProcessor:
                 raise SubjectFailed(first_due[1]) from error
             fired += 1
         return fired
-
-    def _write_watermark(self, until: int, effects: Effects) -> None:
-        """Send every ledger partition the watermark: all input that arrived by `until` has been applied here (R26)."""
-        fields = {"partition": self._context.partition, "until": until}
-        effects.put(row_key(WATERMARK), self._context.codec.encode("state.mark", fields))
-        watermark = Output(
-            "time.mark",
-            f"mark-{self._context.partition}-{until}",
-            f"partition-{self._context.partition}",
-            until,
-            {"partition": self._context.partition, "marked_until": until},
-        )
-        value, headers = self._context.codec.encode_output(watermark, f"/sla/{NAME}")
-        key = watermark.subject.encode()
-        record = Record(self._context.topics.name("impacts"), self._context.partition, 0, until, key, value, headers)
-        for partition in range(self._context.topics.partitions):
-            self._egress.copy_to(record, TO_LEDGER, partition, effects)
-        self._egress.send_event(record, effects)
-        self._next_watermark = until + self._mark_every

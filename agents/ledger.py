@@ -27,6 +27,7 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.posting_writer import MAINTENANCE, PostingWriter
 from agents.rejects import QUARANTINE, RejectWriter
+from agents.watermarks import WatermarkRequests
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -76,6 +77,7 @@ class LedgerProcessor:
             context, self._ledger, rejects=rejects, egress=egress, rows=rows, policy_rows=policy_rows
         )
         self._clock = 0
+        self._requests = WatermarkRequests(context, egress)
         self._backfill_idle_at = 0
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -176,13 +178,22 @@ class LedgerProcessor:
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        """The earliest instant at which a timer is due; None when there is none."""
-        return self._ledger.next_due()
+        """The earliest instant at which a timer is due, or watermarks are to be asked for; None when there is none."""
+        due, asking = self._ledger.next_due(), self._requests.next_due(self._ledger.awaited())
+        return min((at for at in (due, asking) if at is not None), default=None)
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         """Fire at most `limit` timers due before an instant; how many fired. Raises SubjectFailed."""
         fired = 0
-        while fired < limit and (first_due := self._ledger.first_due(before)) is not None:
+        while fired < limit:
+            asking = self._requests.next_due(self._ledger.awaited())
+            first_due = self._ledger.first_due(before)
+            if asking is not None and asking < before and (first_due is None or asking < first_due[0]):
+                self._requests.send(asking, self._ledger.lagging(asking), effects)
+                fired += 1
+                continue
+            if first_due is None:
+                break
             try:
                 posted = self._ledger.fire(before)
                 assert posted is not None

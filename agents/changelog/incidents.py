@@ -33,7 +33,7 @@ TEXTS = ("summary", "text", "reason")
 STEP_KEY = b"i\x1f"
 #: From here on the rows of an incident are appended to in place: copying them for each step would take quadratic time.
 LONG_BYTES = 4 * 1024
-STEP, TOMBSTONE, BUFFERED, CONTRACT, WATERMARK, BACKFILL_IDLE = "i", "m", "w", "c", "@mark", "@quiet"
+STEP, TOMBSTONE, BUFFERED, CONTRACT, BACKFILL_IDLE = "i", "m", "w", "c", "@quiet"
 REEVALUATION = "r"
 
 #: Numbers of the metrics and of the kinds of published entries in rows; they never change.

@@ -195,10 +195,15 @@ class Cluster:
     def pass_time(self, before: int, agents: Iterable[str] = AGENTS) -> None:
         """The wall clock has passed an instant everywhere."""
         self.clock.instant = max(self.clock.instant, before)
-        for agent in agents:
-            for partition in range(self.topics.partitions):
-                self.fire(self.tasks[agent, partition], before)
-            self.settle()
+        agents = tuple(agents)
+        while True:
+            for agent in agents:
+                for partition in range(self.topics.partitions):
+                    self.fire(self.tasks[agent, partition], before)
+                self.settle()
+            dues = [task.processor.next_due() for (agent, _), task in self.tasks.items() if agent in agents]
+            if not any(due is not None and due < before for due in dues):
+                return
 
     def put(
         self,

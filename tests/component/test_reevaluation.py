@@ -12,6 +12,7 @@ from story import Line, contract, erased, micros, opened, policies, updated
 from agents.changelog.incidents import STEP_KEY
 from agents.incidents import IncidentsProcessor
 from schemas import registry
+from streams.runtime.processor import Effects
 from streams.serde.codec import SINGLE_OBJECT
 from streams.sla.incidents.reevaluation import SLICE
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
@@ -97,9 +98,11 @@ def test_r26_no_watermark_passes_a_contract_fact_that_is_not_applied_everywhere(
     cluster = cluster_of(mark_every=SECOND)
     arrival = START + HOUR
     cluster.publish(contract("09:00"), arrival)
+    processor(cluster)._watermarks.request(START + MINUTE, Effects())
     slice_of(cluster)
     marks = [each["data"]["marked_until"] for each in cluster.outputs() if each["type"] == "time.mark"]
     assert max(map(str, marks)) <= "2026-03-02T11:00:00Z"
+    processor(cluster)._watermarks.request(arrival + SECOND, Effects())
     cluster.pass_time(arrival + MINUTE)
     marks = [each["data"]["marked_until"] for each in cluster.outputs() if each["type"] == "time.mark"]
     assert max(map(str, marks)) > "2026-03-02T11:00:00Z"
@@ -130,7 +133,11 @@ def test_r20_another_charge_or_zone_concerns_no_incident(monkeypatch: pytest.Mon
     monkeypatch.setattr(processor(cluster)._steps, "steps", lambda incident_id: pytest.fail(f"{incident_id} decoded"))
     sent = len(cluster.sends)
     cluster.publish(contract("09:30", "09:00", charge=7, zone="Asia/Tokyo", id="second"), START + HOUR + 2 * MINUTE)
-    assert {send.topic for send in cluster.sends[sent:]} <= {"sla.shared", "sla.credits"}
+    assert {send.topic for send in cluster.sends[sent:]} <= {
+        "sla.incidents-internal",
+        "sla.ledger-internal",
+        "sla.credits",
+    }
     assert cluster.rows(INCIDENTS, "r") == {}
 
 

@@ -200,6 +200,19 @@ class Ledger:
     def _watermark(self) -> int:
         return min(self._watermarks.values(), default=LATEST)
 
+    def awaited(self) -> int | None:
+        """The instant of the earliest statement, if no statement is allowed by the watermark before it; else None."""
+        due = self._timers.next_due()
+        return due if due is not None and due > self._watermark() else None
+
+    def lagging(self, instant: int) -> tuple[int, ...]:
+        """The incident partitions whose watermark is before an instant."""
+        return tuple(partition for partition, until in sorted(self._watermarks.items()) if until < instant)
+
+    def watermark_of(self, partition: int) -> int:
+        """The watermark of an incident partition; -1 before its first."""
+        return self._watermarks[partition]
+
     def next_due(self) -> int | None:
         """The earliest instant at which a statement is due, as far as the watermark allows, or a queued recheck."""
         due, queued = self._timers.next_due(self._watermark()), self._rechecks.first_due()

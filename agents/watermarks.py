@@ -1,0 +1,99 @@
+"""Watermarks on request (R26): how a ledger partition learns that no incident partition has older input left.
+
+A ledger partition whose next statement is due asks the incident partitions that lag behind its instant. Each answers
+all ledger partitions once its stream time has passed the latest instant asked for, at most every `mark_every`. A
+deployment in which no statement is due writes nothing.
+"""
+
+from __future__ import annotations
+
+from agents.changelog.input_rows import row_key
+from agents.context import AgentContext
+from agents.egress import Egress
+from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
+from streams.runtime.processor import Effects, Record
+from streams.sla.events import Output
+
+#: Row kinds of the incidents agent: the last watermark written, the latest instant asked for.
+WATERMARK, REQUEST = "@mark", "@asked"
+#: A request is a record of this type: the incident partition, and the instant.
+REQUEST_TYPE = "state.mark"
+_NEVER = -(1 << 62)
+
+
+class WatermarkWriter:
+    """The watermarks of one incident partition. Instants in microseconds."""
+
+    def __init__(self, context: AgentContext, egress: Egress, mark_every: int) -> None:
+        self._context = context
+        self._egress = egress
+        self._mark_every = mark_every
+        self._until = _NEVER
+        self._requested = _NEVER
+
+    def restore_watermark(self, until: int) -> None:
+        """The last watermark written."""
+        self._until = until
+
+    def restore_request(self, until: int) -> None:
+        """The latest instant asked for."""
+        self._requested = until
+
+    def request(self, until: int, effects: Effects) -> None:
+        """A ledger partition waits for this instant."""
+        if until > max(self._requested, self._until):
+            self._requested = until
+            self._put(REQUEST, until, effects)
+
+    def next_due(self) -> int | None:
+        """Stream time has to pass this instant before the next watermark is written; None while nobody waits."""
+        if self._requested <= self._until:
+            return None
+        return max(self._requested, self._until + self._mark_every)
+
+    def write(self, until: int, effects: Effects) -> None:
+        """Send every ledger partition the watermark: all input that arrived by `until` has been applied here."""
+        context = self._context
+        self._put(WATERMARK, until, effects)
+        watermark = Output(
+            "time.mark",
+            f"mark-{context.partition}-{until}",
+            f"partition-{context.partition}",
+            until,
+            {"partition": context.partition, "marked_until": until},
+        )
+        value, headers = context.codec.encode_output(watermark, context.source)
+        key = watermark.subject.encode()
+        record = Record(context.topics.name("impacts"), context.partition, 0, until, key, value, headers)
+        for partition in range(context.topics.partitions):
+            self._egress.copy_to(record, TO_LEDGER, partition, effects)
+        self._egress.send_event(record, effects)
+        self._until = until
+
+    def _put(self, kind: str, until: int, effects: Effects) -> None:
+        fields = {"partition": self._context.partition, "until": until}
+        effects.put(row_key(kind), self._context.codec.encode("state.mark", fields))
+
+
+class WatermarkRequests:
+    """What one ledger partition has asked for. A restart forgets it and asks again."""
+
+    def __init__(self, context: AgentContext, egress: Egress) -> None:
+        self._context = context
+        self._egress = egress
+        self._asked = _NEVER
+
+    def next_due(self, awaited: int | None) -> int | None:
+        """The instant at which to ask: that of the statement that is due then, `awaited`, unless it was asked for."""
+        return None if awaited is None or awaited <= self._asked else awaited
+
+    def send(self, until: int, lagging: tuple[int, ...], effects: Effects) -> None:
+        """Ask the lagging incident partitions for a watermark at `until`."""
+        context = self._context
+        self._asked = until
+        key = b"partition-%d" % context.partition
+        for partition in lagging:
+            value = context.codec.encode(REQUEST_TYPE, {"partition": partition, "until": until})
+            source = context.topics.internal(context.agent)
+            record = Record(source, context.partition, 0, until, key, value, [])
+            self._egress.copy_to(record, TO_INCIDENTS, partition, effects)
