@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.reject_share import RejectShare
 from streams.internal_topics import internal_topic
-from streams.metrics import AgentCounters
+from streams.metrics import REJECT_SHARES, AgentCounters
 from streams.runtime.processor import Record
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
@@ -32,7 +33,13 @@ class AgentContext:
     """One partition of one agent."""
 
     def __init__(
-        self, agent: str, partition: int, topics: Topics, codec: Codec | None = None, framing: Framing | None = None
+        self,
+        agent: str,
+        partition: int,
+        topics: Topics,
+        codec: Codec | None = None,
+        framing: Framing | None = None,
+        reject_limit: float = 0.5,
     ) -> None:
         self.agent = agent
         self.partition = partition
@@ -40,8 +47,16 @@ class AgentContext:
         self.codec = codec or Codec()
         self.framing = framing or Framing()
         self.count = AgentCounters(agent)
+        self.reject_share = RejectShare(reject_limit)
+        self._reject_gauge = REJECT_SHARES.labels(agent, str(partition))
         self.source = f"/sla/{agent}"
         """The CloudEvents source of this agent's outputs."""
+
+    def problems(self) -> list[str]:
+        """Why the worker is not ready, as far as inputs tell; also sets the gauge of the share of rejects."""
+        self._reject_gauge.set(self.reject_share.share)
+        problem = self.reject_share.problem()
+        return [problem] if problem else []
 
 
 def position_of(record: Record) -> Position:

@@ -61,10 +61,11 @@ class IncidentsProcessor:
         max_cached: int = 4_000,
         codec: Codec | None = None,
         framing: Framing | None = None,
+        reject_limit: float = 0.5,
     ) -> None:
         """`max_cached` is how many incidents are cached as objects, all others are stored as rows; `mark_every` how
         many microseconds of stream time pass between two watermarks, at least."""
-        self._context = context = AgentContext(NAME, partition, topics, codec, framing)
+        self._context = context = AgentContext(NAME, partition, topics, codec, framing, reject_limit)
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
         self._egress = egress = Egress(context)
@@ -250,3 +251,7 @@ class IncidentsProcessor:
                 raise SubjectFailed(first_due[1]) from error
             fired += 1
         return fired
+
+    def problems(self, now: int) -> list[str]:
+        """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
+        return self._context.problems()

@@ -87,6 +87,7 @@ class Ingress:
 
     def _check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
         rejects, context = self._rejects, self._context
+        context.reject_share.received()
         if (oversize := _oversize(record)) is not None:
             rejects.reject(record, oversize, effects)
             return None

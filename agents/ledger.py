@@ -27,6 +27,7 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.posting_writer import MAINTENANCE, PostingWriter
 from agents.rejects import QUARANTINE, RejectWriter
+from agents.watermark_wait import WatermarkWait
 from agents.watermarks import WatermarkRequests
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
@@ -58,8 +59,9 @@ class LedgerProcessor:
         *,
         codec: Codec | None = None,
         framing: Framing | None = None,
+        reject_limit: float = 0.5,
     ) -> None:
-        self._context = context = AgentContext(NAME, partition, topics, codec, framing)
+        self._context = context = AgentContext(NAME, partition, topics, codec, framing, reject_limit)
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
         egress = Egress(context)
@@ -78,6 +80,7 @@ class LedgerProcessor:
         )
         self._clock = 0
         self._requests = WatermarkRequests(context, egress)
+        self._waiting = WatermarkWait(partition)
         self._backfill_idle_at = 0
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -202,3 +205,7 @@ class LedgerProcessor:
                 raise SubjectFailed(first_due[1]) from error
             fired += 1
         return fired
+
+    def problems(self, now: int) -> list[str]:
+        """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
+        return [*self._context.problems(), *self._waiting.problems(self._ledger, self._requests.asked, now)]

@@ -39,6 +39,7 @@ class RejectWriter:
         """Send the original record to the rejected topic. `known` has further fields of the log event."""
         context = self._context
         context.count.rejected(rejection.code)
+        context.reject_share.rejected(rejection.code)
         self._log.rejected(record, rejection, known or {})
         key = "" if record.key is None or len(record.key) > _MAX_KEY_BYTES else record.key.decode(errors="replace")
         partition = partition_of(key, context.topics.partitions) if key else context.partition

@@ -81,16 +81,17 @@ class WatermarkRequests:
     def __init__(self, context: AgentContext, egress: Egress) -> None:
         self._context = context
         self._egress = egress
-        self._asked = _NEVER
+        self.asked = _NEVER
+        """The latest instant asked for."""
 
     def next_due(self, awaited: int | None) -> int | None:
         """The instant at which to ask: that of the statement that is due then, `awaited`, unless it was asked for."""
-        return None if awaited is None or awaited <= self._asked else awaited
+        return None if awaited is None or awaited <= self.asked else awaited
 
     def send(self, until: int, lagging: tuple[int, ...], effects: Effects) -> None:
         """Ask the lagging incident partitions for a watermark at `until`."""
         context = self._context
-        self._asked = until
+        self.asked = until
         key = b"partition-%d" % context.partition
         for partition in lagging:
             value = context.codec.encode(REQUEST_TYPE, {"partition": partition, "until": until})

@@ -59,10 +59,16 @@ def agent_specs(
             max_cached=settings.incidents_at_hand,
             codec=codec,
             framing=framing,
+            reject_limit=settings.reject_share_limit,
         )
 
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
-        return ledger.LedgerProcessor(partition, topics, policies, time_limits, codec=codec, framing=framing)
+        return ledger.LedgerProcessor(
+            *(partition, topics, policies, time_limits),
+            codec=codec,
+            framing=framing,
+            reject_limit=settings.reject_share_limit,
+        )
 
     legacy = topics.name(LEGACY)
     internal = {agent: topics.internal(agent) for agent in (incidents.NAME, ledger.NAME)}

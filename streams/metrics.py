@@ -98,6 +98,22 @@ FLAGGED_TOTAL = _counter(
 )
 REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R27).", "agent", "code")
 FORWARDED_TOTAL = _counter("sla_forwarded", "records", "Records forwarded to their own partition.", "agent")
+REJECT_SHARE = _gauge(
+    "sla_reject_share", "0 to 1", "Share of the latest inputs that was rejected.", "agent", "partition"
+)
+LEDGER_WATERMARK = _gauge(
+    "sla_ledger_watermark_seconds",
+    "seconds",
+    "Unix time up to which a ledger partition knows an incident partition's input to be applied.",
+    "partition",
+    "incident_partition",
+)
+LEDGER_WAITING = _gauge(
+    "sla_ledger_waiting_seconds",
+    "seconds",
+    "How long the earliest statement of a ledger partition has waited for watermarks.",
+    "partition",
+)
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
 REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
 
@@ -162,6 +178,9 @@ FLAGGED = FLAGGED_TOTAL.counter()
 OUTPUTS = OUTPUTS_TOTAL.counter()
 REJECTED = REJECTED_TOTAL.counter()
 FORWARDED = FORWARDED_TOTAL.counter()
+REJECT_SHARES = REJECT_SHARE.gauge()
+LEDGER_WATERMARKS = LEDGER_WATERMARK.gauge()
+LEDGER_WAITS = LEDGER_WAITING.gauge()
 SCHEMA_REGISTRY_REQUESTS = REGISTRY_REQUESTS.counter()
 SCHEMA_IDS_AWAITED = REGISTRY_AWAITED.gauge()
 

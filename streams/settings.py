@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     queue_bytes: int = Field(
         16 * 1024 * 1024, ge=1, description="Memory for records of one partition that are read and not applied."
     )
+    reject_share_limit: float = Field(
+        0.5, ge=0, le=1, description="Above this share of rejected inputs a worker is not ready."
+    )
     incidents_at_hand: int = Field(
         4000,
         ge=1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from kafka import TopicPartition
 from kafka.errors import KafkaError as KafkaPythonError
@@ -86,7 +87,10 @@ class TopicDescriptions:
         return await asyncio.to_thread(run)
 
 
-def _topic_id(value: Any) -> bytes:
+def _topic_id(value: object) -> bytes:
     """Brokers before 2.8 tell none; an id of zeros is none."""
-    data: bytes = getattr(value, "bytes", b"")
+    try:
+        data = UUID(str(value)).bytes
+    except ValueError:
+        return b""
     return data if any(data) else b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -90,6 +90,16 @@ class Effects:
                 raise WriteTooLarge(f"the changelog row {key[:64]!r}", size)
             self.bytes += size
         self.rows[key] = value
+
+
+@runtime_checkable
+class ReportsProblems(Protocol):
+    """A processor that may keep its worker from being ready while it runs."""
+
+    def problems(self, now: int) -> list[str]:
+        """What is wrong at this wall-clock time; empty when nothing is. Called every few seconds; it also sets the
+        gauges of the processor."""
+        ...
 
 
 class Processor(Protocol):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
+from typing import cast
 
 from streams.runtime.errors import (
     OffsetsDiffer,
@@ -28,7 +29,7 @@ from streams.runtime.errors import (
 )
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
 from streams.runtime.ownership import claim_ownership
-from streams.runtime.processor import Processor
+from streams.runtime.processor import Processor, ReportsProblems
 from streams.runtime.recovery import Recovered, check_topic_ids, recover
 from streams.runtime.retry_policy import RetryPolicy
 from streams.runtime.run_loop import AT_ONCE, CommitInterval, RunLoop
@@ -85,6 +86,7 @@ class StreamTask(TaskStatus):
         self._offsets_differed = False
         """The last recovery found different offsets: if the next one does too, no concurrent commit explains them."""
         self._topic_ids: Mapping[str, bytes] = {}
+        self._processor: Processor | None = None
         self.committed_offsets: Mapping[str, int] = {}
         """Per input topic, the next offset as of the last transaction that this task has committed."""
         self._run_loop: RunLoop | None = None
@@ -174,6 +176,7 @@ class StreamTask(TaskStatus):
         self._retry_policy.passed(recovered.checkpoint.offsets)
         run_loop = self._run_loop = self._make_run_loop(recovered, transactions)
         self._topic_ids = recovered.checkpoint.topic_ids
+        self._processor = recovered.processor
         self.restarts += 1
         self._enter(TaskState.RUNNING, "")
         await self._input.begin()
@@ -186,6 +189,12 @@ class StreamTask(TaskStatus):
         if app_id is None:
             return None
         return lambda owner: claim_ownership(owner, app_id, self._log, transactions)
+
+    def look_for_problems(self) -> None:
+        """Ask the processor what keeps the worker from being ready."""
+        processor = self._processor
+        running = self.state is TaskState.RUNNING and isinstance(processor, ReportsProblems)
+        self.problems = cast(ReportsProblems, processor).problems(self._clock.now()) if running else []
 
     def check_topics(self, topic_ids: Mapping[str, bytes]) -> None:
         """End the run loop if an input topic has been created anew since the task recovered."""
@@ -265,7 +274,8 @@ class StreamTask(TaskStatus):
         await self._discard()
 
     async def _discard(self) -> None:
-        self._run_loop = None
+        self._run_loop = self._processor = None
+        self.problems = []
         transactions, self._transactions = self._transactions, None
         if transactions is not None:
             await transactions.discard()

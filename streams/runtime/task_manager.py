@@ -98,12 +98,13 @@ class TaskManager:
             self.app = self._make_app()
 
     async def _watch_topics(self) -> None:
-        """Notify tasks of recreated topics, and readiness of missing ones."""
+        """Look for missing and recreated topics, and for problems that processors report."""
         while True:
             await asyncio.sleep(_TOPICS_WATCH_S)
             await self._topics.look()
             for task in self.tasks.values():
                 task.check_topics(self._topics.ids)
+                task.look_for_problems()
 
     def crash(self) -> BaseException | None:
         """Why the worker must stop: the Faust app crashed, or state or topics do not fit this deployment. Else None."""
@@ -259,5 +260,10 @@ class TaskManager:
             }
             for task in self.tasks.values()
             if task.state is not TaskState.RUNNING or task.waiting
+        ]
+        reasons += [
+            {"agent": task.agent, "partition": task.partition, "reason": problem}
+            for task in self.tasks.values()
+            for problem in task.problems
         ]
         return reasons

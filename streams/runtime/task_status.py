@@ -33,6 +33,8 @@ class TaskStatus:
         """Why the whole worker must stop; None while it may run."""
         self.waiting = ""
         """What the next record waits for outside Kafka, while the task runs."""
+        self.problems: list[str] = []
+        """What the processor reports while the task runs."""
         self.restarts = 0
         """How often the task has recovered and begun to run."""
         self._labels = (agent, str(partition))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -209,9 +209,9 @@ class Ledger:
         """The incident partitions whose watermark is before an instant."""
         return tuple(partition for partition, until in sorted(self._watermarks.items()) if until < instant)
 
-    def watermark_of(self, partition: int) -> int:
-        """The watermark of an incident partition; -1 before its first."""
-        return self._watermarks[partition]
+    def watermarks(self) -> Iterable[tuple[int, int]]:
+        """The watermark of each incident partition; -1 before its first."""
+        return self._watermarks.items()
 
     def next_due(self) -> int | None:
         """The earliest instant at which a statement is due, as far as the watermark allows, or a queued recheck."""
