@@ -27,6 +27,7 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.posting_writer import MAINTENANCE, PostingWriter
 from agents.rejects import QUARANTINE, RejectWriter
+from agents.unknown_references import UnknownReferences
 from agents.watermark_wait import WatermarkWait
 from agents.watermarks import WatermarkRequests
 from streams.internal_topics import internal_topic
@@ -76,7 +77,13 @@ class LedgerProcessor:
         )
         self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
         self._writer = PostingWriter(
-            context, self._ledger, rejects=rejects, egress=egress, rows=rows, policy_rows=policy_rows
+            context,
+            self._ledger,
+            rejects=rejects,
+            egress=egress,
+            rows=rows,
+            policy_rows=policy_rows,
+            unknown_references=UnknownReferences(context, policies, self._ledger),
         )
         self._clock = 0
         self._requests = WatermarkRequests(context, egress)

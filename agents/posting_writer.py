@@ -21,6 +21,7 @@ from agents.egress import Egress
 from agents.ingress import Checked, Copied
 from agents.reject_log import about
 from agents.rejects import RejectWriter
+from agents.unknown_references import UnknownReferences
 from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
 from streams.sla.credits.erase_tenant import ErasedTenant
@@ -45,6 +46,7 @@ class PostingWriter:
         egress: Egress,
         rows: InputRows,
         policy_rows: PolicyRows,
+        unknown_references: UnknownReferences,
     ) -> None:
         self._context = context
         self._ledger = ledger
@@ -52,6 +54,7 @@ class PostingWriter:
         self._egress = egress
         self._rows = rows
         self._policy_rows = policy_rows
+        self._unknown_references = unknown_references
         self._backfill_idle_at = 0
 
     def restore_backfill_idle(self, instant: int) -> None:
@@ -68,6 +71,7 @@ class PostingWriter:
                 self._context.count.duplicate.inc()
             case Posted() as posted:
                 self._context.count.applied.inc()
+                self._unknown_references.check(checked.event)
                 self._store_and_copy(checked, effects)
                 if posted.erased is not None:
                     self.write_erased(posted.erased, checked.record.arrival, effects)
@@ -86,6 +90,7 @@ class PostingWriter:
     def write_maintenance(self, decision: Posted | Duplicate, event: Event, copied: Copied, effects: Effects) -> None:
         """Write what follows from the copy of a maintenance event."""
         if isinstance(decision, Posted):
+            self._unknown_references.check(event, copied=True)
             put_fact(self._rows, event, copied.record.arrival, position_of(copied.record), effects)
             self.write(decision, effects)
         self.write_backfill_idle(effects)

@@ -96,6 +96,12 @@ FLAGGED_TOTAL = _counter(
     "Classifications published with a flag (R20, R28): unknown_component, unknown_plan, no_contract, update_limit, …",
     "flag",
 )
+UNKNOWN_REFERENCES_TOTAL = _counter(
+    "sla_unknown_references",
+    "references",
+    "Unknown plans, components and tenants that contract and maintenance events name (R20, R23).",
+    "kind",
+)
 REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R27).", "agent", "code")
 FORWARDED_TOTAL = _counter("sla_forwarded", "records", "Records forwarded to their own partition.", "agent")
 REJECT_SHARE = _gauge(
@@ -175,6 +181,7 @@ ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric
 
 INPUTS = INPUTS_TOTAL.counter()
 FLAGGED = FLAGGED_TOTAL.counter()
+UNKNOWN_REFERENCES = UNKNOWN_REFERENCES_TOTAL.counter()
 OUTPUTS = OUTPUTS_TOTAL.counter()
 REJECTED = REJECTED_TOTAL.counter()
 FORWARDED = FORWARDED_TOTAL.counter()
@@ -205,6 +212,10 @@ class AgentCounters:
     def flagged(self, flag: str) -> None:
         """Count one classification with a flag."""
         FLAGGED.labels(flag).inc()
+
+    def unknown_reference(self, kind: str) -> None:
+        """Count one unknown plan, component or tenant."""
+        UNKNOWN_REFERENCES.labels(kind).inc()
 
     def rejected(self, code: str) -> None:
         """Count one rejected input."""

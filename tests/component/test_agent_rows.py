@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent_harness import INCIDENTS, Cluster, play
+from agent_harness import INCIDENTS, LEDGER, Cluster, play
 from story import amended, contract, maintenance, micros, opened, policies, resolved, responded, texts, updated
+from structlog.testing import capture_logs
 
 from agents.changelog.incidents import LONG_BYTES
 from streams.metrics import REGISTRY
@@ -152,3 +153,23 @@ def test_r20_flagged_classifications_are_counted() -> None:
     cluster = Cluster(policies())
     cluster.publish(opened("10:00", component="apo", tenants=["nobody"]), START)
     assert (counted("unknown_component"), counted("no_contract")) == (before[0] + 1, before[1] + 1)
+
+
+def test_r20_r23_unknown_plans_components_and_tenants_are_counted_once_and_applied() -> None:
+    kinds = ("plan", "component", "tenant")
+
+    def counted() -> list[float]:
+        return [REGISTRY.get_sample_value("sla_unknown_references_total", {"kind": kind}) or 0.0 for kind in kinds]
+
+    before = counted()
+    cluster = Cluster(policies())
+    cluster.publish(contract("09:00", plan="gold"), START)
+    window = maintenance("09:00", "1 09:00", "1 12:00", components=["api", "apo"], tenants=["acme", "amce"])
+    with capture_logs() as logs:
+        cluster.publish(window, START)
+        cluster.publish(window, START)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 1]
+    named = {(log["kind"], log["name"], log["event_type"]) for log in logs if log["event"] == "unknown_reference"}
+    assert named == {("component", "apo", "maintenance.scheduled"), ("tenant", "amce", "maintenance.scheduled")}
+    assert cluster.codes() == []
+    assert len(cluster.rows(LEDGER, "e")) == 1 + cluster.topics.partitions

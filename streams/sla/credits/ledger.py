@@ -71,6 +71,11 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._accounts)
 
+    def has_contract(self, tenant: str) -> bool:
+        """Whether a contract of a tenant of this partition is known."""
+        account = self._accounts.get(self.erasures.name(tenant))
+        return account is not None and len(account.contracts) > 0
+
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
