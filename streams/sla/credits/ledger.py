@@ -132,6 +132,7 @@ class Ledger:
     def erase(self, tenant: str, home: int) -> ErasedTenant:
         """Replace a tenant's name by its pseudonym in all state; `home` is the partition of its account (R29)."""
         self._rechecks.finish(tenant)
+        self._month_close.drop_rows(tenant)  # what is returned has every month under the pseudonym
         erased = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
         self._timers.set(tenant, None)
         if erased.pseudonym in self._accounts:

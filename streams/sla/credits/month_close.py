@@ -44,6 +44,10 @@ class MonthClose:
         self._outputs, self._rows = [], []
         return taken
 
+    def drop_rows(self, tenant: str) -> None:
+        """Forget the changed states of a tenant: all its rows are written under another name."""
+        self._rows = [row for row in self._rows if row.tenant != tenant]
+
     def fire(self, account: Account, due: int, *, backfill_idle: bool) -> None:
         """Adjust, close and evaluate what is due by `due`. Months that were past when their contract arrived close only
         when no more backfill is expected (R32)."""
