@@ -8,14 +8,15 @@ from pathlib import Path
 
 from connect.intake.formats.registry import FORMATS
 from connect.intake.formats.source_format import SourceFormat
-from connect.intake.mapping.paths import parse_path
+from connect.intake.mapping.paths import FieldPath, below_root, parse_path
 from connect.intake.mapping.rules import EVERY, IMPACTS, TIERS, Condition, MappingRule, Source, States
-from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys, conditions
+from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.config_files.scalars import close_to
 from streams.config_files.yaml_reader import read_checked
 
 _FIELDS = ("component", "impact", "tier", "tenants", "summary")
+_NEVER_APPLIES = "never applies: an entry before it always gives a value"
 _ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
 
 
@@ -68,22 +69,28 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
             yield here, f"{needed}: has no entry; allowed: at least one entry"
     for field in _FIELDS:
         entries = keys.get(field)
-        always = False
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
-            if not isinstance(entry, dict):
-                continue
-            yield from _entry_problems(field, entry, (*here, field, index), form)
-            if always:
-                yield (
-                    (*here, field, index),
-                    "never applies: an entry before it always gives a value; allowed: above that",
-                )
-            elif not entry.get("when") and ("value" in entry or "scope" in entry):
-                always = True
+            if isinstance(entry, dict):
+                yield from _entry_problems(field, entry, (*here, field, index), form)
+        if field == "tenants":  # a tenant that is never found gets no credits
+            for index in _unreachable(entries):
+                yield (*here, field, index), f"{_NEVER_APPLIES}; allowed: above that"
     ignored = keys.get("ignore")
     for index, each in enumerate(ignored if isinstance(ignored, list) else []):
         for path in each if isinstance(each, dict) else ():
             yield from _root_problems(path, (*here, "ignore", index, path), form)
+
+
+def _unreachable(entries: object) -> Iterator[int]:
+    """The places of rules that come after one that always gives a value."""
+    always = False
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, dict):
+            continue
+        if always:
+            yield index
+        elif not entry.get("when") and ("value" in entry or "scope" in entry):
+            always = True
 
 
 def _entry_problems(
@@ -122,9 +129,10 @@ def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tu
 
 def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Source:
     here: KeyPath = ("sources", name)
+    form = FORMATS[keys.format]
     fields = {
         field: tuple(
-            _mapping_rule(each, _place(places, (*here, field, index)).line) for index, each in enumerate(entries)
+            _mapping_rule(each, _place(places, (*here, field, index)).line, form) for index, each in enumerate(entries)
         )
         for field in _FIELDS
         if (entries := getattr(keys, field))
@@ -139,33 +147,46 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         allow=tuple(keys.allow),
         allow_sources=tuple(keys.allow_sources),
         only_tenants=tuple(keys.only_tenants),
-        warnings=tuple(_warnings(keys, fields.get("tenants", ()))),
+        warnings=tuple(_warnings(keys, fields)),
         replay_window=keys.replay_window,
-        ignore=tuple(_conditions(each) for each in keys.ignore),
-        states=_states(keys.states, FORMATS[keys.format].default_states),
+        ignore=tuple(_conditions(each, form) for each in keys.ignore),
+        states=_states(keys.states, form.default_states),
         others=frozenset(),
         **fields,
     )
 
 
-def _warnings(keys: SourceKeys, tenants: Sequence[MappingRule]) -> Iterator[str]:
-    for entry, rule in zip(keys.tenants[1:], tenants[1:], strict=True):
+def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> Iterator[str]:
+    for entry, rule in zip(keys.tenants[1:], fields.get("tenants", ())[1:], strict=True):
         if entry.value == EVERY and not entry.when:
             yield (
                 f"line {rule.line}: payloads in which no entry before it finds a tenant affect every tenant; "
                 "write `scope: platform` if that is meant"
             )
+    for field, rules in fields.items():
+        always = [index for index, rule in enumerate(rules) if rule.value is not None and not rule.when]
+        for rule in rules[always[0] + 1 :] if always else ():
+            yield f"line {rule.line}: this entry of {field} {_NEVER_APPLIES}"
 
 
-def _mapping_rule(keys: MappingRuleKeys, line: int) -> MappingRule:
+def _mapping_rule(keys: MappingRuleKeys, line: int, form: SourceFormat) -> MappingRule:
     table = keys.values
     values = None if table is None else {key if key == EVERY else key.casefold(): to for key, to in table.items()}
-    path = None if keys.path is None else parse_path(keys.path)
-    return MappingRule(line, _conditions(keys.when), path, values, EVERY if keys.scope is not None else keys.value)
+    path = None if keys.path is None else _path(keys.path, form)
+    return MappingRule(
+        line, _conditions(keys.when, form), path, values, EVERY if keys.scope is not None else keys.value
+    )
 
 
-def _conditions(keys: Mapping[str, list[str]]) -> tuple[Condition, ...]:
-    return tuple(Condition(path, values) for path, values in conditions(dict(keys)).items())
+def _conditions(keys: Mapping[str, list[str]], form: SourceFormat) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(_path(path, form), frozenset(value.casefold() for value in values)) for path, values in keys.items()
+    )
+
+
+def _path(text: str, form: SourceFormat) -> FieldPath:
+    path = parse_path(text)
+    return below_root(path) if form.dotted_names else path
 
 
 def _states(keys: StatesKeys, default: States) -> States:

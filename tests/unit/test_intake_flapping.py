@@ -150,3 +150,11 @@ def test_any_story_of_one_start_ends_where_its_last_report_says(data: st.DataObj
     shuffled = data.draw(st.permutations(lines))
     intervals, _ = outcome(shuffled, until=format_rfc3339(at + 2 * DAY))
     assert intervals == [["2026-11-26T03:00:00Z", None if end == 0 else format_rfc3339(end)]]
+
+
+def test_a_reopening_shares_no_id_with_those_of_earlier_versions() -> None:
+    """Those were named after the end they took back, and had it as `started_at`: such a repeat would be a conflict."""
+    names = {str(line["id"]) for line in events("resolved-0330", "2026-11-26T03:31:00Z")}
+    assert f"{SUBJECT}-reopened-20261126T033000Z" not in names
+    assert f"{SUBJECT}-reopened-as-of-20261126T033000Z" in names
+    assert f"{SUBJECT}-resolved-20261126T033000Z" in names

@@ -75,20 +75,28 @@ def test_a_label_whose_name_has_dots_is_quoted(tmp_path: Path) -> None:
     assert (found["component"], found["impact"], found["tenant_ids"]) == ("ui", "complete_outage", ["acme"])
 
 
-def test_a_label_with_dots_that_is_not_quoted_is_refused_with_the_quoted_form(tmp_path: Path) -> None:
-    """Else it would be absent from every alert, and an alert about one tenant would become platform-wide."""
-    for old, line, key in (
-        ('from: labels."service.name"', 7, "component[0].from"),
-        ('{labels."service.name": [web]', 10, "impact[0].when.labels.service.name"),
-    ):
-        new = old.replace('"service.name"', "service.name")
-        (found,) = problems(tmp_path, MAPPING.replace(old, new))
-        assert found == (
-            f"{line}: sources.prometheus.{key}: 'labels.service.name' never matches: labels have no parts, "
-            'a name with dots is quoted; allowed: labels."service.name"'
-        )
-    assert problems(tmp_path, MAPPING.replace("labels.tenant", "labels.tenant.id"))
+def test_a_label_with_dots_is_found_without_quotes_too(tmp_path: Path) -> None:
+    """Labels have no parts. Mapping files of earlier versions have such paths, and an alert about one tenant must not
+    become platform-wide through the last entry."""
+    plain = MAPPING.replace('"service.name"', "service.name").replace("labels.tenant", "labels.tenant.id")
+    source = mapping(tmp_path, plain)
+    alert = json.loads(DOTS)
+    labels = alert["alerts"][0]["labels"]
+    labels["tenant.id"] = labels.pop("tenant")
+    found = data(source, json.dumps(alert).encode())
+    assert (found["component"], found["impact"], found["tenant_ids"]) == ("ui", "complete_outage", ["acme"])
+    ignoring = plain.replace("    component:", "    ignore: [{labels.service.name: web}]\n    component:")
+    (ignored,) = translate.webhook(mapping(tmp_path, ignoring), DOTS).ignored
+    assert ignored.reason == "the mapping ignores it: labels.service.name is 'web'"
     assert "labels is not a text" in problems(tmp_path, MAPPING.replace("labels.tenant", "labels"))[0]
+
+
+def test_an_entry_that_never_applies_is_a_warning_where_no_tenant_is_lost(tmp_path: Path) -> None:
+    """Earlier versions took such mapping files, and what they mean is clear."""
+    dead = JIRA.replace("component: [{value: api}]", "component: [{value: api}, {value: ui}]")
+    assert mapping(tmp_path, dead).warnings == (
+        "line 6: this entry of component never applies: an entry before it always gives a value",
+    )
 
 
 def test_scope_platform_is_said_by_the_mapping_alone(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from collections.abc import Iterator
 
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
-from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opened_fields
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
@@ -146,7 +145,8 @@ def _reopened(subject: str, source: Source, at: int, started: int) -> Event:
         "started_at": format_rfc3339(started),
         "reason": "the alert still fired at this time",
     }
-    name = f"{subject}-reopened-{_compact(at)}"
+    # `-reopened-` and an end alone were ids of earlier versions, with other fields: repeats of theirs are no conflict.
+    name = f"{subject}-reopened-as-of-{_compact(at)}"
     return event("incident.reopened", name, source.source, subject, format_rfc3339(at), data)
 
 
@@ -186,12 +186,8 @@ def _looks_like(payload: object) -> bool:
 
 
 def _path_problem(names: tuple[str, ...]) -> str | None:
-    root, *rest = names
-    if len(rest) == 1:
-        return None
-    if not rest:
-        return f"{root} is not a text; allowed: {root} and a name, such as {root}.severity"
-    return f"{root} have no parts, a name with dots is quoted; allowed: {quote_path((root, '.'.join(rest)))}"
+    root = names[0]
+    return None if len(names) > 1 else f"{root} is not a text; allowed: {root} and a name, such as {root}.severity"
 
 
 FORMAT = SourceFormat(
@@ -200,6 +196,7 @@ FORMAT = SourceFormat(
     looks_like=_looks_like,
     translate=translate,
     payload_roots=("labels", "annotations"),
+    dotted_names=True,
     path_problem=_path_problem,
     truncated=truncated,
 )

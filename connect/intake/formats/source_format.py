@@ -50,6 +50,8 @@ class SourceFormat:
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
     payload are idempotent (R1)."""
+    dotted_names: bool = False
+    """Whether everything below the first part of a path is one name, dots included: `labels.service.name`."""
     path_problem: Callable[[tuple[str, ...]], str | None] = lambda _: None
     """Why a path that begins with one of the roots never gives a text, or None: it ends in `; allowed: …`."""
     default_states: States = field(default_factory=States)

@@ -45,6 +45,12 @@ def parse_path(text: str) -> FieldPath:
     )
 
 
+def below_root(path: FieldPath) -> FieldPath:
+    """The same path where a payload's part is a flat object: all names below the first are one name with dots."""
+    root, *rest = path.names
+    return FieldPath(path.text, (root, ".".join(rest))) if len(rest) > 1 else path
+
+
 def quote_path(names: Sequence[str]) -> str:
     """The text of a path with these names."""
     return ".".join(name if _PLAIN.fullmatch(name) else _quote(name) for name in names)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.intake.formats.registry import FORMATS
-from connect.intake.mapping.paths import FieldPath, parse_path
+from connect.intake.mapping.paths import parse_path
 from connect.secret_refs import SecretKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to, parse_duration
@@ -161,8 +160,3 @@ class MappingKeys(ConfigKeys):
     sources: dict[Annotated[str, AfterValidator(_name)], SourceKeys] = Field(
         description="Each sender by its name.", min_length=1
     )
-
-
-def conditions(keys: Conditions) -> Mapping[FieldPath, frozenset[str]]:
-    """Paths and the folded values that they may have."""
-    return {parse_path(path): frozenset(value.casefold() for value in values) for path, values in keys.items()}
