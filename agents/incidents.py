@@ -79,6 +79,7 @@ class IncidentsProcessor:
         )
         self._steps = StepRows(rows, topics)
         self._store = IncidentStore(policies, time_limits, self._steps, max_cached)
+        self._queue = self._store.queue
         self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
         self._writer = DecisionWriter(
             context,
@@ -141,20 +142,20 @@ class IncidentsProcessor:
                 self._apply_copy(copied, effects)
             case None:
                 return
-        self._write_queue(effects)
+        if self._queue.progress:
+            self._write_queue(effects)
         self._store.trim_cache()
 
     def _write_queue(self, effects: Effects) -> None:
         """Write how far queued re-evaluations are."""
-        for progress in self._store.take_queue_progress():
+        for progress in self._queue.take_progress():
             effects.put(*reevaluation_row(self._context, progress))
 
     def _apply_input(self, checked: Checked, effects: Effects) -> None:
         event, fields, record = checked
         if self._store.release(event.subject):
             self._rejects.release(event.subject, effects)
-        reevaluated = self._store.reevaluate(event.subject)
-        if reevaluated is not None:
+        if self._queue and (reevaluated := self._store.reevaluate(event.subject)) is not None:
             self._writer.write(reevaluated, effects, reevaluated.arrival)
         decision = self._store.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, event, fields, record, effects)
@@ -222,7 +223,7 @@ class IncidentsProcessor:
 
     def next_due(self) -> int | None:
         due, watermark_due = self._store.next_due(), self._watermarks.next_due()
-        waiting_since = self._store.queued_since
+        waiting_since = self._queue.waiting_since
         if watermark_due is None or (waiting_since is not None and waiting_since <= watermark_due):
             return due
         return watermark_due if due is None else min(due, watermark_due)
@@ -232,8 +233,8 @@ class IncidentsProcessor:
         while fired < limit:
             first_due = self._store.first_due(before)
             following = before if first_due is None else first_due[0]
-            if self._store.queued_since is not None:  # not all of that input has been applied yet
-                following = min(following, self._store.queued_since)
+            if self._queue.waiting_since is not None:  # not all of that input has been applied yet
+                following = min(following, self._queue.waiting_since)
             watermark_due = self._watermarks.next_due()
             if watermark_due is not None and watermark_due < following:  # in order of time: outputs carry it (R11)
                 self._watermarks.write(following - 1, effects)
@@ -245,7 +246,8 @@ class IncidentsProcessor:
                 decision = self._store.fire(before, seen_at=self._clock.now())
                 assert decision is not None
                 self._writer.write_timer(decision, effects)
-                self._write_queue(effects)
+                if self._queue.progress:
+                    self._write_queue(effects)
                 self._store.trim_cache()
             except Exception as error:
                 raise SubjectFailed(first_due[1]) from error

@@ -39,6 +39,7 @@ REEVALUATION = "r"
 #: Numbers of the metrics and of the kinds of published entries in rows; they never change.
 _METRICS = (RESPONSE, UPDATE, RESOLUTION)
 _METRIC_NUMBER = {name: number for number, name in enumerate(_METRICS)}
+_NO_CLOCK = {"metric": 0, "instance": 0, "deadline": 0, "at": 0, "text": ""}
 _CLASSIFIED, _BREACHED, _RETRACTED, _MET, _NOTICED, _CLOSED, _IMPACTS, _LINK = range(8)
 
 
@@ -81,12 +82,13 @@ def encode_step(rows: InputRows, step: Step, values: Mapping[tuple[str, str], by
         }
         for fact in step.facts
     ]
+    tenants, opened_at = step.names()
     fields = {
         "incident_id": step.incident_id,
         "due": step.due,
         "held": step.deferred,
-        "tenants": step.tenants(),
-        "opened_at": step.opened_at(),
+        "tenants": tenants,
+        "opened_at": opened_at,
         "number": step.number,
         "clock": step.processed_until,
         "facts": facts,
@@ -119,34 +121,32 @@ def decode_step(rows: InputRows, topics: Topics, row: Fields) -> Step:
 
 def encode_entry(entry: PublishedEntry) -> Fields:
     """A published entry as the fields of its row: one flat record for every kind."""
-    match entry:
-        case NoticeEntry():
-            return _entry_row(_NOTICED, entry.key, entry.number)
-        case ClassificationEntry():
-            text = f"{entry.severity}|{int(entry.covered)}|{int(entry.counts_as_downtime)}|{entry.basis}"
-            return _entry_row(_CLASSIFIED, text=text)
-        case ImpactsEntry():
-            return _entry_row(_IMPACTS, at=entry.revision, text=entry.digest)
+    match entry:  # the frequent ones first
         case MetEntry():
             return _entry_row(_MET, entry.key, entry.at)
+        case ImpactsEntry():
+            return {**_NO_CLOCK, "kind": _IMPACTS, "at": entry.revision, "text": entry.digest}
+        case ClassificationEntry():
+            severity, covered, counts, basis = entry
+            return {**_NO_CLOCK, "kind": _CLASSIFIED, "text": f"{severity}|{covered:d}|{counts:d}|{basis}"}
+        case NoticeEntry():
+            return _entry_row(_NOTICED, entry.key, entry.number)
+        case ClosingEntry():
+            return {**_NO_CLOCK, "kind": _CLOSED, "text": entry.digest or ""}
         case BreachEntry():
             return _entry_row(_BREACHED, entry.key)
         case RetractionEntry():
             return _entry_row(_RETRACTED, entry.key)
-        case ClosingEntry():
-            return _entry_row(_CLOSED, text=entry.digest or "")
         case LinkEntry():
-            return _entry_row(_LINK, at=entry.revision, text=entry.into or "")
+            return {**_NO_CLOCK, "kind": _LINK, "at": entry.revision, "text": entry.into or ""}
         case _:
             assert_never(entry)
 
 
-def _entry_row(kind: int, key: ClockKey | None = None, at: int = 0, text: str = "") -> Fields:
-    if key is None:
-        return {"kind": kind, "metric": 0, "instance": 0, "deadline": 0, "at": at, "text": text}
+def _entry_row(kind: int, key: ClockKey, at: int = 0) -> Fields:
     metric, instance, deadline = key
     number = _METRIC_NUMBER[metric]
-    return {"kind": kind, "metric": number, "instance": instance, "deadline": deadline, "at": at, "text": text}
+    return {"kind": kind, "metric": number, "instance": instance, "deadline": deadline, "at": at, "text": ""}
 
 
 def decode_entry(row: Fields) -> PublishedEntry | None:

@@ -24,6 +24,15 @@ class TimeLimits:
     pseudonym_key: bytes = field(default=b"", repr=False)
 
 
+#: Event type → the instants in its payload that are checked against the event's own time (R5).
+_INSTANTS = {
+    "incident.opened": ("started_at",),
+    "incident.reopened": ("started_at",),
+    "incident.resolved": ("restored_at",),
+    "incident.amended": ("started_at", "restored_at"),
+}
+
+
 def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rejection | None:
     """R5: an event's time must not be far ahead of its arrival, nor too far behind it unless it is backfill."""
     if event.time > arrival + time_limits.future_skew:
@@ -41,14 +50,10 @@ def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rej
 def _check_instants(event: ev.Event, time_limits: TimeLimits) -> ev.Rejection | None:
     """R5: instants in a payload may not lie far ahead of the event's own time, nor, unless they are amended, further
     behind it than the lateness horizon. Contracts and maintenance have limits of their own."""
-    payload = event.payload
-    if isinstance(payload, ev.Opened | ev.Reopened):
-        return _check_instant(event, "started_at", payload.started_at, time_limits)
-    if isinstance(payload, ev.Resolved):
-        return _check_instant(event, "restored_at", payload.restored_at, time_limits)
-    if isinstance(payload, ev.Amended):
-        started = _check_instant(event, "started_at", payload.started_at, time_limits)
-        return started or _check_instant(event, "restored_at", payload.restored_at, time_limits)
+    for name in _INSTANTS.get(event.type, ()):
+        rejection = _check_instant(event, name, getattr(event.payload, name), time_limits)
+        if rejection is not None:
+            return rejection
     return None
 
 

@@ -42,6 +42,7 @@ class IncidentStore:
         """`max_cached` is how many incidents are cached as objects; all others are read from `steps` on access."""
         self._state = IncidentState(policies, time_limits, NoSteps() if steps is None else steps, max_cached)
         self.erasures = self._state.erasures
+        self.queue = self._state.queue
 
     # -- contract terms and erasures (R20, R29) ----------------------------------------------------------------------
 
@@ -63,15 +64,6 @@ class IncidentStore:
     def restore_queue(self, progress: QueueProgress) -> None:
         """Restore a row of the queue of re-evaluations, after all other rows."""
         contract_facts.restore_queue(self._state, progress)
-
-    def take_queue_progress(self) -> list[QueueProgress]:
-        """The rows of the queue that changed since the last call."""
-        return self._state.queue.take_progress()
-
-    @property
-    def queued_since(self) -> int | None:
-        """The arrival of the oldest contract fact that is not applied to all of its incidents."""
-        return self._state.queue.waiting_since
 
     def erase(self, tenant: str, home: int, cause: Cause, arrival: int) -> Erased:
         """Replace a tenant by its pseudonym everywhere; `home` is the partition of its account."""
@@ -155,16 +147,17 @@ class IncidentStore:
 
     def next_due(self) -> int | None:
         """The earliest instant of which a timer fires once time has passed it."""
-        due, queued = self._state.schedule.timers.next_due(), self._state.queue.first_due()
-        if queued is None:
+        due = self._state.schedule.timers.next_due()
+        if not self.queue:
             return due
-        return queued[0] if due is None else min(due, queued[0])
+        queued = self.queue.first_due()
+        return due if queued is None else queued[0] if due is None else min(due, queued[0])
 
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
         until no more backfill is expected (R32); `backfill_idle` says that none follows."""
         timer = self._state.schedule.timers.first_due(before, backfill_idle=backfill_idle)
-        queued = self._state.queue.first_due()
+        queued = self.queue.first_due() if self.queue else None
         if queued is None or queued[0] >= before:
             return timer
         return queued if timer is None or queued[0] <= timer[0] else timer
@@ -179,8 +172,7 @@ class IncidentStore:
         return self._fire(incident_id, due, due if seen_at is None else seen_at)
 
     def _fire(self, incident_id: str, due: int, seen_at: int) -> TimerDecision:
-        reevaluated = self.reevaluate(incident_id)
-        if reevaluated is not None:
+        if self.queue and (reevaluated := self.reevaluate(incident_id)) is not None:
             return reevaluated
         if self._state.schedule.has_tombstone(incident_id):
             self._state.schedule.remove(incident_id)

@@ -100,15 +100,15 @@ class PublishedState:
     def add(self, entry: PublishedEntry) -> None:
         """Take in one entry, when it is published or when it is restored."""
         match entry:
-            case NoticeEntry():
-                self._add_notice(entry.key, entry.number)
-            case ClassificationEntry():
-                self.classification = entry
-            case ImpactsEntry():
-                self.impacts = entry
             case MetEntry():
                 self.mets[entry.key[:2]] = (entry.key.deadline, entry.at)
                 self.judged.add(entry.key[:2])
+            case ImpactsEntry():
+                self.impacts = entry
+            case ClassificationEntry():
+                self.classification = entry
+            case NoticeEntry():
+                self._add_notice(entry.key, entry.number)
             case BreachEntry():
                 self.breaches[entry.key] = None
                 self.judged.add(entry.key[:2])

@@ -51,12 +51,13 @@ class _Entry:
 class ReevaluationQueue:
     """First in, first out by contract fact; an incident that several concern is re-evaluated once, by the last."""
 
-    __slots__ = ("_due", "_entries", "_pending", "_progress", "_sliced")
+    __slots__ = ("_due", "_entries", "_pending", "_sliced", "progress")
 
     def __init__(self) -> None:
         self._entries: deque[_Entry] = deque()
         self._pending: dict[str, _Entry] = {}
-        self._progress: dict[QueueKey, QueueProgress] = {}
+        self.progress: dict[QueueKey, QueueProgress] = {}
+        """The rows that changed since `take_progress` was called."""
         self._due = 0
         self._sliced = 0
 
@@ -69,14 +70,14 @@ class ReevaluationQueue:
     def add(self, key: QueueKey, cause: Cause, arrival: int, incidents: list[str]) -> None:
         """Queue the incidents that a contract fact concerns, sorted by id. Also how the queue is restored."""
         if not incidents:
-            self._progress[key] = QueueProgress(key, arrival, None)
+            self.progress[key] = QueueProgress(key, arrival, None)
             return
         entry = _Entry(key, cause, arrival, incidents)
         if not self._entries:
             self._due, self._sliced = arrival, 0
         self._entries.append(entry)
         self._pending.update(dict.fromkeys(incidents, entry))
-        self._progress[key] = QueueProgress(key, arrival, "")
+        self.progress[key] = QueueProgress(key, arrival, "")
 
     @property
     def waiting_since(self) -> int | None:
@@ -113,13 +114,13 @@ class ReevaluationQueue:
                 if self._pending.get(incident_id) is entry:
                     del self._pending[incident_id]
             self._entries.remove(entry)
-            self._progress[entry.key] = QueueProgress(entry.key, entry.arrival, None)
+            self.progress[entry.key] = QueueProgress(entry.key, entry.arrival, None)
         self._advance()
 
     def take_progress(self) -> list[QueueProgress]:
-        """The rows that changed since the last call."""
-        changed = list(self._progress.values())
-        self._progress.clear()
+        """Take the rows that changed."""
+        changed = list(self.progress.values())
+        self.progress.clear()
         return changed
 
     def _advance(self) -> None:
@@ -132,7 +133,7 @@ class ReevaluationQueue:
             if entry.position < len(entry.incidents):
                 if entry.position > start:
                     after = entry.incidents[entry.position - 1]
-                    self._progress[entry.key] = QueueProgress(entry.key, entry.arrival, after)
+                    self.progress[entry.key] = QueueProgress(entry.key, entry.arrival, after)
                 return
             self._entries.popleft()
-            self._progress[entry.key] = QueueProgress(entry.key, entry.arrival, None)
+            self.progress[entry.key] = QueueProgress(entry.key, entry.arrival, None)

@@ -11,7 +11,7 @@ from streams.sla.incidents.fold import Fact, FoldContext
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
 from streams.sla.incidents.reevaluation import ReevaluationQueue
 from streams.sla.incidents.schedule import Schedule
-from streams.sla.incidents.steps import Applied, Rewritten, Step
+from streams.sla.incidents.steps import NAMING, Applied, Rewritten, Step
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.incidents.tenant_index import TenantIndex
 from streams.sla.incidents.timeline import Timeline
@@ -45,8 +45,8 @@ class IncidentState:
         """Index the tenants that new facts name, and the opening among them."""
         timeline = stored.timeline
         for fact in facts:
-            named = [self.erasures.name(each) for each in getattr(fact.payload, "tenant_ids", None) or ()]
-            if named or fact.rank == 0:
+            if isinstance(fact.payload, NAMING):
+                named = [self.erasures.name(each) for each in fact.payload.tenant_ids or ()]
                 self.tenants.add(timeline.id, named, fact.time if fact.rank == 0 else None)
                 stored.redacted = stored.redacted or any(tenant in self.erasures for tenant in named)
 

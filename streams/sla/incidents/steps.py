@@ -9,6 +9,9 @@ from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.published import PublishedEntry
 
+#: The facts that name tenants.
+NAMING = (ev.Opened, ev.Reclassified)
+
 
 class Step(NamedTuple):
     """What one input or timer changed of one incident: a row of its log. `number` counts from 0. `processed_until` is
@@ -23,17 +26,16 @@ class Step(NamedTuple):
     due: int | None = None
     deferred: bool = False
 
-    def opened_at(self) -> int | None:
-        """The time of the earliest opening in this step; None when it has none."""
-        return min((fact.time for fact in self.facts if fact.rank == 0), default=None)
-
-    def tenants(self) -> list[str]:
-        """Every tenant that a fact of this step names."""
-        named: list[str] = []
+    def names(self) -> tuple[list[str], int | None]:
+        """Every tenant that a fact of this step names, and the time of the earliest opening in it, if it has one."""
+        tenants: list[str] = []
+        opened_at = None
         for fact in self.facts:
-            if isinstance(fact.payload, ev.Opened | ev.Reclassified):  # no other names tenants
-                named += fact.payload.tenant_ids or ()
-        return named
+            if isinstance(fact.payload, NAMING):
+                tenants += fact.payload.tenant_ids or ()
+                if fact.rank == 0 and (opened_at is None or fact.time < opened_at):
+                    opened_at = fact.time
+        return tenants, opened_at
 
 
 class StepIndex(NamedTuple):
@@ -48,7 +50,7 @@ class StepIndex(NamedTuple):
     @classmethod
     def of(cls, step: Step) -> StepIndex:
         """The index of a step."""
-        return cls(step.due, step.deferred, step.tenants(), step.opened_at())
+        return cls(step.due, step.deferred, *step.names())
 
 
 class Applied(NamedTuple):
