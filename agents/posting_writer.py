@@ -25,7 +25,8 @@ from agents.unknown_references import UnknownReferences
 from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
 from streams.sla.credits.erase_tenant import ErasedTenant
-from streams.sla.credits.ledger import Ledger, LedgerDecision, Posted
+from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import ContractSet, Event, MaintenanceCancelled, MaintenanceScheduled, TenantErased
 from streams.sla.impact import ImpactCopy

@@ -8,7 +8,8 @@ from streams.replay.history import InputLine, RejectedLine, Replay, TimeAdvance,
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import output_record
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits.ledger import Ledger, Posted
+from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.posted import Posted
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import CONTRACT_TYPES, Output, Rejection
 from streams.sla.ids import output_id

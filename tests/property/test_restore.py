@@ -12,8 +12,9 @@ from streams.replay.simulate import Simulation
 from streams.serde.cloudevents_json import format_line
 from streams.sla.contracts import Contract
 from streams.sla.credits import rechecks
-from streams.sla.credits.ledger import Ledger, LedgerDecision, Posted
+from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.month_close import MonthRow
+from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.decisions import Duplicate
 from streams.sla.events import Event, Position

@@ -10,8 +10,9 @@ from story import micros, policies, shipped
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits import month_close
-from streams.sla.credits.ledger import Ledger, Posted
+from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.month_close import MonthRow
+from streams.sla.credits.posted import Posted
 from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
 from streams.sla.credits.rechecks import MONTHS_AT_ONCE, MONTHS_PER_STEP
 from streams.sla.credits.statement import compute_month

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
 
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time
@@ -13,9 +11,10 @@ from streams.sla.credits.erase_tenant import ErasedTenant, erase
 from streams.sla.credits.impact_index import PLATFORM, Impacts, tenants_of
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.month_close import MonthClose, MonthRow
+from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.rechecks import Rechecks
-from streams.sla.credits.retention import EvictedRows, Eviction, Retention, reject_evicted
+from streams.sla.credits.retention import Eviction, Retention, reject_evicted
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -25,24 +24,6 @@ from streams.sla.timers import Timers
 
 EVICTION = ""
 """The key of the timer that evicts; no tenant has it."""
-
-
-class Posted(NamedTuple):
-    """An input or timer took effect. `months` are the month states that changed, `rechecks` the queued rechecks that
-    changed, by number (None: done), `erased` the state that is now under a pseudonym, `evicted` what is
-    to be deleted, `retention` up to where and whether more is to be evicted. An input that is posted is state from now
-    on, under the names of `Ledger.erasures`."""
-
-    outputs: list[ev.Output]
-    months: list[MonthRow]
-    rechecks: Mapping[int, Recheck | None] = MappingProxyType({})
-    erased: ErasedTenant | None = None
-    evicted: EvictedRows | None = None
-    retention: tuple[int, bool] | None = None
-
-
-LedgerDecision = Posted | Duplicate | Rejected
-"""What follows from one input: a closed union, of which callers match every case."""
 
 
 class Ledger:
