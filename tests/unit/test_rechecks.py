@@ -9,7 +9,7 @@ import pytest
 from story import micros, policies, shipped
 
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits import month_close
+from streams.sla.credits import month_close, rechecks
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
@@ -181,6 +181,20 @@ def test_r29_an_erased_tenant_is_rechecked_before_it_loses_its_name() -> None:
     assert [month for month, state in decision.erased.months if state.adjust_at is not None] == ["2026-01"]
     done = list(steps(ledger, SUMMER + 1))
     assert len(rows(done)) == 28
+
+
+def test_r28_a_queued_recheck_names_a_thousand_tenants_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rechecks, "MAX_TENANTS", 28)
+    queued = []
+    for count in (28, 29):
+        ledger = settled(30)
+        names = tuple(f"t{number:03}" for number in range(count))
+        impact = outage(JANUARY + DAY, JANUARY + 2 * DAY).impacts[0]._replace(scope="tenants", tenant_ids=names)
+        posted = ledger.apply_impacts(ImpactCopy("inc", 1, (impact,), (PLACE,)), SUMMER, backfill=False)
+        assert isinstance(posted, Posted)
+        queued += [item and item.tenants for item in posted.rechecks.values()]
+        assert {row.tenant for row in rows(list(steps(ledger, SUMMER + 1)))} == set(names)
+    assert queued == [tuple(f"t{number:03}" for number in range(28)), None]
 
 
 def test_claims_find_their_month_while_rechecks_are_queued() -> None:

@@ -10,6 +10,8 @@ from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
 
 MONTHS_AT_ONCE = 24
 """Months that are computed before the next input is applied; more are queued."""
+MAX_TENANTS = 1_000
+"""A queued recheck names at most this many tenants, so that its row stays small; with more it is for all."""
 MONTHS_PER_STEP = 4
 """Queued months that are computed in one step, so that other work comes between."""
 
@@ -51,7 +53,8 @@ class Rechecks:
                 for account in accounts:
                     self._recheck(account, start, end, arrival)
                 return
-        queued = self._queue.add(arrival, start, end, None if tenants is None else names)
+        listed = None if tenants is None or len(names) > MAX_TENANTS else names
+        queued = self._queue.add(arrival, start, end, listed)
         self._changed[queued.number] = queued
 
     def first_due(self) -> tuple[int, str] | None:
