@@ -53,6 +53,7 @@ BATCH = 4_000
 """Records in one transaction."""
 TOPICS = Topics("sla", PARTITIONS)
 INTERNAL = TOPICS.internal("ledger")
+TO_INCIDENT_TASKS = TOPICS.internal("incidents")
 SOURCE = "/sla/incidents"
 
 Work = Callable[[], None]
@@ -238,8 +239,10 @@ def incident_processors(load: CostInput) -> list[IncidentsProcessor]:
     ]
     for record in load.terms:
         for number, processor in enumerate(made):
-            copy = wrap(record, TO_INCIDENTS, COPY, INTERNAL, number)
-            processor.apply(Record(INTERNAL, number, 0, load.now, copy.key, copy.value, copy.headers), Effects())
+            copy = wrap(record, TO_INCIDENTS, COPY, TO_INCIDENT_TASKS, number)
+            processor.apply(
+                Record(TO_INCIDENT_TASKS, number, 0, load.now, copy.key, copy.value, copy.headers), Effects()
+            )
     return made
 
 
