@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from . import brokers, disk, kills, network, plain_faust, poison, readers, recovering, timers, workers
+from . import brokers, disk, hostile, kills, network, plain_faust, poison, readers, recovering, timers, workers
 from .run import Result, Scenario, execute
 
 
@@ -41,6 +41,10 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "readers": _plan(readers.misbehaving),
     "compaction": _plan(recovering.compacted),
     "offsets-moved": _plan(recovering.offsets_moved, rate=100.0),
+    "compressed": hostile.hostile(hostile.compressed),
+    "two-deployments": hostile.hostile(hostile.two_deployments),
+    "topic-recreated": hostile.hostile(hostile.topic_recreated),
+    "alien-records": hostile.hostile(hostile.alien_records),
     "control": plain_faust.control,
 }
 

@@ -1,0 +1,205 @@
+"""What somebody may do to the topics: compressed input, a second deployment, a topic created anew, alien records.
+
+Each scenario has a deployment of its own without load: what it does must neither stop a worker nor be lost, and the
+input after it is decided as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from streams.sla.instants import SECOND, format_rfc3339
+from streams.time_source import SystemTimeSource
+
+from .deployment import PARTITIONS, PREFIX, Deployment, Worker, wait_for
+from .load import Publisher, Sent, line_of, record_of
+from .run import Result, one_broker
+from .service import ALL, running, serves_all
+
+INPUT = f"{PREFIX}.incident-events"
+MEMORY_KIB = 1024 * 1024
+"""A worker's memory at its highest; it has 2 GiB."""
+AHEAD_MS = 50 * 60 * 1_000
+"""Kafka itself refuses what is ahead by more than an hour."""
+
+Step = Callable[[Deployment, Result, bool], None]
+
+
+def hostile(step: Step) -> Callable[[str, int, Path, bool], Result]:
+    """The scenario of one step; whatever goes wrong is in its problems."""
+
+    def play(name: str, seed: int, folder: Path, short: bool) -> Result:
+        result = Result(name, seed)
+        began = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with one_broker(folder) as nodes, Deployment(nodes, folder) as deployment:
+                step(deployment, result, short)
+        except Exception as error:
+            result.problems.append(f"{type(error).__name__}: {error}")
+        result.seconds = time.monotonic() - began
+        return result
+
+    return play
+
+
+def compressed(deployment: Deployment, result: Result, short: bool) -> None:
+    """Batches of a few kilobytes that are a gigabyte, records of megabytes, and a flood of large ones."""
+    worker = deployment.start_worker()
+    _send_batch(deployment, "zstd", [b"x" * 900_000] * (100 if short else 1_100))
+    result.faults["zstd batch of a gigabyte"] += 1
+    for partition in range(PARTITIONS):
+        _send_batch(deployment, "gzip", [b"y" * 6 * 1024 * 1024], partition)
+        result.faults["gzip record of 6 MiB"] += 1
+    flood = 20 if short else 250
+    for _ in range(flood):
+        _send_batch(deployment, "zstd", [b"z" * 240_000] * 20, 1)
+    result.faults["records of 240 KB"] += 20 * flood
+    _decided(deployment, "after-compressed", 1)
+    wait_for(lambda: serves_all(worker), "all tasks run")
+    rejected = _records(deployment, "rejected")
+    codes = [dict(each.headers)["sla_error_code"] for each in rejected]
+    _check(result, codes.count(b"oversize") == 1 + PARTITIONS, f"not all oversize input is rejected: {len(codes)}")
+    _check(result, len(codes) == 1 + PARTITIONS + 20 * flood, f"{len(codes)} rejects")
+    highest = _highest_kib(worker)
+    result.counts["MiB at the highest"] = highest // 1024
+    _check(result, highest < MEMORY_KIB, f"the worker took {highest // 1024} MiB")
+
+
+def two_deployments(deployment: Deployment, result: Result, short: bool) -> None:
+    """Another app id on the same prefix: it ends with the reason, and nothing is doubled."""
+    first = deployment.start_worker()
+    second = deployment.start_worker(wait=False, SLA_APP_ID="second")
+    result.faults["second deployment on the prefix"] += 1
+    wait_for(lambda: not second.alive, "the second deployment ends", 60)
+    reasons = [str(each.get("reason")) for each in second.said("worker_failed")]
+    _check(result, second.process.returncode == 1, f"it ended with {second.process.returncode}")
+    _check(result, any("SLA_APP_ID=sla" in each for each in reasons), f"it said {reasons}")
+    _decided(deployment, "after-two", 1)
+    _check(result, first.ready(), "the first is not ready")
+
+
+def topic_recreated(deployment: Deployment, result: Result, short: bool) -> None:
+    """The input topic is deleted and created anew, with more records than had been applied."""
+    worker = deployment.start_worker()
+    for number in range(5):
+        _decided(deployment, f"before-{number}", 1)
+    worker.stop()
+    admin = KafkaAdminClient(bootstrap_servers=deployment.bootstrap)
+    admin.delete_topics([INPUT])
+    wait_for(lambda: INPUT not in admin.list_topics(), "the topic is gone", 30)
+    admin.create_topics([NewTopic(INPUT, PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    admin.close()
+    result.faults["topic created anew"] += 1
+    Publisher(deployment.bootstrap).send(iter([_opened(f"anew-{number}") for number in range(20)]))
+    again = deployment.start_worker(wait=False)
+    halted = {task for task in ALL if task[0] == "incidents"}
+    wait_for(lambda: running(again) == ALL - halted, "the tasks of that topic halt, and no other", 60)
+    told = again.get("/ready")[1]
+    _check(result, "was deleted and created anew" in told, f"readiness says {told}")
+    names = {each.key for each in _records(deployment, "incidents")}
+    _check(result, not any(name.startswith(b"anew") for name in names), "records of another topic were applied")
+
+
+def alien_records(deployment: Deployment, result: Result, short: bool) -> None:
+    """Records that no agent wrote in internal topics, dated 50 minutes ahead: no breach comes early."""
+    worker = deployment.start_worker()
+    _decided(deployment, "with-deadline", 1)
+    ahead = SystemTimeSource().now() // 1_000 + AHEAD_MS
+    for agent in ("incidents", "ledger"):
+        for partition in range(PARTITIONS):
+            _send_batch(deployment, None, [b"alien"], partition, topic=f"{PREFIX}.{agent}-internal", timestamp_ms=ahead)
+            result.faults["alien record 50 minutes ahead"] += 1
+    wait_for(lambda: len(_records(deployment, "rejected")) == 2 * PARTITIONS, "alien records are rejected", 60)
+    _decided(deployment, "after-aliens", 1)
+    alerts = [dict(each.headers)["ce_type"] for each in _records(deployment, "alerts")]
+    _check(result, b"sla.breached" not in alerts, f"breaches came early: {alerts}")
+    ignored = [
+        line for line in worker.get("/metrics")[1].splitlines() if line.startswith("sla_task_timestamps_ignored")
+    ]
+    _check(result, any(not line.endswith(" 0.0") for line in ignored), "no timestamp was ignored")
+
+
+def _check(result: Result, holds: object, problem: str) -> None:
+    if not holds:
+        result.problems.append(problem)
+
+
+def _opened(name: str) -> Sent:
+    now = format_rfc3339(SystemTimeSource().now() - SECOND)
+    data = {"scope": "platform", "component": "api_requests", "impact": "complete_outage", "channel": "monitor"}
+    return record_of(line_of("incident.opened", f"{name}-0", name, now, data))
+
+
+def _decided(deployment: Deployment, name: str, times: int) -> None:
+    """Open an incident; returns when it is classified, and raises unless that was said so many times."""
+    Publisher(deployment.bootstrap).send(iter([_opened(name)]))
+
+    def classified() -> int:
+        return sum(each.key == name.encode() for each in _records(deployment, "incidents"))
+
+    wait_for(classified, f"{name} is classified", 90)
+    if (found := classified()) != times:
+        raise AssertionError(f"{name} was classified {found} times")
+
+
+def _send_batch(
+    deployment: Deployment,
+    compression: str | None,
+    values: Sequence[bytes],
+    partition: int = 0,
+    *,
+    topic: str = INPUT,
+    timestamp_ms: int | None = None,
+) -> None:
+    """One record batch, however much it is without compression."""
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=deployment.bootstrap, compression_type=compression, max_batch_size=1 << 31
+        )
+        await producer.start()
+        try:
+            batch = producer.create_batch()
+            for value in values:
+                assert batch.append(key=b"hostile", value=value, timestamp=timestamp_ms) is not None
+            batch.close()
+            await (await producer.send_batch(batch, topic, partition=partition))
+        finally:
+            await producer.stop()
+
+    asyncio.run(send())
+
+
+def _records(deployment: Deployment, suffix: str) -> list[Any]:
+    """All committed records of a topic."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=deployment.bootstrap, isolation_level="read_committed", enable_auto_commit=False
+    )
+    try:
+        where = [TopicPartition(f"{PREFIX}.{suffix}", number) for number in range(PARTITIONS)]
+        consumer.assign(where)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(where)
+        found: list[Any] = []
+        deadline = time.monotonic() + 30
+        while any(consumer.position(each) < ends[each] for each in where) and time.monotonic() < deadline:
+            for records in consumer.poll(timeout_ms=200).values():
+                found += records
+        return found
+    finally:
+        consumer.close()
+
+
+def _highest_kib(worker: Worker) -> int:
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    (line,) = [each for each in status.splitlines() if each.startswith("VmHWM")]
+    return int(line.split()[1])
