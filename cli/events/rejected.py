@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
-from cli.support.console import plain_console
+from cli.events.rejected_records import RejectedRecord, as_object, described, numbered
+from cli.support.console import plain_console, safe
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.waiting import Wait, report_results, results_reader
 
-if TYPE_CHECKING:
-    from cli.events.record_view import RejectedHeaders
-    from cli.kafka_io.reader import TopicRecord
-    from streams.serde.codec import Decode, Fields
-
-_DUMP_BYTES = 256
-_ROW_BYTES = 16
-
 rejected_app = typer.Typer(help="List, show and retry rejected input.", no_args_is_help=True, add_completion=False)
-
-
-class RejectedRecord(NamedTuple):
-    """One rejected record: its number in the list (from 1), its headers, the record, and the decoded event if any."""
-
-    number: int
-    rejected: RejectedHeaders
-    record: TopicRecord
-    decoded: tuple[str, Fields] | None
-
-    @property
-    def event_id(self) -> str | None:
-        """The event's, as far as there is one."""
-        found = None if self.decoded is None else self.decoded[1].get("event_id")
-        return found if isinstance(found, str) else None
-
-    @property
-    def original(self) -> str:
-        """The coordinates of the original."""
-        return f"{self.rejected.topic}/{self.rejected.partition}/{self.rejected.offset}"
 
 
 @rejected_app.command("list", epilog="Example: sla rejected list --code invalid --limit 20")
@@ -99,7 +72,7 @@ def retry(
         list[str] | None,
         typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the originals, or their numbers."),
     ] = None,
-    code: Annotated[str | None, typer.Option(help="All records with this code that were not retried yet.")] = None,
+    code: Annotated[str | None, typer.Option(help="All records with this code; repeats count once.")] = None,
     corrected: Annotated[
         str | None, typer.Option("--with", metavar="FILE|-", help="The corrected event, one JSON object.")
     ] = None,
@@ -163,76 +136,6 @@ def _one_event(file: str) -> str:
     return "\n".join(read_lines(file))
 
 
-def as_object(entry: RejectedRecord) -> dict[str, object]:
-    """A rejected record for programs."""
-    from cli.events.record_view import key_text
-    from streams.sla.instants import format_rfc3339
-
-    return {
-        "number": entry.number,
-        "time": format_rfc3339(entry.record.arrival),
-        "code": entry.rejected.code,
-        "message": entry.rejected.message,
-        "topic": entry.rejected.topic,
-        "partition": entry.rejected.partition,
-        "offset": entry.rejected.offset,
-        "arrived": format_rfc3339(entry.rejected.arrived),
-        "attempts": entry.rejected.attempts,
-        "key": None if entry.record.key is None else key_text(entry.record),
-        "id": entry.event_id,
-    }
-
-
-def described(entry: RejectedRecord) -> Iterator[str]:
-    """A rejected record in full, line by line."""
-    from cli.support.console import safe
-    from streams.runtime import dead_letter
-    from streams.serde.cloudevents_json import format_line, to_json
-
-    for name, value in as_object(entry).items():
-        yield f"{name + ':':<11}{'-' if value is None else safe(value)}"
-    yield "headers:"
-    for name, text in entry.record.headers:
-        yield f"  {safe(name)}: {safe(text.decode(errors='replace'))}"
-    value, decoded = entry.record.value, entry.decoded
-    if decoded is not None and not decoded[0].startswith("state."):
-        yield "value:"
-        yield f"  {format_line(to_json(*decoded))}"
-    elif value is None:
-        size = dict(entry.record.headers).get(dead_letter.SIZE)
-        yield (
-            "value: none"
-            if size is None
-            else (f"value: not kept, the original has {int(size):,} bytes; read it at {entry.original}")
-        )
-    else:
-        yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"
-        yield from (f"  {row}" for row in hex_dump(value[:_DUMP_BYTES]))
-
-
-def hex_dump(data: bytes) -> Iterator[str]:
-    """Rows of offset, hexadecimal bytes and ASCII."""
-    for start in range(0, len(data), _ROW_BYTES):
-        row = data[start : start + _ROW_BYTES]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
-
-
-def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
-    """Records of the rejected topic by arrival; records of others are left out."""
-    from cli.events.record_view import rejected_headers
-    from cli.kafka_io.reader import in_order
-    from streams.sla.events import Rejection
-
-    number = 0
-    for record in sorted(records, key=in_order):
-        rejected = rejected_headers(record)
-        if rejected is not None:
-            number += 1
-            found = decode(record.value, len(record.value or b""))
-            yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
-
-
 def _entries(brokers: str | None, prefix: str | None) -> Iterator[RejectedRecord]:
     from cli.kafka_io.reader import read_topics
 
@@ -243,7 +146,6 @@ def _entries(brokers: str | None, prefix: str | None) -> Iterator[RejectedRecord
 
 
 def _print(entries: Sequence[RejectedRecord]) -> None:
-    from cli.support.console import safe
 
     console = plain_console()
     table = Table("number", "when", "code", "original", "key", "event id", "why", box=box.SIMPLE_HEAD)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cli.events.rejected import RejectedRecord
+from cli.events.rejected_records import RejectedRecord
 from cli.kafka_io.batches import SentRange, sending
 from cli.kafka_io.connection import partitions_of
 from cli.kafka_io.reader import TopicReader
@@ -60,6 +60,9 @@ def retry_record(
     history = [(name, value) for name, value in entry.record.headers if name.startswith(_HISTORY)]
     if corrected is not None:
         return _checked(entry, input_record_from_line(corrected, backfill=backfill), history, settings, clock)
+    size = dict(entry.record.headers).get(dead_letter.SIZE)
+    if size is not None:
+        raise NotRetriable(f"{entry.original} is too large to be sent again ({int(size):,} bytes); {_HOW}")
     if entry.rejected.code == "internal" and entry.record.value is None:
         return _last_input(entry, history, settings)
     if not _is_input(entry, settings):  # a copy within the product: it goes where it came from

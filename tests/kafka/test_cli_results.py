@@ -270,9 +270,12 @@ def test_a_retry_that_is_wrong_is_named(run: Run, broker: str, topics: str, now:
     original = Record(f"{topics}.incident-events", 0, 3, now, b"inc-1", b"\xff", [])
     reject_again(broker, topics, original, "undecodable", "odd")
     assert "would be rejected again: undecodable" in run("rejected", "retry", "1").stderr
+    too_large = rejected(original._replace(offset=4, value=None), "oversize", "it is", f"{topics}.rejected", 0)
+    put(broker, too_large.topic, b"", "inc-1", [(dead_letter.SIZE, b"9000000"), *too_large.headers])
+    assert "is too large to be sent again (9,000,000 bytes)" in run("rejected", "retry", "2").stderr
     file = tmp_path / "event.json"
     file.write_text(json.dumps({**opened("inc-1", now), "type": "incident.exploded"}), encoding="utf-8")
     assert "would be rejected again: unknown_type" in run("rejected", "retry", "1", "--with", file).stderr
-    for words in ((), ("1", "--code", "undecodable"), ("1", "2", "--with", str(file)), ("9",)):
+    for words in ((), ("1", "--code", "undecodable"), ("1", "2", "--with", str(file)), ("1", "9")):
         assert run("rejected", "retry", *words).exit_code == 2
     assert list(read_topics([broker], [f"{topics}.incident-events"])) == []

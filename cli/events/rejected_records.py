@@ -1,0 +1,97 @@
+"""Rejected records as commands list and print them (R27)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from cli.events.record_view import RejectedHeaders, key_text, rejected_headers
+from cli.kafka_io.reader import TopicRecord, in_order
+from cli.support.console import safe
+from streams.runtime import dead_letter
+from streams.serde.cloudevents_json import format_line, to_json
+from streams.serde.codec import Decode, Fields
+from streams.sla.events import Rejection
+from streams.sla.instants import format_rfc3339
+
+_DUMP_BYTES = 256
+_ROW_BYTES = 16
+
+
+class RejectedRecord(NamedTuple):
+    """One rejected record: its number in the list (from 1), its headers, the record, and the decoded event if any."""
+
+    number: int
+    rejected: RejectedHeaders
+    record: TopicRecord
+    decoded: tuple[str, Fields] | None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's, as far as there is one."""
+        found = None if self.decoded is None else self.decoded[1].get("event_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def original(self) -> str:
+        """The coordinates of the original."""
+        return f"{self.rejected.topic}/{self.rejected.partition}/{self.rejected.offset}"
+
+
+def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
+    """Records of the rejected topic by arrival; records of others are left out."""
+    number = 0
+    for record in sorted(records, key=in_order):
+        rejected = rejected_headers(record)
+        if rejected is not None:
+            number += 1
+            found = decode(record.value, len(record.value or b""))
+            yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
+
+
+def as_object(entry: RejectedRecord) -> dict[str, object]:
+    """A rejected record for programs."""
+    return {
+        "number": entry.number,
+        "time": format_rfc3339(entry.record.arrival),
+        "code": entry.rejected.code,
+        "message": entry.rejected.message,
+        "topic": entry.rejected.topic,
+        "partition": entry.rejected.partition,
+        "offset": entry.rejected.offset,
+        "arrived": format_rfc3339(entry.rejected.arrived),
+        "attempts": entry.rejected.attempts,
+        "key": None if entry.record.key is None else key_text(entry.record),
+        "id": entry.event_id,
+    }
+
+
+def described(entry: RejectedRecord) -> Iterator[str]:
+    """A rejected record in full, line by line."""
+    for name, value in as_object(entry).items():
+        yield f"{name + ':':<11}{'-' if value is None else safe(value)}"
+    yield "headers:"
+    for name, text in entry.record.headers:
+        yield f"  {safe(name)}: {safe(text.decode(errors='replace'))}"
+    value, decoded = entry.record.value, entry.decoded
+    if decoded is not None and not decoded[0].startswith("state."):
+        yield "value:"
+        yield f"  {format_line(to_json(*decoded))}"
+    elif value is None:
+        size = dict(entry.record.headers).get(dead_letter.SIZE)
+        yield (
+            "value: none"
+            if size is None
+            else (f"value: not kept, the original has {int(size):,} bytes; read it at {entry.original}")
+        )
+    else:
+        yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"
+        yield from (f"  {row}" for row in hex_dump(value[:_DUMP_BYTES]))
+
+
+def hex_dump(data: bytes) -> Iterator[str]:
+    """Rows of offset, hexadecimal bytes and ASCII."""
+    for start in range(0, len(data), _ROW_BYTES):
+        row = data[start : start + _ROW_BYTES]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
