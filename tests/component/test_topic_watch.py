@@ -11,6 +11,7 @@ from streams.kafka.topic_descriptions import TopicDescription
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.task_manager import TaskManager
 from streams.runtime.topic_watch import TopicWatch
 
 SETTINGS = RuntimeSettings("sla", ("127.0.0.1:1",), prefix="eu", partitions=4)
@@ -90,3 +91,20 @@ def test_another_number_of_partitions_is_refused() -> None:
     assert not asyncio.run(watched.look())
     assert isinstance(watched.refused, WorkerRefused)
     assert "eu.in has 5 partitions, SLA_PARTITIONS is 4" in str(watched.refused)
+
+
+def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwise() -> None:
+    def none(_: int) -> None:
+        raise AssertionError
+
+    spec = AgentSpec("diary", ("eu.in",), none, legacy_topics=("eu.shared",), writes=("eu.out",))  # type: ignore[arg-type]
+
+    async def read(found: dict[str, TopicDescription]) -> tuple[str, ...]:
+        manager = TaskManager(SETTINGS, [spec])
+        manager._topics._offsets = Topics(found)  # type: ignore[assignment]
+        assert await manager._topics.look()
+        manager._read_legacy_topics()
+        return manager.agents[0].topics
+
+    assert asyncio.run(read(all_topics())) == ("eu.in",)
+    assert asyncio.run(read({**all_topics(), "eu.shared": TopicDescription(4, ID)})) == ("eu.in", "eu.shared")
