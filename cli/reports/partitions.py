@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from agents.watermarks import REQUEST, REQUEST_TYPE
 from cli.support.exits import FOUND
 from cli.support.options import Brokers, Prefix, settings_of
+from streams.internal_topics import internal_topic
 from streams.sla.instants import MINUTE
+from streams.time_source import SystemTimeSource
 
 if TYPE_CHECKING:
     from cli.kafka_io.reader import TopicReader
     from streams.settings import Settings
 
-#: A watermark is normally among the last rows of its changelog.
+#: A watermark or a request is normally among the last rows of its changelog.
 _TAIL = 500
-#: So many watermarks may be missing before a partition with unread input counts as behind.
-_MISSED_WATERMARKS = 3
-#: How far an idle partition may be behind, whose watermarks are rarer.
-_IDLE_DELAY = 15 * MINUTE
+#: A request is answered within seconds; a partition that takes longer is waited for.
+_LONG_WAIT = MINUTE
+_REQUEST_KEY = REQUEST.encode()
+_AGENT = "incidents"
+
+
+class WatermarkRequest(NamedTuple):
+    """A ledger partition waits for a watermark at `until`; `asked_at` is when it asked. Microseconds."""
+
+    until: int
+    asked_at: int
 
 
 class PartitionState(NamedTuple):
@@ -66,53 +77,75 @@ def read_partitions(settings: Settings) -> list[PartitionState]:
         reader.from_now()
         ends = reader.ends()
     with GroupOffsets(settings) as groups:
-        committed = groups.committed("incidents", [(topic, partition) for partition in ends])
+        committed = groups.committed(_AGENT, [(topic, partition) for partition in ends])
     unread = {partition: max(end - committed[topic, partition], 0) for partition, end in ends.items()}
-    return states(_watermarks(settings, len(ends)), unread, settings.mark_every)
+    found = _Found({}, {})
+    _read_changelog(settings, len(ends), found)
+    _read_requests(settings, found)
+    return states(found.watermarks, found.requests, unread, SystemTimeSource().now())
 
 
-def states(watermarks: dict[int, int], unread: dict[int, int], mark_every: int) -> list[PartitionState]:
-    """Which partitions statements wait for: those whose watermark is far behind the newest one, or that have none
-    although others do or input waits. Durations in microseconds."""
-    newest = max(watermarks.values(), default=None)
-    delay = max(_MISSED_WATERMARKS * mark_every, MINUTE)
+def states(
+    watermarks: Mapping[int, int], requests: Mapping[int, WatermarkRequest], unread: Mapping[int, int], now: int
+) -> list[PartitionState]:
+    """Which partitions statements wait for: those that have not answered a request for a minute, or that have no
+    watermark although others do or input waits. Instants in microseconds."""
 
     def waited_for(partition: int) -> bool:
-        watermark = watermarks.get(partition)
-        if newest is None:
-            return unread[partition] > 0
-        return watermark is None or watermark < newest - (delay if unread[partition] else max(delay, _IDLE_DELAY))
+        watermark, request = watermarks.get(partition), requests.get(partition)
+        if request is not None and (watermark is None or watermark < request.until):
+            return now - request.asked_at >= _LONG_WAIT
+        return watermark is None and (bool(watermarks) or unread[partition] > 0)
 
     return [PartitionState(each, watermarks.get(each), unread[each], waited_for(each)) for each in sorted(unread)]
 
 
-def _watermarks(settings: Settings, partition_count: int) -> dict[int, int]:
-    """The latest watermark of each incident partition, from the incidents agent's changelog."""
+class _Found(NamedTuple):
+    watermarks: dict[int, int]
+    requests: dict[int, WatermarkRequest]
+
+
+def _read_changelog(settings: Settings, partition_count: int, found: _Found) -> None:
+    """Watermarks, and requests that their partition has read, from the changelog of the incidents agent."""
     from cli.kafka_io.reader import TopicReader
 
-    topic = f"{settings.topic_prefix}.incidents-changelog"
-    found: dict[int, int] = {}
+    topic = f"{settings.topic_prefix}.{_AGENT}-changelog"
     with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:
         reader.from_last(_TAIL)
-        _add_watermarks(reader, found)
-        if len(found) < partition_count:
+        _add(reader, found)
+        if len(found.watermarks) < partition_count:
             reader.from_beginning()
-            _add_watermarks(reader, found)
-    return found
+            _add(reader, found)
 
 
-def _add_watermarks(reader: TopicReader, found: dict[int, int]) -> None:
+def _read_requests(settings: Settings, found: _Found) -> None:
+    """Requests that their partition has not read yet: a halted one never does."""
+    from cli.kafka_io.reader import TopicReader
+
+    topic = f"{settings.topic_prefix}.{internal_topic(_AGENT)}"
+    with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:
+        reader.from_beginning()
+        _add(reader, found, requests_only=True)
+
+
+def _add(reader: TopicReader, found: _Found, *, requests_only: bool = False) -> None:
     from streams.serde.codec import decode
     from streams.sla.events import Rejection
 
     for records in reader.there():
         for record in records:
             decoded = None if record.value is None else decode(record.value)
-            if decoded is not None and not isinstance(decoded, Rejection) and decoded[0] == "state.mark":
-                partition, until = decoded[1]["partition"], decoded[1]["until"]
-                assert isinstance(partition, int)
-                assert isinstance(until, int)
-                found[partition] = max(found.get(partition, until), until)
+            if decoded is None or isinstance(decoded, Rejection) or decoded[0] != REQUEST_TYPE:
+                continue
+            partition, until = decoded[1]["partition"], decoded[1]["until"]
+            assert isinstance(partition, int)
+            assert isinstance(until, int)
+            if requests_only or record.key == _REQUEST_KEY:
+                known = found.requests.get(partition)
+                if known is None or known.until < until:
+                    found.requests[partition] = WatermarkRequest(until, record.arrival)
+            else:
+                found.watermarks[partition] = max(found.watermarks.get(partition, until), until)
 
 
 def _as_object(found: list[PartitionState]) -> dict[str, object]:
@@ -155,7 +188,7 @@ def _print(found: list[PartitionState]) -> None:
     plain_console().print(table)
     oldest = _oldest(found)
     waited_for = ", ".join(str(each.partition) for each in found if each.waited_for)
-    until = "no statement is possible yet"
+    until = "no statement is possible yet" if waited_for else "no statement has been due yet"
     if oldest is not None:
         until = f"statements are possible up to {format_rfc3339(oldest)}"
     typer.echo(f"{until}; they wait for partition {waited_for}: see its worker's log" if waited_for else until)

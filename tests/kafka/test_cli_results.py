@@ -53,7 +53,11 @@ def now() -> int:
 @pytest.fixture
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     """Runs a command against a deployment with a worker."""
-    with Stack(tmp_path / "kafka", environment={"SLA_SESSION_TIMEOUT": "PT2S"}, partitions=PARTITIONS) as stack:
+    with Stack(
+        tmp_path / "kafka",
+        environment={"SLA_SESSION_TIMEOUT": "PT2S", "SLA_BACKFILL_QUIET": "PT1S"},
+        partitions=PARTITIONS,
+    ) as stack:
         stack.apply_topics()
         stack.start_worker()
         monkeypatch.setenv("SLA_BROKERS", stack.bootstrap)
@@ -118,6 +122,9 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
 
 def test_partitions_say_how_far_they_are(deployed: Callable[..., Result], now: int) -> None:
     assert deployed("publish", "-", "--wait", stdin=lines(opened("inc-1", now))).exit_code == 0
+    # The statement of a month that was over when the contract arrived is due: the ledger asks for watermarks.
+    terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - 60 * DAY), "emergency_member": True, **CONTRACT}
+    assert deployed("contracts", "import", "-", "--yes", stdin=json.dumps(terms).encode()).exit_code == 0
     deadline = time.monotonic() + 30
     done = deployed("partitions", "--json")
     while time.monotonic() < deadline and (done.exit_code or json.loads(done.stdout)["statements_until"] is None):

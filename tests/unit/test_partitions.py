@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import pytest
 
-from cli.reports.partitions import PartitionState, states
+from cli.reports.partitions import PartitionState, WatermarkRequest, states
 from streams.sla.instants import HOUR, MINUTE, SECOND
 
 NOW = 1_800_000_000 * SECOND
 
 
-def waited_for(watermarks: dict[int, int], unread: dict[int, int], mark_every: int = 10 * SECOND) -> list[int]:
-    return [each.partition for each in states(watermarks, unread, mark_every) if each.waited_for]
+def waited_for(
+    watermarks: dict[int, int], unread: dict[int, int], requests: dict[int, WatermarkRequest] | None = None
+) -> list[int]:
+    return [each.partition for each in states(watermarks, requests or {}, unread, NOW) if each.waited_for]
 
 
 @pytest.mark.parametrize(
-    ("behind", "unread", "expected"),
+    ("behind", "asked_ago", "unread", "expected"),
     [
-        (20 * SECOND, 0, []),
-        (20 * SECOND, 7, []),
-        (2 * MINUTE, 0, []),  # idle: its watermarks are rarer
-        (2 * MINUTE, 7, [1]),  # halted, or slow
-        (HOUR, 0, [1]),  # without a worker
+        (0, HOUR, 0, []),  # answered
+        (HOUR, SECOND, 7, []),  # asked just now
+        (HOUR, 2 * MINUTE, 7, [1]),  # halted, or slow
+        (1, 2 * MINUTE, 0, [1]),  # without a worker
     ],
 )
-def test_a_partition_that_is_behind_is_waited_for(behind: int, unread: int, expected: list[int]) -> None:
-    assert waited_for({0: NOW, 1: NOW - behind, 2: NOW}, {0: 0, 1: unread, 2: 0}) == expected
+def test_a_partition_that_does_not_answer_is_waited_for(
+    behind: int, asked_ago: int, unread: int, expected: list[int]
+) -> None:
+    requests = {each: WatermarkRequest(NOW - HOUR, NOW - asked_ago) for each in range(3)}
+    watermarks = {0: NOW - HOUR, 1: NOW - HOUR - behind, 2: NOW}
+    assert waited_for(watermarks, {0: 0, 1: unread, 2: 0}, requests) == expected
 
 
-def test_a_longer_interval_of_watermarks_is_allowed_for() -> None:
-    assert waited_for({0: NOW, 1: NOW - 20 * MINUTE}, {0: 0, 1: 7}, mark_every=10 * MINUTE) == []
+def test_nobody_waits_for_a_partition_that_was_not_asked() -> None:
+    assert waited_for({0: NOW, 1: NOW - 40 * 24 * HOUR}, {0: 0, 1: 7}) == []
+
+
+def test_a_partition_that_never_answered_its_first_request_is_waited_for() -> None:
+    request = WatermarkRequest(NOW - HOUR, NOW - 2 * MINUTE)
+    assert waited_for({}, {0: 0, 1: 0}, {0: request}) == [0]
 
 
 def test_a_partition_without_a_watermark_is_waited_for_once_another_has_one_or_input_waits() -> None:
     assert waited_for({}, {0: 0, 1: 0}) == []
     assert waited_for({}, {0: 3, 1: 0}) == [0]
     assert waited_for({0: NOW}, {0: 0, 1: 0}) == [1]
-    assert states({0: NOW}, {0: 1}, SECOND) == [PartitionState(0, NOW, 1, False)]
+    assert states({0: NOW}, {}, {0: 1}, NOW) == [PartitionState(0, NOW, 1, False)]
