@@ -93,7 +93,7 @@ OUTPUTS_TOTAL = _counter("sla_outputs", "events", "Outputs by type.", "agent", "
 FLAGGED_TOTAL = _counter(
     "sla_classifications_flagged",
     "events",
-    "Classifications published with a flag (R20, R28): unknown_component, unknown_plan, no_contract, update_limit, …",
+    "Classifications published with a flag such as `unknown_component` or `update_limit` (R20, R28).",
     "flag",
 )
 UNKNOWN_REFERENCES_TOTAL = _counter(
