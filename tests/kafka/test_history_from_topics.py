@@ -67,7 +67,7 @@ def test_both_come_to_the_same_as_from_the_piped_lines(
     assert straight.stderr.startswith("left out: 1 record that could not be decoded, such as ")
     assert f"{topics}.contract-events, partition 0, offset " in straight.stderr
     told = json.loads(straight.stdout)
-    assert (told["events"], told["refused"]) == (2_141, 1)
+    assert (told["events"], told["refused"]) == (2_143, 1)
     assert run(*given, "--from-topics").stdout == piped.stdout
 
 
