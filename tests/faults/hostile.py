@@ -1,4 +1,4 @@
-"""What somebody may do to the topics: compressed input, a second deployment, a topic created anew, alien records.
+"""What somebody may do to the topics: compressed input, very much evidence, a second deployment, alien records.
 
 Each scenario has a deployment of its own without load: what it does must neither stop a worker nor be lost, and the
 input after it is decided as any other.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from streams.sla.instants import SECOND, format_rfc3339
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+from streams.sla.evidence import MAX_POSITIONS
+from streams.sla.instants import DAY, SECOND, format_rfc3339
 from streams.time_source import SystemTimeSource
 
 from .deployment import PARTITIONS, PREFIX, Deployment, Worker, wait_for
-from .load import Publisher, Sent, line_of, record_of
+from .load import SUPPORT, TENANTS, Publisher, Sent, contracts, line_of, record_of
 from .run import Result, one_broker
 from .service import ALL, running, serves_all
 
@@ -72,6 +75,22 @@ def compressed(deployment: Deployment, result: Result, short: bool) -> None:
     highest = _highest_kib(worker)
     result.counts["MiB at the highest"] = highest // 1024
     _check(result, highest < MEMORY_KIB, f"the worker took {highest // 1024} MiB")
+
+
+def much_evidence(deployment: Deployment, result: Result, short: bool) -> None:
+    """Platform-wide incidents with thousands of amendments: every tenant's statement has evidence beyond its limit."""
+    worker = deployment.start_worker()
+    began = SystemTimeSource().now() - 40 * DAY  # in a month that is over
+    incidents, amendments = (1, MAX_POSITIONS + 100) if short else (5, 2_150)
+    Publisher(deployment.bootstrap).send(contracts(began - DAY, backfill=True))
+    for number in range(incidents):
+        Publisher(deployment.bootstrap).send(_amended(f"amended-{number}", began, amendments))
+        result.faults["platform-wide incident with amendments"] += 1
+    wait_for(lambda: len(_summarised(deployment)) == TENANTS, "every tenant has its final statement", 120)
+    least = min(_summarised(deployment).values())
+    _check(result, least >= incidents * amendments, f"a statement counts {least} inputs")
+    _decided(deployment, "after-evidence", 1)
+    _check(result, serves_all(worker), "a task has stopped")
 
 
 def two_deployments(deployment: Deployment, result: Result, short: bool) -> None:
@@ -126,6 +145,31 @@ def alien_records(deployment: Deployment, result: Result, short: bool) -> None:
         line for line in worker.get("/metrics")[1].splitlines() if line.startswith("sla_task_timestamps_ignored")
     ]
     _check(result, any(not line.endswith(" 0.0") for line in ignored), "no timestamp was ignored")
+
+
+def _amended(name: str, began: int, times: int) -> Iterator[Sent]:
+    """An outage of an hour that is amended again and again, as history."""
+    data: dict[str, object] = {"scope": "platform", "component": "api_requests", "impact": "complete_outage"}
+    four_eyes = {"who": SUPPORT, "approver": {"kind": "support", "id": "lee"}, "reason": "measured again"}
+    steps = [("opened", {**data, "channel": "monitor"})]
+    steps += [("amended", {**four_eyes, "counts_as_downtime": bool(number % 2)}) for number in range(times)]
+    steps.append(("resolved", {}))
+    for number, (kind, what) in enumerate(steps):
+        at = format_rfc3339(began + number * SECOND)
+        yield record_of(line_of(f"incident.{kind}", f"{name}-{number}", name, at, what), backfill=True)
+
+
+def _summarised(deployment: Deployment) -> dict[str, int]:
+    """How many inputs the final statement of each tenant sums up, of those whose evidence is summarised."""
+    found: dict[str, int] = {}
+    for record in _records(deployment, "credits"):
+        decoded = decode(record.value)
+        assert not isinstance(decoded, Rejection)
+        kind, fields = decoded
+        summary = fields.get("evidence_summary") if kind == "credit.statement" else None
+        if isinstance(summary, dict) and fields["status"] != "provisional":
+            found[record.key.decode()] = max(found.get(record.key.decode(), 0), summary["inputs"])
+    return found
 
 
 def _check(result: Result, holds: object, problem: str) -> None:

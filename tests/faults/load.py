@@ -61,7 +61,7 @@ def past() -> Iterator[Sent]:
             yield record_of(line_of("credit.claimed", f"claim-{tenant}-{month}", tenant, after, data), backfill=True)
 
 
-def contracts(now: int) -> Iterator[Sent]:
+def contracts(now: int, *, backfill: bool = False) -> Iterator[Sent]:
     """Live tenants, on the plan of seconds."""
     for number in range(TENANTS):
         tenant = f"tenant-{number}"
@@ -73,7 +73,8 @@ def contracts(now: int) -> Iterator[Sent]:
             "tier": number % 3 + 1,
             "emergency_member": True,
         }
-        yield record_of(line_of("contract.set", f"contract-{number}", tenant, format_rfc3339(now - SECOND), data))
+        line = line_of("contract.set", f"contract-{number}", tenant, format_rfc3339(now - SECOND), data)
+        yield record_of(line, backfill=backfill)
 
 
 def line_of(kind: str, name: str, subject: str, at: str, data: dict[str, object]) -> str:

@@ -42,6 +42,7 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "compaction": _plan(recovering.compacted),
     "offsets-moved": _plan(recovering.offsets_moved, rate=100.0),
     "compressed": hostile.hostile(hostile.compressed),
+    "much-evidence": hostile.hostile(hostile.much_evidence),
     "two-deployments": hostile.hostile(hostile.two_deployments),
     "topic-recreated": hostile.hostile(hostile.topic_recreated),
     "alien-records": hostile.hostile(hostile.alien_records),
