@@ -19,11 +19,3 @@ def test_a_few_faults_of_a_kind(name: str, tmp_path: Path) -> None:
     assert result.problems == []
     assert result.faults
     assert result.counts["inputs"] > 2_000
-
-
-@pytest.mark.parametrize("name", ["compressed", "two-deployments", "topic-recreated", "alien-records"])
-def test_what_somebody_may_do_to_the_topics(name: str, tmp_path: Path) -> None:
-    result = SCENARIOS[name](name, 1, tmp_path, True)
-    print(line_of(result))
-    assert result.problems == []
-    assert result.faults

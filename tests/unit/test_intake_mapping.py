@@ -98,7 +98,7 @@ def test_a_group_stays_firing_while_one_of_its_alerts_is_resolved() -> None:
     found = decided(PROMETHEUS, recorded("alertmanager-resolved"))
     assert said(found) == [
         ("incident.opened", "-opened"),
-        ("incident.reopened", "-reopened-20260410T091000.5Z"),
+        ("incident.reopened", "-reopened-as-of-20260410T091000.5Z"),
         ("incident.resolved", "-resolved-20260410T091000.5Z"),
         ("incident.opened", "-opened"),
     ]

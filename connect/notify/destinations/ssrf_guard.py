@@ -20,6 +20,8 @@ _NOT_GLOBAL = tuple(
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _TEREDO = ipaddress.ip_network("2001::/32")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: NAT64 within one network; releases of Python differ in what they call it.
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -48,6 +50,8 @@ def _effective_addresses(address: _Address) -> list[_Address]:
 
 
 def _kind(address: _Address) -> str | None:
+    if address in _LOCAL_NAT64:
+        return "reserved"
     for kind in ("unspecified", "loopback", "link_local", "multicast", "site_local", "private", "reserved"):
         if getattr(address, f"is_{kind}", False):
             return kind.replace("_", "-")
