@@ -113,6 +113,8 @@ class Page:
             replaced = [each for each in unsent if each.clock in clocks or _superseded(each, trigger)]
             waiting = (*sending, *(each for each in unsent if each not in replaced))
         unpaged = {each.clock for each in replaced if each.opens and each.tries == 0}
+        # A page whose end has not been sent yet is still open there: a new alert of its clock updates it.
+        unended = {each.clock for each in replaced if each.action == "resolve"}
         seq, event = self._next_seq(now), _stored_event(trigger, destination)
         messages = tuple(
             Message(
@@ -125,7 +127,9 @@ class Page:
                 now,
                 language=self.language,
                 key=self.keys.get(each.clock),
-                opens=each.action == "trigger" and (each.clock not in self.open or each.clock in unpaged),
+                opens=each.action == "trigger"
+                and each.clock not in unended
+                and (each.clock not in self.open or each.clock in unpaged),
             )
             for index, each in enumerate(added)
         )

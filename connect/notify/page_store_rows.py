@@ -68,18 +68,25 @@ def read_key(key: bytes | None) -> RowKey | None:
 
 
 def changes(destination: str, before: Page | None, after: Page) -> Iterator[StateRow]:
-    """The rows that turn the stored page into the next one."""
+    """The rows that turn the stored page into the next one. Deletions come last: rows are written one by one, and an
+    alert that a crash leaves in two of them is sent twice, not lost."""
     old = before if before is not None else Page(after.incident)
     remaining = {message.id for message in after.pending}
     known = {message.id: message for message in old.pending}
-    for message in old.pending:
-        if message.id not in remaining:
-            yield StateRow(_key(destination, "pending", after.incident, message.id), None)
     for message in after.pending:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
-    if _page_row(after) != _page_row(old):
-        yield StateRow(_key(destination, "page", after.incident), _page_row(after))
+    row, deleted = _page_row(after), list[StateRow]()
+    if row != _page_row(old):
+        page = StateRow(_key(destination, "page", after.incident), row)
+        if row is None:
+            deleted.append(page)
+        else:
+            yield page
+    for message in old.pending:
+        if message.id not in remaining:
+            deleted.append(StateRow(_key(destination, "pending", after.incident, message.id), None))
+    yield from deleted
 
 
 def _page_row(page: Page) -> bytes | None:

@@ -112,6 +112,24 @@ def test_what_is_on_its_way_stays_first() -> None:
     assert shown(after(PAGER, "warning", "met", busy=True)) == ["0 trigger response/1", "1 resolve response/1"]
 
 
+def test_a_page_whose_end_was_not_delivered_is_updated_by_the_next_alert_of_its_clock() -> None:
+    """Otherwise that alert could be folded into a digest, and the page would stay open for ever."""
+    page = after(PAGER, "breached").delivered()
+    page = page.apply(trigger("retracted", id_="1", metric="response", instance=1), PAGER, 1, busy=False).failed(9)
+    page = page.apply(trigger("breached", id_="2", metric="response", instance=1), PAGER, 2, busy=False)
+    assert [(each.id, each.action, each.opens) for each in page.pending] == [("2", "trigger", False)]
+
+
+def test_rows_are_deleted_after_the_rows_that_replace_them() -> None:
+    """Rows are written one by one: a crash between two must not lose an alert."""
+    before = after(PAGER, "warning")
+    later = before.apply(trigger("breached", id_="1", metric="response", instance=1), PAGER, 1, busy=False)
+    deleted = [row.value is None for row in changes("pager", before, later)]
+    assert deleted == sorted(deleted)
+    assert True in deleted
+    assert False in deleted
+
+
 def test_the_same_notice_again_adds_nothing() -> None:
     page = after(PAGER, "breached")
     again = trigger("breached", id_="0", metric="response", instance=1)
