@@ -101,6 +101,20 @@ def test_r26_what_concerns_only_evicted_months_is_too_late(full: Cluster, late: 
     assert counts(cluster) == before
 
 
+def test_r24_a_contract_fact_that_ends_the_contract_for_kept_months_is_no_late_one() -> None:
+    cluster = loaded([line for line in years() if line["type"] != "credit.claimed"])
+    ending = contract("2028-03-19T00:00:00Z", "2027-02-01T00:00:00Z", end="2027-03-01T00:00:00Z", id="c-end")
+    cluster.publish(ending, END + DAY)
+    assert cluster.codes() == []
+
+
+def test_r23_a_version_long_ago_takes_time_away_from_a_maintenance_that_is_kept() -> None:
+    cluster = loaded([line for line in years() if line["type"] != "credit.claimed"])
+    moved = maintenance("2028-03-19T00:00:00Z", "2026-03-05T00:00:00Z", "2026-03-05T05:00:00Z", of="m-2027-12")
+    cluster.publish(moved, END + DAY)
+    assert cluster.codes() == []
+
+
 def test_r26_months_that_are_kept_are_adjusted_and_claimed_as_before() -> None:
     cluster = loaded([line for line in years() if line["type"] != "credit.claimed"])
     cluster.rebuild_all()

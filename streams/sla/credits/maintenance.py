@@ -98,6 +98,9 @@ class Maintenance:
         self._plans: dict[str, MaintenancePlan] = {}
         self._index = TimeIndex()
 
+    def __contains__(self, maintenance_id: str) -> bool:
+        return maintenance_id in self._facts
+
     def identity(self, event: Event) -> bytes | None:
         """The digest of the fact with this event's identity, if there is one (R1)."""
         for fact in self._facts.get(event.subject, ()):

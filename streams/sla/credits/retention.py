@@ -146,8 +146,11 @@ def reject_evicted(account: Account | None, event: Event, until: int) -> Rejecti
     elif isinstance(payload, ContractSet):
         contracts = () if account is None else account.contracts
         earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
-        superseded = bool(earlier) and (payload.valid_from, event.time, event.id, event.source) < earlier[-1]
-        evicted = superseded or (payload.valid_to is not None and payload.valid_to <= until)
+        if earlier:
+            # Whatever its `valid_to`: with the latest `valid_from` it ends the contract for all later months (R24).
+            evicted = (payload.valid_from, event.time, event.id, event.source) < earlier[-1]
+        else:
+            evicted = payload.valid_to is not None and payload.valid_to <= until
     if not evicted:
         return None
     message = f"concerns only months before {format_rfc3339(until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
