@@ -48,7 +48,7 @@ def consume(bootstrap: str, topic: str, group: str) -> list[bytes]:
         isolation_level="read_committed",
     )
     values: list[bytes] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(values) < len(VALUES) and time.monotonic() < deadline:
         for records in consumer.poll(200).values():
             values += [record.value for record in records]
