@@ -201,6 +201,7 @@ class AgentCounters:
         self.forwarded = FORWARDED.labels(agent)
         self._agent = agent
         self._outputs: dict[str, Counter] = {}
+        self._flags: dict[str, Counter] = {}
 
     def output(self, kind: str) -> None:
         """Count one output."""
@@ -211,7 +212,10 @@ class AgentCounters:
 
     def flagged(self, flag: str) -> None:
         """Count one classification with a flag."""
-        FLAGGED.labels(flag).inc()
+        counter = self._flags.get(flag)
+        if counter is None:
+            counter = self._flags[flag] = FLAGGED.labels(flag)
+        counter.inc()
 
     def unknown_reference(self, kind: str) -> None:
         """Count one unknown plan, component or tenant."""

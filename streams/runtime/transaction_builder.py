@@ -126,9 +126,7 @@ class TransactionBuilder:
             topic, raw = head
             suspect = (topic, raw.offset) in self._failed
             if suspect and not transaction.empty:
-                transaction.full = (
-                    True  # a suspect record gets its own transaction, so its failure affects no other record
-                )
+                transaction.full = True  # a suspect record is alone in its transaction: its failure affects no other
                 return None
             arrival = max(raw.timestamp * 1_000, self.time)
             if arrival > self.time:
