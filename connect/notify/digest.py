@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
-from connect.notify.message import DIGEST, Message
+from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import LANGUAGES
@@ -43,7 +43,7 @@ def fold(pages: Sequence[Page], now: int, deployment: str) -> Digest:
     alerts = [each for page in pages for each in page.pending if _unsent(each)]
     name = sha256("\x1f".join(sorted(each.id for each in alerts)).encode()).hexdigest()[:_DIGITS]
     # Incidents that were folded before keep their digest; others join it, so that one page is told of all of them.
-    key = next((page.digest for page in pages if page.digest is not None), f"{deployment}/digest/{name}")
+    key = next((page.digest for page in pages if page.digest is not None), digest_key(deployment, name))
     folded = [_folded(page, page.digest or key) for page in pages]
     carrier = folded[0]
     message = Message(

@@ -43,9 +43,18 @@ class Message(NamedTuple):
 
 
 def dedup_key(deployment: str, incident: str, clock: str) -> str:
-    """The key shared by a clock's reminder, breach and resolution, unique to the deployment: at most 255 bytes,
-    so that it is short enough whether a service counts bytes or characters."""
-    key = f"{deployment}/{incident}/{clock}"
+    """The key shared by a clock's reminder, breach and resolution, unique to the deployment."""
+    return _bounded_key(deployment, f"{incident}/{clock}")
+
+
+def digest_key(deployment: str, name: str) -> str:
+    """The key shared by a digest and its end, unique to the deployment."""
+    return _bounded_key(deployment, f"{DIGEST}/{name}")
+
+
+def _bounded_key(deployment: str, name: str) -> str:
+    """At most 255 bytes, so that it is short enough whether a service counts bytes or characters."""
+    key = f"{deployment}/{name}"
     if len(key.encode()) <= LONGEST_DEDUP_KEY:
         return key
     digest = sha256(key.encode()).hexdigest()

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.settings import Duration, from_environment
+
+#: Leaves room for the rest of a dedup key.
+_LONGEST_DEPLOYMENT_BYTES = 200
+
+
+def _deployment(name: str) -> str:
+    size = len(name.encode(errors="replace"))
+    if not name.isprintable() or name != name.strip() or size > _LONGEST_DEPLOYMENT_BYTES:
+        raise ValueError(
+            "allowed: 1 to 100 printable characters, at most 200 bytes in UTF-8, without spaces at the ends"
+        )
+    return name
 
 
 class NotifySettings(BaseSettings):
@@ -19,7 +31,7 @@ class NotifySettings(BaseSettings):
     routes: Path = Field(Path("notify.yaml"), description="The routing file.")
     host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
     port: int = Field(8089, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0: any free one.")
-    deployment: str | None = Field(
+    deployment: Annotated[str, AfterValidator(_deployment)] | None = Field(
         None,
         description="Name of this deployment in dedup keys; default: the topic prefix.",
         min_length=1,

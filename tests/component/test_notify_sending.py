@@ -30,7 +30,7 @@ def answer(status: str, body: bytes = b"", *headers: str) -> Answer:
     async def give(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
         writer.write("\r\n".join(lines).encode() + body)
-        await writer.suspend()
+        await writer.drain()
 
     return give
 
@@ -49,7 +49,24 @@ async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
     writer.write(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
         writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
-        await writer.suspend()
+        await writer.drain()
+
+
+def dripping(status: str, *headers: str) -> Answer:
+    """A status at once, and a body that never ends."""
+
+    async def give(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write("\r\n".join([f"HTTP/1.1 {status}", "Content-Length: 100", *headers, "", ""]).encode())
+        for _ in range(100):
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    return give
+
+
+async def broken_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad\r\nContent-Length: 100\r\n\r\nno")
+    await writer.drain()
 
 
 async def taken_and_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,6 +155,10 @@ def hook(**changed: Any) -> Destination:
         (rubbish, Failed("the connection broke (ClientResponseError)")),
         (endless, Failed("HTTP 503: " + "x" * 199 + "…")),
         (echo, Undeliverable("HTTP 400: no ***, no ***")),
+        (dripping("410 Gone"), Undeliverable("HTTP 410: x", gone=True)),
+        (dripping("400 Bad"), Undeliverable("HTTP 400: x")),
+        (dripping("503 Busy", "Retry-After: 7"), Failed("HTTP 503: x", 7 * SECOND)),
+        (broken_off, Undeliverable("HTTP 400: no")),
     ],
     ids=[
         "202",
@@ -153,6 +174,10 @@ def hook(**changed: Any) -> Destination:
         "rubbish",
         "endless",
         "echo",
+        "410-drip",
+        "400-drip",
+        "503-drip",
+        "400-broken-off",
     ],
 )
 def test_each_way_to_answer_or_not(give: Answer, outcome: Outcome) -> None:

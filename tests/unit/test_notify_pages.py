@@ -13,7 +13,7 @@ from connect.notify.destinations.phrases import title
 from connect.notify.destinations.registry import DESTINATION_KINDS
 from connect.notify.destinations.slack import SLACK, post_body
 from connect.notify.destinations.webhook import RETRY_SCHEDULE, WEBHOOK
-from connect.notify.message import Message, dedup_key, unnamed_dedup_key
+from connect.notify.message import Message, dedup_key, digest_key, unnamed_dedup_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import (
     Parked,
@@ -186,6 +186,16 @@ def test_a_dedup_key_names_the_deployment_and_fits_whether_bytes_or_characters_a
     whole = f"eu/{incident}/update/3"
     assert (whole in keys) is (len(whole.encode()) <= 255)
     assert len(dedup_key("p" * 249, incident, "update/3").encode()) <= 255
+
+
+@pytest.mark.parametrize("deployment", ["eu", "p" * 249, "東" * 100, "🚨" * 100])
+def test_no_key_is_longer_than_pagerduty_allows_whatever_the_deployment_is_called(deployment: str) -> None:
+    keys = {
+        *(dedup_key(deployment, incident, "update/3") for incident in ("inc-1", "x" * 999, "日" * 999)),
+        *(digest_key(deployment, name * 32) for name in "ab"),
+    }
+    assert len(keys) == 5
+    assert max(len(key.encode()) for key in keys) <= 255
 
 
 def test_a_page_of_an_earlier_release_is_told_of_and_resolved_by_its_own_key() -> None:

@@ -87,23 +87,27 @@ def test_slack_is_sent_blocks_in_its_language_and_zone() -> None:
     header, section = body["blocks"]
     assert header == {"type": "header", "text": {"type": "plain_text", "text": body["text"], "emoji": False}}
     assert section["text"]["text"].splitlines() == [
-        "*重要度*: P1",
-        "*コンポーネント*: api",
-        "*インシデント*: inc-1",
-        "*計測*: 状況更新 3",
-        "*期限*: 2026-01-31 20:00 JST",
-        "*日時*: 2026-01-31 18:00 JST",
-        "*対象テナント*: acme",
-        "*ポリシー*: scalr-emergency 1",
+        "重要度: P1",
+        "コンポーネント: api",
+        "インシデント: inc-1",
+        "計測: 状況更新 3",
+        "期限: 2026-01-31 20:00 JST",
+        "日時: 2026-01-31 18:00 JST",
+        "対象テナント: acme",
+        "ポリシー: scalr-emergency 1",
     ]
     closed = said(ROOM, "due", "closed")[2]
     assert closed["text"] == "✅ API の P1 障害 (解決)"
 
 
 def test_nothing_in_an_alert_becomes_a_mention_or_a_link() -> None:
-    body = said(ROOM, "breached", component="<!channel> & <http://x|y>\n*z*")[2]
-    assert "&lt;!channel&gt; &amp; &lt;http://x|y&gt; *z*" in body["blocks"][1]["text"]["text"]
-    assert body["blocks"][1]["text"]["verbatim"] is True
+    title = {"en": "x", "ja": "<!here> *z*"}
+    body = said(ROOM, "breached", component="<!channel> & <http://x|y>\n*z* _a_ `b` ~c~", title=title)[2]
+    header, section = (each["text"] for each in body["blocks"])
+    assert "<!channel> & <http://x|y> *z* _a_ `b` ~c~" in section["text"]
+    assert {header["type"], section["type"]} == {"plain_text"}  # which has no markup
+    assert (header["emoji"], section["emoji"]) == (False, False)
+    assert (body["text"], body["mrkdwn"]) == ("🚨 &lt;!here&gt; *z*", False)
 
 
 def test_a_webhook_is_a_standard_webhook_that_verifies_with_each_key() -> None:
@@ -154,14 +158,14 @@ def test_what_is_huge_is_cut_to_the_limits(name: str) -> None:
 
 def test_the_end_of_time_is_shown_as_it_is() -> None:
     body = said(ROOM, "breached", deadline="9999-12-31T23:59:59Z")[2]
-    assert "*期限*: 9999-12-31T23:59:59Z" in body["blocks"][1]["text"]["text"]
+    assert "期限: 9999-12-31T23:59:59Z" in body["blocks"][1]["text"]["text"]
 
 
 def test_many_tenants_are_counted() -> None:
     body = said(PAGER, "breached", tenant_ids=[f"t{number}" for number in range(30)])[2]
     assert body["payload"]["custom_details"]["Tenants"].endswith("t19 and 10 more")
     everyone = said(ROOM, "breached", scope="platform", tenant_ids=[])[2]
-    assert "*対象テナント*: すべて" in everyone["blocks"][1]["text"]["text"]
+    assert "対象テナント: すべて" in everyone["blocks"][1]["text"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +179,9 @@ def test_texts_are_cut_between_characters(text: str, longest: int, shown: str) -
 def test_a_text_has_no_control_characters_and_is_never_empty() -> None:
     assert plain(" a\r\n\x1b[31mb ", 99) == "a [31mb"
     assert plain("\x00\n", 99) == "-"
+    assert plain("a\x85b\x9bc\u2028d\u2029e\ud800f", 99) == "a b c d e f"
+    assert plain("\u202e\u2066txt.exe\u2069\u200f", 99) == "txt.exe"
+    assert plain("👩‍🚒 日本", 99) == "👩‍🚒 日本"
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

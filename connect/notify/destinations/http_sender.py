@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import aiohttp
@@ -15,6 +16,8 @@ from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
 _LARGEST_ANSWER = 4096
+#: The status is known before the body, which is read for the log only.
+_LONGEST_READ_S = 2.0
 
 
 class Sender(Protocol):
@@ -77,13 +80,17 @@ class HttpSender:
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> bytes:
-    """The first bytes of a body; the connection is closed where there are more."""
+    """The first bytes of a body, as far as they arrive in time; the connection is closed where there are more."""
     found = b""
-    while len(found) < _LARGEST_ANSWER:
-        chunk = await response.content.read(_LARGEST_ANSWER - len(found))
-        if not chunk:
-            return found
-        found += chunk
+    try:
+        async with asyncio.timeout(_LONGEST_READ_S):
+            while len(found) < _LARGEST_ANSWER:
+                chunk = await response.content.read(_LARGEST_ANSWER - len(found))
+                if not chunk:
+                    return found
+                found += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the outcome is that of the status
     response.close()
     return found
 

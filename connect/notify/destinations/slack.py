@@ -56,16 +56,15 @@ def post_body(destination: Destination, message: Message) -> JsonObject:
     language = destination.language_of(message)
     heading = plain(f"{icon} {title(event, language)}", _LONGEST_HEADER)
     fields = facts(event, message.clock, language, destination.zone)
-    lines = "\n".join(f"*{name}*: {_escape(plain(value, _LONGEST_FIELD))}" for name, value in fields)
+    lines = "\n".join(f"{name}: {plain(value, _LONGEST_FIELD)}" for name, value in fields)
     text = cut(lines or "-", _LONGEST_SECTION)
+    # `plain_text` has no markup, links or mentions: ids such as *a_b* are shown and copied as they are.
     return {
         "text": _escape(heading),
+        "mrkdwn": False,
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": heading, "emoji": False}},
-            {
-                "type": "section",
-                "text": {"type": "mrkdwn", "text": text, "verbatim": True},
-            },
+            {"type": "section", "text": {"type": "plain_text", "text": text, "emoji": False}},
         ],
     }
 

@@ -11,12 +11,15 @@ from connect.notify.triggers import JsonObject
 HEADERS = {"Content-Type": "application/json", "User-Agent": "sla-notify"}
 #: Of an incident's summary.
 LONGEST_SUMMARY = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+#: Control characters (C0, C1), other line ends, and characters that reorder text; half surrogates can't be encoded.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 def plain(text: object, longest: int) -> str:
-    """One line without control characters, never empty; text that is too long ends with …."""
-    return cut(_CONTROL.sub(" ", str(text)).strip() or "-", longest)
+    """One line without control and bidirectional formatting characters, never empty; text that is too long ends
+    with …."""
+    return cut(_BIDI.sub("", _CONTROL.sub(" ", str(text))).strip() or "-", longest)
 
 
 def cut(text: str, longest: int) -> str:
