@@ -94,7 +94,9 @@ class _WaitingStatements:
         for index in ready:
             given = self._statements[index]
             known_at = self._recomputation.known_at(given.tenant)
-            period = self._recomputation.period(given.tenant, given.month, settled=given.status == "adjusted")
+            # A month without time under contract has a statement only if it had one before.
+            had_one = given.status == "adjusted" or not given.eligible
+            period = self._recomputation.period(given.tenant, given.month, settled=had_one)
             # Another period follows from a contract fact that is yet to arrive: an earlier one moves the first month
             # that has a statement, and fixes the zone.
             if known_at is None or given.period != period:

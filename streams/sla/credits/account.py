@@ -53,7 +53,8 @@ _INITIAL = StatementState()
 
 
 class MonthTerms(NamedTuple):
-    """The terms of one tenant-month, according to the contract facts known so far."""
+    """The terms of one tenant-month, according to the contract facts known so far. `spans` is empty where later facts
+    have removed all time under contract of a month that has a statement."""
 
     period: Period
     spans: list[Span]
@@ -84,7 +85,9 @@ class Account:
         "lateness",
         "months",
         "policies",
+        "provisional",
         "retention",
+        "scheduled_at",
         "tenant",
         "to_evaluate",
     )
@@ -100,6 +103,10 @@ class Account:
         self.months: dict[Month, StatementState] = {}
         self.adjusting: set[Month] = set()
         """Months whose final statement has to be adjusted."""
+        self.provisional: set[Month] = set()
+        """Months whose latest statement is provisional."""
+        self.scheduled_at = 0
+        """The instant that time had reached when its timers were last set."""
         self.to_evaluate: set[Month] = set()
         """Open months that are evaluated at their next provisional instant."""
         self.cursor: Month | None = None
@@ -150,7 +157,10 @@ class Account:
         return max(began, self.retention.until)
 
     def terms(self, month: Month) -> MonthTerms | None:
-        """None when the month has no statement (R24)."""
+        """None when the month has no statement (R24). One that has a provisional statement keeps having statements,
+        also when later contract facts have removed all its time under contract."""
+        if month in self.provisional:
+            return self.settled_terms(month)
         if month not in self._terms:
             self._terms[month] = self._find_terms(month)
         return self._terms[month]
@@ -169,9 +179,11 @@ class Account:
         return MonthTerms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
 
     def settled_terms(self, month: Month) -> MonthTerms:
-        """Terms of a month that has a final statement. Later contract facts may have removed all its time under
+        """Terms of a month that has a statement. Later contract facts may have removed all its time under
         contract (R26): then they are those of the first contract, with no time and no charge."""
-        terms = self.terms(month)
+        if month not in self._terms:
+            self._terms[month] = self._find_terms(month)
+        terms = self._terms[month]
         if terms is not None:
             return terms
         start, end = month_bounds(month, self.contracts.zone)
@@ -188,6 +200,10 @@ class Account:
             self.adjusting.discard(month)
         else:
             self.adjusting.add(month)
+        if state.settled is None:
+            self.provisional.add(month)
+        else:
+            self.provisional.discard(month)
 
     def remove_month(self, month: Month) -> None:
         """Evict a month: neither it nor its claim is kept."""
@@ -195,6 +211,7 @@ class Account:
         self.claims.pop(month, None)
         self._terms.pop(month, None)
         self.to_evaluate.discard(month)
+        self.provisional.discard(month)
 
     def remove_facts(self, identities: list[tuple[str, str]]) -> None:
         """Evict facts by (source, id)."""
@@ -215,19 +232,22 @@ class Account:
         month = self.cursor
         if month is None:
             return None
-        last = self.contracts.last_instant()
+        zone = self.contracts.zone
+        stated = [month_bounds(each, zone) for each in self.provisional]
+        last = max([self.contracts.last_instant(), *(end for _, end in stated)])
         while True:
             terms = self.terms(month)
             if terms is not None and self.state_of(month).settled is None:
                 self.cursor = month
                 return terms.final_at, month
-            end = month_bounds(month, self.contracts.zone)[1]
+            end = month_bounds(month, zone)[1]
             if end >= last:
                 return None
             month = next_month(month)
             if terms is None:  # nothing under contract: the next one that has is where the next contract begins
-                begins = [contract.valid_from for contract in self.contracts if contract.valid_from >= end]
-                month = max(month, month_of(min(begins), self.contracts.zone)) if begins else month
+                begins = [*(contract.valid_from for contract in self.contracts), *(start for start, _ in stated)]
+                begins = [begin for begin in begins if begin >= end]
+                month = max(month, month_of(min(begins), zone)) if begins else month
 
     def next_provisional(self, month: Month, clock: int) -> int | None:
         """The next instant at which an open month is evaluated (R26); None when its final statement comes first."""
@@ -255,6 +275,7 @@ class Account:
 
     def next_timers(self, clock: int) -> tuple[int | None, int | None]:
         """When its months are due next, and when those are that wait for the end of a backfill (R32)."""
+        self.scheduled_at = clock
         live: list[int] = [at for m in self.adjusting if (at := self.state_of(m).adjust_at) is not None]
         deferred = None
         closing = self.next_close()
@@ -287,6 +308,6 @@ class Account:
         """The flags of a month's statement (R24, R20)."""
         flags = list(self.contracts.flags())
         terms = self.terms(month)
-        if terms is not None and not self.policies.knows(terms.spans[-1].contract.plan):
+        if terms is not None and terms.spans and not self.policies.knows(terms.spans[-1].contract.plan):
             flags.append("unknown_plan")
         return tuple(flags)

@@ -78,10 +78,11 @@ class Ledger:
         if isinstance(event.payload, ev.CreditClaimed):
             return self._claim(account, event, arrival, position)
         assert isinstance(event.payload, ev.ContractSet)
-        before = account.contracts.first if len(account.contracts) else None
+        contracts = account.contracts
+        before = (contracts.first, contracts.flags()) if len(contracts) else None
         account.add_fact(event, arrival, position)
-        # The earliest fact decides zone and currency of every month (R24).
-        everything = before is not None and account.contracts.first != before
+        # The earliest fact decides zone and currency of every month, and flags are those of all facts (R24).
+        everything = before is not None and before != (contracts.first, contracts.flags())
         self._recheck([event.subject], account.begin if everything else event.payload.valid_from, LATEST, arrival)
         return self._posted()
 

@@ -22,10 +22,15 @@ class MonthRow(NamedTuple):
     state: StatementState
 
 
-def _differs(state: StatementState, result: MonthResult) -> bool:
+def _basis(result: MonthResult, flags: tuple[str, ...]) -> str:
+    return f"{result.basis}/{','.join(flags)}"
+
+
+def _differs(state: StatementState, result: MonthResult, flags: tuple[str, ...]) -> bool:
     """Whether a month with a final statement needs an adjustment (R26)."""
-    published = state.settled, state.guarantee_met, state.basis
-    return published != (result.settled, result.guarantee_met, result.basis)
+    # States of earlier releases have no flags.
+    basis = _basis(result, flags) if "/" in state.basis else result.basis
+    return (state.settled, state.guarantee_met, state.basis) != (result.settled, result.guarantee_met, basis)
 
 
 class MonthClose:
@@ -58,6 +63,8 @@ class MonthClose:
         closing = account.next_close()
         if closing is not None and closing[0] <= due and (backfill_idle or closing[0] > account.known_at):
             self._final(account, closing[1], closing[0])
+        if due < account.scheduled_at:
+            return  # a belated final: provisional instants before the facts that were known then are over
         for month in sorted(account.to_evaluate):
             instant = account.next_provisional(month, due)
             if instant is not None and instant <= due:
@@ -115,8 +122,10 @@ class MonthClose:
                 if terms is not None and terms.final_at > account.known_at:
                     account.to_evaluate.add(month)
                 continue
+            if state.adjust_at is not None:
+                continue
             terms = account.settled_terms(month)
-            if state.adjust_at is None and _differs(state, self._compute(account, month, terms, arrival)):
+            if _differs(state, self._compute(account, month, terms, arrival), account.flags(month)):
                 adjust_at = arrival + terms.policy.statements.adjust_after
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
@@ -160,7 +169,7 @@ class MonthClose:
             settled=result.settled,
             claimable_until=until,
             issued=state.issued,
-            basis=result.basis,
+            basis=_basis(result, account.flags(month)),
         )
         self._publish(account, result, state, "final", instant)
         self._record(account, month, state)
@@ -176,7 +185,8 @@ class MonthClose:
         terms = account.settled_terms(month)
         assert state.settled is not None
         result = self._compute(account, month, terms, instant)
-        if not _differs(state, result):
+        flags = account.flags(month)
+        if not _differs(state, result, flags):
             self._record(account, month, state)
             return
         delta = result.credit - state.settled[3]
@@ -185,7 +195,7 @@ class MonthClose:
             guarantee_met=result.guarantee_met,
             credit=result.credit,
             settled=result.settled,
-            basis=result.basis,
+            basis=_basis(result, flags),
         )
         waived = max(0, state.issued - result.credit)
         self._publish(account, result, state, "adjusted", instant, delta=delta, waived=waived)

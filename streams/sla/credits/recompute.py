@@ -77,7 +77,7 @@ class Recomputation:
 
     def period(self, tenant: str, month: Month, *, settled: bool) -> Period | None:
         """The period that a statement of the month has by the contract facts known so far; None when there is none
-        (R24). `settled` asks for a month that has a final statement already."""
+        (R24). `settled` asks for a month that has a statement already."""
         account = self._accounts.get(self.erasures.name(tenant))
         if account is None or not len(account.contracts):
             return None
