@@ -40,6 +40,10 @@ class TopicSpec:
     max_message_bytes: int = _DERIVED_BYTES
     types: tuple[str, ...] = ()
     """The event types of the contract that are published in it; none where others have no business reading."""
+    latest_of: tuple[str, ...] = ()
+    """The event types published in another topic whose latest event for each key it keeps."""
+    keeps_deletions: timedelta = timedelta(hours=1)
+    """Compacted topics: how long a deleted key stays visible, so that a reader that comes late does not miss it."""
 
     def config(self) -> dict[str, str]:
         """The settings that this topic overrides, by Kafka's names."""
@@ -53,16 +57,16 @@ class TopicSpec:
         if self.cleanup == "delete":
             declared["retention.ms"] = str(_milliseconds(self.retention))
         else:
-            declared |= _COMPACTED
+            declared |= _COMPACTED | {"delete.retention.ms": str(_milliseconds(self.keeps_deletions))}
         return declared
 
 
 #: A task is restored by reading its changelog from end to end, so little of it may be outdated rows. Segments are
-#: small and closed soon, for the cleaner never touches the open one. Deleted keys stay visible for an hour, far longer
-#: than a replay takes: one that began before a deletion must not miss it.
+#: small and closed soon, for the cleaner never touches the open one. Deleted keys of a changelog stay visible for an
+#: hour, far longer than a replay takes: one that began before a deletion must not miss it. Other services read on from
+#: their offsets after a weekend's outage, so topics for them keep deletions longer (`_DELETIONS_FOR_OTHERS`).
 _COMPACTED = {
     "min.cleanable.dirty.ratio": "0.2",
-    "delete.retention.ms": str(60 * 60 * 1000),
     "segment.bytes": str(64 * _MIB),
     "segment.ms": str(30 * 60 * 1000),
 }
@@ -82,8 +86,11 @@ class _Row:
     arrival_time: bool = False
     max_message_bytes: int = _DERIVED_BYTES
     types: tuple[str, ...] = ()
+    latest_of: tuple[str, ...] = ()
+    keeps_deletions: timedelta = timedelta(hours=1)
 
 
+_DELETIONS_FOR_OTHERS = timedelta(days=7)
 _QUARTER = timedelta(days=90)
 _YEAR = timedelta(days=400)
 _SOURCE = "the source of truth: statements are verified from it years later"
@@ -141,6 +148,17 @@ _TABLE = (
         types=("impact.changed", "time.mark"),
     ),
     _Row(
+        "incident-state",
+        "incident id",
+        "incidents agent",
+        "the present state of each incident; a record without value once an incident is no longer retained",
+        None,
+        "the newest record of each key is the state",
+        cleanup="compact",
+        types=("incident.state",),
+        keeps_deletions=_DELETIONS_FOR_OTHERS,
+    ),
+    _Row(
         internal_topic("incidents"),
         "as routed",
         "agents",
@@ -164,6 +182,17 @@ _TABLE = (
         None,
         "what was promised to be paid, with its evidence: small, and asked for years later",
         types=("credit.statement", "credit.issued"),
+    ),
+    _Row(
+        "tenant-months",
+        "tenant id, a slash, month (YYYY-MM)",
+        "ledger agent",
+        "the latest statement of each tenant's month; a record without value once a month is no longer retained",
+        None,
+        "the newest record of each key is the state",
+        cleanup="compact",
+        latest_of=("credit.statement",),
+        keeps_deletions=_DELETIONS_FOR_OTHERS,
     ),
     _Row(
         "rejected",
@@ -224,6 +253,8 @@ def declared(
             arrival_time=row.arrival_time,
             max_message_bytes=row.max_message_bytes,
             types=row.types,
+            latest_of=row.latest_of,
+            keeps_deletions=row.keeps_deletions,
         )
         for row in _TABLE
     ]

@@ -48,8 +48,8 @@ generic tools: inputs may come without.
 **Instants** are microseconds since the epoch, UTC; durations (`*_s`) are microseconds; money is in minor units with \
 its ISO 4217 code. Enumerations have the symbol `unknown` so that they can grow: never write it.
 
-**Keys** are the value's `subject`, in UTF-8; a subject's partition is Kafka's murmur2 of it. Input that lies \
-elsewhere is forwarded.
+**Keys** are the value's `subject`, in UTF-8, unless the topic says otherwise; the partition is Kafka's murmur2 of the \
+subject. Input that lies elsewhere is forwarded.
 
 **Input** counts once by its `source` and `event_id`, in whatever order it comes. What was not acknowledged is to be \
 sent again as the same event, with the same id and time. **Output** is written in transactions: read it \
@@ -107,8 +107,9 @@ _OMITTED_HEADERS: dict[str, dict[str, Any]] = {
 def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, Any]:
     """The document of a deployment with these topics and bootstrap servers (`host:port`)."""
     schemas = registry.load().latest
-    public = [topic for topic in topics if topic.types or _suffix(topic) == _REJECTED]
+    public = [topic for topic in topics if topic.types or topic.latest_of or _suffix(topic) == _REJECTED]
     messages = {schemas[name].definition["name"]: _message(schemas[name]) for topic in public for name in topic.types}
+    messages |= {_latest_name(name): _latest(schemas[name], topic) for topic in public for name in topic.latest_of}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -226,6 +227,17 @@ def _message(schema: Schema) -> dict[str, Any]:
     }
 
 
+def _latest(schema: Schema, topic: TopicSpec) -> dict[str, Any]:
+    """The message of a topic that keeps the latest event for each key: another key, the same value."""
+    message = _message(schema)
+    kafka = {**message["bindings"]["kafka"], "key": {"type": "string", "description": _sentence(topic.key)}}
+    return {**message, "title": f"the latest {schema.name}", "bindings": {"kafka": kafka}}
+
+
+def _latest_name(event_type: str) -> str:
+    return f"Latest{registry.load().latest[event_type].definition['name']}"
+
+
 def _rejected() -> dict[str, Any]:
     return {
         "name": _REJECTED,
@@ -280,7 +292,8 @@ def _example_headers(event_type: str, record: Fields) -> dict[str, str]:
 
 def _messages_of(topic: TopicSpec) -> list[str]:
     latest = registry.load().latest
-    return [str(latest[name].definition["name"]) for name in topic.types] or ["Rejected"]
+    names = [str(latest[name].definition["name"]) for name in topic.types]
+    return [*names, *map(_latest_name, topic.latest_of)] or ["Rejected"]
 
 
 def _setting(name: str, value: str) -> object:

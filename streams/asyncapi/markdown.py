@@ -51,11 +51,10 @@ def anchor(heading: str) -> str:
 def _contents(operations: Sequence[tuple[str, Mapping[str, Any]]], messages: Mapping[str, Any]) -> Iterator[str]:
     for action, (name, does) in _ACTIONS.items():
         yield f"**{name}** ({does})"
-        yield "\n".join(
-            f"- {_link(channel['address'])}: {', '.join(_link(messages[each]['name']) for each in channel['messages'])}"
-            for taken, channel in operations
-            if taken == action
-        )
+        channels = [channel for taken, channel in operations if taken == action]
+        titles = [", ".join(_link(messages[each]["title"]) for each in channel["messages"]) for channel in channels]
+        lines = [f"- {_link(channel['address'])}: {text}" for channel, text in zip(channels, titles, strict=True)]
+        yield "\n".join(lines)
     yield "See also [servers](#servers) and [CloudEvents headers](#cloudevents-headers)."
 
 
@@ -84,7 +83,10 @@ def _channel(action: str, channel: Mapping[str, Any], messages: Mapping[str, Any
 def _message(message: Mapping[str, Any]) -> Iterator[str]:
     headers, payload = message["headers"], message["payload"]
     key = message["bindings"]["kafka"]["key"]["description"]
-    yield f"### {message['name']}"
+    yield f"### {message['title']}"
+    if message["title"] != message["name"]:  # the latest event for each key of another topic
+        yield f"Key: {key} Value and headers: those of {_link(message['name'])}."
+        return
     yield message["summary"]
     if "description" in message:
         yield message["description"]

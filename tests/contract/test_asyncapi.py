@@ -30,7 +30,10 @@ from streams.topics import declared
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads(document.FILE.read_text(encoding="utf-8"))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
-EVENTS = {each["name"]: each for each in MESSAGES.values() if each["name"] != "rejected"}
+LATEST = {each["title"]: each for each in MESSAGES.values() if each["title"] != each["name"]}
+EVENTS = {
+    each["name"]: each for each in MESSAGES.values() if each["name"] != "rejected" and each["title"] not in LATEST
+}
 TYPES = sorted(name for name in registry.load().latest if not name.startswith("state."))
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "asyncapi-3.0.0.json").read_text()))
 AGAIN = "write it anew: python -m streams.asyncapi.document"
@@ -81,9 +84,20 @@ def test_every_event_type_is_in_the_one_topic_that_carries_it() -> None:
         assert names == list(spec.types)
 
 
+def test_a_topic_of_latest_events_says_so_and_has_a_key_of_its_own() -> None:
+    (message,) = LATEST.values()
+    statement = EVENTS["credit.statement"]
+    assert message["payload"] == statement["payload"]
+    assert message["bindings"]["kafka"]["key"] != statement["bindings"]["kafka"]["key"]
+    assert _channel("sla.tenant-months")["messages"].keys() == {"LatestCreditStatement"}
+    assert (
+        "[credit.statement](#creditstatement)" in document.PAGE.read_text(encoding="utf-8").split("### the latest")[1]
+    )
+
+
 def test_topics_without_types_of_the_contract_are_left_out_but_the_rejected() -> None:
     named = {channel["address"] for channel in DOCUMENT["channels"].values()}
-    assert named == {spec.name for spec in declared() if spec.types} | {"sla.rejected"}
+    assert named == {spec.name for spec in declared() if spec.types or spec.latest_of} | {"sla.rejected"}
 
 
 def test_channels_have_the_settings_that_are_applied() -> None:
@@ -103,7 +117,7 @@ def test_it_receives_what_others_publish_and_sends_the_rest(event_type: str) -> 
     (operation,) = [
         each
         for each in DOCUMENT["operations"].values()
-        if any(MESSAGES[message["$ref"].rpartition("/")[2]]["name"] == event_type for message in each["messages"])
+        if any(MESSAGES[message["$ref"].rpartition("/")[2]]["title"] == event_type for message in each["messages"])
     ]
     channel = DOCUMENT["channels"][operation["channel"]["$ref"].rpartition("/")[2]]
     if operation["action"] == "receive":

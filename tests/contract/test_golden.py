@@ -23,6 +23,7 @@ LATEST = sorted(name for name in registry.load().latest if not name.startswith("
 OUTPUTS = {
     "incident.classified",
     "incident.closed",
+    "incident.state",
     "sla.warning",
     "sla.update_due",
     "sla.breached",

@@ -14,9 +14,11 @@ CONTRACT = {
     "sla.incidents",
     "sla.alerts",
     "sla.impacts",
+    "sla.incident-state",
     "sla.incidents-internal",
     "sla.ledger-internal",
     "sla.credits",
+    "sla.tenant-months",
     "sla.rejected",
     "sla.notifications",
     "sla.incidents-changelog",
@@ -65,6 +67,14 @@ def test_changelogs_are_compacted_and_named_as_the_runtime_names_them(agent: str
     config = spec.config()
     assert config["cleanup.policy"] == "compact"
     assert "retention.ms" not in config
+
+
+@pytest.mark.parametrize("name", ["sla.incident-state", "sla.tenant-months"])
+def test_a_reader_that_was_away_for_a_weekend_still_sees_what_was_deleted(name: str) -> None:
+    config = BY_NAME[name].config()
+    assert config["cleanup.policy"] == "compact"
+    assert int(config["delete.retention.ms"]) > 3 * 24 * 60 * 60 * 1000
+    assert BY_NAME["sla.incidents-changelog"].config()["delete.retention.ms"] == str(60 * 60 * 1000)
 
 
 def test_a_full_input_fits_where_it_is_forwarded_or_rejected() -> None:
