@@ -1,0 +1,1 @@
+"""The read model: its tables, their migrations, and the engine."""
