@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from connect.intake.formats.registry import FORMATS
@@ -27,24 +27,24 @@ class MappingError(PolicyError):
 def load_mapping(path: Path) -> dict[str, Source]:
     """The sources of a mapping file by name. Raises MappingError, OSError when it can't be read."""
     document, places = read_checked(path, MappingKeys, _cross_checks, MappingError)
-    sources = {name: _source(name, keys, places) for name, keys in document.sources.items()}
-    identities = {each.source for each in sources.values()}
-    return {name: replace(each, others=frozenset(identities - {each.source})) for name, each in sources.items()}
+    identities = frozenset(_identity(name, keys) for name, keys in document.sources.items())
+    return {name: _source(name, keys, places, identities) for name, keys in document.sources.items()}
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
     """Checks that span several keys; they run even when other keys are wrong."""
     found = data.get("sources") if isinstance(data, dict) else None
     sources = found if isinstance(found, dict) else {}
+    names = sorted(map(str, sources))
     for name, keys in sources.items():
         if not isinstance(keys, dict):
             continue
         for path, what in _source_problems(name, keys):
             yield Problem(file, _place(places, path), dotted(path), what)
-        reached = [each for each in sources if str(each).startswith(f"{name}-")]
-        if keys.get("only_tenants") and reached:
+        following = bisect_left(names, f"{name}-")
+        if keys.get("only_tenants") and following < len(names) and names[following].startswith(f"{name}-"):
             key: KeyPath = ("sources", name, "only_tenants")
-            what = f"ids that begin with {name}- may be those of source {reached[0]}; allowed: another name"
+            what = f"ids that begin with {name}- may be those of source {names[following]}; allowed: another name"
             yield Problem(file, _place(places, key), dotted(key), what)
 
 
@@ -127,7 +127,11 @@ def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tu
         yield place, f"{path!r} never matches: {problem}"
 
 
-def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Source:
+def _identity(name: str, keys: SourceKeys) -> str:
+    return keys.source or f"/intake/{name}"
+
+
+def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place], identities: frozenset[str]) -> Source:
     here: KeyPath = ("sources", name)
     form = FORMATS[keys.format]
     fields = {
@@ -141,7 +145,8 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         name=name,
         format=keys.format,
         secrets=tuple(each.ref() for each in keys.secrets),
-        source=keys.source or f"/intake/{name}",
+        source=_identity(name, keys),
+        identities=identities,
         per_second=keys.rate.per_second,
         burst=keys.rate.burst,
         allow=tuple(keys.allow),
@@ -151,7 +156,6 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place]) -> Sou
         replay_window=keys.replay_window,
         ignore=tuple(_conditions(each, form) for each in keys.ignore),
         states=_states(keys.states, form.default_states),
-        others=frozenset(),
         **fields,
     )
 

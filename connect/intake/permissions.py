@@ -18,7 +18,7 @@ def forbidden(source: Source, event: Event) -> str | None:
     if not _allows_type(source, event_type):
         hint = f"; name {event_type} itself to allow it" if event_type in FOUR_EYES else ""
         return f"{source.name} may not publish {event_type}; its `allow` names {', '.join(source.allow)}{hint}"
-    if event_source in source.others:
+    if event_source != source.source and event_source in source.identities:
         return f"{source.name} may not publish events of source {event_source}, which is another source of this intake"
     if event_source != source.source and not any(_matches(each, event_source) for each in source.allow_sources):
         own = ", ".join((source.source, *source.allow_sources))

@@ -52,11 +52,11 @@ def dotted(path: KeyPath) -> str:
 
 
 def problems_of(
-    error: ValidationError, model: type[BaseModel], file: str, places: Mapping[KeyPath, Place]
+    error: ValidationError, model: type[BaseModel], file: str, places: Mapping[KeyPath, Place], *, limit: int
 ) -> list[Problem]:
-    """Pydantic's errors as messages for people who write policies."""
+    """Pydantic's errors, the first `limit` of them, as messages for people who write policies."""
     found = []
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:limit]:
         path = tuple(part for part in detail["loc"] if part != "[key]")
         place = next(places[path[:size]] for size in range(len(path), -1, -1) if path[:size] in places)
         found.append(Problem(file, place, dotted(path), _words(detail, model, path)))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
-from streams.config_files.scalars import close_to, days_of, minutes_of
+from streams.config_files.scalars import close_to, days_of, listed, minutes_of
 from streams.config_files.yaml_reader import read_checked
 from streams.policy.digest import digest_of, exact
 from streams.policy.document import PolicyDocument, RuleKeys
@@ -108,7 +108,7 @@ def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place], tree
         for position, component in enumerate(named if isinstance(named, list) else []):
             if isinstance(declared, dict) and isinstance(component, str) and component not in declared:
                 path = ("rules", index, "when", "component", position)
-                known = ", ".join(declared)
+                known = listed(declared)
                 yield problem(path, f"{component!r} is not declared{close_to(component, declared)}; allowed: {known}")
     if tree is not None:
         if tree.suffix != ".yaml":

@@ -93,8 +93,8 @@ class Source:
     tenants: tuple[MappingRule, ...] = ()
     summary: tuple[MappingRule, ...] = ()
     states: States = field(default_factory=States)
-    others: frozenset[str] = frozenset()
-    """The CloudEvents sources of the other senders, which this one may not use."""
+    identities: frozenset[str] = frozenset()
+    """The CloudEvents sources of all senders of the file; this one may use only its own."""
 
     warnings: tuple[str, ...] = ()
     """What the mapping file says in a way that is easily misread, each with its line."""

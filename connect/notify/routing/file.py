@@ -10,7 +10,7 @@ from connect.notify.destinations.registry import DESTINATION_KINDS
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.routing.schema import CommonKeys, MatchKeys, RoutingKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
-from streams.config_files.scalars import close_to
+from streams.config_files.scalars import close_to, listed
 from streams.config_files.yaml_reader import read_checked
 
 _KIND_KEYS = frozenset(key for kind in DESTINATION_KINDS.values() for key in kind.keys.model_fields)
@@ -66,7 +66,7 @@ def _of_routes(routes: list[object], named: Mapping[str, object]) -> Iterator[tu
             used.add(name)
             if name not in named:
                 path: KeyPath = ("routes", index, "to", *((where,) if isinstance(to, list) else ()))
-                known = ", ".join(named) or "none"
+                known = listed(named) or "none"
                 yield path, f"there is no destination {name!r}{close_to(name, named)}; allowed: {known}"
     for name in named:
         if routes and name not in used:
