@@ -34,9 +34,11 @@ def simulate(
 ) -> None:
     """Print the outputs of recorded events as JSON lines. The same input gives the same output, byte for byte.
 
-    A line that can't be applied gives an output of type sla.rejected with its number, counted over all files.
+    A line that can't be applied gives an output of type sla.rejected with its number, counted over all files. A field
+    that its event does not have ends the command with exit code 2.
     Time limits and the default policy come from the environment (SLA_…), as for a worker.
     """
+    from cli.replay.unknown_fields import unknown_fields_refused
     from cli.support.options import instant_of, settings_of
     from streams.replay.simulate import simulate as run
     from streams.serde.cloudevents_json import format_line
@@ -46,7 +48,7 @@ def simulate(
     chosen = choose_policies(settings, policy, policies)
     check_readable(events)
     write = typer.get_binary_stream("stdout").write
-    with counting("events read", quiet=sys.stdout.isatty()) as one:
+    with unknown_fields_refused(events), counting("events read", quiet=sys.stdout.isatty()) as one:
         lines = counted_lines(events, one)
         for output in run(lines, chosen, until=end, backfill=backfill, time_limits=settings.time_limits()):
             write(format_line(output).encode() + b"\n")

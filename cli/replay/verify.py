@@ -51,6 +51,7 @@ def verify(
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.simulate import choose_policies
+    from cli.replay.unknown_fields import unknown_fields_refused
 
     if from_topics and events:
         wrong_use("events come from files or from the topics: give --events or --from-topics, not both")
@@ -64,7 +65,7 @@ def verify(
     submitted = _statements(statement)
     if not submitted.statements:
         wrong_use(f"{statement} has no credit.statement event")
-    with history_of(names, settings, from_topics=from_topics) as history:
+    with history_of(names, settings, from_topics=from_topics) as history, unknown_fields_refused(history.names):
         found = _differences(submitted.statements, chosen, settings, history.names, backfill=backfill)
     show = _print_json if as_json else _print_lines
     show(submitted, found, events=from_topics or bool(names))

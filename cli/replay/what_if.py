@@ -50,6 +50,7 @@ def what_if(
     `sla tail --json`.
     """
     from cli.kafka_io.topic_history import history_of
+    from cli.replay.unknown_fields import unknown_fields_refused
     from cli.replay.what_if_formats import as_csv, as_json, print_tables
     from cli.replay.what_if_run import ComparisonJob, run
 
@@ -59,7 +60,7 @@ def what_if(
     settings = settings_of(brokers, prefix)
     end = None if until is None else instant_of("--until", until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
-    with history_of(names, settings, from_topics=from_topics) as history:
+    with history_of(names, settings, from_topics=from_topics) as history, unknown_fields_refused(history.names):
         found = run(ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill))
     found = replace(found, lines=found.lines + history.undecodable, rejected=found.rejected + history.undecodable)
     if format_ == "table":

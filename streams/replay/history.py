@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
-from streams.serde.cloudevents_json import Fields, parse_line
+from streams.errors import SlaError
+from streams.serde.cloudevents_json import Fields, from_json, json_of
+from streams.serde.input_checks import unknown_field
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
@@ -52,6 +54,19 @@ class RejectedLine(NamedTuple):
     subject: str | None
 
 
+class UnknownFieldError(SlaError):
+    """An input event has a field that its type does not have. Agents ignore such a field, which a later release may
+    have added; a recorded history does not have one unless somebody misspelled it."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(number, message)
+        self.number = number
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"line {self.number}: invalid: {self.message}"
+
+
 Step = TimeAdvance | BackfillLoading | InputLine | RejectedLine
 
 
@@ -80,12 +95,13 @@ class Replay:
         self.clock = 0
 
     def steps(self, number: int, line: str) -> Iterator[Step]:
-        """The steps of one line (numbered from 1): time first, then its event. A blank line has none."""
+        """The steps of one line (numbered from 1): time first, then its event. A blank line has none. Raises
+        UnknownFieldError."""
         if not line.strip():
             return
         parsed = None
         if self._reads is None:
-            parsed = parse_line(line, inputs_only=True)
+            parsed = _parsed(number, line)
             header = None if isinstance(parsed, Rejection) else _header_of(*parsed)
         else:
             header = _read_header(line)
@@ -103,7 +119,7 @@ class Replay:
         subject = header.subject if header is not None else None
         if self._reads is not None and not (self._reads(subject) or (header is not None and header.contract)):
             return
-        parsed = parsed or parse_line(line, inputs_only=True)
+        parsed = parsed or _parsed(number, line)
         event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
         if isinstance(event, Rejection):
             yield RejectedLine(number, event, subject)
@@ -122,6 +138,17 @@ class Replay:
         unless these very times are out of bounds."""
         arrival = header.received if header.received is not None else max(self._arrival, header.time)
         return arrival if 0 <= arrival <= LATEST else self._arrival
+
+
+def _parsed(number: int, line: str) -> tuple[str, Fields] | Rejection:
+    """Type and fields of an input event, or why it is rejected. Raises UnknownFieldError."""
+    event = json_of(line)
+    if isinstance(event, Rejection):
+        return event
+    parsed = from_json(event, inputs_only=True)
+    if isinstance(event, dict) and not isinstance(parsed, Rejection) and (refused := unknown_field(event)) is not None:
+        raise UnknownFieldError(number, refused.message)
+    return parsed
 
 
 class _Header(NamedTuple):
