@@ -127,6 +127,13 @@ REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the 
 INTAKE_REQUESTS = _counter("sla_intake_requests", "requests", "Requests by source and status.", "source", "status")
 INTAKE_PUBLISHED = _counter("sla_intake_published", "events", "Events acknowledged by Kafka.", "source", "type")
 INTAKE_IGNORED = _counter("sla_intake_ignored", "items", "Items that the mapping classifies as no incident.", "source")
+INTAKE_UNAPPLIED = _counter(
+    "sla_intake_unapplied",
+    "items",
+    "Changes at the sender that no event can express, to be corrected by hand.",
+    "source",
+    "change",
+)
 INTAKE_REFUSED = _counter("sla_intake_refused", "items", "Items that can't be published (R27).", "source", "code")
 INTAKE_TRUNCATED = _counter(
     "sla_intake_truncated_alerts",

@@ -15,6 +15,7 @@ class IntakeMetrics:
         self.requests = metrics.INTAKE_REQUESTS.counter(registry)
         self.published = metrics.INTAKE_PUBLISHED.counter(registry)
         self.ignored = metrics.INTAKE_IGNORED.counter(registry)
+        self.unapplied = metrics.INTAKE_UNAPPLIED.counter(registry)
         self.refused = metrics.INTAKE_REFUSED.counter(registry)
         self.truncated = metrics.INTAKE_TRUNCATED.counter(registry)
         self.acknowledged_seconds = metrics.INTAKE_ACKNOWLEDGED.histogram(registry)

@@ -16,10 +16,16 @@ class EventItem(NamedTuple):
 
 
 class IgnoredItem(NamedTuple):
-    """Understood, but no incident: nothing is published, and a retry changes nothing."""
+    """Understood, but no incident: nothing is published, and a retry changes nothing.
+
+    `unapplied` names a change of an incident that no event of the contract can express, such as
+    `comment_made_private`: somebody has to look at it, so it is logged and counted. `subject` is the incident.
+    """
 
     item: str
     reason: str
+    unapplied: str | None = None
+    subject: str | None = None
 
 
 class RejectedItem(NamedTuple):

@@ -20,6 +20,7 @@ from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
 from connect.intake.web.signatures import read_secrets
+from streams.runtime import dead_letter
 from streams.sla.instants import format_rfc3339, parse_rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,3 +133,12 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
             await scenario()
 
     asyncio.run(limited())
+
+
+def types(bench: Bench) -> list[str]:
+    """What Kafka has: event types, and codes of rejects."""
+    found = []
+    for record in bench.publisher.acknowledged:
+        headers = dict(record.headers)
+        found.append((headers.get(dead_letter.CODE) or headers["ce_type"]).decode())
+    return found

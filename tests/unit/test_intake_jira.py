@@ -185,12 +185,20 @@ def test_a_deleted_ticket_of_zendesk_ends_its_incident_and_one_that_is_back_reop
 
 
 def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) -> None:
-    """It was sent to the customer when it was public; the reason says so."""
+    """No event takes an answer back: the change is named, with its incident, for somebody to look at."""
     private = recorded("zendesk-comment") | {"type": "zen:event-type:ticket.comment_made_private"}
     found = translate.webhook(ZENDESK, json.dumps(private).encode())
     assert (found.events, found.rejected) == ([], [])
     assert "stays an answer" in found.ignored[0].reason
+    assert found.ignored[0][2:] == ("comment_made_private", "zendesk-5158")
     edited = recorded("jira-comment") | {"webhookEvent": "comment_updated"}
     found = webhook(tmp_path, edited)
     assert (found.events, found.rejected) == ([], [])
     assert "its first version was published" in found.ignored[0].reason
+    assert found.ignored[0].unapplied is None
+    for kind, change in (("comment_updated", "comment_made_private"), ("comment_deleted", "comment_deleted")):
+        later = recorded("jira-comment") | {"webhookEvent": kind}
+        later["comment"]["jsdPublic"] = False
+        (ignored,) = webhook(tmp_path, later).ignored
+        assert "stays an answer" in ignored.reason
+        assert ignored[2:] == (change, "jira-10042")

@@ -48,8 +48,9 @@ def _signed(credentials: Credentials, signature: str) -> bool:
 #: Webhooks that change nothing, and why.
 _IGNORED = {
     "comment_updated": "an edited comment changes nothing: its first version was published",
-    "comment_deleted": "a deleted comment changes nothing: it was published",
+    "comment_deleted": "a deleted comment stays an answer if it was public: no event takes an answer back",
 }
+_MADE_PRIVATE = "an edited comment that is internal now stays an answer if it was public: no event takes an answer back"
 
 
 def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
@@ -59,7 +60,7 @@ def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOu
         yield RejectedItem("", "invalid", "not a Jira webhook: it has no text `webhookEvent`")
         return
     if kind not in {"jira:issue_created", "jira:issue_updated", "jira:issue_deleted", "comment_created"}:
-        yield IgnoredItem("", _IGNORED.get(kind, f"{kind[:80]} changes nothing of an incident"))
+        yield _ignored(payload, kind, source)
         return
     if kind == "comment_created" and "issue" not in payload:
         yield IgnoredItem("", "a comment without its issue, as Data Center sends it, stops no clock")
@@ -90,6 +91,16 @@ def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOu
         text, public = comment.get("body"), comment.get("jsdPublic") is True
         given = text if isinstance(text, str) else None
         yield from tickets.comment_added(ticket._replace(by=_who(comment.get("author"))), given, public, source)
+
+
+def _ignored(payload: dict[str, Any], kind: str, source: Source) -> IgnoredItem:
+    issue, comment = payload.get("issue"), payload.get("comment")
+    subject = f"{source.name}-{issue.get('id')}" if isinstance(issue, dict) else None
+    if kind == "comment_deleted":
+        return IgnoredItem("", _IGNORED[kind], "comment_deleted", subject)
+    if kind == "comment_updated" and isinstance(comment, dict) and comment.get("jsdPublic") is False:
+        return IgnoredItem("", _MADE_PRIVATE, "comment_made_private", subject)
+    return IgnoredItem("", _IGNORED.get(kind, f"{kind[:80]} changes nothing of an incident"))
 
 
 def _updated(

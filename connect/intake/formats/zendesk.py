@@ -40,9 +40,12 @@ _FIELDS = {
 _DELETED = frozenset(["soft_deleted", "permanently_deleted", "marked_as_spam"])
 #: Events that change nothing, and why.
 _IGNORED = {
-    "comment_made_private": "a comment that is made private stays an answer: it was sent to the customer before",
+    "comment_made_private": "a comment that is made private stays an answer: no event takes an answer back",
     "comment_redacted": "a redacted comment changes nothing: it was published",
+    "merged": "a merged ticket changes nothing: merge or annul its incident by hand",
 }
+#: Those that change the incident in a way that no event of a ticket system can express.
+_UNAPPLIED = frozenset(["comment_made_private", "merged"])
 _SIGNATURE = "X-Zendesk-Webhook-Signature"
 _TIMESTAMP = "X-Zendesk-Webhook-Signature-Timestamp"
 
@@ -120,7 +123,8 @@ def _event(
         state = source.states.of(_text(payload["detail"].get("status")))
         yield from tickets.status_changed(ticket, "resolved", state, source)
     else:
-        yield IgnoredItem("", _IGNORED.get(kind, f"ticket.{kind[:80]} changes nothing of an incident"))
+        reason = _IGNORED.get(kind, f"ticket.{kind[:80]} changes nothing of an incident")
+        yield IgnoredItem("", reason, kind if kind in _UNAPPLIED else None, ticket.subject)
 
 
 def _ticket(payload: dict[str, Any], source: Source) -> Ticket:

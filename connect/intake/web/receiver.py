@@ -100,6 +100,7 @@ class Receiver:
             await self._acknowledged([event.record for event in part.events])
             published.update(event.event_type for event in part.events)
             ignored += len(part.ignored)
+            self._report_unapplied(source, part)
             listed.add(part)
             del listed.events[responses.MAX_LISTED :], listed.ignored[responses.MAX_LISTED :]
         if listed.rejected:
@@ -127,6 +128,18 @@ class Receiver:
         except Unavailable as error:
             reason = "Kafka has not acknowledged; send the same request again, it counts once"
             raise retry_after(503, reason, self._settings.retry_after) from error
+
+    def _report_unapplied(self, source: Source, part: Translation) -> None:
+        for each in part.ignored:
+            if each.unapplied is not None:
+                self._metrics.unapplied.labels(source.name, each.unapplied).inc()
+                self._log.warning(
+                    "change_not_applied",
+                    source=source.name,
+                    change=each.unapplied,
+                    incident=each.subject,
+                    reason=each.reason,
+                )
 
     def _count(self, source: Source, listed: Translation, published: Counter[str], ignored: int, arrival: int) -> None:
         metrics, name = self._metrics, source.name

@@ -1,0 +1,176 @@
+"""Who may send to the intake, how much, and what a sender may publish."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from intake_bench import SECRETS, recorded, run, served, signed, token, types
+
+from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+from streams.sla.instants import SECOND
+
+STRUCTURED = {"Content_Type": "application/cloudevents+json"}
+BATCH = {"Content_Type": "application/cloudevents-batch+json"}
+
+
+def test_every_sender_gets_in_with_its_own_proof() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for name, body in (
+                ("prometheus", "alertmanager-resolved"),
+                ("zendesk", "zendesk-created"),
+                ("jira", "jira-created"),
+            ):
+                status, answer, _ = await bench.hook(name, recorded(body))
+                assert status == 202, answer
+            assert len(types(bench)) == 6
+            record = bench.publisher.acknowledged[0]
+            decoded = decode(record.value)
+            assert not isinstance(decoded, Rejection)
+            assert decoded[1]["subject"] == record.key
+            assert record.topic == "incident-events"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("prometheus", {"Authorization": "Bearer prometheus-token-0002"}),
+        ("prometheus", {"Authorization": f"Bearer {SECRETS['SLA_INTAKE_BILLING_TOKEN']}"}),
+        ("prometheus", {"Authorization": ""}),
+        ("zendesk", {"X-Zendesk-Webhook-Signature": "AAAA"}),
+        ("zendesk", {"X-Zendesk-Webhook-Signature-Timestamp": "2026-04-10T08:00:01Z"}),
+        ("jira", {"X-Hub-Signature": "sha256=00"}),
+        ("jira", {"X-Hub-Signature": ""}),
+    ],
+)
+def test_who_cannot_prove_it_leaves_no_trace(name: str, change: dict[str, str]) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for body in (recorded(f"{'alertmanager-firing' if name == 'prometheus' else name + '-created'}"), b"{"):
+                status, _, headers = await bench.hook(name, body, **change)
+                assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert bench.publisher.given == []
+
+    run(scenario)
+
+
+def test_a_signature_that_is_replayed_late_is_refused() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = recorded("zendesk-created")
+            proof = signed("zendesk", body, bench.clock.at)
+            bench.clock.at += 301 * SECOND
+            status, answer, _ = await bench.post("/v1/hooks/zendesk", body, **proof)
+            assert status == 401
+            assert "is not within 300 s of now" in str(answer["error"])
+            bench.clock.at -= SECOND
+            assert (await bench.post("/v1/hooks/zendesk", body, **proof))[0] == 202
+
+    run(scenario)
+
+
+def test_a_source_that_sends_too_much_waits_and_others_do_not() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = recorded("alertmanager-watchdog")
+            answers = [await bench.hook("prometheus", body) for _ in range(101)]
+            assert [status for status, _, _ in answers] == [202] * 100 + [429]
+            assert answers[-1][2]["Retry-After"] == "1"
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+            bench.clock.at += SECOND
+            assert (await bench.hook("prometheus", body))[0] == 202
+
+    run(scenario)
+
+
+def test_strangers_do_not_use_up_a_sources_rate() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for _ in range(150):
+                assert (await bench.hook("jira", b"{}", **{"X-Hub-Signature": "sha256=00"}))[0] == 401
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_bodies_are_bounded_however_they_come() -> None:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b" " * 1000
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+
+    async def scenario() -> None:
+        async with served(max_body=10_000, body_timeout=100_000) as bench:
+            headers = {"Content-Type": "application/json", **token("services")}
+
+            async def send(data: object, **more: str) -> tuple[int, str]:
+                async with bench.client.post("/v1/incidents", data=data, headers=headers | more) as answer:
+                    return answer.status, (await answer.json())["error"]
+
+            assert (await send(b" " * 10_001))[0] == 413
+            assert (await send(pieces(11)))[0] == 413
+            assert (await send(pieces(10)))[0] == 422  # as long as allowed, but no JSON
+            status, told = await send(gzip.compress(b" " * 1_000_000), **{"Content-Encoding": "gzip"})
+            assert (status, "Content-Encoding" in told) == (415, True)
+            assert (await send(stalled()))[0] == 408
+            assert bench.intake._reader.budget.reserved == 0
+
+    run(scenario)
+
+
+def test_what_is_held_at_once_is_bounded() -> None:
+    async def scenario() -> None:
+        async with served(max_in_flight=9_000) as bench:
+            bench.publisher.open.clear()
+            body = json.dumps(STRUCTURED_EXAMPLE).encode().ljust(5_000)
+            asked = asyncio.create_task(bench.post("/v1/events", body, **STRUCTURED, **token("services")))
+            while not bench.publisher.given:
+                await asyncio.sleep(0)
+            status, _, headers = await bench.post("/v1/events", body, **STRUCTURED, **token("services"))
+            assert (status, headers["Retry-After"]) == (503, "1")
+            bench.publisher.open.set()
+            assert (await asked)[0] == 202
+            assert (await bench.post("/v1/events", body, **STRUCTURED, **token("services")))[0] == 202
+
+    run(scenario)
+
+
+def test_a_sender_publishes_only_what_it_may_and_the_attempt_is_kept() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            status, answer, _ = await bench.post("/v1/events", STRUCTURED_EXAMPLE, **STRUCTURED, **token("billing"))
+            assert status == 403
+            assert "may not publish incident.opened" in str(answer["error"])
+            assert types(bench) == ["forbidden"]
+            assert (await bench.post("/v1/contracts", EXAMPLES["contract.set"], **token("billing")))[0] == 202
+            assert (await bench.post("/v1/claims", EXAMPLES["credit.claimed"], **token("services")))[0] == 403
+            assert bench.publisher.acknowledged[1].topic == "contract-events"
+
+    run(scenario)
+
+
+def test_who_only_begins_to_send_takes_no_room_from_senders_with_a_token() -> None:
+    """Zendesk's and Jira's proof is over the body: anyone may begin to send one."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            unproven = bench.intake._reader.unproven
+            assert unproven.limit < bench.intake._reader.budget.limit
+            assert unproven.reserve(unproven.limit)
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 503
+            assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 202
+            unproven.release(unproven.limit)
+            assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
+
+    run(scenario)

@@ -1,0 +1,120 @@
+"""What CloudEvents and plain JSON become: three modes, permissions, errors by field (R1, R27)."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from intake_samples import BILLING, OPENED, SERVICES, plain, published
+
+from connect.intake import translate
+from connect.intake.formats import cloudevents
+
+
+def test_the_three_modes_of_cloudevents_give_the_same_record() -> None:
+    body = json.dumps(OPENED).encode()
+    structured = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, body)
+    batch = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, b"[" + body + b"," + body + b"]")
+    attributes = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
+    binary = translate.cloud_events(SERVICES, cloudevents.BINARY, attributes, json.dumps(OPENED["data"]).encode())
+    assert structured.events == binary.events
+    assert batch.events == structured.events * 2
+
+
+def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
+    headers |= {"ce-subject": "Z%C3%BCrich%201", "ce-backfill": "true", "traceparent": trace, "ce-Bad Name": "x"}
+    (made,) = published(
+        translate.cloud_events(SERVICES, cloudevents.BINARY, headers, json.dumps(OPENED["data"]).encode())
+    )
+    assert (made["subject"], made["backfill"], made["traceparent"]) == ("Zürich 1", True, trace)
+    refused = translate.cloud_events(SERVICES, cloudevents.BINARY, headers | {"ce-subject": "%FF"}, b"{}").rejected
+    assert "percent-encoded" in refused[0].reason
+    assert "no event" in translate.cloud_events(SERVICES, cloudevents.BINARY, {}, b"{}").rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "reason"),
+    [
+        (b"", "undecodable", "not JSON"),
+        (b"\xff{}", "undecodable", "byte 0 is not UTF-8"),
+        (b'{"a": NaN}', "undecodable", "NaN"),
+        (b'{"id": "1", "id": "2"}', "undecodable", "appears twice"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "undecodable", "not JSON"),
+        (b"[" * 200_000, "undecodable", "nested too deeply"),
+        (b'{"a":' * 200_000, "undecodable", "nested too deeply"),
+        (b"17", "invalid", "expected a CloudEvents object"),
+        (b"{}", "invalid", "specversion"),
+        (json.dumps(OPENED | {"type": "sla.breached"}).encode(), "unknown_type", "is an output"),
+        (json.dumps(OPENED | {"type": "incident.exploded"}).encode(), "unknown_type", "is not an event type"),
+        (json.dumps(OPENED | {"time": "2026-01-31T09:00:00"}).encode(), "invalid", "time"),
+        (json.dumps(OPENED | {"id": "\ud800"}).encode(), "invalid", "id"),
+    ],
+)
+def test_events_that_are_none_are_refused_with_the_codes_of_the_product(body: bytes, code: str, reason: str) -> None:
+    """R27."""
+    (refused,) = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, body).rejected
+    assert refused.code == code
+    assert reason in refused.reason
+
+
+def test_a_batch_names_its_bad_events_and_publishes_the_good_ones() -> None:
+    bad = copy.deepcopy(OPENED)
+    bad["data"]["impact"] = "huge"  # type: ignore[index]
+    found = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, json.dumps([OPENED, bad, 7]).encode())
+    assert len(found.events) == 1
+    assert [each.item for each in found.rejected] == ["[1]", "[2]"]
+    assert not translate.cloud_events(SERVICES, cloudevents.BATCH, {}, b"{}").events
+
+
+def test_a_source_publishes_only_what_it_may() -> None:
+    body = json.dumps(OPENED).encode()
+    (refused,) = translate.cloud_events(BILLING, cloudevents.STRUCTURED, {}, body).rejected
+    assert refused.code == "forbidden"
+    assert "billing may not publish incident.opened" in refused.reason
+
+
+OPENING = {"incident_id": "inc-9", "time": "2026-01-31T09:00:00Z", **OPENED["data"]}  # type: ignore[dict-item]
+
+
+def test_plain_json_has_an_id_of_what_it_says() -> None:
+    """R1: a retry is the same event, anything else another."""
+    first, again = plain("/v1/incidents", OPENING), plain("/v1/incidents", dict(reversed(OPENING.items())))
+    other = plain("/v1/incidents", OPENING | {"impact": "complete_outage"})
+    assert first.events[0].event_id == again.events[0].event_id
+    assert first.events[0].event_id != other.events[0].event_id
+    assert plain("/v1/incidents", OPENING | {"id": "mine"}).events[0].event_id == "mine"
+    assert published(first)[0]["source"] == "/intake/services"
+
+
+def test_follow_ups_name_the_incident_in_the_path() -> None:
+    body = {"time": "2026-01-31T09:10:00Z", "severity": None, "who": {"kind": "support", "id": "kim"}, "reason": "x"}
+    (made,) = published(plain("/v1/incidents/{id}/severity_set", body, "inc-9"))
+    assert (made["subject"], made["data"]["severity"]) == ("inc-9", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "path_id", "body", "reason"),
+    [
+        (
+            "/v1/incidents",
+            None,
+            {**OPENING, "tenat_ids": ["a"]},
+            "tenat_ids: incident.opened has no such field; did you mean",
+        ),
+        ("/v1/incidents", None, {**OPENING, "time": None}, "time: is missing"),
+        ("/v1/incidents", None, {**OPENING, "incident_id": 7}, "incident_id: is missing"),
+        ("/v1/incidents", None, {**OPENING, "impact": "big"}, "data.impact: expected one of"),
+        ("/v1/incidents", None, [], "expected an object"),
+        ("/v1/incidents/{id}/merged", "inc-9", {"time": "2026-01-31T09:00:00Z", "into": "inc-9"}, "itself"),
+        ("/v1/incidents/{id}/resolved", "x" * 129, {"time": "2026-01-31T09:00:00Z"}, "subject: has 129"),
+        ("/v1/contracts", None, {"tenant_id": "a", "time": "2026-01-31T09:00:00Z"}, "data.valid_from: is missing"),
+    ],
+)
+def test_plain_json_that_is_wrong_is_told_by_its_field(
+    path: str, path_id: str | None, body: object, reason: str
+) -> None:
+    (refused,) = plain(path, body, path_id).rejected
+    assert reason in refused.reason

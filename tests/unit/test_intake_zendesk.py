@@ -1,0 +1,171 @@
+"""What Zendesk's events become: a ticket's story, disorder, authors, hostile input (R1, R2, R27)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from intake_samples import SOURCES, ZENDESK, Json, decided, published, recorded, said, simulated
+
+ZENDESK_STORY = ["created", "comment", "priority", "pending", "solved"]
+
+
+def test_a_ticket_of_zendesk_from_opening_to_end() -> None:
+    found = [decided(ZENDESK, recorded(f"zendesk-{name}")) for name in ZENDESK_STORY]
+    assert [said(each)[0][0] for each in found] == [
+        "incident.opened",
+        "incident.updated",
+        "incident.reclassified",
+        "incident.waiting",
+        "incident.resolved",
+    ]
+    assert {ready.subject for each in found for ready in each.events} == {"zendesk-5158"}
+    opened, comment, reclassified = (published(each)[0] for each in found[:3])
+    assert opened["time"] == "2026-04-10T08:00:00Z"
+    assert opened["data"]["ticket_id"] == "5158"
+    assert comment["data"]["who"] == {"kind": "support", "id": "8447388090494"}
+    assert comment["data"]["visibility"] == "public"
+    assert reclassified["data"] == {"impact": "material_aspect"}
+
+
+def test_tickets_in_disorder_and_repeated_end_in_the_same_clocks() -> None:
+    """R1, R2: what the sender says is a set of facts with times of their own."""
+
+    def outcome(stories: list[str]) -> list[tuple[object, ...]]:
+        lines = []
+        for name in stories:
+            for event in published(decided(ZENDESK, recorded(f"zendesk-{name}"))):
+                lines.append(json.dumps(event | {"receivedtime": "2026-04-10T12:00:00Z"}))
+        outputs = [json.loads(line) for line in simulated(lines)]
+        last: dict[tuple[str, object], Json] = {}
+        for each in outputs:
+            last[each["type"], each["data"].get("metric")] = each
+        closed = last["incident.closed", None]["data"]
+        return [closed["severity"], *sorted(str(each) for each in closed["clocks"])]
+
+    assert outcome(ZENDESK_STORY) == outcome([*reversed(ZENDESK_STORY), *ZENDESK_STORY])
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "types"),
+    [
+        ("OPEN", "pending", ["waiting"]),
+        ("Pending", "OPEN", ["waiting_ended"]),
+        ("PENDING", "HOLD", ["waiting_ended", "waiting"]),
+        ("HOLD", "SOLVED", ["resolved"]),
+        ("SOLVED", "CLOSED", []),
+        ("solved", "open", ["reopened"]),
+        ("CLOSED", "PENDING", ["reopened", "waiting"]),
+        ("NEW", "OPEN", []),
+        (None, "SOLVED", ["resolved"]),
+        ("OPEN", None, []),
+        ("OPEN", 7, []),
+    ],
+)
+def test_a_status_pauses_ends_and_reopens(previous: object, current: object, types: list[str]) -> None:
+    payload = recorded("zendesk-pending")
+    payload["event"] |= {"previous": previous, "current": current}
+    found = decided(ZENDESK, payload)
+    assert [each.event_type.partition(".")[2] for each in found.events] == types
+    assert not found.rejected
+
+
+def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() -> None:
+    strict = dataclasses.replace(ZENDESK, impact=ZENDESK.impact[:1])
+    created = recorded("zendesk-created")
+    created["detail"]["priority"] = None
+    assert published(decided(ZENDESK, created))[0]["data"]["impact"] == "material_aspect"
+    refused = decided(strict, created).rejected
+    assert "ticket 5158: impact: detail.priority is absent" in refused[0].reason
+    late = recorded("zendesk-priority")
+    late["event"] |= {"previous": None, "current": "High"}
+    opened, reclassified = published(decided(strict, late))
+    assert (opened["type"], opened["time"], opened["id"]) == (
+        "incident.opened",
+        "2026-04-10T08:00:00Z",
+        "zendesk-5158-opened",
+    )
+    assert opened["data"]["impact"] == reclassified["data"]["impact"] == "material_aspect"
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "change"),
+    [
+        ("priority_changed", {"previous": "urgent", "current": "URGENT"}, None),
+        ("priority_changed", {"previous": "high", "current": "low"}, {"impact": "cosmetic"}),
+        ("organization_changed", {"previous": "8447346622463", "current": "8447346622462"}, {"tenant_ids": ["acme"]}),
+        ("tags_changed", {"tags_added": ["api"], "tags_removed": ["ui"]}, {"component": "api"}),
+        ("tags_changed", {"tags_added": ["vip"], "tags_removed": []}, None),
+        ("agent_assignment_changed", {"previous": "1", "current": "2"}, None),
+    ],
+)
+def test_fields_reclassify_where_they_mean_something_else(kind: str, event: Json, change: Json | None) -> None:
+    payload = recorded("zendesk-priority")
+    payload |= {"type": f"zen:event-type:ticket.{kind}", "event": event}
+    found = decided(ZENDESK, payload)
+    assert not found.rejected
+    if change is None:
+        assert (len(found.events), len(found.ignored)) == (0, 1)
+        return
+    (made,) = published(found)
+    assert made["type"] == "incident.reclassified"
+    assert change.items() <= made["data"].items()
+
+
+@pytest.mark.parametrize(
+    ("author", "public", "who", "visibility"),
+    [
+        ({"id": 17, "is_staff": True}, True, {"kind": "support", "id": "17"}, "public"),
+        ({"id": "9", "is_staff": False}, True, {"kind": "customer", "id": "9"}, "public"),
+        ({"is_staff": "yes"}, "true", {"kind": "customer"}, "internal"),
+        (None, False, {"kind": "system"}, "internal"),
+    ],
+)
+def test_only_staffs_public_words_can_answer(author: object, public: object, who: Json, visibility: str) -> None:
+    """R7: whoever is not known to be support, in public, is not taken for it."""
+    payload = recorded("zendesk-comment")
+    payload["event"]["comment"] |= {"author": author, "is_public": public}
+    (made,) = published(decided(ZENDESK, payload))
+    assert (made["data"]["who"], made["data"]["visibility"]) == (who, visibility)
+
+
+@pytest.mark.parametrize("format_", ["zendesk", "jira"])
+def test_long_texts_of_others_are_cut(format_: str) -> None:
+    """R28: 4 KiB of UTF-8."""
+    payload = recorded(f"{format_}-comment")
+    text = "ü" * 3000
+    if format_ == "zendesk":
+        payload["event"]["comment"]["body"] = text
+    else:
+        payload["comment"]["body"] = text
+    (made,) = published(decided(SOURCES[format_], payload))
+    assert made["data"]["text"] == "ü" * 2048
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": None}, "no text `type`"),
+        ({"detail": None}, "detail: expected an object"),
+        ({"detail": {}}, "detail.id: is missing"),
+        ({"id": ""}, "id: is missing"),
+        ({"time": 5}, "time: is missing"),
+        ({"time": "now"}, "time: 'now' is not"),
+        ({"id": "x" * 120}, "event_id: has"),
+    ],
+)
+def test_events_of_zendesk_that_make_no_sense_are_refused(change: Json, reason: str) -> None:
+    found = decided(ZENDESK, recorded("zendesk-comment") | change)
+    assert not found.events
+    assert reason in found.rejected[0].reason
+
+
+def test_questions_and_other_objects_are_no_incidents() -> None:
+    for name in ZENDESK_STORY:
+        payload = recorded(f"zendesk-{name}")
+        payload["detail"]["type"] = "Question"
+        found = decided(ZENDESK, payload)
+        assert (found.events, found.rejected, len(found.ignored)) == ([], [], 1)
+    user = recorded("zendesk-created") | {"type": "zen:event-type:user.created"}
+    assert decided(ZENDESK, user).ignored
