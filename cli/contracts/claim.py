@@ -67,7 +67,7 @@ def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) 
     """End the command when the claim would be rejected; ask when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
     from cli.support.console import safe
-    from cli.support.money import formatted
+    from streams.money import formatted
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
-from cli.support.lines import STDIN, check_readable, read_lines
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import Wait, publish_facts
+from streams.lines import STDIN, check_readable, read_lines
 
 contracts_app = typer.Typer(
     help="Import contract terms from a file; list the current ones.", no_args_is_help=True, add_completion=False

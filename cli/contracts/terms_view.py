@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 
 from cli.support.console import plain_console, safe
-from cli.support.money import formatted
 from connect.contract_import.diff import ContractChange, ContractDifference, terms_of
+from streams.money import formatted
 from streams.sla.contracts import Contract
 from streams.sla.events import ContractSet
 from streams.sla.instants import format_rfc3339

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.replay.outcome import Event, Outcome, data_of
-from cli.support.money import formatted
+from streams.money import formatted
 from streams.sla.instants import parse_rfc3339
 
 _SECOND = 1_000_000

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.support.exits import FOUND, WRONG_USE
-from cli.support.lines import arriving_lines, check_readable
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
 from cli.support.references import References
 from cli.support.waiting import Wait, report_results, results_reader
+from streams.lines import arriving_lines, check_readable
 
 if TYPE_CHECKING:
     from cli.events.publish_lines import Published

@@ -203,7 +203,7 @@ def _what(event_type: str, data: Mapping[str, object]) -> str:
 
 
 def _money(value: object) -> str:
-    from cli.support.money import formatted
+    from streams.money import formatted
 
     amount = cast(Mapping[str, object], value)
     return formatted(cast(int, amount["amount_minor"]), str(amount["currency"]))

@@ -130,7 +130,7 @@ def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> Rejec
 
 def _one_event(file: str) -> str:
     """The text of one JSON object, which may span lines."""
-    from cli.support.lines import check_readable, read_lines
+    from streams.lines import check_readable, read_lines
 
     check_readable([file])
     return "\n".join(read_lines(file))

@@ -14,9 +14,9 @@ import typer
 from cli.events.record_view import Undecodable, event_of
 from cli.kafka_io.reader import TopicReader, TopicRecord, in_order
 from cli.support.console import safe
-from cli.support.parallel import cores, spread
 from cli.support.progress import counting
 from streams.errors import SlaError
+from streams.parallel import cores, spread
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
 from streams.serde.cloudevents_json import format_line

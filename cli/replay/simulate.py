@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.lines import check_readable, counted_lines
 from cli.support.progress import counting
 from streams.errors import SettingsError
+from streams.lines import check_readable, counted_lines
 
 if TYPE_CHECKING:
     from streams.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cli.support.exits import wrong_use
-from cli.support.lines import STDIN, read_lines
+from streams.lines import STDIN, read_lines
 from streams.replay.history import UnknownFieldError
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 import typer
 
 from cli.support.exits import FOUND, wrong_use
-from cli.support.lines import STDIN, check_readable, counted_lines, read_lines
 from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
 from cli.support.progress import counting
+from streams.lines import STDIN, check_readable, counted_lines, read_lines
 
 if TYPE_CHECKING:
     from streams.settings import Settings

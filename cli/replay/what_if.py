@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.support.exits import wrong_use
-from cli.support.lines import STDIN, check_readable
 from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, instant_of, settings_of
+from streams.lines import STDIN, check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,10 @@ def what_if(
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.unknown_fields import unknown_fields_refused
-    from cli.replay.what_if_formats import as_csv, as_json, print_tables
-    from cli.replay.what_if_run import ComparisonJob, run
+    from cli.replay.what_if_formats import print_tables
+    from cli.support.progress import progress
+    from streams.replay.what_if_files import as_csv, as_json
+    from streams.replay.what_if_run import ComparisonJob, run
 
     names = events or []
     _check_events(names, from_topics=from_topics)
@@ -61,7 +63,10 @@ def what_if(
     end = None if until is None else instant_of("--until", until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
     with history_of(names, settings, from_topics=from_topics) as history, unknown_fields_refused(history.names):
-        found = run(ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill))
+        found = run(
+            ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill),
+            progress=lambda total: progress("bytes compared", total=total),
+        )
     found = replace(found, lines=found.lines + history.undecodable, rejected=found.rejected + history.undecodable)
     if format_ == "table":
         print_tables(found, old_label, new_label)

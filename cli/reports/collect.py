@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
-from cli.support.money import formatted
+from streams.money import formatted
 from streams.sla.instants import HOUR, MINUTE, SECOND, Month, month_of
 
 Fields = Mapping[str, object]

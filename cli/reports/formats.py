@@ -15,7 +15,7 @@ from cli.reports.collect import (
     breach_cells,
     statement_cells,
 )
-from cli.support.csv_text import csv_text
+from streams.csv_text import csv_text
 from streams.sla.instants import SECOND, format_rfc3339
 
 #: Columns of the CSV; new ones are appended. `row` says which of them a line has: statement or breaches.

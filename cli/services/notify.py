@@ -71,9 +71,9 @@ def dry_run(
 
     Exit code 1: a line is no event.
     """
-    from cli.support.lines import read_lines
     from connect.notify.dry_run import DryRun
     from connect.notify.settings import read_notify_settings
+    from streams.lines import read_lines
     from streams.serde.cloudevents_json import parse_line, to_json
     from streams.sla.events import Rejection
 

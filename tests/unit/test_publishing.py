@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.events.publish_lines import BadLine, prepare
-from cli.support.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
+from streams.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
 from streams.serde.codec import decode
 from streams.serde.input_records import InputRecord
 from streams.sla.events import Rejection

@@ -11,8 +11,8 @@ import pytest
 
 from cli.reports.collect import Report, Reporting, duration_text, statement_cells
 from cli.reports.formats import CSV_COLUMNS, as_csv, as_html, as_json
-from cli.support.csv_text import csv_text
-from cli.support.money import formatted
+from streams.csv_text import csv_text
+from streams.money import formatted
 from streams.sla.instants import HOUR, MINUTE, SECOND, parse_rfc3339
 
 

@@ -33,12 +33,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.replay.outcome import Outcome, data_of, outcome_of
-from cli.replay.what_if_run import ComparisonJob
-from cli.replay.what_if_run import run as run_job
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.replay.what_if import PLATFORM, PolicyComparer
 from streams.replay.what_if_result import Comparison, MonthChange, compare, credits_of, replacing
+from streams.replay.what_if_run import ComparisonJob
+from streams.replay.what_if_run import run as run_job
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR
 from streams.sla.policy import Policies, Policy, Target
