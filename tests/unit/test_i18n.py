@@ -11,17 +11,23 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
+from board.pages.texts import BoardPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
 from streams.policy.phrases import PolicyPhrases, policy_phrases
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agents", "cli", "connect", "streams")
-SOURCES = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+PACKAGES = ("agents", "board", "cli", "connect", "streams")
+SOURCES = [
+    path.read_text()
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.*")
+    if path.suffix in {".py", ".html"}
+]
 
 #: Every dataclass of texts, by the catalogue that fills it.
-DOMAINS: Mapping[str, type] = {"notify": NotifyPhrases, "policy": PolicyPhrases}
+DOMAINS: Mapping[str, type] = {"board": BoardPhrases, "notify": NotifyPhrases, "policy": PolicyPhrases}
 
 TEMPLATE = """\
 msgid ""
@@ -85,7 +91,9 @@ def test_every_message_is_used(domain: str) -> None:
     unused = [
         field.name
         for field in fields(DOMAINS[domain])
-        if not any(re.search(rf"(?:phrases|self|_phrases\([^()]*\))\.{field.name}\b", source) for source in SOURCES)
+        if not any(
+            re.search(rf"(?:phrases|self|common|_phrases\([^()]*\))\.{field.name}\b", source) for source in SOURCES
+        )
         and field.name not in {"days", "hours", "minutes", "seconds"}  # chosen by the length of a duration
     ]
     assert unused == []

@@ -1,0 +1,164 @@
+"""From a template and values to a response: the Jinja environment, times in the viewer's zone, cookies."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from board.pages.texts import BoardPhrases, board_phrases
+from board.static_files import static_files
+from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
+from streams.sla.instants import to_datetime
+from streams.sla.severity import SEVERITIES
+
+_YEAR_S = 365 * 86_400
+#: Entries of the navigation, with their addresses.
+NAVIGATION = (
+    ("live", "/"),
+    ("overview", "/overview"),
+    ("tenants", "/tenants"),
+    ("policies", "/policies"),
+    ("rejected", "/rejected"),
+    ("system", "/system"),
+)
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+
+def page(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """The page of a template under `board/templates`.
+
+    Besides `values` a template has `common` (BoardPhrases), `viewer` and `request`. A template that extends `base.html`
+    also needs `active`: the key of its entry in the navigation, or None. The response stores the language that `?lang=`
+    chose in a cookie.
+    """
+    seen_by = viewer(request)
+    common = board_phrases(seen_by.language)
+    text = (
+        environment()
+        .get_template(template)
+        .render(request=request, viewer=seen_by, common=common, browser_texts=_browser_texts(common), **values)
+    )
+    headers = {"Cache-Control": "no-cache", "Vary": "Cookie, Accept-Language, HX-Request"}
+    response = HTMLResponse(text, status_code, headers)
+    chosen = known_language(request.query_params.get("lang"))
+    if chosen is not None:
+        response.set_cookie(LANGUAGE_COOKIE, chosen, max_age=_YEAR_S, samesite="lax", httponly=True)
+    return response
+
+
+def is_part(request: Request) -> bool:
+    """Whether htmx asks for a part of a page, rather than a browser for the whole."""
+    return request.headers.get("hx-request") == "true"
+
+
+@cache
+def environment() -> Environment:
+    """The Jinja environment: everything is escaped, an unknown variable is an error."""
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+    )
+    made.globals |= {
+        "static": static_files().url,
+        "navigation": NAVIGATION,
+        "rank": rank,
+        "with_language": with_language,
+    }
+    made.filters |= {
+        "instant": _instant,
+        "exact": _exact,
+        "day": _day,
+        "relative": _relative,
+        "duration": _duration,
+        "segment": segment,
+    }
+    return made
+
+
+def rank(severity: str) -> int:
+    """1 for the most severe; a severity that this version does not know comes last."""
+    return 1 + (SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES))
+
+
+def with_language(request: Request, language: str) -> str:
+    """The address of this page in a language."""
+    path = request.scope.get("raw_path", b"").decode("ascii") or quote(request.url.path)
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
+    return f"{path}?{urlencode([*query, ('lang', language)])}"
+
+
+def _browser_texts(common: BoardPhrases) -> dict[str, str]:
+    """What the browser's scripts need to write durations as the server does."""
+    names = ("days_hours", "hours_minutes", "minutes_only", "seconds_only", "in_time", "time_ago")
+    return {name: getattr(common, name) for name in names}
+
+
+def segment(text: str) -> str:
+    """Any text as one segment of an address: an id may contain slashes, quotes and question marks."""
+    return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
+
+
+def local(micros: int, seen_by: Viewer, form: str) -> str:
+    """An instant in the viewer's zone; `form` as strftime has it."""
+    return to_datetime(micros).astimezone(seen_by.zone).strftime(form)
+
+
+def _time(context: Context, micros: int | None, form: str) -> str | Markup:
+    if micros is None:
+        return "–"
+    return time_element(micros, local(micros, context["viewer"], form), context["common"])
+
+
+def time_element(micros: int, shown: str, common: BoardPhrases) -> Markup:
+    """An instant as it is `shown`, with UTC for machines and on hover."""
+    moment = to_datetime(micros)
+    machine = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    hover = common.utc.format(time=moment.strftime("%Y-%m-%d %H:%M:%S"))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, hover, shown)
+
+
+@pass_context
+def _instant(context: Context, micros: int | None) -> str | Markup:
+    """`{{ us | instant }}`: 2026-04-10 17:00 in the viewer's zone, UTC on hover."""
+    return _time(context, micros, "%Y-%m-%d %H:%M")
+
+
+@pass_context
+def _exact(context: Context, micros: int | None) -> str | Markup:
+    """`{{ us | exact }}`: with seconds, and with the fraction of one where there is one."""
+    if micros is None or micros % 1_000_000 == 0:
+        return _time(context, micros, "%Y-%m-%d %H:%M:%S")
+    return _time(context, micros, f"%Y-%m-%d %H:%M:%S.{micros % 1_000_000:06d}")
+
+
+@pass_context
+def _day(context: Context, micros: int | None) -> str | Markup:
+    """`{{ us | day }}`: 2026-04-10 in the viewer's zone."""
+    return _time(context, micros, "%Y-%m-%d")
+
+
+@pass_context
+def _relative(context: Context, micros: int | None, now: int) -> str | Markup:
+    """`{{ us | relative(now) }}`: in 12 min, 3 h 05 min ago; the exact instant on hover."""
+    if micros is None:
+        return "–"
+    common: BoardPhrases = context["common"]
+    return time_element(micros, common.relative(micros, now), common)
+
+
+@pass_context
+def _duration(context: Context, micros: int | None) -> str:
+    """`{{ us | duration }}`: 2 h 05 min."""
+    return "–" if micros is None else str(context["common"].duration(micros))
