@@ -67,6 +67,8 @@ class Ledger:
         if known is not None:
             return self._repeated(event, known)
         rejection = check_time(event, arrival, self._time_limits) or self._check_retention(event)
+        if rejection is None and maintenance:
+            rejection = self._maintenance.oversize(event)
         if rejection is not None:
             return Rejected(rejection)
         if maintenance:

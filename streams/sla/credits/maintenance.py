@@ -7,7 +7,11 @@ from typing import NamedTuple
 from streams.sla.credits.intervals import Interval, intersect
 from streams.sla.credits.time_index import TimeIndex
 from streams.sla.erasure import Erasures
-from streams.sla.events import Event, MaintenanceScheduled, Position
+from streams.sla.events import Event, MaintenanceCancelled, MaintenanceScheduled, Position, Rejection
+
+MAX_EVENTS = 200
+"""The most events of one maintenance (R28); `RESERVED_EVENTS` more may cancel it, so that this is always possible."""
+RESERVED_EVENTS = 20
 
 
 class _Fact(NamedTuple):
@@ -107,6 +111,15 @@ class Maintenance:
             if (fact.id, fact.source) == (event.id, event.source):
                 return fact.event.digest
         return None
+
+    def oversize(self, event: Event) -> Rejection | None:
+        """Why a maintenance can't take one more event (R28)."""
+        count = len(self._facts.get(event.subject, ()))
+        cancels = isinstance(event.payload, MaintenanceCancelled)
+        if count < MAX_EVENTS + (RESERVED_EVENTS if cancels else 0):
+            return None
+        message = f"maintenance {event.subject} has {count} events, the most it may have; schedule it under another id"
+        return Rejection("oversize", message, event.id)
 
     def add(self, event: Event, arrival: int, position: Position) -> list[MaintenancePlan]:
         """Store a fact; returns the plans before and after it where they differ, so that the months they cover are

@@ -45,10 +45,12 @@ class Recomputation:
         month (R1, R5)."""
         event = self.erasures.event(event)
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
-            if self._maintenance.identity(event) is None and check_time(event, arrival, self._time_limits) is None:
-                self._maintenance.add(event, arrival, position)
-                return True
-            return False
+            if self._maintenance.identity(event) is not None or self._maintenance.oversize(event) is not None:
+                return False
+            if check_time(event, arrival, self._time_limits) is not None:
+                return False
+            self._maintenance.add(event, arrival, position)
+            return True
         if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
             return False
         if check_time(event, arrival, self._time_limits) is not None:
