@@ -8,8 +8,10 @@ import re
 import select
 import stat
 import sys
+import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from streams.errors import SlaError
@@ -36,6 +38,19 @@ def counted_lines(names: list[str], one: Callable[[], None]) -> Iterator[str]:
         for line in read_lines(name):
             one()
             yield line
+
+
+@contextmanager
+def readable_again(names: list[str]) -> Iterator[list[str]]:
+    """The names of files that can be read several times: standard input is copied to a temporary file."""
+    if STDIN not in names:
+        yield names
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="sla-", suffix=".jsonl", encoding="utf-8") as file:
+        for line in read_lines(STDIN):
+            file.write(line + "\n")
+        file.flush()
+        yield [file.name if name == STDIN else name for name in names]
 
 
 def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:

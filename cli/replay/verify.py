@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
@@ -12,12 +12,16 @@ import typer
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, settings_of
 from cli.support.progress import counting
-from streams.lines import STDIN, check_readable, counted_lines, read_lines
+from streams.lines import STDIN, check_readable, counted_lines, read_lines, readable_again
 
 if TYPE_CHECKING:
+    from streams.replay.verify import RefusedInput
     from streams.settings import Settings
     from streams.sla.credits.submitted import SubmittedStatement, TermDifference
     from streams.sla.policy import Policies
+
+MAX_REFUSED = 3
+"""Of the inputs that a statement was verified with, the text form lists the first; the JSON form lists all."""
 
 
 class SubmittedFile(NamedTuple):
@@ -48,6 +52,9 @@ def verify(
     and the credit by the policy version it names. With --events it is also checked against the events that were known
     when it was made, as `sla tail --json` prints them; --from-topics reads the input topics. Time limits come
     from the environment (SLA_…), as for a worker.
+
+    An earlier release may have accepted inputs that this one refuses. If its evidence names such inputs, a statement is
+    verified with them, and they are listed.
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.simulate import choose_policies
@@ -65,11 +72,15 @@ def verify(
     submitted = _statements(statement)
     if not submitted.statements:
         wrong_use(f"{statement} has no credit.statement event")
-    with history_of(names, settings, from_topics=from_topics) as history, unknown_fields_refused(history.names):
-        found = _differences(submitted.statements, chosen, settings, history.names, backfill=backfill)
+    with (
+        history_of(names, settings, from_topics=from_topics) as history,
+        readable_again(history.names) as files,
+        unknown_fields_refused(history.names),
+    ):
+        found = _findings(submitted.statements, chosen, settings, files, backfill=backfill)
     show = _print_json if as_json else _print_lines
     show(submitted, found, events=from_topics or bool(names))
-    if any(difference is not None for difference in found):
+    if any(finding.difference is not None for finding in found):
         raise typer.Exit(FOUND)
 
 
@@ -102,22 +113,40 @@ def _statements(name: str) -> SubmittedFile:
     return SubmittedFile(list(found), ignored)
 
 
-def _differences(
+class Finding(NamedTuple):
+    """What a statement differs in, None when nothing differs; and the inputs that it was verified with although this
+    release refuses them."""
+
+    difference: TermDifference | None
+    refused: Sequence[RefusedInput] = ()
+
+
+def _findings(
     statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
-) -> list[TermDifference | None]:
-    from streams.replay.verify import ReplayedMonths, check_with_events
+) -> list[Finding]:
+    from streams.replay.verify import ReplayedMonths, check_as_accepted, check_with_events
     from streams.sla.credits.verify import check_alone
 
     months: dict[tuple[str, str], list[SubmittedStatement]] = {}
     for given in statements:
         months.setdefault((given.tenant, given.month), []).append(given)
-    found = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
-    if names:
-        log = ReplayedMonths(policies, settings.time_limits(), backfill=backfill)
-        with counting("events read") as one:
-            against = check_with_events(statements, counted_lines(names, one), log)
-        # A difference from the events is more informative than a wrong sum; a wrong digest alone comes last.
-        found = [against[index] or difference for index, difference in enumerate(found)]
+    alone = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
+    if not names:
+        return [Finding(difference) for difference in alone]
+    limits = settings.time_limits()
+    with counting("events read") as one:
+        log = ReplayedMonths(policies, limits, backfill=backfill)
+        against = check_with_events(statements, counted_lines(names, one), log)
+    # A difference from the events is more informative than a wrong sum; a wrong digest alone comes last.
+    found = [Finding(against[index] or difference) for index, difference in enumerate(alone)]
+    differing = [index for index, difference in against.items() if difference is not None]
+    if differing:
+        with counting("events read again") as one:
+            given_again, lines = [statements[index] for index in differing], counted_lines(names, one)
+            agreed = check_as_accepted(given_again, lines, policies, limits, backfill=backfill)
+        for position, refused in agreed.items():
+            index = differing[position]
+            found[index] = Finding(alone[index], refused)
     return found
 
 
@@ -125,18 +154,21 @@ def _title(given: SubmittedStatement) -> str:
     return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
 
 
-def _print_lines(submitted: SubmittedFile, found: list[TermDifference | None], *, events: bool) -> None:
+def _print_lines(submitted: SubmittedFile, found: list[Finding], *, events: bool) -> None:
     from cli.support.console import safe
 
-    for given, difference in zip(submitted.statements, found, strict=True):
+    for given, (difference, refused) in zip(submitted.statements, found, strict=True):
         title = safe(_title(given))
         if difference is None:
-            typer.echo(f"{title}: verified")
+            inputs = f" with {len(refused):,} input{'' if len(refused) == 1 else 's'} that this release refuses"
+            typer.echo(f"{title}: verified{inputs if refused else ''}")
+            for line, _, (kind, name), rejection in refused[:MAX_REFUSED]:
+                typer.echo(f"  line {line}, {kind} {safe(name)}: {rejection.code}: {safe(rejection.message)}")
             continue
         concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
         entries = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
         typer.echo(f"{title}: differs in {difference.term}: {safe(entries)}")
-    differ = sum(difference is not None for difference in found)
+    differ = sum(finding.difference is not None for finding in found)
     parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
     if submitted.ignored:
         parts.append(f"{submitted.ignored:,} other line{'' if submitted.ignored == 1 else 's'} ignored")
@@ -144,7 +176,7 @@ def _print_lines(submitted: SubmittedFile, found: list[TermDifference | None], *
     typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
 
 
-def _print_json(submitted: SubmittedFile, found: list[TermDifference | None], *, events: bool) -> None:
+def _print_json(submitted: SubmittedFile, found: list[Finding], *, events: bool) -> None:
     entries = [
         {
             "tenant_id": given.tenant,
@@ -154,9 +186,13 @@ def _print_json(submitted: SubmittedFile, found: list[TermDifference | None], *,
             "digest": given.digest,
             "verified": difference is None,
             "difference": None if difference is None else difference._asdict(),
+            "refused_inputs": [
+                {"line": line, "kind": kind, "id": name, "code": rejection.code, "message": rejection.message}
+                for line, _, (kind, name), rejection in refused
+            ],
         }
-        for given, difference in zip(submitted.statements, found, strict=True)
+        for given, (difference, refused) in zip(submitted.statements, found, strict=True)
     ]
-    differ = sum(difference is not None for difference in found)
+    differ = sum(finding.difference is not None for finding in found)
     summary = {"verified": len(found) - differ, "differ": differ, "ignored": submitted.ignored, "events": events}
     typer.echo(json.dumps({**summary, "statements": entries}, ensure_ascii=False, indent=2))

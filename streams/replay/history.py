@@ -13,10 +13,10 @@ from streams.errors import SlaError
 from streams.serde.cloudevents_json import Fields, from_json, json_of
 from streams.serde.input_checks import unknown_field
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.sla.arrival import TimeLimits
+from streams.sla.arrival import TimeLimits, check_instants
 from streams.sla.contracts import Contract
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection, TenantErased
-from streams.sla.facts import to_event
+from streams.sla.facts import stored_event, to_event
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
@@ -38,12 +38,15 @@ class BackfillLoading(NamedTuple):
 
 
 class InputLine(NamedTuple):
-    """A line with an event that is valid by itself. `number` counts from 1, `arrival` is in microseconds."""
+    """A line with an event that is valid by itself. `number` counts from 1, `arrival` is in microseconds.
+    `accepted_before` says that it is taken as a release with fewer checks took it, `refusal` why this one would not."""
 
     number: int
     event: Event
     arrival: int
     position: Position
+    accepted_before: bool = False
+    refusal: Rejection | None = None
 
 
 class RejectedLine(NamedTuple):
@@ -75,7 +78,8 @@ class Replay:
 
     With `backfill` every line counts as history being loaded. `reads` chooses by subject (None: unreadable) which
     incidents' lines are decoded; the others only advance the clock, which takes a fraction of the time. Contract and
-    maintenance events are always decoded.
+    maintenance events are always decoded. `accepted_before` chooses the records that are taken as a release with fewer
+    checks took them.
     """
 
     def __init__(
@@ -85,7 +89,10 @@ class Replay:
         backfill: bool = False,
         until: int | None = None,
         reads: Callable[[str | None], bool] | None = None,
+        accepted_before: Callable[[str, Fields], bool] | None = None,
     ) -> None:
+        self._time_limits = time_limits
+        self._accepted_before = accepted_before
         self._backfill_quiet = time_limits.backfill_quiet
         self._backfill = backfill
         self._until = until
@@ -121,12 +128,24 @@ class Replay:
             return
         parsed = parsed or _parsed(number, line)
         event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
+        accepted, refusal = False, None
+        if not isinstance(parsed, Rejection) and self._accepted_before is not None and self._accepted_before(*parsed):
+            accepted, event, refusal = True, *self._as_accepted(event, *parsed)
         if isinstance(event, Rejection):
             yield RejectedLine(number, event, subject)
             return
         topic = INCIDENT_EVENTS if event.type in INCIDENT_RANK else CONTRACT_EVENTS
         position = Position(f"sla.{topic}", 0, number - 1)
-        yield InputLine(number, event._replace(backfill=backfill), self._arrival, position)
+        event = event._replace(backfill=backfill)
+        yield InputLine(number, event, self._arrival, position, accepted, refusal)
+
+    def _as_accepted(
+        self, event: Event | Rejection, event_type: str, record: Fields
+    ) -> tuple[Event | Rejection, Rejection | None]:
+        """The event as a release with fewer checks read it, and why this one refuses it."""
+        if isinstance(event, Rejection):
+            return stored_event(event_type, record), event
+        return event, check_instants(event, self._time_limits)
 
     def end(self, until: int | None = None) -> TimeAdvance:
         """End of input: fires what is due by `until`, or else what was due before the last arrival."""
@@ -198,7 +217,7 @@ def apply_to_incidents(store: IncidentStore, step: Step) -> Iterator[Decision]:
         case BackfillLoading(idle_at):
             store.restore_backfill_idle(idle_at)
         case InputLine(event=event) if event.type in INCIDENT_RANK:
-            yield store.apply(event, step.arrival, step.position)
+            yield store.apply(event, step.arrival, step.position, accepted_before=step.accepted_before)
         case InputLine():
             yield from _apply_contract_fact(store, step)
         case RejectedLine():

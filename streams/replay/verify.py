@@ -3,30 +3,75 @@
 A statement of instant T is made when time first passes T, from every line before. One of a month that was over when
 its contract arrived is made when the backfill is idle, and one whose period follows from a later contract fact is made
 after that. Those not made by the end are checked against every line.
+
+An earlier release may have accepted inputs that this one refuses. A statement that differs is therefore checked again
+with the inputs that its evidence names, as they were accepted then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop
+from typing import NamedTuple
 
 from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference
 from streams.sla.credits.verify import check_against
-from streams.sla.events import CONTRACT_TYPES
+from streams.sla.events import CONTRACT_TYPES, Rejection
 from streams.sla.impact import impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import outputs_of
 from streams.sla.policy import Policies
 
 
+class RefusedInput(NamedTuple):
+    """An input that was taken although this release refuses it: its line, its arrival in microseconds, its kind and id
+    as evidence names it, and the reason."""
+
+    line: int
+    arrival: int
+    name: tuple[str, str]
+    rejection: Rejection
+
+
+def _name_of(event_type: str, subject: str, event_id: str) -> tuple[str, str]:
+    """Kind and id by which evidence names an input."""
+    kind = event_type.partition(".")[0]
+    return kind, event_id if kind == "contract" else subject
+
+
+class Evidence:
+    """The inputs that the evidence of some statements names. Where evidence is summarised, these are all."""
+
+    def __init__(self, statements: Iterable[SubmittedStatement]) -> None:
+        self._names: set[tuple[str, str]] = set()
+        self._all = False
+        for given in statements:
+            self._names |= given.evidence
+            self._all = self._all or given.evidence_summary is not None
+
+    def names(self, event_type: str, record: Mapping[str, object]) -> bool:
+        """Whether it names a record."""
+        return self._all or _name_of(event_type, str(record["subject"]), str(record["event_id"])) in self._names
+
+
 class ReplayedMonths:
     """Applies recorded lines to a `recomputation` of every tenant-month."""
 
-    def __init__(self, policies: Policies, time_limits: TimeLimits, *, backfill: bool = False) -> None:
-        self._replay = Replay(time_limits, backfill=backfill)
+    def __init__(
+        self,
+        policies: Policies,
+        time_limits: TimeLimits,
+        *,
+        backfill: bool = False,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """With `evidence` the inputs that it names are taken as they were accepted by releases with fewer checks."""
+        accepted_before = None if evidence is None else evidence.names
+        self._replay = Replay(time_limits, backfill=backfill, accepted_before=accepted_before)
+        self.refused: list[RefusedInput] = []
         self._incidents = IncidentStore(policies, time_limits)
         self.recomputation = Recomputation(policies, time_limits)
 
@@ -37,6 +82,8 @@ class ReplayedMonths:
             self._apply(step)
 
     def _apply(self, step: Step) -> None:
+        if isinstance(step, InputLine) and step.accepted_before:
+            self._note_refusal(step)
         if isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES and not self._take(step):
             return
         for decision in apply_to_incidents(self._incidents, step):
@@ -45,7 +92,14 @@ class ReplayedMonths:
                     self.recomputation.put_impacts(impact_copy(output.data))
 
     def _take(self, step: InputLine) -> bool:
-        return self.recomputation.add(step.event, step.arrival, step.position)
+        accepted_before = step.accepted_before
+        return self.recomputation.add(step.event, step.arrival, step.position, accepted_before=accepted_before)
+
+    def _note_refusal(self, step: InputLine) -> None:
+        refusal = step.refusal or self.recomputation.oversize(step.event)
+        if refusal is not None:
+            input_name = _name_of(step.event.type, step.event.subject, step.event.id)
+            self.refused.append(RefusedInput(step.number, step.arrival, input_name, refusal))
 
 
 def check_with_events(
@@ -63,6 +117,28 @@ def check_with_events(
                 waiting.contract_arrives(step.event.subject)
     found |= {index: check_against(statements[index], months.recomputation) for index in waiting.rest()}
     return found
+
+
+def check_as_accepted(
+    statements: list[SubmittedStatement],
+    lines: Iterable[str],
+    policies: Policies,
+    time_limits: TimeLimits,
+    *,
+    backfill: bool = False,
+) -> dict[int, list[RefusedInput]]:
+    """Those statements (by index) that agree with the events once the inputs that evidence names are taken as releases
+    with fewer checks took them, each with the inputs of its evidence that this release refuses."""
+    months = ReplayedMonths(policies, time_limits, backfill=backfill, evidence=Evidence(statements))
+    found = check_with_events(statements, lines, months)
+    agreed: dict[int, list[RefusedInput]] = {}
+    for index, difference in found.items():
+        given = statements[index]
+        whole = given.evidence_summary is not None
+        refused = [one for one in months.refused if one.arrival <= given.time and (whole or one.name in given.evidence)]
+        if difference is None and refused:
+            agreed[index] = refused
+    return agreed
 
 
 class _WaitingStatements:

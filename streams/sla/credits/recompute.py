@@ -18,6 +18,8 @@ from streams.sla.impact import ImpactCopy
 from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies
 
+_MAINTENANCE = ev.MaintenanceScheduled | ev.MaintenanceCancelled
+
 
 class RecomputedMonth(NamedTuple):
     """A recomputed tenant-month. `final_at` and `claimable_until` are those of its terms."""
@@ -40,12 +42,18 @@ class Recomputation:
         self._maintenance = Maintenance()
         self.erasures = Erasures(time_limits.pseudonym_key)
 
-    def add(self, event: ev.Event, arrival: int, position: ev.Position) -> bool:
+    def oversize(self, event: ev.Event) -> ev.Rejection | None:
+        """Why the maintenance of an event can't take one more (R28)."""
+        return self._maintenance.oversize(event) if isinstance(event.payload, _MAINTENANCE) else None
+
+    def add(self, event: ev.Event, arrival: int, position: ev.Position, *, accepted_before: bool = False) -> bool:
         """Add one checked contract or maintenance event; False when it is rejected, repeated or has no effect on a
-        month (R1, R5)."""
+        month (R1, R5). `accepted_before` says that a release with fewer checks accepted it."""
         event = self.erasures.event(event)
-        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
-            if self._maintenance.identity(event) is not None or self._maintenance.oversize(event) is not None:
+        if isinstance(event.payload, _MAINTENANCE):
+            if self._maintenance.identity(event) is not None:
+                return False
+            if not accepted_before and self._maintenance.oversize(event) is not None:
                 return False
             if check_time(event, arrival, self._time_limits) is not None:
                 return False

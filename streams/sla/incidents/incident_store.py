@@ -71,8 +71,11 @@ class IncidentStore:
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
-    def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> InputDecision:
-        """Apply one checked event. The caller has fired the timers that were due before `arrival`."""
+    def apply(
+        self, event: ev.Event, arrival: int, position: ev.Position, *, accepted_before: bool = False
+    ) -> InputDecision:
+        """Apply one checked event. The caller has fired the timers that were due before `arrival`. `accepted_before`
+        says that a release with fewer checks accepted it."""
         subject = event.subject
         stored = self._state.cache.get(subject)
         if stored is not None and (known := stored.find(event)) is not None:
@@ -80,7 +83,9 @@ class IncidentStore:
                 return Duplicate()
             message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
             return Rejected(ev.Rejection("conflict", message, event.id))
-        rejection = check_time(event, arrival, self._state.time_limits) or self._rejection(event, stored)
+        time_limits = self._state.time_limits
+        rejection = check_time(event, arrival, time_limits, instants=not accepted_before)
+        rejection = rejection or self._rejection(event, stored)
         if rejection is not None:
             return Rejected(rejection)
         if stored is None:
