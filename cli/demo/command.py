@@ -72,7 +72,7 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
                 play(console, stack, follower)
         if keep:
             console.print(f"\nBroker and worker stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
-            while stack.worker_alive():
+            while stack.worker_code() is None:
                 time.sleep(0.5)
 
 

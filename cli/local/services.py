@@ -8,13 +8,14 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from cli.embedded_kafka.node_files import free_port
-from cli.local.stack import StackError, answers
+from cli.local.stack import StackError, StackStopped, answers
 
 _READY_S = 30.0
 _STOP_S = 25.0
@@ -32,18 +33,22 @@ sources:
 
 
 class LocalService:
-    """`sla <command>` as a process; a context manager. Raises StackError when it does not start."""
+    """`sla <command>` as a process; a context manager. Entering it raises StackError when it does not start, and
+    StackStopped when `stop` is set meanwhile."""
 
-    def __init__(self, command: str, port: int, data: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: str, port: int, data: Path, environment: Mapping[str, str], stop: threading.Event | None = None
+    ) -> None:
         self.command = command
         self.url = f"http://127.0.0.1:{port}"
         self.log = data / f"{command}.log"
         self._environment = {"SLA_LOG_FORMAT": "json", **environment}
+        self._stop = stop
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def code(self) -> int | None:
+        """The exit code of the process, negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.poll()
 
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
@@ -56,7 +61,11 @@ class LocalService:
             )
         deadline = time.monotonic() + _READY_S
         while not answers(f"{self.url}/ready"):
-            if not self.alive or time.monotonic() > deadline:
+            ended = self.code() is not None
+            if self._stop is not None and self._stop.is_set():
+                self.__exit__()
+                raise StackStopped
+            if ended or time.monotonic() > deadline:
                 self.__exit__()
                 lines = self.log.read_text(errors="replace").strip().splitlines()
                 last_line = lines[-1] if lines else "no output"
@@ -78,27 +87,29 @@ class LocalService:
 class LocalIntake(LocalService):
     """`sla intake`."""
 
-    def __init__(self, bootstrap: str, data: Path, mapping: Path | None, port: int) -> None:
+    def __init__(
+        self, bootstrap: str, data: Path, mapping: Path | None, port: int, stop: threading.Event | None = None
+    ) -> None:
         self.mapping = mapping if mapping is not None else _own_mapping(data)
         environment = {
             "SLA_BROKERS": bootstrap,
             "SLA_INTAKE_MAPPING": str(self.mapping),
             "SLA_INTAKE_PORT": str(port),
         }
-        super().__init__("intake", port, data, environment)
+        super().__init__("intake", port, data, environment, stop)
 
 
 class LocalNotifier(LocalService):
     """`sla notify`."""
 
-    def __init__(self, bootstrap: str, data: Path, routes: Path) -> None:
+    def __init__(self, bootstrap: str, data: Path, routes: Path, stop: threading.Event | None = None) -> None:
         port = free_port()
         environment = {
             "SLA_BROKERS": bootstrap,
             "SLA_NOTIFY_ROUTES": str(routes),
             "SLA_NOTIFY_PORT": str(port),
         }
-        super().__init__("notify", port, data, environment)
+        super().__init__("notify", port, data, environment, stop)
 
 
 def _own_mapping(data: Path) -> Path:

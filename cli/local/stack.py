@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,10 +23,15 @@ from streams.topics import declared
 _READY_S = 60.0
 _STOP_S = 20.0
 PARTITIONS = 8
+WORKER = (sys.executable, "-c", "import sys; from agents.worker import main; sys.exit(main())")
 
 
 class StackError(Exception):
-    """The worker did not start; the text names its log."""
+    """A process did not start, or ended by itself; the text names its log."""
+
+
+class StackStopped(Exception):  # noqa: N818 -- it names what happened
+    """The user stopped everything before it was ready."""
 
 
 def answers(page: str) -> bool:
@@ -62,8 +68,9 @@ class Stack:
     def apply_topics(self) -> None:
         apply_topics(self.bootstrap, declared("sla", self._partitions, 1))
 
-    def start_worker(self, wait_s: float = _READY_S) -> int:
-        """Start a worker and wait until every task is ready; its process id. Raises StackError."""
+    def start_worker(self, wait_s: float = _READY_S, stop: threading.Event | None = None) -> int:
+        """Start a worker and wait until every task is ready; its process id. Raises StackError, or StackStopped once
+        `stop` is set: Ctrl-C reaches the worker as well, which then ends with code 0."""
         settings = {
             "SLA_BROKERS": self.bootstrap,
             "SLA_PARTITIONS": str(self._partitions),
@@ -73,7 +80,7 @@ class Stack:
         }
         with self.log.open("ab") as log:
             self._worker = subprocess.Popen(
-                [sys.executable, "-c", "import sys; from agents.worker import main; sys.exit(main())"],
+                WORKER,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -81,10 +88,11 @@ class Stack:
             )
         deadline = time.monotonic() + wait_s
         while not self.ready():
-            if self._worker.poll() is not None:
-                raise StackError(
-                    f"the worker ended with code {self._worker.returncode}; see {self.log}: {self._last_line()}"
-                )
+            code = self._worker.poll()
+            if stop is not None and stop.is_set():
+                raise StackStopped
+            if code is not None:
+                raise StackError(f"the worker ended with code {code}; see {self.log}: {self._last_line()}")
             if time.monotonic() > deadline:
                 raise StackError(f"the worker was not ready within {wait_s:.0f} s; see {self.log}")
             time.sleep(0.05)
@@ -94,8 +102,9 @@ class Stack:
         """Whether the worker reports that all its tasks are running."""
         return answers(f"http://127.0.0.1:{self.health_port}/ready")
 
-    def worker_alive(self) -> bool:
-        return self._worker is not None and self._worker.poll() is None
+    def worker_code(self) -> int | None:
+        """The exit code of the worker, negative for a signal; None while it runs."""
+        return None if self._worker is None else self._worker.poll()
 
     def kill_worker(self) -> None:
         """End the worker as a crash would."""

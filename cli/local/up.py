@@ -14,11 +14,12 @@ import typer
 
 from cli.embedded_kafka.node_files import BrokerError
 from cli.local.services import LocalIntake, LocalNotifier, LocalService
-from cli.local.stack import Stack, StackError
+from cli.local.stack import Stack, StackError, StackStopped
 
 DEFAULT_DATA = Path(".sla/up")
 DEFAULT_PORT = 9092
 DEFAULT_INTAKE_PORT = 8088
+_LOOK_S = 0.5
 
 
 def up(
@@ -37,16 +38,18 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    # Some supervisors ignore SIGCHLD, which children inherit: the exit code of every process would then read as 0.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         data.mkdir(parents=True, exist_ok=True)
         with Stack(data, port=port) as stack:
             stack.apply_topics()
-            stack.start_worker()
+            stack.start_worker(stop=stop)
             with ExitStack() as services:
-                intake = services.enter_context(LocalIntake(stack.bootstrap, data, mapping, intake_port))
+                intake = services.enter_context(LocalIntake(stack.bootstrap, data, mapping, intake_port, stop))
                 running: list[LocalService] = [intake]
                 if notify is not None:
-                    running.append(services.enter_context(LocalNotifier(stack.bootstrap, data, notify)))
+                    running.append(services.enter_context(LocalNotifier(stack.bootstrap, data, notify, stop)))
                 print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
                 print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
                 print(f"intake       ready at {intake.url}/ready, mapping {intake.mapping}, log in {intake.log}")
@@ -57,18 +60,25 @@ def up(
                 print("Ctrl-C stops all of them.", flush=True)
                 _watch(stack, running, stop)
             print("stopping", flush=True)
+            if code := stack.stop_worker():
+                raise StackError(f"the worker ended with code {code} when it was stopped; see {stack.log}")
+    except StackStopped:
+        print("stopped before it was ready", flush=True)
     except (BrokerError, StackError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
 
 
 def _watch(stack: Stack, services: Sequence[LocalService], stop: threading.Event) -> None:
-    """Run until SIGTERM or Ctrl-C. Raises StackError when a process has ended by itself."""
-    while not stop.wait(0.5):
-        if not stack.worker_alive():
-            raise StackError(f"the worker ended; see {stack.log}")
-        if not stack.broker.alive:
+    """Run until SIGTERM or Ctrl-C. Raises StackError when a process has ended by itself; one that ended just before
+    the signal too. Ctrl-C reaches all of them, so that code 0 is no failure then."""
+    stopping = False
+    while not stopping:
+        stopping = stop.wait(_LOOK_S)
+        processes = [("the worker", stack.worker_code(), stack.log)]
+        processes += [(f"sla {each.command}", each.code(), each.log) for each in services]
+        for name, code, log in processes:
+            if code is not None and (code != 0 or not stopping):
+                raise StackError(f"{name} ended with code {code}; see {log}")
+        if not stopping and not stack.broker.alive:
             raise StackError(f"Kafka ended; see {stack.broker.data_dir / 'broker.log'}")
-        for each in services:
-            if not each.alive:
-                raise StackError(f"sla {each.command} ended; see {each.log}")

@@ -1,0 +1,117 @@
+"""`sla up` reports every process that ends by itself, with its code, however close to a stop; processes are fakes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.local import services, stack, up
+from cli.main import app
+
+SLEEPS = (
+    "import signal; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('started', flush=True); signal.pause()"
+)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
+    """A stack without Kafka, whose worker is ready as soon as it has printed something."""
+    broker = SimpleNamespace(bootstrap="127.0.0.1:1", data_dir=tmp_path, alive=True, stop=lambda: None)
+    monkeypatch.setattr(stack, "start_broker", lambda *_: broker)
+    monkeypatch.setattr(stack, "apply_topics", lambda *_: None)
+    monkeypatch.setattr(stack.Stack, "ready", lambda self: "started" in self.log.read_text())
+    monkeypatch.setattr(stack, "WORKER", python(SLEEPS))
+    monkeypatch.setattr(up, "_LOOK_S", 0.01)
+
+    class Intake(SimpleNamespace):
+        def __enter__(self) -> Intake:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    intake = Intake(command="intake", url="", log="intake.log", mapping=None, code=lambda: None)
+    monkeypatch.setattr(up, "LocalIntake", lambda *_: intake)
+    return stack.Stack(tmp_path)
+
+
+def set_event() -> threading.Event:
+    stop = threading.Event()
+    stop.set()
+    return stop
+
+
+def test_a_worker_killed_just_before_the_stop_is_reported(local: stack.Stack) -> None:
+    with local:
+        local.start_worker()
+        local.kill_worker()
+        with pytest.raises(stack.StackError, match="the worker ended with code -9"):
+            up._watch(local, [], set_event())
+
+
+def test_a_worker_that_ends_by_itself_is_reported_with_its_code_even_0(
+    local: stack.Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in (0, 7):
+        monkeypatch.setattr(stack, "WORKER", python(f"print('started', flush=True); exit({code})"))
+        with local:
+            local.start_worker()
+            with pytest.raises(stack.StackError, match=f"the worker ended with code {code}"):
+                up._watch(local, [], threading.Event())
+
+
+def test_a_worker_that_ended_on_the_same_ctrl_c_is_no_failure(local: stack.Stack) -> None:
+    with local:
+        local.start_worker()
+        local.stop_worker()
+        up._watch(local, [], set_event())
+
+
+def test_a_stop_while_a_process_starts_is_no_failure_of_that_process(
+    local: stack.Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "WORKER", python("exit(0)"))
+    with local, pytest.raises(stack.StackStopped):
+        local.start_worker(stop=set_event())
+    monkeypatch.setattr(services, "answers", lambda _: False)
+    with pytest.raises(stack.StackStopped), services.LocalIntake("127.0.0.1:1", tmp_path, None, 1, set_event()):
+        pass
+
+
+@pytest.mark.usefixtures("local")
+def test_the_code_is_that_of_the_worker_where_sigchld_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "WORKER", python("print('started', flush=True); exit(7)"))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    result = CliRunner().invoke(app, ["up", "--data", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    assert "the worker ended with code 7" in result.output
+
+
+@pytest.mark.usefixtures("local")
+def test_a_worker_that_fails_while_it_stops_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "WORKER", python(SLEEPS.replace("exit(0)", "exit(1)")))
+    monkeypatch.setattr(up, "_watch", lambda *_: None)
+    result = CliRunner().invoke(app, ["up", "--data", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    assert "the worker ended with code 1 when it was stopped" in result.output
