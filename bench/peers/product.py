@@ -38,7 +38,7 @@ class Worker(Stack):
 
     def problem(self) -> str | None:
         """Why it has ended, if it has."""
-        return None if self.worker_alive() else f"the worker ended: {self._last_line()}"
+        return None if self.worker_code() is None else f"the worker ended: {self._last_line()}"
 
     def __exit__(self, *_: object) -> None:
         self.stop_worker()
