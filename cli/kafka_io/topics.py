@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -34,17 +34,28 @@ _Replication = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _about_topics(body: Callable[..., None]) -> Callable[..., None]:
+    """The command of a body that takes settings, the topics as declared, and whether to print JSON."""
+
+    def command(
+        brokers: Brokers = None,
+        prefix: Prefix = None,
+        partitions: _Partitions = None,
+        replication: _Replication = None,
+        as_json: _Json = False,
+    ) -> None:
+        settings = _settings(brokers, prefix, partitions, replication)
+        specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+        body(settings, specs, as_json=as_json)
+
+    command.__name__, command.__doc__ = body.__name__, body.__doc__
+    return command
+
+
 @topics_app.command(epilog="Example: sla topics apply --brokers kafka:9092 --replication 3")
-def apply(
-    brokers: Brokers = None,
-    prefix: Prefix = None,
-    partitions: _Partitions = None,
-    replication: _Replication = None,
-    as_json: _Json = False,
-) -> None:
+@_about_topics
+def apply(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> None:
     """Create missing topics and set their settings as declared. Exit code 1: differences remain."""
-    settings = _settings(brokers, prefix, partitions, replication)
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     with _plain_errors(settings):
         report = apply_topics(settings.bootstrap(), specs, settings.client_security())
     if as_json:
@@ -66,16 +77,9 @@ def apply(
 
 
 @topics_app.command(epilog="Example: sla topics show --brokers kafka:9092 --json")
-def show(
-    brokers: Brokers = None,
-    prefix: Prefix = None,
-    partitions: _Partitions = None,
-    replication: _Replication = None,
-    as_json: _Json = False,
-) -> None:
+@_about_topics
+def show(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> None:
     """Show each topic as declared and where the existing one differs. Exit code 1: a topic differs."""
-    settings = _settings(brokers, prefix, partitions, replication)
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     with _plain_errors(settings):
         actual = actual_topics(settings.bootstrap(), specs, settings.client_security())
     differing = {spec.name: differences_of(spec, actual.get(spec.name)) for spec in specs}
