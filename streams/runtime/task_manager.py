@@ -144,7 +144,10 @@ class TaskManager:
             for partition in sorted({partition for topic, partition in owned if topic in spec.topics}):
                 topics = tuple(each for each in spec.topics if (each, partition) in owned)
                 missing = [each for each in spec.topics if each not in topics and each not in spec.legacy_topics]
-                if missing:
+                if spec.internal.issuperset(topics) and missing:
+                    # A worker of a release before internal topics has the inputs, and does not subscribe to these.
+                    self._logger.info("inputs_at_earlier_release", agent=spec.name, partition=partition)
+                elif missing:
                     # Another worker may own them (unequal partition counts), or the topic does not exist yet.
                     self._incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
                     self._logger.error("partitions_incomplete", agent=spec.name, partition=partition, missing=missing)

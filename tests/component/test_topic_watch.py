@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import pytest
+from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from streams.kafka.topic_descriptions import TopicDescription
@@ -108,3 +110,40 @@ def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwis
 
     assert asyncio.run(read(all_topics())) == ("eu.in",)
     assert asyncio.run(read({**all_topics(), "eu.shared": TopicDescription(4, ID)})) == ("eu.in", "eu.shared")
+
+
+@pytest.mark.parametrize(
+    ("assigned", "started", "incomplete"),
+    [
+        (["eu.in", "eu.own"], [0], []),
+        (["eu.in", "eu.own", "eu.shared"], [0], []),
+        (["eu.own"], [], []),
+        (["eu.in"], [], [["eu.own"]]),
+        (["eu.in", "eu.shared"], [], [["eu.own"]]),
+    ],
+)
+def test_a_worker_beside_one_that_knows_no_internal_topics_is_ready_unless_its_own_inputs_lack_theirs(
+    assigned: list[str], started: list[int], incomplete: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a topic to which only some members of the group subscribe, these get every partition: in a rolling upgrade
+    they get internal topics of partitions whose inputs a worker of an earlier release has."""
+
+    def none(_: int) -> None:
+        raise AssertionError
+
+    internal = frozenset(["eu.own", "eu.shared"])
+    spec = AgentSpec("diary", ("eu.in", "eu.own"), none, legacy_topics=("eu.shared",), internal=internal)  # type: ignore[arg-type]
+    begun: list[int] = []
+
+    async def assign() -> list[dict[str, object]]:
+        manager = TaskManager(SETTINGS, [spec])
+        manager._topics._offsets = Topics({**all_topics(), "eu.own": TopicDescription(4, ID)})  # type: ignore[assignment]
+        assert await manager._topics.look()
+        monkeypatch.setattr(manager, "_start_task", lambda _, partition: begun.append(partition))
+        await manager._on_assigned(manager.app, {TopicPartition(topic, 0) for topic in assigned})
+        return manager.unready()
+
+    reasons = asyncio.run(assign())
+    assert begun == started
+    assert [each["missing"] for each in reasons if "missing" in each] == incomplete
+    assert len(reasons) == len(incomplete)

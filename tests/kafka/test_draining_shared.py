@@ -29,7 +29,7 @@ pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
 INCIDENTS = 600
-PATIENCE_S = 40
+PATIENCE_S = 90
 SHARED = "sla.shared"
 TENANT = "acme"
 #: One of each leads to one.
