@@ -2,7 +2,8 @@
 
 Every row follows from records of Kafka alone, whatever the order in which the board reads the topics, so that a rebuild
 gives the same rows. Instants and durations are microseconds, UTC; money is in minor units; `topic` is without prefix;
-`data` is the JSON form of the contract as text.
+`data` is the `data` object of the event's JSON form as text (`board.store.events.cloud_event` adds the envelope).
+`partition` and `offset` say which record a row is from.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-#: How far each partition has been applied. Written in the same transaction as what was applied.
+#: How far each partition has been applied. Written in the same transaction as what was applied. `current_at` is when
+#: the partition was last known to be read to its end; null before the first time.
 checkpoint = Table(
     "checkpoint",
     metadata,
@@ -32,6 +34,7 @@ checkpoint = Table(
     Column("partition", Integer, nullable=False),
     Column("topic_id", String(36), nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("current_at", BigInteger),
     PrimaryKeyConstraint("topic", "partition"),
 )
 
@@ -66,6 +69,8 @@ incident = Table(
     Column("policy", String(256), nullable=False),
     Column("policy_version", String(128), nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     Index("incident_by_deadline", "status", "next_deadline", "incident_id"),
     Index("incident_by_opening", "opened_at", "incident_id"),
@@ -81,8 +86,21 @@ incident_tenant = Table(
     Index("incident_tenant_by_incident", "incident_id"),
 )
 
-#: Every input and output event: the timeline of an incident, the account of a tenant. `subject` is the incident's id,
-#: the tenant's or the maintenance's, as in the record's key.
+#: Every tenant that any record about an incident or maintenance window has ever named. `kind` is `incident` or
+#: `maintenance`. Erasure finds by it what to redact.
+named_tenant = Table(
+    "named_tenant",
+    metadata,
+    Column("tenant_id", String(256), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(256), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "kind", "subject"),
+    Index("named_tenant_by_subject", "kind", "subject"),
+)
+
+#: Every valid input event, and every event of the topics `incidents` and `alerts`: the timeline of an incident, what
+#: was said of a tenant. Statements and credits are in tables of their own. `subject` is the incident's id, the tenant's
+#: or the maintenance's. An input that the agents rejected is here too: `reject` names its position.
 entry = Table(
     "entry",
     metadata,
@@ -102,8 +120,9 @@ entry = Table(
     Index("entry_by_arrival", "arrived_at"),
 )
 
-#: The verdict that stands of each clock: the last `sla.met` or `sla.breached` that was not retracted. `month` is the
-#: UTC month of `at`, YYYY-MM.
+#: The verdict that stands of each clock: the last `sla.breached` that was not retracted, else the last `sla.met`.
+#: `tenant_ids` is a JSON array; `month` is the UTC month of `at`, YYYY-MM; `superseded` is a
+#: JSON array of the verdicts that stand behind this one, null when there are none.
 verdict = Table(
     "verdict",
     metadata,
@@ -119,6 +138,7 @@ verdict = Table(
     Column("scope", String(16), nullable=False),
     Column("tenant_ids", Text, nullable=False),
     Column("backfill", Boolean, nullable=False),
+    Column("superseded", Text),
     PrimaryKeyConstraint("incident_id", "metric", "instance"),
     Index("verdict_by_month", "month", "severity", "metric", "verdict"),
 )
@@ -180,11 +200,13 @@ credit = Table(
     Column("currency", String(3), nullable=False),
     Column("cause", String(16), nullable=False),
     Column("issued_at", BigInteger, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     Index("credit_by_month", "tenant_id", "month"),
 )
 
-#: Contract terms, each as it was set.
+#: Contract terms, each as it was set; of equal ids the first to arrive (R1).
 contract = Table(
     "contract",
     metadata,
@@ -200,6 +222,8 @@ contract = Table(
     Column("currency", String(3), nullable=False),
     Column("tier", Integer),
     Column("time_zone", String(64)),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "source", "event_id"),
 )
@@ -218,12 +242,16 @@ maintenance = Table(
     Column("start", BigInteger),
     Column("end", BigInteger),
     Column("announced_at", BigInteger),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("maintenance_id", "source", "event_id"),
     Index("maintenance_by_time", "start", "end"),
 )
 
-#: Rejected input, with its original (R27).
+#: Rejected input, with its original (R27). `original_topic` is without prefix for the product's own topics. `headers`
+#: is a JSON array of [name, text] pairs. An original of more than 256 KiB is not kept; of an erased tenant there is
+#: neither original nor message.
 reject = Table(
     "reject",
     metadata,
@@ -242,9 +270,12 @@ reject = Table(
     Column("headers", Text, nullable=False),
     PrimaryKeyConstraint("partition", "offset"),
     Index("reject_by_time", "rejected_at"),
+    Index("reject_by_original", "original_topic", "original_partition", "original_offset"),
+    Index("reject_by_subject", "subject"),
 )
 
-#: What the notifier keeps: open pages, messages that wait or were given up; its newest row of each key.
+#: What the notifier keeps: open pages, messages that wait or were given up; its newest row of each key. `kind` is
+#: `page`, `pending`, `parked` or `retry`.
 notification = Table(
     "notification",
     metadata,
@@ -253,9 +284,17 @@ notification = Table(
     Column("kind", String(32), nullable=False),
     Column("incident_id", String(256)),
     Column("written_at", BigInteger, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     Index("notification_by_incident", "incident_id"),
 )
 
-#: SHA-256 (hexadecimal) of the ids of erased tenants: what names one is redacted, whatever is read first (R29).
-erased_tenant = Table("erased_tenant", metadata, Column("digest", String(64), primary_key=True))
+#: The pseudonyms of erased tenants (R29): what names one is redacted, whatever is read first. `key_check` identifies
+#: the key that the pseudonyms were made with.
+erased_tenant = Table(
+    "erased_tenant",
+    metadata,
+    Column("pseudonym", String(64), primary_key=True),
+    Column("key_check", String(64), nullable=False),
+)

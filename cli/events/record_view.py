@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import cast
 
 from rich.text import Text
 
 from cli.kafka_io.reader import TopicRecord
 from cli.support.console import safe
 from streams.runtime import dead_letter
+from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
 from streams.serde.json_values import instant_to_json
@@ -34,41 +35,12 @@ class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the r
     """A record that is not an event of the product; its text has the coordinates."""
 
 
-class RejectedHeaders(NamedTuple):
-    """A rejected record (R27): why, the coordinates of the original, and when it arrived (microseconds)."""
-
-    code: str
-    message: str
-    topic: str
-    partition: int
-    offset: int
-    arrived: int
-    attempts: int
-
-
-def rejected_headers(record: TopicRecord) -> RejectedHeaders | None:
-    """The latest rejection in the headers of a rejected record; None when they are not ours."""
-    headers = dict(record.headers)  # of an input rejected again, the last headers count
-    try:
-        return RejectedHeaders(
-            headers[dead_letter.CODE].decode(),
-            headers[dead_letter.MESSAGE].decode(errors="replace"),
-            headers[dead_letter.TOPIC].decode(),
-            int(headers[dead_letter.PARTITION]),
-            int(headers[dead_letter.OFFSET]),
-            int(headers[dead_letter.TIMESTAMP]) * 1000,
-            int(headers[dead_letter.ATTEMPTS]),
-        )
-    except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
-        return None
-
-
 def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
     """The record as one CloudEvents object, its timestamp as `receivedtime` (R30).
 
     Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
     """
-    rejected = rejected_headers(record)
+    rejected = rejected_headers(record.headers)
     if rejected is not None:
         return _rejected(record, rejected, decode)
     if record.value is None:

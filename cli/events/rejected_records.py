@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from cli.events.record_view import RejectedHeaders, key_text, rejected_headers
+from cli.events.record_view import key_text
 from cli.kafka_io.reader import TopicRecord, in_order
 from cli.support.console import safe
 from streams.runtime import dead_letter
+from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Decode, Fields
 from streams.sla.events import Rejection
@@ -42,7 +43,7 @@ def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[Rejecte
     """Records of the rejected topic by arrival; records of others are left out."""
     number = 0
     for record in sorted(records, key=in_order):
-        rejected = rejected_headers(record)
+        rejected = rejected_headers(record.headers)
         if rejected is not None:
             number += 1
             found = decode(record.value, len(record.value or b""))

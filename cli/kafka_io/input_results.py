@@ -83,12 +83,12 @@ class InputResultReader:
         return InputResults(total - unread - len(rejected), rejected, unread)
 
     def _read_rejects(self, timeout_s: float) -> None:
-        from cli.events.record_view import rejected_headers
+        from streams.runtime.dead_letter import rejected_headers
         from streams.sla.events import Rejection
 
         decode = None
         for record in self._reader.poll(timeout_s):
-            headers = rejected_headers(record)
+            headers = rejected_headers(record.headers)
             if headers is None:
                 continue
             if decode is None:

@@ -6,10 +6,10 @@ Of a record that is too large to copy, only digest, size and coordinates are sto
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.kafka.records import UnreadBatch
-from streams.runtime.processor import MAX_WRITE_BYTES, Record, Send
+from streams.runtime.processor import MAX_WRITE_BYTES, Headers, Record, Send
 
 CODE = "sla_error_code"
 MESSAGE = "sla_error_message"
@@ -60,3 +60,32 @@ def envelope_bytes(record: Record) -> int:
     for name, value in record.headers:
         size += len(name) + len(value or b"")
     return size
+
+
+class RejectedHeaders(NamedTuple):
+    """A rejected record (R27): why, the coordinates of the original, and when it arrived (microseconds)."""
+
+    code: str
+    message: str
+    topic: str
+    partition: int
+    offset: int
+    arrived: int
+    attempts: int
+
+
+def rejected_headers(headers: Headers) -> RejectedHeaders | None:
+    """The latest rejection in the headers of a rejected record; None when they are not ours."""
+    found = dict(headers)  # of an input rejected again, the last headers count
+    try:
+        return RejectedHeaders(
+            found[CODE].decode(),
+            found[MESSAGE].decode(errors="replace"),
+            found[TOPIC].decode(),
+            int(found[PARTITION]),
+            int(found[OFFSET]),
+            int(found[TIMESTAMP]) * 1000,
+            int(found[ATTEMPTS]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
+        return None

@@ -1,0 +1,73 @@
+"""Set-based writes that both databases know: many rows with one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from board.ingest.rows import Row
+
+_T = TypeVar("_T")
+#: Values in one `IN (…)`.
+_CHUNK = 500
+
+#: What to do with a row whose primary key exists: keep the old one; replace it; replace it by one that arrived earlier,
+#: was written later, or has a higher revision.
+Conflict = Literal["keep", "replace", "earliest", "latest", "highest"]
+
+_EARLIEST = ("arrived_at", "partition", "offset")
+_LATEST = ("published_at", "partition", "offset")
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row], conflict: Conflict) -> None:
+    """Insert rows that all have the same columns."""
+    if rows:
+        connection.execute(_statement(connection.dialect.name, table, conflict, tuple(rows[0])), rows)
+
+
+def delete_keys(connection: Connection, column: Column[Any], keys: Iterable[str]) -> None:
+    """Delete the rows whose column has one of the values."""
+    for chunk in chunks(sorted(keys)):
+        connection.execute(delete(column.table).where(column.in_(chunk)))
+
+
+def delete_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Delete rows by their primary keys; other values of the rows are ignored."""
+    if rows:
+        keys = [column.name for column in table.primary_key]
+        condition = and_(*(table.c[name] == bindparam(f"key_{name}") for name in keys))
+        connection.execute(
+            delete(table).where(condition), [{f"key_{name}": row[name] for name in keys} for row in rows]
+        )
+
+
+def chunks(values: Sequence[_T], size: int = _CHUNK) -> Iterator[Sequence[_T]]:
+    """The values in pieces that fit one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+@cache
+def _statement(dialect: str, table: Table, conflict: Conflict, names: tuple[str, ...]) -> Any:
+    make: Callable[[Table], Any] = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    insert = make(table).values({name: bindparam(name) for name in names})
+    keys = [column.name for column in table.primary_key]
+    if conflict == "keep":
+        return insert.on_conflict_do_nothing(index_elements=keys)
+    new = insert.excluded
+    where: Any = None
+    match conflict:
+        case "earliest":
+            where = tuple_(*(new[name] for name in _EARLIEST)) < tuple_(*(table.c[name] for name in _EARLIEST))
+        case "latest":
+            where = tuple_(*(new[name] for name in _LATEST)) > tuple_(*(table.c[name] for name in _LATEST))
+        case "highest":
+            where = new["revision"] > table.c["revision"]
+        case "replace":
+            pass
+    changed = {name: new[name] for name in names if name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=changed, where=where)

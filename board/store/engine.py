@@ -1,0 +1,101 @@
+"""Opens the database of the read model: SQLite or PostgreSQL, by URL."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from streams.errors import SettingsError
+
+#: How long a connection waits for another's lock, and for a connection to PostgreSQL.
+_WAIT_S: Final = 10
+_WRITES = "writes"
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for each other
+    "PRAGMA synchronous = NORMAL",  # a power cut may lose the last transactions, whose records are then read again
+    f"PRAGMA busy_timeout = {_WAIT_S * 1000}",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -32768",  # KiB
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA secure_delete = ON",  # erased texts do not stay in free pages (R29)
+)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`; nothing is connected yet. The directory of
+    an SQLite file is created.
+
+    Each transaction sees one state of the database. One that writes must begin on `writing(engine)`. Raises
+    SettingsError for a URL that can't be used.
+    """
+    parsed = database_url(url)
+    if parsed.drivername.startswith("sqlite"):
+        return _sqlite(parsed)
+    return create_engine(
+        parsed,
+        pool_size=8,
+        max_overflow=40,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        isolation_level="REPEATABLE READ",
+        connect_args={"connect_timeout": _WAIT_S, "application_name": "sla-board"},
+    )
+
+
+def database_url(url: str) -> URL:
+    """The parsed URL with its driver. Raises SettingsError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(f"SLA_BOARD_DATABASE_URL: not a database URL; {_ALLOWED}") from error
+    kind = parsed.get_backend_name()
+    if kind in {"postgresql", "postgres"}:
+        if importlib.util.find_spec("psycopg") is None:
+            raise SettingsError(
+                "SLA_BOARD_DATABASE_URL names PostgreSQL, whose driver is not installed: install the extra `postgresql`"
+            )
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise SettingsError(f"SLA_BOARD_DATABASE_URL: {kind!r} is not supported; {_ALLOWED}")
+    if parsed.database in {None, "", ":memory:"}:
+        raise SettingsError("SLA_BOARD_DATABASE_URL: a database in memory can't be shared by threads; name a file")
+    return parsed
+
+
+_ALLOWED = "allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write: SQLite locks for writing at the begin, where waiting is possible."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def is_sqlite(connection: Connection | Engine) -> bool:
+    """Whether the database is SQLite; else it is PostgreSQL."""
+    return connection.dialect.name == "sqlite"
+
+
+def _sqlite(url: URL) -> Engine:
+    assert url.database is not None
+    Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=8, max_overflow=40, connect_args={"timeout": _WAIT_S})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver begins no transactions of its own
+        cursor = connection.cursor()
+        for pragma in _SQLITE_PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,43 @@
+"""The JSON form of events: into the `data` columns, and whole again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from streams.serde.cloudevents_json import data_fields, format_line
+from streams.sla.instants import format_rfc3339
+
+
+def data_text(event_type: str, record: Mapping[str, object]) -> str:
+    """The `data` object of an event's JSON form as text, from its Avro record."""
+    data: dict[str, object] = {}
+    for field in data_fields(event_type) or ():
+        field.write_to(record, data)
+    return json_text(data)
+
+
+def json_text(value: object) -> str:
+    """Compact JSON, keys in their order, numbers exact. Without NUL, which PostgreSQL does not store: JSON escapes
+    it."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except TypeError:  # a duration of more than 31 years with a fraction of a second
+        return format_line(value)
+
+
+def cloud_event(row: Mapping[str, Any], event_type: str | None = None) -> dict[str, object]:
+    """The CloudEvents object of a row of `entry`, as `sla tail --json` prints it (R30)."""
+    event: dict[str, object] = {
+        "specversion": "1.0",
+        "id": row["event_id"],
+        "type": event_type or row["type"],
+        "source": row["source"],
+        "subject": row["subject"],
+        "time": format_rfc3339(cast(int, row["occurred_at"])),
+        "receivedtime": format_rfc3339(cast(int, row["arrived_at"])),
+    }
+    if row["backfill"]:
+        event["backfill"] = True
+    return event | {"data": json.loads(row["data"])}

@@ -1,0 +1,78 @@
+"""Rows of the read model from records: what each topic becomes."""
+
+from __future__ import annotations
+
+import json
+
+from board_history import MARKUP, NOW, TENANTS
+from sqlalchemy import Engine, func, select
+
+from board.store.events import cloud_event
+from board.store.tables import contract, credit, entry, incident, maintenance, reject, tenant_month, verdict
+
+
+def test_open_incidents_are_listed_by_their_next_deadline(read_model: Engine) -> None:
+    with read_model.connect() as connection:
+        query = select(incident).where(incident.c.status == "open").order_by(incident.c.next_deadline)
+        found = {row["incident_id"]: row for row in connection.execute(query).mappings()}
+    assert {"open-p1", "late-p1", "waiting", "reopened", "hostile", "linked", "by-hand"} <= found.keys()
+    assert found["open-p1"]["scope"] == "platform"
+    assert found["open-p1"]["severity"] == "P1"
+    assert found["open-p1"]["next_deadline"] > NOW
+    assert found["hostile"]["component"] == MARKUP
+    assert json.loads(found["hostile"]["data"])["ticket_id"] == MARKUP
+
+
+def test_an_entry_is_whole_again_as_the_event_that_was_read(read_model: Engine) -> None:
+    with read_model.connect() as connection:
+        query = select(entry).where(entry.c.subject == "merged").order_by(entry.c.occurred_at, entry.c.type)
+        events = [cloud_event(row) for row in connection.execute(query).mappings()]
+    assert [event["type"] for event in events if str(event["type"]).startswith("incident.")][:2] == [
+        "incident.classified",
+        "incident.opened",
+    ]
+    merged = next(event for event in events if event["type"] == "incident.merged")
+    assert merged["data"] == {"into": "open-p1"}
+    assert merged["time"] == merged["receivedtime"] == "2026-11-20T11:20:00Z"
+
+
+def test_the_latest_month_of_each_tenant_is_its_highest_revision(read_model: Engine) -> None:
+    with read_model.connect() as connection:
+        months = connection.execute(select(tenant_month)).mappings().all()
+        issued = connection.execute(select(credit).order_by(credit.c.tenant_id)).mappings().all()
+    assert {row["tenant_id"] for row in months} == set(TENANTS)
+    assert [(row["tenant_id"], row["month"], row["amount_minor"]) for row in issued] == [
+        ("acme", "2026-06", 60_000),
+        ("globex", "2026-06", 40_000),
+    ]
+
+
+def test_contracts_maintenance_and_rejects_have_rows(read_model: Engine) -> None:
+    with read_model.connect() as connection:
+        plans = connection.execute(select(contract.c.tenant_id, contract.c.charge_minor)).all()
+        windows = connection.execute(select(maintenance).where(maintenance.c.maintenance_id == "m-3")).mappings().all()
+        rejects = connection.execute(select(reject).order_by(reject.c.code)).mappings().all()
+    assert sorted(plans)[:2] == [("acme", 100_000), ("acme", 150_000)]
+    assert {row["type"]: row["start"] is None for row in windows} == {
+        "maintenance.scheduled": False,
+        "maintenance.cancelled": True,
+    }
+    assert [(row["code"], row["subject"]) for row in rejects] == [
+        ("four_eyes", "open-p1"),
+        ("orphan", "never-opened"),
+        ("too_late", "acme"),
+        ("too_late", "open-p1"),
+    ]
+    assert all(row["original"] and row["original_topic"] in {"incident-events", "contract-events"} for row in rejects)
+
+
+def test_each_clock_has_one_verdict(read_model: Engine) -> None:
+    with read_model.connect() as connection:
+        late = connection.execute(select(verdict).where(verdict.c.incident_id == "late-p1")).mappings().all()
+        annulled = select(func.count()).select_from(verdict).where(verdict.c.incident_id == "annulled")
+        assert connection.execute(annulled).scalar() == 0
+    assert {(row["metric"], row["instance"]): row["verdict"] for row in late if row["instance"] == 1} == {
+        ("response", 1): "breached",
+        ("update", 1): "breached",
+    }
+    assert {row["month"] for row in late} == {"2026-11"}
