@@ -9,7 +9,6 @@ from rich.text import Text
 
 from cli.kafka_io.reader import TopicRecord
 from cli.support.console import safe
-from streams.runtime import dead_letter
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
