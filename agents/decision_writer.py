@@ -7,6 +7,7 @@ from typing import assert_never, cast
 
 from agents.changelog.incidents import (
     BUFFERED,
+    CONTRACT,
     TOMBSTONE,
     BufferedInput,
     StepRows,
@@ -32,6 +33,7 @@ from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import (
     Applied,
     Buffered,
+    ContractsEvicted,
     Evicted,
     InputDecision,
     Orphaned,
@@ -115,6 +117,9 @@ class DecisionWriter:
                 effects.put(row_key(TOMBSTONE, incident_id), row)
             case TombstoneExpired(incident_id):
                 effects.put(row_key(TOMBSTONE, incident_id), None)
+            case ContractsEvicted(facts):
+                for identity in facts:
+                    effects.put(row_key(CONTRACT, *identity), None)
             case _:
                 assert_never(decision)
 

@@ -140,6 +140,11 @@ class ContractHistory:
             return None
         return TermsChange(contract.valid_from, following, self._facts[index - 1] if index else None, contract)
 
+    def superseded(self, instant: int) -> list[Contract]:
+        """The facts that apply to no instant after this one, because another one does."""
+        later = bisect_right(self._facts, instant, key=lambda contract: contract.valid_from)
+        return self._facts[: max(later - 1, 0)]
+
     def spans(self, start: int, end: int) -> list[Span]:
         """Terms in force within [start, end), without gaps in time under contract being filled."""
         found = []
@@ -200,6 +205,23 @@ class ContractCopies:
         """A tenant's contract fact by its identity."""
         history = self._histories.get(tenant, ())
         return next((c for c in history if c.id == event_id and c.source == source), None)
+
+    def tenants(self) -> list[str]:
+        """The tenants whose terms are known, sorted."""
+        return sorted(self._histories)
+
+    def evict(self, tenant: str, until: int) -> list[Contract]:
+        """Remove the facts of a tenant that apply to no instant after `until`; returns them."""
+        history = self._histories.get(tenant, ContractHistory())
+        superseded = history.superseded(until)
+        if superseded:
+            left = self._histories[tenant] = ContractHistory()
+            for contract in history:
+                if contract in superseded:
+                    self._known.discard((tenant, contract.source, contract.id))
+                else:
+                    left.add(contract)
+        return superseded
 
     def rename(self, tenant: str, name: str) -> list[Contract]:
         """Replace a tenant's name in its terms (R29); returns the terms."""

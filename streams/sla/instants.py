@@ -100,3 +100,12 @@ def month_of(micros: int, zone: str) -> Month:
 def next_month(month: Month) -> Month:
     year, number = int(month[:4]), int(month[5:7])
     return Month(f"{year + number // 12:04d}-{number % 12 + 1:02d}")
+
+
+def months_before(instant: int, months: int) -> int:
+    """Where the oldest of so many calendar months (UTC) before that of an instant begins; 0 before 1970."""
+    year, month = map(int, month_of(max(instant, 0), "UTC").split("-"))
+    number = year * 12 + month - 1 - months
+    if number < 1970 * 12:
+        return 0
+    return month_bounds(Month(f"{number // 12:04}-{number % 12 + 1:02}"), "UTC")[0]

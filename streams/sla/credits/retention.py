@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Rejection
-from streams.sla.instants import Month, format_rfc3339, month_bounds, month_of
+from streams.sla.instants import Month, format_rfc3339, month_bounds, month_of, months_before
 
 if TYPE_CHECKING:
     from streams.sla.credits.account import Account
@@ -37,10 +37,7 @@ class Retention:
 
     def limit(self, instant: int) -> int:
         """Where the oldest month that is retained at an instant begins (UTC)."""
-        year, month = map(int, month_of(max(instant, 0), "UTC").split("-"))
-        number = year * 12 + month - 1 - self.months
-        oldest = f"{max(number // 12, 1970):04}-{number % 12 + 1:02}"
-        return 0 if number < 1970 * 12 else month_bounds(Month(oldest), "UTC")[0]
+        return months_before(instant, self.months)
 
 
 class EvictedRows(NamedTuple):
@@ -89,7 +86,7 @@ class Eviction:
 
     def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
         until = self._retention.until
-        months = months_before(account, until)
+        months = ended_months(account, until)
         for month in months:
             account.remove_month(month)
         facts = facts_before(account, until)
@@ -98,7 +95,7 @@ class Eviction:
         evicted.facts.extend((account.tenant, source, name) for source, name in facts)
 
 
-def months_before(account: Account, until: int) -> list[Month]:
+def ended_months(account: Account, until: int) -> list[Month]:
     """The months of an account that end by an instant and need no adjustment."""
     if not len(account.contracts):
         return []

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract
+from streams.sla.incidents import contract_retention
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import Reevaluated, Rewritten
 from streams.sla.incidents.stored_incident import StoredIncident
+from streams.sla.instants import month_bounds, month_of
 
 
 class Erased(NamedTuple):
@@ -27,6 +29,7 @@ def apply_contract(
     queued when there are more than `at_once`, or when others are queued already."""
     if not state.contracts.add(tenant, contract):
         return []
+    contract_retention.schedule(state, month_bounds(month_of(max(arrival, 0), "UTC"), "UTC")[1])
     change = state.contracts.change(tenant, contract)
     if change is None:
         return []

@@ -6,7 +6,7 @@ from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.decisions import Duplicate, Rejected
-from streams.sla.incidents import contract_facts
+from streams.sla.incidents import contract_facts, contract_retention
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_facts import Erased
 from streams.sla.incidents.fold import Fact
@@ -48,6 +48,7 @@ class IncidentStore:
 
     def restore_contract(self, tenant: str, contract: Contract) -> bool:
         """Add contract terms without re-evaluating any incident; False when they are known already."""
+        contract_retention.schedule(self._state, 0)
         return self._state.contracts.add(tenant, contract)
 
     def apply_contract(
@@ -174,6 +175,8 @@ class IncidentStore:
         if first_due is None:
             return None
         due, incident_id = first_due
+        if incident_id == contract_retention.EVICTION:
+            return contract_retention.step(self._state, before)
         return self._fire(incident_id, due, due if seen_at is None else seen_at)
 
     def _fire(self, incident_id: str, due: int, seen_at: int) -> TimerDecision:

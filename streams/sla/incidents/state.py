@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import ContractCopies
 from streams.sla.erasure import Erasures
+from streams.sla.incidents.contract_retention import ContractRetention
 from streams.sla.incidents.fold import Fact, FoldContext
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
 from streams.sla.incidents.reevaluation import ReevaluationQueue
@@ -21,7 +22,18 @@ from streams.sla.policy import Policies
 class IncidentState:
     """Incidents, their timers, the contract terms they are judged by, and who was erased."""
 
-    __slots__ = ("cache", "context", "contracts", "erasures", "policies", "queue", "schedule", "tenants", "time_limits")
+    __slots__ = (
+        "cache",
+        "context",
+        "contracts",
+        "erasures",
+        "policies",
+        "queue",
+        "retention",
+        "schedule",
+        "tenants",
+        "time_limits",
+    )
 
     def __init__(self, policies: Policies, time_limits: TimeLimits, steps: StepReader, max_cached: int) -> None:
         self.policies = policies
@@ -33,6 +45,7 @@ class IncidentState:
         self.schedule = Schedule(time_limits)
         self.erasures = Erasures(time_limits.pseudonym_key)
         self.queue = ReevaluationQueue()
+        self.retention = ContractRetention()
 
     def folded(self, stored: StoredIncident) -> Timeline:
         """The incident's timeline, folded."""

@@ -96,6 +96,12 @@ class TombstoneExpired(NamedTuple):
     incident_id: str
 
 
+class ContractsEvicted(NamedTuple):
+    """Copies of contract terms that are to be deleted, as (tenant, source, id) (R26)."""
+
+    facts: list[tuple[str, str, str]]
+
+
 class Rewritten(NamedTuple):
     """The incident names an erased tenant: `step` replaces all of its rows, of which there were `replaces` (R29).
     `crashed` says why the incident could not be folded; it is quarantined then (R27)."""
@@ -107,7 +113,7 @@ class Rewritten(NamedTuple):
 
 
 InputDecision = Applied | Duplicate | Rejected | Buffered | Rewritten
-TimerDecision = Applied | Reevaluated | Orphaned | Evicted | TombstoneExpired
+TimerDecision = Applied | Reevaluated | Orphaned | Evicted | TombstoneExpired | ContractsEvicted
 Decision = InputDecision | TimerDecision
 
 
@@ -116,7 +122,7 @@ def outputs_of(decision: Decision) -> list[ev.Output]:
     match decision:
         case Applied(outputs=outputs) | Reevaluated(outputs=outputs) | Rewritten(outputs=outputs):
             return outputs
-        case Duplicate() | Rejected() | Buffered() | Orphaned() | Evicted() | TombstoneExpired():
+        case Duplicate() | Rejected() | Buffered() | Orphaned() | Evicted() | TombstoneExpired() | ContractsEvicted():
             return []
         case _:
             assert_never(decision)

@@ -37,6 +37,10 @@ class TenantIndex:
         """The incidents that name a tenant, sorted."""
         return sorted(self._incidents.get(tenant, ()))
 
+    def earliest(self, tenant: str) -> int | None:
+        """When the first opened of the incidents that name a tenant was opened, or UNKNOWN; None without any."""
+        return min(map(self.opened_at, self._incidents.get(tenant, ())), default=None)
+
     def remove_tenant(self, tenant: str) -> None:
         """Rename a tenant (R29)."""
         self._incidents.pop(tenant, None)
