@@ -17,7 +17,7 @@ _PROCESSORS: list[Processor] = [
 ]
 
 
-_PACKAGES = ("streams", "agents", "connect", "cli")
+_PACKAGES = ("streams", "agents", "board", "connect", "cli")
 _REPEAT_AFTER_S = 5.0
 # Local variables contain customers' texts, so they are left out of logs.
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)

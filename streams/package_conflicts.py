@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import packages_distributions
 
 DISTRIBUTION = "sla-clocks"
-PACKAGES = ("agents", "cli", "connect", "schemas", "streams")
+PACKAGES = ("agents", "board", "cli", "connect", "schemas", "streams")
 
 
 def package_conflicts() -> list[str]:

@@ -96,7 +96,7 @@ def test_a_foreign_owner_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_package_found_by_setuptools_is_checked_for_ownership() -> None:
     roots = {path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"}
-    assert roots - {"bench", "board"} == set(PACKAGES)
+    assert roots - {"bench"} == set(PACKAGES)
 
 
 CLOCKS = {

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("streams", "agents", "connect", "cli", "bench", "examples")
+PRODUCT = ("streams", "agents", "board", "connect", "cli", "bench", "examples")
 MODULES = sorted(
     path for package in PRODUCT for path in (ROOT / package).rglob("*.py") if "__pycache__" not in path.parts
 )

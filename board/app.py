@@ -1,0 +1,71 @@
+"""Composes the board: the JSON API, the pages, and what protects the viewer's browser."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from sqlalchemy import Engine
+from starlette.exceptions import HTTPException
+
+from board import static_files
+from board.api import changes, incidents
+from board.api.openapi import API_PREFIX, openapi_of
+from board.api.problems import ApiError, problem_response
+from board.changes import Changes
+from board.dependencies import BoardContext
+from board.pages.errors import error_page
+from board.security import BrowserProtection
+from board.settings import BoardSettings
+from streams.settings import Settings
+from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource, TimeSource
+
+_API: tuple[APIRouter, ...] = (changes.router, incidents.router)
+#: Each page's router; the live page is `/`.
+_PAGES: tuple[APIRouter, ...] = (static_files.router,)
+
+
+def create_app(
+    engine: Engine,
+    settings: BoardSettings,
+    *,
+    kafka: Settings,
+    policies: Policies,
+    time_source: TimeSource | None = None,
+    changes: Changes | None = None,
+) -> FastAPI:
+    """The application over a migrated database; it reads the database and Kafka's settings, and connects to nothing."""
+    app = FastAPI(
+        title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.state.context = BoardContext(
+        engine, settings, kafka, policies, time_source or SystemTimeSource(), changes or Changes()
+    )
+    for router in _API:
+        app.include_router(router, prefix=API_PREFIX)
+    for router in _PAGES:
+        app.include_router(router, include_in_schema=False)
+    app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_middleware(BrowserProtection)
+    return app
+
+
+def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return problem_response(error)
+
+
+def _on_http_error(request: Request, error: Exception) -> Response:
+    """Errors of routing: no such address, or a method that it does not have."""
+    assert isinstance(error, HTTPException)
+    if not request.url.path.startswith("/api/"):
+        return error_page(request, error.status_code)
+    detail = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is no address {request.url.path!r}; /api/openapi.json lists those of the API"
+    response = problem_response(ApiError(error.status_code, detail))
+    response.headers.update(error.headers or {})
+    return response

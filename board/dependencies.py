@@ -1,0 +1,46 @@
+"""What endpoints receive from FastAPI: what all requests share, and a connection of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine
+
+from board.changes import Changes
+from board.settings import BoardSettings
+from streams.settings import Settings
+from streams.sla.policy import Policies
+from streams.time_source import TimeSource
+
+
+@dataclass(frozen=True, slots=True)
+class BoardContext:
+    """What every request shares. `kafka` are the settings of the deployment whose topics the read model keeps."""
+
+    engine: Engine
+    settings: BoardSettings
+    kafka: Settings
+    policies: Policies
+    time_source: TimeSource
+    changes: Changes
+
+
+def board_context(request: Request) -> BoardContext:
+    """The context that `create_app` was given."""
+    found: BoardContext = request.app.state.context
+    return found
+
+
+Context = Annotated[BoardContext, Depends(board_context)]
+
+
+def read_connection(context: Context) -> Iterator[Connection]:
+    """A connection in one transaction, so that all reads of a request see the same state; nothing is written."""
+    with context.engine.connect() as connection:
+        yield connection
+
+
+ReadConnection = Annotated[Connection, Depends(read_connection)]

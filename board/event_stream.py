@@ -1,0 +1,47 @@
+"""Server-sent events for one connection: changes as they come, a comment as a heartbeat when there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from fastapi.responses import StreamingResponse
+
+from board.api.problems import ApiError
+from board.changes import Change, Changes
+
+#: A comment is sent after this long without changes, so that proxies and browsers keep the connection.
+HEARTBEAT_S = 15.0
+#: Between two events of a connection, at least: changes within it come as one.
+_GAP_S = 0.2
+_RECONNECT_MS = 2000
+_MOST_STREAMS = 200
+
+
+class EventStream(StreamingResponse):
+    """The answer of an event stream. Its connection is counted by `changes` until it ends."""
+
+    media_type = "text/event-stream"
+
+
+def event_stream(changes: Changes, after: int | None, encode: Callable[[Change], str]) -> EventStream:
+    """The changes after position `after` (None: from now on) as events; `encode` gives the lines `event:` and `data:`.
+
+    The id of an event is its position: a browser that reconnects sends it as Last-Event-ID. Raises ApiError when there
+    are too many streams.
+    """
+    if changes.subscribers >= _MOST_STREAMS:
+        raise ApiError(503, f"{_MOST_STREAMS} event streams are open, the limit; close some and try again")
+    return EventStream(_events(changes, after, encode))
+
+
+async def _events(changes: Changes, after: int | None, encode: Callable[[Change], str]) -> AsyncIterator[str]:
+    with changes.subscribe(after) as subscription:
+        yield f"retry: {_RECONNECT_MS}\n\n"
+        while not subscription.closed:
+            change = await subscription.next(HEARTBEAT_S)
+            if change is not None:
+                yield f"id: {change.position}\n{encode(change)}\n\n"
+                await asyncio.sleep(_GAP_S)
+            elif not subscription.closed:
+                yield ": no change\n\n"

@@ -1,0 +1,297 @@
+"""Incidents: the list with its filters, orders and cursors, one incident, its timeline."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import islice
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy.engine import Row
+
+from board.queries.incident_state import ClockRow, NextStep, clocks_of, next_of
+from board.store.tables import entry, incident, incident_tenant
+
+Sort = Literal["next_deadline", "opened_at", "changed_at"]
+Status = Literal["open", "resolved", "merged", "annulled"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """Which incidents. Empty tuples and None filter nothing. `text` is looked for in id, titles, summary and ticket id,
+    without regard to the case of ASCII letters; `breached` is whether any clock has a standing breach."""
+
+    statuses: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    tenant: str | None = None
+    text: str | None = None
+    breached: bool | None = None
+    backfill: bool | None = None
+
+
+@dataclass(frozen=True)
+class IncidentRow:
+    """The present state of an incident. Instants are microseconds UTC; `breached` counts standing breaches.
+
+    `changed_at` is the instant of its last change. `tenant_ids` is empty for scope platform.
+    """
+
+    incident_id: str
+    revision: int
+    status: str
+    waiting: str | None
+    severity: str
+    covered: bool
+    rule: str
+    scope: str
+    tenant_ids: tuple[str, ...]
+    component: str
+    impact: str
+    title_en: str
+    title_ja: str
+    summary: str | None
+    ticket_id: str | None
+    opened_at: int
+    started_at: int
+    restored_at: int | None
+    ended_at: int | None
+    responded_at: int | None
+    updated_at: int | None
+    next_deadline: int | None
+    next_at: int | None
+    breached: int
+    backfill: bool
+    policy: str
+    policy_version: str
+    changed_at: int
+    data: str
+
+    @cached_property
+    def state(self) -> Mapping[str, Any]:
+        """`data` of the event `incident.state`, in the JSON form of the contract."""
+        found: Mapping[str, Any] = json.loads(self.data)
+        return found
+
+    @cached_property
+    def clocks(self) -> tuple[ClockRow, ...]:
+        """Its clocks, by start."""
+        return clocks_of(self.state)
+
+    @cached_property
+    def next(self) -> NextStep | None:
+        """What happens next if nobody acts."""
+        return next_of(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentKey:
+    """Where a page of a list ends: the sort value of its last row (None: it has no next deadline), and its id."""
+
+    value: int | None
+    incident_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """A page of a list; `after` continues it, and is None at its end."""
+
+    incidents: tuple[IncidentRow, ...]
+    after: IncidentKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One event about an incident, input or output, with its coordinates (evidence). `topic` has no prefix.
+
+    `data` is the event's data in the JSON form of the contract; instants are microseconds UTC.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    type: str
+    event_id: str
+    source: str
+    occurred_at: int
+    arrived_at: int
+    backfill: bool
+    data: Mapping[str, Any]
+
+    @property
+    def key(self) -> TimelineKey:
+        """Its place in the timeline."""
+        return TimelineKey(self.occurred_at, self.arrived_at, self.topic, self.partition, self.offset)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimelineKey:
+    """The order of a timeline: event time, then arrival, then coordinates."""
+
+    occurred_at: int
+    arrived_at: int
+    topic: str
+    partition: int
+    offset: int
+
+
+def list_incidents(
+    connection: Connection,
+    chosen: IncidentFilter,
+    sort: Sort = "next_deadline",
+    *,
+    after: IncidentKey | None = None,
+    limit: int = 50,
+) -> IncidentPage:
+    """The incidents of a filter. `next_deadline`: earliest first, then those without one; the other orders: latest
+    first.
+
+    A page begins behind `after`, wherever that row is by now: rows that do not change are neither skipped nor repeated.
+    """
+    column = incident.c[sort]
+    if sort == "next_deadline":
+        rows: Sequence[Row[Any]] = _by_deadline(connection, chosen, after, limit + 1)
+    else:
+        wanted = _select(chosen).order_by(column.desc(), incident.c.incident_id.desc()).limit(limit + 1)
+        if after is not None:
+            wanted = wanted.where(_behind(column, incident.c.incident_id, after, descending=True))
+        rows = connection.execute(wanted).all()
+    found = _with_tenants(connection, rows[:limit])
+    last = found[-1] if len(rows) > limit else None
+    return IncidentPage(found, None if last is None else IncidentKey(getattr(last, sort), last.incident_id))
+
+
+def count_incidents(connection: Connection, chosen: IncidentFilter) -> int:
+    """How many incidents a filter has."""
+    return connection.execute(select(func.count()).select_from(incident).where(*_conditions(chosen))).scalar_one()
+
+
+def get_incidents(connection: Connection, incident_ids: Iterable[str]) -> tuple[IncidentRow, ...]:
+    """The incidents of some ids, by id; unknown ones are left out."""
+    ids = sorted(set(incident_ids))
+    rows: list[Row[Any]] = []
+    for start in range(0, len(ids), 500):
+        wanted = select(*_COLUMNS).where(incident.c.incident_id.in_(ids[start : start + 500]))
+        rows += connection.execute(wanted.order_by(incident.c.incident_id)).all()
+    return _with_tenants(connection, rows)
+
+
+def get_incident(connection: Connection, incident_id: str) -> IncidentRow | None:
+    """One incident; None when there is none of this id."""
+    found = get_incidents(connection, [incident_id])
+    return found[0] if found else None
+
+
+def read_timeline(
+    connection: Connection, incident_id: str, *, after: TimelineKey | None = None, limit: int | None = None
+) -> tuple[TimelineRow, ...]:
+    """The events about an incident in the order of event time, behind `after`, at most `limit`."""
+    order = [entry.c[name] for name in ("occurred_at", "arrived_at", "topic", "partition", "offset")]
+    wanted = select(entry).where(entry.c.subject == incident_id, entry.c.topic.in_(_TOPICS)).order_by(*order)
+    if after is not None:
+        values = (after.occurred_at, after.arrived_at, after.topic, after.partition, after.offset)
+        wanted = wanted.where(
+            or_(
+                *(
+                    and_(*(column == value for column, value in zip(order[:depth], values, strict=False)), last > bound)
+                    for depth, (last, bound) in enumerate(zip(order, values, strict=True))
+                )
+            )
+        )
+    if limit is not None:
+        wanted = wanted.limit(limit)
+    return tuple(
+        TimelineRow(
+            each.topic,
+            each.partition,
+            each.offset,
+            each.type,
+            each.event_id,
+            each.source,
+            each.occurred_at,
+            each.arrived_at,
+            each.backfill,
+            json.loads(each.data),
+        )
+        for each in connection.execute(wanted)
+    )
+
+
+#: Topics whose records are about incidents: a tenant or a maintenance window may have the id of an incident.
+_TOPICS = ("incident-events", "incidents", "alerts")
+_COLUMNS = tuple(incident.c[each.name] for each in fields(IncidentRow) if each.name in incident.c)
+
+
+def _by_deadline(connection: Connection, chosen: IncidentFilter, after: IncidentKey | None, limit: int) -> list[Any]:
+    """Rows of one status each come in the order of an index; merging them is faster than sorting all."""
+    deadline, incident_id = incident.c.next_deadline, incident.c.incident_id
+    rows: list[Any] = []
+    if after is None or after.value is not None:
+        parts = []
+        for status in chosen.statuses or STATUSES:
+            wanted = _select(chosen, status).where(deadline.is_not(None)).order_by(deadline, incident_id).limit(limit)
+            if after is not None:
+                wanted = wanted.where(_behind(deadline, incident_id, after))
+            parts.append(connection.execute(wanted).all())
+        rows = list(islice(heapq.merge(*parts, key=lambda row: (row.next_deadline, row.incident_id)), limit))
+    if len(rows) < limit:
+        parts = []
+        for status in chosen.statuses or STATUSES:
+            wanted = _select(chosen, status).where(deadline.is_(None)).order_by(incident_id).limit(limit - len(rows))
+            if after is not None and after.value is None:
+                wanted = wanted.where(incident_id > after.incident_id)
+            parts.append(connection.execute(wanted).all())
+        rows += islice(heapq.merge(*parts, key=lambda row: row.incident_id), limit - len(rows))
+    return rows
+
+
+def _select(chosen: IncidentFilter, status: str | None = None) -> Select[Any]:
+    return select(*_COLUMNS).where(*_conditions(chosen, status))
+
+
+def _conditions(chosen: IncidentFilter, status: str | None = None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if status is not None:
+        found.append(incident.c.status == status)
+    elif chosen.statuses:
+        found.append(incident.c.status.in_(chosen.statuses))
+    if chosen.severities:
+        found.append(incident.c.severity.in_(chosen.severities))
+    if chosen.components:
+        found.append(incident.c.component.in_(chosen.components))
+    if chosen.tenant is not None:
+        concerned = select(incident_tenant.c.incident_id).where(incident_tenant.c.tenant_id == chosen.tenant)
+        found.append(incident.c.incident_id.in_(concerned))
+    if chosen.text:
+        searched = (incident.c[name] for name in ("incident_id", "title_en", "title_ja", "summary", "ticket_id"))
+        found.append(or_(*(column.icontains(chosen.text, autoescape=True) for column in searched)))
+    if chosen.breached is not None:
+        found.append(incident.c.breached > 0 if chosen.breached else incident.c.breached == 0)
+    if chosen.backfill is not None:
+        found.append(incident.c.backfill.is_(chosen.backfill))
+    return found
+
+
+def _behind(
+    column: ColumnElement[Any], incident_id: ColumnElement[str], after: IncidentKey, *, descending: bool = False
+) -> ColumnElement[bool]:
+    """Rows behind `after`. The first condition lets the index be used."""
+    value, last = after.value, after.incident_id
+    if descending:
+        return and_(column <= value, or_(column < value, and_(column == value, incident_id < last)))
+    return and_(column >= value, or_(column > value, and_(column == value, incident_id > last)))
+
+
+def _with_tenants(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[IncidentRow, ...]:
+    tenants: dict[str, list[str]] = {}
+    ids = [row.incident_id for row in rows if row.scope != "platform"]
+    for start in range(0, len(ids), 500):
+        wanted = select(incident_tenant).where(incident_tenant.c.incident_id.in_(ids[start : start + 500]))
+        for tenant_id, incident_id in connection.execute(wanted.order_by(incident_tenant.c.tenant_id)):
+            tenants.setdefault(incident_id, []).append(tenant_id)
+    return tuple(IncidentRow(**{**row._mapping, "tenant_ids": tuple(tenants.get(row.incident_id, ()))}) for row in rows)

@@ -1,0 +1,97 @@
+"""What protects the viewer's browser: headers of every answer, and the origin of requests.
+
+The board has no sign-in yet and listens on loopback. A browser of this machine reaches it, and with it every web page
+that the browser shows. A page of a foreign site must therefore neither read the board by pointing its own name at
+127.0.0.1 (DNS rebinding: the Host header tells) nor send it forms (the Origin header tells).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from board.api.problems import ApiError, problem_response
+from board.settings import is_loopback
+
+_CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_STATIC = "/static/"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class BrowserProtection:
+    """ASGI middleware: refuses foreign hosts and origins, and adds the headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        cacheable = scope["path"].startswith(_STATIC)
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                if not cacheable:
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        refusal = _refusal(scope["method"], Headers(scope=scope))
+        await (self._app if refusal is None else refusal)(scope, receive, send_protected)
+
+
+def _refusal(method: str, headers: Headers) -> Response | None:
+    """The answer to a request that a foreign page may have caused; None for others."""
+    host = headers.get("host", "")
+    if len(headers.getlist("host")) != 1 or not is_loopback(_name(host)):
+        return problem_response(
+            ApiError(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "the board answers only to the names of this machine; allowed in the Host header: localhost, "
+                "127.0.0.1, [::1]",
+            )
+        )
+    if method in _SAFE:
+        return None
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    foreign_origin = origin is not None and origin != f"http://{host}"
+    if foreign_origin or site not in {None, "same-origin", "none"}:
+        return problem_response(ApiError(HTTPStatus.FORBIDDEN, "a page of another site sent this request"))
+    return None
+
+
+def _name(host: str) -> str:
+    """The name of a Host header, without port and brackets; empty when malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""
