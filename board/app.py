@@ -14,6 +14,7 @@ from board.api.openapi import API_PREFIX, openapi_of
 from board.api.problems import ApiError, problem_response
 from board.changes import Changes
 from board.dependencies import BoardContext
+from board.pages import tenant
 from board.pages.errors import error_page
 from board.security import BrowserProtection
 from board.settings import BoardSettings
@@ -23,7 +24,7 @@ from streams.time_source import SystemTimeSource, TimeSource
 
 _API: tuple[APIRouter, ...] = (changes.router, incidents.router)
 #: Each page's router; the live page is `/`.
-_PAGES: tuple[APIRouter, ...] = (static_files.router,)
+_PAGES: tuple[APIRouter, ...] = (static_files.router, tenant.router)
 
 
 def create_app(

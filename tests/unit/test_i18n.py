@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
+from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
@@ -27,7 +28,12 @@ SOURCES = [
 ]
 
 #: Every dataclass of texts, by the catalogue that fills it.
-DOMAINS: Mapping[str, type] = {"board": BoardPhrases, "notify": NotifyPhrases, "policy": PolicyPhrases}
+DOMAINS: Mapping[str, type] = {
+    "board": BoardPhrases,
+    "board_months": TenantPhrases,
+    "notify": NotifyPhrases,
+    "policy": PolicyPhrases,
+}
 
 TEMPLATE = """\
 msgid ""
