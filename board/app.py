@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
@@ -15,9 +17,11 @@ from board.api.problems import ApiError, problem_response
 from board.changes import Changes
 from board.dependencies import BoardContext
 from board.pages import tenant
+from board.health import health_router
 from board.pages.errors import error_page
 from board.security import BrowserProtection
 from board.settings import BoardSettings
+from streams.service_process import Reasons
 from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
@@ -35,8 +39,15 @@ def create_app(
     policies: Policies,
     time_source: TimeSource | None = None,
     changes: Changes | None = None,
+    registry: CollectorRegistry | None = None,
+    unready: Callable[[], Reasons] = list,
+    crash: Callable[[], BaseException | None] = lambda: None,
 ) -> FastAPI:
-    """The application over a migrated database; it reads the database and Kafka's settings, and connects to nothing."""
+    """The application over a migrated database. It connects to nothing else.
+
+    `changes` is where the ingest thread publishes; `registry` is what `/metrics` shows; `unready` and `crash` are about
+    the ingest thread, for `/ready` and `/live`.
+    """
     app = FastAPI(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -47,6 +58,7 @@ def create_app(
         app.include_router(router, prefix=API_PREFIX)
     for router in _PAGES:
         app.include_router(router, include_in_schema=False)
+    app.include_router(health_router(engine, registry or CollectorRegistry(), unready, crash), include_in_schema=False)
     app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_error)
