@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from board import static_files
-from board.api import changes, incidents
+from board.api import changes, incidents, rejects
+from board.api import policies as policies_api
 from board.api.openapi import API_PREFIX, openapi_of
 from board.api.problems import ApiError, problem_response
 from board.changes import Changes
@@ -21,12 +22,13 @@ from board.health import health_router
 from board.pages.errors import error_page
 from board.security import BrowserProtection
 from board.settings import BoardSettings
+from streams.schema_registry.schema_source import reading_codec
 from streams.service_process import Reasons
 from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
 
-_API: tuple[APIRouter, ...] = (changes.router, incidents.router)
+_API: tuple[APIRouter, ...] = (changes.router, incidents.router, policies_api.router, rejects.router)
 #: Each page's router; the live page is `/`.
 _PAGES: tuple[APIRouter, ...] = (static_files.router, tenant.router)
 
@@ -52,7 +54,13 @@ def create_app(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.context = BoardContext(
-        engine, settings, kafka, policies, time_source or SystemTimeSource(), changes or Changes()
+        engine,
+        settings,
+        kafka,
+        policies,
+        time_source or SystemTimeSource(),
+        changes or Changes(),
+        reading_codec(kafka.schema_registry()),
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)
