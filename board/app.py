@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
-from starlette.exceptions import HTTPException
 
 from board import static_files
 from board.api import changes, incidents, rejects
 from board.api import policies as policies_api
 from board.api.openapi import API_PREFIX, openapi_of
-from board.api.problems import ApiError, problem_response
 from board.changes import Changes
 from board.dependencies import BoardContext
-from board.pages import tenant
+from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
-from board.pages.errors import error_page
+from board.pages import tenant
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from streams.schema_registry.schema_source import reading_codec
@@ -68,25 +65,6 @@ def create_app(
         app.include_router(router, include_in_schema=False)
     app.include_router(health_router(engine, registry or CollectorRegistry(), unready, crash), include_in_schema=False)
     app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_middleware(BrowserProtection)
+    add_error_handlers(app)
+    app.add_middleware(BrowserProtection, on_error=answer_to_bug)
     return app
-
-
-def _on_api_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return problem_response(error)
-
-
-def _on_http_error(request: Request, error: Exception) -> Response:
-    """Errors of routing: no such address, or a method that it does not have."""
-    assert isinstance(error, HTTPException)
-    if not request.url.path.startswith("/api/"):
-        return error_page(request, error.status_code)
-    detail = error.detail
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"there is no address {request.url.path!r}; /api/openapi.json lists those of the API"
-    response = problem_response(ApiError(error.status_code, detail))
-    response.headers.update(error.headers or {})
-    return response
