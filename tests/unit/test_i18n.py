@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
+from board.pages.overview_texts import OverviewPhrases
 from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
@@ -31,6 +32,7 @@ SOURCES = [
 DOMAINS: Mapping[str, type] = {
     "board": BoardPhrases,
     "board_months": TenantPhrases,
+    "board_overview": OverviewPhrases,
     "notify": NotifyPhrases,
     "policy": PolicyPhrases,
 }
