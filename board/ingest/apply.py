@@ -90,9 +90,9 @@ class Applier:
         upsert(connection, tables.contract, batch.contracts, "earliest")
         upsert(connection, tables.maintenance, batch.maintenance, "earliest")
         upsert(connection, tables.reject, batch.rejects, "keep")
-        kept, gone = _split(batch.notifications.items())
+        stored, gone = _split(batch.notifications.items())
         delete_keys(connection, tables.notification.c.key, gone)
-        upsert(connection, tables.notification, kept, "replace")
+        upsert(connection, tables.notification, stored, "replace")
         named = {(erasures.name(tenant), kind, subject) for tenant, kind, subject in batch.named}
         if new := sorted(named - self._known):
             rows = [dict(zip(("tenant_id", "kind", "subject"), each, strict=True)) for each in new]
@@ -103,27 +103,27 @@ class Applier:
 
     @staticmethod
     def _write_incidents(connection: Connection, batch: RowBatch) -> None:
-        kept, gone = _split(batch.incidents.items())
+        stored, gone = _split(batch.incidents.items())
         delete_keys(connection, tables.incident.c.incident_id, gone)
         delete_keys(connection, tables.incident_tenant.c.incident_id, batch.incidents)
-        upsert(connection, tables.incident, kept, "replace")
+        upsert(connection, tables.incident, stored, "replace")
         pairs = [
             {"tenant_id": tenant, "incident_id": row["incident_id"]}
-            for row in kept
+            for row in stored
             for tenant in batch.incident_tenants[row["incident_id"]]
         ]
         upsert(connection, tables.incident_tenant, pairs, "keep")
 
 
 def _split(rows: Iterable[tuple[str, Row | None]]) -> tuple[list[Row], list[str]]:
-    kept: list[Row] = []
+    stored: list[Row] = []
     gone: list[str] = []
     for key, row in rows:
         if row is None:
             gone.append(key)
         else:
-            kept.append(row)
-    return kept, gone
+            stored.append(row)
+    return stored, gone
 
 
 _MONTH_NAMES: Sequence[str] = tuple(column.name for column in tables.tenant_month.columns)

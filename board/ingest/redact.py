@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, insert, select, update
 
-from board.ingest.redacted import redacted_entry, redacted_notification, redacted_state, renamed, renamed_list
+from board.ingest.redacted import erased_list, erased_row, redacted_entry, redacted_notification, redacted_state
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND, RowBatch
 from board.ingest.upserts import Conflict, chunks, delete_keys, upsert
 from board.ingest.verdicts import standing_verdicts, write_verdicts
@@ -96,7 +96,7 @@ def _rename(connection: Connection, tenant: str, erasures: Erasures) -> set[_Sub
     for name, conflict in _ACCOUNT:
         table = tables.metadata.tables[name]
         found = connection.execute(select(table).where(table.c.tenant_id == tenant)).mappings()
-        rows = [renamed(row, pseudonym) for row in found]
+        rows = [erased_row(row, pseudonym) for row in found]
         delete_keys(connection, table.c.tenant_id, [tenant] if rows else ())
         upsert(connection, table, rows, conflict)
     _redact_entries(connection, (CONTRACT_EVENTS,), tenant, pseudonym, erasures)
@@ -120,7 +120,7 @@ def _redact(connection: Connection, kind: str, subject: str, erasures: Erasures)
         _redact_entries(connection, (CONTRACT_EVENTS,), subject, subject, erasures)
         table = tables.maintenance
         rows = connection.execute(select(table).where(table.c.maintenance_id == subject)).mappings()
-        changed = [dict(row) | {"data": renamed_list(row["data"], erasures)} for row in rows]
+        changed = [dict(row) | {"data": erased_list(row["data"], erasures)} for row in rows]
         upsert(connection, table, changed, "replace")
         return
     _redact_entries(connection, ("incident-events", "incidents", "alerts"), subject, subject, erasures)
@@ -130,7 +130,7 @@ def _redact(connection: Connection, kind: str, subject: str, erasures: Erasures)
     verdicts = standing_verdicts(connection, [subject]).values()
     write_verdicts(
         connection,
-        [[each | {"tenant_ids": renamed_list(each["tenant_ids"], erasures)} for each in clock] for clock in verdicts],
+        [[each | {"tenant_ids": erased_list(each["tenant_ids"], erasures)} for each in clock] for clock in verdicts],
     )
     notification = tables.notification
     rows = connection.execute(select(notification).where(notification.c.incident_id == subject)).mappings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -83,6 +83,10 @@ def environment() -> Environment:
         "relative": _relative,
         "duration": _duration,
         "segment": segment,
+        "incident_address": incident_address,
+        "machine": _machine,
+        "hover": _hover,
+        "elapsed": _elapsed,
     }
     return made
 
@@ -90,6 +94,12 @@ def environment() -> Environment:
 def rank(severity: str) -> int:
     """1 for the most severe; a severity that this version does not know comes last."""
     return 1 + (SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES))
+
+
+def id_in_address(request: Request, prefix: str) -> str:
+    """What follows a prefix in the path of a request, decoded once: an id may contain anything."""
+    raw: bytes = request.scope.get("raw_path") or quote(request.url.path).encode()
+    return unquote(raw.decode("ascii", "replace").partition("?")[0].removeprefix(prefix))
 
 
 def with_language(request: Request, language: str) -> str:
@@ -107,7 +117,12 @@ def _browser_texts(common: BoardPhrases) -> dict[str, str]:
 
 def segment(text: str) -> str:
     """Any text as one segment of an address: an id may contain slashes, quotes and question marks."""
-    return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
+    return quote(text, safe="")
+
+
+def incident_address(incident_id: str) -> str:
+    """The address of an incident's page. Browsers resolve the segments "." and ".." themselves."""
+    return f"/incidents/?id={incident_id}" if incident_id in {".", ".."} else f"/incidents/{segment(incident_id)}"
 
 
 def local(micros: int, seen_by: Viewer, form: str) -> str:
@@ -123,10 +138,22 @@ def _time(context: Context, micros: int | None, form: str) -> str | Markup:
 
 def time_element(micros: int, shown: str, common: BoardPhrases) -> Markup:
     """An instant as it is `shown`, with UTC for machines and on hover."""
-    moment = to_datetime(micros)
-    machine = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    hover = common.utc.format(time=moment.strftime("%Y-%m-%d %H:%M:%S"))
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, hover, shown)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(_machine(micros), _in_utc(micros, common), shown)
+
+
+def _machine(micros: int) -> str:
+    """`{{ us | machine }}`: for the attribute `datetime`."""
+    return to_datetime(micros).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _in_utc(micros: int, common: BoardPhrases) -> str:
+    return common.utc.format(time=to_datetime(micros).strftime("%Y-%m-%d %H:%M:%S"))
+
+
+@pass_context
+def _hover(context: Context, micros: int) -> str:
+    """`{{ us | hover }}`: for the attribute `title` of a time."""
+    return _in_utc(micros, context["common"])
 
 
 @pass_context
@@ -156,6 +183,13 @@ def _relative(context: Context, micros: int | None, now: int) -> str | Markup:
         return "–"
     common: BoardPhrases = context["common"]
     return time_element(micros, common.relative(micros, now), common)
+
+
+@pass_context
+def _elapsed(context: Context, micros: int, now: int) -> Markup:
+    """`{{ us | elapsed(now) }}`: 3 h 05 min since an instant; the exact instant on hover."""
+    common: BoardPhrases = context["common"]
+    return time_element(micros, common.duration(now - micros), common)
 
 
 @pass_context

@@ -13,6 +13,8 @@ from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 #: Texts by key; the annotation lists the keys.
 Texts = Mapping[str, str]
 PAGES = ("live", "overview", "tenants", "policies", "rejected", "system")
+STATUSES = ("open", "resolved", "merged", "annulled", "unknown")
+METRICS = ("response", "update", "resolution", "unknown")
 ERRORS = ("not_found", "invalid", "unavailable", "internal")
 
 
@@ -32,6 +34,8 @@ class BoardPhrases:
     connecting: str
     live: str
     stale: str
+    statuses: Annotated[Texts, STATUSES]
+    metrics: Annotated[Texts, METRICS]
     days_hours: str
     hours_minutes: str
     minutes_only: str
@@ -39,6 +43,10 @@ class BoardPhrases:
     in_time: str
     time_ago: str
     utc: str
+    nobody: str
+    everyone: str
+    waiting: Annotated[Texts, ("customer", "third_party", "unknown")]
+    backfill: str
     errors: Annotated[Texts, (*ERRORS, *(f"{error}_hint" for error in ERRORS))]
     to_live: str
 

@@ -171,12 +171,24 @@ def count_incidents(connection: Connection, chosen: IncidentFilter) -> int:
     return connection.execute(select(func.count()).select_from(incident).where(*_conditions(chosen))).scalar_one()
 
 
-def get_incidents(connection: Connection, incident_ids: Iterable[str]) -> tuple[IncidentRow, ...]:
-    """The incidents of some ids, by id; unknown ones are left out."""
+def count_by_severity(connection: Connection, chosen: IncidentFilter) -> dict[str, int]:
+    """How many incidents of each severity a filter has; severities without any are left out."""
+    wanted = (
+        select(incident.c.severity, func.count().label("incidents"))
+        .where(*_conditions(chosen))
+        .group_by(incident.c.severity)
+    )
+    return {each.severity: each.incidents for each in connection.execute(wanted)}
+
+
+def get_incidents(
+    connection: Connection, incident_ids: Iterable[str], chosen: IncidentFilter | None = None
+) -> tuple[IncidentRow, ...]:
+    """The incidents of some ids, by id; unknown ones are left out, and those that the filter does not have."""
     ids = sorted(set(incident_ids))
     rows: list[Row[Any]] = []
     for start in range(0, len(ids), 500):
-        wanted = select(*_COLUMNS).where(incident.c.incident_id.in_(ids[start : start + 500]))
+        wanted = _select(chosen or IncidentFilter()).where(incident.c.incident_id.in_(ids[start : start + 500]))
         rows += connection.execute(wanted.order_by(incident.c.incident_id)).all()
     return _with_tenants(connection, rows)
 

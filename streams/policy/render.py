@@ -55,6 +55,17 @@ def policy_text(policy: Policy, language: Language) -> PolicyText:
     return PolicyText(_of(policy.title, language), reference, severities, components, promises)
 
 
+def rule_condition(policy: Policy, rule: Rule, language: Language) -> str:
+    """When a rule applies, in one language: `complete outage, critical performance problem (tier 1)`."""
+    return _case(policy, rule, policy_phrases(language), language)
+
+
+def severity_targets(policy: Policy, severity: str, language: Language) -> tuple[str, str]:
+    """What the policy promises for a severity: the first response, and the updates."""
+    _, response, updates, _ = _severity_cells(policy, severity, policy_phrases(language), language)
+    return response, updates
+
+
 def _yes_no(phrases: PolicyPhrases, *, yes: bool) -> str:
     return phrases.yes_no["yes" if yes else "no"]
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
-from board.pages.overview_texts import OverviewPhrases
-from board.pages.tenant_texts import TenantPhrases
+from board.pages.incident_texts import IncidentPhrases
+from board.pages.live_texts import LivePhrases
 from board.pages.texts import BoardPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
@@ -31,8 +31,8 @@ SOURCES = [
 #: Every dataclass of texts, by the catalogue that fills it.
 DOMAINS: Mapping[str, type] = {
     "board": BoardPhrases,
-    "board_months": TenantPhrases,
-    "board_overview": OverviewPhrases,
+    "board_incident": IncidentPhrases,
+    "board_live": LivePhrases,
     "notify": NotifyPhrases,
     "policy": PolicyPhrases,
 }

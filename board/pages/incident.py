@@ -1,0 +1,137 @@
+"""The incident page: why it has its severity, what is due, its clocks, its life as a picture and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from board.charts.timeline import EventKind, shape
+from board.dependencies import Context, ReadConnection
+from board.pages.errors import error_page
+from board.pages.incident_chart import incident_chart
+from board.pages.incident_events import EventWords
+from board.pages.incident_reason import component_title, severity_reason
+from board.pages.incident_texts import incident_phrases
+from board.pages.render import id_in_address, is_part, page
+from board.pages.texts import board_phrases
+from board.pages.urgency import deadline_of, nearest
+from board.queries.incident_state import ClockRow
+from board.queries.incidents import IncidentRow, TimelineKey, TimelineRow, get_incident, read_timeline
+from board.viewer import Viewer, viewer
+from streams.policy.phrases import policy_phrases
+
+router = APIRouter()
+
+#: Events of one page of the table; the picture has those of the first.
+_PAGE_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentLink:
+    """Another incident that this one is linked with: `relation` is merged_into or merged_from."""
+
+    relation: str
+    incident_id: str
+
+
+@router.get("/incidents/{incident_id:path}")
+def incident(
+    request: Request,
+    context: Context,
+    connection: ReadConnection,
+    id: str | None = None,
+    after: str | None = None,
+) -> HTMLResponse:
+    """The page of an incident. For htmx with `after`: the events that follow."""
+    wanted = id_in_address(request, "/incidents/") or id or ""
+    seen_by = viewer(request)
+    phrases = incident_phrases(seen_by.language)
+    row = get_incident(connection, wanted)
+    if row is None:
+        title = phrases.absent.format(id=wanted)
+        return error_page(request, 404, title=title, hint=phrases.absent_hint)
+    timeline = read_timeline(connection, wanted, after=_cursor(after), limit=_PAGE_EVENTS + 1)
+    found, more = timeline[:_PAGE_EVENTS], len(timeline) > _PAGE_EVENTS
+    words = EventWords(phrases, board_phrases(seen_by.language), seen_by)
+    # Of one instant what was said comes before what followed from it.
+    shown = sorted(found, key=lambda each: (each.occurred_at, each.arrived_at, each.topic != "incident-events"))
+    events = [words.view(each) for each in shown]
+    part: dict[str, Any] = {
+        "phrases": phrases,
+        "events": events,
+        "next_events": _next_events(timeline[_PAGE_EVENTS - 1]) if more else None,
+        "sign": shape,
+    }
+    if is_part(request) and after is not None:
+        return page(request, "incident/events.html", **part)
+    now = context.time_source.now()
+    policy = context.policies.exact(row.policy, row.policy_version)
+    kinds: Sequence[EventKind] = sorted({each.kind for each in events})
+    return page(
+        request,
+        "incident/page.html",
+        active=None,
+        row=row,
+        heading=row.summary or _title(row, seen_by),
+        title=_title(row, seen_by),
+        component=component_title(policy, row.component, seen_by.language),
+        policy_known=policy is not None,
+        impacts=policy_phrases(seen_by.language).impacts,
+        reason=severity_reason(row, context.policies, shown, phrases, seen_by.language),
+        words=words,
+        now=now,
+        deadline=nearest(row.clocks) if row.status == "open" else None,
+        clocks=_by_start(row.clocks),
+        deadline_of=deadline_of,
+        links=_links(row, shown),
+        chart=incident_chart(row, events, words, now),
+        kinds=kinds,
+        shortened=_PAGE_EVENTS if more else None,
+        **part,
+    )
+
+
+def _title(row: IncidentRow, seen_by: Viewer) -> str:
+    title = row.title_ja if seen_by.language == "ja" else row.title_en
+    return title.removeprefix(f"{row.severity} ")
+
+
+def _by_start(clocks: Sequence[ClockRow]) -> list[ClockRow]:
+    """Those that run first, then the latest."""
+    return sorted(clocks, key=lambda clock: (clock.ended_at is not None, -clock.started_at))
+
+
+def _links(row: IncidentRow, timeline: Sequence[TimelineRow]) -> list[IncidentLink]:
+    """Links that stand: the last word on each pair counts."""
+    standing: dict[tuple[str, str], bool] = {}
+    revisions: dict[tuple[str, str], int] = {}
+    for each in timeline:
+        if each.type != "incident.link_changed":
+            continue
+        key = (str(each.data["relation"]), str(each.data["other"]))
+        revision = int(each.data.get("link_revision", 0))
+        if revision >= revisions.get(key, -1):
+            standing[key], revisions[key] = bool(each.data.get("standing", True)), revision
+    merged_into = row.state.get("merged_into")
+    if merged_into:
+        standing["merged_into", str(merged_into)] = True
+    return [IncidentLink(*key) for key, stands in sorted(standing.items()) if stands]
+
+
+def _next_events(last: TimelineRow) -> str:
+    key = last.key
+    return f"{key.occurred_at}~{key.arrived_at}~{key.topic}~{key.partition}~{key.offset}"
+
+
+def _cursor(after: str | None) -> TimelineKey | None:
+    """The key of a row's cursor; anything else starts at the beginning."""
+    parts = (after or "").split("~")
+    try:
+        occurred_at, arrived_at, topic, partition, offset = parts
+        return TimelineKey(int(occurred_at), int(arrived_at), topic, int(partition), int(offset))
+    except ValueError:
+        return None

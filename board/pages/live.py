@@ -1,0 +1,239 @@
+"""The live page: open incidents by nearest deadline, filters in the address, changed rows on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
+
+from board.dependencies import BoardContext, Context, ReadConnection
+from board.pages.live_texts import LivePhrases
+from board.pages.render import is_part, page
+from board.pages.urgency import Deadline, nearest
+from board.queries.incidents import (
+    STATUSES,
+    IncidentFilter,
+    IncidentKey,
+    IncidentPage,
+    IncidentRow,
+    Sort,
+    count_by_severity,
+    get_incidents,
+    list_incidents,
+)
+from board.viewer import Viewer, viewer
+from streams.i18n.catalogues import Language, load
+from streams.sla.severity import SEVERITIES
+
+router = APIRouter()
+
+#: Rows of one page of the list, and the most that are loaded again at once after many changes.
+PAGE_ROWS = 100
+_MOST_ROWS = 400
+#: The most ids whose rows one request asks for; the browser loads the list again after larger changes.
+MOST_IDS = 500
+#: `?status=any` shows incidents of every status.
+ANY = "any"
+#: Publishes an incident of everybody, from a shell.
+_FIRST_INCIDENT = """\
+echo '{"specversion":"1.0","id":"first-1","type":"incident.opened","source":"/me","subject":"first",\
+"time":"'$(date -u +%FT%TZ)'","data":{"scope":"platform","component":"api","impact":"complete_outage",\
+"channel":"monitor","summary":"a first incident"}}' | sla publish -"""
+_TENANTS_SHOWN = 2
+_LONGEST_TEXT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFilter:
+    """What the viewer chose. Empty: no restriction; without a status: open incidents."""
+
+    severities: tuple[str, ...] = ()
+    component: str = ""
+    tenant: str = ""
+    status: str = "open"
+    text: str = ""
+
+    @property
+    def sort(self) -> Sort:
+        """Open incidents by deadline; those that ended by their last change."""
+        return "next_deadline" if self.status in {"open", ANY} else "changed_at"
+
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing was chosen."""
+        return self == LiveFilter()
+
+    def selection(self) -> IncidentFilter:
+        """The filter of the read model."""
+        return IncidentFilter(
+            statuses=() if self.status == ANY else (self.status,),
+            severities=self.severities,
+            components=(self.component,) if self.component else (),
+            tenant=self.tenant or None,
+            text=self.text or None,
+        )
+
+    def address(self, path: str = "/", **more: str | int) -> str:
+        """The address that shows this selection, without what was not chosen."""
+        query: list[tuple[str, str | int]] = [("severity", severity) for severity in self.severities]
+        query += [
+            (name, value)
+            for name, value in (("component", self.component), ("tenant", self.tenant), ("q", self.text))
+            if value
+        ]
+        if self.status != "open":
+            query.append(("status", self.status))
+        query += more.items()
+        return f"{path}?{urlencode(query)}" if query else path
+
+    def toggled(self, severity: str) -> LiveFilter:
+        """With a severity added, or taken away."""
+        chosen = set(self.severities) ^ {severity}
+        return replace(self, severities=tuple(each for each in SEVERITIES if each in chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """One row as it is shown. `key` orders rows as the list does: the deadline, or the negative time of change, in
+    microseconds; None comes last."""
+
+    incident: IncidentRow
+    heading: str
+    detail: str
+    tenants: tuple[str, ...]
+    tenants_omitted: int
+    deadline: Deadline | None
+    urgency: str
+    key: int | None
+
+
+def live_filter(request: Request) -> LiveFilter:
+    """The filter of an address; what is not known or too long is ignored."""
+    query = request.query_params
+    given = set(query.getlist("severity"))
+    status = query.get("status", "open")
+    return LiveFilter(
+        severities=tuple(severity for severity in SEVERITIES if severity in given),
+        component=query.get("component", "").strip()[:_LONGEST_TEXT],
+        tenant=query.get("tenant", "").strip()[:_LONGEST_TEXT],
+        status=status if status in {*STATUSES, ANY} else "open",
+        text=query.get("q", "").strip()[:_LONGEST_TEXT],
+    )
+
+
+@router.get("/")
+def live(
+    request: Request,
+    context: Context,
+    connection: ReadConnection,
+    after: str | None = None,
+    rows: Annotated[int, Query(ge=1)] = PAGE_ROWS,
+) -> HTMLResponse:
+    """The page; for htmx its list, or with `after` (the cursor of a row) what follows that row."""
+    chosen = live_filter(request)
+    found = list_incidents(
+        connection, chosen.selection(), chosen.sort, after=_cursor(after), limit=min(rows, _MOST_ROWS)
+    )
+    values = _values(request, context, found.incidents, chosen)
+    values["next_page"] = _next_page(chosen, found)
+    if is_part(request) and after is not None:
+        return page(request, "live/rows.html", **values)
+    values |= _counts(connection, chosen)
+    if not is_part(request):
+        return page(request, "live/page.html", active="live", components=_components(context, request), **values)
+    response = page(request, "live/list.html", **values)
+    response.headers["HX-Push-Url"] = chosen.address()
+    return response
+
+
+@router.post("/live/changed")
+def changed(
+    request: Request,
+    context: Context,
+    connection: ReadConnection,
+    ids: Annotated[list[str], Body(embed=True, max_length=MOST_IDS)],
+) -> HTMLResponse:
+    """The rows of those of some incidents that the filter of the address has, and how many there are of each
+    severity."""
+    chosen = live_filter(request)
+    found = get_incidents(connection, ids, chosen.selection())
+    values = _values(request, context, found, chosen) | _counts(connection, chosen)
+    return page(request, "live/changed.html", next_page=None, **values)
+
+
+def _values(request: Request, context: BoardContext, rows: Iterable[IncidentRow], chosen: LiveFilter) -> dict[str, Any]:
+    now = context.time_source.now()
+    language = viewer(request).language
+    return {
+        "phrases": live_phrases(language),
+        "rows": [live_row(row, now, language, chosen.sort) for row in rows],
+        "chosen": chosen,
+        "now": now,
+        "severities": SEVERITIES,
+        "statuses": (*STATUSES, ANY),
+        "first_incident": _FIRST_INCIDENT,
+    }
+
+
+def live_row(row: IncidentRow, now: int, language: Language, sort: Sort) -> LiveRow:
+    """A row for people. Its title is the summary, where there is one; the severity is shown apart from both."""
+    title = (row.title_ja if language == "ja" else row.title_en).removeprefix(f"{row.severity} ")
+    deadline = nearest(row.clocks) if row.status == "open" else None
+    if deadline is not None:
+        urgency: str = deadline.urgency(now)
+    else:
+        urgency = "paused" if any(clock.state == "paused" for clock in row.clocks) else "none"
+    return LiveRow(
+        incident=row,
+        heading=row.summary or title,
+        detail=title if row.summary else "",
+        tenants=row.tenant_ids[:_TENANTS_SHOWN],
+        tenants_omitted=max(len(row.tenant_ids) - _TENANTS_SHOWN, 0),
+        deadline=deadline,
+        urgency=urgency,
+        key=row.next_deadline if sort == "next_deadline" else -row.changed_at,
+    )
+
+
+def _counts(connection: Connection, chosen: LiveFilter) -> dict[str, Any]:
+    """How many incidents of each severity there are under the other filters, and in all that are chosen."""
+    counts = count_by_severity(connection, replace(chosen, severities=()).selection())
+    total = sum(count for severity, count in counts.items() if not chosen.severities or severity in chosen.severities)
+    return {"counts": counts, "total": total}
+
+
+def _components(context: BoardContext, request: Request) -> Sequence[tuple[str, str]]:
+    """Ids and titles of the components of all policies."""
+    found: dict[str, str] = {}
+    seen_by: Viewer = viewer(request)
+    for policy in (each for versions in context.policies.by_name.values() for each in versions):
+        for name, component in policy.components.items():
+            found.setdefault(name, component.title.ja if seen_by.language == "ja" else component.title.en)
+    return sorted(found.items(), key=lambda item: item[1])
+
+
+def _next_page(chosen: LiveFilter, found: IncidentPage) -> str | None:
+    if found.after is None:
+        return None
+    value = "" if found.after.value is None else str(found.after.value)
+    return chosen.address(after=f"{value}~{found.after.incident_id}")
+
+
+def _cursor(after: str | None) -> IncidentKey | None:
+    """The key of `123~inc-1`, or of `~inc-1` for a row without deadline. Anything else starts at the beginning."""
+    value, separator, incident_id = (after or "").partition("~")
+    if not separator or not (value == "" or (value.lstrip("-").isascii() and value.lstrip("-").isdigit())):
+        return None
+    return IncidentKey(int(value[:17]) if value else None, incident_id)
+
+
+@cache
+def live_phrases(language: Language) -> LivePhrases:
+    """The page's texts in one language."""
+    return load(LivePhrases, "board_live", language)

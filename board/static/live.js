@@ -1,0 +1,198 @@
+// The live list: puts changed rows in their place as the stream names them, and says when the data are stale.
+import { setServerTime, now, watchCountdowns } from "./countdown.js";
+
+const STREAM = document.getElementById("stream");
+const FRESHNESS = document.getElementById("freshness");
+const AT_ONCE_MS = 1000; // changes within it are asked for together
+const MOST_IDS = 500;
+const SLICE = 50; // rows that one task puts in place
+const SILENT_MS = 40000; // the stream sends something every 15 s
+const AGAIN_MS = 2000;
+
+let pending = new Set();
+let everything = false;
+let timer;
+let asked = 0;
+let heard = Date.now();
+let connected = false;
+
+const list = () => document.getElementById("live");
+const rows = () => document.getElementById("rows");
+
+// ---- Freshness
+
+function clockTime(milliseconds) {
+  return new Date(milliseconds).toLocaleTimeString(document.documentElement.lang, {
+    timeZone: document.documentElement.dataset.zone,
+    hour12: false,
+  });
+}
+
+function showFreshness() {
+  const stale = !connected || Date.now() - heard > SILENT_MS;
+  const state = stale ? "stale" : "live";
+  if (FRESHNESS.dataset.state === state) return;
+  FRESHNESS.dataset.state = state;
+  FRESHNESS.textContent = stale ? FRESHNESS.dataset.stale.replace("{time}", clockTime(heard)) : FRESHNESS.dataset.live;
+}
+
+// ---- Changed rows
+
+/** Whether row a stands before row b: by key, rows without one last, then by id. */
+function before(a, b) {
+  const [x, y] = [a.dataset.key, b.dataset.key];
+  if (x === y) return a.dataset.id < b.dataset.id;
+  if (x === "" || y === "") return y === "";
+  return Number(x) < Number(y);
+}
+
+function place(row, present) {
+  let low = 0;
+  let high = present.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (before(present[middle], row)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const nextTask = () => new Promise((resolve) => setTimeout(resolve));
+
+/** Removes the rows of `ids` and puts those of `changed` where they belong among the rows that are loaded. */
+async function replaceRows(ids, changed) {
+  const holder = rows();
+  const byId = new Map(changed.map((row) => [row.dataset.id, row]));
+  let present = [...holder.querySelectorAll("[data-row]")];
+  const focused = document.activeElement?.closest?.("[data-row]")?.dataset.id;
+  for (const row of present) {
+    const id = row.dataset.id;
+    if (!ids.has(id)) continue;
+    const selected = row.hasAttribute("data-selected");
+    if (selected && byId.has(id)) byId.get(id).setAttribute("data-selected", "");
+    row.remove();
+  }
+  present = present.filter((row) => row.isConnected);
+  const more = holder.querySelector("[data-more]");
+  let placed = 0;
+  for (const row of byId.values()) {
+    const index = place(row, present);
+    // Behind the last loaded row it may not be the next one: it comes when the rest is loaded.
+    if (index === present.length && more) continue;
+    holder.insertBefore(row, present[index] ?? more ?? null);
+    present.splice(index, 0, row);
+    row.classList.add("changed");
+    htmx.process(row);
+    watchCountdowns(row);
+    if (row.dataset.id === focused) row.querySelector("a")?.focus({ preventScroll: true });
+    if (++placed % SLICE === 0) await nextTask();
+  }
+}
+
+async function fetchText(address, options) {
+  const response = await fetch(address, { ...options, headers: { ...options?.headers, "HX-Request": "true" } });
+  if (!response.ok) throw new Error(`${address}: ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+async function loadChanged(ids) {
+  const asking = list();
+  const found = await fetchText(asking.dataset.changed, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ids: [...ids] }),
+  });
+  if (list() !== asking) return; // the viewer chose another filter meanwhile
+  const changed = found.getElementById("changed");
+  setServerTime(Number(changed.dataset.serverTime));
+  const changedRows = [...changed.querySelectorAll("[data-row]")].map((row) => document.adoptNode(row));
+  if (changedRows.length && rows().hidden) return loadList();
+  document.getElementById("counts").replaceWith(document.adoptNode(found.getElementById("counts")));
+  await replaceRows(ids, changedRows);
+  if (!rows().hidden && !rows().querySelector("[data-row]")) await loadList();
+}
+
+/** Loads the list again, as many rows as are shown now if they are not too many. */
+async function loadList() {
+  const asking = list();
+  const shown = rows().querySelectorAll("[data-row]").length;
+  const address = asking.dataset.list + (asking.dataset.list.includes("?") ? "&" : "?") + `rows=${Math.max(shown, 100)}`;
+  const selected = rows().querySelector("[data-selected]")?.dataset.id;
+  const found = await fetchText(address);
+  if (list() !== asking) return;
+  const fresh = document.adoptNode(found.getElementById("live"));
+  for (const row of fresh.querySelectorAll("[data-row]")) {
+    if (row.dataset.id === selected) row.setAttribute("data-selected", "");
+  }
+  asking.replaceWith(fresh);
+  htmx.process(fresh);
+  setServerTime(Number(fresh.dataset.serverTime));
+  watchCountdowns(fresh);
+}
+
+async function refresh() {
+  timer = undefined;
+  asked = Date.now();
+  const ids = pending;
+  const all = everything || ids.size > MOST_IDS;
+  pending = new Set();
+  everything = false;
+  try {
+    if (all) await loadList();
+    else if (ids.size) await loadChanged(ids);
+  } catch {
+    // The stream says when the server is back; then everything is loaded again.
+    everything = true;
+    schedule(AGAIN_MS);
+  }
+}
+
+/** At once if nothing was asked for within the last second, else when that second is over. */
+function schedule(least = 0) {
+  timer ??= setTimeout(refresh, Math.max(least, asked + AT_ONCE_MS - Date.now(), 0));
+}
+
+// ---- The stream
+
+function connectAgain() {
+  connected = false;
+  showFreshness();
+  setTimeout(() => htmx.process(STREAM, true), AGAIN_MS);
+}
+
+STREAM.addEventListener("htmx:sse:after:connection", () => {
+  if (connected === false && heard) everything = FRESHNESS.dataset.state === "stale";
+  connected = true;
+  heard = Date.now();
+  showFreshness();
+  if (everything) schedule();
+});
+STREAM.addEventListener("htmx:sse:error", () => {
+  connected = false;
+  showFreshness();
+});
+STREAM.addEventListener("htmx:sse:close", connectAgain);
+STREAM.addEventListener("htmx:error", connectAgain);
+STREAM.addEventListener("htmx:response:error", connectAgain);
+STREAM.addEventListener("change", (event) => {
+  heard = Date.now();
+  for (const id of JSON.parse(event.detail.data).incidents) pending.add(id);
+  if (pending.size) schedule();
+});
+STREAM.addEventListener("resync", () => {
+  heard = Date.now();
+  everything = true;
+  schedule();
+});
+
+document.addEventListener("htmx:after:swap", () => {
+  // A page of the list that follows may have a row that a change has already put in place.
+  const seen = new Set();
+  for (const row of rows()?.querySelectorAll("[data-row]") ?? []) {
+    if (seen.has(row.dataset.id)) row.remove();
+    seen.add(row.dataset.id);
+  }
+  const sent = Number(list()?.dataset.serverTime);
+  if (sent && Math.abs(sent - now()) > 5000) setServerTime(sent);
+});
+setInterval(showFreshness, 1000);

@@ -1,0 +1,28 @@
+"""The board's pages over a read model at a given time, without a server."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from board.app import create_app
+from board.settings import BoardSettings
+from streams.policy.load import default_policies_dir, load_policies
+from streams.settings import Settings
+from streams.sla.policy import Policies
+from tests.unit.memory_clock import Stopped
+
+
+def page_client(engine: Engine, now: int) -> TestClient:
+    """Requests to a board whose clock stands at `now`, with the policies that are shipped."""
+    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
+    app = create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=Stopped(now))
+    return TestClient(app, base_url="http://127.0.0.1")
+
+
+def shown(html: str) -> str:
+    """The text of a page without markup, blanks collapsed."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
