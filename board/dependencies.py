@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from board.changes import Changes
 from board.settings import BoardSettings
+from streams.serde.codec import Codec
 from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
@@ -26,6 +27,7 @@ class BoardContext:
     policies: Policies
     time_source: TimeSource
     changes: Changes
+    codec: Codec
 
 
 def board_context(request: Request) -> BoardContext:

@@ -15,7 +15,7 @@ HEARTBEAT_S = 15.0
 #: Between two events of a connection, at least: changes within it come as one.
 _GAP_S = 0.2
 _RECONNECT_MS = 2000
-_MOST_STREAMS = 200
+MOST_STREAMS = 200
 
 
 class EventStream(StreamingResponse):
@@ -30,8 +30,8 @@ def event_stream(changes: Changes, after: int | None, encode: Callable[[Change],
     The id of an event is its position: a browser that reconnects sends it as Last-Event-ID. Raises ApiError when there
     are too many streams.
     """
-    if changes.subscribers >= _MOST_STREAMS:
-        raise ApiError(503, f"{_MOST_STREAMS} event streams are open, the limit; close some and try again")
+    if changes.subscribers >= MOST_STREAMS:
+        raise ApiError(503, f"{MOST_STREAMS} event streams are open, the limit; close some and try again")
     return EventStream(_events(changes, after, encode))
 
 

@@ -7,10 +7,12 @@ that the browser shows. A page of a foreign site must therefore neither read the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,8 +32,7 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-#: Headers of every answer.
-HEADERS = {
+_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -45,27 +46,38 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BrowserProtection:
-    """ASGI middleware: refuses foreign hosts and origins, and adds the headers to every answer."""
+    """ASGI middleware: refuses foreign hosts and origins, and adds the headers to every answer, also to that of an
+    unexpected error, which `on_error` makes."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, on_error: Callable[[Request, Exception], Response]) -> None:
         self._app = app
+        self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         cacheable = scope["path"].startswith(_STATIC)
+        started = False
 
         async def send_protected(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                headers.update(_HEADERS)
                 if not cacheable:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
         refusal = _refusal(scope["method"], Headers(scope=scope))
-        await (self._app if refusal is None else refusal)(scope, receive, send_protected)
+        try:
+            await (self._app if refusal is None else refusal)(scope, receive, send_protected)
+        except Exception as error:
+            response = self._on_error(Request(scope), error)
+            if started:  # the connection is closed, so that nobody takes the answer for whole
+                raise
+            await response(scope, receive, send_protected)
 
 
 def _refusal(method: str, headers: Headers) -> Response | None:

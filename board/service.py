@@ -40,7 +40,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
     """
     log = structlog.get_logger("board")
     changes = Changes()
-    with _listening_socket(settings.host, settings.port) as listener:
+    with listening_socket(settings.host, settings.port) as listener:
         engine = _open(settings)
         app = create_app(
             engine,
@@ -51,7 +51,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             changes=changes,
         )
         stop = stop_on_signals()
-        server = _server(app)
+        server = make_server(app)
         running = asyncio.create_task(server.serve([listener]))
         address = _url(listener)
         log.info("board_started", address=address)
@@ -75,7 +75,7 @@ def _open(settings: BoardSettings) -> Engine:
     return engine
 
 
-def _server(app: FastAPI) -> BoardServer:
+def make_server(app: FastAPI) -> BoardServer:
     return BoardServer(
         uvicorn.Config(
             app,
@@ -90,12 +90,13 @@ def _server(app: FastAPI) -> BoardServer:
 
 
 @contextmanager
-def _listening_socket(host: str, port: int) -> Iterator[socket.socket]:
+def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
     """Raises OSError when the address can't be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()
         yield listener
 
 

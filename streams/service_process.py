@@ -23,6 +23,16 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
+def liveness(reason: BaseException | None) -> tuple[int, dict[str, object]]:
+    """Status and JSON of `/live`: 500 once there is a `reason` to restart the process."""
+    return (200, {"live": True}) if reason is None else (500, {"live": False, "reason": repr(reason)})
+
+
+def readiness(reasons: Reasons) -> tuple[int, dict[str, object]]:
+    """Status and JSON of `/ready`: 503 while there are `reasons`."""
+    return (503 if reasons else 200), {"ready": not reasons, "reasons": reasons}
+
+
 def health_routes(
     registry: CollectorRegistry,
     unready: Callable[[], Reasons],
@@ -32,14 +42,12 @@ def health_routes(
     returns any. `/metrics`: the registry in Prometheus' text format."""
 
     async def live(_: web.Request) -> web.Response:
-        reason = crash()
-        if reason is not None:
-            return web.json_response({"live": False, "reason": repr(reason)}, status=500)
-        return web.json_response({"live": True})
+        status, body = liveness(crash())
+        return web.json_response(body, status=status)
 
     async def ready(_: web.Request) -> web.Response:
-        reasons = unready()
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+        status, body = readiness(unready())
+        return web.json_response(body, status=status)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -16,6 +16,7 @@ from board.api.types import (
     InstantText,
     PageSize,
     SearchText,
+    TitleBody,
     decode_cursor,
     encode_cursor,
     instant_text,
@@ -38,13 +39,6 @@ from streams.sla.instants import format_rfc3339
 from streams.sla.severity import Severity
 
 router = APIRouter(route_class=ApiRoute, tags=["incidents"])
-
-
-class TitleBody(BaseModel):
-    """One line for people."""
-
-    en: str
-    ja: str
 
 
 class PolicyVersionBody(BaseModel):

@@ -37,6 +37,13 @@ PageSize = Annotated[int, Field(ge=1, le=200, description="Rows of a page, at mo
 InstantText = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
+class TitleBody(BaseModel):
+    """One line for people."""
+
+    en: str
+    ja: str
+
+
 class MoneyBody(BaseModel):
     """An amount in minor units of its currency."""
 

@@ -1,1 +1,1 @@
-"""Pictures as SVG text: pure functions, no style attributes, with a title and a description for screen readers."""
+"""Pictures as SVG texts: pure functions, with names and descriptions for screen readers."""

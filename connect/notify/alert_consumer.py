@@ -14,20 +14,18 @@ from aiokafka.structs import TopicPartition
 
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
+from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Routing
-from connect.notify.summaries import IncidentSummaries
 from connect.notify.trigger_reader import TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
 from streams.sla.instants import DAY
 from streams.time_source import TimeSource
 
-#: About how many messages wait in memory; the rest waits in Kafka.
-MOST_PENDING = 1_000
 _MOST_RECORDS = 500
 _POLL_MS = 250
 _MEASURE_S = 2.0
@@ -82,8 +80,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise self._load_error
             self._pause_or_resume()
             await self._housekeeping()
-            capacity = MOST_PENDING - self._delivery.pending
-            most = min(max(capacity, 1), _MOST_RECORDS)
+            most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
             rebalances = self._rebalances
             # Without the lock: partitions may be revoked while the schema registry is asked.
@@ -137,7 +134,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         others: dict[str, int] = defaultdict(int)
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
-            self._delivery.load(partition, found.pages())
+            redacted = [StateRow(key, value) for key, value in found.redacted.items()]
+            await self._kafka.write(partition, [*redacted, *self._delivery.load(partition, found.pages())])
+            self._delivery.rows_written()
             for incident, message in found.retries.values():
                 await self._kafka.write(partition, self._delivery.retry(partition, incident, message))
                 self._delivery.rows_written()
@@ -167,7 +166,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Pause all topics while enough messages wait, and the topic of closings while some wait for alerts."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
-        if self._delivery.health.disabled is not None or self._delivery.pending >= MOST_PENDING:
+        if self._delivery.health.disabled is not None or self._delivery.capacity <= 0:
             wanted = assigned
         else:
             incidents = self._kafka.topic(INCIDENTS)
@@ -209,8 +208,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         def close(partition: int, closings: Iterable[WaitingClose]) -> None:
             for closing in closings:
                 if closing.trigger is not None:
-                    trigger = self._summaries.with_summary(closing.trigger)
-                    rows[partition] += self._delivery.apply(partition, trigger)
+                    rows[partition] += self._delivery.apply(partition, closing.trigger)
                 done[TopicPartition(incidents, partition)] = closing.offset + 1
 
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
@@ -234,6 +232,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 if ordering.barrier is None:
                     ordering.barrier = (await self._kafka.ends([where]))[where]
                 close(partition, ordering.read_up_to(await self._kafka.consumer.position(where)))
+        for partition in sorted({each.partition for each in fetched}):
+            rows[partition] += self._delivery.fold_if_full(partition)
         await asyncio.gather(*(self._kafka.write(partition, changed) for partition, changed in rows.items()))
         self._delivery.rows_written()
         if done:
@@ -243,7 +243,6 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
 
     def _apply_alert(self, partition: int, trigger: PageTrigger) -> list[StateRow]:
-        trigger = self._summaries.with_summary(trigger)
         if trigger.action != "trigger":
             return self._delivery.apply(partition, trigger)
         languages = self._routing.destinations_for(trigger)

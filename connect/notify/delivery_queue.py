@@ -9,16 +9,17 @@ from typing import Protocol
 import structlog
 
 from connect.notify.destination_health import DestinationHealth
+from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
-from connect.notify.digest import can_be_folded, end_of, fold
 from connect.notify.digest_schedule import DigestSchedule
+from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store_rows import Parked, StateRow, changes, parked_row, retried_row
-from connect.notify.pending_pages import PageKey, PendingPages
+from connect.notify.page_store_rows import Parked, StateRow, parked_row, retried_row
+from connect.notify.pending_pages import PageKey
 from connect.notify.retry_policy import next_try
 from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
@@ -26,8 +27,10 @@ from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
 
+#: About how many messages wait in memory; the rest waits in Kafka.
+MOST_PENDING = 1_000
 #: In place of an incident, whose id has no control characters.
-_FOLDING = "\x1fdigest"
+_FOLDING = "\x1f"
 
 
 def cancelled_by_us() -> bool:
@@ -57,21 +60,22 @@ class DeliveryQueue:
         clock: TimeSource,
         metrics: NotifyMetrics,
         deployment: str = DEFAULT_PREFIX,
+        summaries: IncidentSummaries | None = None,
     ) -> None:
-        self._deployment = deployment
         self._destination = destination
         self._sender = sender
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._pages = PendingPages()
-        self._sending: dict[PageKey, asyncio.Task[None]] = {}
+        self._summaries = IncidentSummaries() if summaries is None else summaries
+        self._pages = DestinationPages(destination, deployment)
+        self._tasks: dict[PageKey, asyncio.Task[None]] = {}
         self._unwritten: set[PageKey] = set()
         """Pages whose latest rows are not written yet. Their messages are not sent, or the row that ends a message
         could precede the row that says that it waits."""
-        self._digests = DigestSchedule(destination.pages_per_minute)
         self._folding: set[PageKey] = set()
         """Pages whose rows with their digest are being written."""
+        self._digests = DigestSchedule(destination.pages_per_minute)
         self.health = DestinationHealth(destination.name)
         self._wake = asyncio.Event()
         self._suspended = True
@@ -83,85 +87,79 @@ class DeliveryQueue:
     @property
     def pending(self) -> int:
         """Messages that wait."""
-        return self._pages.messages
+        return self._pages.queue.messages
+
+    @property
+    def capacity(self) -> int:
+        """How many further messages may wait; at most 0: none."""
+        return MOST_PENDING - self._pages.backlog
 
     @property
     def open_pages(self) -> int:
-        return len(self._pages)
+        return len(self._pages.queue)
 
-    def load(self, partition: int, pages: Iterable[Page]) -> None:
-        """Take over the stored pages of a partition."""
-        for page in pages:
-            self._put(PageKey(partition, page.incident), page)
+    def load(self, partition: int, stored: Iterable[Page]) -> list[StateRow]:
+        """Take over the stored pages of a partition. Returns the rows to be written, where a crash or a release before
+        has left something; then call `rows_written`."""
+        return self._applied(self._pages.load(partition, stored, self._clock.now()))
 
     def apply(self, partition: int, trigger: PageTrigger, language: Language | None = None) -> list[StateRow]:
         """Apply an alert that is routed here, in the language of its route, or the end of a page. Returns the rows to
         be written; then call `rows_written`, and then commit the offset."""
-        key = PageKey(partition, trigger.incident)
-        before = self._pages.get(key)
-        page = (before or Page(key.incident)).apply(
-            trigger,
-            self._destination,
-            self._clock.now(),
-            busy=key in self._sending,
-            language=language,
-            deployment=self._deployment,
-        )
-        ended = before.digest if before is not None and page.digest is None else None
-        if ended is not None and self._digests.is_last(ended):
-            page = end_of(ended, page, trigger.event, self._clock.now())
-        return self._applied(key, before, page)
+        return self._applied(self._pages.apply(partition, trigger, language, self._clock.now()))
 
     def retry(self, partition: int, incident: str, message: Message) -> list[StateRow]:
         """Queue a parked message again. Returns the rows to be written; then call `rows_written`."""
-        key = PageKey(partition, incident)
-        before = self._pages.get(key)
-        page = (before or Page(incident)).requeued(message, self._clock.now())
-        return [*self._applied(key, before, page), retried_row(self._destination.name, message)]
+        rows = self._applied(self._pages.retry(partition, incident, message, self._clock.now()))
+        return [*rows, retried_row(self._destination.name, message)]
+
+    def fold_if_full(self, partition: int) -> list[StateRow]:
+        """Where digests are allowed and many alerts wait, those of a partition become one at once, so that ends and
+        later alerts are not held up behind them. Returns the rows to be written; then call `rows_written`."""
+        if not self._digests.folds or self.capacity > MOST_PENDING // 2:
+            return []
+        now = self._clock.now()
+        keys = self._pages.foldable(self._pages.queue.waiting(partition))[self._digests.room(now) :]
+        if len(keys) < 2 and not (keys and self._pages.collects(partition)):
+            return []
+        return self._applied(self._fold_now(partition, keys, now, self._digests.due(partition, now)))
 
     def rows_written(self) -> None:
         """The rows of everything applied so far are written: its messages may be sent."""
-        for key in self._unwritten:
-            if key not in self._sending and self._pages.enqueue(key):
-                self._wake.set()
+        written = [key for key in self._unwritten if key not in self._pages.in_flight]
         self._unwritten.clear()
+        for key in written:
+            self._enqueue(key)
 
     async def suspend(self, timeout_s: float) -> None:
         """Let requests in flight end, for so long; then forget all pages, and send nothing until `resume`."""
         self._suspended = True
-        if self._sending:
-            await asyncio.wait(self._sending.values(), timeout=timeout_s)
-        for task in list(self._sending.values()):
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
+        for task in list(self._tasks.values()):
             task.cancel()
-        await asyncio.gather(*self._sending.values(), return_exceptions=True)
-        self._sending.clear()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
         self._unwritten.clear()
+        self._folding.clear()
         self._pages.clear()
         self._digests.clear()
-        self._folding.clear()
 
     def resume(self) -> None:
         """Begin to send."""
         self._suspended = False
         self._wake.set()
 
-    def _applied(self, key: PageKey, before: Page | None, page: Page) -> list[StateRow]:
-        self._unwritten.add(key)
-        return self._replace(key, before, page)
+    def _applied(self, change: PageChange) -> list[StateRow]:
+        self._unwritten |= change.keys
+        return change.rows
 
-    def _replace(self, key: PageKey, before: Page | None, page: Page) -> list[StateRow]:
-        rows = list(changes(self._destination.name, before, page))
-        self._put(key, page)
-        return rows
-
-    def _put(self, key: PageKey, page: Page) -> None:
-        self._digests.replaced(self._pages.get(key), page)
-        self._pages.put(key, page)
-        if not self._blocked(key) and self._pages.enqueue(key):
+    def _enqueue(self, key: PageKey) -> None:
+        if not self._blocked(key) and self._pages.queue.enqueue(key):
             self._wake.set()
 
     def _blocked(self, key: PageKey) -> bool:
-        return key in self._sending or key in self._unwritten or key in self._folding
+        return key in self._pages.in_flight or key in self._unwritten or key in self._folding
 
     # -- delivery ------------------------------------------------------------------------------------------------------
 
@@ -176,47 +174,59 @@ class DeliveryQueue:
         """Start every request that may start now; the instant of the next one, if that is known."""
         kind = self._destination.kind
         while not self._suspended and self.health.disabled is None:
-            if len(self._sending) >= (1 if self.health.probing else kind.concurrency):
-                return None
             now = self._clock.now()
             for partition, waiting in self._digests.take_due(now):
-                self._sending[PageKey(partition, _FOLDING)] = asyncio.create_task(self._fold(partition, waiting))
-            first = self._pages.first_due(self._blocked)
+                self._fold(partition, waiting, now)
+            if len(self._tasks) >= (1 if self.health.probing else kind.concurrency):
+                return self._digests.next_due
+            first = self._pages.queue.first_due(max(now, self.health.not_before), self._blocked)
             if first is None:
                 return self._digests.next_due
             due, key = first
             if (at := max(due, self.health.not_before)) > now:
                 return at if self._digests.next_due is None else min(at, self._digests.next_due)
-            self._pages.pop()
-            page = self._pages.get(key)
-            assert page is not None
-            if can_be_folded(page) and self._digests.must_wait(key, now):
+            self._pages.queue.pop(key)
+            if self._pages.foldable([key]) and self._digests.must_wait(key, now):
                 continue
             self.health.sent(now, kind.min_interval)
-            self._sending[key] = asyncio.create_task(self._deliver(key, page.head))
+            page = self._pages.queue.get(key)
+            assert page is not None
+            rows = self._pages.start(key)
+            self._tasks[key] = asyncio.create_task(self._deliver(key, page.head, rows))
         return None
 
-    async def _fold(self, partition: int, keys: set[PageKey]) -> None:
-        """Send one digest for these pages; a single one is sent alone."""
+    def _fold(self, partition: int, waiting: set[PageKey], now: int) -> None:
+        """Send one digest for these pages; a single one is sent alone, unless it can join a digest that waits."""
+        keys = [key for key in self._pages.foldable(sorted(waiting)) if not self._blocked(key)]
+        for key in waiting.difference(keys):
+            self._enqueue(key)
+        if len(keys) == 1 and not self._pages.collects(partition):
+            self._digests.send_alone(keys[0])
+            self._enqueue(keys[0])
+            return
+        if not keys:
+            return
+        task = PageKey(partition, _FOLDING)
+        digest = self._pages.digest_of(partition, keys)
+        if task in self._tasks or digest in self._unwritten or digest in self._folding:
+            self._digests.postpone(partition, set(keys), now)
+            return
+        change = self._fold_now(partition, keys, now, now)
+        self._folding |= change.keys
+        self._tasks[task] = asyncio.create_task(self._write_fold(task, change))
+
+    def _fold_now(self, partition: int, keys: list[PageKey], now: int, due: int) -> PageChange:
+        folded = self._pages.fold(self._pages.digest_of(partition, keys), keys, now, due)
+        self._metrics.folded.labels(self._destination.name).inc(folded.alerts)
+        self._log.warning("alerts_folded", alerts=folded.alerts, incidents=folded.incidents, partition=partition)
+        return folded.change
+
+    async def _write_fold(self, task: PageKey, change: PageChange) -> None:
         try:
-            pages = {key: page for key in sorted(keys) if (page := self._pages.get(key)) is not None}
-            folded = {key: page for key, page in pages.items() if can_be_folded(page) and not self._blocked(key)}
-            if len(folded) > 1:
-                digest = fold(list(folded.values()), self._clock.now(), self._deployment)
-                rows: list[StateRow] = []
-                for (key, before), page in zip(folded.items(), digest.pages, strict=True):
-                    self._folding.add(key)
-                    rows += changes(self._destination.name, before, page)
-                    self._put(key, page)
-                self._metrics.folded.labels(self._destination.name).inc(digest.alerts)
-                self._log.warning("alerts_folded", alerts=digest.alerts, incidents=len(folded), partition=partition)
-                await self._store.write(partition, rows)
-                self._folding.difference_update(folded)
-            for key in folded if len(folded) == 1 else ():
-                self._digests.send_alone(key)
-            for key in keys:
-                if not self._blocked(key):
-                    self._pages.enqueue(key)
+            await self._store.write(task.partition, change.rows)
+            self._folding -= change.keys
+            for key in change.keys:
+                self._enqueue(key)
         except asyncio.CancelledError:
             if cancelled_by_us():
                 raise
@@ -224,13 +234,13 @@ class DeliveryQueue:
         except Exception as error:
             self._failure = error
         finally:
-            if self._sending.get(PageKey(partition, _FOLDING)) is asyncio.current_task():
-                del self._sending[PageKey(partition, _FOLDING)]
-            self._wake.set()
+            self._ended(task)
 
-    async def _deliver(self, key: PageKey, message: Message) -> None:
+    async def _deliver(self, key: PageKey, message: Message, started: list[StateRow]) -> None:
         try:
-            outcome = await self._sender.send(key.incident, message)
+            if started:
+                await self._store.write(key.partition, started)
+            outcome = await self._sender.send(key.incident, self._summaries.with_summary(message))
             rows = self._apply_outcome(key, message, outcome)
             await self._store.write(key.partition, rows)
         except asyncio.CancelledError:
@@ -240,38 +250,43 @@ class DeliveryQueue:
         except Exception as error:
             self._failure = error
         finally:
-            if self._sending.get(key) is asyncio.current_task():
-                del self._sending[key]
-                if key not in self._unwritten:
-                    self._pages.enqueue(key)
-            self._wake.set()
+            if self._ended(key):
+                self._pages.in_flight.discard(key)
+                self._enqueue(key)
+
+    def _ended(self, key: PageKey) -> bool:
+        """This task has ended; False when it was replaced."""
+        self._wake.set()
+        if self._tasks.get(key) is not asyncio.current_task():
+            return False
+        del self._tasks[key]
+        return True
 
     def _apply_outcome(self, key: PageKey, message: Message, outcome: Outcome) -> list[StateRow]:
         """The page's first message is still this one. Returns the rows to be written."""
-        before, now, name = self._pages.get(key), self._clock.now(), self._destination.name
-        assert before is not None
+        now, name = self._clock.now(), self._destination.name
         match outcome:
             case Delivered():
                 self.health.succeeded(self.pending)
                 self._metrics.tries.labels(name, "delivered").inc()
                 self._metrics.delivered_seconds.labels(name).observe(max(now - message.since, 0) / SECOND)
-                return self._replace(key, before, before.delivered())
+                return self._pages.delivered(key)
             case Failed(reason, retry_after, rate_limited):
                 self._metrics.tries.labels(name, "failed").inc()
                 self.health.failed(reason, retry_after, now, rate_limited=rate_limited, waiting=self.pending)
                 due = next_try(self._destination, message, now, retry_after)
                 if due is not None:
-                    return self._replace(key, before, before.failed(due))
-                return self._park(key, before, message, f"given up: {reason}", now)
+                    return self._pages.failed(key, due)
+                return self._park(key, message, f"given up: {reason}", now)
             case Undeliverable(reason, gone):
                 self._metrics.tries.labels(name, "refused").inc()
                 if gone:
                     self.health.gone(reason)
                 else:
                     self.health.succeeded(self.pending)
-                return self._park(key, before, message, reason, now)
+                return self._park(key, message, reason, now)
 
-    def _park(self, key: PageKey, before: Page, message: Message, reason: str, now: int) -> list[StateRow]:
+    def _park(self, key: PageKey, message: Message, reason: str, now: int) -> list[StateRow]:
         name = self._destination.name
         self._metrics.parked.labels(name).inc()
         self._log.error(
@@ -279,4 +294,4 @@ class DeliveryQueue:
             reason=reason, tries=message.tries + 1,
         )  # fmt: skip
         parked = Parked(name, key.incident, message._replace(tries=message.tries + 1), reason, now)
-        return [parked_row(parked), *self._replace(key, before, before.delivered())]
+        return [parked_row(parked), *self._pages.delivered(key)]

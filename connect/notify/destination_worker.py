@@ -11,10 +11,10 @@ from aiokafka.errors import KafkaError
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue, cancelled_by_us
 from connect.notify.destinations.http_sender import Sender
+from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.routing.rules import Routing
-from connect.notify.summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
@@ -91,7 +91,7 @@ class DestinationWorker:
         kafka = self._connect(self.name)
         destination = self._routing.destinations[self.name]
         delivery = self._delivery = DeliveryQueue(
-            destination, self._sender, kafka, self._clock, self._metrics, self._deployment
+            destination, self._sender, kafka, self._clock, self._metrics, self._deployment, self._summaries
         )
         delivery.health.disabled = self._disabled
         consumer = AlertConsumer(

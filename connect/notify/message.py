@@ -37,6 +37,12 @@ class Message(NamedTuple):
     opens: bool = False
     """Whether its clock has no page before it is delivered."""
 
+    record_at: int = 0
+    """The timestamp of the record that it comes from; 0 in rows of releases before."""
+
+    attempted: bool = False
+    """Whether it may have been sent. Stored before the first attempt where that matters."""
+
     def dedup_key(self, incident: str) -> str:
         """What ties it to the other messages about the same page."""
         return self.key if self.key is not None else unnamed_dedup_key(incident, self.clock)

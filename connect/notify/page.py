@@ -1,13 +1,17 @@
-"""One incident at one destination: which clocks have an open page, which messages wait, in order. Pure."""
+"""One incident, or one digest, at one destination: what is open there, which messages wait, in order. Pure.
+
+The end of a page that was certainly never sent is dropped together with its alert. An attempt whose outcome is not
+known may have opened the page, so its end is sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import Message, dedup_key
+from connect.notify.message import DIGEST, Message, dedup_key
 from connect.notify.triggers import JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
 from streams.topics import DEFAULT_PREFIX
@@ -21,6 +25,15 @@ class _NewMessage(NamedTuple):
     id: str
     action: Literal["trigger", "resolve"]
     clock: str
+    key: str | None
+    opens: bool = False
+
+
+class FoldedClock(NamedTuple):
+    """A clock whose alerts are in digests: the timestamp of the latest alert, and the dedup keys of the digests."""
+
+    at: int
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +49,63 @@ class Page:
     keys: Mapping[str, str] = field(default_factory=dict)
     """The dedup keys that open clocks were paged with; a clock without one was paged by a release before there were."""
 
-    digest: str | None = None
-    """The dedup key of the digest that has alerts of this incident."""
+    folded: Mapping[str, FoldedClock] = field(default_factory=dict)
+    """Clocks whose alerts are in digests; the clock is empty where a release before did not store it."""
 
     @property
     def over(self) -> bool:
-        return not self.open and not self.pending and self.digest is None
+        return not self.open and not self.pending and not self.folded
 
     @property
     def head(self) -> Message:
         return self.pending[0]
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """The dedup keys of the digests that have alerts of this incident."""
+        return frozenset(key for each in self.folded.values() for key in each.digests)
+
+    @property
+    def foldable(self) -> bool:
+        """Whether its first message is an alert that a digest may have instead."""
+        return bool(self.pending) and self.may_be_folded(self.head)
+
+    def may_be_folded(self, message: Message) -> bool:
+        """An alert that has not been tried, and whose clock will end."""
+        untried = message.action == "trigger" and message.tries == 0
+        return untried and message.clock != DIGEST and message.clock in self.open
+
+    def started(self) -> Page:
+        """The first message is about to be sent: from now on its page may be open at the destination."""
+        head, later = self.head._replace(attempted=True), self.pending[1:]
+        if head.action == "trigger":
+            later = tuple(each._replace(opens=False) if each.clock == head.clock else each for each in later)
+        return replace(self, pending=(head, *later))
+
     def delivered(self) -> Page:
         """The first message is delivered, or parked."""
         return replace(self, pending=self.pending[1:])
 
-    def failed(self, due: int) -> Page:
-        """The first message was not delivered; its next attempt is at `due`."""
-        return replace(self, pending=(self.head._replace(tries=self.head.tries + 1, due=due), *self.pending[1:]))
+    def failed(self, due: int, *, latest_only: bool = False) -> Page:
+        """The first message was not delivered; its next attempt is at `due`. With `latest_only` a later message about
+        its clock takes its place, if there is one."""
+        head, later = self.head, self.pending[1:]
+        newer = next((each for each in later if each.clock == head.clock), None) if latest_only else None
+        if newer is None:
+            return replace(self, pending=(head._replace(tries=head.tries + 1, due=due, attempted=True), *later))
+        # The page may be open there: a later alert updates it, by the key that it has.
+        first = newer._replace(key=head.key, opens=False, due=max(newer.due, due))
+        keys = {clock: key for clock, key in self.keys.items() if clock != head.clock}
+        if head.clock in self.open and head.key is not None:
+            keys[head.clock] = head.key
+        return replace(self, keys=keys, pending=(first, *(each for each in later if each is not newer)))
 
     def requeued(self, message: Message, now: int) -> Page:
         """A parked message waits again, as if it were new."""
         if any(each.id == message.id for each in self.pending):
             return self
-        message = message._replace(seq=self._next_seq(now), since=now, due=now, tries=0)
+        seq = self._next_seq(now)
+        message = message._replace(seq=seq, since=now, due=now, tries=0, attempted=True, opens=False)
         return replace(self, pending=(*self.pending, message))
 
     def apply(
@@ -71,82 +117,130 @@ class Page:
         busy: bool,
         language: Language | None = None,
         deployment: str = DEFAULT_PREFIX,
+        key: str | None = None,
+        due: int | None = None,
     ) -> Page:
         """The page after a trigger. While `busy`, the first message is being sent and stays. `language` is that of the
-        route which led an alert here; `deployment` goes into the dedup keys of pages that are opened."""
-        if any(each.id.partition("/")[0] == trigger.id for each in self.pending):
-            return self
+        route which led an alert here; `deployment` goes into the dedup keys of pages that are opened, unless `key` is
+        given. An alert is first tried at `due`; default: now."""
         if trigger.action == "trigger":
-            added = [_NewMessage(trigger.id, "trigger", trigger.clock)]
-            page = replace(self, language=language)
-            if trigger.clock not in self.open:
-                key = dedup_key(deployment, self.incident, trigger.clock)
-                page = replace(page, keys={**self.keys, trigger.clock: key})
-            return page._enqueue(added, trigger, destination, now, busy, {trigger.clock})
+            key = key or dedup_key(deployment, self.incident, trigger.clock)
+            return self._alerted(trigger, destination, now, busy, language, key, now if due is None else due)
         if trigger.action == "resolve":
-            if trigger.clock not in self.open:
-                return self
-            added = [_NewMessage(trigger.id, "resolve", trigger.clock)]
-            return self._enqueue(added, trigger, destination, now, busy, {trigger.clock})
+            return self._ended(trigger, {trigger.clock}, destination, now, busy)
         # A closing that is read late must not end what a reopened incident has been paged for since.
-        ends = {clock for clock, at in self.open.items() if at <= trigger.at}
-        if not ends:
-            return replace(self, digest=None)
-        if destination.kind.resolve_each_clock:
-            added = [_NewMessage(f"{trigger.id}/{clock}", "resolve", clock) for clock in sorted(ends)]
-        else:
-            added = [_NewMessage(trigger.id, "resolve", "")]
-        return replace(self, digest=None)._enqueue(added, trigger, destination, now, busy, ends)
+        since = {clock for clock, at in self.open.items() if at > trigger.at}
+        since |= {clock for clock, folded in self.folded.items() if folded.at > trigger.at}
+        return self._ended(trigger, ({*self.open} | {*self.folded}) - since, destination, now, busy)
 
-    def _enqueue(
+    def _alerted(
         self,
-        added: Sequence[_NewMessage],
         trigger: PageTrigger,
         destination: Destination,
         now: int,
         busy: bool,
-        clocks: set[str],
+        language: Language | None,
+        key: str,
+        due: int,
     ) -> Page:
-        waiting, replaced = self.pending, list[Message]()
-        if destination.kind.latest_only:
-            sending, unsent = (waiting[:1], waiting[1:]) if busy else ((), waiting)
-            replaced = [each for each in unsent if each.clock in clocks or _superseded(each, trigger)]
-            waiting = (*sending, *(each for each in unsent if each not in replaced))
-        unpaged = {each.clock for each in replaced if each.opens and each.tries == 0}
+        if any(each.id == trigger.id for each in self.pending):
+            return self
+        clock = trigger.clock
+        waiting, replaced = self._replaced(destination, busy, {clock}, trigger)
+        unpaged = _unpaged(replaced)
         # A page whose end has not been sent yet is still open there: a new alert of its clock updates it.
-        unended = {each.clock for each in replaced if each.action == "resolve"}
-        seq, event = self._next_seq(now), _stored_event(trigger, destination)
+        unended = [each for each in replaced if each.action == "resolve"]
+        used = unended[-1].key if unended else self.keys.get(clock) if clock in self.open else key
+        opens = not unended and (clock not in self.open or clock in unpaged)
+        still_open = {each: at for each, at in self.open.items() if each not in unpaged} | {clock: trigger.at}
+        keys = {each: named for each, named in self.keys.items() if each in still_open and each != clock}
+        page = replace(
+            self,
+            language=language,
+            open=still_open,
+            keys=keys if used is None else {**keys, clock: used},
+            pending=waiting,
+        )
+        return page._enqueue([_NewMessage(trigger.id, "trigger", clock, used, opens)], trigger, destination, now, due)
+
+    def _ended(
+        self, trigger: PageTrigger, clocks: Collection[str], destination: Destination, now: int, busy: bool
+    ) -> Page:
+        ends = {clock for clock in clocks if clock in self.open}
+        waiting, replaced = self._replaced(destination, busy, ends)
+        unended = {each.clock: each.key for each in replaced if each.action == "resolve"}
+        needed = sorted(ends - (_unpaged(replaced) - unended.keys()))
+        keys = {**{clock: self.keys.get(clock) for clock in ends}, **unended}
+        if trigger.action == "close" and destination.kind.resolve_each_clock:
+            added = [_NewMessage(f"{trigger.id}/{each}", "resolve", each, keys[each]) for each in needed]
+        elif trigger.action == "close":
+            added = [_NewMessage(trigger.id, "resolve", "", None)] if needed else []
+        else:
+            added = [_NewMessage(trigger.id, "resolve", each, keys[each]) for each in needed]
+        page = replace(
+            self,
+            open={clock: at for clock, at in self.open.items() if clock not in ends},
+            keys={clock: named for clock, named in self.keys.items() if clock not in ends},
+            folded={clock: folded for clock, folded in self.folded.items() if clock not in clocks},
+            pending=waiting,
+        )
+        return page._enqueue(added, trigger, destination, now, now)
+
+    def _replaced(
+        self, destination: Destination, busy: bool, clocks: Collection[str], alert: PageTrigger | None = None
+    ) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+        """What still waits, and what does not, after a new message about these clocks."""
+        if not destination.kind.latest_only:
+            return self.pending, ()
+        sending, unsent = (self.pending[:1], self.pending[1:]) if busy else ((), self.pending)
+        out = [each for each in unsent if each.clock in clocks or (alert is not None and _superseded(each, alert))]
+        return (*sending, *(each for each in unsent if each not in out)), tuple(out)
+
+    def _enqueue(
+        self, added: Sequence[_NewMessage], trigger: PageTrigger, destination: Destination, now: int, due: int
+    ) -> Page:
+        known = {each.id for each in self.pending}  # of a trigger that is read again after a crash
+        seq, event = self._next_seq(now), _stored_event(trigger, destination) if added else {}
         messages = tuple(
             Message(
-                each.id,
-                each.action,
-                each.clock,
-                event,
-                seq + index,
-                now,
-                now,
-                language=self.language,
-                key=self.keys.get(each.clock),
-                opens=each.action == "trigger"
-                and each.clock not in unended
-                and (each.clock not in self.open or each.clock in unpaged),
+                each.id, each.action, each.clock, event, seq + index, now, due, language=self.language, key=each.key,
+                opens=each.opens, record_at=trigger.at,
             )
             for index, each in enumerate(added)
-        )
-        still_open = {clock: at for clock, at in self.open.items() if clock not in clocks | unpaged}
-        if trigger.action == "trigger":
-            still_open |= dict.fromkeys(clocks, trigger.at)
-        keys = {clock: key for clock, key in self.keys.items() if clock in still_open}
-        return replace(self, open=still_open, keys=keys, pending=(*waiting, *messages))
+            if each.id not in known
+        )  # fmt: skip
+        return replace(self, pending=(*self.pending, *messages))
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
 
 
+def _unpaged(dropped: Collection[Message]) -> set[str]:
+    """The clocks that one of these messages would have paged first, had it been sent."""
+    return {each.clock for each in dropped if each.opens and not each.attempted}
+
+
+def folded(page: Page, key: str) -> Page:
+    """The page after a digest with this dedup key has taken its alerts."""
+    taken = [each for each in page.pending if page.may_be_folded(each)]
+    unpaged = _unpaged(taken)
+    clocks = dict(page.folded)
+    for clock in sorted({each.clock for each in taken}):
+        before = clocks.get(clock, FoldedClock(0, ())).digests
+        clocks[clock] = FoldedClock(page.open[clock], tuple(dict.fromkeys((*before, key))))
+    return replace(
+        page,
+        open={clock: at for clock, at in page.open.items() if clock not in unpaged},
+        keys={clock: named for clock, named in page.keys.items() if clock not in unpaged},
+        pending=tuple(each for each in page.pending if each not in taken),
+        folded=clocks,
+    )
+
+
 def _superseded(message: Message, trigger: PageTrigger) -> bool:
     """Whether a waiting page is about an earlier update of the same incident than a new one, so that it says nothing
     more: a burst of late openings has many of them."""
-    if message.action != "trigger" or trigger.action != "trigger" or message.tries > 0:
+    if message.action != "trigger" or message.tries > 0:
         return False
     metric, _, instance = message.clock.partition("/")
     newer, _, number = trigger.clock.partition("/")

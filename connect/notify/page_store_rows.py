@@ -2,12 +2,13 @@
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | open clocks, dedup keys: `{"incident", "open", "keys", "language"}` |
+| destination, `page`, incident | its clocks: open ones, their dedup keys, those in digests; and its language |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
 | destination, `parked`, message id | a message that was not delivered, and why |
 | destination, `retry`, message id | an operator's request to retry a parked message |
 
-A row without a value deletes its key. Rows are in the partition of the alert that they come from, and hold no secret.
+A digest is a page too: in place of an incident it has U+001F and its dedup key. A row without a value deletes its key.
+Rows are in the partition of the alert that they come from, and hold no secret.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
 from connect.notify.message import Message
-from connect.notify.page import Page
+from connect.notify.page import FoldedClock, Page
 from streams.i18n.catalogues import Language
 from streams.serde.cloudevents_json import format_line
 
@@ -26,6 +27,7 @@ TOPIC = "notifications"
 _SEPARATOR = "\x1f"
 RowKind = Literal["page", "pending", "parked", "retry"]
 _KINDS = ("page", "pending", "parked", "retry")
+_SUMMARY = "summary"
 
 
 class StateRow(NamedTuple):
@@ -90,10 +92,11 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
 
 
 def _page_row(page: Page) -> bytes | None:
-    if not page.open and page.digest is None:
+    if not page.open and not page.folded:
         return None
     row = {"incident": page.incident, "open": dict(page.open), "keys": dict(page.keys), "language": page.language}
-    return _json(row if page.digest is None else {**row, "digest": page.digest})
+    folded = {clock: each._asdict() for clock, each in page.folded.items()}
+    return _json({**row, "folded": folded} if folded else row)
 
 
 def pending_row(destination: str, incident: str, message: Message) -> StateRow:
@@ -119,11 +122,21 @@ def retried_row(destination: str, message: Message) -> StateRow:
 def read_message(value: bytes) -> tuple[str, Message]:
     """Incident and message of a row. Raises ValueError, KeyError or TypeError for an invalid row."""
     found = _object(value)
-    message = Message(**{name: found[name] for name in Message._fields if name in found})
+    # A release before did not store attempts: its messages may have been sent.
+    message = Message(**{"attempted": True, **{name: found[name] for name in Message._fields if name in found}})
     if message.action not in {"trigger", "resolve"} or not isinstance(message.event["data"], dict):
         raise ValueError("a message has the action trigger or resolve, and an event")
     _language(message.language)
-    return str(found["incident"]), message
+    return str(found["incident"]), without_summary(message)
+
+
+def without_summary(message: Message) -> Message:
+    """Releases before stored the summary of the incident, which must not outlive an erasure (R29)."""
+    data = message.event["data"]
+    if _SUMMARY not in data:
+        return message
+    left = {name: value for name, value in data.items() if name != _SUMMARY}
+    return message._replace(event={**message.event, "data": left})
 
 
 def read_parked(key: bytes | None, value: bytes | None) -> Parked | None:
@@ -162,6 +175,8 @@ class StoredPages:
         self.retries: dict[str, tuple[str, Message]] = {}
         self.others: dict[str, set[str]] = {}
         """Keys of pages and waiting messages of other destinations, by their names."""
+        self.redacted: dict[bytes, bytes] = {}
+        """Rows of releases before, without the summary that they have."""
         self.unreadable = 0
 
     def read(self, key: bytes | None, value: bytes | None) -> None:
@@ -173,23 +188,23 @@ class StoredPages:
         if not key.startswith(self._prefix):
             self._other(found, value)
             return
+        self.redacted.pop(key, None)
         try:
             if found.kind == "page":
                 if value is None:
                     self._open.pop(found.rest, None)
                 else:
-                    row = _object(value)
-                    open_clocks = {str(clock): int(at) for clock, at in row["open"].items()}
-                    keys = {str(clock): str(named) for clock, named in row.get("keys", {}).items()}
-                    language = _language(row["language"])
-                    digest = None if row.get("digest") is None else str(row["digest"])
-                    self._open[found.rest] = Page(found.rest, open_clocks, language=language, keys=keys, digest=digest)
+                    self._open[found.rest] = _page(found.rest, _object(value))
+            elif found.kind == "parked":
+                if value is not None:
+                    self._redact(key, value)
             elif found.kind in {"pending", "retry"}:
                 rows = self._pending if found.kind == "pending" else self.retries
                 if value is None:
                     rows.pop(found.rest, None)
                 else:
                     rows[found.rest] = read_message(value)
+                    self._redact(key, value)
         except (ValueError, KeyError, TypeError, AttributeError):
             self.unreadable += 1
 
@@ -202,6 +217,12 @@ class StoredPages:
             pending = sorted(waiting.get(incident, ()), key=lambda each: each.seq)
             page = self._open.get(incident) or Page(incident, language=pending[-1].language)
             yield replace(page, pending=tuple(pending))
+
+    def _redact(self, key: bytes, value: bytes) -> None:
+        if f'"{_SUMMARY}"'.encode() in value:
+            row = _object(value)
+            if row["event"]["data"].pop(_SUMMARY, None) is not None:
+                self.redacted[key] = _json(row)
 
     def _other(self, found: RowKey, value: bytes | None) -> None:
         if found.kind == "parked":
@@ -216,6 +237,22 @@ def _key(destination: str, kind: RowKind, *rest: str) -> bytes:
 
 def _message(incident: str, message: Message, **more: object) -> bytes:
     return _json({"incident": incident, **message._asdict(), **more})
+
+
+def _page(incident: str, row: Mapping[str, Any]) -> Page:
+    folded = {
+        str(clock): FoldedClock(int(each["at"]), tuple(map(str, each["digests"])))
+        for clock, each in row.get("folded", {}).items()
+    }
+    if row.get("digest") is not None:  # a release before stored neither clocks nor when
+        folded[""] = FoldedClock(0, (str(row["digest"]),))
+    return Page(
+        incident,
+        {str(clock): int(at) for clock, at in row["open"].items()},
+        language=_language(row["language"]),
+        keys={str(clock): str(named) for clock, named in row.get("keys", {}).items()},
+        folded=folded,
+    )
 
 
 def _language(found: object) -> Language | None:

@@ -3,44 +3,64 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from connect.notify.page import Page
 
 
 class PageKey(NamedTuple):
-    """An incident's page, by the partition of its alerts."""
+    """A page, by the partition of its alerts and its incident."""
 
     partition: int
     incident: str
 
 
+_Entry = tuple[int, int, PageKey]
+
+
 class PendingPages:
-    """Pages by key, with a queue of those whose first message waits. An entry of the queue is valid while its page
-    still has that first message; outdated entries are skipped, or removed when there are many."""
+    """Pages by key, with queues of those whose first message waits: alerts, and ends, which give way to alerts. An
+    entry of a queue is valid while its page still has that first message; outdated entries are skipped, or removed when
+    there are many."""
 
     def __init__(self) -> None:
         self._pages: dict[PageKey, Page] = {}
-        self._queue: list[tuple[int, int, PageKey]] = []
+        self._waiting: dict[int, set[PageKey]] = {}
+        self._alerts: list[_Entry] = []
+        self._ends: list[_Entry] = []
         self.messages = 0
         """How many messages wait, in all pages."""
+        self.alerts = 0
+        """How many of them are alerts."""
 
     def __len__(self) -> int:
         return len(self._pages)
 
     @property
     def queue_length(self) -> int:
-        """Entries of the queue, outdated ones included."""
-        return len(self._queue)
+        """Entries of the queues, outdated ones included."""
+        return len(self._alerts) + len(self._ends)
 
     def get(self, key: PageKey) -> Page | None:
         return self._pages.get(key)
 
+    def waiting(self, partition: int) -> Iterator[PageKey]:
+        """The pages of a partition that have messages, the first due first."""
+        yield from sorted(self._waiting.get(partition, ()), key=self._order)
+
     def put(self, key: PageKey, page: Page) -> None:
-        """Replace a page; one that is over is dropped. It is not in the queue before `enqueue`."""
+        """Replace a page; one that is over is dropped. It is not in a queue before `enqueue`."""
         before = self._pages.get(key)
-        self.messages += len(page.pending) - (len(before.pending) if before is not None else 0)
+        old = () if before is None else before.pending
+        self.messages += len(page.pending) - len(old)
+        self.alerts += sum(each.action == "trigger" for each in page.pending)
+        self.alerts -= sum(each.action == "trigger" for each in old)
+        waiting = self._waiting.setdefault(key.partition, set())
+        if page.pending:
+            waiting.add(key)
+        else:
+            waiting.discard(key)
         if page.over:
             self._pages.pop(key, None)
         else:
@@ -51,31 +71,49 @@ class PendingPages:
         page = self._pages.get(key)
         if page is None or not page.pending:
             return False
-        if len(self._queue) > 4 * self.messages + 100:
+        if self.queue_length > 4 * self.messages + 100:
             self._remove_outdated()
-        heapq.heappush(self._queue, (page.head.due, page.head.seq, key))
+        heapq.heappush(self._queue_of(page), (page.head.due, page.head.seq, key))
         return True
 
-    def first_due(self, blocked: Callable[[PageKey], bool]) -> tuple[int, PageKey] | None:
-        """The page that is due first, and when; entries of pages that are blocked or have changed are removed."""
-        while self._queue:
-            due, seq, key = self._queue[0]
-            page = self._pages.get(key)
-            if page is not None and page.pending and not blocked(key) and (page.head.due, page.head.seq) == (due, seq):
-                return due, key
-            heapq.heappop(self._queue)
-        return None
+    def first_due(self, now: int, blocked: Callable[[PageKey], bool]) -> tuple[int, PageKey] | None:
+        """The page that is due first, and when: of those that are due by now, an alert before an end. Entries of pages
+        that are blocked or have changed are removed."""
+        alert, end = (self._first(queue, blocked) for queue in (self._alerts, self._ends))
+        if alert is None or end is None:
+            return alert or end
+        return alert if alert[0] <= max(now, end[0]) else end
 
-    def pop(self) -> None:
+    def pop(self, key: PageKey) -> None:
         """Remove what `first_due` has returned."""
-        heapq.heappop(self._queue)
+        heapq.heappop(self._queue_of(self._pages[key]))
 
     def clear(self) -> None:
         self._pages.clear()
-        self._queue.clear()
-        self.messages = 0
+        self._waiting.clear()
+        self._alerts.clear()
+        self._ends.clear()
+        self.messages = self.alerts = 0
+
+    def _queue_of(self, page: Page) -> list[_Entry]:
+        return self._alerts if page.head.action == "trigger" else self._ends
+
+    def _first(self, queue: list[_Entry], blocked: Callable[[PageKey], bool]) -> tuple[int, PageKey] | None:
+        while queue:
+            due, seq, key = queue[0]
+            page = self._pages.get(key)
+            valid = page is not None and page.pending and self._queue_of(page) is queue
+            if valid and self._order(key) == (due, seq) and not blocked(key):
+                return due, key
+            heapq.heappop(queue)
+        return None
+
+    def _order(self, key: PageKey) -> tuple[int, int]:
+        head = self._pages[key].head
+        return head.due, head.seq
 
     def _remove_outdated(self) -> None:
         valid = {(page.head.due, page.head.seq, key) for key, page in self._pages.items() if page.pending}
-        self._queue = [entry for entry in self._queue if entry in valid]
-        heapq.heapify(self._queue)
+        for queue in (self._alerts, self._ends):
+            queue[:] = [entry for entry in queue if entry in valid]
+            heapq.heapify(queue)

@@ -1,24 +1,16 @@
-"""The summaries of incidents, for their pages. Alerts do not carry them: they are read from the openings.
-
-The latest are held in memory, none is stored: a page of an incident that was opened long ago, or whose tenant was
-erased (R29), has no summary.
-"""
+"""Reads the summaries of incidents from their openings."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from connect.notify.delivery_queue import cancelled_by_us
-from connect.notify.destinations.text import LONGEST_SUMMARY, plain
-from connect.notify.triggers import PageTrigger
+from connect.notify.incident_summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.shutdown import end_consumer
@@ -26,13 +18,10 @@ from streams.runtime.processor import RetryLater
 from streams.serde.codec import Codec
 from streams.serde.input_records import INCIDENT_EVENTS
 from streams.settings import Settings
-from streams.sla.erasure import ERASED
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY
 from streams.time_source import TimeSource
 
-#: Incidents that are remembered, the latest.
-MOST_INCIDENTS = 20_000
 #: Openings older than this, or further back in a partition, are not read at a start.
 _READ_BACK = 7 * DAY
 _MOST_READ_BACK = 200_000
@@ -44,38 +33,6 @@ _POLL_MS = 200
 _ASSIGNMENT_S = 0.05
 _REQUEST_MS = 10_000
 _OPENED = "incident.opened"
-_PSEUDONYM = re.compile(rf"{ERASED}-[0-9a-f]{{32}}")
-
-
-class IncidentSummaries:
-    """Summaries by incident. The first opening of an incident counts, as in its timeline."""
-
-    def __init__(self, most: int = MOST_INCIDENTS) -> None:
-        self._most = most
-        self._found: OrderedDict[str, str | None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def known(self, incident: str) -> bool:
-        return incident in self._found
-
-    def add(self, incident: str, summary: object) -> None:
-        if incident in self._found:
-            return
-        self._found[incident] = plain(summary, LONGEST_SUMMARY) if isinstance(summary, str) and summary else None
-        if len(self._found) > self._most:
-            self._found.popitem(last=False)
-
-    def with_summary(self, trigger: PageTrigger) -> PageTrigger:
-        """The trigger with `summary` in its data, where one is known and none of its tenants was erased."""
-        summary = self._found.get(trigger.incident)
-        if summary is None or any(_PSEUDONYM.fullmatch(str(each)) for each in trigger.data.get("tenant_ids", ())):
-            return trigger
-        return replace(trigger, event={**trigger.event, "data": {**trigger.data, "summary": summary}})
-
-    async def catch_up(self) -> None:
-        """Return when everything that is written by now has been read, or it takes too long."""
 
 
 class SummaryReader(IncidentSummaries):

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from board.app import create_app
-from board.changes import Changes
 from board.settings import BoardSettings
 from board.store import tables
 from streams.policy.load import default_policies_dir, load_policies
@@ -19,10 +18,10 @@ from streams.sla.policy import Policies
 NOW = 1_790_000_000_000_000
 
 
-def app_of(engine: Engine, changes: Changes | None = None) -> Any:
-    """The application over a database, with the policies that are shipped."""
+def app_of(engine: Engine, **given: Any) -> Any:
+    """The application over a database, with the policies that are shipped; `given` goes to `create_app`."""
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, changes=changes)
+    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, **given)
 
 
 def add_incident(connection: Connection, incident_id: str, **given: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 from board_rows import app_of
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from board.settings import read_board_settings
 from streams.errors import SettingsError
@@ -84,3 +85,19 @@ def test_every_answer_has_the_headers(client: TestClient, path: str) -> None:
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
     assert not [name for name in headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret of a tenant"), OperationalError("SELECT", {}, OSError("disk"))])
+def test_an_error_of_the_board_shows_nothing_and_has_the_headers(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("board.api.incidents.list_incidents", fail)
+    answer = client.get("/api/v1/incidents")
+    assert answer.status_code == (500 if isinstance(error, RuntimeError) else 503)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "secret" not in answer.text
+    assert "SELECT" not in answer.text

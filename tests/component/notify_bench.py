@@ -9,6 +9,7 @@ from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destinations.answers import Delivered, Failed, Outcome
 from connect.notify.destinations.kind import Destination
 from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, read_parked
@@ -116,13 +117,15 @@ class MemoryStore:
 class Bench:
     """One delivery that runs."""
 
-    def __init__(self, to: Destination, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self, to: Destination, store: MemoryStore | None = None, summaries: IncidentSummaries | None = None
+    ) -> None:
         self.clock = HandClock()
         self.sender = Script(self.clock)
         self.store = store or MemoryStore()
         self.metrics = NotifyMetrics()
         self.to = to
-        self.delivery = DeliveryQueue(to, self.sender, self.store, self.clock, self.metrics)
+        self.delivery = DeliveryQueue(to, self.sender, self.store, self.clock, self.metrics, summaries=summaries)
         self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -12,15 +12,15 @@ from aiokafka.structs import TopicPartition
 from notify_bench import Bench, destination, play
 from structlog.testing import capture_logs
 
-from connect.notify import alert_consumer
+from connect.notify import alert_consumer, delivery_queue
 from connect.notify.alert_consumer import PARKED_RETENTION, AlertConsumer
+from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Match, Route, Routing
-from connect.notify.summaries import IncidentSummaries
 from connect.notify.trigger_reader import TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
@@ -130,7 +130,7 @@ class Desk:
     def __init__(
         self, kind: Any = "pagerduty", codec: Codec | None = None, summaries: IncidentSummaries | None = None
     ) -> None:
-        self.bench = Bench(destination(kind))
+        self.bench = Bench(destination(kind), summaries=summaries)
         self.kafka = FakeKafka(self.bench)
         routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
         self.ready = 0
@@ -315,7 +315,7 @@ def test_in_a_backlog_a_closing_does_not_end_the_page_of_a_reopened_incident(see
 
 
 def test_a_worker_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_consumer, "MOST_PENDING", 20)
+    monkeypatch.setattr(delivery_queue, "MOST_PENDING", 20)
     monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
 
     async def scenario() -> None:
@@ -479,9 +479,9 @@ def test_a_closing_above_the_size_of_inputs_ends_its_pages() -> None:
         value = value_of(closed)
         assert len(value) > 256 * 1024
         desk.kafka.put(ALERTS, value_of(event("breached")), at=5)
-        desk.kafka.put(INCIDENTS, value, at=6)
         await desk.start()
         await desk.until(lambda: desk.heard)
+        desk.kafka.put(INCIDENTS, value, at=6)
         desk.bench.clock.move(2 * SECOND)  # Slack takes one message a second
         await desk.until(lambda: desk.heard[-1].startswith("closed-inc-1"))
         assert desk.unreadable() is None

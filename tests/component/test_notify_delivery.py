@@ -194,7 +194,7 @@ def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same(
             bench.delivery.rows_written()
         await bench.settled()
         assert bench.delivery.pending <= 10
-        assert bench.delivery._pages.queue_length < 200
+        assert bench.delivery._pages.queue.queue_length < 200
         bench.sender.always = lambda _: Delivered()
         await bench.pass_to(600)
         assert bench.delivery.pending == 0

@@ -49,6 +49,8 @@ class Kitchen:
             )
         elif step == "begin":
             self.busy = bool(self.page.pending)
+            if self.busy:
+                self.become(self.page.started())
         elif step == "crash":
             kept = StoredPages("d")
             for key, value in self.log.items():

@@ -13,6 +13,8 @@ from babel.messages.pofile import read_po, write_po
 
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
+from board.pages.overview_texts import OverviewPhrases
+from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
@@ -33,6 +35,8 @@ DOMAINS: Mapping[str, type] = {
     "board": BoardPhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
+    "board_months": TenantPhrases,
+    "board_overview": OverviewPhrases,
     "notify": NotifyPhrases,
     "policy": PolicyPhrases,
 }

@@ -10,8 +10,9 @@ import pytest
 from connect.notify.destinations.kind import MASKED, Destination
 from connect.notify.destinations.pagerduty import PAGERDUTY
 from connect.notify.destinations.registry import DESTINATION_KINDS
+from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.message import Message
 from connect.notify.page import Page
-from connect.notify.summaries import IncidentSummaries
 from connect.secret_refs import SecretRef
 from tests.page_triggers import trigger
 
@@ -23,9 +24,15 @@ def request(kind: str, name: str, **data: Any) -> dict[str, Any]:
     summaries = IncidentSummaries()
     summaries.add("inc-1", TEXT)
     to = Destination("d", DESTINATION_KINDS[kind], REF)
-    page = Page("inc-1").apply(summaries.with_summary(trigger(name, **data)), to, 0, busy=False)
-    found: dict[str, Any] = json.loads(to.kind.prepare(to, MASKED, "inc-1", page.head, 0).body)
+    page = Page("inc-1").apply(trigger(name, **data), to, 0, busy=False)
+    shown = summaries.with_summary(page.head)
+    found: dict[str, Any] = json.loads(to.kind.prepare(to, MASKED, "inc-1", shown, 0).body)
     return found
+
+
+def message(incident: str, **data: Any) -> Message:
+    to = Destination("d", PAGERDUTY, REF)
+    return Page(incident).apply(trigger("breached", incident, **data), to, 0, busy=False).head
 
 
 def test_a_pager_shows_it_in_the_summary_and_in_the_details() -> None:
@@ -51,7 +58,7 @@ def test_a_page_of_an_erased_tenant_has_none(kind: str) -> None:
 
 def test_an_incident_without_a_summary_is_known_and_the_first_opening_counts() -> None:
     summaries = IncidentSummaries()
-    made = trigger("breached")
+    made = message("inc-1")
     assert not summaries.known("inc-1")
     summaries.add("inc-1", None)
     summaries.add("inc-1", "a second opening")
@@ -65,7 +72,7 @@ def test_the_latest_incidents_are_remembered_and_texts_are_cut() -> None:
         summaries.add(f"inc-{number}", "x" * 4_000)
     assert len(summaries) == 100
     assert not summaries.known("inc-899")
-    text = summaries.with_summary(trigger("breached", "inc-999")).data["summary"]
+    text = summaries.with_summary(message("inc-999")).event["data"]["summary"]
     assert (len(text), text[-1]) == (300, "…")
 
 
@@ -73,7 +80,6 @@ def test_a_long_title_and_a_long_summary_fit_a_pager() -> None:
     summaries = IncidentSummaries()
     summaries.add("inc-1", "🚨" * 2_000)
     to = Destination("d", PAGERDUTY, REF)
-    made = summaries.with_summary(trigger("breached", title={"en": "t" * 2_000, "ja": "t"}))
-    page = Page("inc-1").apply(made, to, 0, busy=False)
-    payload = json.loads(to.kind.prepare(to, MASKED, "inc-1", page.head, 0).body)["payload"]
+    made = summaries.with_summary(message("inc-1", title={"en": "t" * 2_000, "ja": "t"}))
+    payload = json.loads(to.kind.prepare(to, MASKED, "inc-1", made, 0).body)["payload"]
     assert len(payload["summary"].encode("utf-16-le")) // 2 <= 1_024

@@ -1,0 +1,161 @@
+"""The overview: what is open, deadlines kept, the worst lapses, credits, tenants below their guarantee."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
+
+from board.charts.columns import Column, ColumnGroup, column_chart
+from board.dependencies import Context, ReadConnection
+from board.pages.overview_texts import OverviewPhrases, overview_phrases
+from board.pages.render import page
+from board.pages.tenant_texts import tenant_phrases
+from board.queries import attainment, months, overview
+from board.queries.attainment import AttainmentRow, Share
+from board.queries.overview import CreditsRow
+from board.viewer import viewer
+from streams.config_files.scalars import exact_decimal
+from streams.money import digits_of, formatted
+from streams.sla.instants import Month, month_of
+
+router = APIRouter(include_in_schema=False)
+
+MONTHS = 13
+MOST_BELOW = 10
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+#: Currencies that have a picture of their own; the table has all.
+_MOST_PICTURES = 3
+
+
+@router.get("/overview")
+def overview_page(request: Request, connection: ReadConnection, context: Context) -> HTMLResponse:
+    """The last 13 months; `?month=YYYY-MM` narrows down all but the tables by month, `?backfill=1` includes loaded
+    history."""
+    phrases = overview_phrases(viewer(request).language)
+    backfill = request.query_params.get("backfill") == "1"
+    all_months = _months(connection, context.time_source.now())
+    wanted = request.query_params.get("month", "")
+    chosen = [Month(wanted)] if _MONTH.fullmatch(wanted) else all_months
+    by_month = attainment.attainment_by_month(connection, all_months, backfill=backfill)
+    below, below_total = months.months_below_guarantee(connection, chosen, limit=MOST_BELOW)
+    credit_rows = overview.credits_by_month(connection, all_months)
+    return page(
+        request,
+        "overview.html",
+        active="overview",
+        phrases=phrases,
+        tenant_texts=tenant_phrases(viewer(request).language),
+        money=formatted,
+        now=context.time_source.now(),
+        open=overview.open_by_severity(connection),
+        by_month=by_month,
+        times_by_month={row.key: row for row in attainment.times_by_month(connection, all_months, backfill=backfill)},
+        by_severity=attainment.attainment_by_severity(connection, chosen, backfill=backfill),
+        times_by_severity={row.key: row for row in attainment.times_by_severity(connection, chosen, backfill=backfill)},
+        by_tenant=attainment.attainment_by_tenant(connection, chosen, backfill=backfill),
+        no_times=attainment.NO_TIMES,
+        backfill=backfill,
+        backfilled=attainment.backfilled_verdicts(connection, all_months),
+        lapses=overview.worst_lapses(connection, chosen, backfill=backfill),
+        credits=credit_rows,
+        credit_charts=_credit_charts(credit_rows, all_months, phrases),
+        attainment_chart=_attainment_chart(by_month, all_months, phrases) if by_month else None,
+        below=below,
+        below_total=below_total,
+        guarantee={
+            (one.name, one.version): exact_decimal(one.guarantee)
+            for versions in context.policies.by_name.values()
+            for one in versions
+        },
+        month=chosen[0] if len(chosen) == 1 else None,
+        months=all_months,
+        period=chosen[0] if len(chosen) == 1 else phrases.span.format(first=chosen[0], last=chosen[-1]),
+        percent=_percent,
+        address=_address,
+    )
+
+
+def _months(connection: Connection, now: int) -> list[Month]:
+    """The 13 UTC months that end with the present one, or with the latest of which anything is known."""
+    last = month_of(now, "UTC")
+    latest = overview.latest_month(connection)
+    if latest is not None and latest < last:
+        last = Month(latest)
+    number = int(last[:4]) * 12 + int(last[5:]) - 1
+    return [Month(f"{each // 12:04d}-{each % 12 + 1:02d}") for each in range(number - MONTHS + 1, number + 1)]
+
+
+def _address(*, month: str | None, backfill: bool) -> str:
+    query = {**({"month": month} if month else {}), **({"backfill": "1"} if backfill else {})}
+    return f"/overview?{urlencode(query)}" if query else "/overview"
+
+
+def _percent(phrases: OverviewPhrases, share: Share | None) -> str:
+    if share is None or not share.total:
+        return "–"
+    # Rounded down: 99.97 is not 100.
+    tenths = share.met * 1000 // share.total
+    return phrases.share.format(percent=f"{tenths / 10:.1f}", met=f"{share.met:,}", total=f"{share.total:,}")
+
+
+def _attainment_chart(rows: Sequence[AttainmentRow], all_months: Sequence[Month], phrases: OverviewPhrases) -> str:
+    by_month = {row.key: row for row in rows}
+    groups = []
+    for month in all_months:
+        columns = []
+        for series, metric in enumerate(("response", "update"), 1):
+            share = by_month[month].shares.get(metric) if month in by_month else None
+            hover = phrases.attainment_hover.format(
+                month=month, metric=phrases.metrics[metric], share=_percent(phrases, share)
+            )
+            columns.append(Column(None if share is None else share.percent, hover, series))
+        groups.append(ColumnGroup(month, tuple(columns), _address(month=month, backfill=False)))
+    return column_chart(
+        groups,
+        identity="attainment",
+        name=phrases.attainment_title,
+        description=phrases.attainment_description,
+        top=100,
+        top_label="100 %",
+    )
+
+
+def _credit_charts(rows: Sequence[CreditsRow], all_months: Sequence[Month], phrases: OverviewPhrases) -> list[str]:
+    """A picture for each of the first currencies."""
+    currencies = sorted({row.currency for row in rows})
+    return [_credit_chart(rows, all_months, currency, phrases) for currency in currencies[:_MOST_PICTURES]]
+
+
+def _credit_chart(
+    rows: Sequence[CreditsRow], all_months: Sequence[Month], currency: str, phrases: OverviewPhrases
+) -> str:
+    amounts = {row.month: row.settled + row.provisional for row in rows if row.currency == currency}
+    top = max(amounts.values(), default=0)
+    groups = [
+        ColumnGroup(
+            month,
+            (
+                Column(
+                    float(amounts[month]) if month in amounts else None,
+                    phrases.credit_hover.format(month=month, amount=formatted(amounts.get(month, 0), currency)),
+                    3,
+                ),
+            ),
+        )
+        for month in all_months
+    ]
+    whole = formatted(top, currency)
+    digits = digits_of(currency)
+    return column_chart(
+        groups,
+        identity=f"credits-{currency}",
+        name=f"{phrases.credits_title}, {currency}",
+        description=phrases.credits_description.format(currency=currency),
+        top=float(top),
+        top_label=whole if not digits else whole[: -digits - 1],
+    )

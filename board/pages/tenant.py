@@ -1,0 +1,266 @@
+"""Tenants and their months: the list, a tenant's 13 months, a month with its statement."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
+
+from board.charts.bars import AvailabilityBar, availability_chart
+from board.charts.strips import StripSpan, days_of, month_strips
+from board.dependencies import Context, ReadConnection
+from board.pages.addresses import path_segments
+from board.pages.errors import error_page
+from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, month_view
+from board.pages.render import page, segment
+from board.pages.tenant_texts import TenantPhrases, tenant_phrases
+from board.pages.texts import board_phrases
+from board.queries import contracts, months
+from board.queries.months import TenantMonth
+from board.statement_csv import statement_csv
+from board.viewer import viewer
+from streams.config_files.scalars import exact_decimal
+from streams.money import formatted
+from streams.sla.credits.submitted import duration
+from streams.sla.instants import DAY, Month, next_month, to_datetime
+from streams.sla.policy import Policies
+
+router = APIRouter(include_in_schema=False)
+
+ON_A_PAGE = 100
+MONTHS = 13
+_LONGEST_SEARCH = 256
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+@router.get("/tenants")
+def tenant_list(request: Request, connection: ReadConnection, context: Context, q: str = "") -> HTMLResponse:
+    """The tenants, worst first; `q` searches in ids."""
+    number = _number(request.query_params.get("page"))
+    search = q.strip()[:_LONGEST_SEARCH]
+    first = (number - 1) * ON_A_PAGE
+    found = months.tenants(connection, search=search, limit=ON_A_PAGE, offset=first)
+    return _page(
+        request,
+        "tenants.html",
+        found=found,
+        search=search,
+        first=first + 1,
+        last=first + len(found.rows),
+        previous=f"?{urlencode({'q': search, 'page': number - 1})}" if number > 1 else None,
+        following=f"?{urlencode({'q': search, 'page': number + 1})}" if first + len(found.rows) < found.total else None,
+        guarantee=_guarantees(context.policies),
+    )
+
+
+def _number(text: str | None) -> int:
+    return max(1, int(text)) if text and text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+
+@router.get("/tenants/{rest:path}")
+def tenant_address(request: Request, connection: ReadConnection, context: Context) -> Response:
+    """`/tenants/ID`, `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and `…/statement.csv`; ids are one segment."""
+    match path_segments(request)[1:]:
+        case [tenant]:
+            return _tenant(request, connection, context.policies, tenant)
+        case [tenant, month] if _MONTH.fullmatch(month):
+            return _month_page(request, connection, context.policies, tenant, month, "month.html")
+        case [tenant, month, "statement"] if _MONTH.fullmatch(month):
+            return _month_page(request, connection, context.policies, tenant, month, "statement.html")
+        case [tenant, month, "statement.csv"] if _MONTH.fullmatch(month):
+            return _csv(request, connection, context.policies, tenant, month)
+    return error_page(request, 404)
+
+
+# -- a tenant --------------------------------------------------------------------------------------------------------
+
+
+def _tenant(request: Request, connection: Connection, policies: Policies, tenant: str) -> HTMLResponse:
+    phrases = tenant_phrases(viewer(request).language)
+    if not months.tenant_known(connection, tenant):
+        title = phrases.unknown_tenant.format(tenant=tenant)
+        return error_page(request, 404, title=title, hint=phrases.unknown_tenant_hint)
+    rows = months.tenant_months(connection, tenant, limit=MONTHS)
+    guarantee = _guarantees(policies)
+    chart = None
+    start, end = None, None
+    if rows:
+        bars = _bars(rows, tenant, phrases, guarantee)
+        chart = availability_chart(
+            bars,
+            identity="availability",
+            name=phrases.availability_title,
+            description=phrases.chart_description.format(tenant=tenant, first=bars[0].label, last=bars[-1].label),
+        )
+        end = rows[-1].published_at + 31 * DAY
+        start = rows[-1].published_at - 92 * DAY
+    history = contracts.contract_history(connection, tenant)
+    windows = contracts.maintenance_of(connection, tenant, start=start, end=end) if start and end else []
+    return _page(
+        request,
+        "tenant.html",
+        tenant=tenant,
+        rows=rows[::-1],
+        chart=chart,
+        contracts=list(history),
+        windows=windows,
+        windows_span=(start, end),
+        guarantee=guarantee,
+    )
+
+
+def _bars(
+    rows: list[TenantMonth], tenant: str, phrases: TenantPhrases, guarantee: dict[tuple[str, str], str]
+) -> list[AvailabilityBar]:
+    """The 13 months that end with the latest one, those without a statement included."""
+    by_month = {row.month: row for row in rows}
+    year, number = int(rows[-1].month[:4]) - 1, rows[-1].month[4:]
+    month = Month(f"{year:04d}{number}")
+    found = []
+    for _ in range(MONTHS):
+        row = by_month.get(month)
+        if row is None:
+            found.append(AvailabilityBar(month, None, "", None, True, phrases.bar_hover_none.format(month=month), None))
+        else:
+            promised = guarantee.get((row.policy, row.policy_version))
+            word = phrases.guarantee_words["met" if row.guarantee_met else "missed"]
+            found.append(
+                AvailabilityBar(
+                    label=month,
+                    availability=row.availability * 100,
+                    shown=_short_percent(row.availability_percent),
+                    guarantee=None if promised is None else float(promised),
+                    met=row.guarantee_met,
+                    hover=phrases.bar_hover.format(
+                        month=month, availability=row.availability_percent, guarantee=f"{promised or '–'} %, {word}"
+                    ),
+                    href=f"/tenants/{segment(tenant)}/{month}",
+                )
+            )
+        month = next_month(month)
+    return found
+
+
+def _short_percent(text: str) -> str:
+    """A percentage with three decimals, rounded down: 99.987."""
+    whole, _, rest = text.partition(".")
+    return f"{whole}.{rest[:3]}".rstrip("0").rstrip(".") if rest else whole
+
+
+def _guarantees(policies: Policies) -> dict[tuple[str, str], str]:
+    """The guaranteed percentage of each deployed version."""
+    return {
+        (one.name, one.version): exact_decimal(one.guarantee)
+        for versions in policies.by_name.values()
+        for one in versions
+    }
+
+
+# -- a month ---------------------------------------------------------------------------------------------------------
+
+
+def _month_page(
+    request: Request, connection: Connection, policies: Policies, tenant: str, month: str, template: str
+) -> HTMLResponse:
+    phrases = tenant_phrases(viewer(request).language)
+    view = month_view(connection, policies, tenant, month, _revision(request))
+    if view is None:
+        title = phrases.unknown_month.format(tenant=tenant, month=month)
+        return error_page(request, 404, title=title, hint=phrases.unknown_month_hint)
+    before, after = months.months_with_statements(connection, tenant, month)
+    return _page(
+        request,
+        template,
+        tenant=tenant,
+        month=month,
+        view=view,
+        terms=view.detail.terms,
+        evidence=view.detail.evidence[:MOST_EVIDENCE],
+        more_evidence=max(0, len(view.detail.evidence) - MOST_EVIDENCE),
+        strips=_strips(view, phrases, request),
+        before=before,
+        after=after,
+    )
+
+
+def _revision(request: Request) -> int | None:
+    text = request.query_params.get("revision", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _strips(view: MonthView, phrases: TenantPhrases, request: Request) -> str:
+    terms = view.detail.terms
+    zone = terms.period.zone
+    common = board_phrases(viewer(request).language)
+
+    def hover(row: SpanRow) -> str:
+        shown = phrases.span_hover.format(
+            kind=phrases.span_kinds[row.kind],
+            start=local_text(row.start, zone),
+            end=local_text(row.end, zone),
+            length=common.duration(row.end - row.start),
+        )
+        return "\n".join([shown, *(link.incident_id for link in row.incidents)])
+
+    spans = [
+        StripSpan(row.kind, row.start, row.end, hover(row))
+        for row in sorted(view.spans, key=lambda row: _DRAWN.index(row.kind))
+    ]
+    kinds = [row.kind for row in view.spans]
+    return month_strips(
+        days_of(terms.period.start, terms.period.end, zone),
+        spans,
+        identity="strips",
+        name=phrases.strips_title,
+        description=phrases.strips_description.format(
+            month=terms.month,
+            tenant=terms.tenant,
+            zone=zone,
+            outages=kinds.count("outage"),
+            excluded=kinds.count("excluded"),
+            outside=kinds.count("outside"),
+        ),
+    )
+
+
+#: Kinds of spans in the order in which they are drawn, the last on top.
+_DRAWN = ("outside", "ahead", "excluded", "outage")
+
+
+def local_text(micros: int, zone: str) -> str:
+    """An instant in a zone, to the second, with a fraction where there is one: 2026-02-03 10:00:00."""
+    moment = to_datetime(micros).astimezone(ZoneInfo(zone))
+    text = moment.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{text}.{moment.microsecond:06d}".rstrip("0") if moment.microsecond else text
+
+
+def _csv(request: Request, connection: Connection, policies: Policies, tenant: str, month: str) -> Response:
+    view = month_view(connection, policies, tenant, month, _revision(request))
+    if view is None:
+        return error_page(request, 404)
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", tenant)[:64]
+    filename = f"statement-{name}-{month}-{view.detail.terms.revision}.csv"
+    return Response(
+        statement_csv(view.detail, view.lines),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+    )
+
+
+def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
+    phrases = tenant_phrases(viewer(request).language)
+    return page(
+        request,
+        template,
+        active="tenants",
+        phrases=phrases,
+        money=formatted,
+        seconds=duration,
+        local=local_text,
+        **values,
+    )

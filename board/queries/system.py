@@ -1,0 +1,83 @@
+"""How far the read model has come, and which policy versions decided what it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Table, func, select
+
+from board.store.tables import checkpoint, incident, statement
+from streams.sla.policy import Policies
+
+#: How a version in use compares with the policies that are deployed here.
+SAME, DIFFERS, MISSING = "deployed", "other content", "not deployed"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProgress:
+    """How far a partition of a topic (without prefix) has been applied to the database."""
+
+    topic: str
+    partition: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInUse:
+    """A policy version that decided incidents or statements of the read model. `deployed` is SAME, DIFFERS or
+    MISSING."""
+
+    policy: str
+    version: str
+    digest: str
+    open_incidents: int
+    incidents: int
+    statements: int
+    deployed: str
+
+
+def read_position(connection: Connection) -> int:
+    """One number that grows with every transaction that applied records: the sum of all next offsets."""
+    found = connection.execute(select(func.sum(checkpoint.c.next_offset))).scalar()
+    return 0 if found is None else int(found)
+
+
+def read_progress(connection: Connection) -> tuple[PartitionProgress, ...]:
+    """By topic and partition."""
+    columns = (checkpoint.c.topic, checkpoint.c.partition, checkpoint.c.next_offset)
+    found = connection.execute(select(*columns).order_by(checkpoint.c.topic, checkpoint.c.partition))
+    return tuple(PartitionProgress(*each) for each in found)
+
+
+def versions_in_use(connection: Connection, deployed: Policies) -> tuple[VersionInUse, ...]:
+    """By policy name and version. (The register of the workers is what `sla policy seen` shows.)"""
+    incidents: dict[tuple[str, str], int] = {}
+    opened: dict[tuple[str, str], int] = {}
+    label = (incident.c.policy, incident.c.policy_version)
+    counted = select(*label, incident.c.status, func.count()).group_by(*label, incident.c.status)
+    for name, version, status, count in connection.execute(counted):
+        incidents[name, version] = incidents.get((name, version), 0) + count
+        if status == "open":
+            opened[name, version] = count
+    label = (statement.c.policy, statement.c.policy_version)
+    counted_statements = connection.execute(select(*label, func.count()).group_by(*label))
+    statements = {(name, version): count for name, version, count in counted_statements}
+    found = []
+    for used in sorted({*incidents, *statements}):
+        digest = _digest(connection, incident if used in incidents else statement, *used)
+        compared = _compared(deployed, *used, digest)
+        counts = (opened.get(used, 0), incidents.get(used, 0), statements.get(used, 0))
+        found.append(VersionInUse(*used, digest, *counts, compared))
+    return tuple(found)
+
+
+def _digest(connection: Connection, table: Table, name: str, version: str) -> str:
+    """The digest of a version as one of the rows that it decided has it."""
+    wanted = select(table.c.data).where(table.c.policy == name, table.c.policy_version == version).limit(1)
+    return str(json.loads(connection.execute(wanted).scalar_one())["policy"]["digest"])
+
+
+def _compared(deployed: Policies, name: str, version: str, digest: str) -> str:
+    ours = deployed.exact(name, version)
+    return MISSING if ours is None else SAME if ours.digest == digest else DIFFERS

@@ -1,0 +1,70 @@
+"""Makes the stored pages of a partition consistent after a crash, or as a release before has left them. Pure.
+
+Rows are written one by one, so a crash may leave some of a change. Repairs follow one rule: an alert may be sent twice,
+and what may be open at the destination is ended.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from connect.notify.destinations.kind import Destination
+from connect.notify.digest import digest_page, ended, key_of_digest
+from connect.notify.message import DIGEST, Message
+from connect.notify.page import Page
+
+
+class RecoveredPage(NamedTuple):
+    """A page as it is stored, if it is, and as it has to be."""
+
+    stored: Page | None
+    page: Page
+
+
+def recovered(stored: Iterable[Page], destination: Destination, now: int) -> list[RecoveredPage]:
+    """Every stored page, those of digests first."""
+    pages = {page.incident: page for page in stored}
+    digests = {key: page for page in pages.values() if (key := key_of_digest(page.incident)) is not None}
+    incidents = [page for page in pages.values() if key_of_digest(page.incident) is None]
+    moved = defaultdict[str, list[Message]](list)
+    for page in incidents:
+        for message in page.pending:
+            if message.clock == DIGEST and message.key is not None:  # a release before sent it with an incident's page
+                moved[message.key].append(message)
+    members = {key for page in incidents for key in page.digests}
+    found = [
+        RecoveredPage(
+            digests.get(key), _digest(key, digests.get(key), moved[key], destination, now, member=key in members)
+        )
+        for key in sorted({*digests, *moved, *members})
+    ]
+    return found + [RecoveredPage(page, _incident(page)) for page in incidents]
+
+
+def _digest(
+    key: str, page: Page | None, moved: list[Message], destination: Destination, now: int, *, member: bool
+) -> Page:
+    if page is None:
+        over = any(each.action == "resolve" for each in moved)
+        page = digest_page(key) if over else replace(digest_page(key), open={DIGEST: 0})
+    page = replace(page, pending=tuple(sorted((*page.pending, *moved), key=lambda each: each.seq)))
+    page = replace(_incident(page), keys={DIGEST: key} if page.open else {})
+    return page if member or not page.open else ended(page, destination, now, busy=False)
+
+
+def _incident(page: Page) -> Page:
+    """Without messages of digests; an alert that was stored without its page has it again."""
+    is_digest = key_of_digest(page.incident) is not None
+    pending = tuple(each for each in page.pending if is_digest or each.clock != DIGEST)
+    unstored = [each for each in pending if each.opens and each.clock not in page.open]
+    if not unstored and pending == page.pending:
+        return page
+    return replace(
+        page,
+        pending=pending,
+        open={**page.open, **{each.clock: each.record_at for each in unstored}},
+        keys={**page.keys, **{each.clock: each.key for each in unstored if each.key is not None}},
+    )

@@ -1,0 +1,139 @@
+"""GET /api/v1/changes through the real server: what arrives and when, and what is left when either side ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from board_rows import app_of
+from board_server import served, wait_until
+from sqlalchemy import Engine
+
+from board import event_stream
+from board.changes import Change, Changes
+
+URL = "/api/v1/changes"
+
+
+@pytest.fixture
+def changes() -> Changes:
+    return Changes()
+
+
+@pytest.fixture
+def address(empty_read_model: Engine, changes: Changes) -> Iterator[str]:
+    with served(app_of(empty_read_model, changes=changes)) as address:
+        yield address
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    """The events of a stream as they come; comments have the name `comment`."""
+    found: dict[str, Any] = {}
+    for line in response.iter_lines():
+        if not line:
+            if found:
+                yield found
+            found = {}
+            continue
+        name, _, value = line.partition(":")
+        found[name or "comment"] = json.loads(value) if name == "data" else value.strip()
+
+
+def test_a_change_arrives_within_a_second(address: str, changes: Changes) -> None:
+    with httpx.stream("GET", address + URL, timeout=5) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        following = events(response)
+        assert next(following) == {"retry": "2000"}
+        assert wait_until(lambda: changes.subscribers == 1)
+        began = time.monotonic()
+        changes.publish(Change(41, frozenset({"b", "a"}), frozenset({("acme", "2026-10")}), rejects=True))
+        event = next(following)
+        assert time.monotonic() - began < 1
+    assert event["event"] == "change"
+    assert event["id"] == "41"
+    assert event["data"] == {
+        "position": 41,
+        "incidents": ["a", "b"],
+        "tenant_months": [{"tenant_id": "acme", "month": "2026-10"}],
+        "rejects": True,
+        "notifications": False,
+    }
+
+
+def test_a_browser_that_reconnects_gets_what_it_missed(address: str, changes: Changes) -> None:
+    changes.publish(Change(1, frozenset({"a"})))
+    changes.publish(Change(2, frozenset({"b"})))
+    for given in ({"headers": {"Last-Event-ID": "1"}}, {"params": {"after": "1"}}):
+        with httpx.stream("GET", address + URL, timeout=5, **given) as response:  # type: ignore[arg-type]
+            following = events(response)
+            next(following)
+            event = next(following)
+        assert (event["event"], event["data"]["incidents"]) == ("change", ["b"])
+    with httpx.stream("GET", address + URL, timeout=5, headers={"Last-Event-ID": "77"}) as response:
+        following = events(response)
+        next(following)
+        event = next(following)
+    assert (event["event"], event["id"], event["data"]["incidents"]) == ("resync", "2", [])
+
+
+def test_a_comment_comes_while_nothing_changes(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "HEARTBEAT_S", 0.01)
+    with httpx.stream("GET", address + URL, timeout=5) as response:
+        following = events(response)
+        next(following)
+        assert next(following) == {"comment": "no change"}
+
+
+def test_nothing_is_left_of_a_reader_that_went_away(address: str, changes: Changes) -> None:
+    """Also without a change or heartbeat that would fail to be sent."""
+    for _ in range(3):
+        with httpx.stream("GET", address + URL, timeout=5) as response:
+            following = events(response)
+            next(following)
+            assert wait_until(lambda: changes.subscribers == 1)
+        assert wait_until(lambda: changes.subscribers == 0)
+
+
+def test_a_reader_that_does_not_read_holds_up_nobody(address: str, changes: Changes) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(f"GET {URL} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert wait_until(lambda: changes.subscribers == 1)
+        with httpx.stream("GET", address + URL, timeout=5) as response:
+            following = events(response)
+            next(following)
+            assert wait_until(lambda: changes.subscribers == 2)
+            for position in range(1, 2000):
+                changes.publish(Change(position, frozenset({f"incident-{position}"})))
+            last = 0
+            while last < 1999:
+                last = int(next(following)["id"])
+        assert wait_until(lambda: changes.subscribers == 1)
+    assert wait_until(lambda: changes.subscribers == 0)
+
+
+def test_streams_end_with_the_server(empty_read_model: Engine) -> None:
+    changes = Changes()
+    with served(app_of(empty_read_model, changes=changes)) as address:
+        client = httpx.Client(timeout=5)
+        response = client.send(client.build_request("GET", address + URL), stream=True)
+        following = events(response)
+        next(following)
+        assert wait_until(lambda: changes.subscribers == 1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert list(following) == []
+    client.close()
+
+
+def test_there_is_a_limit_to_streams(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_STREAMS", 0)
+    answer = httpx.get(address + URL)
+    assert answer.status_code == 503
+    assert "event streams are open" in answer.json()["detail"]
