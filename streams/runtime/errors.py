@@ -4,6 +4,7 @@ TaskError
 ├── TaskInterrupted   Kafka is unavailable or an outcome is unknown: the task discards its state and restarts
 ├── TaskFenced        another owner has taken over the partition: the task stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
+├── GroupStalled       a rebalance does not end: the whole worker stops, to be started again
 ├── TimersFailed       the processor raised on a timer: retried, then its subject is quarantined or the task halts
 └── TaskHalted        going on would be wrong: only this task waits for an operator
     ├── OffsetsDiffer  changelog and consumer group disagree on the next offset
@@ -33,6 +34,10 @@ class TaskInterrupted(TaskError):
 
 class TaskFenced(TaskError):
     """A newer owner has initialised the same transactional id."""
+
+
+class GroupStalled(TaskError):
+    """A rebalance does not end: tasks do not stop, or no partitions are assigned although Kafka answers."""
 
 
 class RecordFailed(TaskError):

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import faust
@@ -13,11 +14,12 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.agent_spec import AgentSpec
-from streams.runtime.errors import InputLost
+from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.purge import Purge
+from streams.runtime.rebalance_watch import RebalanceWatch
 from streams.runtime.scheduler import Scheduler
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
@@ -32,6 +34,8 @@ _TOPICS_POLL_S = 1.0
 """While the worker waits for its topics."""
 _TOPICS_WATCH_S = 5.0
 """While it runs."""
+_REBALANCES = 3
+"""A worker that waits for an assignment as long as so many rebalances may take is started again."""
 
 
 class TaskManager:
@@ -49,6 +53,8 @@ class TaskManager:
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
         self._topics = TopicWatch(settings, self.agents, self._offsets)
+        self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
+        self._stalled: GroupStalled | None = None
         scheduler = Scheduler()
         self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
         self._logger = structlog.get_logger(__name__)
@@ -75,6 +81,7 @@ class TaskManager:
         self._read_legacy_topics()
         self._watch = asyncio.create_task(self._watch_topics())
         self._purging = asyncio.create_task(Purge(self.agents, self._offsets).keep_running(self.tasks))
+        self._rebalance.begin()
         await self.app.start()
 
     async def stop(self) -> None:
@@ -101,7 +108,12 @@ class TaskManager:
         """Look for missing and recreated topics, and for problems that processors report."""
         while True:
             await asyncio.sleep(_TOPICS_WATCH_S)
-            await self._topics.look()
+            if await self._topics.look():
+                self._rebalance.kafka_answered()
+            else:
+                self._rebalance.kafka_unavailable()
+            if self._rebalance.stalled is not None:
+                self._stalled = GroupStalled(self._rebalance.stalled)
             for task in self.tasks.values():
                 task.check_topics(self._topics.ids)
                 task.look_for_problems()
@@ -111,6 +123,7 @@ class TaskManager:
         reason: BaseException | None = self.app.crash_reason
         return (
             reason
+            or self._stalled
             or self._topics.refused
             or next((task.refused for task in self.tasks.values() if task.refused is not None), None)
         )
@@ -154,12 +167,16 @@ class TaskManager:
                 else:
                     self._start_task(replace(spec, topics=topics), partition)
         self.assigned = True
+        self._rebalance.end()
         self._logger.info("partitions_assigned", tasks=len(self.tasks))
 
     async def _on_revoked(self, app: faust.App, revoked: Iterable[TopicPartition], **_: Any) -> None:
         gone = {each.partition for each in revoked}
         self.assigned = False
+        self._rebalance.begin()
+        began = perf_counter()
         await self._stop_tasks([key for key in self.tasks if key[1] in gone])
+        self._logger.info("partitions_revoked", partitions=len(gone), seconds=round(perf_counter() - began, 3))
 
     def _start_task(self, spec: AgentSpec, partition: int) -> None:
         settings = self.settings
@@ -194,7 +211,15 @@ class TaskManager:
 
     async def _stop_tasks(self, keys: Iterable[tuple[str, int]]) -> None:
         tasks = [self.tasks.pop(key) for key in keys]
-        await asyncio.gather(*(task.stop() for task in tasks))
+        try:
+            # A task bounds each of its steps by timeouts of Kafka's. Should one not end all the same, a new process is
+            # right: it fences the transaction that this one has left open.
+            async with asyncio.timeout(_REBALANCES * self.settings.rebalance_timeout_ms / 1_000):
+                await asyncio.gather(*(task.stop() for task in tasks))
+        except TimeoutError:
+            stuck = [task for task in tasks if task.state is not TaskState.STOPPED]
+            names = [f"{task.agent}-{task.partition} ({task.state.value})" for task in stuck]
+            self._stalled = GroupStalled(f"tasks do not stop: {', '.join(names)}")
         if tasks:
             self._open_partitions()
 
