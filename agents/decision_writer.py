@@ -1,4 +1,5 @@
-"""Turns the decisions of the incidents agent into writes: outputs, copies for the ledgers, changelog rows, rejects."""
+"""Turns the decisions of the incidents agent into writes: outputs, copies for the ledgers, changelog rows, rejects.
+The states of the incidents that changed follow at the end of the transaction."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
+from agents.incident_states import IncidentStates
 from agents.reject_log import about
 from agents.rejects import RejectWriter
 from streams.internal_topics import TO_LEDGER
@@ -63,6 +65,7 @@ class DecisionWriter:
         rows: InputRows,
         steps: StepRows,
         policy_rows: PolicyRows,
+        states: IncidentStates,
     ) -> None:
         self._context = context
         self._rejects = rejects
@@ -71,6 +74,7 @@ class DecisionWriter:
         self._store = store
         self._steps = steps
         self._policy_rows = policy_rows
+        self._states = states
         self.buffered: dict[tuple[str, str, str], BufferedInput] = {}
         """(incident, source, id) → an input that waits for its incident's opening."""
 
@@ -115,6 +119,7 @@ class DecisionWriter:
                     effects.put(step_key(incident_id, number), None)
                 row = self._context.codec.encode("state.marker", {"incident_id": incident_id, "until": until})
                 effects.put(row_key(TOMBSTONE, incident_id), row)
+                self._states.changed(incident_id, effects)
             case TombstoneExpired(incident_id):
                 effects.put(row_key(TOMBSTONE, incident_id), None)
             case ContractsEvicted(facts):
@@ -139,11 +144,12 @@ class DecisionWriter:
             return
         if isinstance(decision, Rewritten):
             self._steps.drop(step.incident_id)
-            for number in range(1, decision.replaces):
+            for number in range(decision.replaces):
                 effects.put(step_key(step.incident_id, number), None)
         row = encode_step(self._rows, step, self._values(step, values or {}, effects))
         effects.put(step_key(step.incident_id, step.number), row)
         self._steps.add(step.incident_id, row)
+        self._states.changed(step.incident_id, effects)
 
     # -- buffered inputs ---------------------------------------------------------------------------------------------
 

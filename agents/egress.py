@@ -33,6 +33,16 @@ class Egress:
         effects.send(send if framed is value else send._replace(value=framed))
         return send
 
+    def publish_latest(self, send: Send, topic: str, key: str, effects: Effects) -> None:
+        """Send what `publish` sent to a compacted topic as well: the latest of its key."""
+        value = None if send.value is None else self._context.framing(send.value)
+        effects.send(send._replace(topic=self._context.topics.name(topic), key=key.encode(), value=value))
+
+    def delete(self, topic: str, key: str, subject: str, effects: Effects) -> None:
+        """Delete a key of a compacted topic, in the partition of its subject."""
+        partition = partition_of(subject, self._context.topics.partitions)
+        effects.send(Send(self._context.topics.name(topic), partition, key.encode(), None, []))
+
     def send_event(self, record: Record, effects: Effects) -> None:
         """Send an event of this agent to the topic and partition that the record names."""
         value = None if record.value is None else self._context.framing(record.value)

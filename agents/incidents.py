@@ -23,6 +23,7 @@ from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
 from agents.decision_writer import DecisionWriter
 from agents.egress import Egress
+from agents.incident_states import PROGRESS, IncidentStates
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
 from agents.watermarks import REQUEST, REQUEST_TYPE, WATERMARK, WatermarkWriter
@@ -81,6 +82,7 @@ class IncidentsProcessor:
         self._store = IncidentStore(policies, time_limits, self._steps, max_cached)
         self._queue = self._store.queue
         self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
+        self._states = states = IncidentStates(context, self._store, egress)
         self._writer = DecisionWriter(
             context,
             self._store,
@@ -89,6 +91,7 @@ class IncidentsProcessor:
             rows=rows,
             steps=self._steps,
             policy_rows=policy_rows,
+            states=states,
         )
         self._clock = clock
         self._watermarks = WatermarkWriter(context, egress, mark_every)
@@ -124,12 +127,16 @@ class IncidentsProcessor:
         elif kind == BACKFILL_IDLE:
             self._backfill_idle_at = cast(int, row["until"])
             self._store.restore_backfill_idle(self._backfill_idle_at)
+        elif kind == PROGRESS:
+            self._states.restore(row)
 
     def restored(self) -> None:
-        """Queue the re-evaluations that were left; every other row was indexed when it was restored."""
+        """Queue the re-evaluations that were left, and the states that a version before has not published; every other
+        row was indexed when it was restored."""
         for progress in self._queue_rows:
             self._store.restore_queue(progress)
         self._queue_rows.clear()
+        self._states.restored(self._steps, self._clock.now())
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -222,7 +229,9 @@ class IncidentsProcessor:
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        due, watermark_due = self._store.next_due(), self._watermarks.next_due()
+        due, watermark_due, states_due = self._store.next_due(), self._watermarks.next_due(), self._states.next_due()
+        if states_due is not None:
+            due = states_due if due is None else min(due, states_due)
         waiting_since = self._queue.waiting_since
         if watermark_due is None or (waiting_since is not None and waiting_since <= watermark_due):
             return due
@@ -233,6 +242,11 @@ class IncidentsProcessor:
         while fired < limit:
             first_due = self._store.first_due(before)
             following = before if first_due is None else first_due[0]
+            states_due = self._states.next_due()
+            if states_due is not None and states_due < following:
+                self._states.fire(effects)
+                fired += 1
+                continue
             if self._queue.waiting_since is not None:  # not all of that input has been applied yet
                 following = min(following, self._queue.waiting_since)
             watermark_due = self._watermarks.next_due()
@@ -253,6 +267,10 @@ class IncidentsProcessor:
                 raise SubjectFailed(first_due[1]) from error
             fired += 1
         return fired
+
+    def finish(self, effects: Effects, limit: int) -> bool:
+        """Publish the states of incidents that changed (`streams.runtime.processor.FinishesTransactions`)."""
+        return self._states.finish(effects, limit)
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""

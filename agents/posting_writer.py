@@ -32,7 +32,15 @@ from streams.sla.events import ContractSet, Event, MaintenanceCancelled, Mainten
 from streams.sla.impact import ImpactCopy
 from streams.topics import TOPIC_OF
 
+STATEMENT = "credit.statement"
+#: The compacted topic of the latest statement of each tenant's month.
+MONTHS = "tenant-months"
 MAINTENANCE = MaintenanceScheduled | MaintenanceCancelled
+
+
+def month_key(tenant: str, month: str) -> str:
+    """The key of a tenant's month: what follows the last slash is the month, `YYYY-MM`."""
+    return f"{tenant}/{month}"
 
 
 class PostingWriter:
@@ -100,11 +108,16 @@ class PostingWriter:
         """Publish statements and credits, store the states of their months and what is queued."""
         for output in posted.outputs:
             self._policy_rows.used(output, effects)
-            self._egress.publish(output, TOPIC_OF[output.type], effects)
+            send = self._egress.publish(output, TOPIC_OF[output.type], effects)
+            if output.type == STATEMENT:
+                key = month_key(output.subject, str(output.data["month"]))
+                self._egress.publish_latest(send, MONTHS, key, effects)
         for row in posted.months:
             put_month(self._rows, row, effects)
         if posted.evicted is not None:
             delete_evicted(posted.evicted, effects)
+            for tenant, month in posted.evicted.months:
+                self._egress.delete(MONTHS, month_key(tenant, month), tenant, effects)
         if posted.retention is not None:
             until, pending = posted.retention
             put_retention(self._rows, until, pending=pending, effects=effects)
@@ -115,6 +128,8 @@ class PostingWriter:
         """Store the state of an erased tenant under its pseudonym (R29)."""
         put_erased_tenant(self._rows, erased, arrival, effects)
         put_erased(self._rows.codec, self._ledger.erasures, erased.pseudonym, effects)
+        for month, _ in erased.months:
+            self._egress.delete(MONTHS, month_key(erased.tenant, month), erased.tenant, effects)
 
     def write_backfill_idle(self, effects: Effects) -> None:
         """Store until when backfill is expected where that changed, also after a rejected input of the backfill

@@ -83,6 +83,7 @@ class CostInput:
     outputs: list[Output] = field(default_factory=list)
     steps: list[tuple[Step, tuple[str, Fields], bytes]] = field(default_factory=list)
     effects: list[Effects] = field(default_factory=list)
+    stores: list[IncidentStore] = field(default_factory=list)
 
 
 def load_of(policies: Policies, events: int) -> CostInput:
@@ -129,7 +130,7 @@ def check(load: CostInput) -> Work:
 
 def decide(load: CostInput) -> Work:
     """Events to outputs and steps: fold, difference, what outputs say, their ids, the timer index."""
-    stores = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
+    stores = load.stores = [IncidentStore(load.policies, TimeLimits()) for _ in range(PARTITIONS)]
     for record in load.terms:
         decoded = load.codec.decode(record.value)
         event = decoded if isinstance(decoded, Rejection) else to_event(*decoded)
@@ -180,6 +181,19 @@ def rows(load: CostInput) -> Work:
     return work
 
 
+def states(load: CostInput) -> Work:
+    """The present state of each incident once, with value and headers: its events lie in one transaction."""
+
+    def work() -> None:
+        for store in load.stores:
+            for incident_id in store.cached():
+                state = store.present_state(incident_id)
+                assert state is not None
+                load.codec.encode_output(state, SOURCE)
+
+    return work
+
+
 def task(load: CostInput) -> Work:
     """The whole incidents agent through the tasks' queues, in transactions of bounded size: all parts above, and what
     makes records to be written of them."""
@@ -191,6 +205,8 @@ def task(load: CostInput) -> Work:
                 transaction = OpenTransaction()
                 while builder.ready() and not transaction.full:
                     builder.step(transaction)
+                while not builder.finish(transaction):
+                    pass
                 load.effects.append(transaction.effects)
 
     return work
@@ -224,7 +240,7 @@ def batches(load: CostInput) -> Work:
     return work
 
 
-PARTS = (decode, check, decide, headers, encode, rows, task, ledger, batches)
+PARTS = (decode, check, decide, headers, encode, rows, states, task, ledger, batches)
 
 
 # -- what they run on --------------------------------------------------------------------------------------------------
@@ -306,7 +322,7 @@ def timed(parts: Mapping[str, Callable[[], Work]], events: int) -> dict[str, flo
 
 def lines(found: Mapping[str, float]) -> dict[str, float]:
     """The parts as a sum: where one includes others, what is left of it."""
-    parts = ("decode", "check", "decide", "encode", "rows")
+    parts = ("decode", "check", "decide", "encode", "rows", "states")
     return {
         "decode the input": found["decode"],
         "check it": found["check"],
@@ -314,6 +330,7 @@ def lines(found: Mapping[str, float]) -> dict[str, float]:
         "encode outputs": found["encode"] - found["headers"],
         "headers of outputs": found["headers"],
         "state rows": found["rows"],
+        "present states": found["states"],
         "the rest of agent and task": found["task"] - sum(found[part] for part in parts),
         "the ledger agent": found["ledger"],
         "record batches (aiokafka)": found["batches"],

@@ -96,6 +96,9 @@ FLAGGED_TOTAL = _counter(
     "Classifications published with a flag such as `unknown_component` or `update_limit` (R20, R28).",
     "flag",
 )
+INCIDENT_STATES_FAILED = _counter(
+    "sla_incident_states_failed", "incidents", "Changes of an incident whose present state could not be published."
+)
 UNKNOWN_REFERENCES_TOTAL = _counter(
     "sla_unknown_references",
     "references",
@@ -189,6 +192,7 @@ ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric
 INPUTS = INPUTS_TOTAL.counter()
 FLAGGED = FLAGGED_TOTAL.counter()
 UNKNOWN_REFERENCES = UNKNOWN_REFERENCES_TOTAL.counter()
+STATES_FAILED = INCIDENT_STATES_FAILED.counter()
 OUTPUTS = OUTPUTS_TOTAL.counter()
 REJECTED = REJECTED_TOTAL.counter()
 FORWARDED = FORWARDED_TOTAL.counter()
@@ -227,6 +231,10 @@ class AgentCounters:
     def unknown_reference(self, kind: str) -> None:
         """Count one unknown plan, component or tenant."""
         UNKNOWN_REFERENCES.labels(kind).inc()
+
+    def state_failed(self) -> None:
+        """Count one state of an incident that could not be published."""
+        STATES_FAILED.inc()
 
     def rejected(self, code: str) -> None:
         """Count one rejected input."""

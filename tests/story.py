@@ -257,11 +257,12 @@ def run(
     using: Policies | None = None,
     backfill: bool = False,
     time_limits: TimeLimits | None = None,
+    states: bool = False,
 ) -> list[Line]:
-    """What simulate says to the lines; every output goes through its JSON form."""
+    """What simulate says to the lines, with the final states if asked; every output goes through its JSON form."""
     using = using or policies()
     end = None if until is None else micros(until)
-    outputs = simulate(texts(lines), using, until=end, backfill=backfill, time_limits=time_limits)
+    outputs = simulate(texts(lines), using, until=end, backfill=backfill, time_limits=time_limits, states=states)
     return [json.loads(format_line(output)) for output in outputs]
 
 

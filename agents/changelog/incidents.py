@@ -26,9 +26,10 @@ from streams.sla.incidents.published import (
 from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.steps import Step, StepIndex
 from streams.sla.incidents.tenant_index import UNKNOWN
+from streams.sla.limits import shortened
 
-#: Fields that no decision needs: they are not stored.
-TEXTS = ("summary", "text", "reason")
+#: Texts, which no decision needs: they are not stored. Of an opening's summary the beginning is.
+TEXTS = ("text", "reason")
 
 STEP_KEY = b"i\x1f"
 #: From here on the rows of an incident are appended to in place: copying them for each step would take quadratic time.
@@ -57,17 +58,18 @@ def step_key(incident_id: str, number: int) -> bytes:
 
 
 def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
-    """The input as it is stored: without texts, without tenants that a platform-wide scope ignores, in single-object
-    encoding. `value` is returned as it is where nothing has to be removed."""
-    present = [name for name in TEXTS if fields.get(name) is not None]
-    ignored = fields.get("scope") == "platform" and bool(fields.get("tenant_ids"))
-    if not present and not ignored:
-        return rows.to_single_object(event_type, fields, value)
+    """The input as it is stored: without texts but for a shortened summary, without tenants that a platform-wide scope
+    ignores, in single-object encoding. `value` is returned as it is where nothing has to be removed."""
     # A reason is not optional in its schema, so it becomes empty where it can't be null.
-    stored = {**fields, **{name: "" if name == "reason" else None for name in present}}
-    if ignored:
-        stored["tenant_ids"] = []
-    return rows.codec.encode(event_type, stored)
+    changed: Fields = {name: "" if name == "reason" else None for name in TEXTS if fields.get(name) is not None}
+    summary = cast(str | None, fields.get("summary"))
+    if summary is not None and (short := shortened(summary)) is not summary:
+        changed["summary"] = short
+    if fields.get("scope") == "platform" and fields.get("tenant_ids"):
+        changed["tenant_ids"] = []
+    if not changed:
+        return rows.to_single_object(event_type, fields, value)
+    return rows.codec.encode(event_type, {**fields, **changed})
 
 
 def encode_step(rows: InputRows, step: Step, values: Mapping[tuple[str, str], bytes]) -> bytes:

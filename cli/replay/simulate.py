@@ -30,6 +30,7 @@ def simulate(
         str | None, typer.Option(metavar="TIME", help="Run up to this RFC 3339 instant; default: the last arrival.")
     ] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
+    states: Annotated[bool, typer.Option("--states", help="Then print the final state of each incident.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
     """Print the outputs of recorded events as JSON lines. The same input gives the same output, byte for byte.
@@ -50,7 +51,8 @@ def simulate(
     write = typer.get_binary_stream("stdout").write
     with unknown_fields_refused(events), counting("events read", quiet=sys.stdout.isatty()) as one:
         lines = counted_lines(events, one)
-        for output in run(lines, chosen, until=end, backfill=backfill, time_limits=settings.time_limits()):
+        limits = settings.time_limits()
+        for output in run(lines, chosen, until=end, backfill=backfill, time_limits=limits, states=states):
             write(format_line(output).encode() + b"\n")
 
 

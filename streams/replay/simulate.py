@@ -65,6 +65,13 @@ class Simulation:
         """The outputs of everything due at the end: by `until`, or else before the last arrival."""
         yield from self._advance(self._replay.end(until))
 
+    def states(self) -> Iterator[dict[str, object]]:
+        """The present state of each incident that is retained and opened, by id."""
+        for incident_id in self._incidents.cached():
+            state = self._incidents.present_state(incident_id)
+            if state is not None:
+                yield _json(state, INCIDENTS_SOURCE)
+
     def _apply_contract_event(self, step: InputLine) -> Iterator[dict[str, object]]:
         event = self._ledger.erasures.event(step.event)
         match self._ledger.apply(event, step.arrival, step.position):
@@ -140,10 +147,14 @@ def simulate(
     until: int | None = None,
     backfill: bool = False,
     time_limits: TimeLimits | None = None,
+    states: bool = False,
 ) -> Iterator[dict[str, object]]:
     """Run recorded input through the core; outputs in JSON form, in the order they become true. Blank lines are
-    skipped. The same input gives the same output, byte for byte (R31)."""
+    skipped. The same input gives the same output, byte for byte (R31). With `states` the final state of each incident
+    follows, by id."""
     simulation = Simulation(policies, time_limits, backfill=backfill, until=until)
     for number, line in enumerate(lines, 1):
         yield from simulation.read(number, line)
     yield from simulation.finish()
+    if states:
+        yield from simulation.states()

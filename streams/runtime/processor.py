@@ -102,6 +102,16 @@ class ReportsProblems(Protocol):
         ...
 
 
+@runtime_checkable
+class FinishesTransactions(Protocol):
+    """A processor that writes something once per transaction, after all of its records and timers."""
+
+    def finish(self, effects: Effects, limit: int) -> bool:
+        """Write at most `limit` of these; False while more are left. Called until it returns True, before the
+        transaction is committed and before anything else is applied."""
+        ...
+
+
 class Processor(Protocol):
     """The state of one partition of one agent.
 

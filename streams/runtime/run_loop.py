@@ -4,7 +4,7 @@ One pass of the loop:
 
 1. Collect the commit in flight, if it has ended.
 2. Apply queued records to the open transaction for one slice.
-3. Begin its commit, if it is due and no other commit is in flight.
+3. Begin its commit, if it is due and no other commit is in flight, after the processor has written what comes last.
 4. Otherwise fire due timers, or wait for records, a timer, or the end of the commit.
 
 State changes in place while the previous transaction is still committing. That is safe because any failure ends the
@@ -123,6 +123,7 @@ class RunLoop:
                 if more and not (may_commit and self._open_too_long(transaction)):
                     continue
                 if may_commit:  # 3
+                    await self._finish(transaction)
                     self._commit = self._begin_commit(transaction)
                     transaction = OpenTransaction()
                 elif transaction.full:  # 4
@@ -162,6 +163,13 @@ class RunLoop:
             self._update_flow()
         self._watch_waiting(self._builder.waiting)
         return blocked
+
+    async def _finish(self, transaction: OpenTransaction) -> None:
+        """Write what comes at the end of a transaction, slice by slice: it may be about thousands of incidents."""
+        finished = transaction.offsets_only or not self._builder.finishes
+        while not finished:
+            async with self._scheduler.slice():
+                finished = self._builder.finish(transaction)
 
     def _watch_waiting(self, waiting: RetryLater | None) -> None:
         """Retry a waiting record when its answer arrives, not sooner unless something else wakes the loop."""

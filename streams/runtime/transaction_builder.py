@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from streams.errors import SlaError
 from streams.runtime.errors import RecordFailed, TaskError, TimersFailed, WorkerRefused
-from streams.runtime.processor import Effects, Processor, Record, RetryLater, SubjectFailed
+from streams.runtime.processor import Effects, FinishesTransactions, Processor, Record, RetryLater, SubjectFailed
 from streams.runtime.record_queue import RecordQueue
 
 # Other tasks, heartbeats and commits in flight run after so many records, or so much time. A commit takes some thirty
 # iterations of the event loop, so it is delayed by up to thirty slices of other tasks.
 SLICE = 256
 SLICE_S = 0.002
+FINISH_STEP = 8
+"""What a processor writes at the end of a transaction before the time is looked at."""
 BACKLOG_SLICE_S = 0.02
 """For old records, where throughput matters more than latency: each iteration of the event loop has a cost."""
 
@@ -83,6 +86,8 @@ class TransactionBuilder:
         self.time = time
         self.known = time
         """Every input that arrived before this instant has been received."""
+        self.finishes = isinstance(processor, FinishesTransactions)
+        """Whether `finish` is to be called before a commit."""
         self.waiting: RetryLater | None = None
         """What the next record waits for, or waited for at the last attempt."""
         self._agent = agent
@@ -156,6 +161,16 @@ class TransactionBuilder:
             if transaction.full or self._sliced() >= self._slice_s:
                 return None
         return None
+
+    def finish(self, transaction: OpenTransaction) -> bool:
+        """Let the processor write for one slice what comes at the end of a transaction; False when there is more."""
+        processor = cast(FinishesTransactions, self.processor)
+        self._slice_started, self._slice_s = self._stopwatch(), SLICE_S
+        finished = False
+        while not finished and self._sliced() < self._slice_s:
+            finished = processor.finish(transaction.effects, FINISH_STEP)
+        transaction.spent_s += self._sliced()
+        return finished
 
     def _sliced(self) -> float:
         """Seconds that this slice has taken so far."""

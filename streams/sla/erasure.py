@@ -5,7 +5,7 @@ from __future__ import annotations
 from hmac import digest
 from typing import NamedTuple, TypeVar
 
-from streams.sla.events import Event, Linked, Payload, Rejection, Who
+from streams.sla.events import Event, Linked, Opened, Payload, Rejection, Who
 from streams.sla.facts import stored_event
 from streams.sla.impact import ImpactCopy
 from streams.sla.redaction import redacted_record
@@ -78,9 +78,12 @@ class Erasures:
         return stored
 
     def payload(self, payload: Payload) -> Payload:
-        """What is stored of a fact about an incident that names an erased tenant: no persons, tickets or calls."""
+        """What is stored of a fact about an incident that names an erased tenant: no persons, texts, tickets or
+        calls."""
         if isinstance(payload, Linked):
             return Linked(*(None if name is None else ERASED for name in payload))
+        if isinstance(payload, Opened):
+            payload = payload._replace(summary=None, ticket_id=None)
         who = getattr(payload, "who", None)
         if isinstance(who, Who) and who.id is not None:
             payload = payload._replace(who=Who(who.kind, None))  # type: ignore[call-arg]

@@ -30,6 +30,9 @@ class Opened(NamedTuple):
     tier: int | None
     channel: str
     started_at: int | None
+    summary: str | None = None
+    """Shortened: `limits.MAX_SUMMARY`."""
+    ticket_id: str | None = None
 
 
 class Responded(NamedTuple):

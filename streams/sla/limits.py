@@ -13,6 +13,8 @@ from streams.sla.severity import SEVERITIES
 
 MAX_ID_CHARACTERS = 128
 MAX_TEXT_BYTES = 4096
+#: Characters of a summary that are kept with an incident.
+MAX_SUMMARY = 500
 MAX_TENANTS = 1000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -55,6 +57,11 @@ def check_text(value: str | None, field: str) -> None:
         raise InvalidInputError(
             "oversize", f"{field}: has {len(value.encode()):,} bytes; at most {MAX_TEXT_BYTES:,} are allowed"
         )
+
+
+def shortened(summary: str | None) -> str | None:
+    """A summary as it is stored: its first characters."""
+    return summary if summary is None or len(summary) <= MAX_SUMMARY else summary[:MAX_SUMMARY]
 
 
 def check_instant(value: int, field: str) -> int:

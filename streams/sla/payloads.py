@@ -46,6 +46,7 @@ from streams.sla.limits import (
     check_who,
     check_zone,
     invalid,
+    shortened,
 )
 
 #: A record's fields; the schema vouches for their types, so they are not checked again.
@@ -56,10 +57,19 @@ def _opened(f: Fields) -> Payload:
     scope, tenant_ids = check_scope(f["scope"], f["tenant_ids"])
     check_id(f["component"], "component")
     check_text(f["summary"], "summary")
-    check_optional_id(f["ticket_id"], "ticket_id")
+    ticket_id = check_optional_id(f["ticket_id"], "ticket_id")
     check_optional_id(f["language"], "language")
-    started_at = check_optional_instant(f["started_at"], "started_at")
-    return Opened(scope, tenant_ids, f["component"], f["impact"], check_tier(f["tier"]), f["channel"], started_at)
+    return Opened(
+        scope,
+        tenant_ids,
+        f["component"],
+        f["impact"],
+        check_tier(f["tier"]),
+        f["channel"],
+        check_optional_instant(f["started_at"], "started_at"),
+        shortened(f["summary"]),
+        ticket_id,
+    )
 
 
 def _responded(f: Fields) -> Payload:

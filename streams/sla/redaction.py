@@ -9,7 +9,7 @@ _SOMEONE = {"kind": "system", "id": None}
 _WHO, _APPROVER = {"kind": "system", "id": "erased-1"}, {"kind": "system", "id": "erased-2"}
 _EYES: dict[str, object] = {"who": _WHO, "approver": _APPROVER, "reason": ""}
 
-#: Event type → the fields that its payload does not have.
+#: Event type → the fields that are not kept.
 _ABSENT: dict[str, dict[str, object]] = {
     "incident.opened": {"summary": None, "ticket_id": None, "language": None},
     "incident.updated": {"text": None},
@@ -29,7 +29,7 @@ _OWN_ID = {"maintenance": "maintenance_id", "contract": "tenant_id", "credit": "
 
 def redacted_record(event: Event) -> dict[str, object]:
     """The record of an accepted event, with the fields that its payload has; `facts.to_event` reads it back with an
-    equal payload, persons' ids aside."""
+    equal payload, apart from persons' ids, summary and ticket."""
     record: dict[str, object] = {
         "event_id": event.id,
         "source": event.source,
@@ -38,8 +38,8 @@ def redacted_record(event: Event) -> dict[str, object]:
         "backfill": event.backfill,
         "received_time": event.received,
         "traceparent": None,
-        **_ABSENT.get(event.type, {}),
         **{name: _plain(value) for name, value in event.payload._asdict().items()},
+        **_ABSENT.get(event.type, {}),
     }
     own = _OWN_ID.get(event.type.partition(".")[0])
     if own is not None:

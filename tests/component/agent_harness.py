@@ -20,7 +20,7 @@ from agents.ledger import LedgerProcessor
 from cli.events.publish_lines import prepare
 from cli.replay.outcome import Outcome, outcome_of
 from streams.kafka.partitioner import partition_of
-from streams.runtime.processor import Effects, Record, Send
+from streams.runtime.processor import Effects, FinishesTransactions, Record, Send
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
@@ -144,6 +144,9 @@ class Cluster:
         self.rebuild(task)
 
     def _commit(self, task: StreamTask, effects: Effects) -> None:
+        if isinstance(task.processor, FinishesTransactions):
+            while not task.processor.finish(effects, 1):
+                pass
         for key, value in effects.rows.items():
             if value is None:
                 task.rows.pop(key, None)
@@ -251,6 +254,17 @@ class Cluster:
                     assert not isinstance(decoded, Rejection)
                     said.append(json.loads(format_line(to_json(*decoded))))
         return said
+
+    def latest(self, suffix: str) -> dict[str, dict[str, Any]]:
+        """What a compacted topic holds: the newest value of each key that is not deleted, in the JSON form."""
+        values = {(s.partition, s.key): s.value for s in self.sends if s.topic == self.topics.name(suffix)}
+        found: dict[str, dict[str, Any]] = {}
+        for (_, key), value in values.items():
+            if key is not None and value is not None:
+                decoded = self.codec.decode(value, FRESH)
+                assert not isinstance(decoded, Rejection)
+                found[key.decode()] = json.loads(format_line(to_json(*decoded)))
+        return found
 
     def outcome(self) -> Outcome:
         return outcome_of(self.outputs())

@@ -44,7 +44,7 @@ SECRET = "Ada Lovelace rang"
 def test_texts_stay_out_of_rows_but_of_the_waiting_one() -> None:
     cluster = Cluster(policies())
     telling = opened("10:00")
-    telling["data"]["summary"] = SECRET
+    telling["data"]["summary"] = "x" * 500 + SECRET
     update, judged = updated("10:06"), amended("10:08", counts=True)
     update["data"]["text"] = judged["data"]["reason"] = SECRET
     cluster.publish(update, START + 6 * MINUTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random  # noqa: TID251 -- seeded
 
 import pytest
@@ -35,6 +36,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.runtime.processor import Record
 from streams.sla.credits import rechecks
+from streams.sla.events import Rejection
 from streams.sla.incidents import reevaluation
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
@@ -82,6 +84,7 @@ def test_r32_all_of_the_real_data(seed: int | None) -> None:
     play(cluster, lines, until=until, loaded_at=until - DAY)
     expected = outcome_of(simulate(lines, hosting, until=until, backfill=True))
     assert disagreements(expected, cluster.outcome()) == []
+    check_states(cluster, simulate(lines, hosting, until=until, backfill=True, states=True))
     assert cluster.outcome().kinds["impact.changed"] == expected.kinds["impact.changed"]
     assert cluster.doubled() == []
     assert cluster.codes() == []
@@ -115,6 +118,26 @@ def check_story(lines: list[Line], data: st.DataObject) -> None:
     expected = outcome_of(simulate(arrived, policies(), until=UNTIL, time_limits=PATIENT))
     assert disagreements(expected, cluster.outcome()) == []
     assert cluster.doubled() == []
+    check_states(cluster, simulate(arrived, policies(), until=UNTIL, time_limits=PATIENT, states=True))
+
+
+def check_states(cluster: Cluster, simulated: Iterable[Line]) -> None:
+    """The topic of states ends at the states of a simulation; each is newer than the one before, and has its own id."""
+    expected = {each["subject"]: each["data"] for each in simulated if each["type"] == "incident.state"}
+    found = {key: each["data"] for key, each in cluster.latest("incident-state").items()}
+    for state in (*expected.values(), *found.values()):
+        state.pop("revision")
+    assert found == expected
+    revisions: dict[str, int] = {}
+    values: dict[str, bytes] = {}
+    for send in cluster.sends:
+        if send.topic == "sla.incident-state" and send.value is not None:
+            decoded = cluster.codec.decode(send.value)
+            assert not isinstance(decoded, Rejection)
+            incident, revision, name = (str(decoded[1][each]) for each in ("incident_id", "revision", "event_id"))
+            assert int(revision) > revisions.get(incident, 0)
+            assert values.setdefault(name, send.value) == send.value
+            revisions[incident] = int(revision)
 
 
 STORY = [

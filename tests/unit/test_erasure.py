@@ -39,7 +39,7 @@ from streams.serde.codec import decode
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.submitted import submitted_statement
 from streams.sla.erasure import Erasures
-from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Rejection, Who
+from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, Event, Opened, Rejection, Who
 from streams.sla.facts import to_event
 from streams.sla.instants import Month, parse_rfc3339
 from streams.sla.redaction import redacted_record
@@ -192,6 +192,8 @@ def test_r29_a_bare_record_reads_back_without_texts_and_persons(stem: str) -> No
 
 
 def _nameless(payload: tuple[object, ...]) -> list[object]:
+    if isinstance(payload, Opened):
+        payload = payload._replace(summary=None, ticket_id=None)
     return [Who(value.kind, None) if isinstance(value, Who) else value for value in payload]
 
 

@@ -84,7 +84,15 @@ def test_the_envelope_is_carried() -> None:
     assert (made.backfill, made.received, made.source) == (True, 1_769_850_001_500_000, "/desk")
     assert made.traceparent == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert made.payload == events.Opened(
-        "tenants", ("acme", "tokyo-trading"), "api", "complete_outage", 1, "phone", 1_769_849_700_250_000
+        "tenants",
+        ("acme", "tokyo-trading"),
+        "api",
+        "complete_outage",
+        1,
+        "phone",
+        1_769_849_700_250_000,
+        "API が応答しない",
+        "T-100",
     )
 
 

@@ -34,6 +34,7 @@ class SlaClocks:
     """Every clock of an incident, its verdicts, and the rules by which facts and time change them."""
 
     __slots__ = (
+        "answered_at",
         "breaches",
         "classification",
         "clocks",
@@ -47,7 +48,9 @@ class SlaClocks:
         "response",
         "response_instance",
         "rolled",
+        "targeted",
         "update_count",
+        "updated_at",
         "waiting",
         "window",
         "windows_exhausted",
@@ -67,6 +70,13 @@ class SlaClocks:
         self.response_instance = 1
         self.update_count = 0
         self.responded_at: int | None = None
+        """When the wait for a response was over: by a response or by its breach."""
+        self.answered_at: int | None = None
+        """When the first response came since the (re)opening, in time or not."""
+        self.updated_at: int | None = None
+        """When support published the last public update."""
+        self.targeted = 0
+        """How many clocks have or had a target."""
         self.clocks: list[SlaClock] = []
         self.breaches: list[Breach] = []
         self.mets: list[Met] = []
@@ -77,17 +87,22 @@ class SlaClocks:
 
     def _responded(self, kind: str, payload: ev.Updated | ev.Responded, at: int) -> None:
         """R7, R8: the first qualifying fact is the response; later public updates by support meet update windows."""
-        if self.ending is not None:
-            return
         visibility = payload.visibility if isinstance(payload, ev.Updated) else None
         public_update = visibility == "public" and payload.who.kind == "support"
+        if public_update:
+            self.updated_at = at
+        if self.ending is not None:
+            return
         if public_update and self.window is not None and self.window.start < at:
             self._meet(self.window, at)
             regular = not self.window.requested
             self.window = None
             if regular:
                 self._open_window(at)
-        if self.responded_at is None and self._qualifies(kind, payload.who.kind, visibility):
+        if self.answered_at is not None or not self._qualifies(kind, payload.who.kind, visibility):
+            return
+        self.answered_at = at
+        if self.responded_at is None:
             if self.response is not None and self.response.state == OPEN:
                 self._meet(self.response, at)
             self._response_over(at)
@@ -166,11 +181,13 @@ class SlaClocks:
             if updates is None or (updates.on_request and not clock.requested):
                 return False
             clock.requested = updates.on_request
+            self.targeted += clock.target is None
             clock.set_target(updates.target, hours, self.pauses, (), updates.remind_before)
             return True
         target = targets.response if clock.metric == RESPONSE else targets.resolution
         if target is None:
             return False
+        self.targeted += clock.target is None
         clock.set_target(target, hours, self.pauses, targets.warn_at, None)
         return True
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from streams.sla.contracts import Contract
 from streams.sla.incidents import contract_retention
 from streams.sla.incidents.causes import Cause
+from streams.sla.incidents.classification import Classification, Pinned
+from streams.sla.incidents.fold import Fold
 from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import Reevaluated, Rewritten
@@ -64,9 +66,18 @@ def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | None:
     if queued is None or stored is None:
         return None
     cause, arrival = queued
-    stored.timeline.reevaluate(cause, arrival, state.context)
-    outputs, step = state.applied(stored, [])
+    timeline, before = stored.timeline, stored.timeline.folded
+    timeline.reevaluate(cause, arrival, state.context)
+    # Other terms may lead to another rule or tier without any output. An incident that was not cached is not known as
+    # it was before them.
+    after = timeline.folded
+    changed = after is not None and (before is None or _basis(before) != _basis(after))
+    outputs, step = state.applied(stored, [], changed=changed)
     return Reevaluated(outputs, step, arrival)
+
+
+def _basis(fold: Fold) -> tuple[Classification, Pinned]:
+    return fold.classification, fold.pinned
 
 
 def _cause(tenant: str, contract: Contract) -> Cause:

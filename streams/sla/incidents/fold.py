@@ -84,10 +84,13 @@ class Fold(SlaClocks):
         "merged_into",
         "opened_at",
         "opened_by",
+        "phone_call_id",
         "pinned",
         "policies",
         "resolved_by",
         "subject",
+        "summary",
+        "ticket_id",
     )
 
     def __init__(self, opening: Fact, context: FoldContext) -> None:
@@ -100,6 +103,9 @@ class Fold(SlaClocks):
         self.resolved_by = ""
         self.backfill = opening.backfill
         self.channel = opened.channel
+        self.summary = opened.summary
+        self.ticket_id = opened.ticket_id
+        self.phone_call_id: str | None = None
         self.subject = Subject(opened.scope, opened.tenant_ids, opened.component, opened.impact, opened.tier)
         self.pinned: Pinned = pin(self.policies, self.subject, opening.time, opened.channel, self.contracts)
         self.by_hand: str | None = None
@@ -157,8 +163,11 @@ class Fold(SlaClocks):
             case ev.Annulled():
                 self._annul(at)
                 self.evidence.append(fact.position)
-            case ev.Opened() | ev.Linked():
-                pass  # neither another opening nor a link changes a clock
+            case ev.Linked(ticket_id, phone_call_id):
+                self.ticket_id = ticket_id or self.ticket_id
+                self.phone_call_id = phone_call_id or self.phone_call_id
+            case ev.Opened():
+                pass  # another opening has no effect
             case (
                 ev.ContractSet()
                 | ev.CreditClaimed()
@@ -247,7 +256,7 @@ class Fold(SlaClocks):
         """R15: the next response instance starts at the reopening; window numbers continue; old verdicts remain."""
         self.ending = None
         self.merged_into = None
-        self.responded_at = None
+        self.responded_at = self.answered_at = None
         self.response_instance += 1
         self.waiting.clear()
         self._start_clocks(at)

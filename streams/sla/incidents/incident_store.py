@@ -11,6 +11,7 @@ from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_facts import Erased
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.lru_cache import UNLIMITED, NoSteps, StepReader
+from streams.sla.incidents.present_state import size_of, state_of
 from streams.sla.incidents.reevaluation import QueueProgress
 from streams.sla.incidents.schedule import Due
 from streams.sla.incidents.state import IncidentState
@@ -221,6 +222,23 @@ class IncidentStore:
         return Evicted(incident_id, stored.steps, until)
 
     # -- state -------------------------------------------------------------------------------------------------------
+
+    def present_state(self, incident_id: str) -> ev.Output | None:
+        """The present state of an incident as `incident.state`; None for one that is evicted, not known, or not opened
+        yet. The number of recorded steps is its revision."""
+        stored = self._state.cache.get(incident_id)
+        if stored is None or not stored.timeline.facts:
+            return None
+        return state_of(self._state.folded(stored), stored.steps)
+
+    def size_of_state(self, incident_id: str) -> int:
+        """About how many bytes the state of an incident takes; 0 for one that is not known."""
+        stored = self._state.cache.get(incident_id)
+        return 0 if stored is None else size_of(stored.timeline)
+
+    def cached(self) -> list[str]:
+        """The ids of the cached incidents, sorted: all that are retained where the cache has no limit."""
+        return self._state.cache.ids()
 
     def quarantine(self, incident_id: str) -> None:
         """Stop the timers of an incident, which crashed, until its next input; its state is kept (R27)."""

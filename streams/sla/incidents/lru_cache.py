@@ -65,6 +65,10 @@ class IncidentCache:
         """The incident that exists, or a new one."""
         return self.get(incident_id) or self._cached.setdefault(incident_id, StoredIncident(incident_id))
 
+    def ids(self) -> list[str]:
+        """The cached incidents, sorted."""
+        return sorted(self._cached)
+
     def discard(self, incident_id: str) -> None:
         """Remove an incident that no longer exists."""
         self._cached.pop(incident_id, None)

@@ -29,6 +29,33 @@ TYPE_TITLES = {
     "incident.classified": ("classified", "重要度を判定しました"),
     "incident.closed": ("closed", "終了しました"),
 }
+#: What an impact is called in the title of an incident.
+IMPACT_TITLES = {
+    "complete_outage": ("complete outage", "全面停止"),
+    "critical_performance": ("critical performance problem", "著しい性能低下"),
+    "material_aspect": ("outage of an important part", "重要な機能の停止"),
+    "processing_delay": ("delayed processing", "処理の遅れ"),
+    "cosmetic": ("cosmetic fault", "表示上の不具合"),
+    "unknown": ("other fault", "その他の障害"),
+}
+
+
+@lru_cache(maxsize=4096)
+def _state_title(impact: str, severity: str, in_english: str, in_japanese: str) -> dict[str, object]:
+    english, japanese = IMPACT_TITLES[impact]
+    return {"en": f"{severity} {in_english}: {english}", "ja": f"{severity} {in_japanese}: {japanese}"}
+
+
+def state_title(fold: Fold) -> dict[str, object]:
+    """What an incident is, in one line: `P1 API: complete outage`."""
+    return _state_title(fold.subject.impact, fold.classification.severity, *_component_titles(fold))
+
+
+def _component_titles(fold: Fold) -> tuple[str, str]:
+    """What the component is called in English and Japanese; its id where the policy does not name it."""
+    name = fold.subject.component
+    component = fold.policy.components.get(name)
+    return (name, name) if component is None else (component.title.en, component.title.ja)
 
 
 @lru_cache(maxsize=4096)
@@ -73,12 +100,7 @@ class OutputBuilder:
         return Output(kind, name, self._incident_id, time, record, self._backfill)
 
     def _title(self, kind: str, metric: str | None, severity: str) -> dict[str, object]:
-        fold = self._fold
-        name = fold.subject.component
-        component = fold.policy.components.get(name)
-        if component is None:
-            return _title(kind, metric, severity, name, name)
-        return _title(kind, metric, severity, component.title.en, component.title.ja)
+        return _title(kind, metric, severity, *_component_titles(self._fold))
 
     def classified(self, previous: str | None, cause: tuple[str, str, str]) -> Output:
         """`cause` is the type and identity of the input that led to it."""

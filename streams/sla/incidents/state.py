@@ -63,15 +63,16 @@ class IncidentState:
                 self.tenants.add(timeline.id, named, fact.time if fact.rank == 0 else None)
                 stored.redacted = stored.redacted or any(tenant in self.erasures for tenant in named)
 
-    def applied(self, stored: StoredIncident, facts: list[Fact]) -> Applied:
-        """What follows, with a step of the new facts where there is something to record."""
+    def applied(self, stored: StoredIncident, facts: list[Fact], *, changed: bool = False) -> Applied:
+        """What follows, with a step of the new facts where there is something to record. `changed` says that the
+        incident's state changed even if there is no fact and no output."""
         timeline = stored.timeline
         outputs, entries = timeline.take()
         due = self.schedule.set(stored)
         # A timer that leads to no output needs no row: fired again after a restart it leads to none again. A timer
         # that is earlier than the last row says does need one.
         earlier = due.at is not None and (stored.recorded_due is None or due.at < stored.recorded_due)
-        if not (facts or entries or earlier):
+        if not (facts or entries or earlier or changed):
             return Applied(outputs, None)
         step = Step(timeline.id, stored.steps, facts, entries, timeline.processed_until, *due)
         stored.steps += 1
@@ -86,14 +87,16 @@ class IncidentState:
         stored.timeline.restore(facts, old.published.entries(), old.processed_until)
 
     def rewritten(self, stored: StoredIncident) -> Rewritten:
-        """What follows, with one step that replaces all steps so far."""
+        """What follows, with one step that replaces all steps so far. Its number is the next one, so that the number of
+        steps, which is the state's revision, never falls."""
         timeline = stored.timeline
         outputs, _ = timeline.take()
-        replaces, stored.steps = stored.steps, 1
+        replaces = stored.steps
+        stored.steps += 1
         due = self.schedule.set(stored)
         stored.recorded_due = due.at
         entries = timeline.published.entries()
-        step = Step(timeline.id, 0, list(timeline.facts), entries, timeline.processed_until, *due)
+        step = Step(timeline.id, replaces, list(timeline.facts), entries, timeline.processed_until, *due)
         return Rewritten(outputs, step, replaces)
 
     def quarantine(self, incident_id: str) -> None:

@@ -103,7 +103,7 @@ class ContractsEvicted(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """The incident names an erased tenant: `step` replaces all of its rows, of which there were `replaces` (R29).
+    """The incident names an erased tenant: `step` replaces its rows, which are numbered from 0 to `replaces` - 1 (R29).
     `crashed` says why the incident could not be folded; it is quarantined then (R27)."""
 
     outputs: list[ev.Output]
