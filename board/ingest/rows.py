@@ -69,6 +69,7 @@ def entry(record: IngestRecord, event_type: str, fields: Mapping[str, Any]) -> R
         "source": text_of(fields["source"]),
         "occurred_at": fields["occurred_at"],
         "arrived_at": record.timestamp,
+        "received_at": fields.get("received_time"),
         "backfill": fields["backfill"],
         "data": data_text(event_type, fields),
     }
@@ -102,6 +103,7 @@ def statement(record: IngestRecord, fields: Mapping[str, Any]) -> Row:
         "revision": fields["revision"],
         "status": fields["status"],
         "event_id": fields["event_id"],
+        "occurred_at": fields["occurred_at"],
         "published_at": record.timestamp,
         "policy": fields["policy"]["name"],
         "policy_version": fields["policy"]["version"],

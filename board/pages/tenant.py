@@ -97,8 +97,8 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
             name=phrases.availability_title,
             description=phrases.chart_description.format(tenant=tenant, first=bars[0].label, last=bars[-1].label),
         )
-        end = rows[-1].published_at + 31 * DAY
-        start = rows[-1].published_at - 92 * DAY
+        end = rows[-1].stated_at + 31 * DAY
+        start = rows[-1].stated_at - 92 * DAY
     history = contracts.contract_history(connection, tenant)
     windows = contracts.maintenance_of(connection, tenant, start=start, end=end) if start and end else []
     return _page(

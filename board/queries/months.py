@@ -25,7 +25,7 @@ CREDITS = "credits"
 @dataclass(frozen=True, slots=True)
 class TenantMonth:
     """The latest statement of a tenant's month. `downtime` and `excluded` are microseconds, `availability` is 0 to 1,
-    `credit_minor` minor units; `published_at` is the statement's nominal instant."""
+    `credit_minor` minor units; `stated_at` is the statement's nominal instant."""
 
     tenant_id: str
     month: Month
@@ -40,7 +40,7 @@ class TenantMonth:
     currency: str
     policy: str
     policy_version: str
-    published_at: int
+    stated_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _months() -> Select[Any]:
         statement.c.excluded_us,
         statement.c.policy,
         statement.c.policy_version,
-        statement.c.published_at,
+        statement.c.occurred_at,
     ).join_from(tenant_month, statement, same)
 
 
@@ -210,7 +210,7 @@ def _month(row: Row[Any]) -> TenantMonth:
         currency=row.currency,
         policy=row.policy,
         policy_version=row.policy_version,
-        published_at=row.published_at,
+        stated_at=row.occurred_at,
     )
 
 
@@ -238,7 +238,7 @@ def statement_detail(row: Row[Any]) -> StatementDetail:
             "type": "credit.statement",
             "source": LEDGER_SOURCE,
             "subject": row.tenant_id,
-            "time": format_rfc3339(row.published_at),
+            "time": format_rfc3339(row.occurred_at),
             "data": data,
         }
     )

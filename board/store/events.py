@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streams.serde.cloudevents_json import data_fields, format_line
+from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import format_rfc3339
 
 
@@ -28,7 +29,10 @@ def json_text(value: object) -> str:
 
 
 def cloud_event(row: Mapping[str, Any], event_type: str | None = None) -> dict[str, object]:
-    """The CloudEvents object of a row of `entry`, as `sla tail --json` prints it (R30)."""
+    """The CloudEvents object of a row of `entry`, as `sla tail --json` prints it (R30): a backfilled input has its own
+    `receivedtime`, or none (R32)."""
+    own_arrival = row["backfill"] and row["topic"] in {CONTRACT_EVENTS, INCIDENT_EVENTS}
+    received = row["received_at"] if own_arrival else row["arrived_at"]
     event: dict[str, object] = {
         "specversion": "1.0",
         "id": row["event_id"],
@@ -36,8 +40,9 @@ def cloud_event(row: Mapping[str, Any], event_type: str | None = None) -> dict[s
         "source": row["source"],
         "subject": row["subject"],
         "time": format_rfc3339(cast(int, row["occurred_at"])),
-        "receivedtime": format_rfc3339(cast(int, row["arrived_at"])),
     }
+    if received is not None:
+        event["receivedtime"] = format_rfc3339(received)
     if row["backfill"]:
         event["backfill"] = True
     return event | {"data": json.loads(row["data"])}

@@ -100,7 +100,8 @@ named_tenant = Table(
 
 #: Every valid input event, and every event of the topics `incidents` and `alerts`: the timeline of an incident, what
 #: was said of a tenant. Statements and credits are in tables of their own. `subject` is the incident's id, the tenant's
-#: or the maintenance's. An input that the agents rejected is here too: `reject` names its position.
+#: or the maintenance's. An input that the agents rejected is here too: `reject` names its position. `received_at` is
+#: the event's own `receivedtime`, at which a backfilled input arrives for its incident or tenant (R32).
 entry = Table(
     "entry",
     metadata,
@@ -113,6 +114,7 @@ entry = Table(
     Column("source", Text, nullable=False),
     Column("occurred_at", BigInteger, nullable=False),
     Column("arrived_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger),
     Column("backfill", Boolean, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("topic", "partition", "offset"),
@@ -143,7 +145,7 @@ verdict = Table(
     Index("verdict_by_month", "month", "severity", "metric", "verdict"),
 )
 
-#: Every published statement.
+#: Every published statement. `occurred_at` is its nominal instant, `published_at` that of its record (R26).
 statement = Table(
     "statement",
     metadata,
@@ -152,6 +154,7 @@ statement = Table(
     Column("revision", Integer, nullable=False),
     Column("status", String(16), nullable=False),
     Column("event_id", String(64), nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
     Column("published_at", BigInteger, nullable=False),
     Column("policy", String(256), nullable=False),
     Column("policy_version", String(128), nullable=False),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from board_history import MARKUP, NOW, TENANTS
+from replayed import ingest, replayed
 from sqlalchemy import Engine, func, select
+from story import opened, policies, texts
 
 from board.store.events import cloud_event
 from board.store.tables import contract, credit, entry, incident, maintenance, reject, tenant_month, verdict
@@ -34,6 +36,18 @@ def test_an_entry_is_whole_again_as_the_event_that_was_read(read_model: Engine) 
     merged = next(event for event in events if event["type"] == "incident.merged")
     assert merged["data"] == {"into": "open-p1"}
     assert merged["time"] == merged["receivedtime"] == "2026-11-20T11:20:00Z"
+
+
+def test_a_backfilled_input_keeps_its_own_arrival(empty_read_model: Engine) -> None:
+    told = {"backfill": True, "receivedtime": "2026-01-05T00:10:00Z"}
+    lines = [{**opened("2026-01-05T00:00:00Z", of="told"), **told}]
+    lines.append({**opened("2026-01-06T00:00:00Z", of="untold"), "backfill": True})
+    ingest(empty_read_model, replayed(texts(lines), policies(), NOW))
+    with empty_read_model.connect() as connection:
+        query = select(entry).where(entry.c.type == "incident.opened").order_by(entry.c.occurred_at)
+        told_event, untold_event = (cloud_event(row) for row in connection.execute(query).mappings())
+    assert (told_event["receivedtime"], told_event["backfill"]) == ("2026-01-05T00:10:00Z", True)
+    assert "receivedtime" not in untold_event
 
 
 def test_the_latest_month_of_each_tenant_is_its_highest_revision(read_model: Engine) -> None:

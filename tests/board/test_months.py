@@ -96,10 +96,10 @@ def test_a_tenants_months_are_the_highest_revisions(connection: Connection) -> N
     for row in found:
         query = select(statement).where(statement.c.tenant_id == "acme", statement.c.month == row.month)
         highest = max(connection.execute(query).all(), key=lambda one: one.revision)
-        assert (row.revision, row.excluded, row.published_at) == (
+        assert (row.revision, row.excluded, row.stated_at) == (
             highest.revision,
             highest.excluded_us,
-            highest.published_at,
+            highest.occurred_at,
         )
 
 
@@ -132,6 +132,8 @@ def test_a_month_shows_each_outage_with_its_incidents(connection: Connection) ->
     assert [row.occurred_at for row in view.claims] == [parse_rfc3339("2026-07-10T08:00:00Z")]
     newest = view.revisions[0]
     assert newest.detail.terms.status == "adjusted"
+    # An hour after the correction arrived, whenever its record was written (R26).
+    assert newest.detail.terms.time == NOW - 120 * DAY + HOUR
     assert newest.changes is not None
     assert [change.term for change in newest.changes] == ["status", "downtime", "intervals", "availability"]
     assert view.revisions[-1].changes is None
