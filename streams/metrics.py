@@ -1,8 +1,8 @@
-"""Every metric of worker, intake and notifier: name, unit, labels and help in one place.
+"""Every metric of worker, intake, notifier and board: name, unit, labels and help in one place.
 
 Names carry base units (seconds, bytes); counters get the suffix `_total` at /metrics. Labels hold configured names,
-partitions and closed lists, never ids of incidents or tenants. The worker's metrics are in `REGISTRY`; an intake and a
-notifier construct theirs in a registry of their own.
+partitions and closed lists, never ids of incidents or tenants. The worker's metrics are in `REGISTRY`; an intake, a
+notifier and a board construct theirs in a registry of their own.
 """
 
 from __future__ import annotations
@@ -185,6 +185,21 @@ NOTIFY_UP = _gauge(
     "0 or 1",
     "1: the destination accepts messages; 0: its circuit is open, it answered 410, or Kafka is unavailable.",
     "destination",
+)
+
+# Board
+BOARD_RECORDS = _counter("sla_board_records", "records", "Records applied to the read model and committed.", "topic")
+BOARD_SKIPPED = _counter(
+    "sla_board_skipped", "records", "Records skipped: not a valid event of their topic.", "topic", "code"
+)
+BOARD_LAG = _gauge(
+    "sla_board_lag_records", "records", "Consumer lag: committed records that are not applied yet.", "topic"
+)
+BOARD_TRANSACTION = _seconds(
+    "sla_board_transaction_seconds", "Duration of a database transaction that applies records.", _COMMIT_S
+)
+BOARD_UP = _gauge(
+    "sla_board_up", "0 or 1", "1 while topics are read and the database accepts what follows from them, else 0."
 )
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))

@@ -26,14 +26,14 @@ OnSkipped = Callable[[IngestRecord, Rejection], None]
 
 @dataclass(frozen=True, slots=True)
 class AppliedChanges:
-    """What a batch changed: incidents by id, tenant months as (tenant id, month). With `erased` rows of other incidents
-    and months may have changed too."""
+    """What a batch changed: incidents by id, tenant months as (tenant id, month). With `resync` others may have changed
+    too: a tenant was erased."""
 
     incidents: frozenset[str] = frozenset()
     tenant_months: frozenset[tuple[str, str]] = frozenset()
     rejects: bool = False
     notifications: bool = False
-    erased: bool = False
+    resync: bool = False
 
 
 @dataclass(slots=True)

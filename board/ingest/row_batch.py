@@ -10,6 +10,7 @@ from board.ingest.records import (
     decoded,
 )
 from board.ingest.rows import Row
+from streams.errors import SlaError
 from streams.runtime.dead_letter import rejected_headers
 from streams.serde.codec import Codec, Fields
 from streams.sla.events import Rejection
@@ -41,6 +42,14 @@ class RowBatch:
 
     def add(self, record: IngestRecord) -> Rejection | None:
         """Add one record, in the order of its partition; why it is skipped where it is. Raises RegistryUnavailable."""
+        try:
+            return self._add(record)
+        except SlaError:
+            raise
+        except Exception as error:  # no record may stop the board
+            return Rejection("internal", f"no row follows from it: {error!r}")
+
+    def _add(self, record: IngestRecord) -> Rejection | None:
         match record.topic:
             case "rejected":
                 return self._add_reject(record)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -73,6 +75,16 @@ _ALLOWED = "allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 def writing(engine: Engine) -> Engine:
     """The same engine for transactions that write: SQLite locks for writing at the begin, where waiting is possible."""
     return engine.execution_options(**{_WRITES: True})
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes; committed at the end, rolled back by an exception. PostgreSQL need not wait for its
+    disk: after a crash of its machine the records of the last transactions are read again."""
+    with writing(engine).begin() as connection:
+        if not is_sqlite(connection):
+            connection.execute(text("SET LOCAL synchronous_commit TO OFF"))
+        yield connection
 
 
 def is_sqlite(connection: Connection | Engine) -> bool:

@@ -25,8 +25,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-#: How far each partition has been applied. Written in the same transaction as what was applied. `current_at` is when
-#: the partition was last known to be read to its end; null before the first time.
+#: How far each partition has been applied. Written in the same transaction as what was applied. Of records
+#: that Kafka deleted, none from after `current_at` can have been missed: the partition was read to its end then, or its
+#: reading began.
 checkpoint = Table(
     "checkpoint",
     metadata,
@@ -34,7 +35,7 @@ checkpoint = Table(
     Column("partition", Integer, nullable=False),
     Column("topic_id", String(36), nullable=False),
     Column("next_offset", BigInteger, nullable=False),
-    Column("current_at", BigInteger),
+    Column("current_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("topic", "partition"),
 )
 
@@ -74,6 +75,7 @@ incident = Table(
     Column("data", Text, nullable=False),
     Index("incident_by_deadline", "status", "next_deadline", "incident_id"),
     Index("incident_by_opening", "opened_at", "incident_id"),
+    Index("incident_by_end", "ended_at"),
 )
 
 #: The tenants that each incident concerns now; none for scope platform.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import SubprocessError
 
 import pytest
 from board_history import NOW, story
+from databases import Database, new_database, start_postgresql
 from replayed import ingest, replayed
 from sqlalchemy import Engine
 from story import policies
@@ -31,4 +33,29 @@ def empty_read_model(tmp_path: Path) -> Iterator[Engine]:
     engine = open_engine(f"sqlite:///{tmp_path}/board.db")
     upgrade(engine)
     yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own."""
+    try:
+        running = start_postgresql()
+    except (ImportError, OSError, RuntimeError, SubprocessError) as error:
+        pytest.skip(f"no PostgreSQL can be started here: {error!r}")
+    with running as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty, migrated database, once of each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/board.db"
+    else:
+        server = request.getfixturevalue("postgresql")
+        url = new_database(server)
+    engine = open_engine(url)
+    upgrade(engine)
+    yield Database(request.param, engine, url)
     engine.dispose()

@@ -44,10 +44,12 @@ class Topics:
         timestamp: int,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        key: bytes | None = None,
     ) -> IngestRecord:
-        """Append a record to its subject's partition."""
+        """Append a record to its subject's partition; the key is the subject by default."""
         where = (topic, partition_of(subject, PARTITIONS))
-        record = IngestRecord(*where, self._ends[where], timestamp, subject.encode(), value, list(headers))
+        record = IngestRecord(*where, self._ends[where], timestamp, key or subject.encode(), value, list(headers))
         self._ends[where] += 1
         self.records.append(record)
         return record

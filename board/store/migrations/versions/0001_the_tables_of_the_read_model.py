@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("topic_id", sa.String(length=36), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
-        sa.Column("current_at", sa.BigInteger(), nullable=True),
+        sa.Column("current_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("topic", "partition"),
     )
     op.create_table(
@@ -119,6 +119,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.create_index("incident_by_deadline", ["status", "next_deadline", "incident_id"], unique=False)
+        batch_op.create_index("incident_by_end", ["ended_at"], unique=False)
         batch_op.create_index("incident_by_opening", ["opened_at", "incident_id"], unique=False)
 
     op.create_table(
@@ -297,6 +298,7 @@ def downgrade() -> None:
     op.drop_table("incident_tenant")
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.drop_index("incident_by_opening")
+        batch_op.drop_index("incident_by_end")
         batch_op.drop_index("incident_by_deadline")
 
     op.drop_table("incident")

@@ -1,0 +1,18 @@
+"""The metrics of the ingest thread (streams/metrics.py defines them)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from streams import metrics
+
+
+class IngestMetrics:
+    """The metrics of one board, in its registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = metrics.BOARD_RECORDS.counter(registry)
+        self.skipped = metrics.BOARD_SKIPPED.counter(registry)
+        self.lag = metrics.BOARD_LAG.gauge(registry)
+        self.transaction_seconds = metrics.BOARD_TRANSACTION.histogram(registry)
+        self.up = metrics.BOARD_UP.gauge(registry)
