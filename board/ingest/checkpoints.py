@@ -18,7 +18,7 @@ Place = tuple[str, int]
 Positions = Mapping[Place, int]
 
 
-class Checkpoint(NamedTuple):
+class PartitionCheckpoint(NamedTuple):
     """`topic_id` is empty where the broker tells none; `current_at` is in microseconds."""
 
     topic_id: str
@@ -51,10 +51,10 @@ class Expired(NamedTuple):
     end: int
 
 
-def read_checkpoints(connection: Connection) -> dict[Place, Checkpoint]:
+def read_checkpoints(connection: Connection) -> dict[Place, PartitionCheckpoint]:
     """The checkpoint of every partition that has one."""
     return {
-        (row.topic, row.partition): Checkpoint(row.topic_id, row.next_offset, row.current_at)
+        (row.topic, row.partition): PartitionCheckpoint(row.topic_id, row.next_offset, row.current_at)
         for row in connection.execute(select(checkpoint))
     }
 
@@ -78,7 +78,7 @@ def advance(connection: Connection, before: Positions, after: Positions) -> None
     connection.execute(update(checkpoint).where(*at).values(next_offset=bindparam("n")), rows)
 
 
-def mark_current(connection: Connection, places: Iterable[Place], now: int) -> None:
+def note_current(connection: Connection, places: Iterable[Place], now: int) -> None:
     """These partitions are read to their ends at `now` (microseconds)."""
     at = (checkpoint.c.topic == bindparam("t"), checkpoint.c.partition == bindparam("p"))
     rows = [{"t": topic, "p": partition, "now": now} for topic, partition in places]
@@ -116,7 +116,7 @@ def reconcile(
     return positions, expired
 
 
-def _check(place: Place, known: Checkpoint, found: TopicPartitionRange) -> None:
+def _check(place: Place, known: PartitionCheckpoint, found: TopicPartitionRange) -> None:
     topic, partition = place
     what = "Build the read model anew from the topics as they are now: sla board --rebuild"
     if known.topic_id and found.topic_id and known.topic_id != found.topic_id:

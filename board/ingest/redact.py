@@ -1,4 +1,4 @@
-"""Erased tenants (R29): what names one is renamed to its pseudonym and loses its texts, whatever is read first.
+"""Erased tenants (R29): what names one is under_pseudonym to its pseudonym and loses its texts, whatever is read first.
 
 Redaction is a function of stored rows and the set of erased tenants, and changes nothing when it is repeated. It runs
 after the rows of a batch are written, over everything that the batch touched.
@@ -10,7 +10,13 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, insert, select, update
 
-from board.ingest.redacted import erased_list, erased_row, redacted_entry, redacted_notification, redacted_state
+from board.ingest.redacted import (
+    redacted_entry,
+    redacted_notification,
+    redacted_state,
+    under_pseudonym,
+    with_pseudonyms,
+)
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND, RowBatch
 from board.ingest.upserts import Conflict, chunks, delete_keys, upsert
 from board.ingest.verdicts import standing_verdicts, write_verdicts
@@ -96,7 +102,7 @@ def _rename(connection: Connection, tenant: str, erasures: Erasures) -> set[_Sub
     for name, conflict in _ACCOUNT:
         table = tables.metadata.tables[name]
         found = connection.execute(select(table).where(table.c.tenant_id == tenant)).mappings()
-        rows = [erased_row(row, pseudonym) for row in found]
+        rows = [under_pseudonym(row, pseudonym) for row in found]
         delete_keys(connection, table.c.tenant_id, [tenant] if rows else ())
         upsert(connection, table, rows, conflict)
     _redact_entries(connection, (CONTRACT_EVENTS,), tenant, pseudonym, erasures)
@@ -120,18 +126,17 @@ def _redact(connection: Connection, kind: str, subject: str, erasures: Erasures)
         _redact_entries(connection, (CONTRACT_EVENTS,), subject, subject, erasures)
         table = tables.maintenance
         rows = connection.execute(select(table).where(table.c.maintenance_id == subject)).mappings()
-        changed = [dict(row) | {"data": erased_list(row["data"], erasures)} for row in rows]
+        changed = [dict(row) | {"data": with_pseudonyms(row["data"], erasures)} for row in rows]
         upsert(connection, table, changed, "replace")
         return
     _redact_entries(connection, ("incident-events", "incidents", "alerts"), subject, subject, erasures)
     incident = tables.incident
     rows = connection.execute(select(incident).where(incident.c.incident_id == subject)).mappings()
     upsert(connection, incident, [redacted_state(row, erasures) for row in rows], "replace")
-    verdicts = standing_verdicts(connection, [subject]).values()
-    write_verdicts(
-        connection,
-        [[each | {"tenant_ids": erased_list(each["tenant_ids"], erasures)} for each in clock] for clock in verdicts],
-    )
+    clocks = standing_verdicts(connection, [subject]).values()
+    for each in (verdict for clock in clocks for verdict in clock):
+        each["tenant_ids"] = with_pseudonyms(each["tenant_ids"], erasures)
+    write_verdicts(connection, clocks)
     notification = tables.notification
     rows = connection.execute(select(notification).where(notification.c.incident_id == subject)).mappings()
     upsert(connection, notification, [redacted_notification(row, erasures) for row in rows], "replace")

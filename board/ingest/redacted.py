@@ -16,7 +16,7 @@ from streams.sla.redaction import redacted_record
 _LINKS = ("ticket_id", "phone_call_id")
 
 
-def erased_row(row: RowLike, pseudonym: str) -> Row:
+def under_pseudonym(row: RowLike, pseudonym: str) -> Row:
     """A row of a tenant's account under its pseudonym. The digest of a statement stays that of the published one."""
     changed = dict(row) | {"tenant_id": pseudonym}
     if "data" in row:
@@ -24,7 +24,7 @@ def erased_row(row: RowLike, pseudonym: str) -> Row:
     return changed
 
 
-def erased_list(text: str, erasures: Erasures) -> str:
+def with_pseudonyms(text: str, erasures: Erasures) -> str:
     """JSON of tenant ids, or of an object that lists them, with pseudonyms."""
     found = json.loads(text)
     if isinstance(found, list):
@@ -35,7 +35,7 @@ def erased_list(text: str, erasures: Erasures) -> str:
 def redacted_entry(row: Row, erasures: Erasures) -> Row:
     """An entry of the timeline: an input without texts, persons and links, an output with pseudonyms."""
     if row["type"] not in INCIDENT_RANK and row["type"] not in CONTRACT_TYPES:
-        return row | {"data": erased_list(row["data"], erasures)}
+        return row | {"data": with_pseudonyms(row["data"], erasures)}
     event = cloud_event(row)
     data = json.loads(row["data"])
     if "tenant_id" in data:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from board.ingest.metrics import IngestMetrics
 from board.ingest.records import IngestRecord
+from board.metrics import BoardMetrics
 from streams.sla.events import Rejection
 
 #: Records that are logged one by one between two summaries.
@@ -18,7 +18,7 @@ _MOST = 100
 class SkippedLog:
     """Counts and logs skipped records once their transaction is committed."""
 
-    def __init__(self, metrics: IngestMetrics) -> None:
+    def __init__(self, metrics: BoardMetrics) -> None:
         self._metrics = metrics
         self._unlogged: Counter[str] = Counter()
         self._logged = 0

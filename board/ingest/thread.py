@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,16 +20,16 @@ from board.ingest.checkpoints import (
     Place,
     ReadModelRefused,
     TopicPartitionRange,
-    mark_current,
+    note_current,
     read_checkpoints,
     reconcile,
 )
-from board.ingest.metrics import IngestMetrics
 from board.ingest.retention import expire
 from board.ingest.skipped import SkippedLog
 from board.ingest.source import TopicSource
 from board.ingest.status import IngestStatus, StatusBoard
 from board.ingest.writer import TransactionWriter, transactions
+from board.metrics import BoardMetrics
 from board.store.engine import write_transaction
 from streams.errors import SlaError
 from streams.kafka.topic_descriptions import KafkaPythonError
@@ -62,7 +61,7 @@ class Ingest:
         *,
         retention: int,
         on_applied: OnApplied = lambda *_: None,
-        registry: CollectorRegistry | None = None,
+        metrics: BoardMetrics | None = None,
         time_source: TimeSource | None = None,
     ) -> None:
         self._engine = engine
@@ -70,7 +69,7 @@ class Ingest:
         self._retention = retention
         self._on_applied = on_applied
         self._time = time_source or SystemTimeSource()
-        self._metrics = IngestMetrics(registry or CollectorRegistry())
+        self._metrics = metrics or BoardMetrics()
         self._skipped = SkippedLog(self._metrics)
         self._writer = TransactionWriter(engine, kafka, self._metrics, self._skipped)
         self._board = StatusBoard()
@@ -217,7 +216,7 @@ class Ingest:
                 _, found = ids[topic]
                 if known.topic_id and found and known.topic_id != found:
                     raise CheckpointMoved  # the next session says what is wrong
-            mark_current(connection, current, self._time.now())
+            note_current(connection, current, self._time.now())
 
     async def _expire(self) -> None:
         """One slice of what is older than the retention, once all topics have been read."""

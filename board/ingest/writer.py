@@ -12,10 +12,10 @@ from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from board.ingest.apply import AppliedChanges, Applier
 from board.ingest.checkpoints import Place, advance
-from board.ingest.metrics import IngestMetrics
 from board.ingest.records import IngestRecord
 from board.ingest.skipped import SkippedLog
 from board.ingest.source import Piece
+from board.metrics import BoardMetrics
 from board.store.engine import write_transaction
 from streams.schema_registry.schema_source import reading_codec
 from streams.settings import Settings
@@ -76,7 +76,7 @@ def transactions(pieces: Iterable[Piece], positions: Mapping[Place, int]) -> Ite
 class TransactionWriter:
     """Applies transactions, one at a time."""
 
-    def __init__(self, engine: Engine, kafka: Settings, metrics: IngestMetrics, skipped: SkippedLog) -> None:
+    def __init__(self, engine: Engine, kafka: Settings, metrics: BoardMetrics, skipped: SkippedLog) -> None:
         codec = reading_codec(kafka.schema_registry(), 0.0)
         self._engine = engine
         self._applier = Applier(codec, kafka.topic_prefix, kafka.pseudonym_key.encode())

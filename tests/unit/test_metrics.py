@@ -7,6 +7,7 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry
 
+from board.metrics import BoardMetrics
 from connect.intake.metrics import IntakeMetrics
 from connect.notify.metrics import NotifyMetrics
 from streams import metrics
@@ -37,5 +38,6 @@ def test_names_are_unique() -> None:
 
 def test_every_process_measures_what_the_table_says_and_nothing_else() -> None:
     assert task_metrics.RECORDS in metrics.REGISTRY._collector_to_names
-    measured = names_in(metrics.REGISTRY) | names_in(IntakeMetrics().registry) | names_in(NotifyMetrics().registry)
+    registries = (metrics.REGISTRY, *(each().registry for each in (IntakeMetrics, NotifyMetrics, BoardMetrics)))
+    measured = set().union(*map(names_in, registries))
     assert measured == {metric.name for metric in ALL}

@@ -1,4 +1,4 @@
-"""The metrics of the ingest thread (streams/metrics.py defines them)."""
+"""The metrics of the board (streams/metrics.py defines them)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from prometheus_client import CollectorRegistry
 from streams import metrics
 
 
-class IngestMetrics:
-    """The metrics of one board, in its registry."""
+class BoardMetrics:
+    """The metrics of one board, in a registry of its own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
         self.records = metrics.BOARD_RECORDS.counter(registry)
         self.skipped = metrics.BOARD_SKIPPED.counter(registry)
         self.lag = metrics.BOARD_LAG.gauge(registry)
