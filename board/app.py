@@ -16,7 +16,7 @@ from board.changes import Changes
 from board.dependencies import BoardContext
 from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
-from board.pages import incident, live, overview, tenant
+from board.pages import incident, live, overview, rejected, system, tenant
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from streams.schema_registry.schema_source import reading_codec
@@ -27,7 +27,15 @@ from streams.time_source import SystemTimeSource, TimeSource
 
 _API: tuple[APIRouter, ...] = (changes.router, incidents.router, policies_api.router, rejects.router)
 #: Each page's router; the live page is `/`.
-_PAGES: tuple[APIRouter, ...] = (static_files.router, live.router, incident.router, tenant.router, overview.router)
+_PAGES: tuple[APIRouter, ...] = (
+    static_files.router,
+    live.router,
+    incident.router,
+    tenant.router,
+    overview.router,
+    rejected.router,
+    system.router,
+)
 
 
 def create_app(

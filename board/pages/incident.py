@@ -21,6 +21,7 @@ from board.pages.texts import board_phrases
 from board.pages.urgency import deadline_of, nearest
 from board.queries.incident_state import ClockRow
 from board.queries.incidents import IncidentRow, TimelineKey, TimelineRow, get_incident, read_timeline
+from board.queries.notifications import notifications_of
 from board.viewer import Viewer, viewer
 from streams.policy.phrases import policy_phrases
 
@@ -90,6 +91,7 @@ def incident(
         links=_links(row, shown),
         chart=incident_chart(row, events, words, now),
         kinds=kinds,
+        notifications=notifications_of(connection, wanted),
         shortened=_PAGE_EVENTS if more else None,
         **part,
     )

@@ -131,6 +131,9 @@ class IncidentPhrases:
     merged_from: str
     no_longer: str
     related: str
+    notifications: str
+    no_notifications: str
+    notification_columns: Annotated[Texts, ("destination", "state", "since", "detail")]
     banners: Annotated[Texts, ("resolved", "merged", "annulled", "backfill")]
     absent: str
     absent_hint: str

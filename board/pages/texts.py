@@ -47,6 +47,7 @@ class BoardPhrases:
     everyone: str
     waiting: Annotated[Texts, ("customer", "third_party", "unknown")]
     backfill: str
+    notification_kinds: Annotated[Texts, ("page", "pending", "parked", "retry")]
     errors: Annotated[Texts, (*ERRORS, *(f"{error}_hint" for error in ERRORS))]
     to_live: str
 

@@ -50,6 +50,21 @@ def read_progress(connection: Connection) -> tuple[PartitionProgress, ...]:
     return tuple(PartitionProgress(*each) for each in found)
 
 
+@dataclass(frozen=True, slots=True)
+class OverdueTimers:
+    """Open incidents whose next timer is due and has had no effect yet; `first` is the earliest, microseconds UTC."""
+
+    count: int
+    first: int | None
+
+
+def overdue_timers(connection: Connection, before: int) -> OverdueTimers:
+    """The timers that were due before an instant (microseconds UTC) and have not fired."""
+    due = (incident.c.status == "open", incident.c.next_at < before)
+    count, first = connection.execute(select(func.count(), func.min(incident.c.next_at)).where(*due)).one()
+    return OverdueTimers(count, first)
+
+
 def versions_in_use(connection: Connection, deployed: Policies) -> tuple[VersionInUse, ...]:
     """By policy name and version. (The register of the workers is what `sla policy seen` shows.)"""
     incidents: dict[tuple[str, str], int] = {}

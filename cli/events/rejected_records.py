@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cli.events.record_view import key_text
 from cli.kafka_io.reader import TopicRecord, in_order
 from cli.support.console import safe
+from streams.hex_dump import hex_dump
 from streams.runtime import dead_letter
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import format_line, to_json
@@ -16,7 +17,6 @@ from streams.sla.events import Rejection
 from streams.sla.instants import format_rfc3339
 
 _DUMP_BYTES = 256
-_ROW_BYTES = 16
 
 
 class RejectedRecord(NamedTuple):
@@ -88,11 +88,3 @@ def described(entry: RejectedRecord) -> Iterator[str]:
     else:
         yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"
         yield from (f"  {row}" for row in hex_dump(value[:_DUMP_BYTES]))
-
-
-def hex_dump(data: bytes) -> Iterator[str]:
-    """Rows of offset, hexadecimal bytes and ASCII."""
-    for start in range(0, len(data), _ROW_BYTES):
-        row = data[start : start + _ROW_BYTES]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        yield f"{start:04x}  {row.hex(' '):<{3 * _ROW_BYTES - 1}}  {text}"
