@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -26,6 +25,7 @@ from agents.changelog.input_rows import InputRows
 from agents.context import Topics, position_of
 from agents.incidents import INPUTS, IncidentsProcessor
 from agents.ledger import LedgerProcessor
+from bench.cost_table import Work, show, timed
 from bench.load import contracts, incidents
 from streams.internal_topics import COPY, TO_INCIDENTS, wrap
 from streams.policy.load import default_policies_dir, load_policies
@@ -55,8 +55,6 @@ TOPICS = Topics("sla", PARTITIONS)
 INTERNAL = TOPICS.internal("ledger")
 TO_INCIDENT_TASKS = TOPICS.internal("incidents")
 SOURCE = "/sla/incidents"
-
-Work = Callable[[], None]
 
 
 class FetchedRecord(NamedTuple):
@@ -306,20 +304,6 @@ def measure(policies: Policies, events: int) -> dict[str, float]:
     return timed({part.__name__: partial(part, load) for part in PARTS}, len(load.inputs))
 
 
-def timed(parts: Mapping[str, Callable[[], Work]], events: int) -> dict[str, float]:
-    """Microseconds of CPU an event of each part; what prepares a part is not counted."""
-    found = {}
-    for name, prepare in parts.items():
-        work = prepare()
-        gc.collect()
-        gc.freeze()  # what is there already is no garbage of this part
-        started = process_time()
-        work()
-        found[name] = (process_time() - started) * 1e6 / events
-    gc.unfreeze()
-    return found
-
-
 def lines(found: Mapping[str, float]) -> dict[str, float]:
     """The parts as a sum: where one includes others, what is left of it."""
     parts = ("decode", "check", "decide", "encode", "rows", "states")
@@ -346,17 +330,6 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
     show([measure(policies, options.events) for _ in range(options.rounds)], options.events, lines)
-
-
-def show(
-    rounds: list[dict[str, float]], events: int, lines: Callable[[Mapping[str, float]], Mapping[str, float]]
-) -> None:
-    """The table: each part as it cost least, for neighbours can only add to it, and its median."""
-    least, middle = ({part: pick(one[part] for one in rounds) for part in rounds[0]} for pick in (min, median))
-    print(f"µs of CPU an event, least and median of {len(rounds)} rounds of {events:,} events")
-    for name, cost in lines(least).items():
-        print(f"{name:<36}{cost:7.1f}{lines(middle)[name]:7.1f}")
-    print(f"{'sum':<36}{sum(lines(least).values()):7.1f}{sum(lines(middle).values()):7.1f}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from time import perf_counter
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from bench.cost import PARTITIONS, FetchedRecord, Work, show, timed
+from bench.cost import PARTITIONS, FetchedRecord
+from bench.cost_table import Work, show, timed
 from bench.load import incidents
 from bench.peers import job
 from bench.peers.on_runtime import SmallJobProcessor

@@ -118,7 +118,6 @@ ALLOWED = {
     "notices": "warnings and reminders of a clock (R9, R10)",
     "_notices": "warnings and reminders of a clock (R9, R10)",
     "_add_notice": "warnings and reminders of a clock (R9, R10)",
-    "_next_notice": "warnings and reminders of a clock (R9, R10)",
     "NoticeEntry": "warnings and reminders of a clock (R9, R10)",
     "quiet": "the usual name of an option that prints less",
     "turns": "`sla bench turns` is a command",

@@ -136,7 +136,7 @@ def _next(timeline: Timeline, fold: Fold) -> dict[str, object] | None:
         for clock in (fold.response, fold.resolution, fold.window):
             if clock is None or clock.state != OPEN or clock.deadline is None:
                 continue
-            notice = timeline.next_notice(clock)
+            notice = timeline.next_reminder(clock)
             kind = "deadline" if notice >= clock.deadline else "reminder" if clock.metric == UPDATE else "warning"
             candidate = (min(notice, clock.deadline), _ORDER[clock.metric], kind, clock.metric, clock.instance)
             found = candidate if found is None or candidate < found else found

@@ -190,7 +190,7 @@ class Timeline:
         if folded.ending is None:
             for clock in (folded.response, folded.resolution, folded.window):
                 if clock is not None and clock.state == OPEN and clock.deadline is not None:
-                    at = min(clock.deadline, self.next_notice(clock))
+                    at = min(clock.deadline, self.next_reminder(clock))
                     nominal = at if nominal is None or at < nominal else nominal
         return None if nominal is None else max(nominal, self.processed_until)
 
@@ -279,7 +279,7 @@ class Timeline:
         self.published.add(entry)
         self.entries.append(entry)
 
-    def next_notice(self, clock: SlaClock) -> int:
+    def next_reminder(self, clock: SlaClock) -> int:
         """The instant of the next reminder or warning of a clock; its deadline when none is left."""
         assert clock.deadline is not None
         given = self.published.notices.get(clock.key, 0)
