@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from board import static_files
-from board.api import changes, incidents, rejects
+from board.api import changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
 from board.api.openapi import API_PREFIX, openapi_of
 from board.changes import Changes
@@ -25,7 +25,14 @@ from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
 
-_API: tuple[APIRouter, ...] = (changes.router, incidents.router, policies_api.router, rejects.router)
+_API: tuple[APIRouter, ...] = (
+    changes.router,
+    incidents.router,
+    policies_api.router,
+    rejects.router,
+    statements.router,
+    tenants.router,
+)
 #: Each page's router; the live page is `/`.
 _PAGES: tuple[APIRouter, ...] = (
     static_files.router,

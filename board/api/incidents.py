@@ -12,9 +12,11 @@ from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import (
     CursorText,
+    EvidenceBody,
     Id,
     InstantText,
     PageSize,
+    PolicyVersionBody,
     SearchText,
     TitleBody,
     decode_cursor,
@@ -39,13 +41,6 @@ from streams.sla.instants import format_rfc3339
 from streams.sla.severity import Severity
 
 router = APIRouter(route_class=ApiRoute, tags=["incidents"])
-
-
-class PolicyVersionBody(BaseModel):
-    """A policy version."""
-
-    name: str
-    version: str
 
 
 class NextBody(BaseModel):
@@ -93,14 +88,6 @@ class IncidentListBody(BaseModel):
 
     incidents: list[IncidentBody]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
-
-
-class EvidenceBody(BaseModel):
-    """Where an event stands in Kafka; `topic` without prefix."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class TimelineEntryBody(BaseModel):

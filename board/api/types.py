@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from board.api.problems import ApiError, ParameterProblem, wrong_parameters
-from streams.sla.instants import format_rfc3339
+from streams.sla.instants import SECOND, format_rfc3339
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 #: What no id has, and a database may not take: control characters and lone surrogates.
@@ -44,6 +44,21 @@ class TitleBody(BaseModel):
     ja: str
 
 
+class PolicyVersionBody(BaseModel):
+    """A policy version."""
+
+    name: str
+    version: str
+
+
+class EvidenceBody(BaseModel):
+    """Where an event stands in Kafka; `topic` without prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class MoneyBody(BaseModel):
     """An amount in minor units of its currency."""
 
@@ -54,6 +69,11 @@ class MoneyBody(BaseModel):
 def instant_text(micros: int | None) -> str | None:
     """RFC 3339 of an instant, if there is one."""
     return None if micros is None else format_rfc3339(micros)
+
+
+def seconds_of(micros: int) -> int | float:
+    """A duration in the JSON form: seconds, with at most 6 decimals."""
+    return micros // SECOND if micros % SECOND == 0 else micros / SECOND
 
 
 def encode_cursor(*parts: object) -> str:
