@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from board import static_files
-from board.api import changes, incidents, rejects, statements, tenants
+from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
 from board.api.openapi import API_PREFIX, openapi_of
 from board.changes import Changes
@@ -26,6 +26,7 @@ from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
 
 _API: tuple[APIRouter, ...] = (
+    attainment.router,
     changes.router,
     incidents.router,
     policies_api.router,

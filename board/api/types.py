@@ -21,7 +21,10 @@ _UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 Id = Annotated[str, Field(min_length=1, max_length=256, pattern=_PRINTABLE)]
 #: A text to look for.
 SearchText = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
-MonthText = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="A calendar month, YYYY-MM.")]
+#: A calendar month of 1970 to 9999.
+MonthText = Annotated[
+    str, Field(pattern=r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", description="A calendar month, YYYY-MM.")
+]
 CursorText = Annotated[
     str,
     Field(

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from sqlalchemy import Connection
 
 from board.charts.columns import Column, ColumnGroup, column_chart
 from board.dependencies import Context, ReadConnection
@@ -21,7 +20,7 @@ from board.queries.overview import CreditsRow
 from board.viewer import viewer
 from streams.config_files.scalars import exact_decimal
 from streams.money import digits_of, formatted
-from streams.sla.instants import Month, month_of
+from streams.sla.instants import Month
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,7 +37,7 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
     history."""
     phrases = overview_phrases(viewer(request).language)
     backfill = request.query_params.get("backfill") == "1"
-    all_months = _months(connection, context.time_source.now())
+    all_months = overview.recent_months(connection, context.time_source.now(), MONTHS)
     wanted = request.query_params.get("month", "")
     chosen = [Month(wanted)] if _MONTH.fullmatch(wanted) else all_months
     by_month = attainment.attainment_by_month(connection, all_months, backfill=backfill)
@@ -78,16 +77,6 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         percent=_percent,
         address=_address,
     )
-
-
-def _months(connection: Connection, now: int) -> list[Month]:
-    """The 13 UTC months that end with the present one, or with the latest of which anything is known."""
-    last = month_of(now, "UTC")
-    latest = overview.latest_month(connection)
-    if latest is not None and latest < last:
-        last = Month(latest)
-    number = int(last[:4]) * 12 + int(last[5:]) - 1
-    return [Month(f"{each // 12:04d}-{each % 12 + 1:02d}") for each in range(number - MONTHS + 1, number + 1)]
 
 
 def _address(*, month: str | None, backfill: bool) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select
 
 from board.store.tables import credit, incident, tenant_month, verdict
+from streams.sla.instants import Month, month_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,16 @@ def latest_month(connection: Connection) -> str | None:
     """The latest month that has a verdict or a statement."""
     found = [connection.execute(select(func.max(table.c.month))).scalar() for table in (verdict, tenant_month)]
     return max((month for month in found if month is not None), default=None)
+
+
+def recent_months(connection: Connection, now: int, count: int) -> list[Month]:
+    """So many UTC months in order, up to the present one, or to the latest of which anything is known."""
+    last = month_of(now, "UTC")
+    latest = latest_month(connection)
+    if latest is not None and latest < last:
+        last = Month(latest)
+    number = int(last[:4]) * 12 + int(last[5:]) - 1
+    return [Month(f"{each // 12:04d}-{each % 12 + 1:02d}") for each in range(number - count + 1, number + 1)]
 
 
 def open_by_severity(connection: Connection) -> list[OpenRow]:

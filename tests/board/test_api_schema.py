@@ -1,0 +1,65 @@
+"""The API against its own OpenAPI document: requests made up from it, right and wrong ones (schemathesis)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from board_rows import app_of
+from hypothesis import HealthCheck, given, settings
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from sqlalchemy import Engine
+
+from board.api.openapi import openapi_of
+
+_HEADERS = {"Host": "127.0.0.1"}
+#: It never ends: tests/board/test_event_stream.py has its tests.
+_STREAM = "/api/v1/changes"
+PATHS = (
+    "/api/v1/attainment",
+    "/api/v1/incidents",
+    "/api/v1/incidents/{incident_id}",
+    "/api/v1/overview",
+    "/api/v1/policies",
+    "/api/v1/policies/{name}/{version}",
+    "/api/v1/rejects",
+    "/api/v1/rejects/{partition}/{offset}",
+    "/api/v1/tenants",
+    "/api/v1/tenants/{tenant_id}",
+    "/api/v1/tenants/{tenant_id}/months",
+    "/api/v1/tenants/{tenant_id}/months/{month}",
+    "/api/v1/tenants/{tenant_id}/months/{month}/breaches",
+)
+
+
+@pytest.fixture(scope="module")
+def schema(read_model: Engine) -> Any:
+    return schemathesis.openapi.from_asgi("/api/openapi.json", app_of(read_model), headers=_HEADERS)
+
+
+def test_the_document_names_every_address(read_model: Engine) -> None:
+    document = openapi_of(app_of(read_model))
+    assert sorted(document["paths"]) == sorted({*PATHS, _STREAM})
+    assert all(set(operations) == {"get"} for operations in document["paths"].values())
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    # A request without parameters can't be wrong.
+    [(path, mode) for path in PATHS for mode in GenerationMode if path != "/api/v1/policies" or mode.is_positive],
+    ids=lambda value: value.value if isinstance(value, GenerationMode) else value,
+)
+def test_every_answer_is_as_the_document_says(schema: Any, path: str, mode: GenerationMode) -> None:
+    """No error of the server, no status or content that is not in the document, and wrong requests are refused."""
+    operation = schema[path]["GET"]
+
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    def answered(case: Any) -> None:
+        # A cursor that was made up, or a first month after the last, is refused although its form is right.
+        case.call_and_validate(headers=_HEADERS, excluded_checks=[positive_data_acceptance])
+
+    answered()
