@@ -51,7 +51,7 @@ class MonthBody(BaseModel):
     excluded_s: int | float
     credit: MoneyBody
     policy: PolicyVersionBody
-    published_at: InstantText
+    stated_at: InstantText = Field(description="The nominal instant of the statement.")
 
 
 class TenantBody(BaseModel):
@@ -221,7 +221,7 @@ def month_body(row: TenantMonth) -> MonthBody:
         excluded_s=seconds_of(row.excluded),
         credit=MoneyBody(amount_minor=row.credit_minor, currency=row.currency),
         policy=PolicyVersionBody(name=row.policy, version=row.policy_version),
-        published_at=format_rfc3339(row.published_at),
+        stated_at=format_rfc3339(row.stated_at),
     )
 
 
