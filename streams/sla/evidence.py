@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain
 from typing import Any, NamedTuple
 
 from streams.sla.canonical_json import quoted
@@ -72,10 +72,9 @@ def digest_of(objects: Iterable[str]) -> str:
 
 def ranges_of(positions: Iterable[Position], others: Iterable[OffsetRange] = ()) -> tuple[OffsetRange, ...]:
     """One range for each partition of a topic, in order; it covers positions and other ranges."""
-    single = [OffsetRange(topic, partition, offset, offset, 1) for topic, partition, offset in positions]
-    ranges = []
-    for (topic, partition), group in groupby(sorted([*single, *others]), key=lambda one: one[:2]):
-        parts = list(group)
-        first, last = min(one.first_offset for one in parts), max(one.last_offset for one in parts)
-        ranges.append(OffsetRange(topic, partition, first, last, sum(one.inputs for one in parts)))
-    return tuple(ranges)
+    found: dict[tuple[str, int], tuple[int, int, int]] = {}
+    single = ((topic, partition, offset, offset, 1) for topic, partition, offset in positions)
+    for topic, partition, first, last, inputs in chain(single, others):
+        lowest, highest, count = found.get((topic, partition), (first, last, 0))
+        found[topic, partition] = min(lowest, first), max(highest, last), count + inputs
+    return tuple(OffsetRange(*place, *bounds) for place, bounds in sorted(found.items()))

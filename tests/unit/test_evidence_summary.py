@@ -21,6 +21,7 @@ from streams.serde.codec import Codec, decode, encode
 from streams.sla.contracts import Contract, Span
 from streams.sla.credits.statement import MonthResult, Period, compute_month
 from streams.sla.credits.statement_record import MAX_SPANS, statement_data, summarize_evidence
+from streams.sla.credits.work_steps import finish
 from streams.sla.events import Money, Output, Position, Rejection
 from streams.sla.evidence import MAX_POSITIONS, OffsetRange, PositionsSummary, evidence_data, summarize_positions
 from streams.sla.impact import Impact, ImpactCopy, impact_copy
@@ -48,7 +49,9 @@ def impacts(count: int, *, name: str = "inc-{:05}", topic: str = TOPIC, inputs: 
 
 
 def record(result: MonthResult) -> dict[str, Any]:
-    return statement_data("acme", result, status="final", revision=1, delta=0, waived=0, claimable_until=END, flags=())
+    return finish(
+        statement_data("acme", result, status="final", revision=1, delta=0, waived=0, claimable_until=END, flags=())
+    )
 
 
 def size(data: dict[str, Any]) -> int:
@@ -117,7 +120,7 @@ def test_r28_an_incident_whose_own_positions_are_summarised_is_evidence_by_its_s
     assert summary == PositionsSummary(1001, sha256(text.encode()).hexdigest(), ranges)
     result = month([one._replace(evidence=(), summary=summary)])
     assert result.evidence_ids == [("contract", "c-1"), ("incident", "inc-00000")]
-    assert summarize_evidence(result).inputs == 1002
+    assert finish(summarize_evidence(result)).inputs == 1002
     found = record(result)["evidence_positions"]
     assert OffsetRange(TOPIC, 3, 500, 1500, 1001)._asdict() in found["ranges"]
 

@@ -14,11 +14,13 @@ from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
 from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
-from streams.sla.credits.rechecks import MONTHS_AT_ONCE, MONTHS_PER_STEP
-from streams.sla.credits.statement import compute_month
+from streams.sla.credits.rechecks import INCIDENTS_AT_ONCE, MONTHS_AT_ONCE, MONTHS_PER_STEP
+from streams.sla.credits.retention import LOOKED_AT
+from streams.sla.credits.statement import month_steps
+from streams.sla.credits.work_steps import ITEMS_PER_STEP
 from streams.sla.events import ContractSet, CreditClaimed, Event, Money, Payload, Position, TenantErased
 from streams.sla.impact import Impact, ImpactCopy
-from streams.sla.instants import DAY, HOUR, Month, format_rfc3339
+from streams.sla.instants import DAY, HOUR, SECOND, Month, format_rfc3339
 
 PLACE = Position("t", 0, 0)
 JANUARY = micros("2026-01-01T00:00:00Z")
@@ -48,9 +50,9 @@ class Counted:
 
         def counting(tenant: str, month: Month, *rest: object) -> object:
             self.months[tenant, month] += 1
-            return compute_month(tenant, month, *rest)  # type: ignore[arg-type]
+            return month_steps(tenant, month, *rest)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(month_close, "compute_month", counting)
+        monkeypatch.setattr(month_close, "month_steps", counting)
 
 
 def steps(ledger: Ledger, before: int) -> Iterator[Posted]:
@@ -220,3 +222,74 @@ def test_the_queue_goes_on_where_it_was_and_forgets_what_is_done() -> None:
     assert [again.advance(None)[1] is None for _ in range(4)] == [False, True, False, True]
     assert (again.first(), len(again)) == (None, 0)
     assert again.add(7, 0, 1, ()).number == 2
+
+
+# -- months of many incidents ------------------------------------------------------------------------------------------
+
+MANY = 6 * ITEMS_PER_STEP
+CLOSE = JANUARY + 34 * DAY
+
+
+def crowded(incidents: int = MANY) -> Ledger:
+    """A ledger whose first month has many outages of half a second, and whose next timer is its final statement."""
+    ledger = Ledger(policies(), TimeLimits())
+    contract(ledger, "acme")
+    for number in range(incidents):
+        start = JANUARY + number * 300 * SECOND
+        ledger.store_impacts(outage(start, start + SECOND // 2, name=f"inc-{number:05}"))
+    assert [output for each in steps(ledger, CLOSE) for output in each.outputs] == []
+    return ledger
+
+
+def test_r26_a_month_of_many_incidents_is_computed_and_stated_in_steps() -> None:
+    ledger = crowded()
+    posted = list(steps(ledger, CLOSE + 1))
+    assert len(posted) > 3 * MANY // ITEMS_PER_STEP
+    stated = [output for each in posted for output in each.outputs]
+    assert [output.data["status"] for output in stated] == ["final"]
+    assert [each for each in posted if each.months] == [posted[-1]]
+    whole = next(output for each in steps(crowded(), CLOSE + 1) for output in each.outputs)
+    assert whole.data["digest"] == stated[0].data["digest"]
+
+
+def test_r26_input_that_comes_between_two_steps_waits_for_the_statement_that_was_begun() -> None:
+    ledger = crowded()
+    assert ledger.fire(CLOSE + 1) == Posted([], [])
+    late = outage(JANUARY, JANUARY + 20 * DAY, name="late")
+    applied = ledger.apply_impacts(late, CLOSE + 1, backfill=False)
+    assert isinstance(applied, Posted)
+    assert [output.data["downtime_s"] for output in applied.outputs] == [MANY * SECOND // 2]
+    assert ledger.next_due() == CLOSE + 1  # the recheck of the late impacts
+
+
+def test_r26_a_statement_that_was_begun_is_made_after_a_restart() -> None:
+    begun = crowded()
+    for _ in range(3):
+        assert begun.fire(CLOSE + 1) == Posted([], [])
+    again = crowded()  # nothing was recorded of it
+    assert [output.data["status"] for each in steps(again, CLOSE + 1) for output in each.outputs] == ["final"]
+
+
+def test_r26_a_settled_month_of_many_incidents_is_queued_although_it_is_one() -> None:
+    ledger = crowded(INCIDENTS_AT_ONCE + 1)
+    now = JANUARY + 40 * DAY
+    assert list(steps(ledger, now))
+    late = outage(JANUARY + 20 * DAY, JANUARY + 21 * DAY, name="late")
+    applied = ledger.apply_impacts(late, now, backfill=False)
+    assert isinstance(applied, Posted)
+    assert (applied.months, len(applied.rechecks)) == ([], 1)
+    done = list(steps(ledger, now + 1))
+    assert [row.state.adjust_at is not None for row in rows(done)] == [True]
+    assert len(done) > 2
+
+
+def test_r26_the_limits_move_on_in_steps_over_many_incidents(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = crowded()
+    ledger.restore_retention(0, pending=True)
+    ledger.restored(CLOSE, 0)
+    looked_at: Counter[str] = Counter()
+    monkeypatch.setattr(ImpactCopy, "ends_by", lambda copy, instant: looked_at.update([copy.incident_id]) or False)
+    most = 0
+    for _ in steps(ledger, CLOSE + 1):
+        most, looked_at = max(most, looked_at.total()), Counter()
+    assert 0 < most <= LOOKED_AT

@@ -37,9 +37,9 @@ class Impacts:
         for key, impact in self._entries(copy):
             self._index.add(key, impact.start, impact.end, copy.incident_id)
 
-    def ended_by(self, instant: int) -> list[str]:
-        """The incidents whose impacts all end by an instant."""
-        return [name for name, copy in self._lists.items() if copy.ends_by(instant)]
+    def names(self) -> list[str]:
+        """Every incident that has a list."""
+        return list(self._lists)
 
     def remove(self, incident_id: str) -> None:
         """Evict an incident's list."""
@@ -66,6 +66,10 @@ class Impacts:
     def between(self, tenant: str, start: int, end: int) -> list[ImpactCopy]:
         """Lists that may affect a tenant within [start, end), ordered by incident id."""
         return [self._lists[name] for name in sorted(self._index.between((PLATFORM, tenant), start, end))]
+
+    def count(self, tenant: str, start: int, end: int) -> int:
+        """At least as many as `between` returns, without looking at any."""
+        return self._index.count((PLATFORM, tenant), start, end)
 
     def changes_with_time(self, tenant: str, instant: int, end: int) -> bool:
         """Whether an impact may cover time between an instant and an end: then the month's result changes as time

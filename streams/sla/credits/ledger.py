@@ -15,6 +15,7 @@ from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.rechecks import Rechecks
 from streams.sla.credits.retention import Eviction, Retention, reject_evicted
+from streams.sla.credits.work_steps import Steps, WorkInProgress
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -43,6 +44,7 @@ class Ledger:
         self._retention = Retention(time_limits.retain_months)
         self._eviction = Eviction(self._retention, self._accounts, self._impacts, self._maintenance)
         self._clock = 0
+        self._work = WorkInProgress()
         self._month_close = MonthClose(self._impacts, self._maintenance)
         self._rechecks = Rechecks(
             *(self._accounts, self._month_close), account_of=self._active_account, schedule=self._schedule
@@ -117,6 +119,7 @@ class Ledger:
 
     def erase(self, tenant: str, home: int) -> ErasedTenant:
         """Replace a tenant's name by its pseudonym in all state; `home` is the partition of its account (R29)."""
+        self._work.complete()
         self._rechecks.finish(tenant)
         self._month_close.drop_rows(tenant)  # what is returned has every month under the pseudonym
         erased = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
@@ -207,6 +210,8 @@ class Ledger:
 
     def next_due(self) -> int | None:
         """The earliest instant at which a statement is due, as far as the watermark allows, or a queued recheck."""
+        if self._work:
+            return self._work.due[0]
         due, queued = self._timers.next_due(self._watermark()), self._rechecks.first_due()
         return min((at for at in (due, queued and queued[0]) if at is not None), default=None)
 
@@ -214,30 +219,40 @@ class Ledger:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over.
         Queued rechecks are due at the arrival of their input."""
+        if self._work:
+            return self._work.due if self._work.due[0] < before else None
         due = self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
         queued = self._rechecks.first_due()
         return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
 
     def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
-        """Fire the earliest due timer, or do the next slice of queued rechecks; None when there is none."""
+        """Do the next step of the earliest due timer or queued recheck; None when there is none. A month of many
+        incidents takes several."""
         chosen = self.first_due(before, backfill_idle=backfill_idle)
         if chosen is None:
             return None
-        if chosen == self._rechecks.first_due():
-            self._rechecks.step()
-            return self._posted()
-        due, tenant = chosen
-        if tenant == EVICTION:
-            self._clock = max(self._clock, due + 1)
-            evicted = self._eviction.step(due)
-            self._schedule_eviction()
-            return self._posted()._replace(evicted=evicted, retention=(self._retention.until, self._retention.pending))
-        backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
-        self._clock = max(self._clock, due + 1)
-        account = self._accounts[tenant]
-        self._month_close.fire(account, due, backfill_idle=backfill_idle)
-        self._schedule(account)
+        if self._work:
+            self._work.proceed()
+        elif chosen == self._rechecks.first_due():
+            self._work.begin(*chosen, self._rechecks.step())
+        elif chosen[1] == EVICTION:
+            return self._evict(chosen[0])
+        else:
+            backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
+            self._clock = max(self._clock, chosen[0] + 1)
+            self._work.begin(*chosen, self._fire(*chosen, backfill_idle=backfill_idle))
         return self._posted()
+
+    def _evict(self, due: int) -> Posted:
+        self._clock = max(self._clock, due + 1)
+        evicted = self._eviction.step(due)
+        self._schedule_eviction()
+        return self._posted()._replace(evicted=evicted, retention=(self._retention.until, self._retention.pending))
+
+    def _fire(self, due: int, tenant: str, *, backfill_idle: bool) -> Steps[None]:
+        account = self._accounts[tenant]
+        yield from self._month_close.fire(account, due, backfill_idle=backfill_idle)
+        self._schedule(account)
 
     def _recheck(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
         """Inputs of the months within [start, end) changed, for some tenants or all. Of the months to come only the
@@ -261,6 +276,7 @@ class Ledger:
         quarantined."""
         if not self._timers.release(tenant):
             return None
+        self._work.complete()
         account = self._accounts.get(tenant)
         if account is not None:
             self._recheck([tenant], account.begin, LATEST, self._clock)
@@ -294,6 +310,7 @@ class Ledger:
         return account
 
     def _arrived(self, arrival: int, *, backfill: bool) -> None:
+        self._work.complete()
         if not self._clock:
             self._clock = arrival
             self._schedule_eviction()

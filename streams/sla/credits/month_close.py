@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.credits.account import Account, MonthTerms, StatementState
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
-from streams.sla.credits.statement import MonthResult, compute_month
+from streams.sla.credits.statement import MonthResult, month_steps
 from streams.sla.credits.statement_record import statement_data
+from streams.sla.credits.work_steps import Steps
 from streams.sla.events import CreditClaimed, Event, Output, Rejection
 from streams.sla.ids import output_id
 from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, month_bounds, next_month
@@ -53,22 +55,22 @@ class MonthClose:
         """Forget the changed states of a tenant: all its rows are written under another name."""
         self._rows = [row for row in self._rows if row.tenant != tenant]
 
-    def fire(self, account: Account, due: int, *, backfill_idle: bool) -> None:
+    def fire(self, account: Account, due: int, *, backfill_idle: bool) -> Steps[None]:
         """Adjust, close and evaluate what is due by `due`. Months that were past when their contract arrived close only
         when no more backfill is expected (R32)."""
         for month in sorted(account.adjusting):
             adjust_at = account.state_of(month).adjust_at
             if adjust_at is not None and adjust_at <= due:
-                self._adjust(account, month, adjust_at)
+                yield from self._adjust(account, month, adjust_at)
         closing = account.next_close()
         if closing is not None and closing[0] <= due and (backfill_idle or closing[0] > account.known_at):
-            self._final(account, closing[1], closing[0])
+            yield from self._final(account, closing[1], closing[0])
         if due < account.scheduled_at:
             return  # a belated final: provisional instants before the facts that were known then are over
         for month in sorted(account.to_evaluate):
             instant = account.next_provisional(month, due)
             if instant is not None and instant <= due:
-                self._provisional(account, month, instant)
+                yield from self._provisional(account, month, instant)
 
     # -- claims ------------------------------------------------------------------------------------------------------
 
@@ -99,17 +101,17 @@ class MonthClose:
 
     # -- statements --------------------------------------------------------------------------------------------------
 
-    def _compute(self, account: Account, month: Month, terms: MonthTerms, instant: int) -> MonthResult:
+    def _compute(self, account: Account, month: Month, terms: MonthTerms, instant: int) -> Steps[MonthResult]:
         impacts = self._impacts.between(account.tenant, terms.period.start, terms.period.end)
         maintenance = self._maintenance.between(terms.period.start, terms.period.end)
         currency = account.contracts.currency
-        return compute_month(
+        return month_steps(
             account.tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
         )
 
     def recheck_months(
         self, account: Account, start: int, end: int, arrival: int, limit: int | None = None
-    ) -> int | None:
+    ) -> Steps[int | None]:
         """Inputs of the months in [start, end) changed: open months are evaluated at their next provisional instant;
         a settled month whose result differs is adjusted `adjust_after` after the first change (R26). Returns the start
         of the first month that remains after `limit` months, None when none does."""
@@ -125,16 +127,27 @@ class MonthClose:
             if state.adjust_at is not None:
                 continue
             terms = account.settled_terms(month)
-            if _differs(state, self._compute(account, month, terms, arrival), account.flags(month)):
+            result = yield from self._compute(account, month, terms, arrival)
+            if _differs(state, result, account.flags(month)):
                 adjust_at = arrival + terms.policy.statements.adjust_after
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
 
-    def _provisional(self, account: Account, month: Month, instant: int) -> None:
+    def count_incidents(self, accounts: Iterable[Account], start: int, end: int) -> int:
+        """About how many impact lists `recheck_months` looks at: those of settled months."""
+        return sum(
+            self._impacts.count(account.tenant, *month_bounds(month, account.contracts.zone))
+            for account in accounts
+            if len(account.contracts)
+            for month in account.months_between(max(start, account.begin - 1), end)
+            if account.state_of(month).settled is not None
+        )
+
+    def _provisional(self, account: Account, month: Month, instant: int) -> Steps[None]:
         terms = account.terms(month)
         assert terms is not None
         state = account.state_of(month)
-        result = self._compute(account, month, terms, instant)
+        result = yield from self._compute(account, month, terms, instant)
         if (result.guarantee_met, result.credit) != (state.guarantee_met, state.credit):
             state = state._replace(
                 revision=state.revision + 1,
@@ -142,7 +155,7 @@ class MonthClose:
                 credit=result.credit,
                 stated_at=instant,
             )
-            self._publish(account, result, state, "provisional", instant)
+            yield from self._publish(account, result, state, "provisional", instant)
             self._record(account, month, state)
         if not self._impacts.changes_with_time(account.tenant, instant, terms.period.end):
             account.to_evaluate.discard(month)
@@ -154,12 +167,12 @@ class MonthClose:
         if month != LAST_MONTH and self._impacts.changes_with_time(account.tenant, end, end + 1):
             account.to_evaluate.add(next_month(month))
 
-    def _final(self, account: Account, month: Month, instant: int) -> None:
+    def _final(self, account: Account, month: Month, instant: int) -> Steps[None]:
         terms = account.terms(month)
         assert terms is not None
         account.to_evaluate.discard(month)
         self._evaluate_next(account, month, terms)
-        result = self._compute(account, month, terms, instant)
+        result = yield from self._compute(account, month, terms, instant)
         until = terms.claimable_until
         state = account.state_of(month)
         state = StatementState(
@@ -171,7 +184,7 @@ class MonthClose:
             issued=state.issued,
             basis=_basis(result, account.flags(month)),
         )
-        self._publish(account, result, state, "final", instant)
+        yield from self._publish(account, result, state, "final", instant)
         self._record(account, month, state)
         automatic = terms.policy.credit.claim == "automatic"
         claim = account.claims.get(month)
@@ -179,12 +192,12 @@ class MonthClose:
             cause = "automatic" if automatic else "claimed"
             self._issue(account, month, terms, result.credit, cause, instant)
 
-    def _adjust(self, account: Account, month: Month, instant: int) -> None:
+    def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
         """R26: one `adjusted` per settling, its delta against the previous non-provisional revision."""
         state = account.state_of(month)._replace(adjust_at=None)
         terms = account.settled_terms(month)
         assert state.settled is not None
-        result = self._compute(account, month, terms, instant)
+        result = yield from self._compute(account, month, terms, instant)
         flags = account.flags(month)
         if not _differs(state, result, flags):
             self._record(account, month, state)
@@ -198,7 +211,7 @@ class MonthClose:
             basis=_basis(result, flags),
         )
         waived = max(0, state.issued - result.credit)
-        self._publish(account, result, state, "adjusted", instant, delta=delta, waived=waived)
+        yield from self._publish(account, result, state, "adjusted", instant, delta=delta, waived=waived)
         self._record(account, month, state)
         claim = account.claims.get(month)
         entitled = terms.policy.credit.claim == "automatic" or (
@@ -235,10 +248,10 @@ class MonthClose:
         *,
         delta: int = 0,
         waived: int = 0,
-    ) -> None:
+    ) -> Steps[None]:
         terms = account.settled_terms(result.month)
         until = state.claimable_until or terms.claimable_until
-        data = statement_data(
+        data = yield from statement_data(
             account.tenant,
             result,
             status=status,

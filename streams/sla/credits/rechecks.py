@@ -7,9 +7,12 @@ from collections.abc import Callable, Collection
 from streams.sla.credits.account import Account
 from streams.sla.credits.month_close import MonthClose
 from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
+from streams.sla.credits.work_steps import Steps, finish
 
 MONTHS_AT_ONCE = 24
 """Months that are computed before the next input is applied; more are queued."""
+INCIDENTS_AT_ONCE = 2_000
+"""Impact lists that are looked at for them; months with more are queued."""
 MAX_TENANTS = 1_000
 """A queued recheck names at most this many tenants, so that its row stays small; with more it is for all."""
 MONTHS_PER_STEP = 4
@@ -49,9 +52,10 @@ class Rechecks:
         names = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
         if len(names) <= MONTHS_AT_ONCE:
             accounts = [self._accounts[name] for name in sorted(names)]
-            if sum(account.count_months(start, end) for account in accounts) <= MONTHS_AT_ONCE:
+            few = sum(account.count_months(start, end) for account in accounts) <= MONTHS_AT_ONCE
+            if few and self._month_close.count_incidents(accounts, start, end) <= INCIDENTS_AT_ONCE:
                 for account in accounts:
-                    self._recheck(account, start, end, arrival)
+                    finish(self._recheck(account, start, end, arrival))
                 return
         listed = None if tenants is None or len(names) > MAX_TENANTS else names
         queued = self._queue.add(arrival, start, end, listed)
@@ -62,14 +66,14 @@ class Rechecks:
         first = self._queue.first()
         return None if first is None else (first[0].arrival, first[1])
 
-    def step(self) -> None:
+    def step(self) -> Steps[None]:
         """Recheck the next months of the next account."""
         first = self._queue.first()
         assert first is not None
         item, tenant = first
         account, resume = self._account_of(tenant), None
         if account is not None:
-            resume = self._recheck(account, item.remaining_from, item.end, item.arrival, MONTHS_PER_STEP)
+            resume = yield from self._recheck(account, item.remaining_from, item.end, item.arrival, MONTHS_PER_STEP)
         number, remaining = self._queue.advance(resume)
         self._changed[number] = remaining
 
@@ -79,12 +83,14 @@ class Rechecks:
         for item in self._queue.items() if account is not None else ():
             if tenant > item.after and (item.tenants is None or tenant in item.tenants):
                 assert account is not None
-                self._recheck(account, item.start, item.end, item.arrival)
+                finish(self._recheck(account, item.start, item.end, item.arrival))
 
-    def _recheck(self, account: Account, start: int, end: int, arrival: int, limit: int | None = None) -> int | None:
+    def _recheck(
+        self, account: Account, start: int, end: int, arrival: int, limit: int | None = None
+    ) -> Steps[int | None]:
         """Returns the start of the first month that remains after `limit` months."""
         if not len(account.contracts):
             return None
-        remaining = self._month_close.recheck_months(account, start, end, arrival, limit)
+        remaining = yield from self._month_close.recheck_months(account, start, end, arrival, limit)
         self._schedule(account)
         return remaining

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from streams.sla.credits.maintenance import Maintenance
 
 STEP = 50
-"""Accounts, incidents or maintenances that are looked at in one step, so that other work comes between."""
+"""Accounts that are looked at, and incidents or maintenances that are evicted, in one step, so that other work comes
+between."""
+LOOKED_AT = 1_000
+"""Incidents that are looked at in one step."""
 
 
 class Retention:
@@ -68,7 +71,7 @@ class Eviction:
         if not (self._tenants or self._incidents or self._plans):
             retention.until = max(retention.until, retention.limit(due))
             self._tenants = sorted(self._accounts, reverse=True)
-            self._incidents = self._impacts.ended_by(retention.until)
+            self._incidents = self._impacts.names()
             self._plans = self._maintenance.ended_by(retention.until)
         evicted = EvictedRows([], [], [])
         for _ in range(min(STEP, len(self._tenants))):
@@ -76,13 +79,21 @@ class Eviction:
             if account is not None:
                 self._evict_account(account, evicted)
         if not self._tenants:
-            for _ in range(min(STEP, len(self._incidents))):
-                evicted.incidents.append(self._incidents.pop())
-                self._impacts.remove(evicted.incidents[-1])
+            self._evict_impacts(evicted)
             for _ in range(min(STEP, len(self._plans))):
                 evicted.facts.extend(self._maintenance.remove(self._plans.pop()))
         retention.pending = bool(self._tenants or self._incidents or self._plans)
         return evicted
+
+    def _evict_impacts(self, evicted: EvictedRows) -> None:
+        for _ in range(min(LOOKED_AT, len(self._incidents))):
+            incident_id = self._incidents.pop()
+            copy = self._impacts.get(incident_id)
+            if copy is not None and copy.ends_by(self._retention.until):
+                evicted.incidents.append(incident_id)
+                self._impacts.remove(incident_id)
+                if len(evicted.incidents) == STEP:
+                    return
 
     def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
         until = self._retention.until

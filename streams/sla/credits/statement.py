@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streams.sla.contracts import Span
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
 from streams.sla.credits.maintenance import MaintenancePlan
+from streams.sla.credits.work_steps import ITEMS_PER_STEP, Steps, finish
 from streams.sla.events import Position
 from streams.sla.evidence import PositionsSummary
 from streams.sla.impact import Impact, ImpactCopy
@@ -80,7 +81,7 @@ def counts(policy: Policy, impact: Impact) -> bool:
     return impact.impact in policy.downtime_impacts if impact.counts is None else impact.counts
 
 
-def compute_month(
+def month_steps(
     tenant: str,
     month: Month,
     period: Period,
@@ -90,7 +91,7 @@ def compute_month(
     maintenance: Iterable[MaintenancePlan],
     instant: int,
     currency: str,
-) -> MonthResult:
+) -> Steps[MonthResult]:
     """Compute a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the
     month; the last one's charge and plan apply, never prorated (R25)."""
     contracted = union((span.start, span.end) for span in spans)
@@ -108,7 +109,9 @@ def compute_month(
             evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
     summarized: list[tuple[str, PositionsSummary]] = []
     down: list[tuple[int, int]] = []
-    for copy in impacts:
+    for number, copy in enumerate(impacts, 1):
+        if number % ITEMS_PER_STEP == 0:
+            yield
         relevant = False
         for impact in copy.impacts:
             end = instant if impact.end is None else min(impact.end, instant)
@@ -123,13 +126,20 @@ def compute_month(
             evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
             if copy.summary is not None:
                 summarized.append((copy.incident_id, copy.summary))
+    long = len(down) > ITEMS_PER_STEP
+    if long:
+        yield
     intervals = intersect(union(down), contracted)
+    if long:
+        yield
     maintained = intersect(union(chain.from_iterable(excluded_by.values())), contracted)
     exclusions = subtract(maintained, intervals)
     eligible, excluded, downtime = measure(contracted), measure(exclusions), measure(intervals)
     available = formula.availability(eligible, excluded, downtime)
     percent = formula.credit_percent(policy.credit, available)
     charge = spans[-1].contract.charge.amount_minor if spans else 0
+    if long:
+        yield
     return MonthResult(
         month=month,
         period=period,
@@ -147,3 +157,8 @@ def compute_month(
         evidence=tuple(sorted(evidence)),
         summarized=tuple(sorted(summarized)),
     )
+
+
+def compute_month(*terms: Any) -> MonthResult:
+    """`month_steps`, all at once."""
+    return finish(month_steps(*terms))

@@ -11,7 +11,8 @@ from streams.sla.canonical_json import canonical_json, quoted
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval
 from streams.sla.credits.statement import MonthResult
-from streams.sla.evidence import MAX_POSITIONS, PositionsSummary, digest_of, ranges_of
+from streams.sla.credits.work_steps import ITEMS_PER_STEP, Steps, digest_steps
+from streams.sla.evidence import MAX_POSITIONS, PositionsSummary, ranges_of
 from streams.sla.instants import SECOND, format_rfc3339
 
 MAX_SPANS = 10_000
@@ -49,7 +50,7 @@ def statement_data(
     waived: int,
     claimable_until: int,
     flags: Sequence[str],
-) -> dict[str, object]:
+) -> Steps[dict[str, object]]:
     """The record of a `credit.statement`, digest included. It is smaller than the limit of derived records, whatever
     the month's inputs are."""
 
@@ -79,42 +80,50 @@ def statement_data(
         "delta": money(delta),
         "waived": money(waived),
         "claimable_until": claimable_until,
-        **_spans_fields(result),
-        **_evidence_fields(result),
+        **(yield from _spans_fields(result)),
+        **(yield from _evidence_fields(result)),
         "flags": list(flags),
         "calendar_version": calendar.calendar_version(),
         "tzdata_version": calendar.tzdata_version(),
     }
-    data["digest"] = digest(data)
+    data["digest"] = yield from digest(data)
     return data
+
+
+def _is_long(result: MonthResult) -> bool:
+    return max(len(result.evidence), len(result.intervals), len(result.exclusions)) > ITEMS_PER_STEP
 
 
 # -- evidence and spans ----------------------------------------------------------------------------------------------
 
 
-def summarize_evidence(result: MonthResult) -> EvidenceSummary:
+def summarize_evidence(result: MonthResult) -> Steps[EvidenceSummary]:
     """The summary of all deciding inputs of a month."""
     pairs = result.evidence_ids
+    if _is_long(result):
+        yield
     kinds = [kind for kind, _ in pairs]
     inputs = len(result.evidence) + sum(summary.inputs for _, summary in result.summarized)
     ids = (f'{{"id":{quoted(name)},"kind":"{kind}"}}' for kind, name in pairs)
     counts = kinds.count("contract"), kinds.count("maintenance"), kinds.count("incident")
-    return EvidenceSummary(*counts, inputs, digest_of(ids))
+    return EvidenceSummary(*counts, inputs, (yield from digest_steps(ids)))
 
 
-def summarize_spans(result: MonthResult) -> SpansSummary:
+def summarize_spans(result: MonthResult) -> Steps[SpansSummary]:
     """The summary of a month's intervals and exclusions."""
-    intervals, exclusions = _spans_digest(result.intervals), _spans_digest(result.exclusions)
+    intervals = yield from _spans_digest(result.intervals)
+    exclusions = yield from _spans_digest(result.exclusions)
     return SpansSummary(len(result.intervals), intervals, len(result.exclusions), exclusions)
 
 
-def _spans_digest(spans: Iterable[Interval]) -> str:
-    return digest_of(f'{{"end":"{format_rfc3339(end)}","start":"{format_rfc3339(start)}"}}' for start, end in spans)
+def _spans_digest(spans: Iterable[Interval]) -> Steps[str]:
+    return digest_steps(f'{{"end":"{format_rfc3339(end)}","start":"{format_rfc3339(start)}"}}' for start, end in spans)
 
 
-def _spans_fields(result: MonthResult) -> dict[str, object]:
+def _spans_fields(result: MonthResult) -> Steps[dict[str, object]]:
     if max(len(result.intervals), len(result.exclusions)) > MAX_SPANS:
-        return {"intervals": [], "exclusions": [], "spans_summary": summarize_spans(result)._asdict()}
+        summary = yield from summarize_spans(result)
+        return {"intervals": [], "exclusions": [], "spans_summary": summary._asdict()}
     return {
         "intervals": [interval._asdict() for interval in result.intervals],
         "exclusions": [interval._asdict() for interval in result.exclusions],
@@ -122,7 +131,7 @@ def _spans_fields(result: MonthResult) -> dict[str, object]:
     }
 
 
-def _evidence_fields(result: MonthResult) -> dict[str, object]:
+def _evidence_fields(result: MonthResult) -> Steps[dict[str, object]]:
     if len(result.evidence) <= MAX_POSITIONS and not result.summarized:
         return {
             "evidence": [{"kind": kind, "id": name, **position._asdict()} for kind, name, position in result.evidence],
@@ -131,43 +140,61 @@ def _evidence_fields(result: MonthResult) -> dict[str, object]:
         }
     return {
         "evidence": [],
-        "evidence_summary": summarize_evidence(result)._asdict(),
-        "evidence_positions": _positions_of(result).as_data(),
+        "evidence_summary": (yield from summarize_evidence(result))._asdict(),
+        "evidence_positions": (yield from _positions_of(result)).as_data(),
     }
 
 
-def _positions_of(result: MonthResult) -> PositionsSummary:
+def _positions_of(result: MonthResult) -> Steps[PositionsSummary]:
     """The positions of all deciding inputs; of an incident whose own are summarised, its digest in place of them."""
     items: list[tuple[tuple[object, ...], str]] = []
-    for entry in result.evidence:
+    for number, entry in enumerate(result.evidence, 1):
+        if number % ITEMS_PER_STEP == 0:
+            yield
         kind, name, (topic, partition, offset) = entry
         place = f'"offset":{offset},"partition":{partition},"topic":{quoted(topic)}'
         items.append((entry, f'{{"id":{quoted(name)},"kind":"{kind}",{place}}}'))
     for name, summary in result.summarized:
         place = f'"inputs":{summary.inputs},"kind":"incident"'
         items.append((("incident", name, ()), f'{{"digest":"{summary.digest}","id":{quoted(name)},{place}}}'))
+    if _is_long(result):
+        yield
     items.sort()
+    if _is_long(result):
+        yield
     ranges = ranges_of(
         (position for _, _, position in result.evidence),
         (one for _, summary in result.summarized for one in summary.ranges),
     )
     inputs = len(result.evidence) + sum(summary.inputs for _, summary in result.summarized)
-    return PositionsSummary(inputs, digest_of(item for _, item in items), ranges)
+    return PositionsSummary(inputs, (yield from digest_steps(item for _, item in items)), ranges)
 
 
 # -- digest ----------------------------------------------------------------------------------------------------------
 
 _INSTANTS = frozenset(["start", "end", "claimable_until"])
+_SPANS = frozenset(["intervals", "exclusions"])
 _DURATIONS = frozenset(["eligible_s", "downtime_s", "excluded_s"])
 #: Null where nothing is summarised: then they are no part of the digest, as before there were such fields.
 SUMMARIES = frozenset(["evidence_summary", "spans_summary"])
 
 
-def digest(data: Mapping[str, object]) -> str:
+def digest(data: Mapping[str, object]) -> Steps[str]:
     """SHA-256 (hexadecimal) over the RFC 8785 canonical JSON of a statement's data in JSON form."""
-    return sha256(
-        canonical_json(digested({key: _json_form(key, value) for key, value in data.items()})).encode()
-    ).hexdigest()
+    body = digested({key: value if key in _SPANS else _json_form(key, value) for key, value in data.items()})
+    fields = []
+    for key in sorted(body):
+        spans = body[key]
+        if key in _SPANS and isinstance(spans, list):
+            items = []
+            for number, one in enumerate(spans, 1):
+                items.append(canonical_json(_json_form(key, one)))
+                if number % ITEMS_PER_STEP == 0:
+                    yield
+            fields.append(f"{quoted(key)}:[{','.join(items)}]")
+        else:
+            fields.append(f"{quoted(key)}:{canonical_json(body[key])}")
+    return sha256(f"{{{','.join(fields)}}}".encode()).hexdigest()
 
 
 def digested(data: Mapping[str, object]) -> dict[str, object]:

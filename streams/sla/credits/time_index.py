@@ -54,6 +54,12 @@ class TimeIndex:
                     found |= buckets.get(bucket, set())
         return found
 
+    def count(self, keys: Iterable[str], start: int, end: int) -> int:
+        """At least as many as `between` returns; names in several buckets count for each."""
+        buckets_of = (self._buckets.get(key, {}) for key in keys)
+        wanted = (None, *range(start // BUCKET, end // BUCKET + 1))
+        return sum(len(buckets.get(bucket, ())) for buckets in buckets_of for bucket in wanted)
+
     def names(self, key: str) -> Iterator[str]:
         """Every name listed under a key, each once."""
         return iter(set().union(*self._buckets.get(key, {}).values()))

@@ -26,6 +26,7 @@ from streams.sla.credits.submitted import (
     summarized_evidence,
     summarized_spans,
 )
+from streams.sla.credits.work_steps import finish
 from streams.sla.instants import month_bounds
 from streams.sla.policy import Policies, Policy
 
@@ -205,7 +206,7 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
 def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: Recomputation) -> TermDifference | None:
     summary = submitted.spans_summary
     if summary is not None:
-        known = summarize_spans(found)
+        known = finish(summarize_spans(found))
         stated = summarized_spans(summary.intervals, summary.intervals_digest)
         return _differs("intervals", stated, summarized_spans(known.intervals, known.intervals_digest))
     difference = _sets("intervals", submitted.intervals, found.intervals)
@@ -222,7 +223,7 @@ def _exclusions(submitted: SubmittedStatement, found: MonthResult) -> TermDiffer
     summary = submitted.spans_summary
     if summary is None:
         return _sets("exclusions", submitted.exclusions, found.exclusions)
-    known = summarize_spans(found)
+    known = finish(summarize_spans(found))
     stated = summarized_spans(summary.exclusions, summary.exclusions_digest)
     return _differs("exclusions", stated, summarized_spans(known.exclusions, known.exclusions_digest))
 
@@ -238,7 +239,7 @@ def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, .
 
 def _evidence(submitted: SubmittedStatement, found: MonthResult) -> TermDifference | None:
     if submitted.evidence_summary is not None:
-        recomputed = summarized_evidence(summarize_evidence(found))
+        recomputed = summarized_evidence(finish(summarize_evidence(found)))
         return _differs("evidence", summarized_evidence(submitted.evidence_summary), recomputed)
     theirs = set(found.evidence_ids)
     if submitted.evidence == theirs:
