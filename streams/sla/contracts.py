@@ -180,6 +180,9 @@ class ContractCopies:
         self._histories: dict[str, ContractHistory] = {}
         self._known: set[tuple[str, str, str]] = set()
 
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
     def at(self, tenant: str, instant: int) -> Contract | None:
         """The terms in force at an instant."""
         history = self._histories.get(tenant)

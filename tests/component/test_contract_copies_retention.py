@@ -34,6 +34,14 @@ def cluster_of(*lines: Line, partitions: int = 2) -> Cluster:
     return cluster
 
 
+def input_everywhere(cluster: Cluster, at: str) -> None:
+    """An input for each incident partition: the first one after a start."""
+    names = {cluster.own(f"inc-{number}"): f"inc-{number}" for number in range(50)}
+    assert len(names) == cluster.topics.partitions
+    for name in names.values():
+        published(cluster, opened(at, "cosmetic", of=name, id=f"o-{name}"))
+
+
 def kept(cluster: Cluster) -> list[str]:
     """The ids of the terms in the rows of the incident partitions, once for each partition."""
     return sorted(key.decode().split("\x1f")[-1].split("@")[0] for key in cluster.rows(INCIDENTS, CONTRACT))
@@ -59,7 +67,7 @@ def test_r26_rows_of_earlier_releases_are_evicted_after_the_start() -> None:
     for task, rows in zip(cluster.tasks.values(), saved, strict=True):  # as if nothing had ever been evicted
         task.rows.update(rows)
     cluster.rebuild_all()
-    published(cluster, opened("2026-12-21T00:00:00Z", of="inc-1", id="o-1"))
+    input_everywhere(cluster, "2026-12-21T00:00:00Z")
     cluster.pass_time(micros("2026-12-21T00:00:02Z"))
     assert kept(cluster) == ["c-acme-2026"] * 2
 
@@ -94,5 +102,6 @@ def test_r26_many_tenants_are_looked_at_in_steps() -> None:
     assert processor.fire(micros("2027-12-20T00:00:00Z"), 1, effects) == 1
     assert 0 < len(effects.rows) <= STEP
     cluster.rebuild_all()  # that step is lost
+    input_everywhere(cluster, "2027-12-19T00:00:00Z")
     cluster.pass_time(micros("2027-12-20T00:00:00Z"))
     assert len(kept(cluster)) == len(tenants)

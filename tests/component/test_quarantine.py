@@ -9,6 +9,7 @@ from story import contract, micros, opened, policies, responded
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.account import Account
 from streams.sla.credits.month_close import MonthClose
+from streams.sla.credits.work_steps import Steps
 from streams.sla.incidents.timeline import Timeline
 
 START = micros("10:00")
@@ -58,10 +59,10 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
     task = cluster.tasks[LEDGER, 0]
     close = MonthClose.fire
 
-    def crashing(self: MonthClose, account: Account, due: int, **more: bool) -> None:
+    def crashing(self: MonthClose, account: Account, due: int, **more: bool) -> Steps[None]:
         if account.tenant == "acme":
             raise ValueError("odd")
-        close(self, account, due, **more)
+        yield from close(self, account, due, **more)
 
     monkeypatch.setattr(MonthClose, "fire", crashing)
     effects = Effects()

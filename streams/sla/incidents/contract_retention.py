@@ -1,5 +1,5 @@
 """Retention of the contract terms that an incident partition has copies of: those that no incident can need any more
-are evicted once a month, and after a start (R20, R26).
+are evicted once a month, and with the first input after a start (R20, R26).
 
 Terms are needed at the opening of an incident that is retained, and of one that may still arrive: up to
 `TimeLimits.retain_months` calendar months back. A tenant's latest terms always stay.

@@ -49,7 +49,6 @@ class IncidentStore:
 
     def restore_contract(self, tenant: str, contract: Contract) -> bool:
         """Add contract terms without re-evaluating any incident; False when they are known already."""
-        contract_retention.schedule(self._state, 0)
         return self._state.contracts.add(tenant, contract)
 
     def apply_contract(
@@ -79,6 +78,8 @@ class IncidentStore:
         """Apply one checked event. The caller has fired the timers that were due before `arrival`. `accepted_before`
         says that a release with fewer checks accepted it."""
         subject = event.subject
+        if self._state.contracts and not self._state.retention.scheduled:  # the first input after a start
+            contract_retention.schedule(self._state, arrival)
         stored = self._state.cache.get(subject)
         if stored is not None and (known := stored.find(event)) is not None:
             if known.digest == event.digest:
