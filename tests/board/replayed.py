@@ -8,19 +8,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
-from synthetic_state import States
 
 from board.ingest.apply import AppliedChanges, Applier
 from board.ingest.records import CREDITS, REJECTED, IngestRecord
 from board.store.engine import writing
 from streams.kafka.partitioner import partition_of
-from streams.replay.simulate import Simulation
+from streams.replay.simulate import INCIDENTS_SOURCE, Simulation
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
-from streams.serde.cloudevents_json import format_line, from_json
-from streams.serde.codec import Codec, headers_for
+from streams.serde.cloudevents_json import format_line, from_json, to_json
+from streams.serde.codec import Codec, headers_for, output_record
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.sla.events import INCIDENT_RANK, Rejection
+from streams.sla.arrival import TimeLimits
+from streams.sla.events import INCIDENT_RANK, Output, Rejection
+from streams.sla.instants import DAY
 from streams.sla.policy import Policies
 from streams.topics import TOPIC_OF
 
@@ -36,6 +37,7 @@ class Topics:
         self._ends: Counter[tuple[str, int]] = Counter()
         self._codec = Codec()
         self._lines: list[IngestRecord] = []
+        self._revisions: dict[str, int] = {}
 
     def write(
         self,
@@ -62,8 +64,20 @@ class Topics:
         value = text.encode() if isinstance(parsed, Rejection) else self._codec.encode(*parsed)
         self._lines.append(self.write(topic, event["subject"], timestamp, value))
 
-    def output(self, event: dict[str, Any], timestamp: int) -> None:
-        """An output in its JSON form."""
+    def outputs(self, events: Iterable[dict[str, Any]], timestamp: int) -> None:
+        """Outputs in their JSON form."""
+        for event in events:
+            self._output(event, timestamp)
+
+    def states(self, simulation: Simulation, subjects: set[object] | None, timestamp: int) -> None:
+        """The present states of those incidents that have changed; of all without `subjects`."""
+        for state in states_of(simulation, subjects):
+            data: dict[str, Any] = state["data"]  # type: ignore[assignment]
+            if self._revisions.get(data["incident_id"]) != data["revision"]:
+                self._revisions[data["incident_id"]] = data["revision"]
+                self._output(state, timestamp)
+
+    def _output(self, event: dict[str, Any], timestamp: int) -> None:
         if event["type"] == "sla.rejected":
             self._reject(event["data"], timestamp)
             return
@@ -83,23 +97,30 @@ class Topics:
         self.write(REJECTED, (at.key or b"").decode(), timestamp, sent.value, sent.headers)
 
 
+def states_of(simulation: Simulation, subjects: set[object] | None) -> Iterable[dict[str, Any]]:
+    """As `Simulation.states`, of some incidents."""
+    store = simulation._incidents
+    found = simulation.states() if subjects is None else map(store.present_state, map(str, subjects))
+    for each in found:
+        if isinstance(each, Output):
+            yield to_json(each.type, output_record(each, INCIDENTS_SOURCE))
+        elif each is not None:
+            yield each
+
+
 def replayed(lines: Iterable[str], policies: Policies, until: int) -> list[IngestRecord]:
-    """Every record of the topics that the board reads, in the order in which they would be written."""
-    topics, states = Topics(), States()
-    simulation = Simulation(policies, until=until)
+    """Every record of the topics that the board reads, in the order in which they would be written. All incidents are
+    retained."""
+    topics = Topics()
+    simulation = Simulation(policies, TimeLimits(retain_closed=4_000 * DAY), until=until)
     for number, line in enumerate(lines, 1):
-        outputs = simulation.read(number, line)
-        before = list(outputs)
+        outputs = list(simulation.read(number, line))
         topics.line(line, simulation.clock)
-        states.take(json.loads(line))
-        for output in before:
-            topics.output(output, simulation.clock)
-            states.take(json.loads(format_line(output)))
-    for output in simulation.finish():
-        topics.output(output, until)
-        states.take(json.loads(format_line(output)))
-    for state in states.events():
-        topics.output(state, until)
+        topics.outputs(outputs, simulation.clock)
+        subjects = {json.loads(line)["subject"], *(output["subject"] for output in outputs)}
+        topics.states(simulation, subjects, simulation.clock)
+    topics.outputs(simulation.finish(), until)
+    topics.states(simulation, None, until)
     return topics.records
 
 

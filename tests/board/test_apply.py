@@ -11,6 +11,7 @@ from story import opened, policies, texts
 
 from board.store.events import cloud_event
 from board.store.tables import contract, credit, entry, incident, maintenance, reject, tenant_month, verdict
+from streams.sla.instants import parse_rfc3339
 
 
 def test_open_incidents_are_listed_by_their_next_deadline(read_model: Engine) -> None:
@@ -42,7 +43,7 @@ def test_a_backfilled_input_keeps_its_own_arrival(empty_read_model: Engine) -> N
     told = {"backfill": True, "receivedtime": "2026-01-05T00:10:00Z"}
     lines = [{**opened("2026-01-05T00:00:00Z", of="told"), **told}]
     lines.append({**opened("2026-01-06T00:00:00Z", of="untold"), "backfill": True})
-    ingest(empty_read_model, replayed(texts(lines), policies(), NOW))
+    ingest(empty_read_model, replayed(texts(lines), policies(), parse_rfc3339("2026-01-06T01:00:00Z")))
     with empty_read_model.connect() as connection:
         query = select(entry).where(entry.c.type == "incident.opened").order_by(entry.c.occurred_at)
         told_event, untold_event = (cloud_event(row) for row in connection.execute(query).mappings())
