@@ -37,6 +37,7 @@ from streams.sla.contracts import Contract
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.incidents.causes import Cause
+from streams.sla.incidents.contract_retention import EVICTION
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.reevaluation import SLICE, QueueProgress
 from streams.sla.policy import Policies
@@ -250,7 +251,8 @@ class IncidentsProcessor:
             if self._queue.waiting_since is not None:  # not all of that input has been applied yet
                 following = min(following, self._queue.waiting_since)
             watermark_due = self._watermarks.next_due()
-            if watermark_due is not None and watermark_due < following:  # in order of time: outputs carry it (R11)
+            evicting = first_due is not None and first_due[1] == EVICTION  # has no outputs: it dates no watermark
+            if watermark_due is not None and watermark_due < following and not evicting:  # in order of time (R11)
                 self._watermarks.write(following - 1, effects)
                 fired += 1
                 continue
