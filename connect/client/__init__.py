@@ -1,4 +1,4 @@
-"""The client for other services: publish incidents and contract facts, consume alerts and credits (docs/client.md).
+"""The client for other services: publish incidents and contract facts, consume what follows (docs/client.md).
 
     with IncidentPublisher("kafka:9092", "/monitors/eu") as publisher:
         delivery = publisher.responded("inc-43", who=Who("support", "kim"))
@@ -14,7 +14,7 @@ So keep the event (`Delivery.event`, `DeliveryFailed.events`) and give it to `pu
 happened.
 """
 
-from connect.client.consume import consume_alerts, consume_credits
+from connect.client.consume import consume_alerts, consume_credits, consume_states
 from connect.client.contracts import ContractPublisher
 from connect.client.delivery import Delivery
 from connect.client.errors import (
@@ -27,6 +27,7 @@ from connect.client.errors import (
 from connect.client.incidents import IncidentPublisher
 from connect.client.outgoing import Instant
 from connect.client.received import ReceivedEvent
+from connect.client.states import IncidentStates
 from connect.client.subscription import Subscription
 from streams.errors import RegistryRefused, RegistryUnavailable
 from streams.schema_registry.client import SchemaRegistry
@@ -39,6 +40,7 @@ __all__ = [
     "Delivery",
     "DeliveryFailed",
     "IncidentPublisher",
+    "IncidentStates",
     "Instant",
     "InvalidEvent",
     "Money",
@@ -52,4 +54,5 @@ __all__ = [
     "Who",
     "consume_alerts",
     "consume_credits",
+    "consume_states",
 ]

@@ -1,14 +1,15 @@
-"""Opens subscriptions to alerts and credits."""
+"""Opens subscriptions to alerts, credits and states of incidents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
+from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from connect.client.errors import BrokerUnavailable
-from connect.client.subscription import SHUTDOWN_MS, OnUndecodable, Subscription
+from connect.client.subscription import REMEMBERED, SHUTDOWN_MS, OnUndecodable, Subscription
 from streams.kafka import kafka_python_clients
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
@@ -55,6 +56,23 @@ def consume_credits(
     return _subscription(brokers, f"{prefix}.credits", group, start, on_undecodable, kafka or {}, schema_registry)
 
 
+def consume_states(
+    brokers: str,
+    *,
+    group: str,
+    prefix: str = "sla",
+    start: Start = "earliest",
+    on_undecodable: OnUndecodable | None = None,
+    kafka: Mapping[str, object] | None = None,
+    schema_registry: SchemaRegistry | None = None,
+) -> Subscription:
+    """Present states of incidents: `incident.state`, each absolute, those of one incident in order. An event with
+    `deleted` says that the incident is no longer retained. The topic keeps the newest state of each incident, so a new
+    group begins with those and may miss states in between. A state may come again. Otherwise as `consume_alerts`."""
+    place = (brokers, f"{prefix}.incident-state", group, start)
+    return _subscription(*place, on_undecodable, kafka or {}, schema_registry, states=True)
+
+
 def _subscription(
     brokers: str,
     topic: str,
@@ -63,30 +81,41 @@ def _subscription(
     on_undecodable: OnUndecodable | None,
     kafka: Mapping[str, object],
     schema_registry: SchemaRegistry | None,
+    *,
+    states: bool = False,
 ) -> Subscription:
+    consumer, _ = open_consumer(brokers, topic, {"group_id": group, "client_id": f"sla-{group}"}, kafka, start)
+    consumer.subscribe([topic])
+    # The registry client does not retry: the subscription does, so it can be stopped in between.
+    codec = reading_codec(schema_registry, 0.0)
+    # States are absolute: the same one again does no harm, and an incident's id may be used anew after its deletion.
+    remember = 0 if states else REMEMBERED
+    return Subscription(
+        consumer, on_undecodable=on_undecodable, decode=codec.decode, remember=remember, deletions=states
+    )
+
+
+def open_consumer(
+    brokers: str, topic: str, given: Mapping[str, object], kafka: Mapping[str, object], start: Start
+) -> tuple[KafkaConsumer, frozenset[int]]:
+    """A consumer of committed records, and the partitions of a topic that exists. `kafka` are the caller's settings.
+    Raises BrokerUnavailable, and ValueError for a setting that the guarantees depend on."""
     if taken := sorted(_FIXED & kafka.keys()):
         raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
-    defaults: dict[str, object] = {
-        "client_id": f"sla-{group}",
-        "allow_auto_create_topics": False,
-        "bootstrap_timeout_ms": _CONNECT_MS,
-    }
+    defaults: dict[str, object] = {"allow_auto_create_topics": False, "bootstrap_timeout_ms": _CONNECT_MS}
     try:
         consumer = kafka_python_clients.consumer(
             bootstrap_servers=brokers.split(","),
-            group_id=group,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset=start,
-            **(defaults | dict(kafka)),
+            **(defaults | dict(given) | dict(kafka)),
         )
     except (KafkaError, OSError) as error:
         message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
         raise BrokerUnavailable(message) from error
-    if not consumer.partitions_for_topic(topic):
+    partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
         consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
         raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
-    consumer.subscribe([topic])
-    # The registry client does not retry: the subscription does, so it can be stopped in between.
-    codec = reading_codec(schema_registry, 0.0)
-    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode)
+    return consumer, frozenset(partitions)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
+from streams.serde.json_values import instant_to_json
 from streams.sla.events import Position
 
 
@@ -13,9 +14,25 @@ class ReceivedEvent(dict[str, Any]):
     """One event in the JSON form of the contract: a CloudEvents object, ready for json.dumps. `position` has its
     coordinates in Kafka."""
 
-    def __init__(self, event: Mapping[str, Any], position: Position) -> None:
+    def __init__(self, event: Mapping[str, Any], position: Position, *, deleted: bool = False) -> None:
         super().__init__(event)
         self.position = position
+        self.deleted = deleted
+        """States only: the incident is no longer retained. `subject` names it, `data` is empty."""
+
+    @classmethod
+    def deletion(cls, key: bytes, timestamp_ms: int, position: Position) -> ReceivedEvent:
+        """A record without value on the topic of states: a deleted key."""
+        event = {
+            "specversion": "1.0",
+            "id": f"{position.topic}/{position.partition}/{position.offset}",
+            "type": "incident.state",
+            "source": "/sla/incidents",
+            "subject": key.decode(),
+            "time": instant_to_json(timestamp_ms * 1_000),
+            "data": {},
+        }
+        return cls(event, position, deleted=True)
 
     @property
     def id(self) -> str:

@@ -36,7 +36,7 @@ _MOST_RECORDS = 20
 _COMMIT_EVERY_S = 1.0
 _COMMIT_MS = 5_000
 SHUTDOWN_MS = 5_000
-_REMEMBERED = 10_000
+REMEMBERED = 10_000
 
 OnUndecodable = Callable[[UndecodableRecord], None]
 
@@ -69,13 +69,15 @@ class Subscription:
         *,
         on_undecodable: OnUndecodable | None = None,
         decode: Decode = decode,
-        remember: int = _REMEMBERED,
+        remember: int = REMEMBERED,
+        deletions: bool = False,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
         self._on_undecodable = on_undecodable
         self._decode = decode
         self._remember = remember
+        self._deletions = deletions
         self._seconds = seconds
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._handled: dict[Any, int] = {}
@@ -143,6 +145,8 @@ class Subscription:
     def _event(self, record: Any) -> ReceivedEvent | None:
         """The event of a record; None for one to skip."""
         position = Position(record.topic, record.partition, record.offset)
+        if record.value is None and self._deletions and record.key is not None:
+            return ReceivedEvent.deletion(record.key, record.timestamp, position)
         decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):
             problem = UndecodableRecord(position, decoded, record.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -26,13 +27,16 @@ from connect.client import (
     ContractPublisher,
     DeliveryFailed,
     IncidentPublisher,
+    IncidentStates,
     Money,
     UndecodableRecord,
     Who,
     consume_alerts,
     consume_credits,
+    consume_states,
 )
 from streams.kafka.partitioner import partition_of
+from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import decode, encode
 from streams.sla.events import Rejection
 from streams.sla.facts import to_event
@@ -70,6 +74,15 @@ def issue(broker: str, topics: str, numbers: Iterable[int], compression: str | N
             tenant, value = credit(number)
             producer.send(f"{topics}.credits", key=tenant.encode(), value=value)
         producer.flush(30)
+
+
+def state(incident: str, revision: int) -> bytes:
+    record = json.loads((ROOT / "schemas/golden/incident.state.json").read_text(encoding="utf-8"))
+    record |= {"subject": incident, "id": f"{incident}-{revision}"}
+    record["data"] |= {"incident_id": incident, "revision": revision}
+    made = from_json(record)
+    assert not isinstance(made, Rejection)
+    return encode(*made)
 
 
 def lying(broker: str, topic: str) -> list[TopicRecord]:
@@ -311,3 +324,31 @@ def wait_until(condition: object, process: subprocess.Popen[str], seconds: float
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_states_are_read_committed_with_their_deletions(broker: str, topics: str) -> None:
+    """Written in transactions as a worker does: one of them is aborted, and markers are the last in each partition."""
+    topic = f"{topics}.incident-state"
+    config = {"bootstrap_servers": broker, "transactional_id": f"{topics}-states"}
+    with closing(KafkaProducer(**config)) as producer:
+        producer.init_transactions()
+        for rows, commit in (
+            ([("a", state("a", 1)), ("b", state("b", 1)), ("c", state("c", 1))], True),
+            ([("a", state("a", 2)), ("b", None)], True),
+            ([("a", state("a", 3)), ("c", None)], False),
+        ):
+            producer.begin_transaction()
+            for key, value in rows:
+                producer.send(topic, key=key.encode(), value=value, partition=partition_of(key, PARTITIONS))
+            (producer.commit_transaction if commit else producer.abort_transaction)()
+    with IncidentStates(broker, prefix=topics) as states:
+        states.wait_until_caught_up(timeout=30)
+        assert {name: each.data["revision"] for name, each in states.items()} == {"a": 2, "c": 1}
+        assert states["a"].position.partition == partition_of("a", PARTITIONS)
+    found: list[tuple[str, object]] = []
+    with consume_states(broker, group=f"{topics}-watch", prefix=topics) as events:
+        for event in events:
+            found.append((event.subject, "deleted" if event.deleted else event.data["revision"]))
+            if len(found) == 5:
+                events.stop()
+    assert sorted(found, key=str) == [("a", 1), ("a", 2), ("b", "deleted"), ("b", 1), ("c", 1)]
