@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +24,8 @@ _ACK_S = 10
 parked_app = typer.Typer(help="List messages that were not delivered; retry or discard them.", no_args_is_help=True)
 
 Destination = Annotated[str | None, typer.Option("--destination", help="Only those of this destination.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")]
+Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 @parked_app.command("list", epilog="Example: sla notify parked list --destination on-call")
@@ -49,8 +51,8 @@ def list_(
 
 @parked_app.command(epilog="Example: sla notify parked retry --all --destination on-call")
 def retry(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    ids: Ids = None,
+    everything: Everything = False,
     destination: Destination = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -62,16 +64,14 @@ def retry(
     from connect.notify.page_store_rows import retry_rows
 
     with one_line():
-        settings = settings_of(brokers, prefix)
-        chosen = _chosen(settings, ids, destination, everything=everything)
-        _write(settings, [(where, row) for where, each in chosen for row in retry_rows(each)])
-    typer.echo(f"{len(chosen):,} queued again" if chosen else "nothing is parked")
+        count = _replace(settings_of(brokers, prefix), ids, destination, retry_rows, everything=everything)
+    typer.echo(f"{count:,} queued again" if count else "nothing is parked")
 
 
 @parked_app.command(epilog="Example: sla notify parked discard --all --destination former")
 def discard(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    ids: Ids = None,
+    everything: Everything = False,
     destination: Destination = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -83,23 +83,29 @@ def discard(
     from connect.notify.page_store_rows import discard_row
 
     with one_line():
-        settings = settings_of(brokers, prefix)
-        chosen = _chosen(settings, ids, destination, everything=everything)
-        _write(settings, [(where, discard_row(each)) for where, each in chosen])
-    typer.echo(f"{len(chosen):,} discarded" if chosen else "nothing is parked")
+        count = _replace(
+            settings_of(brokers, prefix), ids, destination, lambda each: (discard_row(each),), everything=everything
+        )
+    typer.echo(f"{count:,} discarded" if count else "nothing is parked")
 
 
-def _chosen(
-    settings: Settings, ids: Sequence[str] | None, destination: str | None, *, everything: bool
-) -> list[tuple[int, Parked]]:
-    """The parked messages that a command names, each with its partition."""
+def _replace(
+    settings: Settings,
+    ids: Sequence[str] | None,
+    destination: str | None,
+    rows_of: Callable[[Parked], Iterable[StateRow]],
+    *,
+    everything: bool,
+) -> int:
+    """Write these rows for each parked message that a command names; how many there are."""
     if bool(ids) == everything:
         wrong_use("which messages? write their IDs, or --all")
     parked = [each for each in _parked(settings) if destination in {None, each[1].destination}]
     chosen = [each for each in parked if everything or each[1].message.id in (ids or ())]
     if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
         wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
-    return chosen
+    _write(settings, [(where, row) for where, each in chosen for row in rows_of(each)])
+    return len(chosen)
 
 
 def _parked(settings: Settings) -> list[tuple[int, Parked]]:
@@ -145,13 +151,14 @@ def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:
 
 
 def _as_object(parked: Parked) -> dict[str, object]:
+    from connect.notify.digest import key_of_digest
     from streams.sla.instants import format_rfc3339
 
     message = parked.message
     return {
         "id": message.id,
         "destination": parked.destination,
-        "incident": parked.incident,
+        "incident": key_of_digest(parked.incident) or parked.incident,
         "type": message.event["type"],
         "action": message.action,
         "time": message.event["time"],

@@ -13,6 +13,7 @@ from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
+from connect.notify.digest import key_of_digest
 from connect.notify.digest_schedule import DigestSchedule
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
@@ -276,7 +277,7 @@ class DeliveryQueue:
                 self.health.failed(reason, retry_after, now, rate_limited=rate_limited, waiting=self.pending)
                 due = next_try(self._destination, message, now, retry_after)
                 if due is not None:
-                    return self._pages.failed(key, due)
+                    return self._pages.failed(key, due, written=key not in self._unwritten)
                 return self._park(key, message, f"given up: {reason}", now)
             case Undeliverable(reason, gone):
                 self._metrics.tries.labels(name, "refused").inc()
@@ -289,8 +290,9 @@ class DeliveryQueue:
     def _park(self, key: PageKey, message: Message, reason: str, now: int) -> list[StateRow]:
         name = self._destination.name
         self._metrics.parked.labels(name).inc()
+        incident = key_of_digest(key.incident) or key.incident
         self._log.error(
-            "message_parked", incident=key.incident, event_id=message.event["id"], type=message.event["type"],
+            "message_parked", incident=incident, event_id=message.event["id"], type=message.event["type"],
             reason=reason, tries=message.tries + 1,
         )  # fmt: skip
         parked = Parked(name, key.incident, message._replace(tries=message.tries + 1), reason, now)

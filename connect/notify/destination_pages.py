@@ -45,7 +45,7 @@ class DestinationPages:
         """How many incidents each digest has alerts of."""
         self._collecting: dict[int, PageKey] = {}
         """The latest digest of each partition."""
-        self.queue = PendingPages()
+        self.queue = PendingPages(ends_give_way=destination.kind.latest_only)
         self.in_flight: set[PageKey] = set()
 
     @property
@@ -93,9 +93,11 @@ class DestinationPages:
         """The first message is delivered, or parked."""
         return self._changed(key, self._page(key).delivered(), 0).rows
 
-    def failed(self, key: PageKey, due: int) -> list[StateRow]:
-        """The first message was not delivered, and is tried again at `due`."""
-        return self._changed(key, self._page(key).failed(due, latest_only=self._destination.kind.latest_only), 0).rows
+    def failed(self, key: PageKey, due: int, *, written: bool) -> list[StateRow]:
+        """The first message was not delivered, and is tried again at `due`, unless a later one takes its place. That
+        one must be `written`, or its earlier row could follow the one that is returned."""
+        latest_only = self._destination.kind.latest_only and written
+        return self._changed(key, self._page(key).failed(due, latest_only=latest_only), 0).rows
 
     def foldable(self, keys: Iterable[PageKey]) -> list[PageKey]:
         """Those whose alerts a digest may have."""

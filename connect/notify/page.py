@@ -91,7 +91,7 @@ class Page:
         its clock takes its place, if there is one."""
         head, later = self.head, self.pending[1:]
         newer = next((each for each in later if each.clock == head.clock), None) if latest_only else None
-        if newer is None:
+        if newer is None or (newer.action == head.action == "trigger" and head.clock == DIGEST):  # its incidents differ
             return replace(self, pending=(head._replace(tries=head.tries + 1, due=due, attempted=True), *later))
         # The page may be open there: a later alert updates it, by the key that it has.
         first = newer._replace(key=head.key, opens=False, due=max(newer.due, due))

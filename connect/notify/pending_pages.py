@@ -20,11 +20,12 @@ _Entry = tuple[int, int, PageKey]
 
 
 class PendingPages:
-    """Pages by key, with queues of those whose first message waits: alerts, and ends, which give way to alerts. An
+    """Pages by key, with queues of those whose first message waits: alerts, and ends, which may give way to alerts. An
     entry of a queue is valid while its page still has that first message; outdated entries are skipped, or removed when
     there are many."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_give_way: bool) -> None:
+        self._ends_give_way = ends_give_way
         self._pages: dict[PageKey, Page] = {}
         self._waiting: dict[int, set[PageKey]] = {}
         self._alerts: list[_Entry] = []
@@ -77,12 +78,12 @@ class PendingPages:
         return True
 
     def first_due(self, now: int, blocked: Callable[[PageKey], bool]) -> tuple[int, PageKey] | None:
-        """The page that is due first, and when: of those that are due by now, an alert before an end. Entries of pages
-        that are blocked or have changed are removed."""
+        """The page that is due first, and when; where ends give way, of those that are due by now an alert. Entries of
+        pages that are blocked or have changed are removed."""
         alert, end = (self._first(queue, blocked) for queue in (self._alerts, self._ends))
         if alert is None or end is None:
             return alert or end
-        return alert if alert[0] <= max(now, end[0]) else end
+        return alert if alert[0] <= (max(now, end[0]) if self._ends_give_way else end[0]) else end
 
     def pop(self, key: PageKey) -> None:
         """Remove what `first_due` has returned."""

@@ -59,7 +59,12 @@ def _incident(page: Page) -> Page:
     """Without messages of digests; an alert that was stored without its page has it again."""
     is_digest = key_of_digest(page.incident) is not None
     pending = tuple(each for each in page.pending if is_digest or each.clock != DIGEST)
-    unstored = [each for each in pending if each.opens and each.clock not in page.open]
+    ends = {each.clock: each.seq for each in pending if each.action == "resolve"}  # no clock: of all clocks
+
+    def waits_for_its_end(alert: Message) -> bool:
+        return max(ends.get(alert.clock, -1), ends.get("", -1)) > alert.seq
+
+    unstored = [each for each in pending if each.opens and each.clock not in page.open and not waits_for_its_end(each)]
     if not unstored and pending == page.pending:
         return page
     return replace(

@@ -13,6 +13,7 @@ from connect.notify.destinations.answers import Delivered, Failed
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.page_store_rows import Parked, parked_row
+from connect.notify.pending_pages import PageKey
 from connect.notify.triggers import PageTrigger
 from streams.sla.instants import SECOND
 from tests.page_triggers import event, trigger
@@ -188,6 +189,33 @@ def test_new_pages_do_not_wait_for_ends() -> None:
         await bench.give(closed("new"))
         await bench.pass_to(200)
         assert bench.store.left() == []
+
+    play(scenario)
+
+
+def test_a_failed_message_does_not_give_way_to_one_whose_row_is_not_written_yet() -> None:
+    """Or the row of that one could be stored after the row that replaces it."""
+
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty"))
+        bench.start()
+        await bench.give(breached("a"))
+        await bench.give(trigger("met", "a", "met", metric="response"))
+        bench.sender.open.clear()
+        bench.sender.answers = [Failed("HTTP 500")]
+        await bench.give(breached("a", 1))
+        await bench.give(trigger("met", "a", "second", metric="response"))
+        rows = bench.delivery.apply(0, breached("a", 2))
+        bench.sender.open.set()
+        await bench.settled()
+        await bench.store.write(0, rows)
+        in_memory = bench.delivery._pages.queue.get(PageKey(0, "a"))
+        bench.delivery.rows_written()
+        assert list(bench.store.kept(0, "d").pages()) == [in_memory]
+        await bench.pass_to(60)
+        await bench.give(closed("a", 3))
+        assert bench.store.left() == []
+        assert [each.action for each in bench.sender.messages][-1] == "resolve"
 
     play(scenario)
 

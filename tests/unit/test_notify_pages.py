@@ -15,7 +15,7 @@ from connect.notify.destinations.registry import DESTINATION_KINDS
 from connect.notify.destinations.slack import SLACK, post_body
 from connect.notify.destinations.webhook import RETRY_SCHEDULE, WEBHOOK
 from connect.notify.message import Message, dedup_key, digest_key, unnamed_dedup_key
-from connect.notify.page import Page
+from connect.notify.page import Page, folded
 from connect.notify.page_store_rows import (
     Parked,
     StoredPages,
@@ -148,6 +148,25 @@ def test_a_closing_read_again_after_a_crash_ends_what_the_crash_has_left_open() 
     page = stored.apply(closed, PAGER, 2, busy=False)
     assert shown(page) == ["end/response/1 resolve response/1"]
     assert page.delivered().over
+
+
+def test_an_alert_that_a_crash_has_left_beside_its_successor_opens_the_page_once() -> None:
+    """Both rows say that they open the page; once the first is sent the second only updates it."""
+    first, second = after(PAGER, "warning").head, after(PAGER, "warning", "breached").head
+    page = replace(after(PAGER, "warning"), pending=(first, second._replace(seq=first.seq + 1)))
+    page = page.started().delivered()
+    assert [each.opens for each in page.pending] == [False]
+    page = page.apply(trigger("met", id_="end", metric="response", instance=1), PAGER, 9, busy=False)
+    assert shown(page) == ["end resolve response/1"]
+
+
+def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() -> None:
+    page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=7), PAGER, 7, busy=False)
+    page = folded(page, "sla/digest/1")
+    page = page.apply(replace(trigger("breached", metric="update", instance=1), at=8), PAGER, 8, busy=False)
+    late, last = (replace(trigger("closed", id_=f"c{at}"), at=at) for at in (6, 8))
+    assert page.apply(late, PAGER, 9, busy=False) == page
+    assert page.apply(last, PAGER, 9, busy=False).over
 
 
 def test_a_page_whose_end_was_not_delivered_is_updated_by_the_next_alert_of_its_clock() -> None:

@@ -146,8 +146,10 @@ class World:
             return
         for there in self.keys_of(key):
             if message.action == "trigger":
+                # An attempt whose outcome a crash has lost is repeated; its end follows.
+                needed = self.may_stand(there, True) or there in self.started
+                assert needed, f"nobody needs {message.id} about {there}"
                 self.started.add(there)
-                assert self.may_stand(there, True), f"nobody needs {message.id} about {there}"
             elif message.clock:
                 assert there in self.started, f"the end of {there}, which was never sent"
                 assert self.may_stand(there, False), f"{there} is resolved while its cause stands"
@@ -161,7 +163,7 @@ class World:
         key = flying[choice % len(flying)]
         if outcome != "failed":
             self.arrive(key)
-        rows = self.pages.delivered(key) if outcome == "delivered" else self.pages.failed(key, self.now)
+        rows = self.pages.delivered(key) if outcome == "delivered" else self.pages.failed(key, self.now, written=True)
         self.pages.in_flight.discard(key)
         self.write(rows, survive)
 
