@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import APIRouter, FastAPI
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from board import static_files
@@ -16,11 +15,12 @@ from board.changes import Changes
 from board.dependencies import BoardContext
 from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
+from board.ingest.status import IngestStatus
+from board.metrics import BoardMetrics
 from board.pages import incident, live, overview, rejected, system, tenant
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from streams.schema_registry.schema_source import reading_codec
-from streams.service_process import Reasons
 from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
@@ -54,18 +54,18 @@ def create_app(
     policies: Policies,
     time_source: TimeSource | None = None,
     changes: Changes | None = None,
-    registry: CollectorRegistry | None = None,
-    unready: Callable[[], Reasons] = list,
-    crash: Callable[[], BaseException | None] = lambda: None,
+    metrics: BoardMetrics | None = None,
+    ingest: Callable[[], IngestStatus] = lambda: IngestStatus(failure=None, reached_end=True),
 ) -> FastAPI:
     """The application over a migrated database. It connects to nothing else.
 
-    `changes` is where the ingest thread publishes; `registry` is what `/metrics` shows; `unready` and `crash` are about
-    the ingest thread, for `/ready` and `/live`.
+    `changes` is where the ingest thread publishes; `metrics` is what `/metrics` shows; `ingest` gives the status of the
+    ingest thread (without one, the database counts as complete).
     """
     app = FastAPI(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
+    board_metrics = metrics or BoardMetrics()
     app.state.context = BoardContext(
         engine,
         settings,
@@ -74,12 +74,13 @@ def create_app(
         time_source or SystemTimeSource(),
         changes or Changes(),
         reading_codec(kafka.schema_registry()),
+        ingest,
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)
     for router in _PAGES:
         app.include_router(router, include_in_schema=False)
-    app.include_router(health_router(engine, registry or CollectorRegistry(), unready, crash), include_in_schema=False)
+    app.include_router(health_router(engine, board_metrics, ingest), include_in_schema=False)
     app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(BrowserProtection, on_error=answer_to_bug)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from board.changes import Changes
+from board.ingest.status import IngestStatus
 from board.settings import BoardSettings
 from streams.serde.codec import Codec
 from streams.settings import Settings
@@ -19,7 +20,8 @@ from streams.time_source import TimeSource
 
 @dataclass(frozen=True, slots=True)
 class BoardContext:
-    """What every request shares. `kafka` are the settings of the deployment whose topics the read model keeps."""
+    """What every request shares. `kafka` are the settings of the deployment whose topics the read model keeps;
+    `ingest` tells how far it has come."""
 
     engine: Engine
     settings: BoardSettings
@@ -28,6 +30,7 @@ class BoardContext:
     time_source: TimeSource
     changes: Changes
     codec: Codec
+    ingest: Callable[[], IngestStatus]
 
 
 def board_context(request: Request) -> BoardContext:

@@ -6,36 +6,35 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from board.ingest.status import IngestStatus
+from board.metrics import BoardMetrics
 from streams.service_process import Reasons, liveness, readiness
 
 
-def health_router(
-    engine: Engine,
-    registry: CollectorRegistry,
-    unready: Callable[[], Reasons],
-    crash: Callable[[], BaseException | None],
-) -> APIRouter:
-    """The three addresses. The board is not ready while its database can't be read, or `unready` has reasons."""
+def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], IngestStatus]) -> APIRouter:
+    """The three addresses. The board is not ready while its database can't be read, while the topics can't, or before
+    the topics were read to their end once.
+    """
     router = APIRouter()
 
     @router.get("/live")
     @router.get("/healthz")
     async def live() -> Response:
-        status, body = liveness(crash())
+        status, body = liveness(None)
         return JSONResponse(body, status)
 
     @router.get("/ready")
     def ready() -> Response:
-        status, body = readiness([*_database_problem(engine), *unready()])
+        status, body = readiness([*_database_problem(engine), *_ingest_problem(ingest())])
         return JSONResponse(body, status)
 
     @router.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(measured.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
@@ -46,4 +45,12 @@ def _database_problem(engine: Engine) -> Reasons:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         return [{"database": engine.url.render_as_string(), "reason": str(getattr(error, "orig", None) or error)}]
+    return []
+
+
+def _ingest_problem(status: IngestStatus) -> Reasons:
+    if status.failure is not None:
+        return [{"reason": status.failure}]
+    if not status.reached_end:
+        return [{"reason": "the topics have not been read to their end yet", "read": status.read, "of": status.total}]
     return []

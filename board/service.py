@@ -11,18 +11,24 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from board.app import create_app
-from board.changes import Changes
+from board.changes import Change, Changes
+from board.ingest.apply import AppliedChanges
+from board.ingest.thread import Ingest
+from board.metrics import BoardMetrics
+from board.queries.system import read_position
 from board.settings import BoardSettings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
+from streams.errors import SettingsError
 from streams.service_process import stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource
 
 #: Requests in progress may take this long once the process is to stop.
-_FINISH_S = 5
+_FINISH_S = 4
 
 
 class BoardServer(uvicorn.Server):
@@ -36,25 +42,38 @@ class BoardServer(uvicorn.Server):
 async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable[[str], None] = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `listening` is called with the address, http://HOST:PORT.
 
-    Raises PolicyError, SettingsError, OSError when it can't start.
+    Raises PolicyError, SlaError, OSError when it can't start.
     """
     log = structlog.get_logger("board")
-    changes = Changes()
+    changes, metrics, time = Changes(), BoardMetrics(), SystemTimeSource()
+    policies = kafka.load_policies()
     with listening_socket(settings.host, settings.port) as listener:
-        engine = _open(settings)
+        engine = open_database(settings)
+        ingest = Ingest(
+            engine,
+            kafka,
+            retention=settings.retention,
+            on_applied=lambda applied, position: changes.publish(change_of(applied, position)),
+            metrics=metrics,
+            time_source=time,
+        )
         app = create_app(
             engine,
             settings,
             kafka=kafka,
-            policies=kafka.load_policies(),
-            time_source=SystemTimeSource(),
+            policies=policies,
+            time_source=time,
             changes=changes,
+            metrics=metrics,
+            ingest=lambda: ingest.status,
         )
-        stop = stop_on_signals()
-        server = make_server(app)
+        with engine.connect() as connection:
+            changes.publish(Change(read_position(connection)))
+        stop, server = stop_on_signals(), make_server(app)
         running = asyncio.create_task(server.serve([listener]))
+        ingest.start()
         address = _url(listener)
-        log.info("board_started", address=address)
+        log.info("board_started", address=address, database=engine.url.render_as_string())
         listening(address)
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -63,16 +82,36 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             stopped.cancel()
             changes.close()
             server.should_exit = True
-            await running
+            await asyncio.gather(running, asyncio.to_thread(ingest.stop, _FINISH_S))
             engine.dispose()
     log.info("board_stopped")
     return 0
 
 
-def _open(settings: BoardSettings) -> Engine:
+def open_database(settings: BoardSettings) -> Engine:
+    """The database of the read model with the schema of this release.
+
+    Raises SettingsError when it can't be opened, NewerDatabase, and OSError for a directory that can't be made.
+    """
     engine = open_engine(settings.database_url)
-    upgrade(engine)
+    try:
+        upgrade(engine)
+    except DBAPIError as error:
+        name, reason = engine.url.render_as_string(), str(error.orig).strip().partition("\n")[0]
+        raise SettingsError(f"the database {name} can't be used: {reason}; see SLA_BOARD_DATABASE_URL") from error
     return engine
+
+
+def change_of(applied: AppliedChanges, position: int) -> Change:
+    """What readers of the event stream are told of a transaction."""
+    return Change(
+        position,
+        applied.incidents,
+        applied.tenant_months,
+        rejects=applied.rejects,
+        notifications=applied.notifications,
+        resync=applied.resync,
+    )
 
 
 def make_server(app: FastAPI) -> BoardServer:

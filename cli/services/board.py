@@ -1,13 +1,18 @@
-"""`sla board`: serve the pages and the JSON API over the read model."""
+"""`sla board`: serve the pages and the JSON API over the read model, or build the read model anew."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+
+if TYPE_CHECKING:
+    from board.ingest.status import IngestStatus
+    from board.settings import BoardSettings
+    from streams.settings import Settings
 
 
 def board(
@@ -16,18 +21,21 @@ def board(
     database: Annotated[
         str | None,
         typer.Option(
-            "--database", metavar="URL", help="Read model; default: SLA_BOARD_DATABASE_URL, or .sla/board.db."
+            "--database", metavar="URL", help="Read model; default: SLA_BOARD_DATABASE_URL, or sqlite:///.sla/board.db."
         ),
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Empty the read model, build it anew from the topics, and end.")
+    ] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Serve the board at http://127.0.0.1:8090 until SIGTERM or Ctrl-C. It keeps what the topics say in a database of
-    its own, which it makes when there is none.
+    """Serve the board at http://127.0.0.1:8090 until SIGTERM or Ctrl-C. It reads the topics into a database of its own,
+    which it creates when there is none.
 
-    Only this machine can reach the board, as it has no sign-in yet.
+    Only this machine can reach the board, because it has no sign-in yet.
 
-    Exit code 2: the settings are wrong, or the address or the database can't be used.
+    Exit code 2: the settings are wrong, or the address, the database or (for --rebuild) Kafka can't be used.
     """
     import asyncio
 
@@ -39,10 +47,47 @@ def board(
     with one_line():
         kafka = settings_of(brokers, prefix)
         options = {"host": host, "port": port, "database_url": database}
-        given = {name: value for name, value in options.items() if value is not None}
+        settings = read_board_settings(**{name: value for name, value in options.items() if value is not None})
         configure_logs(json=None if kafka.log_format is None else kafka.log_format == "json", level=kafka.log_level)
+        if rebuild:
+            _rebuild(kafka, settings)
+            return
         try:
-            code = asyncio.run(serve(kafka, read_board_settings(**given)))
+            code = asyncio.run(serve(kafka, settings))
         except (PolicyError, OSError) as error:
             wrong_use(str(error))
     raise typer.Exit(code)
+
+
+def _rebuild(kafka: Settings, settings: BoardSettings) -> None:
+    """Nothing is deleted while Kafka does not answer. Raises SlaError."""
+    import asyncio
+
+    from sqlalchemy.exc import DBAPIError
+
+    from board.ingest.rebuild import rebuild
+    from board.ingest.records import TOPICS
+    from board.store.engine import open_engine
+    from cli.kafka_io.connection import partitions_of
+    from cli.support.progress import progress
+
+    topics = [f"{kafka.topic_prefix}.{topic}" for topic in TOPICS]
+    asyncio.run(partitions_of(kafka.bootstrap(), topics, kafka.aiokafka_security()))
+    engine = open_engine(settings.database_url)
+    reported: str | None = None
+
+    with progress("records applied") as update:
+
+        def show(status: IngestStatus) -> None:
+            nonlocal reported
+            update(status.applied)
+            if status.failure != reported and status.total:
+                reported = status.failure
+                if reported is not None:
+                    typer.echo(f"waiting: {reported}", err=True)
+
+        try:
+            built = rebuild(engine, kafka, retention=settings.retention, progress=show)
+        except DBAPIError as error:
+            wrong_use(f"the database {engine.url.render_as_string()}: {str(error.orig).strip().partition(chr(10))[0]}")
+    typer.echo(f"read model built anew: {built.applied:,} records applied, {built.skipped:,} skipped")

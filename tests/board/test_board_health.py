@@ -6,24 +6,32 @@ from pathlib import Path
 
 from board_rows import app_of
 from fastapi.testclient import TestClient
-from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Engine, create_engine
 
-from streams.service_process import Reasons
+from board.ingest.status import IngestStatus
+from board.metrics import BoardMetrics
 
 
 def client_of(engine: Engine, **given: object) -> TestClient:
     return TestClient(app_of(engine, **given), base_url="http://127.0.0.1")
 
 
-def test_ready_while_the_ingest_has_no_reason_against_it(empty_read_model: Engine) -> None:
-    reasons: Reasons = [{"reason": "Kafka at nowhere:9092 is unavailable"}]
-    client = client_of(empty_read_model, unready=lambda: reasons)
-    answer = client.get("/ready")
-    assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": reasons})
-    reasons = []
-    answer = client.get("/ready")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+def test_ready_once_the_topics_are_read_and_while_they_can_be(empty_read_model: Engine) -> None:
+    status = IngestStatus()
+    client = client_of(empty_read_model, ingest=lambda: status)
+
+    def ready() -> tuple[int, object]:
+        answer = client.get("/ready")
+        return answer.status_code, answer.json()["reasons"]
+
+    assert ready() == (503, [{"reason": "not connected yet"}])
+    status = IngestStatus(failure=None, read=5, total=70)
+    unread = "the topics have not been read to their end yet"
+    assert ready() == (503, [{"reason": unread, "read": 5, "of": 70}])
+    status = IngestStatus(failure=None, reached_end=True)
+    assert ready() == (200, [])
+    status = IngestStatus(failure="Kafka at nowhere:9092 does not answer", reached_end=True)
+    assert ready() == (503, [{"reason": "Kafka at nowhere:9092 does not answer"}])
 
 
 def test_not_ready_without_its_database(tmp_path: Path) -> None:
@@ -41,18 +49,15 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in reason["reason"]
 
 
-def test_not_live_once_the_ingest_thread_has_ended(empty_read_model: Engine) -> None:
-    crash: BaseException | None = None
-    client = client_of(empty_read_model, crash=lambda: crash)
-    assert client.get("/live").status_code == 200
-    crash = RuntimeError("ended")
-    answer = client.get("/healthz")
-    assert (answer.status_code, answer.json()) == (500, {"live": False, "reason": "RuntimeError('ended')"})
+def test_live(empty_read_model: Engine) -> None:
+    client = client_of(empty_read_model, ingest=IngestStatus)
+    assert client.get("/live").json() == {"live": True}
+    assert client.get("/healthz").status_code == 200
 
 
-def test_metrics_are_those_of_the_registry(empty_read_model: Engine) -> None:
-    registry = CollectorRegistry()
-    Gauge("sample", "A sample.", registry=registry).set(7)
-    answer = client_of(empty_read_model, registry=registry).get("/metrics")
+def test_metrics_are_those_of_the_board(empty_read_model: Engine) -> None:
+    metrics = BoardMetrics()
+    metrics.up.set(1)
+    answer = client_of(empty_read_model, metrics=metrics).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert "sample 7.0" in answer.text
+    assert "sla_board_up 1.0" in answer.text
