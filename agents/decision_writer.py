@@ -20,7 +20,7 @@ from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
-from agents.incident_states import IncidentStates
+from agents.incident_states import IncidentStateWriter
 from agents.reject_log import about
 from agents.rejects import RejectWriter
 from streams.internal_topics import TO_LEDGER
@@ -65,7 +65,7 @@ class DecisionWriter:
         rows: InputRows,
         steps: StepRows,
         policy_rows: PolicyRows,
-        states: IncidentStates,
+        states: IncidentStateWriter,
     ) -> None:
         self._context = context
         self._rejects = rejects

@@ -25,7 +25,7 @@ _SLICE = 8
 _SLICE_INTERVAL = SECOND // 40
 
 
-class IncidentStates:
+class IncidentStateWriter:
     """The incidents of one partition whose states are to be published before the open transaction is committed."""
 
     def __init__(self, context: AgentContext, store: IncidentStore, egress: Egress) -> None:

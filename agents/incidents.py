@@ -23,7 +23,7 @@ from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
 from agents.decision_writer import DecisionWriter
 from agents.egress import Egress
-from agents.incident_states import PROGRESS, IncidentStates
+from agents.incident_states import PROGRESS, IncidentStateWriter
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
 from agents.watermarks import REQUEST, REQUEST_TYPE, WATERMARK, WatermarkWriter
@@ -83,7 +83,7 @@ class IncidentsProcessor:
         self._store = IncidentStore(policies, time_limits, self._steps, max_cached)
         self._queue = self._store.queue
         self._policy_rows = policy_rows = PolicyRows(policies, context, egress)
-        self._states = states = IncidentStates(context, self._store, egress)
+        self._states = states = IncidentStateWriter(context, self._store, egress)
         self._writer = DecisionWriter(
             context,
             self._store,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from connect.client.errors import BrokerUnavailable
@@ -97,9 +96,9 @@ def _subscription(
 
 def open_consumer(
     brokers: str, topic: str, given: Mapping[str, object], kafka: Mapping[str, object], start: Start
-) -> tuple[KafkaConsumer, frozenset[int]]:
-    """A consumer of committed records, and the partitions of a topic that exists. `kafka` are the caller's settings.
-    Raises BrokerUnavailable, and ValueError for a setting that the guarantees depend on."""
+) -> tuple[Any, frozenset[int]]:
+    """A kafka.KafkaConsumer of committed records, and the partitions of a topic that exists. `kafka` are the caller's
+    settings. Raises BrokerUnavailable, and ValueError for a setting that the guarantees depend on."""
     if taken := sorted(_FIXED & kafka.keys()):
         raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
     defaults: dict[str, object] = {"allow_auto_create_topics": False, "bootstrap_timeout_ms": _CONNECT_MS}
