@@ -11,6 +11,7 @@ from board import static_files
 from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
 from board.api.openapi import API_PREFIX, openapi_of
+from board.background import Background
 from board.changes import Changes
 from board.dependencies import BoardContext
 from board.error_responses import add_error_handlers, answer_to_bug
@@ -66,15 +67,17 @@ def create_app(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     board_metrics = metrics or BoardMetrics()
+    time_source = time_source or SystemTimeSource()
     app.state.context = BoardContext(
         engine,
         settings,
         kafka,
         policies,
-        time_source or SystemTimeSource(),
+        time_source,
         changes or Changes(),
         reading_codec(kafka.schema_registry()),
         ingest,
+        Background.of(time_source),
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from board.background import Background
 from board.changes import Changes
 from board.ingest.status import IngestStatus
 from board.settings import BoardSettings
@@ -31,6 +32,7 @@ class BoardContext:
     changes: Changes
     codec: Codec
     ingest: Callable[[], IngestStatus]
+    background: Background
 
 
 def board_context(request: Request) -> BoardContext:

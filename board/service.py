@@ -82,7 +82,11 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             stopped.cancel()
             changes.close()
             server.should_exit = True
-            await asyncio.gather(running, asyncio.to_thread(ingest.stop, _FINISH_S))
+            await asyncio.gather(
+                running,
+                asyncio.to_thread(ingest.stop, _FINISH_S),
+                asyncio.to_thread(app.state.context.background.close),
+            )
             engine.dispose()
     log.info("board_stopped")
     return 0

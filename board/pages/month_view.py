@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from board.arithmetic import ArithmeticLine, arithmetic
 from board.queries import months
 from board.queries.contracts import contract_history
-from board.queries.months import CreditRow, IncidentLink, StatementDetail
+from board.queries.months import CreditRow, NamedIncident, StatementDetail
 from board.statement_changes import TermChange, changes
 from streams.sla.contracts import ContractHistory
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
@@ -30,7 +30,7 @@ class SpanRow:
     kind: str
     start: int
     end: int
-    incidents: tuple[IncidentLink, ...] = ()
+    incidents: tuple[NamedIncident, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class MonthView:
     lines: tuple[ArithmeticLine, ...]
     spans: tuple[SpanRow, ...]
     more_spans: int
-    other_incidents: tuple[IncidentLink, ...]
+    other_incidents: tuple[NamedIncident, ...]
     under_contract: int | None
     credits: tuple[CreditRow, ...]
     claims: tuple[months.ClaimRow, ...]
@@ -106,8 +106,8 @@ def _contract_spans(terms: SubmittedStatement, contracts: ContractHistory) -> li
 
 
 def _spans(
-    terms: SubmittedStatement, contracts: ContractHistory, links: Sequence[IncidentLink]
-) -> tuple[list[SpanRow], list[IncidentLink]]:
+    terms: SubmittedStatement, contracts: ContractHistory, links: Sequence[NamedIncident]
+) -> tuple[list[SpanRow], list[NamedIncident]]:
     """The spans of the month in order of time, and the incidents that lie in none of its outages."""
     month = [Interval(terms.period.start, terms.period.end)]
     outside = subtract(month, _contract_spans(terms, contracts)) if len(contracts) else []
@@ -124,7 +124,7 @@ def _spans(
     return found, [link for link in links if link.incident_id not in shown]
 
 
-def _overlaps(link: IncidentLink, span: Interval) -> bool:
+def _overlaps(link: NamedIncident, span: Interval) -> bool:
     if link.started_at is None:
         return False
     return link.started_at < span.end and (link.restored_at is None or link.restored_at > span.start)

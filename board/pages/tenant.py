@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
 from board.charts.bars import AvailabilityBar, availability_chart
-from board.charts.strips import StripSpan, days_of, month_strips
 from board.dependencies import Context, ReadConnection
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
-from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, month_view
-from board.pages.render import page, segment
+from board.pages.month import month_csv, month_page, start_verification, verification_part
+from board.pages.render import segment
+from board.pages.tenant_area import tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
-from board.pages.texts import board_phrases
 from board.queries import contracts, months
 from board.queries.months import TenantMonth
-from board.statement_csv import statement_csv
 from board.viewer import viewer
 from streams.config_files.scalars import exact_decimal
-from streams.money import formatted
-from streams.sla.credits.submitted import duration
-from streams.sla.instants import DAY, Month, next_month, to_datetime
+from streams.sla.instants import DAY, Month, next_month
 from streams.sla.policy import Policies
 
 router = APIRouter(include_in_schema=False)
@@ -45,7 +39,7 @@ def tenant_list(request: Request, connection: ReadConnection, context: Context, 
     search = q.strip()[:_LONGEST_SEARCH]
     first = (number - 1) * ON_A_PAGE
     found = months.tenants(connection, search=search, limit=ON_A_PAGE, offset=first)
-    return _page(
+    return tenant_area(
         request,
         "tenants.html",
         found=found,
@@ -69,11 +63,22 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
         case [tenant]:
             return _tenant(request, connection, context.policies, tenant)
         case [tenant, month] if _MONTH.fullmatch(month):
-            return _month_page(request, connection, context.policies, tenant, month, "month.html")
+            return month_page(request, connection, context, tenant, month, "month.html")
         case [tenant, month, "statement"] if _MONTH.fullmatch(month):
-            return _month_page(request, connection, context.policies, tenant, month, "statement.html")
+            return month_page(request, connection, context, tenant, month, "statement.html")
         case [tenant, month, "statement.csv"] if _MONTH.fullmatch(month):
-            return _csv(request, connection, context.policies, tenant, month)
+            return month_csv(request, connection, context.policies, tenant, month)
+        case [tenant, month, "verification"] if _MONTH.fullmatch(month):
+            return verification_part(request, context, tenant, month)
+    return error_page(request, 404)
+
+
+@router.post("/tenants/{rest:path}")
+def tenant_action(request: Request, context: Context) -> Response:
+    """`/tenants/ID/MONTH/verification?revision=N` starts a verification."""
+    match path_segments(request)[1:]:
+        case [tenant, month, "verification"] if _MONTH.fullmatch(month):
+            return start_verification(request, context, tenant, month)
     return error_page(request, 404)
 
 
@@ -101,7 +106,7 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
         start = rows[-1].stated_at - 92 * DAY
     history = contracts.contract_history(connection, tenant)
     windows = contracts.maintenance_of(connection, tenant, start=start, end=end) if start and end else []
-    return _page(
+    return tenant_area(
         request,
         "tenant.html",
         tenant=tenant,
@@ -159,108 +164,3 @@ def _guarantees(policies: Policies) -> dict[tuple[str, str], str]:
         for versions in policies.by_name.values()
         for one in versions
     }
-
-
-# -- a month ---------------------------------------------------------------------------------------------------------
-
-
-def _month_page(
-    request: Request, connection: Connection, policies: Policies, tenant: str, month: str, template: str
-) -> HTMLResponse:
-    phrases = tenant_phrases(viewer(request).language)
-    view = month_view(connection, policies, tenant, month, _revision(request))
-    if view is None:
-        title = phrases.unknown_month.format(tenant=tenant, month=month)
-        return error_page(request, 404, title=title, hint=phrases.unknown_month_hint)
-    before, after = months.months_with_statements(connection, tenant, month)
-    return _page(
-        request,
-        template,
-        tenant=tenant,
-        month=month,
-        view=view,
-        terms=view.detail.terms,
-        evidence=view.detail.evidence[:MOST_EVIDENCE],
-        more_evidence=max(0, len(view.detail.evidence) - MOST_EVIDENCE),
-        strips=_strips(view, phrases, request),
-        before=before,
-        after=after,
-    )
-
-
-def _revision(request: Request) -> int | None:
-    text = request.query_params.get("revision", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def _strips(view: MonthView, phrases: TenantPhrases, request: Request) -> str:
-    terms = view.detail.terms
-    zone = terms.period.zone
-    common = board_phrases(viewer(request).language)
-
-    def hover(row: SpanRow) -> str:
-        shown = phrases.span_hover.format(
-            kind=phrases.span_kinds[row.kind],
-            start=local_text(row.start, zone),
-            end=local_text(row.end, zone),
-            length=common.duration(row.end - row.start),
-        )
-        return "\n".join([shown, *(link.incident_id for link in row.incidents)])
-
-    spans = [
-        StripSpan(row.kind, row.start, row.end, hover(row))
-        for row in sorted(view.spans, key=lambda row: _DRAWN.index(row.kind))
-    ]
-    kinds = [row.kind for row in view.spans]
-    return month_strips(
-        days_of(terms.period.start, terms.period.end, zone),
-        spans,
-        identity="strips",
-        name=phrases.strips_title,
-        description=phrases.strips_description.format(
-            month=terms.month,
-            tenant=terms.tenant,
-            zone=zone,
-            outages=kinds.count("outage"),
-            excluded=kinds.count("excluded"),
-            outside=kinds.count("outside"),
-        ),
-    )
-
-
-#: Kinds of spans in the order in which they are drawn, the last on top.
-_DRAWN = ("outside", "ahead", "excluded", "outage")
-
-
-def local_text(micros: int, zone: str) -> str:
-    """An instant in a zone, to the second, with a fraction where there is one: 2026-02-03 10:00:00."""
-    moment = to_datetime(micros).astimezone(ZoneInfo(zone))
-    text = moment.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{text}.{moment.microsecond:06d}".rstrip("0") if moment.microsecond else text
-
-
-def _csv(request: Request, connection: Connection, policies: Policies, tenant: str, month: str) -> Response:
-    view = month_view(connection, policies, tenant, month, _revision(request))
-    if view is None:
-        return error_page(request, 404)
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", tenant)[:64]
-    filename = f"statement-{name}-{month}-{view.detail.terms.revision}.csv"
-    return Response(
-        statement_csv(view.detail, view.lines),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
-    )
-
-
-def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
-    phrases = tenant_phrases(viewer(request).language)
-    return page(
-        request,
-        template,
-        active="tenants",
-        phrases=phrases,
-        money=formatted,
-        seconds=duration,
-        local=local_text,
-        **values,
-    )

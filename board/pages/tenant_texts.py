@@ -179,6 +179,26 @@ class TenantPhrases:
     more_evidence: str
     kinds: Annotated[Texts, ("contract", "maintenance", "incident", "unknown")]
     contract_changed: str
+    verification_title: str
+    verification_hint: str
+    verify: str
+    verify_again: str
+    verification_queued: str
+    verification_running: str
+    verification_starting: str
+    verification_failed: str
+    verification_cancelled: str
+    verification_busy: str
+    verified: str
+    verified_from: str
+    verified_whole: str
+    differs: str
+    differs_stated: str
+    differs_recomputed: str
+    differs_incidents: str
+    not_possible: str
+    not_possible_missing: str
+    not_possible_erased: str
 
 
 @cache

@@ -102,7 +102,7 @@ class ClaimRow:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentLink:
+class NamedIncident:
     """An incident that a statement names. Without its row (deleted by retention) the other fields are None."""
 
     incident_id: str
@@ -292,13 +292,13 @@ def claims(connection: Connection, tenant_id: str, month: str) -> list[ClaimRow]
     ]
 
 
-def incident_links(connection: Connection, incident_ids: list[str]) -> list[IncidentLink]:
+def incident_links(connection: Connection, incident_ids: list[str]) -> list[NamedIncident]:
     """The incidents of these ids, in the order of their start; those without a row come last."""
-    found: dict[str, IncidentLink] = {}
+    found: dict[str, NamedIncident] = {}
     for first in range(0, len(incident_ids), 500):
         query = select(incident).where(incident.c.incident_id.in_(incident_ids[first : first + 500]))
         for row in connection.execute(query):
-            found[row.incident_id] = IncidentLink(
+            found[row.incident_id] = NamedIncident(
                 row.incident_id,
                 row.title_en,
                 row.title_ja,
@@ -307,7 +307,7 @@ def incident_links(connection: Connection, incident_ids: list[str]) -> list[Inci
                 row.started_at,
                 row.restored_at,
             )
-    links = [found.get(name) or IncidentLink(name) for name in incident_ids]
+    links = [found.get(name) or NamedIncident(name) for name in incident_ids]
     return sorted(links, key=lambda link: (link.started_at is None, link.started_at or 0, link.incident_id))
 
 

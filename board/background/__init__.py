@@ -1,0 +1,29 @@
+"""Work that takes longer than a request: in processes of their own, one at a time, with progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from board.background.jobs import BackgroundJobs
+from streams.time_source import TimeSource
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The jobs of a board: verifications of statements, and candidate policies over history."""
+
+    verifications: BackgroundJobs
+    what_ifs: BackgroundJobs
+
+    @classmethod
+    def of(cls, time_source: TimeSource) -> Background:
+        """No process is started before the first job."""
+        return cls(
+            BackgroundJobs(time_source, name="verification", waiting=8, keep=100),
+            BackgroundJobs(time_source, name="what-if", waiting=4, keep=20),
+        )
+
+    def close(self) -> None:
+        """End what runs. It may take some seconds."""
+        for jobs in (self.verifications, self.what_ifs):
+            jobs.close()
