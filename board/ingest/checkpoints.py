@@ -106,13 +106,15 @@ def reconcile(
             continue
         _check(place, known, found)
         positions[place] = known.next_offset
-        if place[0] in COMPACTED:
-            if now - known.current_at > _DELETIONS_US[place[0]]:
-                _read_again(connection, place)
-                _create(connection, place, found, now)
-                positions[place] = found.start
-        elif known.next_offset < found.start:
+        if place[0] in COMPACTED and now - known.current_at > _DELETIONS_US[place[0]]:
+            _read_again(connection, place)
+            _create(connection, place, found, now)
+            positions[place] = found.start
+            continue
+        if known.next_offset < found.start:
             expired.append(Expired(*place, known.next_offset, found.start))
+            advance(connection, {place: known.next_offset}, {place: found.start})
+            positions[place] = found.start
     return positions, expired
 
 

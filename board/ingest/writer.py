@@ -25,6 +25,9 @@ from streams.sla.events import Rejection
 MAX_RECORDS = 5_000
 MAX_BYTES = 8 * 1024 * 1024
 
+#: What a value that can't be stored raises, among other things.
+_REFUSED = (StatementError, ValueError, OverflowError)
+
 Skipped = list[tuple[IngestRecord, Rejection]]
 
 
@@ -97,7 +100,7 @@ class TransactionWriter:
                 with write_transaction(self._engine) as connection:
                     advance(connection, work.before, work.after)
                     changes = self._applier.apply(connection, work.records, lambda *each: skipped.append(each))
-            except (DataError, IntegrityError, StatementError) as error:
+            except _REFUSED as error:
                 if not _is_about_data(error):
                     raise
                 self._applier.forget()
@@ -120,14 +123,16 @@ class TransactionWriter:
             try:
                 with connection.begin_nested():
                     self._applier.apply(connection, [record], lambda *each: skipped.append(each))
-            except (DataError, IntegrityError, StatementError) as error:
+            except _REFUSED as error:
                 if not _is_about_data(error):
                     raise
                 self._applier.forget()
-                skipped.append((record, Rejection("internal", f"the database does not store it: {error.orig}")))
+                reason = getattr(error, "orig", None) or error
+                skipped.append((record, Rejection("internal", f"the database does not store it: {reason}")))
         return AppliedChanges(resync=True)
 
 
-def _is_about_data(error: StatementError) -> bool:
-    """A value that the database refuses, rather than a database that is away."""
-    return isinstance(error, DataError | IntegrityError) or isinstance(error.orig, ValueError | OverflowError)
+def _is_about_data(error: Exception) -> bool:
+    """A value that the database or its driver refuses, rather than a database that is away."""
+    reason = error.orig if isinstance(error, StatementError) else error
+    return isinstance(error, DataError | IntegrityError) or isinstance(reason, ValueError | OverflowError)
