@@ -27,7 +27,7 @@ class Command(NamedTuple):
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
     "demo": Command("cli.demo.command:demo", "Run the whole product on this machine with sample data.", "sla demo"),
-    "up": Command("cli.local.up:up", "Run a broker, a worker and an intake on this machine.", "sla up --data .sla/up"),
+    "up": Command("cli.local.up:up", "Run broker, worker, intake and board on this machine.", "sla up --data .sla/up"),
     "simulate": Command(
         "cli.replay.simulate:simulate",
         "Apply the rules to recorded events, without a broker.",

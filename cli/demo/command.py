@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 
 from cli.demo.live import play
+from cli.demo.open_incidents import open_incident_lines
 from cli.demo.summary import print_history
-from cli.embedded_kafka.node_files import BrokerError
+from cli.embedded_kafka.node_files import BrokerError, free_port
 from cli.events.publish_lines import publish_lines
 from cli.kafka_io.follower import Follower
+from cli.local.services import LocalBoard
 from cli.local.stack import Stack, StackError
 from cli.replay.outcome import Outcome, disagreements, outcome_of
 from streams.policy.load import default_policies_dir, load_policies
@@ -38,7 +40,7 @@ _TIMEOUT_S = 90.0
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep broker and worker running until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running, with the board, until Ctrl-C.")] = False,
     data: Annotated[Path | None, typer.Option("--data", help="Data directory; default: a temporary one.")] = None,
     live: Annotated[bool, typer.Option("--live/--no-live", help="Show an accelerated incident at the end.")] = True,
 ) -> None:
@@ -71,9 +73,19 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
                 console.print("\n[bold]3. Live, with seconds for hours[/bold]")
                 play(console, stack, follower)
         if keep:
-            console.print(f"\nBroker and worker stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
-            while stack.worker_code() is None:
-                time.sleep(0.5)
+            _keep(console, stack)
+
+
+def _keep(console: Console, stack: Stack) -> None:
+    """Open some incidents, start the board and stay until Ctrl-C."""
+    publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
+    with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=_SETTINGS) as board:
+        console.print(f"\n[bold]The board[/bold] {board.url}")
+        console.print(f"Broker, worker and board stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
+        while stack.worker_code() is None and board.code() is None:
+            time.sleep(0.5)
+    ended = f"the board ended; see {board.log}" if board.code() else f"the worker ended; see {stack.log}"
+    raise StackError(ended)
 
 
 def history() -> Iterator[str]:

@@ -1,5 +1,5 @@
-"""The intake and the notifier of `sla up`: processes beside the worker, the intake with a mapping of its own if none
-is given."""
+"""The intake, the notifier and the board of `sla up`: processes beside the worker, the intake with a mapping of its own
+if none is given."""
 
 from __future__ import annotations
 
@@ -33,17 +33,24 @@ sources:
 
 
 class LocalService:
-    """`sla <command>` as a process; a context manager. Entering it raises StackError when it does not start, and
-    StackStopped when `stop` is set meanwhile."""
+    """`sla <command>` as a process; a context manager, entered once its page `started` answers. Raises StackError when
+    it does not start, StackStopped when `stop` is set before."""
 
     def __init__(
-        self, command: str, port: int, data: Path, environment: Mapping[str, str], stop: threading.Event | None = None
+        self,
+        command: str,
+        port: int,
+        data: Path,
+        environment: Mapping[str, str],
+        stop: threading.Event | None = None,
+        started: str = "/ready",
     ) -> None:
         self.command = command
         self.url = f"http://127.0.0.1:{port}"
         self.log = data / f"{command}.log"
         self._environment = {"SLA_LOG_FORMAT": "json", **environment}
         self._stop = stop
+        self._started = started
         self._process: subprocess.Popen[bytes] | None = None
 
     def code(self) -> int | None:
@@ -60,7 +67,7 @@ class LocalService:
                 env={**os.environ, **self._environment},
             )
         deadline = time.monotonic() + _READY_S
-        while not answers(f"{self.url}/ready"):
+        while not answers(f"{self.url}{self._started}"):
             ended = self.code() is not None
             if self._stop is not None and self._stop.is_set():
                 self.__exit__()
@@ -110,6 +117,26 @@ class LocalNotifier(LocalService):
             "SLA_NOTIFY_PORT": str(port),
         }
         super().__init__("notify", port, data, environment, stop)
+
+
+class LocalBoard(LocalService):
+    """`sla board`, with its database in the data directory. It serves while it still reads the topics."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        data: Path,
+        port: int,
+        stop: threading.Event | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        own = {
+            "SLA_BROKERS": bootstrap,
+            "SLA_BOARD_HOST": "127.0.0.1",
+            "SLA_BOARD_PORT": str(port),
+            "SLA_BOARD_DATABASE_URL": f"sqlite:///{data.resolve()}/board.db",
+        }
+        super().__init__("board", port, data, {**(environment or {}), **own}, stop, "/live")
 
 
 def _own_mapping(data: Path) -> Path:

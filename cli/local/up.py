@@ -1,4 +1,4 @@
-"""`sla up`: broker, worker, intake and, if asked for, notifier; data stay in a named directory between runs."""
+"""`sla up`: broker, worker, intake, board and, if asked for, notifier; data stay in a named directory between runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from cli.embedded_kafka.node_files import BrokerError
-from cli.local.services import LocalIntake, LocalNotifier, LocalService
+from cli.local.services import LocalBoard, LocalIntake, LocalNotifier, LocalService
 from cli.local.stack import Stack, StackError, StackStopped
 
 DEFAULT_DATA = Path(".sla/up")
 DEFAULT_PORT = 9092
 DEFAULT_INTAKE_PORT = 8088
+DEFAULT_BOARD_PORT = 8090
 _LOOK_S = 0.5
 
 
@@ -32,9 +33,13 @@ def up(
         int, typer.Option("--intake-port", min=1, max=65535, help="Port of the intake.")
     ] = DEFAULT_INTAKE_PORT,
     notify: Annotated[Path | None, typer.Option("--notify", help="Routing file; starts a notifier as well.")] = None,
+    board: Annotated[bool, typer.Option("--board/--no-board", help="Whether to run the board.")] = True,
+    board_port: Annotated[
+        int, typer.Option("--board-port", min=1, max=65535, help="Port of the board.")
+    ] = DEFAULT_BOARD_PORT,
 ) -> None:
-    """Run an embedded broker, a worker and an intake on this machine until Ctrl-C; data and state are kept for the next
-    run. With --notify FILE also a notifier."""
+    """Run an embedded broker, a worker, an intake and the board on this machine until Ctrl-C; data and state are kept
+    for the next run. With --notify FILE also a notifier."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -49,12 +54,17 @@ def up(
                 intake = services.enter_context(LocalIntake(stack.bootstrap, data, mapping, intake_port, stop))
                 running: list[LocalService] = [intake]
                 if notify is not None:
-                    running.append(services.enter_context(LocalNotifier(stack.bootstrap, data, notify, stop)))
+                    notifier = services.enter_context(LocalNotifier(stack.bootstrap, data, notify, stop))
+                    running.append(notifier)
+                if board:
+                    running.append(services.enter_context(LocalBoard(stack.bootstrap, data, board_port, stop)))
                 print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
                 print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
                 print(f"intake       ready at {intake.url}/ready, mapping {intake.mapping}, log in {intake.log}")
-                for each in running[1:]:
-                    print(f"notifier     ready at {each.url}/ready, routes {notify}, log in {each.log}")
+                if notify is not None:
+                    print(f"notifier     ready at {notifier.url}/ready, routes {notify}, log in {notifier.log}")
+                if board:
+                    print(f"board        {running[-1].url}, log in {running[-1].log}")
                 print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
                 print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
                 print("Ctrl-C stops all of them.", flush=True)

@@ -42,15 +42,17 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
     monkeypatch.setattr(stack, "WORKER", python(SLEEPS))
     monkeypatch.setattr(up, "_LOOK_S", 0.01)
 
-    class Intake(SimpleNamespace):
-        def __enter__(self) -> Intake:
+    class Service(SimpleNamespace):
+        def __enter__(self) -> Service:
             return self
 
         def __exit__(self, *_: object) -> None:
             return None
 
-    intake = Intake(command="intake", url="", log="intake.log", mapping=None, code=lambda: None)
+    intake = Service(command="intake", url="", log="intake.log", mapping=None, code=lambda: None)
     monkeypatch.setattr(up, "LocalIntake", lambda *_: intake)
+    board = Service(command="board", url="http://127.0.0.1:8090", log="board.log", code=lambda: None)
+    monkeypatch.setattr(up, "LocalBoard", lambda *_: board)
     return stack.Stack(tmp_path)
 
 

@@ -1,0 +1,31 @@
+"""The incidents that `sla demo --keep` leaves open: what the board is to show of them."""
+
+from __future__ import annotations
+
+import json
+
+from cli.demo.command import DEFAULT_POLICY, history
+from cli.demo.open_incidents import open_incident_lines
+from cli.replay.outcome import data_of
+from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.simulate import simulate
+from streams.sla.instants import parse_rfc3339
+from streams.sla.policy import Policies
+
+NOW = parse_rfc3339("2026-11-20T12:00:00Z")
+
+
+def test_they_are_open_of_different_severity_and_the_next_deadline_is_near() -> None:
+    contracts = [line for line in history() if json.loads(line)["type"] == "contract.set"]
+    policies = Policies.of(load_policies(default_policies_dir()), DEFAULT_POLICY)
+    outputs = list(simulate([*contracts, *open_incident_lines(NOW)], policies, until=NOW))
+    assert not [each for each in outputs if each["type"] in {"sla.rejected", "incident.closed"}]
+    last = {str(each["subject"]): data_of(each) for each in outputs if each["type"] == "incident.classified"}
+    severities = {name.rpartition("-")[0]: data["severity"] for name, data in last.items()}
+    assert severities == {"demo-git": "P1", "demo-api": "P1", "demo-pages": "P3", "demo-webhooks": "P4"}
+    rules = {name.rpartition("-")[0]: data["rule"] for name, data in last.items()}
+    assert rules["demo-git"] == "outage"
+    assert rules["demo-api"] == "material-tier-1"
+    assert {str(data["coverage"]) for data in last.values()} == {"covered"}
+    breaches = [each for each in outputs if each["type"] == "sla.breached"]
+    assert [str(each["subject"]).rpartition("-")[0] for each in breaches] == ["demo-api"]
