@@ -36,6 +36,8 @@ _SETTINGS = {
     "SLA_SESSION_TIMEOUT": "PT6S",
     "SLA_SCHEMA_REGISTRY_URL": "",  # it shows all there is on this machine
 }
+#: With --keep: the board is to show the incidents of the history, which ended years ago.
+_KEEP_SETTINGS = {"SLA_RETAIN_CLOSED": "P3650D", "SLA_RETAIN_MARKERS": "P3650D", "SLA_BOARD_RETENTION": "P3650D"}
 _TIMEOUT_S = 90.0
 
 
@@ -60,7 +62,8 @@ def demo(
 def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None:
     console.print("[bold]1. A real Kafka broker, the topics and one worker[/bold]")
     began = time.monotonic()
-    with Stack(data, environment=_SETTINGS) as stack:
+    environment = _SETTINGS | _KEEP_SETTINGS if keep else _SETTINGS
+    with Stack(data, environment=environment) as stack:
         stack.apply_topics()
         stack.start_worker()
         console.print(f"   Apache Kafka at {stack.bootstrap}, worker ready after {time.monotonic() - began:.1f} s")
@@ -79,13 +82,13 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
 def _keep(console: Console, stack: Stack) -> None:
     """Open some incidents, start the board and stay until Ctrl-C."""
     publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
-    with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=_SETTINGS) as board:
+    with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=_SETTINGS | _KEEP_SETTINGS) as board:
         console.print(f"\n[bold]The board[/bold] {board.url}")
         console.print(f"Broker, worker and board stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
         while stack.worker_code() is None and board.code() is None:
             time.sleep(0.5)
-    ended = f"the board ended; see {board.log}" if board.code() else f"the worker ended; see {stack.log}"
-    raise StackError(ended)
+        worker_runs = stack.worker_code() is None
+    raise StackError(f"the board ended; see {board.log}" if worker_runs else f"the worker ended; see {stack.log}")
 
 
 def history() -> Iterator[str]:

@@ -43,8 +43,8 @@ _STEPS = (
 
 
 def open_incident_lines(now: int) -> Iterator[str]:
-    """The JSON lines of incidents that are open at `now` (microseconds): one unanswered, one with a missed update, one that waits
-    for its customer, one of low severity."""
+    """The JSON lines of incidents that are open at `now` (microseconds): one unanswered, one with a missed update, one
+    that waits for its customer, one of low severity."""
     for number, step in enumerate(_STEPS):
         yield json.dumps(
             {
