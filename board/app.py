@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from board import static_files
 from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
+from board.api import system as system_api
 from board.api.openapi import API_PREFIX, openapi_of
 from board.background import Background
 from board.changes import Changes
@@ -33,6 +34,7 @@ _API: tuple[APIRouter, ...] = (
     policies_api.router,
     rejects.router,
     statements.router,
+    system_api.router,
     tenants.router,
 )
 #: Each page's router; the live page is `/`.

@@ -13,14 +13,10 @@ from board.pages.render import page
 from board.pages.system_texts import system_phrases
 from board.queries.notifications import count_notifications
 from board.queries.rejects import count_rejects
-from board.queries.system import overdue_timers, read_position, read_progress, versions_in_use
+from board.queries.system import TIMER_DELAY, overdue_timers, read_position, read_progress, versions_in_use
 from board.viewer import viewer
-from streams.sla.instants import SECOND
 
 router = APIRouter()
-
-#: A timer fires once a worker has read its input up to the deadline: only later ones are worth a look.
-_USUAL_DELAY = 15 * SECOND
 
 
 @router.get("/system")
@@ -38,7 +34,7 @@ def system(request: Request, context: Context, connection: ReadConnection) -> HT
         now=now,
         applied=read_position(connection),
         topics=[(topic, list(rows)) for topic, rows in groupby(progress, lambda each: each.topic)],
-        timers=overdue_timers(connection, now - _USUAL_DELAY),
+        timers=overdue_timers(connection, now - TIMER_DELAY),
         versions=versions_in_use(connection, context.policies),
         rejects=count_rejects(connection),
         notifications=count_notifications(connection),

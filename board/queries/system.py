@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Table, func, select
 
 from board.store.tables import checkpoint, incident, statement
+from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
 
+#: A timer fires only once a worker has read its input up to the deadline: what is due for longer is overdue.
+TIMER_DELAY = 15 * SECOND
 #: How a version in use compares with the policies that are deployed here.
 SAME, DIFFERS, MISSING = "deployed", "other content", "not deployed"
 

@@ -82,7 +82,8 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
 def _keep(console: Console, stack: Stack) -> None:
     """Open some incidents, start the board and stay until Ctrl-C."""
     publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
-    with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=_SETTINGS | _KEEP_SETTINGS) as board:
+    settings = _SETTINGS | _KEEP_SETTINGS
+    with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=settings) as board:
         console.print(f"\n[bold]The board[/bold] {board.url}")
         console.print(f"Broker, worker and board stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
         while stack.worker_code() is None and board.code() is None:

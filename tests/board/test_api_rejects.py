@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from board_rows import NOW, app_of
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, Engine
 
+from board.ingest.status import IngestStatus
+from board.queries.system import read_position
 from board.store import tables
 from streams.policy.load import default_policies_dir, load_policies
 from streams.serde.cloudevents_json import from_json
@@ -121,3 +124,19 @@ def test_policies_are_listed_and_shown(client: TestClient) -> None:
     assert shown["document"]["severities"]["P1"]["response"]["within"] == "PT2H"
     assert client.get("/api/v1/policies/scalr-emergency/99").status_code == 404
     assert client.get("/api/v1/policies/..%2Fsecrets/1").status_code == 404
+
+
+def test_the_state_of_the_system(read_model: Engine) -> None:
+    status = IngestStatus(
+        failure=None, reached_end=True, positions={("alerts", 0): 7}, ends={("alerts", 0): 9}, applied_at=NOW, skipped=3
+    )
+    client = TestClient(app_of(read_model, ingest=lambda: status), base_url="http://127.0.0.1")
+    shown = client.get("/api/v1/system").json()
+    assert shown["ingest"]["lag"] == 2
+    assert shown["ingest"]["skipped"] == 3
+    assert shown["ingest"]["reached_end"]
+    assert [(each["name"], each["deployed"]) for each in shown["policy_versions"]] == [("scalr-emergency", "deployed")]
+    listed = client.get("/api/v1/rejects", params={"limit": 200}).json()["rejects"]
+    assert shown["rejects"] == dict(Counter(each["code"] for each in listed))
+    with read_model.connect() as connection:
+        assert shown["position"] == read_position(connection)

@@ -1,0 +1,131 @@
+"""GET /api/v1/system: how far the board and the workers have come, and what they work with."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from board.api.problems import described
+from board.api.route import ApiRoute, json_response
+from board.api.types import InstantText, instant_text
+from board.dependencies import Context, ReadConnection
+from board.queries.notifications import count_notifications
+from board.queries.rejects import count_rejects
+from board.queries.system import TIMER_DELAY, overdue_timers, read_position, read_progress, versions_in_use
+from streams.sla.instants import format_rfc3339
+
+router = APIRouter(route_class=ApiRoute, tags=["system"])
+
+
+class PartitionBody(BaseModel):
+    """How far the read model has a partition; `topic` without prefix."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    end_offset: int | None = Field(description="Null while it is not known.")
+    lag: int | None = Field(description="Offsets that are not applied yet; null while it is not known.")
+
+
+class IngestBody(BaseModel):
+    """The thread that reads the topics."""
+
+    failure: str | None = Field(description="Why nothing can be read or written now.")
+    reached_end: bool = Field(description="False: the topics were not read to their end yet, so rows are missing.")
+    lag: int = Field(description="Offsets that are not applied yet, in all partitions.")
+    skipped: int = Field(description="Records that are no events of their topics, since the start.")
+    applied_at: InstantText | None = Field(description="When the last transaction was committed.")
+    partitions: list[PartitionBody]
+
+
+class TimersBody(BaseModel):
+    """Open incidents whose deadline, warning or reminder is overdue: workers are behind, or there are none."""
+
+    overdue: int
+    first: InstantText | None
+
+
+class PolicyVersionInUseBody(BaseModel):
+    """A policy version that decided incidents or statements."""
+
+    name: str
+    version: str
+    digest: str
+    open_incidents: int
+    incidents: int
+    statements: int
+    deployed: str = Field(description="As the board has it: deployed, other content, or not deployed.")
+
+
+class NotificationCountBody(BaseModel):
+    """What the notifier keeps for a destination."""
+
+    destination: str
+    kind: str = Field(description="page (open), pending, parked or retry.")
+    count: int
+    oldest: InstantText
+
+
+class SystemBody(BaseModel):
+    """The state of the deployment as the board sees it."""
+
+    position: int = Field(description="Grows with every transaction of the read model; the id of a change event.")
+    ingest: IngestBody
+    timers: TimersBody
+    policy_versions: list[PolicyVersionInUseBody]
+    rejects: dict[str, int] = Field(description="How many there are by code.")
+    notifications: list[NotificationCountBody]
+
+
+@router.get("/system", response_model=SystemBody, responses=described(400), summary="Show the state of the system")
+def system(context: Context, connection: ReadConnection) -> Response:
+    """How far the read model is, overdue timers, policy versions in use, rejects and notifications."""
+    status, timers = context.ingest(), overdue_timers(connection, context.time_source.now() - TIMER_DELAY)
+    partitions = []
+    for each in read_progress(connection):
+        end = status.ends.get((each.topic, each.partition))
+        partitions.append(
+            PartitionBody(
+                topic=each.topic,
+                partition=each.partition,
+                next_offset=each.next_offset,
+                end_offset=end,
+                lag=None if end is None else max(end - each.next_offset, 0),
+            )
+        )
+    return json_response(
+        SystemBody(
+            position=read_position(connection),
+            ingest=IngestBody(
+                failure=status.failure,
+                reached_end=status.reached_end,
+                lag=status.lag,
+                skipped=status.skipped,
+                applied_at=instant_text(status.applied_at),
+                partitions=partitions,
+            ),
+            timers=TimersBody(overdue=timers.count, first=instant_text(timers.first)),
+            policy_versions=[
+                PolicyVersionInUseBody(
+                    name=each.policy,
+                    version=each.version,
+                    digest=each.digest,
+                    open_incidents=each.open_incidents,
+                    incidents=each.incidents,
+                    statements=each.statements,
+                    deployed=each.deployed,
+                )
+                for each in versions_in_use(connection, context.policies)
+            ],
+            rejects=count_rejects(connection),
+            notifications=[
+                NotificationCountBody(
+                    destination=each.destination,
+                    kind=each.kind,
+                    count=each.count,
+                    oldest=format_rfc3339(each.oldest),
+                )
+                for each in count_notifications(connection)
+            ],
+        )
+    )
