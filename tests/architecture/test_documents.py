@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from board.settings import BoardSettings
 from connect.intake.settings import IntakeSettings
 from connect.notify.settings import NotifySettings
 from streams.package_conflicts import PACKAGES
@@ -92,7 +93,12 @@ def test_settings_that_a_document_names_exist(path: Path) -> None:
     code = names_in_code()
     fields = {
         prefix + field: kind.__name__
-        for kind, prefix in ((Settings, "SLA_"), (IntakeSettings, "SLA_INTAKE_"), (NotifySettings, "SLA_NOTIFY_"))
+        for kind, prefix in (
+            (Settings, "SLA_"),
+            (IntakeSettings, "SLA_INTAKE_"),
+            (NotifySettings, "SLA_NOTIFY_"),
+            (BoardSettings, "SLA_BOARD_"),
+        )
         for field in map(str.upper, kind.model_fields)
     }
     said = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
