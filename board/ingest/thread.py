@@ -130,7 +130,8 @@ class Ingest:
             tries = 0 if self._board.status.applied > reached else tries + 1
             wait_s = _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
             if failure is not None:
-                self._log.warning("ingest_failed", reason=failure, retry_in_s=wait_s)
+                if failure != self._board.status.failure:
+                    self._log.warning("ingest_failed", reason=failure, consequence="it is tried again and again")
                 self._metrics.up.set(0)
                 self._board.change(failure=failure)
             await self._pause(wait_s)

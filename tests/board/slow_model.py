@@ -37,7 +37,7 @@ def text_of(tables: Tables) -> str:
     return repr([(name, sorted(map(repr, rows.values()))) for name, rows in sorted(tables.items())])
 
 
-def slow_model(records: Iterable[IngestRecord]) -> Tables:
+def slow_model(records: Iterable[IngestRecord], prefix: str = "sla") -> Tables:
     """The tables after these records, without erasures. Records of one partition are in their order."""
     codec = Codec()
     tables: Tables = {name: {} for name in metadata.tables if name != "checkpoint"}
@@ -57,7 +57,7 @@ def slow_model(records: Iterable[IngestRecord]) -> Tables:
             original = codec.decode(record.value)
             event = None if isinstance(original, Rejection) else original
             if headers is not None:
-                row, tenants = other_rows.reject(record, headers, "sla", event)
+                row, tenants = other_rows.reject(record, headers, prefix, event)
                 put("reject", row)
                 if event is not None:
                     kind = "maintenance" if event[0].startswith("maintenance.") else "incident"

@@ -1,0 +1,202 @@
+"""The board's ingest against a real broker: exactly once through kill -9, outages, and topics that are created anew."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random  # noqa: TID251 -- seeded
+from threading import Thread
+
+import pytest
+from board_history import NOW, story
+from command_process import wait
+from databases import new_database, start_postgresql
+from on_kafka import PARTITIONS
+from replayed import replayed
+from slow_model import dump, slow_model
+from story import policies
+
+from board.ingest.rebuild import rebuild
+from board.ingest.records import TOPICS, IngestRecord
+from board.ingest.thread import Ingest
+from board.store.engine import open_engine
+from board.store.schema import upgrade
+from cli.kafka_io.reader import read_topics
+from cli.kafka_io.topic_admin import apply_topics
+from streams.kafka import kafka_python_clients
+from streams.settings import Settings, read_settings
+from streams.sla.instants import DAY
+from streams.topics import declared
+
+pytestmark = pytest.mark.kafka
+
+ALWAYS = 40_000 * DAY
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def history() -> list[IngestRecord]:
+    return replayed(story(40), policies(), NOW)
+
+
+@pytest.fixture
+def settings(broker: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("SLA_BROKERS", broker)
+    monkeypatch.setenv("SLA_TOPIC_PREFIX", topics)
+    monkeypatch.setenv("SLA_LOG_LEVEL", "WARNING")
+    return read_settings()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/board.db"
+        return
+    with start_postgresql() as server:
+        yield new_database(server)
+
+
+def publish(settings: Settings, records: Sequence[IngestRecord], copies: int = 1) -> None:
+    """Write the records to their partitions; further copies are of other incidents."""
+    producer = kafka_python_clients.producer(bootstrap_servers=settings.brokers, linger_ms=5)
+    for _ in range(copies):
+        for each in records:
+            producer.send(
+                f"{settings.topic_prefix}.{each.topic}",
+                key=each.key,
+                value=each.value,
+                headers=list(each.headers),
+                partition=each.partition,
+                timestamp_ms=each.timestamp // 1000,
+            )
+    producer.flush()
+    producer.close()
+
+
+def in_topics(settings: Settings) -> list[IngestRecord]:
+    """Everything that a read_committed reader finds."""
+    names = [f"{settings.topic_prefix}.{topic}" for topic in TOPICS]
+    found = [
+        IngestRecord(each.topic.removeprefix(f"{settings.topic_prefix}."), *each[1:])
+        for each in read_topics(settings.bootstrap(), names)
+    ]
+    return sorted(found, key=lambda each: (each.topic, each.partition, each.offset))
+
+
+def caught_up(ingest: Ingest) -> None:
+    wait(lambda: ingest.status.reached_end and ingest.status.lag == 0, lambda: f"{ingest.status}")
+
+
+def test_kill_9_under_load_leaves_what_follows_from_the_topics(
+    settings: Settings, history: list[IngestRecord], url: str
+) -> None:
+    """Each record is applied once, whenever the process dies: the database is what a fold of the topics gives."""
+    load = Thread(target=publish, args=(settings, history), kwargs={"copies": 3})
+    load.start()
+    random, positions = Random(1), []
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("ingesting_process.py")), url],
+            stdout=subprocess.PIPE,
+            env={**os.environ},
+            text=True,
+        )
+        assert process.stdout is not None
+        wanted = random.randrange(1, 12)
+        for line in process.stdout:
+            if line.startswith("position "):
+                positions.append(int(line.removeprefix("position ")))
+                wanted -= 1
+            if wanted == 0:
+                break
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    load.join()
+    engine = open_engine(url)
+    ingest = Ingest(engine, settings, retention=ALWAYS)
+    ingest.start()
+    caught_up(ingest)
+    ingest.stop()
+    records = in_topics(settings)
+    with engine.connect() as connection:
+        found = dump(connection)
+    expected = slow_model(records, settings.topic_prefix)
+    assert {name: len(rows) for name, rows in found.items()} == {name: len(rows) for name, rows in expected.items()}
+    assert found == expected
+    assert positions == sorted(set(positions))
+    assert len(positions) > KILLS
+    before = found
+    status = rebuild(engine, settings, retention=ALWAYS)
+    with engine.connect() as connection:
+        assert dump(connection) == before
+    assert status.read == status.total
+    engine.dispose()
+
+
+def test_a_topic_that_is_created_anew_is_refused_until_a_rebuild(
+    settings: Settings, history: list[IngestRecord], tmp_path: Path
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/board.db")
+    upgrade(engine)
+    alerts = [each for each in history if each.topic == "alerts"]
+    publish(settings, alerts[:50])
+    ingest = Ingest(engine, settings, retention=ALWAYS)
+    ingest.start()
+    caught_up(ingest)
+    ingest.stop()
+    admin = kafka_python_clients.admin(bootstrap_servers=settings.brokers)
+    admin.delete_topics([f"{settings.topic_prefix}.alerts"])
+    admin.close()
+    again = Ingest(engine, settings, retention=ALWAYS)
+    again.start()
+    wait(lambda: "has no topic" in str(again.status.failure), lambda: f"{again.status}")
+    apply_topics(settings.brokers, declared(settings.topic_prefix, PARTITIONS))
+    publish(settings, alerts[:60])
+    wait(lambda: "created anew" in str(again.status.failure), lambda: f"{again.status}")
+    assert "sla board --rebuild" in str(again.status.failure)
+    again.stop()
+    rebuild(engine, settings, retention=ALWAYS)
+    with engine.connect() as connection:
+        assert dump(connection) == slow_model(in_topics(settings), settings.topic_prefix)
+    engine.dispose()
+
+
+def test_a_broker_that_is_away_is_told_and_waited_for(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/board.db")
+    upgrade(engine)
+    ingest = Ingest(engine, read_settings(brokers="127.0.0.1:1"), retention=ALWAYS)
+    ingest.start()
+    wait(lambda: "127.0.0.1:1" in str(ingest.status.failure), lambda: f"{ingest.status}")
+    assert not ingest.status.reached_end
+    ingest.stop()
+    engine.dispose()
+
+
+def test_a_database_that_goes_away_is_told_and_read_on_when_it_is_back(
+    settings: Settings, history: list[IngestRecord]
+) -> None:
+    alerts = [each for each in history if each.topic == "alerts"]
+    with start_postgresql() as server:
+        engine = open_engine(new_database(server))
+        upgrade(engine)
+        ingest = Ingest(engine, settings, retention=ALWAYS)
+        ingest.start()
+        caught_up(ingest)
+        name = engine.url.database
+        admin = open_engine(server).connect().execution_options(isolation_level="AUTOCOMMIT")
+        admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        publish(settings, alerts[:50])
+        wait(lambda: "the database" in str(ingest.status.failure), lambda: f"{ingest.status}")
+        admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        wait(lambda: ingest.status.failure is None and ingest.status.applied >= 50, lambda: f"{ingest.status}")
+        ingest.stop()
+        with engine.connect() as connection:
+            assert dump(connection) == slow_model(in_topics(settings), settings.topic_prefix)
+        admin.engine.dispose()
+        engine.dispose()
