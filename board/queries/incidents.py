@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select, union
 from sqlalchemy.engine import Row
 
 from board.queries.incident_state import ClockRow, NextStep, clocks_of, next_of
@@ -19,12 +19,15 @@ from board.store.tables import entry, incident, incident_tenant
 Sort = Literal["next_deadline", "opened_at", "changed_at"]
 Status = Literal["open", "resolved", "merged", "annulled"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+#: Beside the open incidents, a text is looked for in so many of the latest.
+MOST_SEARCHED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
     """Which incidents. Empty tuples and None filter nothing. `text` is looked for in id, titles, summary and ticket id,
-    without regard to the case of ASCII letters; `breached` is whether any clock has a standing breach."""
+    without regard to the case of ASCII letters, of open incidents and of the latest `MOST_SEARCHED` by their opening;
+    `breached` is whether any clock has a standing breach."""
 
     statuses: tuple[str, ...] = ()
     severities: tuple[str, ...] = ()
@@ -280,13 +283,32 @@ def _conditions(chosen: IncidentFilter, status: str | None = None) -> list[Colum
         concerned = select(incident_tenant.c.incident_id).where(incident_tenant.c.tenant_id == chosen.tenant)
         found.append(incident.c.incident_id.in_(concerned))
     if chosen.text:
-        searched = (incident.c[name] for name in ("incident_id", "title_en", "title_ja", "summary", "ticket_id"))
-        found.append(or_(*(column.icontains(chosen.text, autoescape=True) for column in searched)))
+        found.append(_searched(chosen.text, {status} if status is not None else set(chosen.statuses)))
     if chosen.breached is not None:
         found.append(incident.c.breached > 0 if chosen.breached else incident.c.breached == 0)
     if chosen.backfill is not None:
         found.append(incident.c.backfill.is_(chosen.backfill))
     return found
+
+
+def _searched(text: str, statuses: set[str]) -> ColumnElement[bool]:
+    """No index helps here, and a row takes some microseconds: so only so many are looked at."""
+
+    def contains(table: FromClause) -> ColumnElement[bool]:
+        searched = (table.c[name] for name in ("incident_id", "title_en", "title_ja", "summary", "ticket_id"))
+        return or_(*(column.icontains(text, autoescape=True) for column in searched))
+
+    if statuses == {"open"}:
+        return contains(incident)
+    latest, now_open = incident.alias("latest"), incident.alias("now_open")
+    newest = select(latest.c.incident_id).order_by(latest.c.opened_at.desc(), latest.c.incident_id.desc())
+    recent = incident.alias("recent")
+    found = select(recent.c.incident_id).where(recent.c.incident_id.in_(newest.limit(MOST_SEARCHED)), contains(recent))
+    if statuses and "open" not in statuses:
+        return incident.c.incident_id.in_(found)
+    return incident.c.incident_id.in_(
+        union(found, select(now_open.c.incident_id).where(now_open.c.status == "open", contains(now_open)))
+    )
 
 
 def _behind(

@@ -75,6 +75,8 @@ incident = Table(
     Column("data", Text, nullable=False),
     Index("incident_by_deadline", "status", "next_deadline", "incident_id"),
     Index("incident_by_opening", "opened_at", "incident_id"),
+    Index("incident_by_status_and_opening", "status", "opened_at", "incident_id"),
+    Index("incident_by_change", "changed_at", "incident_id"),
     Index("incident_by_end", "ended_at"),
 )
 

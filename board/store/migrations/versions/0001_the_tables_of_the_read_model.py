@@ -118,9 +118,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("incident_id"),
     )
     with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.create_index("incident_by_change", ["changed_at", "incident_id"], unique=False)
         batch_op.create_index("incident_by_deadline", ["status", "next_deadline", "incident_id"], unique=False)
         batch_op.create_index("incident_by_end", ["ended_at"], unique=False)
         batch_op.create_index("incident_by_opening", ["opened_at", "incident_id"], unique=False)
+        batch_op.create_index("incident_by_status_and_opening", ["status", "opened_at", "incident_id"], unique=False)
 
     op.create_table(
         "incident_tenant",
@@ -297,9 +299,11 @@ def downgrade() -> None:
 
     op.drop_table("incident_tenant")
     with op.batch_alter_table("incident", schema=None) as batch_op:
+        batch_op.drop_index("incident_by_status_and_opening")
         batch_op.drop_index("incident_by_opening")
         batch_op.drop_index("incident_by_end")
         batch_op.drop_index("incident_by_deadline")
+        batch_op.drop_index("incident_by_change")
 
     op.drop_table("incident")
     op.drop_table("erased_tenant")
