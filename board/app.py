@@ -19,7 +19,7 @@ from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
-from board.pages import incident, live, overview, rejected, system, tenant
+from board.pages import incident, live, overview, policy, rejected, system, tenant, what_if
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from streams.schema_registry.schema_source import reading_codec
@@ -44,6 +44,8 @@ _PAGES: tuple[APIRouter, ...] = (
     incident.router,
     tenant.router,
     overview.router,
+    policy.router,
+    what_if.router,
     rejected.router,
     system.router,
 )

@@ -78,7 +78,7 @@ class BackgroundJobs:
     def __init__(self, time_source: TimeSource, *, name: str, waiting: int = 4, keep: int = 20) -> None:
         self._time_source = time_source
         self._name = name
-        self._waiting, self._keep = waiting, keep
+        self.waiting, self._keep = waiting, keep
         self._jobs: dict[str, Job] = {}
         self._work: dict[str, _Work] = {}
         self._cancelled: set[str] = set()
@@ -92,8 +92,8 @@ class BackgroundJobs:
             for job in self._jobs.values():
                 if job.key == key and not job.ended:
                     return job
-            if sum(job.status == "queued" for job in self._jobs.values()) >= self._waiting:
-                raise TooManyJobs(f"{self._waiting} jobs wait already; wait for one of them, or cancel one")
+            if sum(job.status == "queued" for job in self._jobs.values()) >= self.waiting:
+                raise TooManyJobs(f"{self.waiting} jobs wait already; wait for one of them, or cancel one")
             job = Job(secrets.token_urlsafe(12), key, about, "queued", self._time_source.now())
             self._jobs[job.id] = job
             self._work[job.id] = _Work(call, arguments)

@@ -21,13 +21,11 @@ LARGEST_CSV = 4 * 1024 * 1024
 
 
 class WhatIfRequest(NamedTuple):
-    """Two deployments to compare, and what to call them."""
+    """Two deployments to compare."""
 
     database_url: str
     old: Policies
     new: Policies
-    old_label: str
-    new_label: str
     time_limits: TimeLimits
 
 

@@ -112,8 +112,11 @@ KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "null"
 
 def read_placed(path: Path) -> Placed:
     """The document of a file. What can't be read at all is one problem. Raises OSError when the file is not there."""
-    file = str(path)
-    raw = path.read_bytes()
+    return placed_in(path.read_bytes(), str(path))
+
+
+def placed_in(raw: bytes, file: str) -> Placed:
+    """The document in the content of a file; problems name `file`."""
     if len(raw) > LARGEST_BYTES:
         return _unreadable(file, Place(1, 1), f"the file has {len(raw)} bytes; allowed: at most {LARGEST_BYTES}")
     try:
@@ -175,7 +178,18 @@ def read_checked(
     """The document of a file and the positions of its keys. `cross_checks` reports problems that span several keys,
     even when other keys are wrong. Raises `refused` with the problems of the file (of each kind of check the first
     hundred, as each costs a search for similar names), OSError when it can't be read."""
-    file, placed = str(path), read_placed(path)
+    return check_content(path.read_bytes(), str(path), model, cross_checks, refused)
+
+
+def check_content(
+    raw: bytes,
+    file: str,
+    model: type[_Document],
+    cross_checks: Callable[[object, str, Mapping[KeyPath, Place]], Iterable[Problem]],
+    refused: type[PolicyError],
+) -> tuple[_Document, Mapping[KeyPath, Place]]:
+    """As `read_checked`, from the content of a file; problems name `file`."""
+    placed = placed_in(raw, file)
     problems = list(placed.problems)
     if not placed.places:
         raise refused(problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.config_files.scalars import close_to, days_of, listed, minutes_of
-from streams.config_files.yaml_reader import read_checked
+from streams.config_files.yaml_reader import check_content, read_checked
 from streams.policy.digest import digest_of, exact
 from streams.policy.document import PolicyDocument, RuleKeys
 from streams.policy.targets import SeverityKeys, TargetKeys, UpdateKeys
@@ -81,6 +81,12 @@ def read_document(path: Path, *, in_tree: bool = False) -> PolicyDocument:
     """The checked document of a file; in a policies tree its directory and file name must match too."""
     cross_checks = partial(_cross_checks, tree=path if in_tree else None)
     return read_checked(path, PolicyDocument, cross_checks, PolicyError)[0]
+
+
+def document_of(raw: bytes, file: str) -> PolicyDocument:
+    """The checked document in the content of a policy file; problems name `file`. Raises PolicyError with all of
+    them."""
+    return check_content(raw, file, PolicyDocument, partial(_cross_checks, tree=None), PolicyError)[0]
 
 
 def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place], tree: Path | None) -> Iterable[Problem]:

@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po, write_po
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
 from board.pages.overview_texts import OverviewPhrases
+from board.pages.policy_texts import PolicyPagePhrases
 from board.pages.rejected_texts import RejectedPhrases
 from board.pages.system_texts import SystemPhrases
 from board.pages.tenant_texts import TenantPhrases
@@ -39,6 +40,7 @@ DOMAINS: Mapping[str, type] = {
     "board_live": LivePhrases,
     "board_months": TenantPhrases,
     "board_overview": OverviewPhrases,
+    "board_policies": PolicyPagePhrases,
     "board_rejected": RejectedPhrases,
     "board_system": SystemPhrases,
     "notify": NotifyPhrases,
