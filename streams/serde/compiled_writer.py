@@ -43,12 +43,12 @@ _PART = (1 << 14) - 1
 def _long(value: int) -> bytes:
     """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
     rest = value << 1 if value >= 0 else ~(value << 1)
+    if 1 << 42 <= rest < 1 << 56:  # an instant, as most are
+        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
     if rest <= _PART:
         return _LAST[rest]
     if rest >> 28 == 0:
         return _MORE[rest & _PART] + _LAST[rest >> 14]
-    if 1 << 42 <= rest < 1 << 56:
-        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
     if rest >> 64:
         raise OverflowError(f"{value} has more than 64 bits")
     return _digits(rest)
@@ -58,6 +58,9 @@ def _exact_long(value: int) -> bytes:
     """For a union, where fastavro tells types apart: a boolean is not a number there."""
     if value.__class__ is not int:
         raise TypeError(f"{value!r} is not a whole number")
+    if 1 << 41 <= value < 1 << 55:  # as in `_long`, without another call
+        rest = value << 1
+        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
     return _long(value)
 
 

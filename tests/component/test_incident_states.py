@@ -160,6 +160,21 @@ def test_a_state_that_can_not_be_made_stops_nothing_else(monkeypatch: pytest.Mon
     assert revisions(cluster) == [2]
 
 
+def test_r29_a_state_that_can_not_be_made_anew_without_an_erased_tenant_is_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fragile(timeline: Timeline, *_: Any) -> None:
+        raise ValueError(timeline.id)
+
+    cluster = Cluster(policies(), KEYED)
+    cluster.publish(contract("2026-02-20T00:00:00Z"), START)
+    cluster.publish(opened("10:00", tenants=["acme"]), START)
+    cluster.publish(opened("10:00", of="other"), START)
+    monkeypatch.setattr(Timeline, "refold", fragile)
+    cluster.publish(erased("10:10", id="gone"), START + 10 * MINUTE)
+    assert cluster.latest("incident-state").keys() == {"other"}
+
+
 # -- state of a version that published none ------------------------------------------------------------
 
 
@@ -177,16 +192,16 @@ def upgraded(incidents: int) -> Cluster:
 
 
 def test_states_of_incidents_that_were_stored_before_are_published_once() -> None:
-    cluster = upgraded(20)
+    cluster = upgraded(70)
     task = cluster.tasks[INCIDENTS, 0]
-    cluster.pass_time(BEGIN + 30_000)  # the second slice of 8 is due after 25 ms
-    assert sorted(cluster.latest("incident-state")) == [f"inc-{number:02}" for number in range(16)]
+    cluster.pass_time(BEGIN + 110_000)  # the second slice of 32 is due after 100 ms
+    assert sorted(cluster.latest("incident-state")) == [f"inc-{number:02}" for number in range(64)]
     cluster.rebuild(task)
     cluster.pass_time(BEGIN + SECOND)
-    assert len(cluster.latest("incident-state")) == 20
+    assert len(cluster.latest("incident-state")) == 70
     cluster.rebuild(task)
     cluster.pass_time(BEGIN + 2 * SECOND)
-    assert sum(send.topic == STATES for send in cluster.sends) == 20, "each once, also across restarts"
+    assert sum(send.topic == STATES for send in cluster.sends) == 70, "each once, also across restarts"
 
 
 def test_a_deployment_that_begins_with_states_never_publishes_them_again() -> None:

@@ -24,6 +24,7 @@ from .deployment import PARTITIONS, PREFIX
 TOPICS = Topics(PREFIX, PARTITIONS)
 INPUTS = ("incident-events", "contract-events")
 OUTPUTS = ("incidents", "alerts", "impacts", "credits")
+STATES = "incident-state"
 AGENTS = {"incidents": INCIDENT_INPUTS, "ledger": LEDGER_INPUTS}
 _LIMIT = 64 * 1024 * 1024
 
@@ -43,6 +44,10 @@ class Evidence:
     inputs: list[TopicRecord] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     """In the JSON form, with `visible`: the record's timestamp in microseconds."""
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The data of the newest state of each incident that is not deleted."""
+    outdated_states: list[str] = field(default_factory=list)
+    """States that follow one of the same or a later revision."""
     rejected: dict[Place, list[str]] = field(default_factory=dict)
     """Codes by the place of the original."""
     rows: dict[tuple[str, int], dict[bytes, bytes]] = field(default_factory=dict)
@@ -56,10 +61,14 @@ def gather(bootstrap: str) -> Evidence:
     """Read everything."""
     found = Evidence()
     codec = Codec()
-    for record in read_topics(bootstrap.split(","), [TOPICS.name(topic) for topic in (*INPUTS, *OUTPUTS, "rejected")]):
+    for record in read_topics(
+        bootstrap.split(","), [TOPICS.name(topic) for topic in (*INPUTS, *OUTPUTS, STATES, "rejected")]
+    ):
         topic = record.topic.removeprefix(f"{PREFIX}.")
         if topic in INPUTS:
             found.inputs.append(record)
+        elif topic == STATES:
+            take_state(found, record, codec)
         elif topic == "rejected":
             why = {name: (value or b"").decode() for name, value in record.headers[-7:]}
             original = why["sla_original_topic"].removeprefix(f"{PREFIX}.")
@@ -82,6 +91,21 @@ def gather(bootstrap: str) -> Evidence:
     found.lag = lag(bootstrap)
     found.undecided = undecided(bootstrap)
     return found
+
+
+def take_state(found: Evidence, record: TopicRecord, codec: Codec) -> None:
+    """Take the next record of the topic of states, in the order of its partition."""
+    assert record.key is not None
+    incident = record.key.decode()
+    before = found.states.pop(incident, None)
+    if record.value is None:
+        return
+    decoded = codec.decode(record.value, _LIMIT)
+    assert not isinstance(decoded, Rejection), decoded
+    event = json.loads(format_line(to_json(*decoded)))
+    found.states[incident] = data = event["data"]
+    if before is not None and before["revision"] >= data["revision"]:
+        found.outdated_states.append(f"{incident}: revision {data['revision']} after {before['revision']}")
 
 
 def lag(bootstrap: str) -> dict[str, int]:
@@ -134,6 +158,8 @@ def undecided(bootstrap: str) -> list[str]:
     names = (
         *INPUTS,
         *OUTPUTS,
+        STATES,
+        "tenant-months",
         "rejected",
         *(f"{agent}-{what}" for agent in AGENTS for what in ("internal", "changelog")),
     )

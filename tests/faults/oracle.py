@@ -63,12 +63,17 @@ def judge(
     lines, unreadable, crashing = _lines(evidence.inputs)
     until = SystemTimeSource().now()
     policies = Policies.of(load_policies(default_policies_dir()), POLICY)
-    told = list(simulate((line for line, _ in lines), policies, until=until, time_limits=HORIZONS))
+    told = list(simulate((line for line, _ in lines), policies, until=until, time_limits=HORIZONS, states=True))
+    states = {each["subject"]: each["data"] for each in told if each["type"] == "incident.state"}
+    told = [each for each in told if each["type"] != "incident.state"]
     refused = _refused(told, [place for _, place in lines]) | unreadable | crashing
     said = [each for each in told if each["type"] != "sla.rejected"]
     verdict.check(doubled(e for e in evidence.outputs if e["type"] not in EXACT), "written twice")
     if not held_back:
         verdict.check(_apart(said, evidence.outputs), "outputs differ from the fold's")
+        verdict.check(state_differences(states, evidence.states), "states differ from the fold's")
+    verdict.check(evidence.outdated_states, "states go back")
+    verdict.counts["states"] = len(evidence.states)
     verdict.check(disagreements(outcome_of(said), outcome_of(evidence.outputs)), "meaning differs from the fold's")
     verdict.check(_early(evidence.outputs), "too early")
     verdict.check(_rejects(refused, evidence.rejected), "rejects")
@@ -130,6 +135,18 @@ def _apart(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Iterable
         yield f"lost {_short(known[key])}"
     for key in sorted((other - mine).keys()):
         yield f"{'doubled' if key in mine else 'made up'} {_short(known[key])}"
+
+
+def state_differences(expected: Mapping[str, dict[str, Any]], found: Mapping[str, dict[str, Any]]) -> Iterable[str]:
+    """The newest state of each incident is what its facts lead to. How many steps led to it may differ."""
+    for incident in sorted(expected.keys() | found.keys()):
+        ours, theirs = expected.get(incident), found.get(incident)
+        if ours is None or theirs is None:
+            yield f"{incident}: {'made up' if ours is None else 'lost'}"
+            continue
+        fields = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
+        for name in sorted(set(fields) - {"revision"}):
+            yield f"{incident}: {name} is {theirs.get(name)}, not {ours.get(name)}"
 
 
 def _short(event: dict[str, Any]) -> str:

@@ -352,3 +352,30 @@ def test_states_are_read_committed_with_their_deletions(broker: str, topics: str
             if len(found) == 5:
                 events.stop()
     assert sorted(found, key=str) == [("a", 1), ("a", 2), ("b", "deleted"), ("b", 1), ("c", 1)]
+
+
+def test_the_examples_of_states_in_the_documentation_run_as_written(
+    broker: str, topics: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Enough(Exception):
+        pass
+
+    shown: list[tuple[str, str]] = []
+
+    def show(incident: str, data: dict[str, object]) -> None:
+        shown.append((incident, str(data["severity"])))
+        raise Enough
+
+    text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    section = text.partition("## Look up incidents\n")[2].partition("\n### ")[0]
+    look_up, follow = [block.partition("```")[0] for block in section.split("```python\n")[1:]]
+    with closing(KafkaProducer(bootstrap_servers=broker)) as producer:
+        producer.send(f"{topics}.incident-state", key=b"inc-1", value=state("inc-1", 1))
+        producer.flush(30)
+    names: dict[str, object] = {"broker": broker, "topics": topics, "show": show, "forget": show}
+    given = ('"kafka:9092"', "broker, prefix=topics")
+    exec(look_up.replace(*given), names)
+    assert capsys.readouterr().out.startswith("inc-1 P1 P1 API: complete outage 2026-01-31T10:50:00Z")
+    with pytest.raises(Enough):
+        exec(follow.replace(*given), names)
+    assert shown == [("inc-1", "P1")]

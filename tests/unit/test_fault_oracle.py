@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cli.kafka_io.reader import TopicRecord
-from streams.serde.codec import encode
+from streams.serde.codec import Codec, encode
+from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE
 from streams.time_source import SystemTimeSource
-from tests.faults.oracle import _lines
+from tests.faults.evidence import Evidence, take_state
+from tests.faults.oracle import _lines, state_differences
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,27 @@ def test_a_backfilled_fact_may_not_lie_ahead_of_its_arrival_on_kafka(
     assert list(unreadable.values()) == refused
     assert len(lines) == 1 - len(refused)
     assert not crashing
+
+
+def test_a_state_that_is_lost_made_up_or_different_is_a_problem() -> None:
+    expected = {"a": {"status": "open", "revision": 3}, "b": {"status": "open", "revision": 1}}
+    found = {"a": {"status": "resolved", "revision": 9, "summary": "s"}, "c": {"status": "open", "revision": 1}}
+    assert list(state_differences(expected, found)) == [
+        "a: status is resolved, not open",
+        "a: summary is s, not None",
+        "b: lost",
+        "c: made up",
+    ]
+    assert list(state_differences(expected, {**expected, "a": {"status": "open", "revision": 8}})) == []
+
+
+def test_states_may_not_go_back_but_for_an_incident_that_was_deleted() -> None:
+    evidence = Evidence()
+    golden = (Path(__file__).parents[2] / "schemas/golden/incident.state.hex").read_text(encoding="utf-8")
+    decoded = Codec().decode(bytes.fromhex(golden))
+    assert not isinstance(decoded, Rejection)
+    for offset, revision in enumerate([1, 2, None, 1, 1]):
+        value = None if revision is None else encode("incident.state", {**decoded[1], "revision": revision})
+        take_state(evidence, TopicRecord("sla.incident-state", 0, offset, 0, b"inc-1", value, ()), Codec())
+    assert evidence.outdated_states == ["inc-1: revision 1 after 1"]
+    assert evidence.states["inc-1"]["revision"] == 1
