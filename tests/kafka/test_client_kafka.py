@@ -357,14 +357,14 @@ def test_states_are_read_committed_with_their_deletions(broker: str, topics: str
 def test_the_examples_of_states_in_the_documentation_run_as_written(
     broker: str, topics: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Enough(Exception):
+    class ShownError(Exception):
         pass
 
     shown: list[tuple[str, str]] = []
 
     def show(incident: str, data: dict[str, object]) -> None:
         shown.append((incident, str(data["severity"])))
-        raise Enough
+        raise ShownError
 
     text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     section = text.partition("## Look up incidents\n")[2].partition("\n### ")[0]
@@ -376,6 +376,6 @@ def test_the_examples_of_states_in_the_documentation_run_as_written(
     given = ('"kafka:9092"', "broker, prefix=topics")
     exec(look_up.replace(*given), names)
     assert capsys.readouterr().out.startswith("inc-1 P1 P1 API: complete outage 2026-01-31T10:50:00Z")
-    with pytest.raises(Enough):
+    with pytest.raises(ShownError):
         exec(follow.replace(*given), names)
     assert shown == [("inc-1", "P1")]
