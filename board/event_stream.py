@@ -24,24 +24,37 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-def event_stream(changes: Changes, after: int | None, encode: Callable[[Change], str]) -> EventStream:
+def event_stream(
+    changes: Changes,
+    after: int | None,
+    encode: Callable[[Change], str],
+    *,
+    heartbeat: Callable[[], str] = lambda: ": no change",
+    heartbeat_s: float | None = None,
+) -> EventStream:
     """The changes after position `after` (None: from now on) as events; `encode` gives the lines `event:` and `data:`.
 
-    The id of an event is its position: a browser that reconnects sends it as Last-Event-ID. Raises ApiError when there
-    are too many streams.
+    The id of an event is its position: a browser that reconnects sends it as Last-Event-ID. What `heartbeat` gives is
+    sent after `heartbeat_s` (default: HEARTBEAT_S) without changes. Raises ApiError when there are too many streams.
     """
     if changes.subscribers >= MOST_STREAMS:
         raise ApiError(503, f"{MOST_STREAMS} event streams are open, the limit; close some and try again")
-    return EventStream(_events(changes, after, encode))
+    return EventStream(_events(changes, after, encode, heartbeat, heartbeat_s or HEARTBEAT_S))
 
 
-async def _events(changes: Changes, after: int | None, encode: Callable[[Change], str]) -> AsyncIterator[str]:
+async def _events(
+    changes: Changes,
+    after: int | None,
+    encode: Callable[[Change], str],
+    heartbeat: Callable[[], str],
+    heartbeat_s: float,
+) -> AsyncIterator[str]:
     with changes.subscribe(after) as subscription:
         yield f"retry: {_RECONNECT_MS}\n\n"
         while not subscription.closed:
-            change = await subscription.next(HEARTBEAT_S)
+            change = await subscription.next(heartbeat_s)
             if change is not None:
                 yield f"id: {change.position}\n{encode(change)}\n\n"
                 await asyncio.sleep(_GAP_S)
             elif not subscription.closed:
-                yield ": no change\n\n"
+                yield f"{heartbeat()}\n\n"

@@ -32,7 +32,7 @@ _PAGE_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentLink:
+class MergeLink:
     """Another incident that this one is linked with: `relation` is merged_into or merged_from."""
 
     relation: str
@@ -107,7 +107,7 @@ def _by_start(clocks: Sequence[ClockRow]) -> list[ClockRow]:
     return sorted(clocks, key=lambda clock: (clock.ended_at is not None, -clock.started_at))
 
 
-def _links(row: IncidentRow, timeline: Sequence[TimelineRow]) -> list[IncidentLink]:
+def _links(row: IncidentRow, timeline: Sequence[TimelineRow]) -> list[MergeLink]:
     """Links that stand: the last word on each pair counts."""
     standing: dict[tuple[str, str], bool] = {}
     revisions: dict[tuple[str, str], int] = {}
@@ -121,7 +121,7 @@ def _links(row: IncidentRow, timeline: Sequence[TimelineRow]) -> list[IncidentLi
     merged_into = row.state.get("merged_into")
     if merged_into:
         standing["merged_into", str(merged_into)] = True
-    return [IncidentLink(*key) for key, stands in sorted(standing.items()) if stands]
+    return [MergeLink(*key) for key, stands in sorted(standing.items()) if stands]
 
 
 def _next_events(last: TimelineRow) -> str:

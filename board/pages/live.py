@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from board.changes import Change
 from board.dependencies import BoardContext, Context, ReadConnection
+from board.event_stream import EventStream, event_stream
+from board.ingest.status import IngestStatus
 from board.pages.live_texts import LivePhrases
 from board.pages.render import is_part, page
 from board.pages.urgency import Deadline, nearest
@@ -38,6 +42,9 @@ PAGE_ROWS = 100
 _MOST_ROWS = 400
 #: The most ids whose rows one request asks for; the browser loads the list again after larger changes.
 MOST_IDS = 500
+_STATUS_EVERY_S = 2.0
+#: Offsets that are not read yet, below which the rows count as current: less than a second's work.
+_USUAL_LAG = 1000
 #: `?status=any` shows incidents of every status.
 ANY = "any"
 #: Publishes an incident of everybody, from a shell.
@@ -165,6 +172,29 @@ def changed(
     found = get_incidents(connection, ids, chosen.selection())
     values = _values(request, context, found, chosen) | _counts(connection, chosen)
     return page(request, "live/changed.html", next_page=None, **values)
+
+
+@router.get("/live/changes")
+async def follow(
+    context: Context, last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = None
+) -> EventStream:
+    """Server-sent events for this page: `change` and `resync` as those of the API, and `status` without changes. Each
+    says whether the read model is `current`, and if not since when (milliseconds)."""
+
+    def encode(change: Change) -> str:
+        data = {"incidents": sorted(change.incidents), **_freshness(context.ingest())}
+        return f"event: {'resync' if change.resync else 'change'}\ndata: {json.dumps(data)}"
+
+    def status() -> str:
+        return f"event: status\ndata: {json.dumps(_freshness(context.ingest()))}"
+
+    return event_stream(context.changes, last_event_id, encode, heartbeat=status, heartbeat_s=_STATUS_EVERY_S)
+
+
+def _freshness(status: IngestStatus) -> dict[str, Any]:
+    current = status.failure is None and status.reached_end and status.lag <= _USUAL_LAG
+    since = None if current or status.applied_at is None else status.applied_at // 1000
+    return {"current": current, "since": since}
 
 
 def _values(request: Request, context: BoardContext, rows: Iterable[IncidentRow], chosen: LiveFilter) -> dict[str, Any]:

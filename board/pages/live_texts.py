@@ -30,6 +30,7 @@ class LivePhrases:
     not_covered: str
     not_answered: str
     more_tenants: str
+    first_page: str
     next_page: str
     empty: Annotated[Texts, ("none", "none_hint", "filtered", "filtered_hint")]
     urgencies: Annotated[Texts, ("calm", "soon", "urgent", "late")]

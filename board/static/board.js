@@ -6,7 +6,8 @@ import { startKeyboard } from "./keyboard.js";
 function tellZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (!zone || document.documentElement.dataset.zone === zone) return;
-  const value = `board_zone=${encodeURIComponent(zone)}`;
+  if (!/^[\w+/-]+$/.test(zone)) return;
+  const value = `board_zone=${zone}`;
   if (document.cookie.split("; ").includes(value)) return;
   document.cookie = `${value}; path=/; max-age=31536000; samesite=lax`;
   if (document.cookie.split("; ").includes(value)) location.reload();

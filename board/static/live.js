@@ -6,15 +6,16 @@ const FRESHNESS = document.getElementById("freshness");
 const AT_ONCE_MS = 1000; // changes within it are asked for together
 const MOST_IDS = 500;
 const SLICE = 50; // rows that one task puts in place
-const SILENT_MS = 40000; // the stream sends something every 15 s
+const STALE_MS = 10000; // the stream says every 2 s whether the read model is current
 const AGAIN_MS = 2000;
+const MOST_ROWS = 600; // as many are on the page at most: the first ones make way for those that follow
 
 let pending = new Set();
 let everything = false;
 let timer;
 let asked = 0;
-let heard = Date.now();
-let connected = false;
+let current = Date.now(); // when the data were current last
+let connected; // undefined until the first answer
 
 const list = () => document.getElementById("live");
 const rows = () => document.getElementById("rows");
@@ -29,11 +30,20 @@ function clockTime(milliseconds) {
 }
 
 function showFreshness() {
-  const stale = !connected || Date.now() - heard > SILENT_MS;
-  const state = stale ? "stale" : "live";
-  if (FRESHNESS.dataset.state === state) return;
+  const old = Date.now() - current > STALE_MS;
+  const state = connected === false || old ? "stale" : connected ? "live" : "connecting";
+  const text = FRESHNESS.dataset[state].replace("{time}", clockTime(current));
+  if (FRESHNESS.textContent === text) return;
   FRESHNESS.dataset.state = state;
-  FRESHNESS.textContent = stale ? FRESHNESS.dataset.stale.replace("{time}", clockTime(heard)) : FRESHNESS.dataset.live;
+  FRESHNESS.textContent = text;
+}
+
+/** Every event says whether the read model is current, and if not when it was changed last. */
+function noteFreshness({ current: isCurrent, since }) {
+  connected = true; // the stream may have opened before this script listened
+  if (isCurrent) current = Date.now();
+  else if (since) current = Math.min(current, since);
+  showFreshness();
 }
 
 // ---- Changed rows
@@ -64,6 +74,7 @@ async function replaceRows(ids, changed) {
   const holder = rows();
   const byId = new Map(changed.map((row) => [row.dataset.id, row]));
   let present = [...holder.querySelectorAll("[data-row]")];
+  const [first, last] = [present[0], present.at(-1)];
   const focused = document.activeElement?.closest?.("[data-row]")?.dataset.id;
   for (const row of present) {
     const id = row.dataset.id;
@@ -74,11 +85,12 @@ async function replaceRows(ids, changed) {
   }
   present = present.filter((row) => row.isConnected);
   const more = holder.querySelector("[data-more]");
+  const trimmed = holder.querySelector("[data-first]");
   let placed = 0;
   for (const row of byId.values()) {
+    // Before the first and behind the last row of the page there are others: it comes when those are loaded.
+    if ((more && last && before(last, row)) || (trimmed && first && before(row, first))) continue;
     const index = place(row, present);
-    // Behind the last loaded row it may not be the next one: it comes when the rest is loaded.
-    if (index === present.length && more) continue;
     holder.insertBefore(row, present[index] ?? more ?? null);
     present.splice(index, 0, row);
     row.classList.add("changed");
@@ -140,7 +152,8 @@ async function refresh() {
   try {
     if (all) await loadList();
     else if (ids.size) await loadChanged(ids);
-  } catch {
+  } catch (error) {
+    console.warn(error);
     // The stream says when the server is back; then everything is loaded again.
     everything = true;
     schedule(AGAIN_MS);
@@ -154,16 +167,22 @@ function schedule(least = 0) {
 
 // ---- The stream
 
+/** htmx may have looked at the page before its extension for streams was there, so the element is processed again. */
+function connect() {
+  htmx.process(STREAM, true);
+  htmx.trigger(STREAM, "follow");
+}
+
 function connectAgain() {
   connected = false;
   showFreshness();
-  setTimeout(() => htmx.process(STREAM, true), AGAIN_MS);
+  setTimeout(connect, AGAIN_MS);
 }
 
 STREAM.addEventListener("htmx:sse:after:connection", () => {
-  if (connected === false && heard) everything = FRESHNESS.dataset.state === "stale";
+  everything ||= connected === false; // changes may have been missed
   connected = true;
-  heard = Date.now();
+  current = Date.now();
   showFreshness();
   if (everything) schedule();
 });
@@ -171,28 +190,43 @@ STREAM.addEventListener("htmx:sse:error", () => {
   connected = false;
   showFreshness();
 });
-STREAM.addEventListener("htmx:sse:close", connectAgain);
-STREAM.addEventListener("htmx:error", connectAgain);
-STREAM.addEventListener("htmx:response:error", connectAgain);
+for (const name of ["htmx:sse:close", "htmx:error", "htmx:response:error"]) STREAM.addEventListener(name, connectAgain);
+STREAM.addEventListener("status", (event) => noteFreshness(JSON.parse(event.detail.data)));
 STREAM.addEventListener("change", (event) => {
-  heard = Date.now();
-  for (const id of JSON.parse(event.detail.data).incidents) pending.add(id);
+  const data = JSON.parse(event.detail.data);
+  noteFreshness(data);
+  for (const id of data.incidents) pending.add(id);
   if (pending.size) schedule();
 });
-STREAM.addEventListener("resync", () => {
-  heard = Date.now();
+STREAM.addEventListener("resync", (event) => {
+  noteFreshness(JSON.parse(event.detail.data));
   everything = true;
   schedule();
 });
 
+/** Takes the first rows away when there are too many, and leaves a link that leads back to them. */
+function trim(all) {
+  if (all.length <= MOST_ROWS) return;
+  const holder = rows();
+  for (const row of all.slice(0, all.length - MOST_ROWS)) row.remove();
+  if (holder.querySelector("[data-first]")) return;
+  const first = document.getElementById("first-rows").content.cloneNode(true);
+  first.querySelector("a").href = list().dataset.list;
+  holder.prepend(first);
+}
+
 document.addEventListener("htmx:after:swap", () => {
   // A page of the list that follows may have a row that a change has already put in place.
   const seen = new Set();
+  const all = [];
   for (const row of rows()?.querySelectorAll("[data-row]") ?? []) {
     if (seen.has(row.dataset.id)) row.remove();
+    else all.push(row);
     seen.add(row.dataset.id);
   }
+  trim(all);
   const sent = Number(list()?.dataset.serverTime);
   if (sent && Math.abs(sent - now()) > 5000) setServerTime(sent);
 });
 setInterval(showFreshness, 1000);
+connect();

@@ -14,9 +14,9 @@ from board.service import listening_socket, make_server
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """The address of the running application; the server has ended afterwards."""
-    with listening_socket("127.0.0.1", 0) as listener:
+def served(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """The address of the running application (port 0: any free one); the server has ended afterwards."""
+    with listening_socket("127.0.0.1", port) as listener:
         server = make_server(app)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
@@ -16,11 +18,15 @@ from streams.sla.policy import Policies
 from tests.unit.memory_clock import Stopped
 
 
-def page_client(engine: Engine, now: int) -> TestClient:
-    """Requests to a board whose clock stands at `now`, with the policies that are shipped."""
+def page_app(engine: Engine, now: int, **given: Any) -> FastAPI:
+    """A board whose clock stands at `now`, with the policies that are shipped; `given` as `create_app` has it."""
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    app = create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=Stopped(now))
-    return TestClient(app, base_url="http://127.0.0.1")
+    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=Stopped(now), **given)
+
+
+def page_client(engine: Engine, now: int) -> TestClient:
+    """Requests to a board whose clock stands at `now`."""
+    return TestClient(page_app(engine, now), base_url="http://127.0.0.1")
 
 
 def shown(html: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
+from urllib.request import urlopen
 
 import pytest
 from board_history import NOW
 from board_rows import add_incident
+from board_server import served
 from fastapi.testclient import TestClient
-from page_client import page_client, shown
+from page_client import page_app, page_client, shown
 from sqlalchemy import Engine
 
+from board.ingest.status import IngestStatus
 from board.pages.live import LiveFilter
 from board.pages.urgency import Deadline
 from board.store.engine import writing
@@ -170,3 +174,23 @@ def test_a_database_that_is_away_is_said_so(empty_read_model: Engine) -> None:
     assert "The board's database does not answer" in unescape(found.text)
     problem = page_client(empty_read_model, NOW).get("/api/v1/incidents")
     assert (problem.status_code, problem.headers["content-type"]) == (503, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("status", "current", "since"),
+    [
+        (IngestStatus(failure=None, reached_end=True), True, None),
+        (IngestStatus(failure=None, reached_end=True, ends={("alerts", 0): 1000}), True, None),
+        (IngestStatus(failure=None, reached_end=True, ends={("alerts", 0): 1001}, applied_at=NOW), False, NOW // 1000),
+        (IngestStatus(failure=None, reached_end=False), False, None),
+        (IngestStatus(failure="no broker", reached_end=True, applied_at=NOW), False, NOW // 1000),
+    ],
+)
+def test_the_stream_says_whether_the_rows_are_current(
+    empty_read_model: Engine, status: IngestStatus, current: bool, since: int | None
+) -> None:
+    app = page_app(empty_read_model, NOW, ingest=lambda: status)
+    with served(app) as address, urlopen(f"{address}/live/changes", timeout=10) as stream:
+        lines = iter(lambda: stream.readline().decode().strip(), None)
+        assert next(line for line in lines if line.startswith("event:")) == "event: status"
+        assert json.loads(next(lines).removeprefix("data: ")) == {"current": current, "since": since}

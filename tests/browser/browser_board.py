@@ -1,0 +1,86 @@
+"""A board that is served for a browser, and the tabs that look at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from board_history import NOW
+from board_server import served
+from playwright.sync_api import Page
+from sqlalchemy import Engine
+
+from board.app import create_app
+from board.changes import Change, Changes
+from board.settings import BoardSettings
+from board.store.engine import writing
+from streams.policy.load import default_policies_dir, load_policies
+from streams.settings import Settings
+from streams.sla.policy import Policies
+from streams.time_source import SystemTimeSource
+
+MANY = 10_000
+
+
+class ShiftedTime:
+    """A time source that showed `NOW` of the history when it was made, and goes on from there."""
+
+    def __init__(self) -> None:
+        self._system = SystemTimeSource()
+        self._ahead = NOW - self._system.now()
+
+    def now(self) -> int:
+        return self._system.now() + self._ahead
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        raise AssertionError("no page waits")
+
+
+@dataclass
+class RunningBoard:
+    """A board that is served: its address, and how a test changes what it shows."""
+
+    address: str
+    engine: Engine
+    changes: Changes
+    clock: ShiftedTime
+    position: int = field(default=0)
+
+    def change(self, *incident_ids: str, write: Callable[[Any], None]) -> None:
+        """Write to the read model in one transaction and tell the open pages, as the ingest does."""
+        with writing(self.engine).begin() as connection:
+            write(connection)
+        self.position += 1
+        self.changes.publish(Change(self.position, incidents=frozenset(incident_ids)))
+
+
+def board_app(engine: Engine, changes: Changes, clock: ShiftedTime) -> Any:
+    """The application with the policies that are shipped."""
+    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
+    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=clock, changes=changes)
+
+
+@dataclass
+class Viewport:
+    """A tab, and what went wrong in it: errors on the console, refused content, failed requests."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Collect problems from now on."""
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+        self.page.on(
+            "console", lambda each: self.problems.append(f"console: {each.text}") if each.type == "error" else None
+        )
+
+
+def running_board(engine: Engine) -> Iterator[RunningBoard]:
+    """Serve a read model until the generator is closed."""
+    changes, clock = Changes(), ShiftedTime()
+    with served(board_app(engine, changes, clock)) as address:
+        yield RunningBoard(address, engine, changes, clock)
+    engine.dispose()

@@ -1,0 +1,96 @@
+"""A board with a browser in front of it: Debian's Chromium, headless, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from board_history import NOW, story
+from board_rows import add_incident
+from browser_board import MANY, RunningBoard, Viewport, running_board
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from replayed import ingest, replayed
+from story import policies as story_policies
+
+from board.store.engine import open_engine, writing
+from board.store.schema import upgrade
+from streams.sla.instants import SECOND
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser. SLA_CHROMIUM names another executable."""
+    path = os.environ.get("SLA_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip(f"no browser here: none of {', '.join(_NAMES)} is on the path; apt-get install chromium brings one")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=20_000)  # a busy machine; what must be fast is measured in the browser
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Callable[..., Viewport]]:
+    """Opens tabs: keywords are those of Playwright's `new_context`. Every test ends without problems in them."""
+    contexts: list[BrowserContext] = []
+    opened: list[Viewport] = []
+
+    def open_tab(**options: Any) -> Viewport:
+        given = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", "timezone_id": "UTC", **options}
+        contexts.append(chromium.new_context(**given))
+        opened.append(Viewport(contexts[-1].new_page()))
+        opened[-1].page.set_default_timeout(20_000)
+        opened[-1].watch()
+        return opened[-1]
+
+    yield open_tab
+    problems = [problem for each in opened for problem in each.problems]
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def story_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoard]:
+    """A board of the history that all tests of the board use. Tests change incidents of their own only."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('story')}/board.db")
+    upgrade(engine)
+    ingest(engine, replayed(story(), story_policies(), NOW))
+    yield from running_board(engine)
+
+
+@pytest.fixture(scope="session")
+def large_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoard]:
+    """A board with 10,000 open incidents."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('large')}/board.db")
+    upgrade(engine)
+    with writing(engine).begin() as connection:
+        for number in range(MANY):
+            name = f"inc-{number:05}"
+            add_incident(
+                connection,
+                name,
+                severity=("P1", "P2", "P3", "P4")[number % 4],
+                summary=f"Incident {number} of many",
+                component=("api", "ui", "auto_scaling")[number % 3],
+                next_deadline=NOW + (number + 600) * SECOND,
+                opened_at=NOW - number * SECOND,
+            )
+    yield from running_board(engine)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: SLA_SCREENSHOTS, else a directory of this run."""
+    given = os.environ.get("SLA_SCREENSHOTS")
+    directory = Path(given) if given else tmp_path_factory.mktemp("screenshots")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

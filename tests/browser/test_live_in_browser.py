@@ -1,0 +1,261 @@
+"""The live page in a real browser: countdowns, changes without a reload, keyboard, reconnection, 10,000 rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from board_rows import add_incident
+from board_server import served
+from browser_board import MANY, RunningBoard, ShiftedTime, Viewport, board_app
+from playwright.sync_api import Page, expect
+from sqlalchemy import delete, update
+
+from board.changes import Change, Changes
+from board.store import tables
+from board.store.engine import open_engine
+from board.store.schema import upgrade
+from streams.sla.instants import HOUR, MINUTE
+from streams.time_source import SystemTimeSource
+
+OpenTab = Callable[..., Viewport]
+
+#: Reports tasks of the main thread longer than 50 ms, from the start of the page on.
+LONG_TASKS = """
+window.longTasks = [];
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((each) => each.duration)))
+  .observe({ type: "longtask", buffered: true });
+"""
+#: Notes when an element with a text appears, so that the time of a test's own polling does not count.
+APPEARED = """([selector, text]) => new Promise((resolve) => {
+  const there = () => [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
+  if (there()) return resolve(Date.now());
+  new MutationObserver((_, observer) => {
+    if (there()) { observer.disconnect(); resolve(Date.now()); }
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+})"""
+
+
+def live(tab: Viewport) -> None:
+    expect(tab.page.locator("#freshness")).to_have_text(re.compile("^(Live|更新中)$"))
+
+
+def ids(page: Page) -> list[str]:
+    return page.locator("#rows [data-row]").evaluate_all("(rows) => rows.map((row) => row.dataset.id)")
+
+
+def add(board: RunningBoard, incident_id: str, **given: object) -> None:
+    board.change(incident_id, write=lambda connection: add_incident(connection, incident_id, **given))
+
+
+def remove(board: RunningBoard, incident_id: str) -> None:
+    board.change(
+        incident_id,
+        write=lambda connection: connection.execute(
+            delete(tables.incident).where(tables.incident.c.incident_id == incident_id)
+        ),
+    )
+
+
+def test_countdowns_move_every_second(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab().page
+    page.goto(f"{story_board.address}/?q=open-p1")
+    digits = page.locator('[data-id="open-p1"] .digits')
+    expect(digits).to_have_text(re.compile(r"^\d+:\d\d$"))
+    before = digits.inner_text()
+    expect(digits).not_to_have_text(before)
+    seconds = [int(text.split(":")[0]) * 60 + int(text.split(":")[1]) for text in (before, digits.inner_text())]
+    assert 0 < seconds[0] - seconds[1] <= 3
+
+
+def test_a_change_appears_within_a_second_without_reload(story_board: RunningBoard, tab: OpenTab) -> None:
+    opened = tab()
+    page = opened.page
+    page.goto(story_board.address)
+    live(opened)
+    page.evaluate("window.notReloaded = true")
+    total = int(page.locator(".total").inner_text())
+    now = story_board.clock.now()
+    # A new incident takes its place by deadline.
+    add(story_board, "browser-new", summary="a fresh one", next_deadline=now + MINUTE, severity="P1")
+    expect(page.locator("#rows [data-id=browser-new]")).to_be_visible()
+    keys = page.locator("#rows [data-row]").evaluate_all("(rows) => rows.map((row) => Number(row.dataset.key) || 9e18)")
+    assert keys == sorted(keys)
+    expect(page.locator(".total")).to_have_text(str(total + 1))
+    # Its breach appears; what counts is from the commit of the read model to the page.
+    page.evaluate(f"() => {{ window.appeared = ({APPEARED})(['[data-id=browser-new]', '1 breach']); }}")
+    begun_ms = SystemTimeSource().now() / 1000
+    story_board.change(
+        "browser-new",
+        write=lambda connection: connection.execute(
+            update(tables.incident).where(tables.incident.c.incident_id == "browser-new").values(breached=1)
+        ),
+    )
+    assert page.evaluate("window.appeared") - begun_ms < 1000
+    # Once resolved it leaves the list of open incidents.
+    remove(story_board, "browser-new")
+    expect(page.locator("#rows [data-id=browser-new]")).to_have_count(0)
+    expect(page.locator(".total")).to_have_text(str(total))
+    assert page.evaluate("window.notReloaded")
+
+
+def test_a_change_keeps_filter_and_selection(story_board: RunningBoard, tab: OpenTab) -> None:
+    opened = tab()
+    page = opened.page
+    page.goto(f"{story_board.address}/?q=open-p1")
+    live(opened)
+    page.keyboard.press("j")
+    add(story_board, "browser-other", next_deadline=story_board.clock.now() + MINUTE)
+    story_board.change(
+        "open-p1",
+        write=lambda connection: connection.execute(
+            update(tables.incident).where(tables.incident.c.incident_id == "open-p1").values(waiting="third_party")
+        ),
+    )
+    expect(page.locator("[data-id=open-p1]")).to_contain_text("waiting for a third party")
+    assert ids(page) == ["open-p1"]
+    expect(page.locator("[data-id=open-p1][data-selected]")).to_have_count(1)
+    remove(story_board, "browser-other")
+    story_board.change(
+        "open-p1",
+        write=lambda connection: connection.execute(
+            update(tables.incident).where(tables.incident.c.incident_id == "open-p1").values(waiting=None)
+        ),
+    )
+
+
+def test_filters_go_into_the_address_and_back(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab().page
+    page.goto(story_board.address)
+    page.get_by_label("P1").check()
+    expect(page).to_have_url(re.compile(r"/\?severity=P1$"))
+    page.locator("#search").fill("late")
+    expect(page).to_have_url(re.compile(r"/\?severity=P1&q=late$"))
+    expect(page.locator("#rows [data-row]")).to_have_count(1)
+    assert ids(page) == ["late-p1"]
+    page.reload()
+    assert ids(page) == ["late-p1"]
+    expect(page.locator("#search")).to_have_value("late")
+    expect(page.get_by_label("P1")).to_be_checked()
+    page.locator("#search").fill("nothing like this")
+    expect(page.locator(".empty-title")).to_have_text("No incident matches these filters")
+
+
+def test_the_keyboard_is_enough(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab().page
+    page.goto(story_board.address)
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("j")
+    expect(page.locator("#search")).to_have_value("j")
+    expect(page).to_have_url(re.compile(r"q=j$"))
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(r"/$"))
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expected = ids(page)[1]
+    for key in "jjkkjj":
+        page.keyboard.press(key)
+    selected = page.locator("[data-selected]")
+    expect(selected).to_have_count(1)
+    assert selected.get_attribute("data-id") == ids(page)[2]
+    page.keyboard.press("k")
+    assert selected.get_attribute("data-id") == expected
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/incidents/{expected}$"))
+
+
+def test_it_says_when_data_are_stale_and_catches_up(tmp_path: Path, tab: OpenTab) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/board.db")
+    upgrade(engine)
+    clock = ShiftedTime()
+    opened = tab()
+    page = opened.page
+    with served(board_app(engine, Changes(), clock)) as address:
+        page.goto(address)
+        live(opened)
+        expect(page.locator(".empty-title")).to_have_text("No incident is open")
+    expect(page.locator("#freshness")).to_have_text(re.compile(r"Data are stale since \d\d:\d\d:\d\d"))
+    with engine.begin() as connection:
+        add_incident(connection, "meanwhile", next_deadline=clock.now() + HOUR)
+    port = int(address.rpartition(":")[2])
+    with served(board_app(engine, Changes(), clock), port):
+        live(opened)
+        expect(page.locator("#rows [data-id=meanwhile]")).to_be_visible()
+        page.goto("about:blank")
+    engine.dispose()
+    # The browser reports every request that failed while the server was away.
+    opened.problems = [each for each in opened.problems if not each.startswith("console: ")]
+
+
+def _longest_task(large_board: RunningBoard, opened: Viewport) -> float:
+    """Scroll through thousands of rows, change some, filter: the longest task in ms."""
+    page = opened.page
+    page.add_init_script(LONG_TASKS)
+    page.goto(large_board.address)
+    live(opened)
+    expect(page.locator(".total")).to_have_text(f"{MANY:,}")
+    for _ in range(8):
+        last = ids(page)[-1]
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_function(
+            "(last) => [...document.querySelectorAll('#rows [data-row]')].at(-1).dataset.id !== last",
+            arg=last,
+            polling=20,
+        )
+    # The first rows have made way, so that a page that was scrolled far is as fast as a short one.
+    assert (ids(page)[0], ids(page)[-1]) == ("inc-00300", "inc-00899")
+    changed = [f"inc-{number:05}" for number in range(200, 1000, 5)]
+    rows = tables.incident
+    large_board.change(
+        *changed,
+        write=lambda connection: connection.execute(
+            update(rows).where(rows.c.incident_id.in_(changed)).values(breached=rows.c.breached + 1)
+        ),
+    )
+    expect(page.locator("[data-id=inc-00895]")).to_contain_text("breach")
+    assert len(ids(page)) == 600
+    page.evaluate("window.scrollTo(0, 0)")
+    expect(page.get_by_text("Back to the nearest deadlines")).to_be_visible()
+    page.locator("#search").fill("Incident 99")
+    expect(page.locator(".total")).to_have_text("111")
+    page.locator("#search").fill("")
+    expect(page.locator(".total")).to_have_text(f"{MANY:,}")
+    page.get_by_label("P3").check()
+    expect(page.locator(".total")).to_have_text(f"{MANY // 4:,}")
+    return max(page.evaluate("window.longTasks"), default=0.0)
+
+
+def test_ten_thousand_rows_scroll_and_filter_without_a_long_task(large_board: RunningBoard, tab: OpenTab) -> None:
+    """Another process may take the processor during one attempt; what the page itself does is the same in each."""
+    attempts = []
+    while len(attempts) < 3 and not (attempts and attempts[-1] < 200):
+        attempts.append(_longest_task(large_board, tab()))
+    assert attempts[-1] < 200, attempts
+
+
+def test_a_row_that_comes_twice_is_shown_once(large_board: RunningBoard, tab: OpenTab) -> None:
+    opened = tab()
+    page = opened.page
+    page.goto(f"{large_board.address}/?q=Incident 1")
+    live(opened)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("() => document.querySelectorAll('#rows [data-row]').length >= 200")
+    large_board.changes.publish(Change(10**6, incidents=frozenset(ids(page)[:50])))
+    page.wait_for_timeout(1500)
+    assert len(ids(page)) == len(set(ids(page)))
+
+
+def test_times_are_in_the_zone_of_the_browser(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab(timezone_id="Asia/Tokyo").page
+    page.goto(f"{story_board.address}/incidents/open-p1")
+    expect(page.locator("html")).to_have_attribute("data-zone", "Asia/Tokyo")
+    time_shown = page.locator("dd time").first
+    expect(time_shown).to_have_text("2026-11-20 19:50:00")
+    expect(time_shown).to_have_attribute("title", "2026-11-20 10:50:00 UTC")
+    expect(page.locator(".zone")).to_have_text("Asia/Tokyo")
