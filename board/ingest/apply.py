@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from board.ingest.records import IngestRecord
+from board.ingest.records import INCIDENT_STATE, IngestRecord
 from board.ingest.redact import redact_batch, restore_erasures
 from board.ingest.row_batch import Naming, RowBatch
 from board.ingest.rows import Row
@@ -61,10 +61,14 @@ class Applier:
         """Write the rows of the records in the connection's transaction. `on_skipped` is called for every record that
         is no event of its topic. Raises RegistryUnavailable, PseudonymKeyChanged, and SQLAlchemy's errors."""
         batch = RowBatch(self.codec, self.prefix)
+        states: dict[bytes | None, list[IngestRecord]] = {}
         for record in records:
-            reason = batch.add(record)
-            if reason is not None:
+            if record.topic == INCIDENT_STATE:
+                states.setdefault(record.key, []).append(record)
+            elif (reason := batch.add(record)) is not None:
                 on_skipped(record, reason)
+        for versions in states.values():
+            _add_newest(batch, versions, on_skipped)
         if self._erasures is None:
             self._erasures = restore_erasures(connection, self.pseudonym_key)
         self._write(connection, batch, self._erasures)
@@ -113,6 +117,15 @@ class Applier:
             for tenant in batch.incident_tenants[row["incident_id"]]
         ]
         upsert(connection, tables.incident_tenant, pairs, "keep")
+
+
+def _add_newest(batch: RowBatch, versions: list[IngestRecord], on_skipped: OnSkipped) -> None:
+    """Add the last record of a key that can be read. What is superseded within a batch need not be."""
+    for record in reversed(versions):
+        reason = batch.add(record)
+        if reason is None:
+            return
+        on_skipped(record, reason)
 
 
 def _split(rows: Iterable[tuple[str, Row | None]]) -> tuple[list[Row], list[str]]:

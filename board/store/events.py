@@ -6,24 +6,23 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from streams.serde.cloudevents_json import data_fields, format_line
+from streams.serde.cloudevents_json import data_to_json, format_line
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import format_rfc3339
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def data_text(event_type: str, record: Mapping[str, object]) -> str:
     """The `data` object of an event's JSON form as text, from its Avro record."""
-    data: dict[str, object] = {}
-    for field in data_fields(event_type) or ():
-        field.write_to(record, data)
-    return json_text(data)
+    return json_text(data_to_json(event_type, record))
 
 
 def json_text(value: object) -> str:
     """Compact JSON, keys in their order, numbers exact. Without NUL, which PostgreSQL does not store: JSON escapes
     it."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _ENCODER.encode(value)
     except TypeError:  # a duration of more than 31 years with a fraction of a second
         return format_line(value)
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple, NoReturn, cast
 
 from schemas import registry as schema_registry
-from streams.serde.json_records import Field, compile_fields
+from streams.serde.json_records import Field, WriteJson, compile_fields, json_writer
 from streams.serde.json_values import SchemaMismatchError, String, instant_from_json, instant_to_json
 from streams.sla.events import Rejection
 
@@ -25,6 +25,7 @@ _MISSING = object()
 class _Form(NamedTuple):
     data: tuple[Field, ...]
     has_received_time: bool
+    write: WriteJson
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +37,7 @@ def _forms() -> Mapping[str, _Form]:
         fields = compile_fields(schema.definition)
         names = {field.name for field in fields}
         data = tuple(field for field in fields if field.name not in _ENVELOPE)
-        forms[name] = _Form(data, "received_time" in names)
+        forms[name] = _Form(data, "received_time" in names, json_writer(data))
     return forms
 
 
@@ -89,6 +90,11 @@ def data_fields(event_type: object) -> tuple[Field, ...] | None:
     return None if form is None else form.data
 
 
+def data_to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
+    """The `data` object alone of a record's JSON form. Raises KeyError for an unknown type."""
+    return _forms()[event_type].write(record)
+
+
 def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
     """The CloudEvents structured-mode object of a record. Raises KeyError for an unknown type.
 
@@ -110,10 +116,7 @@ def to_json(event_type: str, record: Mapping[str, object]) -> dict[str, object]:
         result["backfill"] = True
     if record.get("traceparent") is not None:
         result["traceparent"] = record["traceparent"]
-    data: dict[str, object] = {}
-    for field in form.data:
-        field.write_to(record, data)
-    result["data"] = data
+    result["data"] = form.write(record)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, cast
 
 from streams.serde.json_values import (
@@ -26,6 +26,8 @@ _PLAIN: dict[str, Converter] = {
     "double": Double(),
 }
 _ABSENT = object()
+
+WriteJson = Callable[[Mapping[str, object]], dict[str, object]]
 #: Texts that people write and read: a broken character in them is replaced; the event is accepted.
 TEXTS_FOR_PEOPLE = frozenset(["summary", "text", "reason"])
 _TEXT_FOR_PEOPLE = String(repairs=True)
@@ -36,6 +38,7 @@ class Array:
 
     def __init__(self, items: Converter) -> None:
         self._items = items
+        self._convert = _conversion(items)
 
     def from_json(self, value: object, path: str) -> list[object]:
         if not isinstance(value, list):
@@ -43,7 +46,8 @@ class Array:
         return [self._items.from_json(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
     def to_json(self, value: object) -> object:
-        return [self._items.to_json(item) for item in cast(list[object], value)]
+        items, convert = cast(list[object], value), self._convert
+        return list(items) if convert is None else [convert(item) for item in items]
 
 
 class Nullable:
@@ -82,18 +86,13 @@ class Field(NamedTuple):
             return list(self.default) if isinstance(self.default, list) else self.default
         return self.converter.from_json(value, f"{path}.{self.name}")
 
-    def write_to(self, record: Mapping[str, object], data: dict[str, object]) -> None:
-        """Put the field's JSON value into the JSON object."""
-        value = record.get(self.name, self.default)
-        if value is not None or not self.has_default:
-            data[self.name] = self.converter.to_json(value)
-
 
 class NestedRecord:
     """A nested record."""
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         self.fields = fields
+        self._write = json_writer(fields)
 
     def from_json(self, value: object, path: str) -> dict[str, object]:
         if not isinstance(value, dict):
@@ -102,10 +101,31 @@ class NestedRecord:
         return {field.name: field.read_from(value, path) for field in self.fields}
 
     def to_json(self, value: object) -> object:
+        return self._write(cast(Mapping[str, object], value))
+
+
+def json_writer(fields: Iterable[Field]) -> WriteJson:
+    """Writes records of these fields as JSON objects, in their order."""
+    steps = tuple((each.name, each.default, each.has_default, _conversion(each.converter)) for each in fields)
+
+    def write(record: Mapping[str, object]) -> dict[str, object]:
         data: dict[str, object] = {}
-        for field in self.fields:
-            field.write_to(cast(Mapping[str, object], value), data)
+        for name, default, has_default, convert in steps:
+            value = record.get(name, default)
+            if value is not None:
+                data[name] = value if convert is None else convert(value)
+            elif not has_default:
+                data[name] = None
         return data
+
+    return write
+
+
+def _conversion(converter: Converter) -> Callable[[object], object] | None:
+    """What makes JSON of a value that is not null; None where it is the value itself."""
+    if isinstance(converter, Nullable):
+        return _conversion(converter.inner)
+    return None if isinstance(converter, Boolean | Choice | Double | Integer | String) else converter.to_json
 
 
 def compile_fields(schema: Mapping[str, object]) -> tuple[Field, ...]:

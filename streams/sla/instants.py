@@ -68,11 +68,15 @@ def _leap_second(text: str) -> int:
 
 def format_rfc3339(micros: int) -> str:
     """RFC 3339 in UTC with as many decimals as needed: 2026-01-31T09:00:00Z, 2026-01-31T09:00:00.25Z."""
-    text = to_datetime(micros).strftime("%Y-%m-%dT%H:%M:%S")
-    if len(text) < 19:  # some C libraries do not pad the year
-        text = text.rjust(19, "0")
-    fraction = micros % SECOND
+    second, fraction = divmod(micros, SECOND)
+    text = _second_text(second)
     return f"{text}.{fraction:06d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=8192)
+def _second_text(second: int) -> str:
+    text = to_datetime(second * SECOND).strftime("%Y-%m-%dT%H:%M:%S")
+    return text.rjust(19, "0")  # some C libraries do not pad the year
 
 
 @lru_cache(maxsize=4096)

@@ -107,15 +107,17 @@ def test_kill_9_under_load_leaves_what_follows_from_the_topics(
         )
         assert process.stdout is not None
         wanted = random.randrange(1, 12)
-        for line in process.stdout:
-            if line.startswith("position "):
-                positions.append(int(line.removeprefix("position ")))
-                wanted -= 1
-            if wanted == 0:
-                break
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        try:
+            for line in process.stdout:
+                if line.startswith("position "):
+                    positions.append(int(line.removeprefix("position ")))
+                    wanted -= 1
+                if wanted == 0:
+                    break
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
     load.join()
     engine = open_engine(url)
     ingest = Ingest(engine, settings, retention=ALWAYS)
