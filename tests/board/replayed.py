@@ -81,7 +81,7 @@ class Topics:
         if event["type"] == "sla.rejected":
             self._reject(event["data"], timestamp)
             return
-        parsed = from_json(json.loads(format_line(event)))
+        parsed = from_json(event)
         assert not isinstance(parsed, Rejection), parsed
         kind, fields = parsed
         topic = CREDITS if kind.startswith("credit.") else TOPIC_OF[kind]

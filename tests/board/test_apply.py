@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from board_history import MARKUP, NOW, TENANTS
 from replayed import ingest, replayed
+from slow_model import dump
 from sqlalchemy import Engine, func, select
-from story import opened, policies, texts
+from story import MONDAY, opened, policies, texts
 
+from board.ingest.apply import Applier
+from board.store.engine import open_engine
 from board.store.events import cloud_event
+from board.store.schema import upgrade
 from board.store.tables import contract, credit, entry, incident, maintenance, reject, tenant_month, verdict
-from streams.sla.instants import parse_rfc3339
+from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, decode
+from streams.sla.events import Rejection
+from streams.sla.instants import DAY, parse_rfc3339
 
 
 def test_open_incidents_are_listed_by_their_next_deadline(read_model: Engine) -> None:
@@ -91,3 +98,25 @@ def test_each_clock_has_one_verdict(read_model: Engine) -> None:
         ("update", 1): "breached",
     }
     assert {row["month"] for row in late} == {"2026-11"}
+
+
+def test_both_framings_give_the_same_rows(empty_read_model: Engine, tmp_path: Path) -> None:
+    """With a schema registry, events of the topics are in Confluent framing."""
+    records = replayed(texts([opened("10:00", of="inc", tenants=["acme"])]), policies(), MONDAY + DAY)
+    types = [decoded[0] for record in records if not isinstance(decoded := decode(record.value), Rejection)]
+    ids = {event_type: number for number, event_type in enumerate(dict.fromkeys(types), 1)}
+    codec = Codec()
+    codec.use_schema_ids(ids)
+    framed = [
+        record._replace(value=confluent_head(ids[event_type]) + (record.value or b"")[SINGLE_OBJECT_HEAD:])
+        for record, event_type in zip(records, types, strict=True)
+    ]
+    other = open_engine(f"sqlite:///{tmp_path}/framed.db")
+    upgrade(other)
+    ingest(empty_read_model, records)
+    ingest(other, framed, Applier(codec, "sla"))
+    with empty_read_model.connect() as one, other.connect() as two:
+        found = dump(one)
+        assert found["incident"]
+        assert dump(two) == found
+    other.dispose()
