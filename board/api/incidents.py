@@ -43,6 +43,12 @@ from streams.sla.severity import Severity
 router = APIRouter(route_class=ApiRoute, tags=["incidents"])
 
 
+_TEXT = (
+    "In id, titles, summary or ticket id, of open incidents and of the latest 5,000; a whole incident id or ticket id "
+    "is found among all."
+)
+
+
 class NextBody(BaseModel):
     """What happens next if nobody acts."""
 
@@ -125,7 +131,7 @@ def incidents(
     severity: Annotated[tuple[Severity, ...], Query(description="Repeat it for several.", max_length=10)] = (),
     component: Annotated[tuple[Id, ...], Query(description="Repeat it for several.", max_length=50)] = (),
     tenant: Annotated[Id | None, Query(description="A tenant that the incident concerns.")] = None,
-    q: Annotated[SearchText | None, Query(description="In id, titles, summary or ticket id.")] = None,
+    q: Annotated[SearchText | None, Query(description=_TEXT)] = None,
     breached: Annotated[bool | None, Query(description="Whether a breach stands.")] = None,
     backfill: Annotated[bool | None, Query(description="Whether it was loaded as history.")] = None,
     sort: Annotated[Sort, Query(description="Earliest deadline first; else latest first.")] = "next_deadline",

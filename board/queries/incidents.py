@@ -27,7 +27,7 @@ MOST_SEARCHED = 5_000
 class IncidentFilter:
     """Which incidents. Empty tuples and None filter nothing. `text` is looked for in id, titles, summary and ticket id,
     without regard to the case of ASCII letters, of open incidents and of the latest `MOST_SEARCHED` by their opening;
-    `breached` is whether any clock has a standing breach."""
+    whole ids are found among all. `breached` is whether any clock has a standing breach."""
 
     statuses: tuple[str, ...] = ()
     severities: tuple[str, ...] = ()
@@ -292,7 +292,8 @@ def _conditions(chosen: IncidentFilter, status: str | None = None) -> list[Colum
 
 
 def _searched(text: str, statuses: set[str]) -> ColumnElement[bool]:
-    """No index helps here, and a row takes some microseconds: so only so many are looked at."""
+    """No index helps with a part of a text, and a row takes some microseconds: so only so many are looked at. A whole
+    incident or ticket id is found whatever its age."""
 
     def contains(table: FromClause) -> ColumnElement[bool]:
         searched = (table.c[name] for name in ("incident_id", "title_en", "title_ja", "summary", "ticket_id"))
@@ -300,15 +301,16 @@ def _searched(text: str, statuses: set[str]) -> ColumnElement[bool]:
 
     if statuses == {"open"}:
         return contains(incident)
-    latest, now_open = incident.alias("latest"), incident.alias("now_open")
+    latest, recent, exact, now_open = (incident.alias(name) for name in ("latest", "recent", "exact", "now_open"))
     newest = select(latest.c.incident_id).order_by(latest.c.opened_at.desc(), latest.c.incident_id.desc())
-    recent = incident.alias("recent")
-    found = select(recent.c.incident_id).where(recent.c.incident_id.in_(newest.limit(MOST_SEARCHED)), contains(recent))
-    if statuses and "open" not in statuses:
-        return incident.c.incident_id.in_(found)
-    return incident.c.incident_id.in_(
-        union(found, select(now_open.c.incident_id).where(now_open.c.status == "open", contains(now_open)))
-    )
+    found = [
+        select(recent.c.incident_id).where(recent.c.incident_id.in_(newest.limit(MOST_SEARCHED)), contains(recent)),
+        select(exact.c.incident_id).where(exact.c.incident_id == text),
+        select(exact.c.incident_id).where(exact.c.ticket_id == text),
+    ]
+    if not statuses or "open" in statuses:
+        found.append(select(now_open.c.incident_id).where(now_open.c.status == "open", contains(now_open)))
+    return incident.c.incident_id.in_(union(*found))
 
 
 def _behind(

@@ -77,6 +77,7 @@ incident = Table(
     Index("incident_by_opening", "opened_at", "incident_id"),
     Index("incident_by_status_and_opening", "status", "opened_at", "incident_id"),
     Index("incident_by_change", "changed_at", "incident_id"),
+    Index("incident_by_ticket", "ticket_id"),
     Index("incident_by_end", "ended_at"),
 )
 

@@ -34,3 +34,6 @@ def test_old_incidents_are_found_while_they_are_open(
     assert found("certificate", "resolved") == {"new-1"}
     assert found("100_") == set()
     assert found("OLD-open") == {"old-open"}
+    assert found("old-resolved") == {"old-resolved"}
+    assert found("old-resolved", "resolved") == {"old-resolved"}
+    assert found("old-resolve") == set()

@@ -119,6 +119,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.create_index("incident_by_change", ["changed_at", "incident_id"], unique=False)
+        batch_op.create_index("incident_by_ticket", ["ticket_id"], unique=False)
         batch_op.create_index("incident_by_deadline", ["status", "next_deadline", "incident_id"], unique=False)
         batch_op.create_index("incident_by_end", ["ended_at"], unique=False)
         batch_op.create_index("incident_by_opening", ["opened_at", "incident_id"], unique=False)
@@ -303,6 +304,7 @@ def downgrade() -> None:
         batch_op.drop_index("incident_by_opening")
         batch_op.drop_index("incident_by_end")
         batch_op.drop_index("incident_by_deadline")
+        batch_op.drop_index("incident_by_ticket")
         batch_op.drop_index("incident_by_change")
 
     op.drop_table("incident")
