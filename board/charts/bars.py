@@ -15,7 +15,7 @@ _VALUE_ROOM = 16
 @dataclass(frozen=True, slots=True)
 class AvailabilityBar:
     """One month. `availability` and `guarantee` are percentages; None without a statement, or where the policy that the
-    statement names is not deployed. `href` is where the bar leads."""
+    statement names is not deployed."""
 
     label: str
     availability: float | None
@@ -23,7 +23,6 @@ class AvailabilityBar:
     guarantee: float | None
     met: bool
     hover: str
-    href: str | None
 
 
 def availability_chart(bars: Sequence[AvailabilityBar], *, identity: str, name: str, description: str) -> str:
@@ -65,5 +64,4 @@ def _bar(bar: AvailabilityBar, left: float, step: float, y: Callable[[float], fl
         line = y(100 - bar.guarantee)
         parts.append(element("line", x1=left + 2, x2=left + step - 2, y1=line, y2=line, class_="guarantee"))
     parts.append(text(bar.label, x=middle, y=_HEIGHT - 10, text_anchor="middle", class_="axis-label"))
-    group = element("g", *parts)
-    return group if bar.href is None else element("a", group, href=bar.href)
+    return element("g", *parts)

@@ -22,11 +22,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ColumnGroup:
-    """The columns of one month; `href` is where they lead."""
+    """The columns of one month."""
 
     label: str
     columns: tuple[Column, ...]
-    href: str | None = None
 
 
 def column_chart(
@@ -63,6 +62,5 @@ def column_chart(
                 )
             )
         label = text(group.label, x=left + step / 2, y=_HEIGHT - 8, text_anchor="middle", class_="axis-label")
-        whole = element("g", *parts, label)
-        children.append(whole if group.href is None else element("a", whole, href=group.href))
+        children.append(element("g", *parts, label))
     return picture(identity, name, description, _WIDTH, _HEIGHT, *children, class_="chart columns")

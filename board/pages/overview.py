@@ -103,7 +103,7 @@ def _attainment_chart(rows: Sequence[AttainmentRow], all_months: Sequence[Month]
                 month=month, metric=phrases.metrics[metric], share=_percent(phrases, share)
             )
             columns.append(Column(None if share is None else share.percent, hover, series))
-        groups.append(ColumnGroup(month, tuple(columns), _address(month=month, backfill=False)))
+        groups.append(ColumnGroup(month, tuple(columns)))
     return column_chart(
         groups,
         identity="attainment",

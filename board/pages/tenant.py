@@ -14,7 +14,6 @@ from board.dependencies import Context, ReadConnection
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.month import month_csv, month_page, start_verification, verification_part
-from board.pages.render import segment
 from board.pages.tenant_area import tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
@@ -95,7 +94,7 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
     chart = None
     start, end = None, None
     if rows:
-        bars = _bars(rows, tenant, phrases, guarantee)
+        bars = _bars(rows, phrases, guarantee)
         chart = availability_chart(
             bars,
             identity="availability",
@@ -120,7 +119,7 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
 
 
 def _bars(
-    rows: list[TenantMonth], tenant: str, phrases: TenantPhrases, guarantee: dict[tuple[str, str], str]
+    rows: list[TenantMonth], phrases: TenantPhrases, guarantee: dict[tuple[str, str], str]
 ) -> list[AvailabilityBar]:
     """The 13 months that end with the latest one, those without a statement included."""
     by_month = {row.month: row for row in rows}
@@ -130,7 +129,7 @@ def _bars(
     for _ in range(MONTHS):
         row = by_month.get(month)
         if row is None:
-            found.append(AvailabilityBar(month, None, "", None, True, phrases.bar_hover_none.format(month=month), None))
+            found.append(AvailabilityBar(month, None, "", None, True, phrases.bar_hover_none.format(month=month)))
         else:
             promised = guarantee.get((row.policy, row.policy_version))
             word = phrases.guarantee_words["met" if row.guarantee_met else "missed"]
@@ -144,7 +143,6 @@ def _bars(
                     hover=phrases.bar_hover.format(
                         month=month, availability=row.availability_percent, guarantee=f"{promised or '–'} %, {word}"
                     ),
-                    href=f"/tenants/{segment(tenant)}/{month}",
                 )
             )
         month = next_month(month)
