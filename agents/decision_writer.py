@@ -105,7 +105,7 @@ class DecisionWriter:
         match decision:
             case Applied():
                 self.write(decision, effects, None)
-            case Reevaluated():
+            case Reevaluated() | Rewritten():
                 self.write(decision, effects, decision.arrival)
             case Orphaned(incident_id, orphans):
                 for orphan in orphans:

@@ -58,7 +58,9 @@ class IncidentStateWriter:
 
     def _publish(self, incident_id: str, effects: Effects) -> None:
         """A state is a view: where it can't be made, alerts go on all the same, and the one before stays unless it
-        may name an erased tenant (R29)."""
+        may name an erased tenant (R29). That of an incident that still names one follows once it is rewritten."""
+        if self._store.names_erased(incident_id):
+            return
         topic = TOPIC_OF[TYPE]
         try:
             state = self._store.present_state(incident_id)

@@ -34,12 +34,15 @@ from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import Contract
+from streams.sla.erasure import Erasure
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_retention import EVICTION
+from streams.sla.incidents.incident_queue import SLICE
 from streams.sla.incidents.incident_store import IncidentStore
-from streams.sla.incidents.reevaluation import SLICE, QueueProgress
+from streams.sla.incidents.reevaluation import QueueProgress
+from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 
@@ -98,6 +101,7 @@ class IncidentsProcessor:
         self._watermarks = WatermarkWriter(context, egress, mark_every)
         self._backfill_idle_at = 0
         self._queue_rows: list[QueueProgress] = []
+        self._erasures: list[Erasure] = []
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class IncidentsProcessor:
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
-            restore_erased(row, self._store.erasures)
+            self._erasures.append(restore_erased(row, self._store.erasures))
         elif kind == WATERMARK:
             self._watermarks.restore_watermark(cast(int, row["until"]))
         elif kind == REQUEST:
@@ -132,8 +136,10 @@ class IncidentsProcessor:
             self._states.restore(row)
 
     def restored(self) -> None:
-        """Queue the re-evaluations that were left, and the states that a version before has not published; every other
-        row was indexed when it was restored."""
+        """Queue the incidents that an erasure or a contract fact has left, and the states that a version before has not
+        published; every other row was indexed when it was restored."""
+        self._store.resume_erasures(self._erasures)
+        self._erasures.clear()
         for progress in self._queue_rows:
             self._store.restore_queue(progress)
         self._queue_rows.clear()
@@ -159,12 +165,22 @@ class IncidentsProcessor:
         for progress in self._queue.take_progress():
             effects.put(*reevaluation_row(self._context, progress))
 
+    def _write_queued(self, decision: Reevaluated | Rewritten, effects: Effects) -> None:
+        """Write what follows from a contract fact or an erasure for one incident."""
+        self._writer.write(decision, effects, decision.arrival)
+        self._quarantine_crashed(decision, effects)
+
+    def _quarantine_crashed(self, decision: Decision, effects: Effects) -> None:
+        """An incident that could not be folded when it was rewritten is quarantined (R27)."""
+        if isinstance(decision, Rewritten) and decision.crashed is not None:
+            self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
+
     def _apply_input(self, checked: Checked, effects: Effects) -> None:
         event, fields, record = checked
         if self._store.release(event.subject):
             self._rejects.release(event.subject, effects)
-        if self._queue and (reevaluated := self._store.reevaluate(event.subject)) is not None:
-            self._writer.write(reevaluated, effects, reevaluated.arrival)
+        while (queued := self._store.reevaluate(event.subject)) is not None:
+            self._write_queued(queued, effects)
         decision = self._store.apply(event, record.arrival, position_of(record))
         self._writer.write_input(decision, event, fields, record, effects)
         if self._store.backfill_idle_at != self._backfill_idle_at:  # it survives a restart (R32)
@@ -199,26 +215,26 @@ class IncidentsProcessor:
         row = self._rows.encode_input_row(copy)
         effects.put(row_key(CONTRACT, named.subject, named.source, named.id), row)
         for decision in decisions:
-            self._writer.write(decision, effects, copy.arrival)
+            self._write_queued(decision, effects)
 
     def _erase(self, event: Event, copy: Record, effects: Effects) -> None:
-        """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29)."""
+        """A tenant goes by its pseudonym: so do its contract terms, and every incident that names it (R29). Many
+        incidents are queued."""
         tenant = event.subject
         if tenant in self._store.erasures:
             return
         home = partition_of(tenant, self._context.topics.partitions)
         cause = Cause(event.type, event.time, event.source, event.id)
-        erased = self._store.erase(tenant, home, cause, copy.arrival)
-        put_erased(self._context.codec, self._store.erasures, erased.pseudonym, effects)
+        erased = self._store.erase(tenant, home, cause, copy.arrival, at_once=SLICE)
+        erasure = Erasure(erased.pseudonym, event.source, event.id, event.time, copy.arrival)
+        put_erased(self._context.codec, self._store.erasures, erasure, effects)
         for contract in erased.contracts:
             effects.put(row_key(CONTRACT, tenant, contract.source, contract.id), None)
             redacted = redacted_input(self._rows, contract.event(erased.pseudonym), copy.arrival, contract.position)
             row = self._rows.encode_input_row(redacted)
             effects.put(row_key(CONTRACT, erased.pseudonym, contract.source, contract.id), row)
         for decision in erased.decisions:
-            self._writer.write(decision, effects, copy.arrival)
-            if decision.crashed is not None:
-                self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
+            self._write_queued(decision, effects)
 
     def reject(self, record: Record, code: str, message: str, effects: Effects, attempts: int = 1) -> None:
         self._rejects.reject_internal(record, Rejection(code, message), effects, attempts)
@@ -233,7 +249,7 @@ class IncidentsProcessor:
         due, watermark_due, states_due = self._store.next_due(), self._watermarks.next_due(), self._states.next_due()
         if states_due is not None:
             due = states_due if due is None else min(due, states_due)
-        waiting_since = self._queue.waiting_since
+        waiting_since = self._store.waiting_since
         if watermark_due is None or (waiting_since is not None and waiting_since <= watermark_due):
             return due
         return watermark_due if due is None else min(due, watermark_due)
@@ -248,8 +264,9 @@ class IncidentsProcessor:
                 self._states.fire(effects)
                 fired += 1
                 continue
-            if self._queue.waiting_since is not None:  # not all of that input has been applied yet
-                following = min(following, self._queue.waiting_since)
+            waiting_since = self._store.waiting_since
+            if waiting_since is not None:  # not all of that input has been applied yet
+                following = min(following, waiting_since)
             watermark_due = self._watermarks.next_due()
             evicting = first_due is not None and first_due[1] == EVICTION  # has no outputs: it dates no watermark
             if watermark_due is not None and watermark_due < following and not evicting:  # in order of time (R11)
@@ -262,6 +279,7 @@ class IncidentsProcessor:
                 decision = self._store.fire(before, seen_at=self._clock.now())
                 assert decision is not None
                 self._writer.write_timer(decision, effects)
+                self._quarantine_crashed(decision, effects)
                 if self._queue.progress:
                     self._write_queue(effects)
                 self._store.trim_cache()

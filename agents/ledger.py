@@ -170,7 +170,7 @@ class LedgerProcessor:
         elif isinstance(event.payload, TenantErased):
             if event.subject not in self._ledger.erasures:
                 home = partition_of(event.subject, self._context.topics.partitions)
-                self._writer.write_erased(self._ledger.erase(event.subject, home), record.arrival, effects)
+                self._writer.write_erased(self._ledger.erase(event.subject, home), event, record.arrival, effects)
         else:
             event = self._ledger.erasures.event(event)
             decision = self._ledger.apply_maintenance(event, record.arrival, position_of(record))

@@ -28,6 +28,7 @@ from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.erasure import Erasure
 from streams.sla.events import ContractSet, Event, MaintenanceCancelled, MaintenanceScheduled, TenantErased
 from streams.sla.impact import ImpactCopy
 from streams.topics import TOPIC_OF
@@ -83,7 +84,7 @@ class PostingWriter:
                 self._unknown_references.check(checked.event)
                 self._store_and_copy(checked, effects)
                 if posted.erased is not None:
-                    self.write_erased(posted.erased, checked.record.arrival, effects)
+                    self.write_erased(posted.erased, checked.event, checked.record.arrival, effects)
                 self.write(posted, effects)
         self.write_backfill_idle(effects)
 
@@ -124,10 +125,11 @@ class PostingWriter:
         for number, recheck in posted.rechecks.items():
             put_recheck(self._rows, number, recheck, effects)
 
-    def write_erased(self, erased: ErasedTenant, arrival: int, effects: Effects) -> None:
+    def write_erased(self, erased: ErasedTenant, event: Event, arrival: int, effects: Effects) -> None:
         """Store the state of an erased tenant under its pseudonym (R29)."""
         put_erased_tenant(self._rows, erased, arrival, effects)
-        put_erased(self._rows.codec, self._ledger.erasures, erased.pseudonym, effects)
+        erasure = Erasure(erased.pseudonym, event.source, event.id, event.time, arrival)
+        put_erased(self._rows.codec, self._ledger.erasures, erasure, effects)
         for month, _ in erased.months:
             self._egress.delete(MONTHS, month_key(erased.tenant, month), erased.tenant, effects)
 

@@ -14,6 +14,17 @@ _P = TypeVar("_P", bound=NamedTuple)
 ERASED = "erased"
 
 
+class Erasure(NamedTuple):
+    """The erasure of a tenant, which is known by its pseudonym alone: the identity and time of its event, and when it
+    arrived. Instants in microseconds."""
+
+    pseudonym: str
+    source: str
+    id: str
+    time: int
+    arrival: int
+
+
 class Erasures:
     """The erased tenants, known only by pseudonym: a later event with the same tenant id gets the same pseudonym."""
 

@@ -14,7 +14,7 @@ from agents.incidents import IncidentsProcessor
 from schemas import registry
 from streams.runtime.processor import Effects
 from streams.serde.codec import SINGLE_OBJECT
-from streams.sla.incidents.reevaluation import SLICE
+from streams.sla.incidents.incident_queue import SLICE
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 
 START = micros("10:00")

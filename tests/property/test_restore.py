@@ -28,6 +28,7 @@ from streams.sla.incidents.steps import (
     Evicted,
     InputDecision,
     Reevaluated,
+    Rewritten,
     Step,
     StepIndex,
     TimerDecision,
@@ -64,15 +65,15 @@ class Store(IncidentStore):
             case _:
                 pass
 
-    def apply(self, event: Event, arrival: int, position: Position) -> InputDecision:
+    def apply(self, event: Event, arrival: int, position: Position, *, accepted_before: bool = False) -> InputDecision:
         self.trim_cache()
-        decision = super().apply(event, arrival, position)
+        decision = super().apply(event, arrival, position, accepted_before=accepted_before)
         self._record(decision)
         return decision
 
     def apply_contract(
         self, tenant: str, contract: Contract, arrival: int, *, at_once: int = UNLIMITED
-    ) -> list[Reevaluated]:
+    ) -> list[Reevaluated | Rewritten]:
         self.terms.append((tenant, contract))
         decisions = super().apply_contract(tenant, contract, arrival, at_once=at_once)
         for decision in decisions:

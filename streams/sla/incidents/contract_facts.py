@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract
+from streams.sla.erasure import Erasure
 from streams.sla.incidents import contract_retention
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.classification import Classification, Pinned
@@ -17,7 +19,8 @@ from streams.sla.instants import month_bounds, month_of
 
 
 class Erased(NamedTuple):
-    """What an erasure rewrites: the tenant's contract terms under its `pseudonym`, and its incidents (R29)."""
+    """What an erasure rewrites at once: the tenant's contract terms under its `pseudonym`, and its incidents unless
+    they are queued (R29)."""
 
     pseudonym: str
     contracts: list[Contract]
@@ -26,7 +29,7 @@ class Erased(NamedTuple):
 
 def apply_contract(
     state: IncidentState, tenant: str, contract: Contract, arrival: int, at_once: int
-) -> list[Reevaluated]:
+) -> list[Reevaluated | Rewritten]:
     """A contract fact reached this partition: re-evaluate every retained incident that it concerns (R20). Those are
     queued when there are more than `at_once`, or when others are queued already."""
     if not state.contracts.add(tenant, contract):
@@ -42,8 +45,7 @@ def apply_contract(
     straight = len(incidents) <= at_once and not state.queue
     key = QueueKey(tenant, contract.source, contract.id)
     state.queue.add(key, _cause(tenant, contract), arrival, incidents)
-    decisions = [reevaluate(state, one) for one in incidents] if straight else []
-    return [decision for decision in decisions if decision is not None]
+    return [decision for one in incidents for decision in _decisions(state, one)] if straight else []
 
 
 def restore_queue(state: IncidentState, progress: QueueProgress) -> None:
@@ -59,8 +61,12 @@ def restore_queue(state: IncidentState, progress: QueueProgress) -> None:
     state.queue.add(key, _cause(key.tenant, contract), arrival, incidents)
 
 
-def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | None:
-    """Re-evaluate an incident that is queued; None when it is not, or does not exist any more."""
+def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | Rewritten | None:
+    """Rewrite an incident that still names an erased tenant, or else re-evaluate one that is queued; None when it is
+    neither, or does not exist any more."""
+    erasure = state.rewrites.take(incident_id)
+    if erasure is not None:
+        return _rewrite(state, state.cache.known(incident_id), *erasure)
     queued = state.queue.take(incident_id)
     stored = None if queued is None else state.cache.get(incident_id)
     if queued is None or stored is None:
@@ -76,6 +82,11 @@ def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | None:
     return Reevaluated(outputs, step, arrival)
 
 
+def _decisions(state: IncidentState, incident_id: str) -> Iterator[Reevaluated | Rewritten]:
+    while (decision := reevaluate(state, incident_id)) is not None:
+        yield decision
+
+
 def _basis(fold: Fold) -> tuple[Classification, Pinned]:
     return fold.classification, fold.pinned
 
@@ -84,16 +95,43 @@ def _cause(tenant: str, contract: Contract) -> Cause:
     return Cause("contract.set", contract.time, contract.source, f"{tenant}/{contract.id}")
 
 
-def erase_tenant(state: IncidentState, tenant: str, home: int, cause: Cause, arrival: int) -> Erased:
-    """Replace a tenant by its pseudonym everywhere; `home` is the partition of its account (R29)."""
+def erase_tenant(state: IncidentState, tenant: str, home: int, cause: Cause, arrival: int, at_once: int) -> Erased:
+    """Replace a tenant by its pseudonym; `home` is the partition of its account (R29). When more than `at_once`
+    incidents name it, they are queued. A queued incident is rewritten before anything else is decided on it, so that
+    nothing that is published or stored from now on has the tenant's name."""
     pseudonym = state.erasures.pseudonym(tenant)
     state.erasures.add(pseudonym, home)
     contracts = state.contracts.rename(tenant, pseudonym)
-    concerned = state.tenants.of(tenant)
-    state.tenants.remove_tenant(tenant)
     state.queue.discard_tenant(tenant)
-    decisions = [_rewrite(state, state.cache.known(one), cause, arrival) for one in concerned]
+    incidents = _queue_rewrites(state, tenant, pseudonym, cause, arrival)
+    decisions: list[Rewritten] = []
+    for incident_id in incidents if len(incidents) <= at_once else ():
+        taken = state.rewrites.take(incident_id)
+        assert taken is not None
+        decisions.append(_rewrite(state, state.cache.known(incident_id), *taken))
     return Erased(pseudonym, contracts, decisions)
+
+
+def resume_erasures(state: IncidentState, erasures: Iterable[Erasure]) -> None:
+    """Queue again the incidents whose rows still name an erased tenant, once all rows are restored and before
+    `restore_queue`."""
+    by_pseudonym = {erasure.pseudonym: erasure for erasure in erasures}
+    left = [
+        (by_pseudonym[name], tenant)
+        for tenant in (state.tenants.tenants() if by_pseudonym else ())
+        if (name := state.erasures.name(tenant)) != tenant
+    ]
+    for erasure, tenant in sorted(left, key=lambda each: (each[0].arrival, each[0].pseudonym)):
+        cause = Cause("tenant.erased", erasure.time, erasure.source, erasure.id)
+        _queue_rewrites(state, tenant, erasure.pseudonym, cause, erasure.arrival)
+
+
+def _queue_rewrites(state: IncidentState, tenant: str, pseudonym: str, cause: Cause, arrival: int) -> list[str]:
+    """Returns the incidents. One that an earlier erasure has queued stays in its place: it is rewritten for both."""
+    incidents = [one for one in state.tenants.of(tenant) if one not in state.rewrites]
+    state.tenants.rename(tenant, pseudonym)
+    state.rewrites.add(pseudonym, cause, arrival, incidents)
+    return incidents
 
 
 def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival: int) -> Rewritten:
@@ -109,4 +147,4 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
         crashed = f"{type(error).__name__}: {error}"
         state.quarantine(timeline.id)
     state.index_tenants(stored, timeline.facts)
-    return state.rewritten(stored)._replace(crashed=crashed)
+    return state.rewritten(stored, arrival)._replace(crashed=crashed)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.erasure import Erasure
 from streams.sla.incidents import contract_facts, contract_retention
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_facts import Erased
@@ -22,6 +25,7 @@ from streams.sla.incidents.steps import (
     InputDecision,
     Orphaned,
     Reevaluated,
+    Rewritten,
     StepIndex,
     TimerDecision,
     TombstoneExpired,
@@ -53,22 +57,39 @@ class IncidentStore:
 
     def apply_contract(
         self, tenant: str, contract: Contract, arrival: int, *, at_once: int = UNLIMITED
-    ) -> list[Reevaluated]:
+    ) -> list[Reevaluated | Rewritten]:
         """A contract fact reached this partition: re-evaluate the retained incidents that it concerns. When there are
         more than `at_once`, they are queued: `fire` re-evaluates them."""
         return contract_facts.apply_contract(self._state, tenant, contract, arrival, at_once)
 
-    def reevaluate(self, incident_id: str) -> Reevaluated | None:
-        """Re-evaluate an incident that is queued, before anything else is decided on it; None when it is not queued."""
+    def reevaluate(self, incident_id: str) -> Reevaluated | Rewritten | None:
+        """Rewrite or re-evaluate an incident that is queued, before anything else is decided on it; None when it is not
+        queued any more."""
         return contract_facts.reevaluate(self._state, incident_id)
 
     def restore_queue(self, progress: QueueProgress) -> None:
         """Restore a row of the queue of re-evaluations, after all other rows."""
         contract_facts.restore_queue(self._state, progress)
 
-    def erase(self, tenant: str, home: int, cause: Cause, arrival: int) -> Erased:
-        """Replace a tenant by its pseudonym everywhere; `home` is the partition of its account."""
-        return contract_facts.erase_tenant(self._state, tenant, home, cause, arrival)
+    def erase(self, tenant: str, home: int, cause: Cause, arrival: int, *, at_once: int = UNLIMITED) -> Erased:
+        """Replace a tenant by its pseudonym everywhere; `home` is the partition of its account. When it has more than
+        `at_once` incidents, they are queued: `fire` rewrites them."""
+        return contract_facts.erase_tenant(self._state, tenant, home, cause, arrival, at_once)
+
+    def resume_erasures(self, erasures: Iterable[Erasure]) -> None:
+        """Queue the incidents that name a tenant of these erasures, after all other rows but those of the queue of
+        re-evaluations."""
+        contract_facts.resume_erasures(self._state, erasures)
+
+    def names_erased(self, incident_id: str) -> bool:
+        """Whether an incident still names an erased tenant: it may not be published before it is rewritten (R29)."""
+        return incident_id in self._state.rewrites
+
+    @property
+    def waiting_since(self) -> int | None:
+        """The arrival of the oldest contract fact or erasure that has not been applied to all of its incidents."""
+        queued = [at for at in (self.queue.waiting_since, self._state.rewrites.waiting_since) if at is not None]
+        return min(queued, default=None)
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -127,7 +148,7 @@ class IncidentStore:
                 timeline = self._state.folded(stored)
         timeline.add(new, self._state.context)
         rewritten = stored.redacted and not was_redacted
-        decision = self._state.rewritten(stored) if rewritten else self._state.applied(stored, new)
+        decision = self._state.rewritten(stored, fact.arrival) if rewritten else self._state.applied(stored, new)
         if traceparent is not None:
             decision = decision._replace(outputs=[o._replace(traceparent=traceparent) for o in decision.outputs])
         return decision
@@ -155,17 +176,19 @@ class IncidentStore:
 
     def next_due(self) -> int | None:
         """The earliest instant of which a timer fires once time has passed it."""
-        due = self._state.schedule.timers.next_due()
-        if not self.queue:
-            return due
-        queued = self.queue.first_due()
+        due, queued = self._state.schedule.timers.next_due(), self._first_queued()
         return due if queued is None else queued[0] if due is None else min(due, queued[0])
+
+    def _first_queued(self) -> tuple[int, str] | None:
+        """When the next queued incident is due, and which it is."""
+        rewriting, queued = self._state.rewrites.first_due(), self.queue.first_due()
+        return rewriting if queued is None or (rewriting is not None and rewriting[0] <= queued[0]) else queued
 
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, incident). Timers of backfilled incidents wait
         until no more backfill is expected (R32); `backfill_idle` says that none follows."""
         timer = self._state.schedule.timers.first_due(before, backfill_idle=backfill_idle)
-        queued = self.queue.first_due() if self.queue else None
+        queued = self._first_queued()
         if queued is None or queued[0] >= before:
             return timer
         return queued if timer is None or queued[0] <= timer[0] else timer
@@ -182,8 +205,9 @@ class IncidentStore:
         return self._fire(incident_id, due, due if seen_at is None else seen_at)
 
     def _fire(self, incident_id: str, due: int, seen_at: int) -> TimerDecision:
-        if self.queue and (reevaluated := self.reevaluate(incident_id)) is not None:
-            return reevaluated
+        decision = self.reevaluate(incident_id)
+        if decision is not None:
+            return decision
         if self._state.schedule.has_tombstone(incident_id):
             self._state.schedule.remove(incident_id)
             return TombstoneExpired(incident_id)

@@ -9,6 +9,7 @@ from streams.sla.contracts import ContractCopies
 from streams.sla.erasure import Erasures
 from streams.sla.incidents.contract_retention import ContractRetention
 from streams.sla.incidents.fold import Fact, FoldContext
+from streams.sla.incidents.incident_queue import IncidentQueue
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
 from streams.sla.incidents.reevaluation import ReevaluationQueue
 from streams.sla.incidents.schedule import Schedule
@@ -30,6 +31,7 @@ class IncidentState:
         "policies",
         "queue",
         "retention",
+        "rewrites",
         "schedule",
         "tenants",
         "time_limits",
@@ -45,6 +47,8 @@ class IncidentState:
         self.schedule = Schedule(time_limits)
         self.erasures = Erasures(time_limits.pseudonym_key)
         self.queue = ReevaluationQueue()
+        self.rewrites: IncidentQueue[str] = IncidentQueue()
+        """Incidents whose rows still name an erased tenant, by its pseudonym (R29)."""
         self.retention = ContractRetention()
 
     def folded(self, stored: StoredIncident) -> Timeline:
@@ -86,9 +90,9 @@ class IncidentState:
         stored.redacted, stored.timeline = True, Timeline(old.id)
         stored.timeline.restore(facts, old.published.entries(), old.processed_until)
 
-    def rewritten(self, stored: StoredIncident) -> Rewritten:
-        """What follows, with one step that replaces all steps so far. Its number is the next one, so that the number of
-        steps, which is the state's revision, never falls."""
+    def rewritten(self, stored: StoredIncident, arrival: int) -> Rewritten:
+        """What follows from an input that came at `arrival`, with one step that replaces all steps so far. Its number
+        is the next one, so that the number of steps, which is the state's revision, never falls."""
         timeline = stored.timeline
         outputs, _ = timeline.take()
         replaces = stored.steps
@@ -97,11 +101,14 @@ class IncidentState:
         stored.recorded_due = due.at
         entries = timeline.published.entries()
         step = Step(timeline.id, replaces, list(timeline.facts), entries, timeline.processed_until, *due)
-        return Rewritten(outputs, step, replaces)
+        return Rewritten(outputs, step, replaces, arrival)
 
     def quarantine(self, incident_id: str) -> None:
-        """An incident whose decisions crash has no timer and no re-evaluation until its next input (R27)."""
+        """An incident whose decisions crash has no timer and no re-evaluation until its next input (R27). It is still
+        rewritten where it names an erased tenant, unless that is what crashed."""
         self.queue.discard(incident_id)
+        if self.schedule.timers.quarantined(incident_id):
+            self.rewrites.discard(incident_id)
         self.schedule.timers.quarantine(incident_id)
 
     def _loaded(self, stored: StoredIncident) -> None:

@@ -104,16 +104,18 @@ class ContractsEvicted(NamedTuple):
 
 class Rewritten(NamedTuple):
     """The incident names an erased tenant: `step` replaces its rows, which are numbered from 0 to `replaces` - 1 (R29).
-    `crashed` says why the incident could not be folded; it is quarantined then (R27)."""
+    `arrival` is that of the input that led to it. `crashed` says why the incident could not be folded; it is
+    quarantined then (R27)."""
 
     outputs: list[ev.Output]
     step: Step
     replaces: int
+    arrival: int
     crashed: str | None = None
 
 
 InputDecision = Applied | Duplicate | Rejected | Buffered | Rewritten
-TimerDecision = Applied | Reevaluated | Orphaned | Evicted | TombstoneExpired | ContractsEvicted
+TimerDecision = Applied | Reevaluated | Rewritten | Orphaned | Evicted | TombstoneExpired | ContractsEvicted
 Decision = InputDecision | TimerDecision
 
 

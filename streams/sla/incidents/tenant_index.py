@@ -41,9 +41,15 @@ class TenantIndex:
         """When the first opened of the incidents that name a tenant was opened, or UNKNOWN; None without any."""
         return min(map(self.opened_at, self._incidents.get(tenant, ())), default=None)
 
-    def remove_tenant(self, tenant: str) -> None:
-        """Rename a tenant (R29)."""
-        self._incidents.pop(tenant, None)
+    def tenants(self) -> list[str]:
+        """Every tenant that an incident names."""
+        return list(self._incidents)
+
+    def rename(self, tenant: str, name: str) -> None:
+        """A tenant has another name (R29)."""
+        incidents = self._incidents.pop(tenant, None)
+        if incidents:
+            self._incidents.setdefault(name, set()).update(incidents)
 
     def remove_incident(self, incident_id: str, tenants: Iterable[str]) -> None:
         """The incident is not retained any more; `tenants` are all that it names."""
