@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from board.api.problems import ParameterProblem, wrong_parameters
+from board.api.types import PATTERN_PROBLEMS
 
 _SHOWN = 100
 
@@ -65,7 +66,10 @@ def _unknown(request: Request, lists: dict[str, bool]) -> Iterator[ParameterProb
 def _invalid(error: RequestValidationError) -> Iterator[ParameterProblem]:
     for each in error.errors():
         place = [str(part) for part in each["loc"][1:]] or [str(each["loc"][0])]
-        yield ParameterProblem(parameter=place[0], problem=str(each["msg"]).removeprefix("Value error, "))
+        problem = str(each["msg"]).replace("Input should be", "is not as allowed; allowed:", 1)
+        if each["type"] == "string_pattern_mismatch":
+            problem = PATTERN_PROBLEMS.get(each["ctx"]["pattern"], problem)
+        yield ParameterProblem(parameter=place[0], problem=problem)
 
 
 def _unless_current(request: Request, response: Response) -> Response:

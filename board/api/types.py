@@ -14,6 +14,15 @@ from board.api.problems import ApiError, ParameterProblem, wrong_parameters
 from streams.sla.instants import SECOND, format_rfc3339
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+_MONTH = r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$"
+_CURSOR = r"^[A-Za-z0-9_-]+$"
+_WRONG_CURSOR = "is not a cursor of this list; allowed: `next_cursor` of the page before, with the same parameters"
+#: What is wrong with a value that does not match a pattern.
+PATTERN_PROBLEMS = {
+    _PRINTABLE: "has a control character, which is not allowed",
+    _MONTH: "is not a month; allowed: YYYY-MM of the years 1970 to 9999, such as 2026-05",
+    _CURSOR: _WRONG_CURSOR,
+}
 #: What no id has, and a database may not take: control characters and lone surrogates.
 _UNUSABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -22,15 +31,13 @@ Id = Annotated[str, Field(min_length=1, max_length=256, pattern=_PRINTABLE)]
 #: A text to look for.
 SearchText = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
 #: A calendar month of 1970 to 9999.
-MonthText = Annotated[
-    str, Field(pattern=r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", description="A calendar month, YYYY-MM.")
-]
+MonthText = Annotated[str, Field(pattern=_MONTH, description="A calendar month, YYYY-MM.")]
 CursorText = Annotated[
     str,
     Field(
         min_length=1,
         max_length=1000,
-        pattern=r"^[A-Za-z0-9_-]+$",
+        pattern=_CURSOR,
         description="Where to continue: `next_cursor` of the page before, with the same other parameters.",
     ),
 ]
@@ -99,8 +106,7 @@ def decode_cursor(text: str, *kinds: type | tuple[type, ...]) -> tuple[Any, ...]
 
 def wrong_cursor() -> ApiError:
     """The error of a cursor that this list did not give."""
-    problem = "is not a cursor of this list; allowed: `next_cursor` of the page before, with the same parameters"
-    return wrong_parameters([ParameterProblem(parameter="cursor", problem=problem)])
+    return wrong_parameters([ParameterProblem(parameter="cursor", problem=_WRONG_CURSOR)])
 
 
 def _is(part: object, kind: type | tuple[type, ...]) -> bool:

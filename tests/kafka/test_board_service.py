@@ -1,0 +1,80 @@
+"""`sla board` against a real broker: what is published arrives at an open connection, and a rebuild gives the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from on_kafka import Run
+
+pytestmark = pytest.mark.kafka
+
+_EVENT = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "type": "incident.opened",
+    "source": "/monitors",
+    "subject": "inc-1",
+    "time": "2026-05-10T08:00:00Z",
+    "data": {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"},
+}
+_COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/board.db"
+
+
+@pytest.fixture
+def address(broker: str, topics: str, database: str, tmp_path: Path) -> Iterator[str]:
+    """A board that has read the topics to their end."""
+    log = tmp_path / "board.log"
+    environment = {
+        **os.environ,
+        "SLA_BROKERS": broker,
+        "SLA_TOPIC_PREFIX": topics,
+        "SLA_LOG_FORMAT": "json",
+        "SLA_BOARD_DATABASE_URL": database,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(_COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+    try:
+        until = time.monotonic() + 60
+        while "ingest_reached_end" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield next(json.loads(line)["address"] for line in log.read_text().splitlines() if "board_started" in line)
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_is_published_arrives_at_an_open_connection_and_is_built_again(
+    run: Run, address: str, database: str
+) -> None:
+    assert httpx.get(f"{address}/ready").json() == {"ready": True, "reasons": []}
+    with httpx.stream("GET", f"{address}/api/v1/changes", timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 2000"
+        assert run("publish", "-", "--no-wait", stdin=json.dumps(_EVENT).encode()).exit_code == 0
+        acknowledged = time.monotonic()
+        data = next(json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        assert time.monotonic() - acknowledged < 1
+    assert data["incidents"] == ["inc-1"]
+    assert httpx.get(f"{address}/api/v1/system").json()["position"] == data["position"]
+
+    rebuilt = run("board", "--rebuild", "--database", database)
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert "1 records applied, 0 skipped" in rebuilt.output
+    assert httpx.get(f"{address}/api/v1/system").json()["position"] == data["position"]
