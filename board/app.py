@@ -20,6 +20,7 @@ from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import incident, live, overview, policy, rejected, system, tenant, what_if
+from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from streams.schema_registry.schema_source import reading_codec
@@ -91,4 +92,5 @@ def create_app(
     app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(BrowserProtection, on_error=answer_to_bug)
+    app.add_middleware(RequestMetrics, metrics=board_metrics)
     return app

@@ -17,3 +17,5 @@ class BoardMetrics:
         self.lag = metrics.BOARD_LAG.gauge(registry)
         self.transaction_seconds = metrics.BOARD_TRANSACTION.histogram(registry)
         self.up = metrics.BOARD_UP.gauge(registry)
+        self.request_seconds = metrics.BOARD_REQUESTS.histogram(registry)
+        self.streams = metrics.BOARD_STREAMS.gauge(registry)

@@ -40,6 +40,7 @@ _TASK = ("agent", "partition")
 _COMMIT_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _LAG_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _ACKNOWLEDGED_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600)
 
 
@@ -201,6 +202,14 @@ BOARD_TRANSACTION = _seconds(
 BOARD_UP = _gauge(
     "sla_board_up", "0 or 1", "1 while topics are read and the database accepts what follows from them, else 0."
 )
+BOARD_REQUESTS = _seconds(
+    "sla_board_request_seconds",
+    "Duration of requests by surface (api, page, static, health) and status class; event streams are left out.",
+    _REQUEST_S,
+    "surface",
+    "status",
+)
+BOARD_STREAMS = _gauge("sla_board_streams", "connections", "Open event streams.")
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 

@@ -61,3 +61,23 @@ def test_metrics_are_those_of_the_board(empty_read_model: Engine) -> None:
     answer = client_of(empty_read_model, metrics=metrics).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "sla_board_up 1.0" in answer.text
+
+
+def test_requests_are_measured_by_surface_and_status(empty_read_model: Engine) -> None:
+    metrics = BoardMetrics()
+    client = client_of(empty_read_model, metrics=metrics)
+    for path in ("/api/v1/incidents", "/api/v1/incidents?x=1", "/nowhere", "/ready", "/"):
+        client.get(path)
+    counted = {
+        (sample.labels["surface"], sample.labels["status"]): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "sla_board_request_seconds_count"
+    }
+    assert counted == {
+        ("api", "2xx"): 1,
+        ("api", "4xx"): 1,
+        ("page", "4xx"): 1,
+        ("health", "2xx"): 1,
+        ("page", "2xx"): 1,
+    }

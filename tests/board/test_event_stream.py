@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from board import event_stream
 from board.changes import Change, Changes
+from board.metrics import BoardMetrics
 
 URL = "/api/v1/changes"
 
@@ -130,6 +131,20 @@ def test_streams_end_with_the_server(empty_read_model: Engine) -> None:
     assert time.monotonic() - began < 5
     assert list(following) == []
     client.close()
+
+
+def test_open_streams_are_counted(empty_read_model: Engine) -> None:
+    changes, metrics = Changes(), BoardMetrics()
+
+    def streams() -> float | None:
+        return metrics.registry.get_sample_value("sla_board_streams")
+
+    with served(app_of(empty_read_model, changes=changes, metrics=metrics)) as address:
+        with httpx.stream("GET", address + URL, timeout=5) as response:
+            following = events(response)
+            next(following)
+            assert streams() == 1
+        assert wait_until(lambda: streams() == 0)
 
 
 def test_there_is_a_limit_to_streams(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

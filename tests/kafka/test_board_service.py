@@ -61,8 +61,9 @@ def address(broker: str, topics: str, database: str, tmp_path: Path) -> Iterator
 
 
 def test_what_is_published_arrives_at_an_open_connection_and_is_built_again(
-    run: Run, address: str, database: str
+    run: Run, address: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("streams.logs.configure_logs", lambda **_: None)  # logs stay those of the tests
     assert httpx.get(f"{address}/ready").json() == {"ready": True, "reasons": []}
     with httpx.stream("GET", f"{address}/api/v1/changes", timeout=30) as stream:
         lines = stream.iter_lines()
