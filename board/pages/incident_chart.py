@@ -80,7 +80,7 @@ def _window(clock: ClockRow, words: EventWords) -> ChartSpan:
     if clock.deadline is not None:
         label += ", " + words.phrases.deadline_was.format(time=words.time_of(clock.deadline))
     end = clock.paused_since if clock.state == "paused" else clock.ended_at
-    return ChartSpan(clock.started_at, end, clock.state, label, clock.deadline)
+    return ChartSpan(clock.started_at, end, clock.state, label, clock.deadline if clock.ended_at is None else None)
 
 
 def _event(each: EventView) -> ChartEvent:

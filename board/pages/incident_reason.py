@@ -63,7 +63,7 @@ def severity_reason(
     elif row.rule == "default":
         how = phrases.by_no_contract if "no_contract" in _flags(row.state) and row.covered else phrases.by_default
     elif policy is None:
-        how = phrases.by_rule.format(rule=row.rule) + " " + phrases.policy_absent
+        how = phrases.policy_absent.format(rule=row.rule)
     else:
         how = phrases.rule_absent.format(rule=row.rule)
     return SeverityReason(

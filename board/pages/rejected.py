@@ -80,7 +80,7 @@ def _retry_command(row: RejectRow) -> str | None:
     if row.original_topic is None or row.original_topic.startswith("intake/"):
         return None
     place = f"{row.original_topic}/{row.original_partition}/{row.original_offset}"
-    backfill = " --backfill" if row.code == "too_late" else ""
+    backfill = " --backfill" if row.code == "too_late" and row.agent == "incidents" else ""
     return f"sla rejected retry {shlex.quote(place)}{backfill}"
 
 

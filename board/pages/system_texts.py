@@ -18,12 +18,18 @@ class SystemPhrases:
     empty: str
     empty_hint: str
     events_applied: str
+    reading_heading: str
+    current: str
+    behind: Plural
+    building: str
+    failed: str
+    failed_hint: str
     timers_heading: str
     timers_fine: str
     timers_late: Plural
     timers_first: str
     partitions_heading: str
-    partition_columns: Annotated[Texts, ("topic", "partitions", "next")]
+    partition_columns: Annotated[Texts, ("topic", "partitions", "next", "lag")]
     versions_heading: str
     versions_empty: str
     version_columns: Annotated[Texts, ("policy", "open", "incidents", "statements", "digest", "here")]

@@ -24,9 +24,9 @@ def page_app(engine: Engine, now: int, **given: Any) -> FastAPI:
     return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=Stopped(now), **given)
 
 
-def page_client(engine: Engine, now: int) -> TestClient:
-    """Requests to a board whose clock stands at `now`."""
-    return TestClient(page_app(engine, now), base_url="http://127.0.0.1")
+def page_client(engine: Engine, now: int, **given: Any) -> TestClient:
+    """Requests to a board as `page_app` makes it."""
+    return TestClient(page_app(engine, now, **given), base_url="http://127.0.0.1")
 
 
 def shown(html: str) -> str:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from page_client import page_client, shown
 from sqlalchemy import Connection, Engine
 
+from board.ingest.status import IngestStatus
 from board.pages.rejected_texts import rejected_phrases
 from board.store import tables
 from board.store.engine import writing
@@ -136,8 +137,28 @@ def test_the_system_page_has_every_partition(empty_read_model: Engine) -> None:
             row = {"topic": "alerts", "partition": partition, "topic_id": "", "next_offset": 10 + partition}
             connection.execute(tables.checkpoint.insert(), row | {"current_at": NOW})
     text = shown(page_client(empty_read_model, NOW).get("/system").text)
-    assert "Records applied: 33" in text
-    assert "alerts 3 10 11 12" in text
+    assert "✓ All records are applied. Records applied: 33" in text
+    assert "alerts 3 0 10 11 12" in text
+    behind = IngestStatus(failure=None, reached_end=True, ends={("alerts", 1): 18}, positions={("alerts", 1): 11})
+    text = shown(page_client(empty_read_model, NOW, ingest=lambda: behind).get("/system").text)
+    assert "7 records are not applied yet." in text
+    assert "alerts 3 7 10 11 12" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (IngestStatus(failure=None, read=1, total=4), "being built from the topics: 25 % are read."),
+        (IngestStatus(failure="no <b> broker", applied_at=NOW - HOUR), "cannot be read at present: no <b> broker"),
+        (IngestStatus(failure="x", reached_end=True, applied_at=NOW - HOUR), "What is shown is as of 1 h 00 min ago."),
+    ],
+)
+def test_the_system_page_says_what_the_ingest_does(
+    empty_read_model: Engine, status: IngestStatus, expected: str
+) -> None:
+    found = page_client(empty_read_model, NOW, ingest=lambda: status).get("/system").text
+    assert expected in shown(found)
+    assert "<b>" not in found
 
 
 def test_the_system_page_says_what_waits_for_a_worker(empty_read_model: Engine) -> None:

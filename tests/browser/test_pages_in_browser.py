@@ -1,0 +1,140 @@
+"""Every page in a real browser: accessible (axe-core), wide enough on a phone, dark, in Japanese, without errors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from board_rows import add_incident
+from browser_board import RunningBoard, Viewport
+from playwright.sync_api import Page
+
+OpenTab = Callable[..., Viewport]
+
+VENDOR = Path(__file__).parent / "vendor"
+AXE = (VENDOR / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+#: WCAG 2.2, levels A and AA.
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PHONE = {"width": 390, "height": 844}
+#: Every page, with the name of its screenshot.
+PAGES = {
+    "live": "/",
+    "live-ended": "/?status=any",
+    "live-empty": "/?q=nothing+like+this",
+    "incident": "/incidents/late-p1",
+    "incident-by-hand": "/incidents/by-hand",
+    "incident-hostile": "/incidents/hostile",
+    "incident-merged": "/incidents/merged",
+    "incident-unknown": "/incidents/unknown",
+    "overview": "/overview",
+    "tenants": "/tenants",
+    "tenant": "/tenants/acme",
+    "month": "/tenants/acme/2026-06",
+    "policies": "/policies",
+    "policy": "/policies/scalr-emergency/1",
+    "what-if": "/what-if",
+    "statement": "/tenants/acme/2026-06/statement",
+    "rejected": "/rejected",
+    "reject": "/rejected/{reject}",
+    "system": "/system",
+}
+MAY_FAIL = {"incident-unknown"}
+
+
+@pytest.fixture(scope="module")
+def addresses(story_board: RunningBoard) -> dict[str, str]:
+    """The whole address of each page."""
+    with story_board.engine.connect() as connection:
+        found = connection.exec_driver_sql('SELECT partition, "offset" FROM reject ORDER BY rejected_at LIMIT 1').one()
+    reject = "/".join(map(str, found))
+    return {name: story_board.address + path.replace("{reject}", reject) for name, path in PAGES.items()}
+
+
+def problems_of_axe(page: Page, only: list[str]) -> list[str]:
+    """What axe-core finds by some standards, or by some rules: the rule, and where."""
+    page.evaluate(AXE)
+    found = page.evaluate("(only) => axe.run(document, { runOnly: only, resultTypes: ['violations'] })", only)
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary'][:300]}"
+        for each in found["violations"]
+        for node in each["nodes"][:3]
+    ]
+
+
+def is_too_wide(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+def visited(tab: Viewport, addresses: dict[str, str], query: str = "") -> Iterator[str]:
+    """Each page in turn, once it has settled."""
+    for name, address in addresses.items():
+        whole = address + (("&" if "?" in address else "?") + query if query else "")
+        answer = tab.page.goto(whole)
+        assert answer is not None
+        assert answer.ok or name in MAY_FAIL, f"{name}: {answer.status}"
+        yield name
+    tab.problems = [each for each in tab.problems if "status of 404" not in each]
+
+
+def test_vendored_axe_is_the_one_whose_sum_was_recorded() -> None:
+    recorded = dict(reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines())
+    present = {name: hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() for name in recorded}
+    assert recorded == present
+    assert {path.name for path in (VENDOR / "axe-core").iterdir()} == {"axe.min.js", "LICENSE"}
+
+
+def test_every_page_is_accessible(
+    story_board: RunningBoard, addresses: dict[str, str], tab: OpenTab, pictures: Path
+) -> None:
+    opened = tab()
+    found = {}
+    for name in visited(opened, addresses):
+        found[name] = problems_of_axe(opened.page, STANDARDS)
+        opened.page.screenshot(path=pictures / f"{name}.png")
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_every_page_can_be_read_in_the_dark_and_in_japanese(
+    addresses: dict[str, str], tab: OpenTab, pictures: Path
+) -> None:
+    opened = tab(color_scheme="dark", locale="ja-JP")
+    found = {}
+    for name in visited(opened, addresses):
+        assert opened.page.locator("html").get_attribute("lang") == "ja"
+        found[name] = problems_of_axe(opened.page, ["color-contrast", "label", "link-name", "button-name"])
+        opened.page.screenshot(path=pictures / f"{name}-dark-ja.png")
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_no_page_scrolls_sideways_on_a_phone(addresses: dict[str, str], tab: OpenTab, pictures: Path) -> None:
+    opened = tab(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True)
+    wide = []
+    for name in visited(opened, addresses):
+        if is_too_wide(opened.page):
+            wide.append(name)
+        opened.page.screenshot(path=pictures / f"{name}-phone.png")
+    assert wide == []
+
+
+def test_markup_in_ids_and_texts_runs_nowhere(story_board: RunningBoard, tab: OpenTab) -> None:
+    hostile = ("<script>alert(1)</script>", "a/b", "..", "a?b#c", "'\"><img src=x onerror=alert(1)>", "日本語 /\\ id")
+    opened = tab()
+    for incident_id in hostile:
+        story_board.change(
+            incident_id,
+            write=lambda connection, incident_id=incident_id: add_incident(
+                connection,
+                incident_id,
+                summary="<img src=x onerror=alert(1)>",
+                next_deadline=story_board.clock.now(),
+                data='{"policy":{"name":"scalr-emergency","version":"1","digest":"0"},"clocks":[]}',
+            ),
+        )
+    for incident_id in hostile:
+        opened.page.goto(story_board.address)
+        opened.page.locator("#rows [data-row]").filter(has_text=incident_id).get_by_role("link").first.click()
+        opened.page.wait_for_selector("article.incident-page")
+        assert incident_id in opened.page.locator(".incident-head").inner_text()
+        assert opened.page.locator("main img, main script").count() == 0
