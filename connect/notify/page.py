@@ -199,7 +199,7 @@ class Page:
     def _enqueue(
         self, added: Sequence[_NewMessage], trigger: PageTrigger, destination: Destination, now: int, due: int
     ) -> Page:
-        known = {each.id for each in self.pending}  # of a trigger that is read again after a crash
+        known = {each.id for each in self.pending if not self._overtaken(each)}  # of one that is read again
         seq, event = self._next_seq(now), _stored_event(trigger, destination) if added else {}
         messages = tuple(
             Message(
@@ -210,6 +210,11 @@ class Page:
             if each.id not in known
         )  # fmt: skip
         return replace(self, pending=(*self.pending, *messages))
+
+    def _overtaken(self, end: Message) -> bool:
+        """Whether an alert that was read again after a crash waits behind the end that it had before."""
+        later = (each for each in self.pending if each.action == "trigger" and each.seq > end.seq)
+        return end.action == "resolve" and any(end.clock in {each.clock, ""} for each in later)
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now

@@ -78,10 +78,10 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
     for message in after.pending:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
-    row, deleted = _page_row(after), list[StateRow]()
-    if row != _page_row(old):
-        page = StateRow(_key(destination, "page", after.incident), row)
-        if row is None:
+    deleted = list[StateRow]()
+    if _stored_state(after) != _stored_state(old):
+        page = StateRow(_key(destination, "page", after.incident), _page_row(after))
+        if page.value is None:
             deleted.append(page)
         else:
             yield page
@@ -89,6 +89,11 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
         if message.id not in remaining:
             deleted.append(StateRow(_key(destination, "pending", after.incident, message.id), None))
     yield from deleted
+
+
+def _stored_state(page: Page) -> object:
+    """What the row of a page holds; None where it has no row."""
+    return (page.open, page.keys, page.folded, page.language) if page.open or page.folded else None
 
 
 def _page_row(page: Page) -> bytes | None:

@@ -64,7 +64,9 @@ def _incident(page: Page) -> Page:
     def waits_for_its_end(alert: Message) -> bool:
         return max(ends.get(alert.clock, -1), ends.get("", -1)) > alert.seq
 
-    unstored = [each for each in pending if each.opens and each.clock not in page.open and not waits_for_its_end(each)]
+    # A tried alert without a page is one that an operator retries.
+    unpaged = [each for each in pending if each.action == "trigger" and (each.opens or not each.attempted)]
+    unstored = [each for each in unpaged if each.clock not in page.open and not waits_for_its_end(each)]
     if not unstored and pending == page.pending:
         return page
     return replace(

@@ -20,6 +20,7 @@ _ENVELOPE = frozenset(
 )
 _STRING = String()
 _MISSING = object()
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class _Form(NamedTuple):
@@ -143,13 +144,21 @@ def json_of(line: str) -> object:
 
 def format_line(obj: object) -> str:
     """One line of JSON, keys in the order given, non-ASCII text as it is, numbers exact."""
+    try:
+        return _ENCODER.encode(obj)  # much faster, but it does not know Decimal
+    except TypeError:
+        return _format_with_decimals(obj)
+
+
+def _format_with_decimals(obj: object) -> str:
     if isinstance(obj, dict):
-        return "{" + ", ".join(f"{format_line(str(key))}: {format_line(value)}" for key, value in obj.items()) + "}"
+        items = (f"{_ENCODER.encode(str(key))}: {_format_with_decimals(value)}" for key, value in obj.items())
+        return "{" + ", ".join(items) + "}"
     if isinstance(obj, list | tuple):
-        return "[" + ", ".join(format_line(item) for item in obj) + "]"
+        return "[" + ", ".join(map(_format_with_decimals, obj)) + "]"
     if isinstance(obj, Decimal):
         return format(obj, "f")
-    return json.dumps(obj, ensure_ascii=False)
+    return _ENCODER.encode(obj)
 
 
 def _required_text(obj: Mapping[str, object], name: str) -> str:

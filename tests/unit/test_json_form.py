@@ -269,3 +269,15 @@ def test_a_type_that_only_the_product_writes_is_no_input() -> None:
     result = parse_line(line, inputs_only=True)
     assert isinstance(result, Rejection)
     assert (result.code, result.event_id) == ("unknown_type", "a")
+
+
+def test_a_line_has_exact_numbers_and_text_as_it_is_wherever_they_stand() -> None:
+    value = {
+        "text": "障害\n",
+        "list": [Decimal("1.50"), {"deep": Decimal("0.0000001")}, 2**70, None, True],
+        "float": 0.5,
+    }
+    assert format_line(value) == (
+        '{"text": "障害\\n", "list": [1.50, {"deep": 0.0000001}, 1180591620717411303424, null, true], "float": 0.5}'
+    )
+    assert format_line({**value, "list": []}) == '{"text": "障害\\n", "list": [], "float": 0.5}'
