@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
-@contextmanager
+@contextlib.contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes; committed at the end, rolled back by an exception. PostgreSQL need not wait for its
     disk: after a crash of its machine the records of the last transactions are read again."""
@@ -94,7 +94,10 @@ def is_sqlite(connection: Connection | Engine) -> bool:
 
 def _sqlite(url: URL) -> Engine:
     assert url.database is not None
-    Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        file.touch(mode=0o600, exist_ok=False)  # SQLite gives its other files the same mode
     engine = create_engine(url, pool_size=8, max_overflow=40, connect_args={"timeout": _WAIT_S})
 
     @event.listens_for(engine, "connect")

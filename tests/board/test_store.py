@@ -81,6 +81,20 @@ def test_erased_texts_do_not_stay_in_free_pages(database: Database) -> None:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
 
 
+def test_only_its_owner_reads_an_sqlite_file(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/new/board.db")
+    upgrade(engine)
+    with write_transaction(engine) as connection:
+        connection.execute(insert(checkpoint).values(ROW))
+        files = sorted((tmp_path / "new").iterdir())
+        assert [(file.name, file.stat().st_mode & 0o077) for file in files] == [
+            ("board.db", 0),
+            ("board.db-shm", 0),
+            ("board.db-wal", 0),
+        ]
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
