@@ -1,7 +1,7 @@
 """How fast the board answers with a full read model: `python -m bench.board_http [--incidents N] [--database URL]`.
 
 The board runs as a process of its own without Kafka. Each address is requested one after the other, then by several
-clients at once, over connections that stay open. Prints milliseconds, and the memory of the process.
+clients at once, over connections that stay open. Prints milliseconds, also of the CPU, and the memory of the process.
 """
 
 from __future__ import annotations
@@ -117,18 +117,28 @@ def memory_mib(process: int) -> dict[str, int]:
     return {name: int(found[key].split()[0]) // 1024 for name, key in (("now", "VmRSS"), ("at most", "VmHWM"))}
 
 
+def cpu_ms(process: int) -> float:
+    """The CPU time that a process has used (Linux)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def measure(database: str, port: int, requests: int, clients: int) -> None:
     """Print a line for each address."""
     with running(database, port) as process:
-        print(f"{'milliseconds':<34}{'p50':>8}{'p99':>10}{'max':>10}    with {clients} clients: p50, p99, max")
+        print(
+            f"{'milliseconds':<34}{'CPU':>8}{'p50':>8}{'p99':>10}{'max':>10}    with {clients} clients: p50, p99, max"
+        )
         for name, path in ADDRESSES.items():
             milliseconds(path, port, 3)
+            before = cpu_ms(process)
             alone = percentiles(milliseconds(path, port, requests))
+            cpu = (cpu_ms(process) - before) / requests
             with ThreadPoolExecutor(clients) as pool:
                 each = [requests // clients] * clients
                 found = pool.map(milliseconds, [path] * clients, [port] * clients, each)
                 together = percentiles([one for times in found for one in times])
-            print(f"{name:<34}{alone}    {together}", flush=True)
+            print(f"{name:<34}{cpu:8.1f}{alone}    {together}", flush=True)
         print("memory, MiB:", ", ".join(f"{value} {name}" for name, value in memory_mib(process).items()))
 
 

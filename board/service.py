@@ -136,7 +136,8 @@ def make_server(app: FastAPI) -> BoardServer:
 def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
     """Raises OSError when the address can't be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it on, each answer takes 40 ms longer.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from board_rows import app_of
@@ -10,6 +11,7 @@ from sqlalchemy import Engine, create_engine
 
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
+from board.service import listening_socket
 
 
 def client_of(engine: Engine, **given: object) -> TestClient:
@@ -81,3 +83,13 @@ def test_requests_are_measured_by_surface_and_status(empty_read_model: Engine) -
         ("health", "2xx"): 1,
         ("page", "2xx"): 1,
     }
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY on connections whose socket names its protocol."""
+    with (
+        listening_socket("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.proto == socket.IPPROTO_TCP
