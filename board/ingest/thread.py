@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,15 +96,22 @@ class Ingest:
     def stop(self, timeout_s: float = 10.0) -> None:
         """End after the present transaction. The thread dies with the process when that takes longer."""
         self._stopping = True
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            runner.run(self._sessions())
-        self._database.shutdown(wait=False, cancel_futures=True)
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                runner.run(self._sessions())
+        except BaseException as error:
+            self._board.change(failure=f"the ingest thread has ended, restart the board: {error!r}")
+            raise
+        finally:
+            self._database.shutdown(wait=False, cancel_futures=True)
 
     async def _sessions(self) -> None:
         tries = 0

@@ -1,0 +1,51 @@
+"""The ingest thread where no broker answers: it says why, stops when asked, and never dies silently."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine
+
+from board.ingest.thread import Ingest
+from streams.settings import read_settings
+from streams.sla.instants import DAY
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ingest_of(engine: Engine) -> Ingest:
+    return Ingest(engine, read_settings(brokers="127.0.0.1:1"), retention=DAY)
+
+
+def test_a_broker_that_does_not_answer_is_told_and_the_thread_stops_when_asked(empty_read_model: Engine) -> None:
+    ingest = ingest_of(empty_read_model)
+    assert ingest.status.failure == "not connected yet"
+    ingest.start()
+    wait(lambda: "127.0.0.1:1" in str(ingest.status.failure))
+    assert (ingest.status.reached_end, ingest.status.applied) == (False, 0)
+    ingest.stop()
+    assert not ingest._thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_says_so(empty_read_model: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = ingest_of(empty_read_model)
+
+    async def dies() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ingest, "_sessions", dies)
+    ingest.start()
+    wait(lambda: "restart the board" in str(ingest.status.failure))
+    ingest.stop()
+
+
+def test_a_thread_that_was_never_started_is_stopped_at_once(empty_read_model: Engine) -> None:
+    ingest_of(empty_read_model).stop()
