@@ -40,7 +40,13 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
     all_months = overview.recent_months(connection, context.time_source.now(), MONTHS)
     wanted = request.query_params.get("month", "")
     chosen = [Month(wanted)] if _MONTH.fullmatch(wanted) else all_months
-    by_month = attainment.attainment_by_month(connection, all_months, backfill=backfill)
+    counts = attainment.verdict_counts(connection, all_months)
+    took = attainment.took_times(connection, all_months, backfill=backfill)
+    chosen_counts, chosen_took = counts, took
+    if not set(chosen) <= set(all_months):
+        chosen_counts = attainment.verdict_counts(connection, chosen)
+        chosen_took = attainment.took_times(connection, chosen, backfill=backfill)
+    by_month = attainment.shares_by_month(counts, backfill=backfill)
     below, below_total = months.months_below_guarantee(connection, chosen, limit=MOST_BELOW)
     credit_rows = overview.credits_by_month(connection, all_months)
     return page(
@@ -53,13 +59,13 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         now=context.time_source.now(),
         open=overview.open_by_severity(connection),
         by_month=by_month,
-        times_by_month={row.key: row for row in attainment.times_by_month(connection, all_months, backfill=backfill)},
-        by_severity=attainment.attainment_by_severity(connection, chosen, backfill=backfill),
-        times_by_severity={row.key: row for row in attainment.times_by_severity(connection, chosen, backfill=backfill)},
+        times_by_month={row.key: row for row in took.by_month()},
+        by_severity=attainment.shares_by_severity(chosen_counts, chosen, backfill=backfill),
+        times_by_severity={row.key: row for row in chosen_took.by_severity(chosen)},
         by_tenant=attainment.attainment_by_tenant(connection, chosen, backfill=backfill),
         no_times=attainment.NO_TIMES,
         backfill=backfill,
-        backfilled=attainment.backfilled_verdicts(connection, all_months),
+        backfilled=sum(one.total for one in counts if one.backfill),
         lapses=overview.worst_lapses(connection, chosen, backfill=backfill),
         credits=credit_rows,
         credit_charts=_credit_charts(credit_rows, all_months, phrases),

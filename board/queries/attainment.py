@@ -6,11 +6,12 @@ A time to respond is that of the last response clock: of a reopened incident it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from board.store.tables import incident, incident_tenant, verdict
 from streams.sla.instants import Month, month_bounds
@@ -70,143 +71,193 @@ NO_TIMES = TimesRow("", NO_DURATIONS, NO_DURATIONS)
 # -- shares ----------------------------------------------------------------------------------------------------------
 
 
+class VerdictCount(NamedTuple):
+    """How many clocks of one kind were met, of how many that had a verdict."""
+
+    month: str
+    severity: str
+    metric: str
+    backfill: bool
+    met: int
+    total: int
+
+
+def verdict_counts(connection: Connection, months: Sequence[str]) -> list[VerdictCount]:
+    """The verdicts of these UTC months, loaded history included. All shares but those of tenants follow from them."""
+    key = (verdict.c.month, verdict.c.severity, verdict.c.metric)
+    query = (
+        select(*key, verdict.c.backfill, verdict.c.verdict, func.count().label("number"))
+        .where(*_of_months(months))
+        .group_by(*key, verdict.c.verdict, verdict.c.backfill)
+    )
+    counts: dict[tuple[str, str, str, bool], tuple[int, int]] = {}
+    for row in connection.execute(query):
+        name = row.month, row.severity, row.metric, bool(row.backfill)
+        met, total = counts.get(name, (0, 0))
+        counts[name] = met + (row.number if row.verdict == "met" else 0), total + row.number
+    return [VerdictCount(*name, *numbers) for name, numbers in sorted(counts.items())]
+
+
+def shares_by_severity(
+    counts: Iterable[VerdictCount], months: Collection[str], *, backfill: bool
+) -> list[AttainmentRow]:
+    """The shares of some of the months by severity."""
+    return _rows((one.severity, one) for one in counts if one.month in months and (backfill or not one.backfill))
+
+
+def shares_by_month(counts: Iterable[VerdictCount], *, backfill: bool) -> list[AttainmentRow]:
+    """The shares by UTC month; only months that have some."""
+    return _rows((one.month, one) for one in counts if backfill or not one.backfill)
+
+
 def attainment_by_severity(
     connection: Connection, months: Sequence[str], *, backfill: bool = False
 ) -> list[AttainmentRow]:
     """Verdicts of these UTC months by severity."""
-    return _shares(connection, verdict.c.severity, months, backfill=backfill)
+    return shares_by_severity(verdict_counts(connection, months), months, backfill=backfill)
 
 
 def attainment_by_month(
     connection: Connection, months: Sequence[str], *, backfill: bool = False
 ) -> list[AttainmentRow]:
     """Verdicts by UTC month; only months that have some."""
-    return _shares(connection, verdict.c.month, months, backfill=backfill)
+    return shares_by_month(verdict_counts(connection, months), backfill=backfill)
 
 
 def attainment_by_tenant(
     connection: Connection, months: Sequence[str], *, backfill: bool = False, limit: int = 20
 ) -> list[AttainmentRow]:
-    """Verdicts about incidents that concern a tenant now, those with the most breaches first. Platform-wide incidents
-    concern nobody by name."""
-    met = func.sum(case((verdict.c.verdict == "met", 1), else_=0))
-    breaches = func.sum(case((verdict.c.verdict == "met", 0), else_=1))
-    source = verdict.join(incident_tenant, incident_tenant.c.incident_id == verdict.c.incident_id)
-    wanted = _wanted(months, backfill=backfill)
+    """Verdicts about incidents that concern a tenant now, those with the most breaches first; tenants without a breach
+    follow by id. Platform-wide incidents concern nobody by name."""
     tenant = incident_tenant.c.tenant_id
+    source = verdict.join(incident_tenant, incident_tenant.c.incident_id == verdict.c.incident_id)
+    wanted = _of_months(months)
+    if not backfill:
+        wanted.append(verdict.c.backfill.is_(False))
+    breaches = func.count().label("breaches")
     worst = (
         select(tenant)
         .select_from(source)
-        .where(*wanted)
+        .where(*wanted, verdict.c.verdict == "breached")
         .group_by(tenant)
         .order_by(breaches.desc(), tenant)
         .limit(limit)
     )
     names = list(connection.execute(worst).scalars())
+    if len(names) < limit:
+        others = (
+            select(tenant)
+            .distinct()
+            .select_from(source)
+            .where(*wanted, tenant.not_in(names))
+            .order_by(tenant)
+            .limit(limit - len(names))
+        )
+        names += connection.execute(others).scalars()
     query = (
-        select(tenant.label("key"), verdict.c.metric, met.label("met"), func.count().label("total"))
+        select(
+            tenant.label("key"), verdict.c.severity, verdict.c.metric, verdict.c.verdict, func.count().label("number")
+        )
         .select_from(source)
         .where(*wanted, tenant.in_(names))
-        .group_by(tenant, verdict.c.metric)
+        .group_by(tenant, verdict.c.severity, verdict.c.metric, verdict.c.verdict)
     )
-    found = {row.key: row for row in _rows(connection.execute(query))}
-    return [found[name] for name in names]
-
-
-def _shares(
-    connection: Connection, key: ColumnElement[Any], months: Sequence[str], *, backfill: bool
-) -> list[AttainmentRow]:
-    met = func.sum(case((verdict.c.verdict == "met", 1), else_=0))
-    query = (
-        select(key.label("key"), verdict.c.metric, met.label("met"), func.count().label("total"))
-        .where(*_wanted(months, backfill=backfill))
-        .group_by(key, verdict.c.metric)
-        .order_by(key)
+    found = _rows(
+        (row.key, VerdictCount("", row.severity, row.metric, backfill, row.number * (row.verdict == "met"), row.number))
+        for row in connection.execute(query)
     )
-    return _rows(connection.execute(query))
-
-
-def _wanted(months: Sequence[str], *, backfill: bool) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = [verdict.c.month.in_(months), verdict.c.verdict.in_(("met", "breached"))]
-    return wanted if backfill else [*wanted, verdict.c.backfill.is_(False)]
-
-
-def _rows(found: Iterable[Any]) -> list[AttainmentRow]:
-    shares: dict[str, dict[str, Share]] = {}
-    for row in found:
-        shares.setdefault(row.key, {})[row.metric] = Share(int(row.met), int(row.total))
-    return [AttainmentRow(key, by_metric) for key, by_metric in shares.items()]
+    by_name = {row.key: row for row in found}
+    return [by_name[name] for name in names]
 
 
 def backfilled_verdicts(connection: Connection, months: Sequence[str]) -> int:
     """How many verdicts of these months are of loaded history."""
-    query = select(func.count()).where(*_wanted(months, backfill=True), verdict.c.backfill.is_(True))
-    return int(connection.execute(query).scalar_one())
+    return sum(one.total for one in verdict_counts(connection, months) if one.backfill)
+
+
+def _of_months(months: Sequence[str]) -> list[ColumnElement[bool]]:
+    return [verdict.c.month.in_(months), verdict.c.verdict.in_(("met", "breached"))]
+
+
+def _rows(found: Iterable[tuple[str, VerdictCount]]) -> list[AttainmentRow]:
+    shares: dict[str, dict[str, Share]] = {}
+    for key, one in found:
+        known = shares.setdefault(key, {}).get(one.metric, Share(0, 0))
+        shares[key][one.metric] = Share(known.met + one.met, known.total + one.total)
+    return [AttainmentRow(key, shares[key]) for key in sorted(shares)]
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
 
 
+class TookTimes:
+    """Durations of incidents by UTC month of their opening and by severity, to the response and to the end."""
+
+    def __init__(self) -> None:
+        self._respond: dict[tuple[Month, str], list[int]] = {}
+        self._resolve: dict[tuple[Month, str], list[int]] = {}
+
+    def add(self, month: Month, severity: str, opened: int, responded: int | None, resolved: int | None) -> None:
+        """One incident."""
+        key = month, severity
+        if responded is not None and responded >= opened:
+            self._respond.setdefault(key, []).append(responded - opened)
+        if resolved is not None and resolved >= opened:
+            self._resolve.setdefault(key, []).append(resolved - opened)
+
+    def by_month(self) -> list[TimesRow]:
+        """Only months that have some."""
+        return self._by(lambda key: key[0])
+
+    def by_severity(self, months: Collection[str]) -> list[TimesRow]:
+        """Of some of the months, by the incidents' severity now."""
+        return self._by(lambda key: key[1] if key[0] in months else None)
+
+    def _by(self, name: Callable[[tuple[Month, str]], str | None]) -> list[TimesRow]:
+        sides: list[dict[str, list[int]]] = [{}, {}]
+        for side, durations in zip(sides, (self._respond, self._resolve), strict=True):
+            for key, each in durations.items():
+                if (group := name(key)) is not None:
+                    side.setdefault(group, []).extend(each)
+        respond, resolve = ({group: _durations(each) for group, each in side.items()} for side in sides)
+        return [
+            TimesRow(group, respond.get(group, NO_DURATIONS), resolve.get(group, NO_DURATIONS))
+            for group in sorted(respond.keys() | resolve.keys())
+        ]
+
+
+def took_times(connection: Connection, months: Sequence[Month], *, backfill: bool = False) -> TookTimes:
+    """The times of the incidents opened in these UTC months. They are sorted here: window functions of SQLite take
+    several times as long."""
+    found = TookTimes()
+    if not months:
+        return found
+    bounds = sorted((*month_bounds(month, "UTC"), month) for month in months)
+    starts = [start for start, _, _ in bounds]
+    opened = incident.c.opened_at
+    wanted = [opened >= bounds[0][0], opened < bounds[-1][1]]
+    if not backfill:
+        wanted.append(incident.c.backfill.is_(False))
+    query = select(opened, incident.c.severity, incident.c.status, incident.c.responded_at, incident.c.ended_at).where(
+        *wanted
+    )
+    for opened_at, severity, status, responded_at, ended_at in connection.execute(query):
+        _, end, month = bounds[bisect_right(starts, opened_at) - 1]
+        if opened_at < end:
+            found.add(month, severity, opened_at, responded_at, ended_at if status == "resolved" else None)
+    return found
+
+
 def times_by_month(connection: Connection, months: Sequence[Month], *, backfill: bool = False) -> list[TimesRow]:
     """Times of the incidents opened in each UTC month; only months that have some."""
-    rows = [row for month in months for row in _times(connection, [month], literal(month), backfill=backfill)]
-    return sorted(rows, key=lambda row: row.key)
+    return took_times(connection, months, backfill=backfill).by_month()
 
 
 def times_by_severity(connection: Connection, months: Sequence[Month], *, backfill: bool = False) -> list[TimesRow]:
-    """Times of the incidents opened in these UTC months (which follow each other), by their severity now."""
-    return sorted(_times(connection, months, incident.c.severity, backfill=backfill), key=lambda row: row.key)
+    """Times of the incidents opened in these UTC months, by their severity now."""
+    return took_times(connection, months, backfill=backfill).by_severity(months)
 
 
-def _times(
-    connection: Connection, months: Sequence[Month], key: ColumnElement[Any], *, backfill: bool
-) -> list[TimesRow]:
-    respond = _durations(connection, months, key, incident.c.responded_at, backfill=backfill)
-    resolve = _durations(connection, months, key, incident.c.ended_at, backfill=backfill, status="resolved")
-    return [
-        TimesRow(name, respond.get(name, NO_DURATIONS), resolve.get(name, NO_DURATIONS))
-        for name in dict.fromkeys([*respond, *resolve])
-    ]
-
-
-def _durations(
-    connection: Connection,
-    months: Sequence[Month],
-    key: ColumnElement[Any],
-    until: ColumnElement[Any],
-    *,
-    backfill: bool,
-    status: str | None = None,
-) -> dict[str, Durations]:
-    """Median and p90 by key. Databases differ in their percentile functions, so ranks are counted by windows."""
-    if not months:
-        return {}
-    start, end = month_bounds(min(months), "UTC")[0], month_bounds(max(months), "UTC")[1]
-    opened = incident.c.opened_at
-    wanted = [opened >= start, opened < end, until >= opened]
-    if status is not None:
-        wanted.append(incident.c.status == status)
-    if not backfill:
-        wanted.append(incident.c.backfill.is_(False))
-    took = until - opened
-    ranked = (
-        select(
-            key.label("key"),
-            took.label("took"),
-            func.row_number().over(partition_by=key, order_by=took).label("place"),
-            func.count().over(partition_by=key).label("number"),
-        )
-        .where(*wanted)
-        .subquery()
-    )
-    half, ninth = (ranked.c.number + 1) // 2, (ranked.c.number * 9 + 9) // 10
-    query = select(ranked, half.label("half"), ninth.label("ninth")).where(
-        or_(ranked.c.place == half, ranked.c.place == ninth)
-    )
-    found: dict[str, Durations] = {}
-    for row in connection.execute(query):
-        known = found.get(row.key, NO_DURATIONS)
-        median = row.took if row.place == row.half else known.median
-        p90 = row.took if row.place == row.ninth else known.p90
-        found[row.key] = Durations(row.number, median, p90)
-    return found
+def _durations(took: list[int]) -> Durations:
+    took.sort()
+    return Durations(len(took), took[(len(took) + 1) // 2 - 1], took[(9 * len(took) + 9) // 10 - 1])

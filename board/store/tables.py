@@ -74,7 +74,19 @@ incident = Table(
     Column("offset", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     Index("incident_by_deadline", "status", "next_deadline", "incident_id"),
-    Index("incident_by_opening", "opened_at", "incident_id"),
+    # With what the overview counts and sorts, so that it does not read the rows.
+    Index(
+        "incident_by_opening",
+        "opened_at",
+        "incident_id",
+        "severity",
+        "status",
+        "backfill",
+        "responded_at",
+        "ended_at",
+        "policy",
+        "policy_version",
+    ),
     Index("incident_by_status_and_opening", "status", "opened_at", "incident_id"),
     Index("incident_by_change", "changed_at", "incident_id"),
     Index("incident_by_ticket", "ticket_id"),
@@ -88,7 +100,7 @@ incident_tenant = Table(
     Column("tenant_id", String(256), nullable=False),
     Column("incident_id", String(256), nullable=False),
     PrimaryKeyConstraint("tenant_id", "incident_id"),
-    Index("incident_tenant_by_incident", "incident_id"),
+    Index("incident_tenant_by_incident", "incident_id", "tenant_id"),
 )
 
 #: Every tenant that any record about an incident or maintenance window has ever named. `kind` is `incident` or
@@ -147,7 +159,7 @@ verdict = Table(
     Column("backfill", Boolean, nullable=False),
     Column("superseded", Text),
     PrimaryKeyConstraint("incident_id", "metric", "instance"),
-    Index("verdict_by_month", "month", "severity", "metric", "verdict"),
+    Index("verdict_by_month", "month", "severity", "metric", "verdict", "backfill", "incident_id"),
 )
 
 #: Every published statement. `occurred_at` is its nominal instant, `published_at` that of its record (R26).

@@ -88,6 +88,7 @@ def test_shares_are_those_of_counting(connection: Connection, period: list[Month
     assert as_pairs(found) == slow_shares(by_tenant, "tenant")
     assert [row.breached for row in found] == sorted((row.breached for row in found), reverse=True)
     assert attainment.attainment_by_tenant(connection, period, limit=2) == found[:2]
+    assert attainment.attainment_by_tenant(connection, period, limit=100) == found
 
 
 def test_loaded_history_counts_only_if_it_is_asked_for(empty_read_model: Engine) -> None:
@@ -228,6 +229,13 @@ def test_an_empty_board_says_what_to_do(empty_read_model: Engine) -> None:
     app = create_app(empty_read_model, BoardSettings(), kafka=Settings(), policies=policies())
     page = TestClient(app, base_url="http://localhost").get("/overview").text
     assert "sla demo --keep" in page
+
+
+def test_a_month_before_those_that_are_listed_can_be_chosen(client: TestClient) -> None:
+    page = unescape(client.get("/overview?month=2025-10").text)
+    assert "By severity, 2025-10" in page
+    assert 'href="/overview?month=2025-11"' in page
+    assert 'href="/overview?month=2025-10"' not in page
 
 
 def test_what_is_not_a_month_is_ignored(client: TestClient) -> None:

@@ -122,7 +122,21 @@ def upgrade() -> None:
         batch_op.create_index("incident_by_ticket", ["ticket_id"], unique=False)
         batch_op.create_index("incident_by_deadline", ["status", "next_deadline", "incident_id"], unique=False)
         batch_op.create_index("incident_by_end", ["ended_at"], unique=False)
-        batch_op.create_index("incident_by_opening", ["opened_at", "incident_id"], unique=False)
+        batch_op.create_index(
+            "incident_by_opening",
+            [
+                "opened_at",
+                "incident_id",
+                "severity",
+                "status",
+                "backfill",
+                "responded_at",
+                "ended_at",
+                "policy",
+                "policy_version",
+            ],
+            unique=False,
+        )
         batch_op.create_index("incident_by_status_and_opening", ["status", "opened_at", "incident_id"], unique=False)
 
     op.create_table(
@@ -132,7 +146,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "incident_id"),
     )
     with op.batch_alter_table("incident_tenant", schema=None) as batch_op:
-        batch_op.create_index("incident_tenant_by_incident", ["incident_id"], unique=False)
+        batch_op.create_index("incident_tenant_by_incident", ["incident_id", "tenant_id"], unique=False)
 
     op.create_table(
         "maintenance",
@@ -263,7 +277,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("incident_id", "metric", "instance"),
     )
     with op.batch_alter_table("verdict", schema=None) as batch_op:
-        batch_op.create_index("verdict_by_month", ["month", "severity", "metric", "verdict"], unique=False)
+        batch_op.create_index(
+            "verdict_by_month", ["month", "severity", "metric", "verdict", "backfill", "incident_id"], unique=False
+        )
 
 
 def downgrade() -> None:
