@@ -169,8 +169,11 @@ def _entries(
     events = [("incident-events", f"incident.{kind}") for kind in _FACTS[: 4 if is_open else 5]]
     events += [("incidents", "incident.classified"), ("alerts", "sla.met")]
     shown = ("policy", "scope", "tenant_ids", "severity", "component", "title", "summary", "impact")
-    text = json_text({name: data[name] for name in shown})
+    named = {name: data[name] for name in shown}
+    text = json_text(named)
     fact = json_text({"who": {"kind": "support", "id": "agent-7"}, "visibility": "public", "text": data["summary"]})
+    clock = {"metric": "response", "instance": 1, "deadline": format_rfc3339(opened + 2 * HOUR)}
+    met = json_text({**named, **clock, "met_at": format_rfc3339(opened + 10 * MINUTE)})
     for step, (topic, kind) in enumerate(events):
         at = opened + step * 10 * MINUTE
         rows["entry"].append(
@@ -186,7 +189,11 @@ def _entries(
                 "arrived_at": at,
                 "received_at": None,
                 "backfill": False,
-                "data": fact if step else text,
+                "data": met
+                if kind == "sla.met"
+                else text
+                if kind in {"incident.opened", "incident.classified"}
+                else fact,
             }
         )
 

@@ -243,7 +243,10 @@ _COLUMNS = tuple(incident.c[each.name] for each in fields(IncidentRow) if each.n
 
 
 def _by_deadline(connection: Connection, chosen: IncidentFilter, after: IncidentKey | None, limit: int) -> list[Any]:
-    """Rows of one status each come in the order of an index; merging them is faster than sorting all."""
+    """Rows of one status each come in the order of an index; merging them is faster than sorting all. The few that have
+    a text are sorted."""
+    if chosen.text:
+        return _sorted_by_deadline(connection, chosen, after, limit)
     deadline, incident_id = incident.c.next_deadline, incident.c.incident_id
     rows: list[Any] = []
     if after is None or after.value is not None:
@@ -263,6 +266,18 @@ def _by_deadline(connection: Connection, chosen: IncidentFilter, after: Incident
             parts.append(connection.execute(wanted).all())
         rows += islice(heapq.merge(*parts, key=lambda row: row.incident_id), limit - len(rows))
     return rows
+
+
+def _sorted_by_deadline(
+    connection: Connection, chosen: IncidentFilter, after: IncidentKey | None, limit: int
+) -> list[Any]:
+    deadline, incident_id = incident.c.next_deadline, incident.c.incident_id
+    wanted = _select(chosen).order_by(deadline.is_(None), deadline, incident_id).limit(limit)
+    if after is not None and after.value is None:
+        wanted = wanted.where(deadline.is_(None), incident_id > after.incident_id)
+    elif after is not None:
+        wanted = wanted.where(or_(deadline.is_(None), _behind(deadline, incident_id, after)))
+    return list(connection.execute(wanted).all())
 
 
 def _select(chosen: IncidentFilter, status: str | None = None) -> Select[Any]:

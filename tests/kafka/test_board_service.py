@@ -14,6 +14,9 @@ import httpx
 import pytest
 from on_kafka import Run
 
+from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
+
 pytestmark = pytest.mark.kafka
 
 _EVENT = {
@@ -22,7 +25,7 @@ _EVENT = {
     "type": "incident.opened",
     "source": "/monitors",
     "subject": "inc-1",
-    "time": "2026-05-10T08:00:00Z",
+    "time": format_rfc3339(SystemTimeSource().now()),
     "data": {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"},
 }
 _COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
@@ -68,7 +71,8 @@ def test_what_is_published_arrives_at_an_open_connection_and_is_built_again(
     with httpx.stream("GET", f"{address}/api/v1/changes", timeout=30) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "retry: 2000"
-        assert run("publish", "-", "--no-wait", stdin=json.dumps(_EVENT).encode()).exit_code == 0
+        published = run("publish", "-", "--no-wait", stdin=json.dumps(_EVENT).encode())
+        assert published.exit_code == 0, published.output
         acknowledged = time.monotonic()
         data = next(json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
         assert time.monotonic() - acknowledged < 1
