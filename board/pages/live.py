@@ -155,7 +155,7 @@ def live(
     if not is_part(request):
         return page(request, "live/page.html", active="live", components=_components(context, request), **values)
     response = page(request, "live/list.html", **values)
-    response.headers["HX-Push-Url"] = chosen.address()
+    response.headers["HX-Replace-Url"] = chosen.address()
     return response
 
 

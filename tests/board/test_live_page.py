@@ -78,7 +78,7 @@ def test_a_filter_by_htmx_gives_the_list_alone_and_a_short_address(hand_made: En
     client = page_client(hand_made, NOW)
     found = client.get("/?q=inc-00&severity=P1&component=&tenant=&status=open", headers={"HX-Request": "true"})
     assert found.text.lstrip().startswith('<section id="live"')
-    assert found.headers["hx-push-url"] == "/?severity=P1&q=inc-00"
+    assert found.headers["hx-replace-url"] == "/?severity=P1&q=inc-00"
 
 
 def test_what_is_due_next_is_said_in_words(client: TestClient) -> None:

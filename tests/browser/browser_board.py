@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from board_history import NOW
 from board_server import served
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine
 
 from board.app import create_app
@@ -22,6 +26,29 @@ from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
 
 MANY = 10_000
+#: Notes when an element with a text appears, so that the time of a test's own polling does not count.
+APPEARED = """([selector, text]) => new Promise((resolve) => {
+  const there = () => [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
+  if (there()) return resolve(Date.now());
+  new MutationObserver((_, observer) => {
+    if (there()) { observer.disconnect(); resolve(Date.now()); }
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+})"""
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def started_chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless; SLA_CHROMIUM names another executable. Skips the test where there is none."""
+    path = os.environ.get("SLA_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip(f"no browser here: none of {', '.join(_NAMES)} is on the path; apt-get install chromium brings one")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=20_000)  # a busy machine; what must be fast is measured in the browser
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
 
 
 class ShiftedTime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 from board_history import NOW, story
 from board_rows import add_incident
-from browser_board import MANY, RunningBoard, Viewport, running_board
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from browser_board import MANY, RunningBoard, Viewport, running_board, started_chromium
+from playwright.sync_api import Browser, BrowserContext
 from replayed import ingest, replayed
 from story import policies as story_policies
 
@@ -20,21 +19,12 @@ from board.store.engine import open_engine, writing
 from board.store.schema import upgrade
 from streams.sla.instants import SECOND
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The browser. SLA_CHROMIUM names another executable."""
-    path = os.environ.get("SLA_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if path is None:
-        pytest.skip(f"no browser here: none of {', '.join(_NAMES)} is on the path; apt-get install chromium brings one")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    expect.set_options(timeout=20_000)  # a busy machine; what must be fast is measured in the browser
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+    """The browser that all tests of a worker share."""
+    with started_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from board_rows import add_incident
 from board_server import served
-from browser_board import MANY, RunningBoard, ShiftedTime, Viewport, board_app
+from browser_board import APPEARED, MANY, RunningBoard, ShiftedTime, Viewport, board_app
 from playwright.sync_api import Page, expect
 from sqlalchemy import delete, update
 
@@ -27,14 +27,6 @@ window.longTasks = [];
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((each) => each.duration)))
   .observe({ type: "longtask", buffered: true });
 """
-#: Notes when an element with a text appears, so that the time of a test's own polling does not count.
-APPEARED = """([selector, text]) => new Promise((resolve) => {
-  const there = () => [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
-  if (there()) return resolve(Date.now());
-  new MutationObserver((_, observer) => {
-    if (there()) { observer.disconnect(); resolve(Date.now()); }
-  }).observe(document.body, { childList: true, subtree: true, characterData: true });
-})"""
 
 
 def live(tab: Viewport) -> None:
@@ -126,7 +118,8 @@ def test_a_change_keeps_filter_and_selection(story_board: RunningBoard, tab: Ope
 
 
 def test_filters_go_into_the_address_and_back(story_board: RunningBoard, tab: OpenTab) -> None:
-    page = tab().page
+    opened = tab()
+    page = opened.page
     page.goto(story_board.address)
     page.get_by_label("P1").check()
     expect(page).to_have_url(re.compile(r"/\?severity=P1$"))
@@ -138,6 +131,12 @@ def test_filters_go_into_the_address_and_back(story_board: RunningBoard, tab: Op
     assert ids(page) == ["late-p1"]
     expect(page.locator("#search")).to_have_value("late")
     expect(page.get_by_label("P1")).to_be_checked()
+    page.locator("#rows a").click()
+    expect(page.locator("article.incident-page")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#search")).to_have_value("late")
+    assert ids(page) == ["late-p1"]
+    live(opened)
     page.locator("#search").fill("nothing like this")
     expect(page.locator(".empty-title")).to_have_text("No incident matches these filters")
 
