@@ -93,7 +93,8 @@ class PostingWriter:
     ) -> None:
         """Write what follows from an impact list."""
         if isinstance(decision, Posted):
-            put_impacts(self._rows, self._ledger.impacts_of(impacts.incident_id), copied.record.arrival, effects)
+            stored = self._ledger.impacts_of(impacts.incident_id)
+            put_impacts(self._rows, stored, copied.record.arrival, effects, copied.fields)
             self.write(decision, effects)
         self.write_backfill_idle(effects)
 

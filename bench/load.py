@@ -19,7 +19,13 @@ Encoded = tuple[str, int, bytes, bytes, list[tuple[str, bytes]]]
 
 
 def contracts(
-    tenants: int, now: int, partitions: int, plan: str = "scalr-emergency", *, since: int = 30 * DAY
+    tenants: int,
+    now: int,
+    partitions: int,
+    plan: str = "scalr-emergency",
+    *,
+    since: int = 30 * DAY,
+    backfill: bool = False,
 ) -> Iterator[Encoded]:
     """One contract per tenant, in force since so long before `now`."""
     for number in range(tenants):
@@ -29,6 +35,7 @@ def contracts(
             "source": "/bench/billing",
             "subject": tenant,
             "occurred_at": now - since,
+            "backfill": backfill,
             "tenant_id": tenant,
             "valid_from": now - since,
             "plan": plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from agents.changelog.erasures import redacted_input
@@ -29,8 +30,12 @@ def put_fact(rows: InputRows, event: Event, arrival: int, position: Position, ef
     effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 
-def put_impacts(rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Effects) -> None:
-    """Write the row of an incident's impact list."""
+def put_impacts(
+    rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Effects, evidence: Mapping[str, object] | None = None
+) -> None:
+    """Write the row of an incident's impact list. `evidence` are the two fields of its evidence, as they arrived."""
+    if evidence is None:
+        evidence = evidence_data(impacts.evidence, impacts.summary)
     fields = {
         "incident_id": impacts.incident_id,
         "incident_revision": impacts.revision,
@@ -47,7 +52,8 @@ def put_impacts(rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Eff
             }
             for component, impact, start, end, counts, scope, tenants in impacts.impacts
         ],
-        **evidence_data(impacts.evidence, impacts.summary),
+        "evidence": evidence["evidence"],
+        "evidence_summary": evidence.get("evidence_summary"),
     }
     effects.put(row_key(IMPACTS, impacts.incident_id), rows.codec.encode("state.impacts", fields))
 

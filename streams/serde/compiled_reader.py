@@ -11,6 +11,7 @@ from struct import Struct
 from typing import cast
 
 from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+from streams.serde.position_lists import keep_positions, known_positions
 
 ReadRecord = Callable[[bytes, int], tuple[dict[str, object], int]]
 """Takes bytes and the offset of a record in them; returns the record and its end, which is beyond the bytes when some
@@ -53,6 +54,8 @@ _NAMES: dict[str, object] = {
     "long": _long,
     "doubled_count": _doubled_count,
     "double": Struct("<d").unpack_from,
+    "keep_positions": keep_positions,
+    "known_positions": known_positions,
     "BOOLEANS": (False, True),
 }
 
@@ -144,6 +147,8 @@ class _Compiler:
         return "{" + ", ".join(f"{name!r}: {value}" for name, value in values) + "}"
 
     def _array(self, items: object) -> str:
+        if _is_position(items):
+            return self._positions(items)
         name = self._name()
         self._write(f"{name} = []")
         self._size()
@@ -156,6 +161,29 @@ class _Compiler:
         self._size()
         self._depth -= 1
         return name
+
+    def _positions(self, items: object) -> str:
+        """An array of positions in one block, of which the first may be known."""
+        name, begin, ends = self._name(), self._name(), self._name()
+        self._size()
+        self._write(f"{name}, {ends}, {begin} = [], [], at", "if size:")
+        self._depth += 1
+        self._write(f"{name}, at = known_positions(data, at, size >> 1)", f"for _ in range((size >> 1) - len({name})):")
+        self._depth += 1
+        self._write(f"{name}.append({self._value(items)})", f"{ends}.append(at)")
+        self._depth -= 1
+        self._size()
+        self._write("if size: raise ValueError('more than one block')")
+        self._write(f"{name} = keep_positions(data, {begin}, {name}, {ends})")
+        self._depth -= 1
+        return name
+
+
+def _is_position(schema: object) -> bool:
+    """Whether it is the record of the contract that has the coordinates of an input."""
+    if not isinstance(schema, dict) or schema["type"] != "record":
+        return False
+    return [field["name"] for field in fields_of(schema)] == ["topic", "partition", "offset"]
 
 
 _readers: Compiled[ReadRecord] = Compiled(lambda schema: _Compiler().compile(schema))

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import cast
 
 from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+from streams.sla.evidence import PositionRecords
 
 WriteRecord = Callable[[bytes, Mapping[str, object]], bytes]
 """Takes the framing and a record; returns the bytes. Raises any exception for a record that it can't write."""
@@ -84,7 +85,13 @@ def _text(value: str) -> bytes:
     return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + written
 
 
+def _items(write: Callable[[dict[str, object]], bytes], items: list[dict[str, object]]) -> bytes:
+    """The items of an array. Of positions, those that an earlier list began with are not written again."""
+    return b"".join(items.each(write) if items.__class__ is PositionRecords else map(write, items))
+
+
 _NAMES: dict[str, object] = {
+    "items": _items,
     "long": _long,
     "exact_long": _exact_long,
     "exact_int": _exact_int,
@@ -193,7 +200,7 @@ class _Compiler:
     def _array(self, items: object, value: str, field: str) -> str:
         """One block, as fastavro writes it, or none."""
         name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
-        block = f"b''.join([long(len({name})), *map({write}, {name}), b'\\x00'])"
+        block = f"b''.join([long(len({name})), items({write}, {name}), b'\\x00'])"
         return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for anything but a list
 
 

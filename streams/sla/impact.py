@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streams.sla.events import Position
-from streams.sla.evidence import PositionsSummary
+from streams.sla.evidence import PositionsSummary, positions_of
 
 
 class Impact(NamedTuple):
@@ -54,6 +54,6 @@ def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
             )
             for item in data["intervals"]
         ),
-        tuple(Position(item["topic"], item["partition"], item["offset"]) for item in data["evidence"]),
+        positions_of(data["evidence"]),
         PositionsSummary.of_data(data.get("evidence_summary")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType
@@ -104,6 +105,29 @@ def month_of(micros: int, zone: str) -> Month:
 def next_month(month: Month) -> Month:
     year, number = int(month[:4]), int(month[5:7])
     return Month(f"{year + number // 12:04d}-{number % 12 + 1:02d}")
+
+
+_SHORT = 100 * DAY
+"""The months of shorter times are kept: tenants ask for the same ones."""
+
+
+def months_between(start: int, end: int, zone: str) -> Iterable[Month]:
+    """Local calendar months that overlap [start, end)."""
+    return _few_months(start, end, zone) if end - start < _SHORT else _months(start, end, zone)
+
+
+def _months(start: int, end: int, zone: str) -> Iterator[Month]:
+    month = month_of(max(start, 0), zone)
+    while month_bounds(month, zone)[0] < end:
+        yield month
+        if month == LAST_MONTH:
+            return
+        month = next_month(month)
+
+
+@lru_cache(maxsize=4096)
+def _few_months(start: int, end: int, zone: str) -> tuple[Month, ...]:
+    return tuple(_months(start, end, zone))
 
 
 def months_before(instant: int, months: int) -> int:

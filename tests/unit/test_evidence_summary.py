@@ -23,7 +23,7 @@ from streams.sla.credits.statement import MonthResult, Period, compute_month
 from streams.sla.credits.statement_record import MAX_SPANS, statement_data, summarize_evidence
 from streams.sla.credits.work_steps import finish
 from streams.sla.events import Money, Output, Position, Rejection
-from streams.sla.evidence import MAX_POSITIONS, OffsetRange, PositionsSummary, evidence_data, summarize_positions
+from streams.sla.evidence import MAX_POSITIONS, OffsetRange, PositionsSummary, evidence_data
 from streams.sla.impact import Impact, ImpactCopy, impact_copy
 from streams.sla.instants import SECOND, Month, month_bounds
 
@@ -139,7 +139,8 @@ def test_impact_lists_read_back_with_their_evidence(count: int) -> None:
     }
     decoded = decode(encode("state.impacts", fields), DERIVED_LIMIT)
     assert not isinstance(decoded, Rejection)
-    expected = (positions, None) if listed else ((), summarize_positions(positions))
+    summary = PositionsSummary.of_data(fields["evidence_summary"])  # type: ignore[arg-type]
+    expected = (positions, None) if listed else ((), summary)
     assert impact_copy(decoded[1]) == one._replace(evidence=expected[0], summary=expected[1])
 
 

@@ -224,6 +224,42 @@ def test_the_queue_goes_on_where_it_was_and_forgets_what_is_done() -> None:
     assert again.add(7, 0, 1, ()).number == 2
 
 
+def test_rechecks_of_one_arrival_are_one_unless_it_has_begun() -> None:
+    names = {"a": 1, "b": 2}
+    queue = RecheckQueue(names.keys)
+    begun = queue.add(5, 0, 10, None)
+    assert queue.first() == (begun, "a")
+    following = queue.add(5, 3, 12, None)
+    assert following == Recheck(1, 5, 3, 12, None)
+    widened = queue.add(5, 0, 4, None)
+    assert widened == following._replace(start=0)
+    others = [queue.add(5, 20, 30, None), queue.add(6, 20, 30, None), queue.add(6, 20, 30, ["a"])]
+    assert [each.number for each in others] == [2, 3, 4]
+    assert queue.items() == [begun, widened, *others]
+    again = RecheckQueue(names.keys)
+    for item in [begun._replace(after="a"), *others[2:]]:
+        again.restore(item)
+    assert again.add(5, 0, 10, None).number == 5
+    assert again.add(5, 9, 11, None) == Recheck(5, 5, 0, 11, None)
+
+
+def test_a_hundred_lists_of_one_arrival_recheck_the_months_of_many_tenants_once_or_twice() -> None:
+    ledger = Ledger(policies(), TimeLimits())
+    tenants = MONTHS_AT_ONCE + 1
+    for number in range(tenants):
+        contract(ledger, f"t-{number}")
+    for revision in range(1, 101):
+        impacts = outage(JANUARY + DAY, None if revision % 2 else JANUARY + 2 * DAY, revision=revision)
+        ledger.apply_impacts(impacts, SUMMER, backfill=False)
+        assert ledger.first_due(SUMMER + 1) is not None
+    fired = 0
+    while (due := ledger.first_due(SUMMER + 1)) is not None and due[0] == SUMMER:
+        ledger.fire(SUMMER + 1)
+        fired += 1
+    months = 7
+    assert fired <= 2 * tenants * -(-months // MONTHS_PER_STEP)
+
+
 # -- months of many incidents ------------------------------------------------------------------------------------------
 
 MANY = 6 * ITEMS_PER_STEP

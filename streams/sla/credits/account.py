@@ -10,7 +10,7 @@ from streams.sla.credits.retention import Retention
 from streams.sla.credits.statement import Period
 from streams.sla.erasure import Erasures
 from streams.sla.events import ContractSet, Event, Position
-from streams.sla.instants import DAY, LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
+from streams.sla.instants import DAY, LATEST, Month, month_bounds, month_of, months_between, next_month
 from streams.sla.policy import Policies, Policy
 
 
@@ -75,6 +75,7 @@ class Account:
     """The state of one tenant in the ledger."""
 
     __slots__ = (
+        "_began",
         "_terms",
         "adjusting",
         "claims",
@@ -113,6 +114,8 @@ class Account:
         self.known_at = 0
         """When the first contract fact arrived."""
         self._terms: dict[Month, MonthTerms | None] = {}
+        self._began: int | None = None
+        """`begin` apart from what is evicted, once it is known."""
 
     def add_fact(self, event: Event, arrival: int, position: Position) -> None:
         """Store an accepted event; a contract fact also enters the contract history."""
@@ -122,6 +125,7 @@ class Account:
         before = self.contracts.first if len(self.contracts) else None
         self.known_at = arrival if before is None else min(self.known_at, arrival)
         self.contracts.add(Contract.of(event, position))
+        self._began = None
         # The earliest fact decides zone and currency of every month (R24).
         self._invalidate_terms(event.payload.valid_from if self.contracts.first == before else None)
 
@@ -151,10 +155,12 @@ class Account:
     @property
     def begin(self) -> int:
         """Months that end before this instant have no statement (R24), or are evicted."""
-        if not len(self.contracts):
-            return LATEST
-        began = max(min(c.valid_from for c in self.contracts), self.contracts.first.time - self.lateness)
-        return max(began, self.retention.until)
+        if self._began is None:
+            if not len(self.contracts):
+                return LATEST
+            valid_from = min(contract.valid_from for contract in self.contracts)
+            self._began = max(valid_from, self.contracts.first.time - self.lateness)
+        return max(self._began, self.retention.until)
 
     def terms(self, month: Month) -> MonthTerms | None:
         """None when the month has no statement (R24). One that has a provisional statement keeps having statements,
@@ -219,7 +225,7 @@ class Account:
             del self.facts[identity]
         if identities:
             left = [contract for contract in self.contracts if (contract.source, contract.id) in self.facts]
-            self.contracts = ContractHistory()
+            self.contracts, self._began = ContractHistory(), None
             for contract in left:
                 self.contracts.add(contract)
 
@@ -261,13 +267,12 @@ class Account:
 
     def months_between(self, start: int, end: int) -> Iterable[Month]:
         """Months that overlap [start, end), in the contract's zone."""
-        zone = self.contracts.zone
-        month = month_of(max(start, 0), zone)
-        while month_bounds(month, zone)[0] < end:
-            yield month
-            if month == LAST_MONTH:
-                return
-            month = next_month(month)
+        return months_between(start, end, self.contracts.zone)
+
+    @property
+    def settles(self) -> bool:
+        """Whether a month has its final statement."""
+        return len(self.months) > len(self.provisional)
 
     def count_months(self, start: int, end: int) -> int:
         """About how many months `months_between` gives of those that may have a statement; at least 1."""

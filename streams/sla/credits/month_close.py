@@ -138,7 +138,7 @@ class MonthClose:
         return sum(
             self._impacts.count(account.tenant, *month_bounds(month, account.contracts.zone))
             for account in accounts
-            if len(account.contracts)
+            if account.settles and len(account.contracts)
             for month in account.months_between(max(start, account.begin - 1), end)
             if account.state_of(month).settled is not None
         )

@@ -41,9 +41,20 @@ class RecheckQueue:
         return len(self._items)
 
     def add(self, arrival: int, start: int, end: int, tenants: Collection[str] | None) -> Recheck:
-        """Queue a recheck."""
+        """Queue a recheck, or widen the last one, if that has not begun and is of the same arrival and tenants: it will
+        find what all inputs of that arrival have changed."""
         names = None if tenants is None else tuple(sorted(tenants))
-        item = Recheck(self._next_number, arrival, start, end, names)
+        last = self._items.get(self._next_number - 1)
+        if (
+            last is not None
+            and (len(self._items) > 1 or self._remaining is None)
+            and (last.arrival, last.tenants, last.after, last.resume) == (arrival, names, "", 0)
+            and start <= last.end
+            and last.start <= end
+        ):
+            item = last._replace(start=min(start, last.start), end=max(end, last.end))
+        else:
+            item = Recheck(self._next_number, arrival, start, end, names)
         self.restore(item)
         return item
 

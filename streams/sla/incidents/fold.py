@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from streams.sla import events as ev
+from streams.sla.evidence import EvidenceLog
 from streams.sla.impact import Impact
 from streams.sla.incidents.classification import Classification, ContractLookup, Pinned, Subject, classify, pin
 from streams.sla.incidents.clock_rules import MAX_UPDATE_WINDOWS, Ending, SlaClocks
@@ -114,7 +115,7 @@ class Fold(SlaClocks):
         self.merged_into: str | None = None
         started = opened.started_at if opened.started_at is not None else opening.time
         self.episodes = [Episode(opening.time, started, [(started, self.subject)])]
-        self.evidence: list[ev.Position] = [opening.position]
+        self.evidence = EvidenceLog([opening.position])
         self.classified_at = opening.time
         self.policy = self.pinned.policy
         super().__init__(self.pinned.policy, self._classify(), opening.time, max_update_windows)

@@ -7,7 +7,6 @@ from hashlib import blake2b
 
 from streams.sla import calendar
 from streams.sla.events import Output
-from streams.sla.evidence import evidence_data
 from streams.sla.ids import output_id
 from streams.sla.impact import Impact
 from streams.sla.incidents.clocks import CANCELLED, OPEN, RESOLUTION, RESPONSE, UPDATE, Breach, ClockKey, Met, SlaClock
@@ -194,7 +193,7 @@ class OutputBuilder:
             "intervals": [_interval(impact) for impact in impacts],
             "incident_revision": revision,
             "flags": [*fold.classification.flags, *fold.pinned.flags],
-            **evidence_data(fold.evidence),
+            **fold.evidence.as_data(),
         }
         return self._finished("impact.changed", (revision,), time, data)
 
