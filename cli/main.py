@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import logging
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cli.support.exits import one_line
+from cli.support.exits import WRONG_USE, one_line
 
 
 class Command(NamedTuple):
@@ -24,6 +25,7 @@ class Command(NamedTuple):
     example: str
 
 
+_CANNOT_WRITE = frozenset([errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
     "demo": Command("cli.demo.command:demo", "Run the whole product on this machine with sample data.", "sla demo"),
@@ -129,8 +131,12 @@ class LazyGroup(TyperGroup):
                 finally:
                     sys.stdout.flush()
         except BrokenPipeError:  # the reader of our output closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             raise typer.Exit from None
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def load(name: str) -> Any:
@@ -171,4 +177,15 @@ def main() -> None:
     """Run the command line of this process; exits."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     logging.getLogger("kafka").propagate = False
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        _discard_output()
+        if error.errno != errno.EPIPE:
+            typer.echo(f"can't write: {error.strerror}", err=True)
+            sys.exit(WRONG_USE)

@@ -144,7 +144,7 @@ def _placed(file: str, text: str, loader: Loader) -> Placed:
             return _unreadable(file, _place(event.start_mark), "anchors are refused; allowed: the value written out")
     node = yaml.compose(text, Loader=loader)
     if node is None:
-        return _unreadable(file, Place(1, 1), "the file is empty; allowed: a policy")
+        return _unreadable(file, Place(1, 1), "the file is empty; allowed: keys with values")
     reader = _Reader(file)
     return Placed(reader.value(node, ()), reader.places, tuple(reader.problems))
 
@@ -158,7 +158,7 @@ def _not_yaml(file: str, text: str, error: yaml.MarkedYAMLError) -> Placed:
             error = exact
     what = ", ".join(part for part in (error.context, error.problem) if part)
     place = _place(error.problem_mark or error.context_mark)
-    return _unreadable(file, place, f"this is not YAML as policies use it: {what}")
+    return _unreadable(file, place, f"this is not YAML: {what}")
 
 
 def _place(mark: _Mark | None) -> Place:

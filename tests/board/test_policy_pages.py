@@ -149,7 +149,7 @@ def test_mistakes_are_marked_at_their_lines(client: TestClient) -> None:
     [
         ("", "There is no candidate"),
         ("   \n", "There is no candidate"),
-        ("a: [", "this is not YAML as policies use it"),
+        ("a: [", "this is not YAML"),
         ("a: &x 1\nb: *x", "anchors are refused"),
         ("\0", "control character"),
         ("x" * (LARGEST_CANDIDATE + 1), "has more than 64 KiB"),
