@@ -11,7 +11,7 @@ from board.charts.svg import element, picture, text, title
 from streams.sla.instants import to_datetime, to_micros
 
 _WIDTH = 780
-_LEFT, _RIGHT, _TOP = 76, 10, 22
+_LEFT, _RIGHT, _TOP = 76, 20, 22
 _ROW, _STRIP = 15, 11
 _SHORTEST = 1.5
 #: Hours with a tick.

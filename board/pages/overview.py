@@ -59,6 +59,7 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         now=context.time_source.now(),
         open=overview.open_by_severity(connection),
         by_month=by_month,
+        resolution=any(one.metric == "resolution" for one in (*counts, *chosen_counts)),
         times_by_month={row.key: row for row in took.by_month()},
         by_severity=attainment.shares_by_severity(chosen_counts, chosen, backfill=backfill),
         times_by_severity={row.key: row for row in chosen_took.by_severity(chosen)},

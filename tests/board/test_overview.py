@@ -214,6 +214,7 @@ def test_the_page_shows_and_links_what_it_counts(client: TestClient, connection:
     assert 'href="/tenants/acme/2026-10"' in page
     assert "2025-11 to 2026-11" in page
     assert "Updates in time" in page
+    assert "Resolved in time" not in page  # no policy of this history guarantees a time to resolve
     assert "style=" not in page
     assert "<built-in" not in page
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from board_history import NOW, story
 from fastapi.testclient import TestClient
+from replayed import ingest, replayed
 from sqlalchemy import Engine, delete, select, text, update
 from story import policies
 
@@ -149,6 +151,19 @@ def test_the_history_is_the_same_page_by_page(read_model: Engine, monkeypatch: p
     earlier = list(whole_history_lines(read_model, found.last - 1))
     assert 0 < len(earlier) < len(once)
     assert earlier == once[: len(earlier)]
+
+
+def test_statements_of_loaded_history_follow_from_it(empty_read_model: Engine) -> None:
+    """Backfilled facts arrive at their own time, and months that were over close when no more is expected (R32)."""
+    lines = [json.dumps(json.loads(line) | {"backfill": True}) for line in story(60)]
+    ingest(empty_read_model, replayed(lines, policies(), NOW))
+    with empty_read_model.connect() as connection:
+        query = select(statement.c.tenant_id, statement.c.month, statement.c.revision)
+        keys = [tuple(row) for row in connection.execute(query.where(statement.c.tenant_id.in_(("acme", "hooli"))))]
+    assert len(keys) > 10
+    for key in keys:
+        found = verified(empty_read_model, *key)
+        assert (found.difference, found.possible) == (None, True), key
 
 
 # -- on the page -----------------------------------------------------------------------------------------------------
