@@ -1,12 +1,10 @@
-// The live list: puts changed rows in their place as the stream names them, and says when the data are stale.
+// The live list: puts changed rows in their place as the stream names them.
 import { setServerTime, now, watchCountdowns } from "./countdown.js";
+import { follow } from "./stream.js";
 
-const STREAM = document.getElementById("stream");
-const FRESHNESS = document.getElementById("freshness");
 const AT_ONCE_MS = 1000; // changes within it are asked for together
 const MOST_IDS = 500;
 const SLICE = 50; // rows that one task puts in place
-const STALE_MS = 10000; // the stream says every 2 s whether the read model is current
 const AGAIN_MS = 2000;
 const MOST_ROWS = 600; // as many are on the page at most: the first ones make way for those that follow
 
@@ -14,37 +12,9 @@ let pending = new Set();
 let everything = false;
 let timer;
 let asked = 0;
-let current = Date.now(); // when the data were current last
-let connected; // undefined until the first answer
 
 const list = () => document.getElementById("live");
 const rows = () => document.getElementById("rows");
-
-// ---- Freshness
-
-function clockTime(milliseconds) {
-  return new Date(milliseconds).toLocaleTimeString(document.documentElement.lang, {
-    timeZone: document.documentElement.dataset.zone,
-    hour12: false,
-  });
-}
-
-function showFreshness() {
-  const old = Date.now() - current > STALE_MS;
-  const state = connected === false || old ? "stale" : connected ? "live" : "connecting";
-  const text = FRESHNESS.dataset[state].replace("{time}", clockTime(current));
-  if (FRESHNESS.textContent === text) return;
-  FRESHNESS.dataset.state = state;
-  FRESHNESS.textContent = text;
-}
-
-/** Every event says whether the read model is current, and if not when it was changed last. */
-function noteFreshness({ current: isCurrent, since }) {
-  connected = true; // the stream may have opened before this script listened
-  if (isCurrent) current = Date.now();
-  else if (since) current = Math.min(current, since);
-  showFreshness();
-}
 
 // ---- Changed rows
 
@@ -165,45 +135,6 @@ function schedule(least = 0) {
   timer ??= setTimeout(refresh, Math.max(least, asked + AT_ONCE_MS - Date.now(), 0));
 }
 
-// ---- The stream
-
-/** htmx may have looked at the page before its extension for streams was there, so the element is processed again. */
-function connect() {
-  htmx.process(STREAM, true);
-  htmx.trigger(STREAM, "follow");
-}
-
-function connectAgain() {
-  connected = false;
-  showFreshness();
-  setTimeout(connect, AGAIN_MS);
-}
-
-STREAM.addEventListener("htmx:sse:after:connection", () => {
-  everything ||= connected === false; // changes may have been missed
-  connected = true;
-  current = Date.now();
-  showFreshness();
-  if (everything) schedule();
-});
-STREAM.addEventListener("htmx:sse:error", () => {
-  connected = false;
-  showFreshness();
-});
-for (const name of ["htmx:sse:close", "htmx:error", "htmx:response:error"]) STREAM.addEventListener(name, connectAgain);
-STREAM.addEventListener("status", (event) => noteFreshness(JSON.parse(event.detail.data)));
-STREAM.addEventListener("change", (event) => {
-  const data = JSON.parse(event.detail.data);
-  noteFreshness(data);
-  for (const id of data.incidents) pending.add(id);
-  if (pending.size) schedule();
-});
-STREAM.addEventListener("resync", (event) => {
-  noteFreshness(JSON.parse(event.detail.data));
-  everything = true;
-  schedule();
-});
-
 /** Takes the first rows away when there are too many, and leaves a link that leads back to them. */
 function trim(all) {
   if (all.length <= MOST_ROWS) return;
@@ -228,5 +159,13 @@ document.addEventListener("htmx:after:swap", () => {
   const sent = Number(list()?.dataset.serverTime);
   if (sent && Math.abs(sent - now()) > 5000) setServerTime(sent);
 });
-setInterval(showFreshness, 1000);
-connect();
+follow({
+  changed(ids) {
+    for (const id of ids) pending.add(id);
+    if (pending.size) schedule();
+  },
+  resync() {
+    everything = true;
+    schedule();
+  },
+});

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from board_rows import add_incident
 from board_server import served
 from browser_board import APPEARED, MANY, RunningBoard, ShiftedTime, Viewport, board_app
@@ -13,10 +14,13 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import delete, update
 
 from board.changes import Change, Changes
+from board.pages.texts import board_phrases
+from board.pages.urgency import Deadline
 from board.store import tables
 from board.store.engine import open_engine
 from board.store.schema import upgrade
-from streams.sla.instants import HOUR, MINUTE
+from streams.i18n.catalogues import Language
+from streams.sla.instants import HOUR, MINUTE, SECOND
 from streams.time_source import SystemTimeSource
 
 OpenTab = Callable[..., Viewport]
@@ -258,3 +262,49 @@ def test_times_are_in_the_zone_of_the_browser(story_board: RunningBoard, tab: Op
     expect(time_shown).to_have_text("2026-11-20 19:50:00")
     expect(time_shown).to_have_attribute("title", "2026-11-20 10:50:00 UTC")
     expect(page.locator(".zone")).to_have_text("Asia/Tokyo")
+
+
+def test_the_page_of_an_incident_follows_its_changes(story_board: RunningBoard, tab: OpenTab) -> None:
+    opened = tab()
+    page = opened.page
+    page.goto(f"{story_board.address}/incidents/inc-234")
+    live(opened)
+    page.evaluate("window.notReloaded = true")
+    for waiting, shown in (("third_party", 1), (None, 0)):
+        story_board.change(
+            "inc-234",
+            write=lambda connection, waiting=waiting: connection.execute(
+                update(tables.incident).where(tables.incident.c.incident_id == "inc-234").values(waiting=waiting)
+            ),
+        )
+        expect(page.get_by_text("waiting for a third party")).to_have_count(shown)
+    expect(page.locator(".due-panel .digits")).to_have_text(re.compile(r"^[\d:]+$"))
+    assert page.evaluate("window.notReloaded")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_browser_says_durations_and_urgency_as_the_server_does(
+    story_board: RunningBoard, tab: OpenTab, language: Language
+) -> None:
+    page = tab().page
+    page.goto(f"{story_board.address}/?lang={language}")
+    module = page.locator("script[src$='/live.js']").get_attribute("src")
+    assert module is not None
+    countdown = module.replace("live.js", "countdown.js")
+    seconds = [0, 1, 59, 60, 3599, 3600, 3661, 2 * 86400 - 1, 2 * 86400, 100 * 86400 + 7 * 3600]
+    told = page.evaluate(
+        "([address, seconds]) => import(address).then((each) => seconds.map((count) => each.words(count * 1000)))",
+        [countdown, seconds],
+    )
+    assert told == [board_phrases(language).duration(count * SECOND) for count in seconds]
+    due = Deadline("response", 1, False, 0, 100 * SECOND, (50 * SECOND, 75 * SECOND, 90 * SECOND))
+    instants = [0, 49, 50, 89, 90, 99, 100, 101]
+    told = page.evaluate(
+        """([address, instants]) => import(address).then((each) => {
+          const element = document.createElement("span");
+          Object.assign(element.dataset, { until: 100000, since: 0, warn: "50000 75000 90000 " });
+          return instants.map((second) => each.urgency(element, second * 1000));
+        })""",
+        [countdown, instants],
+    )
+    assert told == [due.urgency(second * SECOND) for second in instants]
