@@ -13,7 +13,6 @@ from board.charts.columns import Column, ColumnGroup, column_chart
 from board.dependencies import Context, ReadConnection
 from board.pages.overview_texts import OverviewPhrases, overview_phrases
 from board.pages.render import page
-from board.pages.tenant_texts import tenant_phrases
 from board.queries import attainment, months, overview
 from board.queries.attainment import AttainmentRow, Share
 from board.queries.overview import CreditsRow
@@ -54,7 +53,6 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         "overview.html",
         active="overview",
         phrases=phrases,
-        tenant_texts=tenant_phrases(viewer(request).language),
         money=formatted,
         now=context.time_source.now(),
         open=overview.open_by_severity(connection),
