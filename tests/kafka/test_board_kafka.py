@@ -34,7 +34,7 @@ from streams.topics import declared
 pytestmark = pytest.mark.kafka
 
 ALWAYS = 40_000 * DAY
-KILLS = 5
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,8 @@ def publish(settings: Settings, records: Sequence[IngestRecord]) -> None:
 
 
 def keep_publishing(settings: Settings, records: Sequence[IngestRecord], enough: Event | None) -> None:
-    """Write the records again and again until it is enough, some thousands a second; without `enough` once."""
+    """Write the records again and again until it is enough, some hundreds a second; without `enough` once. They are
+    dated now: Kafka would delete those of the history's first weeks while the test runs."""
     producer = kafka_python_clients.producer(bootstrap_servers=settings.brokers, linger_ms=5)
     while True:
         for number, each in enumerate(records):
@@ -76,9 +77,8 @@ def keep_publishing(settings: Settings, records: Sequence[IngestRecord], enough:
                 value=each.value,
                 headers=list(each.headers),
                 partition=each.partition,
-                timestamp_ms=each.timestamp // 1000,
             )
-            if enough is not None and number % 50 == 0 and enough.wait(0.02):
+            if enough is not None and number % 50 == 0 and enough.wait(0.1):
                 break
         if enough is None or enough.is_set():
             break
@@ -139,7 +139,8 @@ def test_kill_9_under_load_leaves_what_follows_from_the_topics(
     with engine.connect() as connection:
         found = dump(connection)
     expected = slow_model(records, settings.topic_prefix)
-    assert {name: len(rows) for name, rows in found.items()} == {name: len(rows) for name, rows in expected.items()}
+    for name, rows in expected.items():
+        assert not {*found[name]} ^ {*rows}, name
     assert found == expected
     assert positions == sorted(set(positions))
     assert len(positions) > KILLS
