@@ -33,7 +33,7 @@ MEMORY_KIB = 1024 * 1024
 AHEAD_MS = 50 * 60 * 1_000
 """Kafka itself refuses what is ahead by more than an hour."""
 
-_PATIENCE_S = 240
+_PATIENCE_S = 120
 """For scenarios whose work takes a minute on a machine that does nothing else."""
 
 Step = Callable[[Deployment, Result, bool], None]
