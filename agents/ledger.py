@@ -37,6 +37,7 @@ from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.ledger import Ledger
+from streams.sla.erasure import Erasure
 from streams.sla.events import CONTRACT_TYPES, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.impact import impact_copy
@@ -89,6 +90,7 @@ class LedgerProcessor:
         self._requests = WatermarkRequests(context, egress)
         self._waiting = WatermarkWait(partition)
         self._backfill_idle_at = 0
+        self._erasures: list[Erasure] = []
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ class LedgerProcessor:
         elif kind == MONTH:
             self._ledger.restore_month(month_row(row))
         elif kind == WATERMARK:
-            self._ledger.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
+            self._ledger.timers.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
         elif kind == RECHECK:
             self._ledger.restore_recheck(recheck_row(row))
         elif kind == RETENTION:
@@ -113,7 +115,7 @@ class LedgerProcessor:
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
-            restore_erased(row, self._ledger.erasures)
+            self._erasures.append(restore_erased(row, self._ledger.erasures))
         elif kind == QUARANTINE:
             self._ledger.quarantine(str(row["subject"]))
         elif kind == BACKFILL_IDLE:
@@ -122,7 +124,8 @@ class LedgerProcessor:
     def restored(self) -> None:
         """All rows are restored: schedule the timers."""
         self._writer.restore_backfill_idle(self._backfill_idle_at)
-        self._ledger.restored(self._clock, self._backfill_idle_at)
+        self._ledger.restored(self._clock, self._backfill_idle_at, self._erasures)
+        self._erasures.clear()
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -152,7 +155,7 @@ class LedgerProcessor:
         match kind:
             case "time.mark":
                 partition, until = cast(int, fields["partition"]), cast(int, fields["marked_until"])
-                self._ledger.apply_watermark(partition, until)
+                self._ledger.timers.apply_watermark(partition, until)
                 put_watermark(self._rows, partition, until, effects)
             case "impact.changed":
                 impacts = impact_copy(fields)
@@ -170,7 +173,8 @@ class LedgerProcessor:
         elif isinstance(event.payload, TenantErased):
             if event.subject not in self._ledger.erasures:
                 home = partition_of(event.subject, self._context.topics.partitions)
-                self._writer.write_erased(self._ledger.erase(event.subject, home), event, record.arrival, effects)
+                erased = self._ledger.erase(event.subject, home, record.arrival)
+                self._writer.write_erased(erased, event, record.arrival, effects)
         else:
             event = self._ledger.erasures.event(event)
             decision = self._ledger.apply_maintenance(event, record.arrival, position_of(record))
@@ -189,17 +193,17 @@ class LedgerProcessor:
 
     def next_due(self) -> int | None:
         """The earliest instant at which a timer is due, or watermarks are to be asked for; None when there is none."""
-        due, asking = self._ledger.next_due(), self._requests.next_due(self._ledger.awaited())
+        due, asking = self._ledger.next_due(), self._requests.next_due(self._ledger.timers.awaited())
         return min((at for at in (due, asking) if at is not None), default=None)
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         """Fire at most `limit` timers due before an instant; how many fired. Raises SubjectFailed."""
         fired = 0
         while fired < limit:
-            asking = self._requests.next_due(self._ledger.awaited())
+            asking = self._requests.next_due(self._ledger.timers.awaited())
             first_due = self._ledger.first_due(before)
             if asking is not None and asking < before and (first_due is None or asking < first_due[0]):
-                self._requests.send(asking, self._ledger.lagging(asking), effects)
+                self._requests.send(asking, self._ledger.timers.lagging(asking), effects)
                 fired += 1
                 continue
             if first_due is None:
@@ -215,4 +219,4 @@ class LedgerProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        return [*self._context.problems(), *self._waiting.problems(self._ledger, self._requests.asked, now)]
+        return [*self._context.problems(), *self._waiting.problems(self._ledger.timers, self._requests.asked, now)]

@@ -123,6 +123,8 @@ class PostingWriter:
         if posted.retention is not None:
             until, pending = posted.retention
             put_retention(self._rows, until, pending=pending, effects=effects)
+        for impacts, arrival in posted.impacts:
+            put_impacts(self._rows, impacts, arrival, effects)
         for number, recheck in posted.rechecks.items():
             put_recheck(self._rows, number, recheck, effects)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.metrics import LEDGER_WAITS, LEDGER_WATERMARKS
-from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.ledger_timers import LedgerTimers
 from streams.sla.instants import MINUTE, SECOND, format_rfc3339
 
 #: A longer wait is a reason not to be ready. An answer takes seconds.
@@ -21,7 +21,7 @@ class WatermarkWait:
         self._awaited: int | None = None
         self._since = 0
 
-    def problems(self, ledger: Ledger, asked: int, now: int) -> list[str]:
+    def problems(self, ledger: LedgerTimers, asked: int, now: int) -> list[str]:
         """Which incident partitions are waited for, once that takes long; also sets the gauges."""
         awaited = ledger.awaited()
         if awaited is not None and awaited > asked:

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from agent_harness import INCIDENTS, Cluster, StreamTask, play
+from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask, play
 from fastavro import schemaless_writer
 from story import Line, contract, erased, linked, micros, opened, policies, reclassified, resolved, texts, updated
 
@@ -22,6 +22,7 @@ from streams.replay.simulate import simulate
 from streams.runtime.processor import Effects
 from streams.serde.codec import SINGLE_OBJECT
 from streams.sla.arrival import TimeLimits
+from streams.sla.credits import erase_tenant, ledger
 from streams.sla.erasure import Erasures
 from streams.sla.incidents import incident_queue
 from streams.sla.incidents.incident_queue import SLICE
@@ -243,6 +244,62 @@ def test_r29_rows_of_a_version_before_tell_no_arrival() -> None:
     assert sent_names(cluster, sent) == []
 
 
+def ledger_of(cluster: Cluster) -> StreamTask:
+    return cluster.tasks[LEDGER, 0]
+
+
+def named_lists(cluster: Cluster) -> list[bytes]:
+    """The ledger's rows that name the tenant."""
+    return naming(ledger_of(cluster).rows.items())
+
+
+def settled(cluster: Cluster) -> Cluster:
+    """An erasure whose incidents are all rewritten, but only in the incidents agent."""
+    cluster.publish(erased("11:00"), GONE)
+    return cluster
+
+
+def test_r29_rows_of_impact_lists_are_rewritten_slice_by_slice_across_restarts() -> None:
+    cluster = settled(cluster_of())
+    sent = len(cluster.sends)
+    assert len(named_lists(cluster)) == MANY
+    assert {key.split(b"\x1f")[0] for key in named_lists(cluster)} == {b"i"}, "all others are rewritten at once"
+    for remaining in (2 * SLICE, SLICE, 0):
+        slice_of(cluster, ledger_of(cluster))
+        assert len(named_lists(cluster)) == remaining
+        cluster.rebuild_all()
+    assert sent_names(cluster, sent) == []
+
+
+def test_r29_a_few_impact_lists_are_rewritten_with_the_erasure() -> None:
+    assert named_lists(settled(cluster_of(SLICE))) == []
+
+
+def test_r29_a_slice_of_impact_lists_that_is_not_committed_is_done_again() -> None:
+    cluster = settled(cluster_of())
+    task = ledger_of(cluster)
+    effects = Effects()
+    assert task.processor.fire(GONE + 1, 1, effects) == 1
+    assert len(effects.rows) == SLICE
+    cluster.rebuild(task)
+    assert len(named_lists(cluster)) == MANY
+    cluster.fire(task, GONE + MINUTE)
+    assert named_lists(cluster) == []
+
+
+def test_r29_an_impact_list_that_changes_before_its_slice_has_its_new_row() -> None:
+    cluster = settled(cluster_of())
+    ending = resolved("11:07", of=NAMES[-1], id="end")
+    cluster.publish(ending, GONE)
+    (key,) = [key for key in ledger_of(cluster).rows if key == b"i\x1f" + NAMES[-1].encode()]
+    row = ledger_of(cluster).rows[key]
+    assert NAME.encode() in row
+    assert len(named_lists(cluster)) == MANY - 1
+    cluster.fire(ledger_of(cluster), GONE + MINUTE)
+    assert ledger_of(cluster).rows[key] == row
+    assert named_lists(cluster) == []
+
+
 HISTORY = [
     contract("2026-02-20T00:00:00Z", id="c-1"),
     contract("2026-02-20T00:00:00Z", of="other", id="c-2"),
@@ -263,6 +320,8 @@ def test_r29_slices_and_restarts_change_no_meaning(size: int, restarts: int, mon
     """As in the simulation, which erases at once."""
     monkeypatch.setattr("agents.incidents.SLICE", size)
     monkeypatch.setattr(incident_queue, "SLICE", size)
+    monkeypatch.setattr(erase_tenant, "SLICE", size)
+    monkeypatch.setattr(ledger, "SLICE", size)
     lines = texts(HISTORY)
     cluster = Cluster(policies(), KEYED, partitions=1, mark_every=DAY)
     turns = count()

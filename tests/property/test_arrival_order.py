@@ -7,7 +7,10 @@ from typing import Any
 from histories import LAGS, PATIENT, arriving, stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from story import Line, run, statements
+from story import Line, contract, micros, opened, policies, reclassified, run, statements, texts
+
+from streams.replay.simulate import simulate
+from streams.sla.instants import format_rfc3339
 
 STATE = "incident.state"
 UNTIL = "2026-06-20T00:00:00Z"
@@ -71,3 +74,24 @@ def test_r2_the_present_state_at_the_end_does_not_depend_on_arrival(lines: list[
     in_order = final_states(arriving(lines, [0] * len(lines)))
     assert set(in_order) == {"inc", "other"}
     assert final_states(arriving(lines, lags)) == in_order
+
+
+def test_r20_the_state_has_the_flags_in_any_order_and_the_last_classification_may_not() -> None:
+    """A change of tenants alone publishes no classification."""
+    lines = [
+        contract("2026-02-20T00:00:00Z", of="other", plan="nobody-knows-it"),
+        opened("10:00", "material_aspect", component="backups", tenants=["acme"]),
+        reclassified("11:00", impact="cosmetic", received="15:00"),
+        reclassified("12:00", tenants=["acme", "other"], received="16:00"),
+    ]
+    early = {**lines[3], "receivedtime": format_rfc3339(micros("14:00"))}
+    last, states = [], []
+    for order in (lines, [lines[0], lines[1], early, lines[2]]):
+        outputs = list(simulate(texts(order), policies(), until=micros("20:00"), states=True))
+        last.append([each["data"] for each in outputs if each["type"] == "incident.classified"][-1])
+        states.append([each["data"] for each in outputs if each["type"] == "incident.state"])
+    decided = ("severity", "coverage", "counts_as_downtime")
+    assert [last[0][name] for name in decided] == [last[1][name] for name in decided]
+    assert [each["flags"] for each in last] == [["no_contract"], ["unknown_plan"]]
+    assert [{**each, "revision": 0} for each in states[0]] == [{**each, "revision": 0} for each in states[1]]
+    assert states[0][0]["flags"] == ["unknown_plan"]

@@ -7,7 +7,8 @@ from story import micros, policies
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits import retention
-from streams.sla.credits.ledger import EVICTION, Ledger
+from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.ledger_timers import EVICTION
 from streams.sla.credits.posted import Posted
 from streams.sla.events import ContractSet, Event, Money, Position
 from streams.sla.impact import Impact, ImpactCopy

@@ -329,3 +329,37 @@ def test_r26_the_limits_move_on_in_steps_over_many_incidents(monkeypatch: pytest
     for _ in steps(ledger, CLOSE + 1):
         most, looked_at = max(most, looked_at.total()), Counter()
     assert 0 < most <= LOOKED_AT
+
+
+def test_r29_no_queued_recheck_names_an_erased_tenant() -> None:
+    names = ["a", "b", "c", "d"]
+    queue = RecheckQueue(lambda: names)
+    queue.add(1, 0, 10, ["a", "b", "c"])
+    queue.add(2, 0, 10, ["b"])
+    queue.add(3, 0, 10, None)
+    queue.add(4, 0, 10, ["a", "d"])
+    assert queue.advance(None) == (0, Recheck(0, 1, 0, 10, ("a", "b", "c"), after="a"))
+    assert queue.advance(5) == (0, Recheck(0, 1, 0, 10, ("a", "b", "c"), after="a", resume=5))
+    assert queue.remove("b") == {0: Recheck(0, 1, 0, 10, ("a", "c"), after="a"), 1: None}
+    names.remove("b")
+    assert queue.first() == (Recheck(0, 1, 0, 10, ("a", "c"), after="a"), "c")
+    assert queue.remove("e") == {}
+    assert queue.advance(None) == (0, None)
+    queue.advance(None)
+    assert queue.advance(7)[1] == Recheck(2, 3, 0, 10, None, after="a", resume=7)
+    assert queue.remove("a") == {2: Recheck(2, 3, 0, 10, None, after="", resume=7), 3: Recheck(3, 4, 0, 10, ("d",))}
+    names.remove("a")
+    assert queue.first() == (Recheck(2, 3, 0, 10, None, after="", resume=7), "c")
+
+
+def test_r29_the_recheck_of_an_erased_tenant_leaves_no_row() -> None:
+    ledger = settled(30)
+    named = tuple(f"t{number:03}" for number in range(30))
+    impact = outage(JANUARY + DAY, JANUARY + 2 * DAY)
+    copy = impact._replace(impacts=tuple(i._replace(scope="tenants", tenant_ids=named) for i in impact.impacts))
+    queued = ledger.apply_impacts(copy, SUMMER, backfill=False)
+    assert isinstance(queued, Posted)
+    assert [item and item.tenants for item in queued.rechecks.values()] == [named]
+    decision = ledger.apply(event("tenant.erased", "t020", SUMMER, TenantErased()), SUMMER, PLACE)
+    assert isinstance(decision, Posted)
+    assert [item and "t020" in (item.tenants or ()) for item in decision.rechecks.values()] == [False]

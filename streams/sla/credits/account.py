@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract, ContractHistory, Span
+from streams.sla.credits.month_schedule import MonthSchedule
 from streams.sla.credits.retention import Retention
 from streams.sla.credits.statement import Period
 from streams.sla.erasure import Erasures
 from streams.sla.events import ContractSet, Event, Position
-from streams.sla.instants import DAY, LATEST, Month, month_bounds, month_of, months_between, next_month
+from streams.sla.instants import DAY, LATEST, Month, month_bounds, month_of, months_between
 from streams.sla.policy import Policies, Policy
 
 
@@ -80,7 +81,6 @@ class Account:
         "adjusting",
         "claims",
         "contracts",
-        "cursor",
         "facts",
         "known_at",
         "lateness",
@@ -88,9 +88,8 @@ class Account:
         "policies",
         "provisional",
         "retention",
-        "scheduled_at",
+        "schedule",
         "tenant",
-        "to_evaluate",
     )
 
     def __init__(self, tenant: str, policies: Policies, lateness: int, retention: Retention | None = None) -> None:
@@ -106,11 +105,7 @@ class Account:
         """Months whose final statement has to be adjusted."""
         self.provisional: set[Month] = set()
         """Months whose latest statement is provisional."""
-        self.scheduled_at = 0
-        """The instant that time had reached when its timers were last set."""
-        self.to_evaluate: set[Month] = set()
-        """Open months that are evaluated at their next provisional instant."""
-        self.cursor: Month | None = None
+        self.schedule = MonthSchedule(self)
         self.known_at = 0
         """When the first contract fact arrived."""
         self._terms: dict[Month, MonthTerms | None] = {}
@@ -131,16 +126,13 @@ class Account:
 
     def _invalidate_terms(self, since: int | None) -> None:
         """Drop the cached terms of months that end after an instant; None means all. Earlier months are unaffected,
-        so the cost of a new fact does not grow with the past. The cursor moves back to the same month."""
+        so the cost of a new fact does not grow with the past. The schedule goes back to the same month."""
         # A month that ends exactly where statements begin has one.
         first = month_of(max(since or 0, self.begin - 1, 0), self.contracts.zone)
-        if since is None or self.cursor is None:
-            self._terms.clear()
-            self.cursor = first
-            return
-        for month in [month for month in self._terms if month >= first]:
+        everything = since is None or self.schedule.cursor is None
+        for month in [month for month in self._terms if everything or month >= first]:
             del self._terms[month]
-        self.cursor = min(self.cursor, first)
+        self.schedule.go_back(first, everything=everything)
 
     def digest(self, event: Event) -> bytes | None:
         """The digest of the stored event with this identity, if there is one (R1)."""
@@ -216,7 +208,7 @@ class Account:
         self.months.pop(month, None)
         self.claims.pop(month, None)
         self._terms.pop(month, None)
-        self.to_evaluate.discard(month)
+        self.schedule.to_evaluate.discard(month)
         self.provisional.discard(month)
 
     def remove_facts(self, identities: list[tuple[str, str]]) -> None:
@@ -233,38 +225,6 @@ class Account:
         """The month's state; the initial one when nothing was published yet."""
         return self.months.get(month, _INITIAL)
 
-    def next_close(self) -> tuple[int, Month] | None:
-        """The first month without a final statement, and the instant of that statement."""
-        month = self.cursor
-        if month is None:
-            return None
-        zone = self.contracts.zone
-        stated = [month_bounds(each, zone) for each in self.provisional]
-        last = max([self.contracts.last_instant(), *(end for _, end in stated)])
-        while True:
-            terms = self.terms(month)
-            if terms is not None and self.state_of(month).settled is None:
-                self.cursor = month
-                return terms.final_at, month
-            end = month_bounds(month, zone)[1]
-            if end >= last:
-                return None
-            month = next_month(month)
-            if terms is None:  # nothing under contract: the next one that has is where the next contract begins
-                begins = [*(contract.valid_from for contract in self.contracts), *(start for start, _ in stated)]
-                begins = [begin for begin in begins if begin >= end]
-                month = max(month, month_of(min(begins), zone)) if begins else month
-
-    def next_provisional(self, month: Month, clock: int) -> int | None:
-        """The next instant at which an open month is evaluated (R26); None when its final statement comes first."""
-        terms = self.terms(month)
-        if terms is None or self.state_of(month).settled is not None:
-            return None
-        every = terms.policy.statements.provisional_every
-        elapsed = max(max(clock, self.state_of(month).stated_at + 1) - terms.period.start, 1)
-        instant = terms.period.start + -(-elapsed // every) * every
-        return instant if instant < terms.final_at else None
-
     def months_between(self, start: int, end: int) -> Iterable[Month]:
         """Months that overlap [start, end), in the contract's zone."""
         return months_between(start, end, self.contracts.zone)
@@ -277,37 +237,6 @@ class Account:
     def count_months(self, start: int, end: int) -> int:
         """About how many months `months_between` gives of those that may have a statement; at least 1."""
         return max(0, end - max(start, self.begin - 1)) // (28 * DAY) + 1
-
-    def next_timers(self, clock: int) -> tuple[int | None, int | None]:
-        """When its months are due next, and when those are that wait for the end of a backfill (R32)."""
-        self.scheduled_at = clock
-        live: list[int] = [at for m in self.adjusting if (at := self.state_of(m).adjust_at) is not None]
-        deferred = None
-        closing = self.next_close()
-        if closing is not None:
-            if closing[0] <= self.known_at:
-                deferred = closing[0]
-            else:
-                live.append(closing[0])
-        for month in list(self.to_evaluate):
-            instant = self.next_provisional(month, clock)
-            if instant is None:
-                self.to_evaluate.discard(month)
-            else:
-                live.append(instant)
-        return min(live, default=None), deferred
-
-    def evaluate_open_months(self, clock: int) -> None:
-        """Schedule every month that is not closed yet for its next provisional instant."""
-        closing = self.next_close()
-        if closing is None:
-            return
-        start = month_bounds(closing[1], self.contracts.zone)[0]
-        # Time may have passed since the latest input: an outage that lasts changes a month without any input.
-        for month in self.months_between(start, max(clock, start) + 1):
-            terms = self.terms(month)
-            if terms is not None and terms.final_at > self.known_at:
-                self.to_evaluate.add(month)
 
     def flags(self, month: Month) -> tuple[str, ...]:
         """The flags of a month's statement (R24, R20)."""

@@ -52,6 +52,10 @@ class Impacts:
             for key in (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids:
                 yield key, impact
 
+    def tenants(self) -> list[str]:
+        """Every tenant that a list names."""
+        return [key for key in self._index if key != PLATFORM]
+
     def erase_tenant(self, tenant: str, pseudonym: str) -> list[ImpactCopy]:
         """Replace an erased tenant's name by its pseudonym; returns the lists that changed (R29)."""
         changed = []
@@ -59,8 +63,10 @@ class Impacts:
             old = self._lists[incident_id]
             named = (tuple(pseudonym if one == tenant else one for one in i.tenant_ids) for i in old.impacts)
             impacts = tuple(i._replace(tenant_ids=names) for i, names in zip(old.impacts, named, strict=True))
-            changed.append(old._replace(impacts=impacts))
-            self.put(changed[-1])
+            self._lists[incident_id] = old._replace(impacts=impacts)
+            changed.append(self._lists[incident_id])
+        if changed:
+            self._index.rename(tenant, pseudonym)
         return changed
 
     def between(self, tenant: str, start: int, end: int) -> list[ImpactCopy]:

@@ -143,14 +143,16 @@ class Maintenance:
 
     def erase_tenant(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
         """Replace an erased tenant's name in the facts; returns those that changed (R29)."""
-        changed = []
+        changed: list[tuple[Event, int, Position]] = []
         for maintenance_id, facts in self._facts.items():
+            before = len(changed)
             for index, fact in enumerate(facts):
                 event = erasures.event(fact.event)
                 if event is not fact.event:
                     facts[index] = fact._replace(event=event)
                     changed.append((event, fact.arrival, fact.position))
-            self._refresh(maintenance_id)
+            if len(changed) > before:
+                self._refresh(maintenance_id)
         return changed
 
     def _refresh(self, maintenance_id: str) -> MaintenancePlan | None:

@@ -62,13 +62,13 @@ class MonthClose:
             adjust_at = account.state_of(month).adjust_at
             if adjust_at is not None and adjust_at <= due:
                 yield from self._adjust(account, month, adjust_at)
-        closing = account.next_close()
+        closing = account.schedule.next_close()
         if closing is not None and closing[0] <= due and (backfill_idle or closing[0] > account.known_at):
             yield from self._final(account, closing[1], closing[0])
-        if due < account.scheduled_at:
+        if due < account.schedule.scheduled_at:
             return  # a belated final: provisional instants before the facts that were known then are over
-        for month in sorted(account.to_evaluate):
-            instant = account.next_provisional(month, due)
+        for month in sorted(account.schedule.to_evaluate):
+            instant = account.schedule.next_provisional(month, due)
             if instant is not None and instant <= due:
                 yield from self._provisional(account, month, instant)
 
@@ -122,7 +122,7 @@ class MonthClose:
             state = account.state_of(month)
             if state.settled is None:
                 if terms is not None and terms.final_at > account.known_at:
-                    account.to_evaluate.add(month)
+                    account.schedule.to_evaluate.add(month)
                 continue
             if state.adjust_at is not None:
                 continue
@@ -158,19 +158,19 @@ class MonthClose:
             yield from self._publish(account, result, state, "provisional", instant)
             self._record(account, month, state)
         if not self._impacts.changes_with_time(account.tenant, instant, terms.period.end):
-            account.to_evaluate.discard(month)
+            account.schedule.to_evaluate.discard(month)
         self._evaluate_next(account, month, terms)
 
     def _evaluate_next(self, account: Account, month: Month, terms: MonthTerms) -> None:
         """An outage that lasts beyond a month's end counts in the next month too, without any further input."""
         end = terms.period.end
         if month != LAST_MONTH and self._impacts.changes_with_time(account.tenant, end, end + 1):
-            account.to_evaluate.add(next_month(month))
+            account.schedule.to_evaluate.add(next_month(month))
 
     def _final(self, account: Account, month: Month, instant: int) -> Steps[None]:
         terms = account.terms(month)
         assert terms is not None
-        account.to_evaluate.discard(month)
+        account.schedule.to_evaluate.discard(month)
         self._evaluate_next(account, month, terms)
         result = yield from self._compute(account, month, terms, instant)
         until = terms.claimable_until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,12 +12,14 @@ from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.retention import EvictedRows
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.events import Output
+from streams.sla.impact import ImpactCopy
 
 
 class Posted(NamedTuple):
     """An input or timer took effect. `months` are the month states that changed, `rechecks` the queued rechecks that
     changed, by number (None: done), `erased` the state that is now under a pseudonym, `evicted` what is
-    to be deleted, `retention` up to where and whether more is to be evicted. An input that is posted is state from now
+    to be deleted, `retention` up to where and whether more is to be evicted, `impacts` the lists whose rows are to be
+    written anew, each with the arrival that the row gives. An input that is posted is state from now
     on, under the names of `Ledger.erasures`."""
 
     outputs: list[Output]
@@ -26,6 +28,7 @@ class Posted(NamedTuple):
     erased: ErasedTenant | None = None
     evicted: EvictedRows | None = None
     retention: tuple[int, bool] | None = None
+    impacts: Sequence[tuple[ImpactCopy, int]] = ()
 
 
 LedgerDecision = Posted | Duplicate | Rejected

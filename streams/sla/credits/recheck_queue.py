@@ -67,6 +67,27 @@ class RecheckQueue:
         """All queued rechecks, in order."""
         return [self._items[number] for number in sorted(self._items)]
 
+    def remove(self, tenant: str) -> dict[int, Recheck | None]:
+        """A tenant is rechecked, and loses its name. Returns the rechecks that named it as they are now, by number;
+        None: done."""
+        changed: dict[int, Recheck | None] = {}
+        for item in self.items():
+            names = self._names() if item.tenants is None else item.tenants
+            others = sorted(name for name in names if name != tenant)
+            following = next((name for name in sorted(names) if name > item.after), None)
+            after = max((name for name in others if name < tenant), default="") if item.after == tenant else item.after
+            listed = None if item.tenants is None else tuple(others)
+            left = item._replace(after=after, tenants=listed, resume=0 if following == tenant else item.resume)
+            if left == item:
+                continue
+            self._items[item.number] = left
+            changed[item.number] = left
+            if not any(name > after for name in others):
+                del self._items[item.number]
+                changed[item.number] = None
+        self._remaining = None
+        return changed
+
     def first(self) -> tuple[Recheck, str] | None:
         """The recheck to continue, and its next tenant; None when nothing is queued."""
         if not self._items:

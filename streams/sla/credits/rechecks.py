@@ -78,12 +78,13 @@ class Rechecks:
         self._changed[number] = remaining
 
     def finish(self, tenant: str) -> None:
-        """Do what is queued for a tenant now: its account is about to get another name."""
+        """Do what is queued for a tenant now: its account is about to get another name. No row has the old one."""
         account = self._account_of(tenant)
         for item in self._queue.items() if account is not None else ():
             if tenant > item.after and (item.tenants is None or tenant in item.tenants):
                 assert account is not None
                 finish(self._recheck(account, item.start, item.end, item.arrival))
+        self._changed.update(self._queue.remove(tenant))
 
     def _recheck(
         self, account: Account, start: int, end: int, arrival: int, limit: int | None = None

@@ -44,6 +44,14 @@ class TimeIndex:
         if not buckets:
             del self._buckets[key]
 
+    def rename(self, key: str, new: str) -> None:
+        """List what is listed under a key under another one instead."""
+        moved = self._buckets.pop(key, {})
+        buckets = self._buckets.setdefault(new, moved)
+        if buckets is not moved:
+            for bucket, names in moved.items():
+                buckets.setdefault(bucket, set()).update(names)
+
     def between(self, keys: Iterable[str], start: int, end: int) -> set[str]:
         """The names whose entries under one of the keys may overlap [start, end)."""
         found: set[str] = set()
@@ -59,6 +67,10 @@ class TimeIndex:
         buckets_of = (self._buckets.get(key, {}) for key in keys)
         wanted = (None, *range(start // BUCKET, end // BUCKET + 1))
         return sum(len(buckets.get(bucket, ())) for buckets in buckets_of for bucket in wanted)
+
+    def __iter__(self) -> Iterator[str]:
+        """Every key that has an entry."""
+        return iter(self._buckets)
 
     def names(self, key: str) -> Iterator[str]:
         """Every name listed under a key, each once."""

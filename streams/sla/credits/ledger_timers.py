@@ -1,0 +1,205 @@
+"""What of a ledger is due when: statements as far as watermarks allow, queued rechecks, evictions, and rows that still
+name an erased tenant (R26, R29)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.account import Account
+from streams.sla.credits.erase_tenant import ImpactRewrites
+from streams.sla.credits.impact_index import Impacts
+from streams.sla.credits.maintenance import Maintenance
+from streams.sla.credits.month_close import MonthClose
+from streams.sla.credits.posted import Posted
+from streams.sla.credits.rechecks import Rechecks
+from streams.sla.credits.retention import Eviction, Retention
+from streams.sla.credits.work_steps import Steps, WorkInProgress
+from streams.sla.erasure import Erasures
+from streams.sla.instants import LATEST
+from streams.sla.timers import Timers
+
+EVICTION = ""
+"""The key of the timer that evicts; no tenant has it."""
+
+
+class LedgerTimers:
+    """The timers and the queued work of one partition's accounts. With `partitions` > 0 no statement is published
+    before the watermark of every incident partition has passed its instant (R26). Instants in microseconds."""
+
+    def __init__(
+        self,
+        accounts: dict[str, Account],
+        impacts: Impacts,
+        maintenance: Maintenance,
+        erasures: Erasures,
+        time_limits: TimeLimits,
+        partitions: int,
+    ) -> None:
+        self._accounts = accounts
+        self._erasures = erasures
+        self._backfill_quiet = time_limits.backfill_quiet
+        self._watermarks: dict[int, int] = dict.fromkeys(range(partitions), -1)
+        self._timers = Timers()
+        self._work = WorkInProgress()
+        self.clock = 0
+        """The latest instant that an input or a timer has reached."""
+        self.retention = Retention(time_limits.retain_months)
+        self._eviction = Eviction(self.retention, accounts, impacts, maintenance)
+        self.month_close = MonthClose(impacts, maintenance)
+        self.rechecks = Rechecks(*(accounts, self.month_close), account_of=self._active_account, schedule=self.schedule)
+        self.rewrites = ImpactRewrites(impacts)
+
+    # -- what inputs change --------------------------------------------------------------------------------------------
+
+    def arrived(self, arrival: int, *, backfill: bool) -> None:
+        """An input arrived: work that was begun is completed before it is applied."""
+        self._work.complete()
+        if not self.clock:
+            self.clock = arrival
+            self._schedule_eviction()
+        self.clock = max(self.clock, arrival)
+        if backfill:
+            self._timers.expect_backfill_until(arrival + self._backfill_quiet)
+
+    def recheck(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
+        """Inputs of the months within [start, end) changed, for some tenants or all. Of the months to come only the
+        first is rechecked: evaluating it schedules the next one while an outage lasts."""
+        self.rechecks.add(tenants, start, min(end, max(self.clock, start) + 1), arrival)
+
+    def schedule(self, account: Account) -> None:
+        """Set an account's timers to what is due next."""
+        self._timers.set(account.tenant, *account.schedule.next_timers(self.clock))
+
+    def finish(self, tenant: str) -> None:
+        """Do all that is due for a tenant now: its account is about to get another name."""
+        self._work.complete()
+        self.rechecks.finish(tenant)
+        self.month_close.drop_rows(tenant)  # the erasure has every month under the pseudonym
+
+    def remove(self, tenant: str) -> None:
+        """No account has this name any more."""
+        self._timers.set(tenant, None)
+
+    def posted(self) -> Posted:
+        """What followed since the last call."""
+        outputs, rows = self.month_close.take()
+        return Posted(outputs, rows, self.rechecks.take())
+
+    def restored(self, clock: int, backfill_idle_at: int) -> None:
+        """All rows are restored: schedule the timers as of the instant reached."""
+        self.clock = max(self.clock, clock)
+        self._timers.expect_backfill_until(backfill_idle_at)
+        for account in self._accounts.values():
+            account.schedule.evaluate_open_months(self.clock)
+            self.schedule(account)
+        self._schedule_eviction()
+
+    @property
+    def backfill_idle_at(self) -> int:
+        """No backfill is expected after this instant (R32)."""
+        return self._timers.backfill_idle_at
+
+    # -- watermarks ----------------------------------------------------------------------------------------------------
+
+    def apply_watermark(self, partition: int, instant: int) -> None:
+        """Every input of an incident partition that arrived by `instant` has been applied (R26)."""
+        if instant > self._watermarks.get(partition, -1):
+            self._watermarks[partition] = instant
+
+    def _watermark(self) -> int:
+        return min(self._watermarks.values(), default=LATEST)
+
+    def awaited(self) -> int | None:
+        """The instant of the earliest statement, if no statement is allowed by the watermark before it; else None."""
+        due = self._timers.next_due()
+        return due if due is not None and due > self._watermark() else None
+
+    def lagging(self, instant: int) -> tuple[int, ...]:
+        """The incident partitions whose watermark is before an instant."""
+        return tuple(partition for partition, until in sorted(self._watermarks.items()) if until < instant)
+
+    def watermarks(self) -> Iterable[tuple[int, int]]:
+        """The watermark of each incident partition; -1 before its first."""
+        return self._watermarks.items()
+
+    # -- timers --------------------------------------------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which a statement is due, as far as the watermark allows, or queued work."""
+        if self._work:
+            return self._work.due[0]
+        due, queued = self._timers.next_due(self._watermark()), self._first_queued()
+        return min((at for at in (due, queued and queued[0]) if at is not None), default=None)
+
+    def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
+        """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
+        contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over.
+        Queued rechecks are due at the arrival of their input."""
+        if self._work:
+            return self._work.due if self._work.due[0] < before else None
+        due = self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
+        queued = self._first_queued()
+        return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
+
+    def _first_queued(self) -> tuple[int, str] | None:
+        rechecking, rewriting = self.rechecks.first_due(), self.rewrites.first_due()
+        return rewriting if rechecking is None or (rewriting is not None and rewriting < rechecking) else rechecking
+
+    def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
+        """Do the next step of the earliest due timer or queued work; None when there is none. A month of many incidents
+        takes several."""
+        chosen = self.first_due(before, backfill_idle=backfill_idle)
+        if chosen is None:
+            return None
+        if self._work:
+            self._work.proceed()
+        elif chosen == self.rewrites.first_due():
+            return self.posted()._replace(impacts=self.rewrites.take())
+        elif chosen == self.rechecks.first_due():
+            self._work.begin(*chosen, self.rechecks.step())
+        elif chosen[1] == EVICTION:
+            return self._evict(chosen[0])
+        else:
+            backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
+            self.clock = max(self.clock, chosen[0] + 1)
+            self._work.begin(*chosen, self._fire(*chosen, backfill_idle=backfill_idle))
+        return self.posted()
+
+    def _evict(self, due: int) -> Posted:
+        self.clock = max(self.clock, due + 1)
+        evicted = self._eviction.step(due)
+        self._schedule_eviction()
+        return self.posted()._replace(evicted=evicted, retention=(self.retention.until, self.retention.pending))
+
+    def _fire(self, due: int, tenant: str, *, backfill_idle: bool) -> Steps[None]:
+        account = self._accounts[tenant]
+        yield from self.month_close.fire(account, due, backfill_idle=backfill_idle)
+        self.schedule(account)
+
+    def _schedule_eviction(self) -> None:
+        """The limit of retention moves once a month, when no backfill is being loaded."""
+        if self.clock:
+            self._timers.set(EVICTION, None, self.retention.next_due(self.clock))
+
+    # -- quarantine ----------------------------------------------------------------------------------------------------
+
+    def _active_account(self, tenant: str) -> Account | None:
+        account = self._accounts.get(self._erasures.name(tenant))
+        return None if account is None or self._timers.quarantined(account.tenant) else account
+
+    def quarantine(self, tenant: str) -> None:
+        """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27)."""
+        self._timers.quarantine(tenant)
+
+    def release(self, tenant: str) -> bool:
+        """End a tenant's quarantine, and recheck its months, which were left out meanwhile. False when it was not
+        quarantined."""
+        if not self._timers.release(tenant):
+            return False
+        self._work.complete()
+        account = self._accounts.get(tenant)
+        if account is not None:
+            self.recheck([tenant], account.begin, LATEST, self.clock)
+            self.schedule(account)
+        return True
