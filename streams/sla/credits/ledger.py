@@ -234,11 +234,11 @@ class Ledger:
     def restored(self, clock: int, backfill_idle_at: int, erasures: Iterable[Erasure] = ()) -> None:
         """All rows are restored: schedule the timers as of the instant reached. Impact lists whose rows still name a
         tenant of these erasures get its pseudonym, and their rows are queued (R29)."""
-        arrivals = {erasure.pseudonym: erasure.arrival for erasure in erasures}
-        for tenant in self._impacts.tenants() if arrivals else ():
+        erased_at = {erasure.pseudonym: erasure.arrival for erasure in erasures}
+        for tenant in self._impacts.tenants() if erased_at else ():
             pseudonym = self.erasures.name(tenant)
             if pseudonym != tenant:
-                self.timers.rewrites.add(self._impacts.erase_tenant(tenant, pseudonym), arrivals[pseudonym])
+                self.timers.rewrites.add(self._impacts.erase_tenant(tenant, pseudonym), erased_at[pseudonym])
         self.timers.restored(clock, backfill_idle_at)
 
     @property
