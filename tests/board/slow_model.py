@@ -104,7 +104,8 @@ def slow_model(records: Iterable[IngestRecord], prefix: str = "sla") -> Tables:
                 columns = metadata.tables["tenant_month"].columns
                 put("tenant_month", {column.name: row[column.name] for column in columns})
         if kind == "credit.issued":
-            put("credit", rows.credit(record, fields))
+            row = rows.credit(record, fields)
+            tables["credit"].setdefault((row["event_id"],), row)
     for key, told in alerts.items():
         standing = _standing(told)
         if standing:

@@ -212,5 +212,6 @@ def test_a_database_that_goes_away_is_told_and_read_on_when_it_is_back(
         ingest.stop()
         with engine.connect() as connection:
             assert dump(connection) == slow_model(in_topics(settings), settings.topic_prefix)
+        admin.close()
         admin.engine.dispose()
         engine.dispose()
