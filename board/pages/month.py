@@ -14,6 +14,7 @@ from board.background.verification import VerificationRequest, verify_statement
 from board.charts.strips import StripSpan, days_of, month_strips
 from board.dependencies import BoardContext
 from board.pages.errors import error_page
+from board.pages.month_so_far import month_so_far_page
 from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, month_view
 from board.pages.render import segment
 from board.pages.tenant_area import local_text, tenant_area
@@ -28,10 +29,15 @@ from streams.sla.policy import Policies
 def month_page(
     request: Request, connection: Connection, context: BoardContext, tenant: str, month: str, template: str
 ) -> HTMLResponse:
-    """The latest revision of a month, or that of `?revision=`, as the page or as the printable statement."""
+    """The latest revision of a month, or that of `?revision=`, as the page or as the printable statement; before the
+    first statement, the page of what is known so far."""
     phrases = tenant_phrases(viewer(request).language)
     view = month_view(connection, context.policies, tenant, month, _revision(request))
     if view is None:
+        if template == "month.html" and "revision" not in request.query_params:
+            so_far = month_so_far_page(request, connection, context, tenant, month)
+            if so_far is not None:
+                return so_far
         title = phrases.unknown_month.format(tenant=tenant, month=month)
         return error_page(request, 404, title=title, hint=phrases.unknown_month_hint)
     before, after = months.months_with_statements(connection, tenant, month)

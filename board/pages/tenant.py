@@ -10,17 +10,18 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
 from board.charts.bars import AvailabilityBar, availability_chart
-from board.dependencies import Context, ReadConnection
+from board.dependencies import BoardContext, Context, ReadConnection
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.month import month_csv, month_page, start_verification, verification_part
-from board.pages.tenant_area import tenant_area
+from board.pages.tenant_area import contract_rows, tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
 from board.queries.months import TenantMonth
 from board.viewer import viewer
 from streams.config_files.scalars import exact_decimal
-from streams.sla.instants import DAY, Month, next_month
+from streams.sla.contracts import ContractHistory
+from streams.sla.instants import DAY, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies
 
 router = APIRouter(include_in_schema=False)
@@ -60,7 +61,7 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
     """`/tenants/ID`, `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and `…/statement.csv`; ids are one segment."""
     match path_segments(request)[1:]:
         case [tenant]:
-            return _tenant(request, connection, context.policies, tenant)
+            return _tenant(request, connection, context, tenant)
         case [tenant, month] if _MONTH.fullmatch(month):
             return month_page(request, connection, context, tenant, month, "month.html")
         case [tenant, month, "statement"] if _MONTH.fullmatch(month):
@@ -84,13 +85,13 @@ def tenant_action(request: Request, context: Context) -> Response:
 # -- a tenant --------------------------------------------------------------------------------------------------------
 
 
-def _tenant(request: Request, connection: Connection, policies: Policies, tenant: str) -> HTMLResponse:
+def _tenant(request: Request, connection: Connection, context: BoardContext, tenant: str) -> HTMLResponse:
     phrases = tenant_phrases(viewer(request).language)
     if not months.tenant_known(connection, tenant):
         title = phrases.unknown_tenant.format(tenant=tenant)
         return error_page(request, 404, title=title, hint=phrases.unknown_tenant_hint)
     rows = months.tenant_months(connection, tenant, limit=MONTHS)
-    guarantee = _guarantees(policies)
+    guarantee = _guarantees(context.policies)
     chart = None
     start, end = None, None
     if rows:
@@ -104,6 +105,7 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
         end = rows[-1].stated_at + 31 * DAY
         start = rows[-1].stated_at - 92 * DAY
     history = contracts.contract_history(connection, tenant)
+    now = context.time_source.now()
     windows = contracts.maintenance_of(connection, tenant, start=start, end=end) if start and end else []
     return tenant_area(
         request,
@@ -111,11 +113,21 @@ def _tenant(request: Request, connection: Connection, policies: Policies, tenant
         tenant=tenant,
         rows=rows[::-1],
         chart=chart,
-        contracts=list(history),
+        contracts=contract_rows(history, now),
+        open_month=_open_month(history, rows, now),
         windows=windows,
         windows_span=(start, end),
         guarantee=guarantee,
     )
+
+
+def _open_month(history: ContractHistory, rows: list[TenantMonth], now: int) -> Month | None:
+    """The present month, where it is under contract and has no statement."""
+    if not len(history):
+        return None
+    month = month_of(now, history.zone)
+    stated = any(row.month == month for row in rows)
+    return None if stated or not history.spans(*month_bounds(month, history.zone)) else month
 
 
 def _bars(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
@@ -12,8 +13,9 @@ from board.pages.render import page
 from board.pages.tenant_texts import tenant_phrases
 from board.viewer import viewer
 from streams.money import formatted
+from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.credits.submitted import duration
-from streams.sla.instants import to_datetime
+from streams.sla.instants import LATEST, to_datetime
 
 
 def tenant_area(request: Request, template: str, **values: Any) -> HTMLResponse:
@@ -29,6 +31,24 @@ def tenant_area(request: Request, template: str, **values: Any) -> HTMLResponse:
         local=local_text,
         **values,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRow:
+    """A contract fact. `standing`: it is in force now, or another fact replaced it for all its time; None for one that
+    was or will be in force at another time."""
+
+    contract: Contract
+    standing: Literal["in_force", "replaced"] | None
+
+
+def contract_rows(history: ContractHistory, now: int) -> list[ContractRow]:
+    """The contract facts of a tenant with their standing at an instant."""
+    effective = {span.contract for span in history.spans(-LATEST, LATEST)}
+    ruling = history.at(now)
+    return [
+        ContractRow(one, "in_force" if one == ruling else None if one in effective else "replaced") for one in history
+    ]
 
 
 def local_text(micros: int, zone: str) -> str:

@@ -42,6 +42,7 @@ class TenantPhrases:
             "tier",
             "zone",
             "stated",
+            "standing",
             "evidence",
             "components",
             "announced",
@@ -86,6 +87,7 @@ class TenantPhrases:
     bar_hover: str
     bar_hover_none: str
     contracts_title: str
+    standings: Annotated[Texts, ("in_force", "replaced")]
     no_contracts: str
     open_end: str
     maintenance_title: str
@@ -104,6 +106,13 @@ class TenantPhrases:
     more_spans: str
     summarised_spans: str
     other_incidents: str
+    so_far_title: str
+    so_far_hint: str
+    so_far_final: str
+    so_far_none: str
+    so_far_strips: str
+    so_far_ahead: str
+    so_far_more: str
     arithmetic_title: str
     arithmetic_hint: str
     lines: Annotated[

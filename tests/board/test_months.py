@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from board_history import NOW, START, TENANTS
 from fastapi.testclient import TestClient
+from page_client import page_client, shown
 from replayed import ingest, replayed
 from sqlalchemy import Connection, Engine, select
 from story import contract, maintenance, opened, policies, resolved, texts
@@ -291,3 +292,53 @@ def test_an_id_that_is_a_formula_is_none_in_the_csv(hostile: TestClient) -> None
 def test_ids_that_no_tenant_has_are_not_found(client: TestClient) -> None:
     for name in ("..%2F..%2Fetc%2Fpasswd", "%2e%2e", "%00", "a" * 5000, "%F0%28%8C%28"):
         assert client.get(f"/tenants/{name}").status_code == 404
+
+
+# -- a month without a statement -------------------------------------------------------------------------------------
+
+#: `quiet` has a contract and no statement before the middle of the month; one of its contract facts is stated again.
+_BEFORE = parse_rfc3339("2026-01-15T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('quiet')}/board.db")
+    upgrade(engine)
+    lines = [
+        contract("2026-01-01T00:00:00Z", of="quiet"),
+        contract("2026-01-01T00:00:00Z", of="quiet"),
+        opened("2026-01-14T22:00:00Z", tenants=["quiet"], of="outage"),
+        opened("2026-01-14T22:00:00Z", "cosmetic", tenants=["quiet"], of="no-outage"),
+        opened("2026-01-14T22:00:00Z", tenants=["other"], of="of-another"),
+    ]
+    ingest(engine, replayed(texts(lines), policies(), parse_rfc3339("2026-01-14T23:00:00Z")))
+    yield page_client(engine, _BEFORE)
+    engine.dispose()
+
+
+def test_a_month_without_a_statement_shows_what_is_known(quiet: TestClient) -> None:
+    page = quiet.get("/tenants/quiet/2026-01")
+    assert page.status_code == 200
+    text = shown(page.text)
+    assert "no statement yet" in text
+    assert "The final statement is due at 2026-02-04 00:00:00 UTC." in text
+    assert page.text.count('class="span outage"') == 1
+    assert 'href="/incidents/outage"' in page.text
+    assert "no-outage" not in page.text
+    assert "of-another" not in page.text
+    assert "7,200 s" in text
+    assert "これまでの停止 1 件" in quiet.get("/tenants/quiet/2026-01", headers={"Accept-Language": "ja"}).text
+
+
+@pytest.mark.parametrize("month", ["2025-12", "2026-02", "2026-01?revision=1", "2026-01/statement"])
+def test_a_month_outside_the_contract_or_ahead_has_no_page(quiet: TestClient, month: str) -> None:
+    assert quiet.get(f"/tenants/quiet/{month}").status_code == 404
+
+
+def test_a_tenants_page_leads_to_the_present_month(quiet: TestClient) -> None:
+    assert 'href="/tenants/quiet/2026-01"' in quiet.get("/tenants/quiet").text
+
+
+def test_of_contracts_stated_twice_one_is_in_force(quiet: TestClient) -> None:
+    text = shown(quiet.get("/tenants/quiet").text)
+    assert (text.count(" in force "), text.count(" replaced ")) == (1, 1)
