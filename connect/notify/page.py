@@ -19,6 +19,7 @@ from streams.topics import DEFAULT_PREFIX
 #: Clocks that the message of a closing lists, the latest; an incident may have thousands of update windows.
 _MOST_CLOCKS = 1_000
 _UPDATE = "update"
+_BEFORE_CLOSING = ("response", "resolution")
 
 
 class _NewMessage(NamedTuple):
@@ -129,9 +130,10 @@ class Page:
         if trigger.action == "resolve":
             return self._ended(trigger, {trigger.clock}, destination, now, busy)
         # A closing that is read late must not end what a reopened incident has been paged for since.
-        since = {clock for clock, at in self.open.items() if at > trigger.at}
-        since |= {clock for clock, folded in self.folded.items() if folded.at > trigger.at}
-        return self._ended(trigger, ({*self.open} | {*self.folded}) - since, destination, now, busy)
+        paged_at = [*self.open.items(), *((clock, folded.at) for clock, folded in self.folded.items())]
+        ended = {clock for clock, at in paged_at if at < trigger.at or (at == trigger.at and _may_end(trigger, clock))}
+        since = {clock for clock, at in paged_at if at > trigger.at}
+        return self._ended(trigger, ended - since, destination, now, busy)
 
     def _alerted(
         self,
@@ -218,6 +220,17 @@ class Page:
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
+
+
+def _may_end(closing: PageTrigger, clock: str) -> bool:
+    """Whether a closing ends the page of a clock that an alert of the same transaction opened. Such an alert may be of
+    the reopening after it: a closing lists every response and resolution that came before. Of update windows it
+    lists only those that still follow: a late resolution takes back the others, and their pages must end."""
+    metric, _, instance = clock.partition("/")
+    listed = closing.data.get("clocks", ())
+    return metric not in _BEFORE_CLOSING or any(
+        each["metric"] == metric and str(each["instance"]) == instance for each in listed
+    )
 
 
 def _unpaged(dropped: Collection[Message]) -> set[str]:

@@ -489,7 +489,7 @@ def test_a_closing_above_the_size_of_inputs_ends_its_pages() -> None:
 
     for kind in ("pagerduty", "slack", "webhook"):
         play(lambda kind=kind: scenario(kind))  # type: ignore[misc]
-    many = trigger("closed", clocks=[{"instance": number} for number in range(1_500)])
+    many = trigger("closed", clocks=[{"metric": "update", "instance": number} for number in range(1_500)])
     page = Page("inc-1").apply(trigger("breached"), destination("webhook"), 0, busy=False)
     data = page.apply(many, destination("webhook"), 0, busy=False).pending[-1].event["data"]
     assert (len(data["clocks"]), data["clocks"][-1], data["clocks_left_out"]) == (1_000, {"instance": 1_499}, 500)

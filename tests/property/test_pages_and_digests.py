@@ -26,6 +26,7 @@ from connect.secret_refs import SecretRef
 
 INCIDENTS = ("a", "b", "c")
 CLOCKS = ("response/1", "resolution/1", "update/1", "update/2")
+LISTED = [{"metric": metric, "instance": int(instance)} for metric, instance in (each.split("/") for each in CLOCKS)]
 Clock = tuple[str, str]
 Episode = tuple[str, str, int]
 #: Of a page: a clock, whenever it began; of a digest: what it has alerts of.
@@ -43,7 +44,7 @@ class Record(NamedTuple):
     def trigger(self, offset: int) -> PageTrigger:
         event = {
             "id": f"e{offset}", "type": "sla.breached", "subject": self.incident, "time": "2026-01-01T00:00:00Z",
-            "data": {"severity": "P1", "component": "api", "policy": {"name": "p", "version": "1"}},
+            "data": {"severity": "P1", "component": "api", "policy": {"name": "p", "version": "1"}, "clocks": LISTED},
         }  # fmt: skip
         return PageTrigger(event, self.action, "" if self.action == "close" else self.clock, self.at)
 

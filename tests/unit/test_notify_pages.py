@@ -169,6 +169,21 @@ def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() 
     assert page.apply(last, PAGER, 9, busy=False).over
 
 
+@pytest.mark.parametrize(
+    ("clock", "open_after"),
+    [("response/1", []), ("response/2", ["response/2"]), ("update/7", [])],
+    ids=["it was paged before", "it was paged after the reopening", "a late resolution took the window back"],
+)
+def test_a_closing_and_an_alert_of_one_transaction(clock: str, open_after: list[str]) -> None:
+    """They carry one timestamp, which does not tell which came first."""
+    metric, _, instance = clock.partition("/")
+    alert = replace(trigger("breached", metric=metric, instance=int(instance)), at=8)
+    page = Page("inc-1").apply(alert, PAGER, 8, busy=False)
+    listed = [{**trigger("closed").data["clocks"][0], "metric": "response", "instance": 1}]
+    page = page.apply(replace(trigger("closed", clocks=listed), at=8), PAGER, 9, busy=False)
+    assert [*page.open] == open_after
+
+
 def test_a_page_whose_end_was_not_delivered_is_updated_by_the_next_alert_of_its_clock() -> None:
     """Otherwise that alert could be folded into a digest, and the page would stay open for ever."""
     page = after(PAGER, "breached").delivered()
@@ -278,7 +293,7 @@ def test_a_page_of_an_earlier_release_is_told_of_and_resolved_by_its_own_key() -
         while page.pending:
             page = page.started().delivered()
     assert keys == ["inc-1/response/1", "eu/inc-1/response/2", "inc-1/response/1", "eu/inc-1/response/1"]
-    page = page.apply(trigger("closed"), PAGER, 9, busy=False, deployment="us")
+    page = page.apply(replace(trigger("closed"), at=9), PAGER, 9, busy=False, deployment="us")
     assert [each.dedup_key("inc-1") for each in page.pending] == ["eu/inc-1/response/1", "eu/inc-1/response/2"]
 
 
