@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -489,7 +490,7 @@ def test_a_closing_above_the_size_of_inputs_ends_its_pages() -> None:
 
     for kind in ("pagerduty", "slack", "webhook"):
         play(lambda kind=kind: scenario(kind))  # type: ignore[misc]
-    many = trigger("closed", clocks=[{"metric": "update", "instance": number} for number in range(1_500)])
+    many = replace(trigger("closed", clocks=[{"instance": number} for number in range(1_500)]), at=1)
     page = Page("inc-1").apply(trigger("breached"), destination("webhook"), 0, busy=False)
     data = page.apply(many, destination("webhook"), 0, busy=False).pending[-1].event["data"]
     assert (len(data["clocks"]), data["clocks"][-1], data["clocks_left_out"]) == (1_000, {"instance": 1_499}, 500)
