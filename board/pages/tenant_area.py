@@ -34,7 +34,7 @@ def tenant_area(request: Request, template: str, **values: Any) -> HTMLResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class ContractRow:
+class StandingContract:
     """A contract fact. `standing`: it is in force now, or another fact replaced it for all its time; None for one that
     was or will be in force at another time."""
 
@@ -42,12 +42,12 @@ class ContractRow:
     standing: Literal["in_force", "replaced"] | None
 
 
-def contract_rows(history: ContractHistory, now: int) -> list[ContractRow]:
+def contract_rows(history: ContractHistory, now: int) -> list[StandingContract]:
     """The contract facts of a tenant with their standing at an instant."""
     effective = {span.contract for span in history.spans(-LATEST, LATEST)}
     ruling = history.at(now)
     return [
-        ContractRow(one, "in_force" if one == ruling else None if one in effective else "replaced") for one in history
+        StandingContract(one, "in_force" if one == ruling else None if one in effective else "replaced") for one in history
     ]
 
 
