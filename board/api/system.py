@@ -41,8 +41,11 @@ class IngestBody(BaseModel):
 class TimersBody(BaseModel):
     """Open incidents whose deadline, warning or reminder is overdue: workers are behind, or there are none."""
 
-    overdue: int
-    first: InstantText | None
+    overdue: int = Field(description="Without those of loaded history.")
+    first: InstantText | None = Field(description="When the first of them was due.")
+    waiting_for_backfill: int = Field(
+        description="Open incidents of loaded history with such a timer: it waits for the end of the load."
+    )
 
 
 class PolicyVersionInUseBody(BaseModel):
@@ -104,7 +107,9 @@ def system(context: Context, connection: ReadConnection) -> Response:
                 applied_at=instant_text(status.applied_at),
                 partitions=partitions,
             ),
-            timers=TimersBody(overdue=timers.count, first=instant_text(timers.first)),
+            timers=TimersBody(
+                overdue=timers.count, first=instant_text(timers.first), waiting_for_backfill=timers.backfill
+            ),
             policy_versions=[
                 PolicyVersionInUseBody(
                     name=each.policy,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from board.pages.incident_texts import IncidentPhrases
+from board.queries.incident_state import flags_of
 from board.queries.incidents import IncidentRow, TimelineRow
 from streams.i18n.catalogues import Language
 from streams.policy.phrases import policy_phrases
@@ -61,7 +61,7 @@ def severity_reason(
         how = phrases.by_rule.format(rule=row.rule)
         condition = rule_condition(policy, rule, language)
     elif row.rule == "default":
-        how = phrases.by_no_contract if "no_contract" in _flags(row.state) and row.covered else phrases.by_default
+        how = phrases.by_no_contract if "no_contract" in flags_of(row.state) and row.covered else phrases.by_default
     elif policy is None:
         how = phrases.policy_absent.format(rule=row.rule)
     else:
@@ -72,12 +72,8 @@ def severity_reason(
         values=_values(row, policy, rule, phrases, language),
         set_by=set_by,
         promise=_promise(row, policy, language),
-        flags=[phrases.flags.get(flag, phrases.flag_unknown.format(flag=flag)) for flag in _flags(row.state)],
+        flags=[phrases.flags.get(flag, phrases.flag_unknown.format(flag=flag)) for flag in flags_of(row.state)],
     )
-
-
-def _flags(state: Mapping[str, Any]) -> list[str]:
-    return [str(flag) for flag in state.get("flags", ())]
 
 
 def _promise(row: IncidentRow, policy: Policy | None, language: Language) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from board.ingest.status import IngestStatus
 from board.pages.live_texts import LivePhrases
 from board.pages.render import is_part, page
 from board.pages.urgency import Deadline, nearest
+from board.queries.incident_state import flags_of
 from board.queries.incidents import (
     STATUSES,
     IncidentFilter,
@@ -115,6 +116,7 @@ class LiveRow:
     detail: str
     tenants: tuple[str, ...]
     tenants_omitted: int
+    flags: tuple[str, ...]
     deadline: Deadline | None
     urgency: str
     key: int | None
@@ -225,6 +227,7 @@ def live_row(row: IncidentRow, now: int, language: Language, sort: Sort) -> Live
         detail=title if row.summary else "",
         tenants=row.tenant_ids[:_TENANTS_SHOWN],
         tenants_omitted=max(len(row.tenant_ids) - _TENANTS_SHOWN, 0),
+        flags=flags_of(row.state) if row.status == "open" else (),
         deadline=deadline,
         urgency=urgency,
         key=row.next_deadline if sort == "next_deadline" else -row.changed_at,

@@ -28,6 +28,10 @@ class LivePhrases:
     no_deadline: str
     breaches: Plural
     not_covered: str
+    flags: Annotated[
+        Texts, ("default", "no_contract", "channel_not_entitled", "unknown_plan", "unknown_component", "update_limit")
+    ]
+    flag_unknown: str
     not_answered: str
     more_tenants: str
     first_page: str

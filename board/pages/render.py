@@ -79,6 +79,7 @@ def environment() -> Environment:
     made.filters |= {
         "instant": _instant,
         "exact": _exact,
+        "second": _second,
         "day": _day,
         "relative": _relative,
         "duration": _duration,
@@ -147,7 +148,8 @@ def _machine(micros: int) -> str:
 
 
 def _in_utc(micros: int, common: BoardPhrases) -> str:
-    return common.utc.format(time=to_datetime(micros).strftime("%Y-%m-%d %H:%M:%S"))
+    fraction = f".{micros % 1_000_000:06d}" if micros % 1_000_000 else ""
+    return common.utc.format(time=to_datetime(micros).strftime("%Y-%m-%d %H:%M:%S") + fraction)
 
 
 @pass_context
@@ -168,6 +170,12 @@ def _exact(context: Context, micros: int | None) -> str | Markup:
     if micros is None or micros % 1_000_000 == 0:
         return _time(context, micros, "%Y-%m-%d %H:%M:%S")
     return _time(context, micros, f"%Y-%m-%d %H:%M:%S.{micros % 1_000_000:06d}")
+
+
+@pass_context
+def _second(context: Context, micros: int | None) -> str | Markup:
+    """`{{ us | second }}`: 2026-04-10 17:00:05 in the viewer's zone; UTC on hover, with the fraction if any."""
+    return _time(context, micros, "%Y-%m-%d %H:%M:%S")
 
 
 @pass_context

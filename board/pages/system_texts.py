@@ -28,6 +28,7 @@ class SystemPhrases:
     timers_fine: str
     timers_late: Plural
     timers_first: str
+    timers_backfill: Plural
     partitions_heading: str
     partition_columns: Annotated[Texts, ("topic", "partitions", "next", "lag")]
     versions_heading: str

@@ -47,7 +47,8 @@ def contract_rows(history: ContractHistory, now: int) -> list[StandingContract]:
     effective = {span.contract for span in history.spans(-LATEST, LATEST)}
     ruling = history.at(now)
     return [
-        StandingContract(one, "in_force" if one == ruling else None if one in effective else "replaced") for one in history
+        StandingContract(one, "in_force" if one == ruling else None if one in effective else "replaced")
+        for one in history
     ]
 
 

@@ -65,6 +65,11 @@ def next_of(state: Mapping[str, Any]) -> NextStep | None:
     return None if found is None else NextStep(found["what"], found["metric"], found["instance"], _at(found))
 
 
+def flags_of(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """What people should know of an incident: unknown_component, no_contract and others."""
+    return tuple(str(flag) for flag in state.get("flags", ()))
+
+
 def _at(found: Mapping[str, Any]) -> int:
     return parse_rfc3339(found["at"])
 

@@ -55,17 +55,21 @@ def read_progress(connection: Connection) -> tuple[PartitionProgress, ...]:
 
 @dataclass(frozen=True, slots=True)
 class OverdueTimers:
-    """Open incidents whose next timer is due and has had no effect yet; `first` is the earliest, microseconds UTC."""
+    """Open incidents whose next timer is due and has had no effect yet; `first` is the earliest, microseconds UTC.
+    Those of loaded history are counted apart in `backfill`: their timers wait for the end of the load (R32)."""
 
     count: int
     first: int | None
+    backfill: int
 
 
 def overdue_timers(connection: Connection, before: int) -> OverdueTimers:
     """The timers that were due before an instant (microseconds UTC) and have not fired."""
-    due = (incident.c.status == "open", incident.c.next_at < before)
-    count, first = connection.execute(select(func.count(), func.min(incident.c.next_at)).where(*due)).one()
-    return OverdueTimers(count, first)
+    live = incident.c.backfill.is_(False)
+    wanted = select(
+        func.count().filter(live), func.min(incident.c.next_at).filter(live), func.count().filter(incident.c.backfill)
+    ).where(incident.c.status == "open", incident.c.next_at < before)
+    return OverdueTimers(*connection.execute(wanted).one())
 
 
 def versions_in_use(connection: Connection, deployed: Policies) -> tuple[VersionInUse, ...]:

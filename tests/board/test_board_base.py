@@ -132,7 +132,9 @@ def test_durations_in_words(micros: int, english: str, japanese: str) -> None:
 
 
 def test_times_are_in_the_viewers_zone_and_utc_on_hover(client: TestClient) -> None:
-    template = environment().from_string("{{ at | instant }} {{ at | exact }} {{ at | day }} {{ at | relative(now) }}")
+    template = environment().from_string(
+        "{{ at | instant }} {{ at | exact }} {{ at | second }} {{ at | day }} {{ at | relative(now) }}"
+    )
     text = template.render(
         at=1_775_835_000_500_000,
         now=1_775_835_000_500_000 - 12 * MINUTE,
@@ -142,11 +144,12 @@ def test_times_are_in_the_viewers_zone_and_utc_on_hover(client: TestClient) -> N
     assert re.findall(r">([^<]+)</time>", text) == [
         "2026-04-11 00:30",
         "2026-04-11 00:30:00.500000",
+        "2026-04-11 00:30:00",
         "2026-04-11",
         "in 12 min",
     ]
     assert set(re.findall(r'<time datetime="([^"]+)" title="([^"]+)"', text)) == {
-        ("2026-04-10T15:30:00Z", "2026-04-10 15:30:00 UTC")
+        ("2026-04-10T15:30:00Z", "2026-04-10 15:30:00.500000 UTC")
     }
 
 

@@ -194,3 +194,16 @@ def test_the_stream_says_whether_the_rows_are_current(
         lines = iter(lambda: stream.readline().decode().strip(), None)
         assert next(line for line in lines if line.startswith("event:")) == "event: status"
         assert json.loads(next(lines).removeprefix("data: ")) == {"current": current, "since": since}
+
+
+def test_a_row_shows_the_flags_of_an_open_incident(empty_read_model: Engine) -> None:
+    state = json.dumps({"clocks": [], "flags": ["unknown_component", "<new>"]})
+    with writing(empty_read_model).begin() as connection:
+        add_incident(connection, "misspelt", covered=False, next_deadline=None, data=state)
+        add_incident(connection, "ended", status="resolved", covered=False, next_deadline=None, data=state)
+    client = page_client(empty_read_model, NOW)
+    page = client.get("/").text
+    assert 'data-tone="urgent">⚠ unknown component: check its spelling</span>' in page
+    assert "⚠ flag: &lt;new&gt;" in page
+    assert "⚠ 不明なコンポーネント" in client.get("/", headers={"Accept-Language": "ja"}).text
+    assert "⚠" not in client.get("/?status=resolved").text

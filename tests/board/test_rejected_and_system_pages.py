@@ -197,3 +197,15 @@ def test_the_pages_have_no_inline_scripts_or_styles(client: TestClient, path: st
     text = client.get(path).text
     assert re.findall(r"<script(?![^>]*(?:\bsrc=|application/json))", text) == []
     assert re.findall(r"<style|\sstyle=|\son\w+=", text) == []
+
+
+def test_timers_of_loaded_history_are_not_overdue(empty_read_model: Engine) -> None:
+    state = json.dumps({"policy": {"name": "gone", "version": "1", "digest": "0" * 64}, "clocks": []})
+    with writing(empty_read_model).begin() as connection:
+        add_incident(connection, "loaded", next_at=NOW - HOUR, backfill=True, policy="gone", data=state)
+    client = page_client(empty_read_model, NOW)
+    text = shown(client.get("/system").text)
+    assert "Nothing is overdue" in text
+    assert "1 open incident of loaded history waits for the end of the load." in text
+    expected = {"overdue": 0, "first": None, "waiting_for_backfill": 1}
+    assert client.get("/api/v1/system").json()["timers"] == expected
