@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from board_rows import add_incident
 from browser_board import RunningBoard, Viewport
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 OpenTab = Callable[..., Viewport]
 
@@ -140,3 +140,29 @@ def test_markup_in_ids_and_texts_runs_nowhere(story_board: RunningBoard, tab: Op
         opened.page.wait_for_selector("article.incident-page")
         assert incident_id in opened.page.locator(".incident-head").inner_text()
         assert opened.page.locator("main img, main script").count() == 0
+
+
+def test_the_first_visit_shows_times_in_the_zone_of_the_browser(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab(timezone_id="Asia/Tokyo").page
+    loads: list[str] = []
+    page.on("domcontentloaded", lambda each: loads.append(each.url))
+    page.goto(f"{story_board.address}/incidents/open-p1")
+    opened = page.locator("#main time[datetime='2026-11-20T10:50:00Z']").first
+    expect(opened).to_contain_text("19:50:00")
+    expect(page.locator("html")).to_have_attribute("data-zone", "Asia/Tokyo")
+    expect(page.locator("html")).not_to_have_attribute("hidden", "")
+    first = len(loads)
+    page.goto(f"{story_board.address}/system")
+    expect(page.locator("html")).to_have_attribute("data-zone", "Asia/Tokyo")
+    assert len(loads) == first + 1  # no visit after the first loads a page twice
+
+
+def test_all_pages_can_be_reached_on_a_phone(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab(viewport={"width": 360, "height": 740}).page
+    page.goto(story_board.address)
+    for link in page.locator("header nav a").all():
+        box = link.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
