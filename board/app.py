@@ -20,6 +20,7 @@ from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import incident, live, overview, policy, rejected, system, tenant, what_if
+from board.recent_results import RecentResults
 from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
 from board.settings import BoardSettings
@@ -83,6 +84,7 @@ def create_app(
         reading_codec(kafka.schema_registry()),
         ingest,
         Background.of(time_source),
+        RecentResults(time_source),
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)

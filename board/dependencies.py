@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from board.background import Background
 from board.changes import Changes
 from board.ingest.status import IngestStatus
+from board.recent_results import RecentResults
 from board.settings import BoardSettings
 from streams.serde.codec import Codec
 from streams.settings import Settings
@@ -33,6 +34,7 @@ class BoardContext:
     codec: Codec
     ingest: Callable[[], IngestStatus]
     background: Background
+    recent: RecentResults
 
 
 def board_context(request: Request) -> BoardContext:

@@ -19,16 +19,18 @@ from board.queries.contracts import contract_history
 from board.queries.month_incidents import incidents_of_month
 from board.viewer import viewer
 from streams.sla.contracts import ContractHistory
-from streams.sla.credits.intervals import Interval, subtract, union
-from streams.sla.instants import Month, month_bounds
+from streams.sla.credits.intervals import Interval, intersect, subtract, union
+from streams.sla.instants import SECOND, Month, month_bounds
 from streams.sla.policy import Policies
 
 
 @dataclass(frozen=True, slots=True)
 class MonthSoFar:
-    """What is known of a month without a statement. `outages` are one for each incident, by their start, at most
-    `MOST_SPANS`; `others` are the spans outside the contract and the time ahead. `final_at` is when its final statement
-    is due. Instants are microseconds UTC."""
+    """What is known of a month without a statement. Instants are microseconds UTC.
+
+    `outages` are those of each incident under contract, by its start, at most `MOST_SPANS`; `others` are the spans
+    outside the contract and the time ahead. `final_at` is when the final statement is due.
+    """
 
     zone: str
     start: int
@@ -50,13 +52,13 @@ def month_so_far(
     if start > now or not spans:
         return None
     found = incidents_of_month(connection, tenant, start, min(end, now), limit=MOST_SPANS + 1)
-    outages = []
+    under_contract = union((one.start, one.end) for one in spans)
+    outages: list[SpanRow] = []
     for one in found:
         policy = policies.exact(one.policy, one.policy_version) or policies.at(spans[-1].contract.plan, start)
         if policy.guarantees(one.component) and one.impact in policy.downtime_impacts:
             begin, until = max(one.link.started_at or start, start), min(one.link.restored_at or now, end, now)
-            outages.append(SpanRow("outage", begin, until, (one.link,)))
-    under_contract = union((one.start, one.end) for one in spans)
+            outages += [SpanRow("outage", *span, (one.link,)) for span in _overlap(begin, until, under_contract)]
     others = [SpanRow("outside", *one) for one in subtract([Interval(start, end)], under_contract)]
     if now < end:
         others.insert(0, SpanRow("ahead", now, end))
@@ -66,11 +68,15 @@ def month_so_far(
     )
 
 
+def _overlap(start: int, end: int, spans: list[Interval]) -> list[Interval]:
+    return intersect([Interval(start, end)], spans) if start < end else []
+
+
 def month_so_far_page(
     request: Request, connection: Connection, context: BoardContext, tenant: str, month: str
 ) -> HTMLResponse | None:
     """The page; None where nothing is known of the month."""
-    now = context.time_source.now()
+    now = context.time_source.now() // SECOND * SECOND  # what lasts ends here: no fractions of a second
     history = contract_history(connection, tenant)
     known = month_so_far(connection, context.policies, history, tenant, Month(month), now)
     if known is None:

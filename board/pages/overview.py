@@ -48,6 +48,10 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
     by_month = attainment.shares_by_month(counts, backfill=backfill)
     below, below_total = months.months_below_guarantee(connection, chosen, limit=MOST_BELOW)
     credit_rows = overview.credits_by_month(connection, all_months)
+    by_tenant = context.recent.get(
+        ("attainment by tenant", tuple(chosen), backfill, None),
+        lambda: attainment.attainment_by_tenant(connection, chosen, backfill=backfill),
+    )
     return page(
         request,
         "overview.html",
@@ -61,7 +65,7 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         times_by_month={row.key: row for row in took.by_month()},
         by_severity=attainment.shares_by_severity(chosen_counts, chosen, backfill=backfill),
         times_by_severity={row.key: row for row in chosen_took.by_severity(chosen)},
-        by_tenant=attainment.attainment_by_tenant(connection, chosen, backfill=backfill),
+        by_tenant=by_tenant,
         no_times=attainment.NO_TIMES,
         backfill=backfill,
         backfilled=sum(one.total for one in counts if one.backfill),

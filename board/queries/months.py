@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, union
+from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_, union
 
 from board.store.tables import contract, credit, entry, incident, statement, tenant_month
 from streams.replay.simulate import LEDGER_SOURCE
@@ -127,25 +127,26 @@ def tenants(connection: Connection, *, search: str = "", limit: int = 100, offse
         .group_by(tenant_month.c.tenant_id)
         .subquery()
     )
-    months = _months().subquery()
+    stated = tenant_month.alias("stated")
+    # The order needs no statement: only those of one page are read.
     query = (
-        select(names.c.tenant_id.label("name"), months)
+        select(names.c.tenant_id, stated.c.month)
         .select_from(names)
         .outerjoin(latest, latest.c.tenant_id == names.c.tenant_id)
-        .outerjoin(months, and_(months.c.tenant_id == names.c.tenant_id, months.c.month == latest.c.month))
+        .outerjoin(stated, and_(stated.c.tenant_id == names.c.tenant_id, stated.c.month == latest.c.month))
         .where(wanted)
-        .order_by(
-            months.c.month.is_(None),
-            months.c.guarantee_met,
-            months.c.availability,
-            names.c.tenant_id,
-        )
+        .order_by(stated.c.month.is_(None), stated.c.guarantee_met, stated.c.availability, names.c.tenant_id)
         .limit(limit)
         .offset(offset)
     )
-    rows = tuple(TenantRow(row.name, None if row.month is None else _month(row)) for row in connection.execute(query))
+    chosen = [(row.tenant_id, row.month) for row in connection.execute(query)]
+    found: dict[str, TenantMonth] = {}
+    keys = [key for key in chosen if key[1] is not None]
+    for first in range(0, len(keys), 200):
+        own = tuple_(tenant_month.c.tenant_id, tenant_month.c.month).in_(keys[first : first + 200])
+        found |= {row.tenant_id: _month(row) for row in connection.execute(_months().where(own))}
     total = connection.execute(select(func.count()).select_from(names).where(wanted)).scalar_one()
-    return TenantPage(rows, total)
+    return TenantPage(tuple(TenantRow(name, found.get(name)) for name, _ in chosen), total)
 
 
 def tenant_known(connection: Connection, tenant_id: str) -> bool:

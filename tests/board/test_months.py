@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -333,6 +334,23 @@ def test_a_month_without_a_statement_shows_what_is_known(quiet: TestClient) -> N
 @pytest.mark.parametrize("month", ["2025-12", "2026-02", "2026-01?revision=1", "2026-01/statement"])
 def test_a_month_outside_the_contract_or_ahead_has_no_page(quiet: TestClient, month: str) -> None:
     assert quiet.get(f"/tenants/quiet/{month}").status_code == 404
+
+
+def test_time_outside_the_contract_is_no_outage(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/board.db")
+    upgrade(engine)
+    lines = [
+        opened("2026-01-14T20:00:00Z", of="outage"),
+        opened("2026-01-14T20:00:00Z", of="restored"),
+        resolved("2026-01-14T21:00:00Z", of="restored"),
+        contract("2026-01-14T22:00:00Z", of="late"),
+    ]
+    ingest(engine, replayed(texts(lines), policies(), parse_rfc3339("2026-01-14T23:00:00Z")))
+    page = page_client(engine, _BEFORE + 496_244).get("/tenants/late/2026-01").text
+    assert "restored" not in page.partition("<tbody>")[2]
+    assert "7,200 s" in shown(page)
+    assert page.count('class="span outage"') == 1
+    engine.dispose()
 
 
 def test_a_tenants_page_leads_to_the_present_month(quiet: TestClient) -> None:
