@@ -24,10 +24,11 @@ from board.charts.bars import AvailabilityBar, availability_chart
 from board.charts.strips import days_of
 from board.pages.month_view import month_view
 from board.queries import contracts, months
+from board.queries.month_incidents import incidents_of_month
 from board.settings import BoardSettings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
-from board.store.tables import statement, tenant_month
+from board.store.tables import incident, incident_tenant, statement, tenant_month
 from streams.settings import Settings
 from streams.sla.instants import DAY, HOUR, parse_rfc3339
 
@@ -143,6 +144,25 @@ def test_a_month_shows_each_outage_with_its_incidents(connection: Connection) ->
     assert earlier is not None
     assert (earlier.detail.terms.revision, earlier.latest) == (1, False)
     assert month_view(connection, policies(), "acme", "2026-06", 99) is None
+
+
+def test_the_incidents_of_a_month_are_those_that_last_into_it(connection: Connection) -> None:
+    start, end = NOW - 40 * DAY, NOW
+    named = select(incident_tenant.c.incident_id).where(incident_tenant.c.tenant_id == "umbrella")
+    own = set(connection.execute(named).scalars())
+    expected = {
+        row.incident_id
+        for row in connection.execute(select(incident))
+        if row.status not in {"merged", "annulled"}
+        and (row.scope == "platform" or row.incident_id in own)
+        and row.started_at < end
+        and (row.restored_at is None or row.restored_at > start)
+    }
+    found = incidents_of_month(connection, "umbrella", start, end, limit=1000)
+    assert {one.link.incident_id for one in found} == expected
+    assert {"open-p1"} < expected
+    assert "annulled" not in expected
+    assert incidents_of_month(connection, "umbrella", start, end, limit=2) == found[:2]
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------

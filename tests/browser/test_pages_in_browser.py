@@ -32,6 +32,7 @@ PAGES = {
     "tenants": "/tenants",
     "tenant": "/tenants/acme",
     "month": "/tenants/acme/2026-06",
+    "month-so-far": "/tenants/globex/2026-11",
     "statement": "/tenants/acme/2026-06/statement",
     "overview-month": "/overview?month=2026-06",
     "policies": "/policies",
