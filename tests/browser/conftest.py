@@ -20,9 +20,10 @@ from board.store.schema import upgrade
 from streams.sla.instants import SECOND
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser that all tests of a worker share."""
+    """The browser that the tests of a module share. While it runs, its thread has a running event loop, so it ends
+    before the tests of other modules begin."""
     with started_chromium() as browser:
         yield browser
 

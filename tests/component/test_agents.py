@@ -37,7 +37,7 @@ from streams.replay.simulate import simulate
 from streams.runtime.processor import Record
 from streams.sla.credits import rechecks
 from streams.sla.events import Rejection
-from streams.sla.incidents import reevaluation
+from streams.sla.incidents import incident_queue
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
 from streams.sla.policy import Policies
@@ -99,7 +99,7 @@ def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
             patch.setattr(rechecks, "MONTHS_PER_STEP", 1)
         if data.draw(st.booleans()):  # every re-evaluation is queued
             patch.setattr(incidents, "SLICE", 0)
-            patch.setattr(reevaluation, "SLICE", 1)
+            patch.setattr(incident_queue, "SLICE", 1)
         check_story(lines, data)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.replay.histories import GOLDENS
+from tests.replay.recorded_histories import GOLDENS
 
 
 def main(names: list[str]) -> int:

@@ -13,7 +13,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
-from tests.replay.histories import GOLDENS, HERE, Golden
+from tests.replay.recorded_histories import GOLDENS, HERE, Golden
 
 DATA = Path(__file__).resolve().parents[2] / "examples" / "data"
 AMOUNTS = ("eligible_s", "downtime_s", "excluded_s", "availability", "guarantee_met", "credit_percent", "credit")

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from cli.events.publish_lines import BadLine, prepare
 from cli.main import app
-from cli.replay import what_if_run
 from streams.policy.load import default_policies_dir, load_policies
+from streams.replay import what_if_run
 from streams.replay.simulate import simulate
 from streams.sla.policy import Policies
 
