@@ -118,11 +118,12 @@ def test_progress_is_seen_while_it_runs(jobs: BackgroundJobs, blocked: str) -> N
 
 def test_old_results_are_dropped(jobs: BackgroundJobs) -> None:
     first = jobs.submit("1", None, double, 1)
-    jobs.cancel(first.id)
+    ended(jobs, first)
     for name in ("2", "3", "4"):
-        jobs.cancel(jobs.submit(name, None, double, 1).id)
-        ended_jobs = [job.key for job in jobs.all()]
-    assert "1" not in ended_jobs
+        job = jobs.submit(name, None, double, 1)
+        jobs.cancel(job.id)
+        ended(jobs, job)
+    assert [job.key for job in jobs.all()] == ["4", "3", "2"]
     assert jobs.cancel(first.id) is None
 
 
