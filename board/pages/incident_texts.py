@@ -8,6 +8,7 @@ from typing import Annotated
 
 from board.pages.texts import Texts
 from streams.i18n.catalogues import Language, Plural, load
+from streams.sla.events import INCIDENT_RANK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,21 +92,7 @@ class IncidentPhrases:
     events: Annotated[
         Texts,
         (
-            "incident.opened",
-            "incident.reopened",
-            "incident.linked",
-            "incident.reclassified",
-            "incident.severity_set",
-            "incident.policy_applied",
-            "incident.amended",
-            "incident.responded",
-            "incident.updated",
-            "incident.waiting",
-            "incident.waiting_ended",
-            "incident.update_requested",
-            "incident.merged",
-            "incident.resolved",
-            "incident.annulled",
+            *INCIDENT_RANK,
             "incident.classified",
             "incident.closed",
             "incident.link_changed",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from board.pages.texts import Texts
 from streams.i18n.catalogues import Language, load
+from streams.sla.events import REJECT_CODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,43 +20,8 @@ class RejectedPhrases:
     code: str
     all: str
     columns: Annotated[Texts, ("time", "reason", "message", "subject", "original")]
-    codes: Annotated[
-        Texts,
-        (
-            "undecodable",
-            "unknown_schema",
-            "unknown_type",
-            "invalid",
-            "conflict",
-            "orphan",
-            "future",
-            "too_late",
-            "four_eyes",
-            "oversize",
-            "cycle",
-            "forbidden",
-            "internal",
-        ),
-    ]
-    advice: Annotated[
-        Texts,
-        (
-            "undecodable",
-            "unknown_schema",
-            "unknown_type",
-            "invalid",
-            "conflict",
-            "orphan",
-            "future",
-            "too_late",
-            "four_eyes",
-            "oversize",
-            "cycle",
-            "forbidden",
-            "internal",
-            "unknown",
-        ),
-    ]
+    codes: Annotated[Texts, REJECT_CODES]
+    advice: Annotated[Texts, (*REJECT_CODES, "unknown")]
     empty: Annotated[Texts, ("none", "none_hint", "filtered", "filtered_hint")]
     more: str
     detail_title: str

@@ -45,6 +45,7 @@ def test_a_thread_that_dies_says_so(empty_read_model: Engine, monkeypatch: pytes
     ingest.start()
     wait(lambda: "restart the board" in str(ingest.status.failure))
     ingest.stop()
+    assert not ingest._thread.is_alive()
 
 
 def test_a_thread_that_was_never_started_is_stopped_at_once(empty_read_model: Engine) -> None:
