@@ -31,10 +31,10 @@ def claim(
 ) -> None:
     """Claim a tenant's credit for a month. A claim may be made before the month ends and, under the shipped policy,
     until 60 days after the final statement; a later one is rejected as too_late. Claiming again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of
     from cli.support.console import safe
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
+    from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 

@@ -43,9 +43,9 @@ def schedule(
     prefix: Prefix = None,
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
+    from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.events import MaintenanceScheduled
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
@@ -99,8 +99,8 @@ def schedule(
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
 def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
-    from cli.kafka_io.contract_topic import SOURCE, log_of
     from connect.contract_import.diff import fact_id
+    from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.events import MaintenanceCancelled
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
@@ -131,8 +131,8 @@ def list_(
     prefix: Prefix = None,
 ) -> None:
     """List all windows by their start; those that are cancelled come last."""
-    from cli.kafka_io.contract_topic import log_of
     from cli.support.console import safe
+    from connect.kafka_io.contract_topic import log_of
 
     windows = [_window(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
     windows.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))

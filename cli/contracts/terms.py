@@ -35,9 +35,9 @@ def import_(
     The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
     """
     from cli.contracts.terms_view import counted, difference_lines
-    from cli.kafka_io.contract_topic import log_of
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
+    from connect.kafka_io.contract_topic import log_of
     from streams.config_files.problems import PolicyError
     from streams.time_source import SystemTimeSource
 
@@ -82,8 +82,8 @@ def list_(
 ) -> None:
     """List every tenant with the terms that are in force."""
     from cli.contracts.terms_view import counted, print_terms
-    from cli.kafka_io.contract_topic import log_of
     from cli.support.console import safe
+    from connect.kafka_io.contract_topic import log_of
 
     settings = settings_of(brokers, prefix)
     instant = _instant(at)
@@ -104,8 +104,8 @@ def show(
 ) -> None:
     """Show all terms of a tenant, the earliest first (of one valid_from the last one counts), and its claims."""
     from cli.contracts.terms_view import print_terms
-    from cli.kafka_io.contract_topic import log_of
     from cli.support.console import safe
+    from connect.kafka_io.contract_topic import log_of
     from streams.sla.instants import format_rfc3339
 
     log = log_of(settings_of(brokers, prefix))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cli.kafka_io.batches import SentRange, sending
-from cli.kafka_io.connection import partitions_of
+from connect.kafka_io.batches import SentRange, sending
+from connect.kafka_io.connection import partitions_of
 from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
 from streams.sla.events import Event, Rejection

@@ -7,8 +7,8 @@ from typing import cast
 
 from rich.text import Text
 
-from cli.kafka_io.reader import TopicRecord
 from cli.support.console import safe
+from connect.kafka_io.reader import TopicRecord
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
-from cli.events.rejected_records import RejectedRecord, as_object, described, numbered
+from cli.events.rejected_view import as_object, described
 from cli.support.console import plain_console, safe
 from cli.support.exits import FOUND, one_line, wrong_use
-from cli.support.options import Brokers, Prefix, codec_of, settings_of
+from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import Wait, report_results, results_reader
+from connect.kafka_io.rejected_records import RejectedRecord, record_named, rejected_in
 
 rejected_app = typer.Typer(help="List, show and retry rejected input.", no_args_is_help=True, add_completion=False)
 
@@ -60,7 +61,7 @@ def show(
 ) -> None:
     """Show one rejected record: all headers, and its value decoded or as a hex dump of its first bytes."""
     with one_line():
-        entries = list(_entries(brokers, prefix))
+        entries = _entries(brokers, prefix)
         settings = settings_of(brokers, prefix)
     for line in described(_chosen(entries, which, settings.topic_prefix)):
         typer.echo(line)
@@ -88,7 +89,7 @@ def retry(
 
     Exit code 1: it was rejected again. Exit code 2: it would be rejected again, so nothing was sent.
     """
-    from cli.events.rejected_retry import retry_record, send, superseded
+    from connect.actions.rejected_retry import retry_record, send, superseded
     from streams.time_source import SystemTimeSource
 
     if bool(which) == (code is not None):
@@ -97,7 +98,7 @@ def retry(
         wrong_use("--with corrects one record: give its coordinates or its number")
     with one_line():
         settings = settings_of(brokers, prefix)
-        entries = list(_entries(brokers, prefix))
+        entries = _entries(brokers, prefix)
         if which:
             chosen = [_chosen(entries, each, settings.topic_prefix) for each in which]
         else:
@@ -121,11 +122,10 @@ def retry(
 
 def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord:
     """The record of a number or of coordinates, the latest if there are several. Ends the command without one."""
-    found = [entry for entry in entries if which in {str(entry.number), entry.original}]
-    found = found or [entry for entry in entries if f"{prefix}.{which}" == entry.original]
-    if not found:
+    found = record_named(entries, which, prefix)
+    if found is None:
         wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
-    return found[-1]
+    return found
 
 
 def _one_event(file: str) -> str:
@@ -136,13 +136,8 @@ def _one_event(file: str) -> str:
     return "\n".join(read_lines(file))
 
 
-def _entries(brokers: str | None, prefix: str | None) -> Iterator[RejectedRecord]:
-    from cli.kafka_io.reader import read_topics
-
-    settings = settings_of(brokers, prefix)
-    topic = f"{settings.topic_prefix}.rejected"
-    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
-    return numbered(records, codec_of(settings).decode)
+def _entries(brokers: str | None, prefix: str | None) -> list[RejectedRecord]:
+    return rejected_in(settings_of(brokers, prefix))
 
 
 def _print(entries: Sequence[RejectedRecord]) -> None:

@@ -14,7 +14,7 @@ from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
-    from cli.kafka_io.reader import TopicReader, TopicRecord
+    from connect.kafka_io.reader import TopicReader, TopicRecord
     from streams.serde.codec import Decode
 
 
@@ -37,7 +37,7 @@ def tail(
 
     Exit code 1: some record could not be decoded.
     """
-    from cli.kafka_io.reader import TopicReader
+    from connect.kafka_io.reader import TopicReader
 
     settings = settings_of(brokers, prefix)
     names = [full_name(topic, settings.topic_prefix) for topic in topics]
@@ -57,7 +57,7 @@ def full_name(topic: str, prefix: str) -> str:
 
 
 def _records(reader: TopicReader, *, from_beginning: bool, until_idle: float | None) -> Iterator[TopicRecord]:
-    from cli.kafka_io.reader import in_order
+    from connect.kafka_io.reader import in_order
 
     if from_beginning:
         reader.from_beginning()

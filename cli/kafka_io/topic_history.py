@@ -12,9 +12,9 @@ from typing import IO, NamedTuple
 import typer
 
 from cli.events.record_view import Undecodable, event_of
-from cli.kafka_io.reader import TopicReader, TopicRecord, in_order
 from cli.support.console import safe
 from cli.support.progress import counting
+from connect.kafka_io.reader import TopicReader, TopicRecord, in_order
 from streams.errors import SlaError
 from streams.parallel import cores, spread
 from streams.schema_registry.client import SchemaRegistry

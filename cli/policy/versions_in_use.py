@@ -13,7 +13,7 @@ from cli.support.options import settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
-    from cli.kafka_io.reader import TopicRecord
+    from connect.kafka_io.reader import TopicRecord
 
 #: How a recorded version compares with the policies deployed here.
 SAME, DIFFERS, MISSING = "deployed", "other content", "not deployed"
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 def seen_versions(brokers: str | None, prefix: str | None, policies: Path | None) -> list[Seen]:
     """By name and version. Raises BrokerProblem and SettingsError."""
-    from cli.kafka_io.reader import read_topics
+    from connect.kafka_io.reader import read_topics
     from streams.policy.load import default_policies_dir, load_policies
 
     settings = settings_of(brokers, prefix)

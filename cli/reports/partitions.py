@@ -16,7 +16,7 @@ from streams.sla.instants import MINUTE
 from streams.time_source import SystemTimeSource
 
 if TYPE_CHECKING:
-    from cli.kafka_io.reader import TopicReader
+    from connect.kafka_io.reader import TopicReader
     from streams.settings import Settings
 
 #: A watermark or a request is normally among the last rows of its changelog.
@@ -69,8 +69,8 @@ def partitions(
 
 def read_partitions(settings: Settings) -> list[PartitionState]:
     """The state of every incident partition, by number. Raises BrokerProblem."""
-    from cli.kafka_io.group_offsets import GroupOffsets
-    from cli.kafka_io.reader import TopicReader
+    from connect.kafka_io.group_offsets import GroupOffsets
+    from connect.kafka_io.reader import TopicReader
 
     topic = f"{settings.topic_prefix}.incident-events"
     with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:
@@ -107,7 +107,7 @@ class _Found(NamedTuple):
 
 def _read_changelog(settings: Settings, partition_count: int, found: _Found) -> None:
     """Watermarks, and requests that their partition has read, from the changelog of the incidents agent."""
-    from cli.kafka_io.reader import TopicReader
+    from connect.kafka_io.reader import TopicReader
 
     topic = f"{settings.topic_prefix}.{_AGENT}-changelog"
     with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:
@@ -120,7 +120,7 @@ def _read_changelog(settings: Settings, partition_count: int, found: _Found) -> 
 
 def _read_requests(settings: Settings, found: _Found) -> None:
     """Requests that their partition has not read yet: a halted one never does."""
-    from cli.kafka_io.reader import TopicReader
+    from connect.kafka_io.reader import TopicReader
 
     topic = f"{settings.topic_prefix}.{internal_topic(_AGENT)}"
     with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:

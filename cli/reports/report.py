@@ -57,8 +57,8 @@ def read_report(
     settings: Settings, tenant: str | None = None, month: str | None = None, suffixes: Sequence[str] = TOPICS
 ) -> Report:
     """The report of the topics as they are now. Raises BrokerProblem."""
-    from cli.kafka_io.reader import read_topics
     from cli.reports.collect import Reporting
+    from connect.kafka_io.reader import read_topics
     from streams.sla.events import Rejection
 
     reporting = Reporting(tenant, month)

@@ -68,8 +68,8 @@ def _rebuild(kafka: Settings, settings: BoardSettings) -> None:
     from board.ingest.rebuild import rebuild
     from board.ingest.records import TOPICS
     from board.store.engine import open_engine
-    from cli.kafka_io.connection import partitions_of
     from cli.support.progress import progress
+    from connect.kafka_io.connection import partitions_of
 
     topics = [f"{kafka.topic_prefix}.{topic}" for topic in TOPICS]
     asyncio.run(partitions_of(kafka.bootstrap(), topics, kafka.aiokafka_security()))

@@ -110,7 +110,7 @@ def _replace(
 
 def _parked(settings: Settings) -> list[tuple[int, Parked]]:
     """The parked messages, each with its partition, the oldest first. Raises BrokerProblem."""
-    from cli.kafka_io.reader import read_topics
+    from connect.kafka_io.reader import read_topics
     from connect.notify.page_store_rows import TOPIC, read_key, read_parked
 
     found: dict[tuple[int, bytes], Parked] = {}
@@ -131,7 +131,7 @@ def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:
     """Write rows to their partitions one by one, each acknowledged by all replicas. A crash leaves the rest parked."""
     from kafka.errors import KafkaError
 
-    from cli.kafka_io.connection import BrokerProblem
+    from connect.kafka_io.connection import BrokerProblem
     from connect.notify.page_store_rows import TOPIC
     from streams.kafka import kafka_python_clients
 

@@ -45,7 +45,7 @@ class References:
     def warnings(self, settings: Settings, *, tenants: bool = True) -> Iterator[str]:
         """A sentence for each name that no policy here declares, or that no contract names. Tenants need a read of the
         contract topic. Raises BrokerProblem."""
-        from cli.kafka_io.contract_topic import log_of
+        from connect.kafka_io.contract_topic import log_of
         from streams.errors import SlaError
 
         try:

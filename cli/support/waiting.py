@@ -13,8 +13,8 @@ from cli.support.console import safe
 from cli.support.exits import FOUND
 
 if TYPE_CHECKING:
-    from cli.kafka_io.batches import SentRange
-    from cli.kafka_io.input_results import InputResultReader
+    from connect.actions.input_results import InputResultReader
+    from connect.kafka_io.batches import SentRange
     from streams.settings import Settings
 
 #: How long the workers may take.
@@ -29,7 +29,7 @@ Wait = Annotated[
 
 def results_reader(settings: Settings, wait: bool | None) -> AbstractContextManager[InputResultReader | None]:
     """To be entered before anything is published; None when the command is not to wait."""
-    from cli.kafka_io.input_results import InputResultReader
+    from connect.actions.input_results import InputResultReader
 
     return InputResultReader(settings) if (sys.stdout.isatty() if wait is None else wait) else nullcontext()
 
@@ -75,7 +75,7 @@ def publish_facts(
 ) -> None:
     """Publish contract facts, call `done` with their number, and report their results. Ends the command with
     exit code 1 when one was rejected. Raises ClientError, BrokerProblem."""
-    from cli.kafka_io.contract_topic import publish
+    from connect.kafka_io.contract_topic import publish
 
     with results_reader(settings, wait) as results:
         sent = publish(settings, events, source)

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from agents.context import Topics
 from agents.incidents import INPUTS as INCIDENT_INPUTS
 from agents.ledger import INPUTS as LEDGER_INPUTS
-from cli.kafka_io.reader import TopicRecord, read_topics
+from connect.kafka_io.reader import TopicRecord, read_topics
 from streams.runtime.settings import RuntimeSettings
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Codec

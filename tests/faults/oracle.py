@@ -10,8 +10,8 @@ from typing import Any
 from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
 from cli.events.record_view import Undecodable, event_of
-from cli.kafka_io.reader import TopicRecord
 from cli.replay.outcome import disagreements, outcome_of
+from connect.kafka_io.reader import TopicRecord
 from streams.kafka.partitioner import partition_of
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate

@@ -8,7 +8,7 @@ from typing import Any
 
 from command_process import ROOT, CommandProcess
 
-from cli.kafka_io.reader import TopicRecord, read_topics
+from connect.kafka_io.reader import TopicRecord, read_topics
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.sla.events import Rejection

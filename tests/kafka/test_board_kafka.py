@@ -24,8 +24,8 @@ from board.ingest.records import TOPICS, IngestRecord
 from board.ingest.thread import Ingest
 from board.store.engine import open_engine
 from board.store.schema import upgrade
-from cli.kafka_io.reader import read_topics
 from cli.kafka_io.topic_admin import apply_topics
+from connect.kafka_io.reader import read_topics
 from streams.kafka import kafka_python_clients
 from streams.settings import Settings, read_settings
 from streams.sla.instants import DAY

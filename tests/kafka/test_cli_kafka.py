@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run, put, tailed
 
 from cli.events.publish_lines import publish_lines
-from cli.kafka_io.reader import TopicRecord, read_topics
+from connect.kafka_io.reader import TopicRecord, read_topics
 from streams.kafka.partitioner import partition_of
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
@@ -138,7 +138,7 @@ def test_lines_that_come_slowly_are_sent_as_they_come(broker: str, topics: str) 
 
 def _aside(broker: str, topic: str) -> list[str]:
     """What lies in a topic, seen by another process, for this one's event loop is taken."""
-    code = "import sys; from cli.kafka_io.reader import read_topics"
+    code = "import sys; from connect.kafka_io.reader import read_topics"
     code += "; print(*[each.offset for each in read_topics([sys.argv[1]], [sys.argv[2]])])"
     words = [sys.executable, "-c", code, broker, topic]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)

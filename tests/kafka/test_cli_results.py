@@ -13,9 +13,9 @@ from kafka import KafkaProducer
 from on_kafka import Run, put, tailed
 from typer.testing import CliRunner
 
-from cli.kafka_io.reader import read_topics
 from cli.local.stack import Stack
 from cli.main import app
+from connect.kafka_io.reader import read_topics
 from streams.kafka.partitioner import partition_of
 from streams.runtime import dead_letter
 from streams.runtime.dead_letter import rejected

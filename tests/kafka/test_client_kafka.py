@@ -20,7 +20,6 @@ from kafka import KafkaProducer
 from on_kafka import PARTITIONS, put
 
 from cli.embedded_kafka.broker import start_broker
-from cli.kafka_io.reader import TopicRecord, read_topics
 from cli.kafka_io.topic_admin import apply_topics
 from connect.client import (
     BrokerUnavailable,
@@ -35,6 +34,7 @@ from connect.client import (
     consume_credits,
     consume_states,
 )
+from connect.kafka_io.reader import TopicRecord, read_topics
 from streams.kafka.partitioner import partition_of
 from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import decode, encode

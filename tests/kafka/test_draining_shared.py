@@ -15,8 +15,8 @@ from kafka.admin import NewTopic
 
 from cli.events.publish_lines import prepare
 from cli.kafka_io.follower import Follower
-from cli.kafka_io.group_offsets import GroupOffsets
 from cli.local.stack import Stack
+from connect.kafka_io.group_offsets import GroupOffsets
 from streams.kafka.partitioner import partition_of
 from streams.serde.cloudevents_json import format_line
 from streams.serde.codec import encode

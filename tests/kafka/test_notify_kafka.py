@@ -16,9 +16,9 @@ from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, Not
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run
 
-from cli.kafka_io.reader import read_topics
 from cli.local.stack import Stack
 from connect.client import IncidentPublisher, Who
+from connect.kafka_io.reader import read_topics
 from streams.kafka.partitioner import partition_of
 from tests.page_triggers import event, value_of
 

@@ -17,10 +17,10 @@ from on_kafka import tailed
 from typer.testing import CliRunner
 
 from cli.events.publish_lines import publish_lines
-from cli.kafka_io.reader import TopicRecord, read_topics
 from cli.local.stack import Stack, StackError
 from cli.main import app
 from connect.client import IncidentPublisher, SchemaRegistry, Who, consume_alerts
+from connect.kafka_io.reader import TopicRecord, read_topics
 from schemas import registry as schema_files
 from streams.kafka.partitioner import partition_of
 from streams.schema_registry.client import RegistryClient

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.kafka_io.reader import TopicRecord
+from connect.kafka_io.reader import TopicRecord
 from streams.serde.codec import Codec, encode
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE

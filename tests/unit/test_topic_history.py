@@ -9,10 +9,10 @@ from story import Line, opened, texts
 from typer.testing import CliRunner
 
 from cli.events.record_view import event_of
-from cli.kafka_io.connection import BrokerProblem
-from cli.kafka_io.reader import TopicReader, TopicRecord, in_order
 from cli.kafka_io.topic_history import write_lines
 from cli.main import app
+from connect.kafka_io.connection import BrokerProblem
+from connect.kafka_io.reader import TopicReader, TopicRecord, in_order
 from streams.serde.cloudevents_json import format_line, parse_line
 from streams.serde.codec import encode
 

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cli.events.rejected_records import RejectedRecord
-from cli.kafka_io.batches import SentRange, sending
-from cli.kafka_io.connection import partitions_of
-from cli.kafka_io.reader import TopicReader
-from cli.support.options import codec_of
+from connect.kafka_io.batches import SentRange, sending
+from connect.kafka_io.connection import partitions_of
+from connect.kafka_io.reader import TopicReader
+from connect.kafka_io.rejected_records import RejectedRecord
 from streams.errors import SlaError
 from streams.kafka.partitioner import partition_of
 from streams.runtime import dead_letter
-from streams.schema_registry.schema_source import writing_frame
+from streams.schema_registry.schema_source import reading_codec, writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
 from streams.serde.input_checks import untimely
 from streams.serde.input_records import (
@@ -68,7 +67,7 @@ def retry_record(
     if not _is_input(entry, settings):  # a copy within the product: it goes where it came from
         place, copy = entry.rejected, entry.record
         return RetryRecord(place.topic, place.partition, copy.key, copy.value, list(copy.headers), False)
-    decoded = codec_of(settings).decode(entry.record.value)
+    decoded = reading_codec(settings.schema_registry()).decode(entry.record.value)
     if isinstance(decoded, Rejection):
         raise _again(entry, decoded)
     if entry.rejected.code == "conflict":

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from aiokafka.structs import TopicPartition
 
-from cli.kafka_io.connection import REQUEST_TIMEOUT_MS, explained
+from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, explained
 from streams.kafka import aiokafka_clients
 from streams.settings import Settings
 

@@ -1,53 +1,18 @@
-"""Rejected records as commands list and print them (R27)."""
+"""Rejected records as commands print them (R27)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from cli.events.record_view import key_text
-from cli.kafka_io.reader import TopicRecord, in_order
 from cli.support.console import safe
+from connect.kafka_io.rejected_records import RejectedRecord
 from streams.hex_dump import hex_dump
 from streams.runtime import dead_letter
-from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_json import format_line, to_json
-from streams.serde.codec import Decode, Fields
-from streams.sla.events import Rejection
 from streams.sla.instants import format_rfc3339
 
 _DUMP_BYTES = 256
-
-
-class RejectedRecord(NamedTuple):
-    """One rejected record: its number in the list (from 1), its headers, the record, and the decoded event if any."""
-
-    number: int
-    rejected: RejectedHeaders
-    record: TopicRecord
-    decoded: tuple[str, Fields] | None
-
-    @property
-    def event_id(self) -> str | None:
-        """The event's, as far as there is one."""
-        found = None if self.decoded is None else self.decoded[1].get("event_id")
-        return found if isinstance(found, str) else None
-
-    @property
-    def original(self) -> str:
-        """The coordinates of the original."""
-        return f"{self.rejected.topic}/{self.rejected.partition}/{self.rejected.offset}"
-
-
-def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
-    """Records of the rejected topic by arrival; records of others are left out."""
-    number = 0
-    for record in sorted(records, key=in_order):
-        rejected = rejected_headers(record.headers)
-        if rejected is not None:
-            number += 1
-            found = decode(record.value, len(record.value or b""))
-            yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
 
 
 def as_object(entry: RejectedRecord) -> dict[str, object]:

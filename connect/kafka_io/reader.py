@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from aiokafka.structs import TopicPartition
 
-from cli.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
+from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
 from streams.kafka import aiokafka_clients
 
 _FETCH_BYTES = 4 * 1024 * 1024

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cli.kafka_io.batches import SentRange
-from cli.kafka_io.reader import in_order, read_topics
-from cli.support.options import codec_of
 from connect.client.contracts import ContractPublisher
 from connect.client.errors import DeliveryFailed
 from connect.contract_import.current_terms import ContractLog, ContractRecord
+from connect.kafka_io.batches import SentRange
+from connect.kafka_io.reader import in_order, read_topics
+from streams.schema_registry.schema_source import reading_codec
 from streams.settings import Settings
 from streams.sla.events import Position
 
@@ -28,7 +28,7 @@ def log_of(settings: Settings) -> ContractLog:
             for each in records
         ),
         settings.time_limits(),
-        codec_of(settings).decode,
+        reading_codec(settings.schema_registry()).decode,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from cli.kafka_io.connection import BrokerProblem, explained
+from connect.kafka_io.connection import BrokerProblem, explained
 from streams.kafka import aiokafka_clients
 
 #: aiokafka's idempotent producer retries for ever; a command reports the problem after this time.

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from cli.kafka_io.batches import SentRange
-from cli.kafka_io.group_offsets import GroupOffsets
-from cli.kafka_io.reader import TopicReader
+from connect.kafka_io.batches import SentRange
+from connect.kafka_io.group_offsets import GroupOffsets
+from connect.kafka_io.reader import TopicReader
+from streams.runtime.dead_letter import rejected_headers
+from streams.schema_registry.schema_source import reading_codec
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.settings import Settings
+from streams.sla.events import Rejection
 
 #: Input topic, without prefix → the agent that reads it.
 AGENT_OF = {INCIDENT_EVENTS: "incidents", CONTRACT_EVENTS: "ledger"}
@@ -50,6 +53,7 @@ class InputResultReader:
         rejected = f"{settings.topic_prefix}.rejected"
         self._reader = TopicReader(settings.bootstrap(), [rejected], settings.aiokafka_security())
         self._groups = GroupOffsets(settings)
+        self._decode = reading_codec(settings.schema_registry()).decode
         self._rejected: list[RejectedInput] = []
 
     def __enter__(self) -> Self:
@@ -83,19 +87,11 @@ class InputResultReader:
         return InputResults(total - unread - len(rejected), rejected, unread)
 
     def _read_rejects(self, timeout_s: float) -> None:
-        from streams.runtime.dead_letter import rejected_headers
-        from streams.sla.events import Rejection
-
-        decode = None
         for record in self._reader.poll(timeout_s):
             headers = rejected_headers(record.headers)
             if headers is None:
                 continue
-            if decode is None:
-                from cli.support.options import codec_of
-
-                decode = codec_of(self._settings).decode
-            decoded = decode(record.value, len(record.value or b""))
+            decoded = self._decode(record.value, len(record.value or b""))
             event_id = None if isinstance(decoded, Rejection) else decoded[1].get("event_id")
             self._rejected.append(
                 RejectedInput(

@@ -1,0 +1,1 @@
+"""Reads and writes topics for commands and for actions: all partitions, without a consumer group."""

@@ -1,0 +1,58 @@
+"""Records of the rejected topic, numbered and decoded (R27)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from connect.kafka_io.reader import TopicRecord, in_order, read_topics
+from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
+from streams.schema_registry.schema_source import reading_codec
+from streams.serde.codec import Decode, Fields
+from streams.settings import Settings
+from streams.sla.events import Rejection
+
+
+class RejectedRecord(NamedTuple):
+    """One rejected record: its number in the list (from 1), its headers, the record, and the decoded event if any."""
+
+    number: int
+    rejected: RejectedHeaders
+    record: TopicRecord
+    decoded: tuple[str, Fields] | None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's, as far as there is one."""
+        found = None if self.decoded is None else self.decoded[1].get("event_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def original(self) -> str:
+        """The coordinates of the original."""
+        return f"{self.rejected.topic}/{self.rejected.partition}/{self.rejected.offset}"
+
+
+def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[RejectedRecord]:
+    """Records of the rejected topic by arrival; records of others are left out."""
+    number = 0
+    for record in sorted(records, key=in_order):
+        rejected = rejected_headers(record.headers)
+        if rejected is not None:
+            number += 1
+            found = decode(record.value, len(record.value or b""))
+            yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
+
+
+def rejected_in(settings: Settings) -> list[RejectedRecord]:
+    """All rejected records there are now. Raises BrokerProblem."""
+    topic = f"{settings.topic_prefix}.rejected"
+    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
+    return list(numbered(records, reading_codec(settings.schema_registry()).decode))
+
+
+def record_named(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord | None:
+    """The record of a number or of coordinates, with or without the topic's prefix; the latest of several."""
+    found = [entry for entry in entries if which in {str(entry.number), entry.original}]
+    found = found or [entry for entry in entries if f"{prefix}.{which}" == entry.original]
+    return found[-1] if found else None
