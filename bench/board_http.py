@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.board_load import NOW, fill
 from board.app import create_app
-from board.service import listening_socket, make_server
+from board.service import listening_socket, make_server, prepare_process
 from board.settings import read_board_settings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
@@ -40,7 +40,9 @@ ADDRESSES = {
     "one incident with timeline": f"{_API}/incidents/inc-0000042",
     "GET /incidents/ID (page)": "/incidents/inc-0000042",
     "overview": f"{_API}/overview",
+    "overview (page)": "/overview",
     "attainment by month": f"{_API}/attainment?by=month",
+    "attainment by tenant": f"{_API}/attainment?by=tenant",
     "rejects": f"{_API}/rejects",
     "system": f"{_API}/system",
 }
@@ -63,6 +65,7 @@ def serve(database: str, port: int) -> None:
     app = create_app(
         open_engine(database), settings, kafka=kafka, policies=kafka.load_policies(), time_source=LoadTime()
     )
+    prepare_process()
     with listening_socket(settings.host, port) as listener:
         asyncio.run(make_server(app).serve([listener]))
 

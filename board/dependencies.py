@@ -37,8 +37,8 @@ class BoardContext:
     recent: RecentResults
 
 
-def board_context(request: Request) -> BoardContext:
-    """The context that `create_app` was given."""
+async def board_context(request: Request) -> BoardContext:
+    """The context that `create_app` was given. (A coroutine, so that it needs no thread.)"""
     found: BoardContext = request.app.state.context
     return found
 

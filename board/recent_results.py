@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any, TypeVar, cast
 
@@ -21,19 +22,27 @@ class RecentResults:
         self._keep = keep
         self._most = most
         self._lock = Lock()
-        self._found: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+        self._found: OrderedDict[Hashable, tuple[int, Future[Any]]] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], ResultT]) -> ResultT:
-        """The result under a key, computed where there is none that is recent enough. Nobody may change it."""
+        """The result under a key, computed where there is none that is recent enough; who asks meanwhile waits for it.
+        Nobody may change it. Raises what `compute` raises."""
         now = self._time_source.now()
         with self._lock:
-            known = self._found.get(key)
-        if known is not None and 0 <= now - known[0] < self._keep:
-            return cast(ResultT, known[1])
-        result = compute()
-        with self._lock:
-            self._found[key] = now, result
-            self._found.move_to_end(key)
-            while len(self._found) > self._most:
-                self._found.popitem(last=False)
-        return result
+            began, result = self._found.get(key, (None, Future[Any]()))
+            computed_here = began is None or not 0 <= now - began < self._keep
+            if computed_here:
+                result = Future[Any]()
+                self._found[key] = now, result
+                self._found.move_to_end(key)
+                while len(self._found) > self._most:
+                    self._found.popitem(last=False)
+        if computed_here:
+            try:
+                result.set_result(compute())
+            except BaseException as error:
+                with self._lock:
+                    if self._found.get(key) == (now, result):
+                        del self._found[key]
+                result.set_exception(error)
+        return cast(ResultT, result.result())

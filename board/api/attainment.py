@@ -133,8 +133,8 @@ def attainment(
     last: _Last = None,
     backfill: _Backfill = False,
 ) -> Response:
-    """The share of clocks met, and the times to respond and to resolve. By tenant: the 100 with the most
-    breaches, as of at most 30 seconds ago."""
+    """The share of clocks met, and the times to respond and to resolve, as of at most 30 seconds ago. By tenant: the
+    100 with the most breaches."""
     months = _months(connection, context.time_source.now(), first, last)
     if by == "tenant":
         found = context.recent.get(
@@ -143,13 +143,9 @@ def attainment(
         )
         rows = [_attainment_body(each.key, each, None) for each in found]
     else:
-        shares, times = _BY[by]
-        times_by_key = {each.key: each for each in times(connection, months, backfill=backfill)}
-        shares_by_key = {each.key: each for each in shares(connection, months, backfill=backfill)}
-        rows = [
-            _attainment_body(key, shares_by_key.get(key), times_by_key.get(key))
-            for key in sorted({*times_by_key, *shares_by_key})
-        ]
+        rows = context.recent.get(
+            ("attainment", by, tuple(months), backfill), lambda: _attainment(connection, by, months, backfill=backfill)
+        )
     return json_response(AttainmentListBody(months=list(months), by=by, attainment=rows))
 
 
@@ -209,6 +205,16 @@ def _months(connection: Connection, now: int, first: str | None, last: str | Non
         problem = f"{first} to {last} is not allowed; allowed: 1 to {_MOST_MONTHS} months, `from` not after `to`"
         raise wrong_parameters([ParameterProblem(parameter="from", problem=problem)])
     return found
+
+
+def _attainment(connection: Connection, by: str, months: Sequence[Month], *, backfill: bool) -> list[AttainmentBody]:
+    shares, times = _BY[by]
+    times_by_key = {each.key: each for each in times(connection, months, backfill=backfill)}
+    shares_by_key = {each.key: each for each in shares(connection, months, backfill=backfill)}
+    return [
+        _attainment_body(key, shares_by_key.get(key), times_by_key.get(key))
+        for key in sorted({*times_by_key, *shares_by_key})
+    ]
 
 
 def _attainment_body(key: str, row: AttainmentRow | None, times: TimesRow | None) -> AttainmentBody:

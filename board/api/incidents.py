@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -49,27 +50,29 @@ _TEXT = (
 )
 
 
-class NextBody(BaseModel):
+@dataclass(slots=True)
+class NextBody:
     """What happens next if nobody acts."""
 
-    what: str = Field(description="deadline, warning or reminder.")
+    what: Annotated[str, Field(description="deadline, warning or reminder.")]
     metric: str
     instance: int
     at: InstantText
 
 
-class IncidentBody(BaseModel):
+@dataclass(slots=True)
+class IncidentBody:
     """The present state of an incident, as lists have it."""
 
     incident_id: str
     revision: int
-    status: str = Field(description="open, resolved, merged or annulled.")
-    waiting: str | None = Field(description="Whom it waits for: customer or third_party.")
+    status: Annotated[str, Field(description="open, resolved, merged or annulled.")]
+    waiting: Annotated[str | None, Field(description="Whom it waits for: customer or third_party.")]
     severity: str
     covered: bool
-    rule: str = Field(description="The policy rule that decided the severity.")
-    scope: str = Field(description="tenants or platform.")
-    tenant_ids: list[str] = Field(description="The tenants concerned; empty for scope platform.")
+    rule: Annotated[str, Field(description="The policy rule that decided the severity.")]
+    scope: Annotated[str, Field(description="tenants or platform.")]
+    tenant_ids: Annotated[list[str], Field(description="The tenants concerned; empty for scope platform.")]
     component: str
     impact: str
     title: TitleBody
@@ -80,10 +83,10 @@ class IncidentBody(BaseModel):
     restored_at: InstantText | None
     ended_at: InstantText | None
     responded_at: InstantText | None
-    updated_at: InstantText | None = Field(description="The last public update.")
-    next_deadline: InstantText | None = Field(description="The earliest deadline of a running clock.")
+    updated_at: Annotated[InstantText | None, Field(description="The last public update.")]
+    next_deadline: Annotated[InstantText | None, Field(description="The earliest deadline of a running clock.")]
     next: NextBody | None
-    breaches: int = Field(description="Clocks with a breach that stands.")
+    breaches: Annotated[int, Field(description="Clocks with a breach that stands.")]
     backfill: bool
     policy: PolicyVersionBody
     changed_at: InstantText
@@ -153,7 +156,9 @@ def incidents(
     page = list_incidents(connection, chosen, sort, after=after, limit=limit)
     following = None if page.after is None else encode_cursor(about, page.after.value, page.after.incident_id)
     return json_response(
-        IncidentListBody(incidents=[incident_body(each) for each in page.incidents], next_cursor=following)
+        IncidentListBody.model_construct(
+            incidents=[incident_body(each) for each in page.incidents], next_cursor=following
+        )
     )
 
 
@@ -182,14 +187,18 @@ def incident(
         entries = entries[:limit]
         key = entries[-1].key
         following = encode_cursor(key.occurred_at, key.arrived_at, key.topic, key.partition, key.offset)
-    timeline = TimelineBody(entries=[timeline_entry_body(each) for each in entries], next_cursor=following)
-    return json_response(IncidentDetailBody(incident=incident_body(found), state=dict(found.state), timeline=timeline))
+    timeline = TimelineBody.model_construct(
+        entries=[timeline_entry_body(each) for each in entries], next_cursor=following
+    )
+    return json_response(
+        IncidentDetailBody.model_construct(incident=incident_body(found), state=dict(found.state), timeline=timeline)
+    )
 
 
 def incident_body(row: IncidentRow) -> IncidentBody:
     """An incident as the API shows it."""
     following = row.next
-    return IncidentBody.model_construct(
+    return IncidentBody(
         incident_id=row.incident_id,
         revision=row.revision,
         status=row.status,
@@ -201,7 +210,7 @@ def incident_body(row: IncidentRow) -> IncidentBody:
         tenant_ids=list(row.tenant_ids),
         component=row.component,
         impact=row.impact,
-        title=TitleBody.model_construct(en=row.title_en, ja=row.title_ja),
+        title=TitleBody(en=row.title_en, ja=row.title_ja),
         summary=row.summary,
         ticket_id=row.ticket_id,
         opened_at=format_rfc3339(row.opened_at),
@@ -213,7 +222,7 @@ def incident_body(row: IncidentRow) -> IncidentBody:
         next_deadline=instant_text(row.next_deadline),
         next=None
         if following is None
-        else NextBody.model_construct(
+        else NextBody(
             what=following.what,
             metric=following.metric,
             instance=following.instance,
@@ -221,7 +230,7 @@ def incident_body(row: IncidentRow) -> IncidentBody:
         ),
         breaches=row.breached,
         backfill=row.backfill,
-        policy=PolicyVersionBody.model_construct(name=row.policy, version=row.policy_version),
+        policy=PolicyVersionBody(name=row.policy, version=row.policy_version),
         changed_at=format_rfc3339(row.changed_at),
     )
 

@@ -6,6 +6,7 @@ import binascii
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -47,14 +48,16 @@ PageSize = Annotated[int, Field(ge=1, le=200, description="Rows of a page, at mo
 InstantText = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-class TitleBody(BaseModel):
+@dataclass(slots=True)
+class TitleBody:
     """One line for people."""
 
     en: str
     ja: str
 
 
-class PolicyVersionBody(BaseModel):
+@dataclass(slots=True)
+class PolicyVersionBody:
     """A policy version."""
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -17,10 +16,8 @@ from board.changes import Change
 from board.dependencies import BoardContext, Context, ReadConnection
 from board.event_stream import EventStream, event_stream
 from board.ingest.status import IngestStatus
-from board.pages.live_texts import LivePhrases
+from board.pages.live_rows import live_phrases, row_html
 from board.pages.render import is_part, page
-from board.pages.urgency import Deadline, nearest
-from board.queries.incident_state import flags_of
 from board.queries.incidents import (
     STATUSES,
     IncidentFilter,
@@ -33,7 +30,6 @@ from board.queries.incidents import (
     list_incidents,
 )
 from board.viewer import Viewer, viewer
-from streams.i18n.catalogues import Language, load
 from streams.sla.severity import SEVERITIES
 
 router = APIRouter()
@@ -53,7 +49,6 @@ _FIRST_INCIDENT = """\
 echo '{"specversion":"1.0","id":"first-1","type":"incident.opened","source":"/me","subject":"first",\
 "time":"'$(date -u +%FT%TZ)'","data":{"scope":"platform","component":"api","impact":"complete_outage",\
 "channel":"monitor","summary":"a first incident"}}' | sla publish -"""
-_TENANTS_SHOWN = 2
 _LONGEST_TEXT = 256
 
 
@@ -104,22 +99,6 @@ class LiveFilter:
         """With a severity added, or taken away."""
         chosen = set(self.severities) ^ {severity}
         return replace(self, severities=tuple(each for each in SEVERITIES if each in chosen))
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRow:
-    """One row as it is shown. `key` orders rows as the list does: the deadline, or the negative time of change, in
-    microseconds; None comes last."""
-
-    incident: IncidentRow
-    heading: str
-    detail: str
-    tenants: tuple[str, ...]
-    tenants_omitted: int
-    flags: tuple[str, ...]
-    deadline: Deadline | None
-    urgency: str
-    key: int | None
 
 
 def live_filter(request: Request) -> LiveFilter:
@@ -201,37 +180,16 @@ def _freshness(status: IngestStatus) -> dict[str, Any]:
 
 def _values(request: Request, context: BoardContext, rows: Iterable[IncidentRow], chosen: LiveFilter) -> dict[str, Any]:
     now = context.time_source.now()
-    language = viewer(request).language
+    seen_by = viewer(request)
     return {
-        "phrases": live_phrases(language),
-        "rows": [live_row(row, now, language, chosen.sort) for row in rows],
+        "phrases": live_phrases(seen_by.language),
+        "rows": [row_html(row, seen_by, chosen.sort, now) for row in rows],
         "chosen": chosen,
         "now": now,
         "severities": SEVERITIES,
         "statuses": (*STATUSES, ANY),
         "first_incident": _FIRST_INCIDENT,
     }
-
-
-def live_row(row: IncidentRow, now: int, language: Language, sort: Sort) -> LiveRow:
-    """A row for people. Its title is the summary, where there is one; the severity is shown apart from both."""
-    title = (row.title_ja if language == "ja" else row.title_en).removeprefix(f"{row.severity} ")
-    deadline = nearest(row.clocks) if row.status == "open" else None
-    if deadline is not None:
-        urgency: str = deadline.urgency(now)
-    else:
-        urgency = "paused" if any(clock.state == "paused" for clock in row.clocks) else "none"
-    return LiveRow(
-        incident=row,
-        heading=row.summary or title,
-        detail=title if row.summary else "",
-        tenants=row.tenant_ids[:_TENANTS_SHOWN],
-        tenants_omitted=max(len(row.tenant_ids) - _TENANTS_SHOWN, 0),
-        flags=flags_of(row.state) if row.status == "open" else (),
-        deadline=deadline,
-        urgency=urgency,
-        key=row.next_deadline if sort == "next_deadline" else -row.changed_at,
-    )
 
 
 def _counts(connection: Connection, chosen: LiveFilter) -> dict[str, Any]:
@@ -264,9 +222,3 @@ def _cursor(after: str | None) -> IncidentKey | None:
     if not separator or not (value == "" or (value.lstrip("-").isascii() and value.lstrip("-").isdigit())):
         return None
     return IncidentKey(int(value[:17]) if value else None, incident_id)
-
-
-@cache
-def live_phrases(language: Language) -> LivePhrases:
-    """The page's texts in one language."""
-    return load(LivePhrases, "board_live", language)

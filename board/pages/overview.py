@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
 
 from board.charts.columns import Column, ColumnGroup, column_chart
 from board.dependencies import Context, ReadConnection
 from board.pages.overview_texts import OverviewPhrases, overview_phrases
 from board.pages.render import page
 from board.queries import attainment, months, overview
-from board.queries.attainment import AttainmentRow, Share
+from board.queries.attainment import AttainmentRow, Share, TimesRow, VerdictCount
 from board.queries.overview import CreditsRow
 from board.viewer import viewer
 from streams.config_files.scalars import exact_decimal
@@ -39,12 +40,10 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
     all_months = overview.recent_months(connection, context.time_source.now(), MONTHS)
     wanted = request.query_params.get("month", "")
     chosen = [Month(wanted)] if _MONTH.fullmatch(wanted) else all_months
-    counts = attainment.verdict_counts(connection, all_months)
-    took = attainment.took_times(connection, all_months, backfill=backfill)
-    chosen_counts, chosen_took = counts, took
-    if not set(chosen) <= set(all_months):
-        chosen_counts = attainment.verdict_counts(connection, chosen)
-        chosen_took = attainment.took_times(connection, chosen, backfill=backfill)
+    counts, chosen_counts, times_by_month, times_by_severity = context.recent.get(
+        ("overview", tuple(all_months), tuple(chosen), backfill),
+        lambda: _attainment(connection, all_months, chosen, backfill=backfill),
+    )
     by_month = attainment.shares_by_month(counts, backfill=backfill)
     below, below_total = months.months_below_guarantee(connection, chosen, limit=MOST_BELOW)
     credit_rows = overview.credits_by_month(connection, all_months)
@@ -62,9 +61,9 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         open=overview.open_by_severity(connection),
         by_month=by_month,
         resolution=any(one.metric == "resolution" for one in (*counts, *chosen_counts)),
-        times_by_month={row.key: row for row in took.by_month()},
+        times_by_month=times_by_month,
         by_severity=attainment.shares_by_severity(chosen_counts, chosen, backfill=backfill),
-        times_by_severity={row.key: row for row in chosen_took.by_severity(chosen)},
+        times_by_severity=times_by_severity,
         by_tenant=by_tenant,
         no_times=attainment.NO_TIMES,
         backfill=backfill,
@@ -86,6 +85,20 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         percent=_percent,
         address=_address,
     )
+
+
+def _attainment(
+    connection: Connection, all_months: Sequence[Month], chosen: Sequence[Month], *, backfill: bool
+) -> tuple[list[VerdictCount], list[VerdictCount], dict[str, TimesRow], dict[str, TimesRow]]:
+    """What the overview says of all its months and of the chosen ones: counts of verdicts, then times by month and by
+    severity."""
+    counts = chosen_counts = attainment.verdict_counts(connection, all_months)
+    took = chosen_took = attainment.took_times(connection, all_months, backfill=backfill)
+    if not set(chosen) <= set(all_months):
+        chosen_counts = attainment.verdict_counts(connection, chosen)
+        chosen_took = attainment.took_times(connection, chosen, backfill=backfill)
+    by_month = {row.key: row for row in took.by_month()}
+    return counts, chosen_counts, by_month, {row.key: row for row in chosen_took.by_severity(chosen)}
 
 
 def _address(*, month: str | None, backfill: bool) -> str:

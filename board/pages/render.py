@@ -87,7 +87,6 @@ def environment() -> Environment:
         "incident_address": incident_address,
         "machine": _machine,
         "hover": _hover,
-        "elapsed": _elapsed,
     }
     return made
 
@@ -191,13 +190,6 @@ def _relative(context: Context, micros: int | None, now: int) -> str | Markup:
         return "–"
     common: BoardPhrases = context["common"]
     return time_element(micros, common.relative(micros, now), common)
-
-
-@pass_context
-def _elapsed(context: Context, micros: int, now: int) -> Markup:
-    """`{{ us | elapsed(now) }}`: 3 h 05 min since an instant; the exact instant on hover."""
-    common: BoardPhrases = context["common"]
-    return time_element(micros, common.duration(now - micros), common)
 
 
 @pass_context

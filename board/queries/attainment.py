@@ -84,12 +84,8 @@ class VerdictCount(NamedTuple):
 
 def verdict_counts(connection: Connection, months: Sequence[str]) -> list[VerdictCount]:
     """The verdicts of these UTC months, loaded history included. All shares but those of tenants follow from them."""
-    key = (verdict.c.month, verdict.c.severity, verdict.c.metric)
-    query = (
-        select(*key, verdict.c.backfill, verdict.c.verdict, func.count().label("number"))
-        .where(*_of_months(months))
-        .group_by(*key, verdict.c.verdict, verdict.c.backfill)
-    )
+    key = [verdict.c[name] for name in ("month", "verdict", "backfill", "severity", "metric")]  # the order of the index
+    query = select(*key, func.count().label("number")).where(*_of_months(months)).group_by(*key)
     counts: dict[tuple[str, str, str, bool], tuple[int, int]] = {}
     for row in connection.execute(query):
         name = row.month, row.severity, row.metric, bool(row.backfill)
@@ -154,20 +150,17 @@ def attainment_by_tenant(
             .limit(limit - len(names))
         )
         names += connection.execute(others).scalars()
-    query = (
-        select(
-            tenant.label("key"), verdict.c.severity, verdict.c.metric, verdict.c.verdict, func.count().label("number")
-        )
-        .select_from(source)
-        .where(*wanted, tenant.in_(names))
-        .group_by(tenant, verdict.c.severity, verdict.c.metric, verdict.c.verdict)
-    )
-    found = _rows(
-        (row.key, VerdictCount("", row.severity, row.metric, backfill, row.number * (row.verdict == "met"), row.number))
-        for row in connection.execute(query)
-    )
-    by_name = {row.key: row for row in found}
-    return [by_name[name] for name in names]
+    counted = (verdict.c.severity, verdict.c.metric, verdict.c.verdict)
+    rows = []
+    for name in names:  # of several at once, SQLite looks at every verdict for each
+        query = select(*counted, func.count().label("number")).select_from(source)
+        query = query.where(*wanted, tenant == name).group_by(*counted)
+        counts = [
+            VerdictCount("", row.severity, row.metric, backfill, row.number * (row.verdict == "met"), row.number)
+            for row in connection.execute(query)
+        ]
+        rows += _rows((name, one) for one in counts)
+    return rows
 
 
 def backfilled_verdicts(connection: Connection, months: Sequence[str]) -> int:

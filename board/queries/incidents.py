@@ -239,7 +239,9 @@ def read_timeline(
 
 #: Topics whose records are about incidents: a tenant or a maintenance window may have the id of an incident.
 _TOPICS = ("incident-events", "incidents", "alerts")
-_COLUMNS = tuple(incident.c[each.name] for each in fields(IncidentRow) if each.name in incident.c)
+#: The columns of an incident in the order of `IncidentRow`, which has the tenants at this place besides.
+_COLUMNS = tuple(incident.c[each.name] for each in fields(IncidentRow) if each.name != "tenant_ids")
+_TENANTS_AT = [each.name for each in fields(IncidentRow)].index("tenant_ids")
 
 
 def _by_deadline(connection: Connection, chosen: IncidentFilter, after: IncidentKey | None, limit: int) -> list[Any]:
@@ -345,4 +347,9 @@ def _with_tenants(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Inc
         wanted = select(incident_tenant).where(incident_tenant.c.incident_id.in_(ids[start : start + 500]))
         for tenant_id, incident_id in connection.execute(wanted.order_by(incident_tenant.c.tenant_id)):
             tenants.setdefault(incident_id, []).append(tenant_id)
-    return tuple(IncidentRow(**{**row._mapping, "tenant_ids": tuple(tenants.get(row.incident_id, ()))}) for row in rows)
+    found = []
+    for row in rows:
+        values = list(row)
+        values.insert(_TENANTS_AT, tuple(tenants.get(row.incident_id, ())))
+        found.append(IncidentRow(*values))
+    return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, func, select
 
 from board.store.tables import checkpoint, incident, statement
 from streams.sla.instants import SECOND
@@ -74,29 +74,29 @@ def overdue_timers(connection: Connection, before: int) -> OverdueTimers:
 
 def versions_in_use(connection: Connection, deployed: Policies) -> tuple[VersionInUse, ...]:
     """By policy name and version. (The register of the workers is what `sla policy seen` shows.)"""
-    incidents: dict[tuple[str, str], int] = {}
-    opened: dict[tuple[str, str], int] = {}
-    label = (incident.c.policy, incident.c.policy_version)
-    counted = select(*label, incident.c.status, func.count()).group_by(*label, incident.c.status)
-    for name, version, status, count in connection.execute(counted):
-        incidents[name, version] = incidents.get((name, version), 0) + count
-        if status == "open":
-            opened[name, version] = count
+    incidents: dict[tuple[str, str], dict[str, int]] = {}
+    key = (incident.c.status, incident.c.policy, incident.c.policy_version)  # in the order of the index
+    for status, name, version, count in connection.execute(select(*key, func.count()).group_by(*key)):
+        incidents.setdefault((name, version), {})[status] = count
     label = (statement.c.policy, statement.c.policy_version)
     counted_statements = connection.execute(select(*label, func.count()).group_by(*label))
     statements = {(name, version): count for name, version, count in counted_statements}
     found = []
     for used in sorted({*incidents, *statements}):
-        digest = _digest(connection, incident if used in incidents else statement, *used)
+        by_status = incidents.get(used, {})
+        digest = _digest(connection, *used, next(iter(by_status), None))
         compared = _compared(deployed, *used, digest)
-        counts = (opened.get(used, 0), incidents.get(used, 0), statements.get(used, 0))
+        counts = (by_status.get("open", 0), sum(by_status.values()), statements.get(used, 0))
         found.append(VersionInUse(*used, digest, *counts, compared))
     return tuple(found)
 
 
-def _digest(connection: Connection, table: Table, name: str, version: str) -> str:
-    """The digest of a version as one of the rows that it decided has it."""
+def _digest(connection: Connection, name: str, version: str, status: str | None) -> str:
+    """The digest of a version, as an incident of this status has it that it decided; without a status, a statement."""
+    table = statement if status is None else incident
     wanted = select(table.c.data).where(table.c.policy == name, table.c.policy_version == version).limit(1)
+    if status is not None:
+        wanted = wanted.where(incident.c.status == status)
     return str(json.loads(connection.execute(wanted).scalar_one())["policy"]["digest"])
 
 

@@ -84,9 +84,9 @@ incident = Table(
         "backfill",
         "responded_at",
         "ended_at",
-        "policy",
-        "policy_version",
     ),
+    # What is counted at every request: open incidents by severity, and all by the policy version that decided.
+    Index("incident_by_status", "status", "policy", "policy_version", "severity"),
     Index("incident_by_status_and_opening", "status", "opened_at", "incident_id"),
     Index("incident_by_change", "changed_at", "incident_id"),
     Index("incident_by_ticket", "ticket_id"),
@@ -159,7 +159,7 @@ verdict = Table(
     Column("backfill", Boolean, nullable=False),
     Column("superseded", Text),
     PrimaryKeyConstraint("incident_id", "metric", "instance"),
-    Index("verdict_by_month", "month", "severity", "metric", "verdict", "backfill", "incident_id"),
+    Index("verdict_by_month", "month", "verdict", "backfill", "severity", "metric", "incident_id"),
 )
 
 #: Every published statement. `occurred_at` is its nominal instant, `published_at` that of its record (R26).

@@ -13,12 +13,13 @@ from board_rows import add_incident
 from board_server import served
 from fastapi.testclient import TestClient
 from page_client import page_app, page_client, shown
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from board.ingest.status import IngestStatus
 from board.pages.live import LiveFilter
 from board.pages.urgency import Deadline
 from board.store.engine import writing
+from board.store.tables import incident
 from streams.sla.instants import HOUR, MINUTE
 
 HOSTILE = ("a/b", "../x", ".", "..", "a?b#c", "'\"<b>&", "日本語 id", "%2F", "x" * 128)
@@ -207,3 +208,19 @@ def test_a_row_shows_the_flags_of_an_open_incident(empty_read_model: Engine) -> 
     assert "⚠ flag: &lt;new&gt;" in page
     assert "⚠ 不明なコンポーネント" in client.get("/", headers={"Accept-Language": "ja"}).text
     assert "⚠" not in client.get("/?status=resolved").text
+
+
+def test_a_row_that_was_shown_before_follows_the_time_and_its_incident(hand_made: Engine) -> None:
+    def row(now: int, incident_id: str = "inc-020", **headers: str) -> str:
+        found = page_client(hand_made, now).post("/live/changed", json={"ids": [incident_id]}, headers=headers)
+        return shown(found.text)
+
+    before = row(NOW)
+    assert "in 20 min" in before
+    assert row(NOW) == before
+    assert "in 5 min" in row(NOW + 15 * MINUTE)
+    assert row(NOW, **{"Accept-Language": "ja"}) != before
+    with writing(hand_made).begin() as connection:
+        connection.execute(update(incident).where(incident.c.incident_id == "inc-020").values(summary="<slot/> & more"))
+    assert "&lt;slot/&gt; &amp; more" in page_client(hand_made, NOW).get("/").text
+    assert row(NOW) != before

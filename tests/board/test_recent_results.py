@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Event
 
 import pytest
 from board_history import NOW
@@ -63,3 +65,33 @@ def test_the_overview_asks_once_for_each_choice(read_model: Engine, monkeypatch:
     assert len(asked) == 2
     client.get("/overview?month=2026-06&backfill=1")
     assert len(asked) == len(set(asked)) == 3
+
+
+def test_who_asks_while_a_result_is_computed_waits_for_it() -> None:
+    recent, begun, go_on = RecentResults(Stopped(NOW)), Event(), Event()
+    asked: list[str] = []
+
+    def slowly() -> str:
+        asked.append("once")
+        begun.set()
+        assert go_on.wait(10)
+        return "found"
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(recent.get, "key", slowly)
+        assert begun.wait(10)
+        others = [pool.submit(recent.get, "key", slowly) for _ in range(2)]
+        go_on.set()
+        assert [each.result(10) for each in (first, *others)] == ["found"] * 3
+    assert asked == ["once"]
+
+
+def test_a_failure_is_not_kept() -> None:
+    recent = RecentResults(Stopped(NOW))
+
+    def fail() -> str:
+        raise ValueError("the database is away")
+
+    with pytest.raises(ValueError, match="away"):
+        recent.get("key", fail)
+    assert recent.get("key", lambda: "found") == "found"

@@ -124,19 +124,10 @@ def upgrade() -> None:
         batch_op.create_index("incident_by_end", ["ended_at"], unique=False)
         batch_op.create_index(
             "incident_by_opening",
-            [
-                "opened_at",
-                "incident_id",
-                "severity",
-                "status",
-                "backfill",
-                "responded_at",
-                "ended_at",
-                "policy",
-                "policy_version",
-            ],
+            ["opened_at", "incident_id", "severity", "status", "backfill", "responded_at", "ended_at"],
             unique=False,
         )
+        batch_op.create_index("incident_by_status", ["status", "policy", "policy_version", "severity"], unique=False)
         batch_op.create_index("incident_by_status_and_opening", ["status", "opened_at", "incident_id"], unique=False)
 
     op.create_table(
@@ -278,7 +269,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("verdict", schema=None) as batch_op:
         batch_op.create_index(
-            "verdict_by_month", ["month", "severity", "metric", "verdict", "backfill", "incident_id"], unique=False
+            "verdict_by_month", ["month", "verdict", "backfill", "severity", "metric", "incident_id"], unique=False
         )
 
 
@@ -317,6 +308,7 @@ def downgrade() -> None:
     op.drop_table("incident_tenant")
     with op.batch_alter_table("incident", schema=None) as batch_op:
         batch_op.drop_index("incident_by_status_and_opening")
+        batch_op.drop_index("incident_by_status")
         batch_op.drop_index("incident_by_opening")
         batch_op.drop_index("incident_by_end")
         batch_op.drop_index("incident_by_deadline")
