@@ -26,7 +26,7 @@ from agents.egress import Egress
 from agents.incident_states import PROGRESS, IncidentStateWriter
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
-from agents.watermarks import REQUEST, REQUEST_TYPE, WATERMARK, WatermarkWriter
+from agents.watermarks import WatermarkWriter
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -45,6 +45,7 @@ from streams.sla.incidents.reevaluation import QueueProgress
 from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
+from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
 POLICIES = (USED, ELSEWHERE)
 NAME = "incidents"

@@ -13,11 +13,8 @@ from agents.egress import Egress
 from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
 from streams.sla.events import Output
+from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
-#: Row kinds of the incidents agent: the last watermark written, the latest instant asked for.
-WATERMARK, REQUEST = "@mark", "@asked"
-#: A request is a record of this type: the incident partition, and the instant.
-REQUEST_TYPE = "state.mark"
 _NEVER = -(1 << 62)
 
 

@@ -24,6 +24,7 @@ from board.recent_results import RecentResults
 from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
 from board.settings import BoardSettings
+from board.workers import WorkersStatus
 from streams.schema_registry.schema_source import reading_codec
 from streams.settings import Settings
 from streams.sla.policy import Policies
@@ -63,11 +64,12 @@ def create_app(
     changes: Changes | None = None,
     metrics: BoardMetrics | None = None,
     ingest: Callable[[], IngestStatus] = lambda: IngestStatus(failure=None, reached_end=True),
+    workers: Callable[[], WorkersStatus] = WorkersStatus,
 ) -> FastAPI:
     """The application over a migrated database. It connects to nothing else.
 
     `changes` is where the ingest thread publishes; `metrics` is what `/metrics` shows; `ingest` gives the status of the
-    ingest thread (without one, the database counts as complete).
+    ingest thread (without one, the database counts as complete), `workers` what is known of the workers.
     """
     app = FastAPI(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -85,6 +87,7 @@ def create_app(
         ingest,
         Background.of(time_source),
         RecentResults(time_source),
+        workers,
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)

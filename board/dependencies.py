@@ -14,6 +14,7 @@ from board.changes import Changes
 from board.ingest.status import IngestStatus
 from board.recent_results import RecentResults
 from board.settings import BoardSettings
+from board.workers import WorkersStatus
 from streams.serde.codec import Codec
 from streams.settings import Settings
 from streams.sla.policy import Policies
@@ -23,7 +24,8 @@ from streams.time_source import TimeSource
 @dataclass(frozen=True, slots=True)
 class BoardContext:
     """What every request shares. `kafka` are the settings of the deployment whose topics the read model keeps;
-    `ingest` tells how far it has come."""
+    `ingest` tells how far it has come, `workers` how far the
+    workers have."""
 
     engine: Engine
     settings: BoardSettings
@@ -35,6 +37,7 @@ class BoardContext:
     ingest: Callable[[], IngestStatus]
     background: Background
     recent: RecentResults
+    workers: Callable[[], WorkersStatus]
 
 
 async def board_context(request: Request) -> BoardContext:

@@ -24,6 +24,8 @@ from board.queries.system import read_position
 from board.settings import BoardSettings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
+from board.workers import WorkerWatch
+from connect.kafka_io.progress_reader import ProgressReader
 from streams.errors import SettingsError
 from streams.service_process import stop_on_signals
 from streams.settings import Settings
@@ -64,6 +66,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             metrics=metrics,
             time_source=time,
         )
+        watch = WorkerWatch(lambda: ProgressReader(kafka, time), settings.workers_every, time)
         app = create_app(
             engine,
             settings,
@@ -73,6 +76,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             changes=changes,
             metrics=metrics,
             ingest=lambda: ingest.status,
+            workers=lambda: watch.status,
         )
         with engine.connect() as connection:
             changes.publish(Change(read_position(connection)))
@@ -80,6 +84,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         stop, server = stop_on_signals(), make_server(app)
         running = asyncio.create_task(server.serve([listener]))
         ingest.start()
+        watch.start()
         address = _url(listener)
         log.info("board_started", address=address, database=engine.url.render_as_string())
         listening(address)
@@ -93,6 +98,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             await asyncio.gather(
                 running,
                 asyncio.to_thread(ingest.stop, _FINISH_S),
+                asyncio.to_thread(watch.stop, _FINISH_S),
                 asyncio.to_thread(app.state.context.background.close),
             )
             engine.dispose()

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.settings import Duration, from_environment
+from streams.sla.instants import SECOND
 
 
 def is_loopback(host: str) -> bool:
@@ -30,6 +31,15 @@ def _loopback(host: str) -> str:
     return host
 
 
+def _at_least_a_second(duration: int) -> int:
+    if duration < SECOND:
+        raise ValueError("must be PT1S or longer")
+    return duration
+
+
+WorkersEvery = Annotated[Duration, AfterValidator(_at_least_a_second)]
+
+
 class BoardSettings(BaseSettings):
     """The settings of a board. Durations are ISO 8601 in the environment and microseconds in the fields."""
 
@@ -43,6 +53,9 @@ class BoardSettings(BaseSettings):
         "sqlite:///.sla/board.db",
         repr=False,  # it may contain a password
         description="SQLAlchemy URL of the read model: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
+    )
+    workers_every: WorkersEvery = Field(  # type: ignore[assignment]
+        "PT10S", description="How often the progress of the workers is read from Kafka, at least PT1S."
     )
     retention: Duration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
 

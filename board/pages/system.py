@@ -18,12 +18,14 @@ from board.queries.rejects import count_rejects
 from board.queries.system import (
     TIMER_DELAY,
     PartitionProgress,
+    overdue_by_partition,
     overdue_timers,
     read_position,
     read_progress,
     versions_in_use,
 )
 from board.viewer import viewer
+from board.workers import partition_health
 
 router = APIRouter()
 
@@ -34,7 +36,7 @@ def system(request: Request, context: Context, connection: ReadConnection) -> HT
     language = viewer(request).language
     now = context.time_source.now()
     progress = read_progress(connection)
-    reading = context.ingest()
+    reading, workers = context.ingest(), context.workers()
     return page(
         request,
         "system.html",
@@ -47,6 +49,8 @@ def system(request: Request, context: Context, connection: ReadConnection) -> HT
         percent=100 * reading.read // max(reading.total, 1),
         lags=_lags(progress, reading),
         topics=[(topic, list(rows)) for topic, rows in groupby(progress, lambda each: each.topic)],
+        workers=workers,
+        health=partition_health(workers, overdue_by_partition(connection, now - TIMER_DELAY)),
         timers=overdue_timers(connection, now - TIMER_DELAY),
         versions=versions_in_use(connection, context.policies),
         rejects=count_rejects(connection),

@@ -39,6 +39,27 @@ class SystemPhrases:
     rejects_none: str
     notifications_heading: str
     notifications_none: str
+    workers_heading: str
+    workers_unknown: str
+    workers_failed: str
+    workers_read: str
+    workers_count: Plural
+    workers_none: str
+    worker_columns: Annotated[
+        Texts,
+        (
+            "partition",
+            "reached",
+            "unread",
+            "ledger_reached",
+            "ledger_unread",
+            "watermark",
+            "awaited",
+            "overdue",
+            "state",
+        ),
+    ]
+    worker_states: Annotated[Texts, ("fine", "incidents", "ledger", "waited_for")]
     notification_columns: Annotated[Texts, ("destination", "kind", "count", "oldest")]
 
 

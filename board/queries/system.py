@@ -72,6 +72,17 @@ def overdue_timers(connection: Connection, before: int) -> OverdueTimers:
     return OverdueTimers(*connection.execute(wanted).one())
 
 
+def overdue_by_partition(connection: Connection, before: int) -> dict[int, tuple[int, int]]:
+    """Partition → how many timers were due before an instant and have not fired, and when the first was due. Those of
+    loaded history are left out."""
+    wanted = (
+        select(incident.c.partition, func.count(), func.min(incident.c.next_at))
+        .where(incident.c.status == "open", incident.c.next_at < before, incident.c.backfill.is_(False))
+        .group_by(incident.c.partition)
+    )
+    return {partition: (count, first) for partition, count, first in connection.execute(wanted)}
+
+
 def versions_in_use(connection: Connection, deployed: Policies) -> tuple[VersionInUse, ...]:
     """By policy name and version. (The register of the workers is what `sla policy seen` shows.)"""
     incidents: dict[tuple[str, str], dict[str, int]] = {}

@@ -1,4 +1,5 @@
-"""The offsets that the agents' consumer groups have committed: how far workers have read their input."""
+"""The offsets that the agents' consumer groups have committed: how far workers have read their input, and how many
+workers there are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Self
 
+from aiokafka.errors import GroupAuthorizationFailedError, for_code
 from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, explained
@@ -21,11 +23,37 @@ class GroupOffsets:
         self._brokers = list(settings.bootstrap())
         self._runner = asyncio.Runner()
         self._consumers: dict[str, Any] = {}
+        self._admin: Any = None
 
     def committed(self, agent: str, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """The next offset that an agent reads of each topic and partition; 0 where it has read nothing."""
         with explained(self._brokers):
             return self._runner.run(self._committed(agent, partitions))
+
+    def members(self) -> int | None:
+        """How many workers are members of the deployment's group now; None when this user may not ask."""
+        with explained(self._brokers):
+            try:
+                return self._runner.run(self._members())
+            except GroupAuthorizationFailedError:
+                return None
+
+    async def _members(self) -> int:
+        if self._admin is None:
+            admin = aiokafka_clients.admin(
+                self._brokers,
+                self._settings.aiokafka_security(),
+                client_id="sla-offsets",
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+            )
+            await admin.start()
+            self._admin = admin
+        (answer,) = await self._admin.describe_consumer_groups([self._settings.runtime().app_id])
+        (group,) = answer.groups
+        error, members = group[0], group[5]
+        if error:
+            raise for_code(error)
+        return len(members)
 
     async def _committed(self, agent: str, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         if agent not in self._consumers:
@@ -48,3 +76,5 @@ class GroupOffsets:
         with self._runner:
             for consumer in self._consumers.values():
                 self._runner.run(consumer.stop())
+            if self._admin is not None:
+                self._runner.run(self._admin.close())

@@ -94,6 +94,10 @@ class TopicReader:
         """The end offset of each partition of the first topic, at the last `from_…` call."""
         return {where.partition: end for where, end in self._ends.items() if where.topic == self._topics[0]}
 
+    def all_ends(self) -> dict[tuple[str, int], int]:
+        """The end offset of each topic and partition, at the last `from_…` call."""
+        return {(where.topic, where.partition): end for where, end in self._ends.items()}
+
     @property
     def size(self) -> int:
         """How many records there were, at most: transaction markers are counted too."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.kafka.patches import apply_all
 
@@ -38,6 +39,11 @@ def transactional_producer(
 def client(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
     """A client for metadata only."""
     return _made(aiokafka.AIOKafkaClient, brokers, security, options)
+
+
+def admin(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
+    """A client for administration."""
+    return _made(AIOKafkaAdminClient, brokers, security, options)
 
 
 def _made(

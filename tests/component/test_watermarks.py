@@ -5,8 +5,8 @@ from __future__ import annotations
 from agent_harness import INCIDENTS, LEDGER, Cluster
 from story import contract, micros, opened, policies, resolved
 
-from agents.watermarks import REQUEST, WATERMARK
 from streams.sla.instants import DAY, HOUR, SECOND
+from streams.worker_progress import REQUEST, WATERMARK
 
 START = micros("10:00")
 BATCH_BYTES = 61 + 120

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from cli.local.stack import Stack
 from cli.main import app
+from connect.kafka_io.progress_reader import ProgressReader
 from connect.kafka_io.reader import read_topics
 from streams.kafka.partitioner import partition_of
 from streams.runtime import dead_letter
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.settings import read_settings
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
 
@@ -137,6 +139,17 @@ def test_partitions_say_how_far_they_are(deployed: Callable[..., Result], now: i
     ]
     assert found["statements_until"] == min(each["watermark"] for each in found["partitions"])
     assert "statements are possible up to 20" in deployed("partitions").stdout
+    with ProgressReader(read_settings(), SystemTimeSource()) as reader:
+        first = reader.read()
+        assert deployed("publish", "-", "--wait", stdin=lines(opened("inc-2", now))).exit_code == 0
+        second = reader.read()
+    assert first.workers == second.workers == 1
+    assert [each.unread for each in second.tasks] == [0, 0, 0, 0]
+    assert all(each.reached is not None and each.reached >= now for each in first.tasks)
+    assert not second.awaited
+    where = partition_of("inc-2", PARTITIONS)
+    before, after = ({(each.agent, each.partition): each for each in read.tasks} for read in (first, second))
+    assert (after["incidents", where].committed_at or 0) > (before["incidents", where].committed_at or 0)
 
 
 def test_input_without_a_worker_is_waited_for(run: Run, now: int, monkeypatch: pytest.MonkeyPatch, topics: str) -> None:
@@ -146,6 +159,11 @@ def test_input_without_a_worker_is_waited_for(run: Run, now: int, monkeypatch: p
     assert done.exit_code == 1
     waiting = partition_of("inc-1", 5)
     assert f"no statement is possible yet; they wait for partition {waiting}: see its worker's log" in done.stdout
+    with ProgressReader(read_settings(), SystemTimeSource()) as reader:
+        found = reader.read()
+    assert found.workers == 0
+    assert {(each.agent, each.partition) for each in found.tasks if each.unread} == {("incidents", waiting)}
+    assert {each.reached for each in found.tasks} == {None}
 
 
 def test_without_a_worker_the_results_are_unknown(
