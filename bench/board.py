@@ -28,7 +28,8 @@ from board.ingest.skipped import SkippedLog
 from board.ingest.source import Piece
 from board.ingest.writer import TransactionWriter, transactions
 from board.metrics import BoardMetrics
-from board.queries.incidents import IncidentFilter, list_incidents, read_timeline
+from board.queries.incidents import IncidentFilter, list_incidents
+from board.queries.timeline import read_timeline
 from board.store.engine import is_sqlite, open_engine, write_transaction
 from board.store.schema import upgrade
 from streams.policy.load import default_policies_dir, load_policies

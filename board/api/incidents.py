@@ -32,12 +32,10 @@ from board.queries.incidents import (
     IncidentRow,
     Sort,
     Status,
-    TimelineKey,
-    TimelineRow,
     get_incident,
     list_incidents,
-    read_timeline,
 )
+from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
 from streams.sla.instants import format_rfc3339
 from streams.sla.severity import Severity
 

@@ -20,8 +20,9 @@ from board.pages.render import id_in_address, is_part, page
 from board.pages.texts import board_phrases
 from board.pages.urgency import deadline_of, nearest
 from board.queries.incident_state import ClockRow
-from board.queries.incidents import IncidentRow, TimelineKey, TimelineRow, get_incident, read_timeline
+from board.queries.incidents import IncidentRow, get_incident
 from board.queries.notifications import notifications_of
+from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
 from board.viewer import Viewer, viewer
 from streams.policy.phrases import policy_phrases
 

@@ -10,7 +10,7 @@ from board.charts.timeline import EventKind
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.render import local
 from board.pages.texts import BoardPhrases
-from board.queries.incidents import TimelineRow
+from board.queries.timeline import TimelineRow
 from board.viewer import Viewer
 from streams.policy.phrases import policy_phrases
 from streams.sla.instants import MINUTE, parse_rfc3339

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from board.pages.incident_texts import IncidentPhrases
 from board.queries.incident_state import flags_of
-from board.queries.incidents import IncidentRow, TimelineRow
+from board.queries.incidents import IncidentRow
+from board.queries.timeline import TimelineRow
 from streams.i18n.catalogues import Language
 from streams.policy.phrases import policy_phrases
 from streams.policy.render import rule_condition, severity_targets

@@ -1,4 +1,4 @@
-"""Incidents: the list with its filters, orders and cursors, one incident, its timeline."""
+"""Incidents: the list with its filters, orders and cursors, and one incident."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from sqlalchemy.engine import Row
 
 from board.queries.incident_state import ClockRow, NextStep, clocks_of, next_of
-from board.store.tables import entry, incident, incident_tenant
+from board.store.tables import incident, incident_tenant
 
 Sort = Literal["next_deadline", "opened_at", "changed_at"]
 Status = Literal["open", "resolved", "merged", "annulled"]
@@ -108,41 +108,6 @@ class IncidentPage:
     after: IncidentKey | None
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineRow:
-    """One event about an incident, input or output, with its coordinates (evidence). `topic` has no prefix.
-
-    `data` is the event's data in the JSON form of the contract; instants are microseconds UTC.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    type: str
-    event_id: str
-    source: str
-    occurred_at: int
-    arrived_at: int
-    backfill: bool
-    data: Mapping[str, Any]
-
-    @property
-    def key(self) -> TimelineKey:
-        """Its place in the timeline."""
-        return TimelineKey(self.occurred_at, self.arrived_at, self.topic, self.partition, self.offset)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class TimelineKey:
-    """The order of a timeline: event time, then arrival, then coordinates."""
-
-    occurred_at: int
-    arrived_at: int
-    topic: str
-    partition: int
-    offset: int
-
-
 def list_incidents(
     connection: Connection,
     chosen: IncidentFilter,
@@ -202,43 +167,6 @@ def get_incident(connection: Connection, incident_id: str) -> IncidentRow | None
     return found[0] if found else None
 
 
-def read_timeline(
-    connection: Connection, incident_id: str, *, after: TimelineKey | None = None, limit: int | None = None
-) -> tuple[TimelineRow, ...]:
-    """The events about an incident in the order of event time, behind `after`, at most `limit`."""
-    order = [entry.c[name] for name in ("occurred_at", "arrived_at", "topic", "partition", "offset")]
-    wanted = select(entry).where(entry.c.subject == incident_id, entry.c.topic.in_(_TOPICS)).order_by(*order)
-    if after is not None:
-        values = (after.occurred_at, after.arrived_at, after.topic, after.partition, after.offset)
-        wanted = wanted.where(
-            or_(
-                *(
-                    and_(*(column == value for column, value in zip(order[:depth], values, strict=False)), last > bound)
-                    for depth, (last, bound) in enumerate(zip(order, values, strict=True))
-                )
-            )
-        )
-    if limit is not None:
-        wanted = wanted.limit(limit)
-    return tuple(
-        TimelineRow(
-            each.topic,
-            each.partition,
-            each.offset,
-            each.type,
-            each.event_id,
-            each.source,
-            each.occurred_at,
-            each.arrived_at,
-            each.backfill,
-            json.loads(each.data),
-        )
-        for each in connection.execute(wanted)
-    )
-
-
-#: Topics whose records are about incidents: a tenant or a maintenance window may have the id of an incident.
-_TOPICS = ("incident-events", "incidents", "alerts")
 #: The columns of an incident in the order of `IncidentRow`, which has the tenants at this place besides.
 _COLUMNS = tuple(incident.c[each.name] for each in fields(IncidentRow) if each.name != "tenant_ids")
 _TENANTS_AT = [each.name for each in fields(IncidentRow)].index("tenant_ids")
