@@ -30,6 +30,7 @@ from board.ingest.writer import TransactionWriter, transactions
 from board.metrics import BoardMetrics
 from board.queries.incidents import IncidentFilter, list_incidents
 from board.queries.timeline import read_timeline
+from board.service import prepare_process
 from board.store.engine import is_sqlite, open_engine, write_transaction
 from board.store.schema import upgrade
 from streams.policy.load import default_policies_dir, load_policies
@@ -79,6 +80,7 @@ def measure(engine: Engine, given: list[IngestRecord], events: int) -> None:
     positions = {(topic, number): 0 for topic in TOPICS for number in range(_PARTITIONS)}
     with write_transaction(engine) as connection:
         reconcile(connection, {place: TopicPartitionRange("", 0, len(given)) for place in positions}, 1)
+    prepare_process()
     begun, processor = time.perf_counter(), time.process_time()
     for start in range(0, len(given), _BATCH):
         by_place: dict[Place, list[IngestRecord]] = {}
