@@ -85,7 +85,7 @@ def create_app(
         changes or Changes(),
         reading_codec(kafka.schema_registry()),
         ingest,
-        Background.of(time_source),
+        Background.of(time_source, settings.job_memory_bytes),
         RecentResults(time_source),
         workers,
     )

@@ -57,6 +57,11 @@ class BoardSettings(BaseSettings):
     workers_every: WorkersEvery = Field(  # type: ignore[assignment]
         "PT10S", description="How often the progress of the workers is read from Kafka, at least PT1S."
     )
+    job_memory_bytes: int = Field(
+        2 * 1024**3,
+        ge=256 * 1024**2,
+        description="Address space of a verification or what-if run, in bytes, at least 268435456 (256 MiB).",
+    )
     retention: Duration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from board.background.jobs import BackgroundJobs
+from board.background.jobs import BackgroundJobs, Limits
 from streams.time_source import TimeSource
 
 
@@ -16,11 +16,12 @@ class Background:
     what_ifs: BackgroundJobs
 
     @classmethod
-    def of(cls, time_source: TimeSource) -> Background:
-        """No process is started before the first job."""
+    def of(cls, time_source: TimeSource, memory: int) -> Background:
+        """Each process may use `memory` bytes. None is started before the first job."""
+        verify, what_if = Limits(memory, "sla verify"), Limits(memory, "sla what-if")
         return cls(
-            BackgroundJobs(time_source, name="verification", waiting=8, keep=100),
-            BackgroundJobs(time_source, name="what-if", waiting=4, keep=20),
+            BackgroundJobs(time_source, verify, name="verification", waiting=8, keep=100),
+            BackgroundJobs(time_source, what_if, name="what-if", waiting=4, keep=20),
         )
 
     def close(self) -> None:

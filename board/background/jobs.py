@@ -6,7 +6,9 @@ memory for a while. A process that is cancelled or crashes takes nothing with it
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import secrets
 import signal
 import threading
@@ -65,18 +67,28 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process may use: bytes of address space, None for no limit. `command` does the same without it."""
+
+    memory: int | None
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Work:
     """What a process has to do; everything is pickled."""
 
     call: Callable[..., Any]
     arguments: tuple[Any, ...]
+    limits: Limits
 
 
 class BackgroundJobs:
     """One process at a time, at most `waiting` jobs behind it, the last `keep` ended ones. Thread-safe."""
 
-    def __init__(self, time_source: TimeSource, *, name: str, waiting: int = 4, keep: int = 20) -> None:
+    def __init__(self, time_source: TimeSource, limits: Limits, *, name: str, waiting: int = 4, keep: int = 20) -> None:
         self._time_source = time_source
+        self._limits = limits
         self._name = name
         self.waiting, self._keep = waiting, keep
         self._jobs: dict[str, Job] = {}
@@ -96,7 +108,7 @@ class BackgroundJobs:
                 raise TooManyJobs(f"{self.waiting} jobs wait already; wait for one of them, or cancel one")
             job = Job(secrets.token_urlsafe(12), key, about, "queued", self._time_source.now())
             self._jobs[job.id] = job
-            self._work[job.id] = _Work(call, arguments)
+            self._work[job.id] = _Work(call, arguments, self._limits)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"jobs-{self._name}", daemon=True)
                 self._thread.start()
@@ -239,6 +251,8 @@ def _in_process(sender: Connection, work: _Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the board, which ends its processes itself
     os.nice(_NICENESS)
 
+    allowed = _limit_memory(work.limits.memory)
+
     def report(done: int, total: int) -> None:
         sender.send(("progress", done, total))
 
@@ -248,8 +262,28 @@ def _in_process(sender: Connection, work: _Work) -> None:
         sender.send(("failed", str(error), None))
     except BrokenPipeError:
         return
+    except MemoryError:
+        resource.setrlimit(resource.RLIMIT_AS, allowed)  # the answer needs memory too
+        sender.send(("failed", _too_large(work.limits), None))
     except Exception as error:
         message = f"{type(error).__name__}: the log of the board has the details"
         sender.send(("failed", message, traceback.format_exc()))
     else:
         sender.send(("done", result))
+
+
+def _limit_memory(size: int | None) -> tuple[int, int]:
+    """Let allocations beyond a size raise MemoryError; returns the limits that lift this."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if size is not None:
+        with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
+            resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+    return hard, hard
+
+
+def _too_large(limits: Limits) -> str:
+    size = (limits.memory or 0) // 1024**2
+    return (
+        f"it needs more memory than SLA_BOARD_JOB_MEMORY_BYTES allows ({size:,} MiB): allow more and restart the "
+        f"board, or use {limits.command} on a machine that has it"
+    )

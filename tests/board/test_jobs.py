@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from board.background.jobs import BackgroundJobs, Job, Report, TooManyJobs
+from board.background.jobs import BackgroundJobs, Job, Limits, Report, TooManyJobs
 from streams.errors import SettingsError
 from streams.time_source import SystemTimeSource
 
 #: Starting a process and importing this takes about a second, more on a busy machine.
 TIMEOUT_S = 60
+LIMIT = 512 * 1024**2
 
 
 def double(report: Report, number: int) -> tuple[int, int]:
@@ -29,6 +30,14 @@ def block(report: Report, path: str) -> None:
     os.read(os.open(f"{path}.wait", os.O_RDONLY), 1)
 
 
+def hoard(report: Report, step: int) -> None:
+    """Take memory until there is none."""
+    report(1, 2)
+    taken = []
+    while True:
+        taken.append(b"x" * step)
+
+
 def fail(report: Report, kind: str) -> None:
     if kind == "known":
         raise SettingsError("the reason is this")
@@ -39,7 +48,7 @@ def fail(report: Report, kind: str) -> None:
 
 @pytest.fixture
 def jobs() -> Iterator[BackgroundJobs]:
-    made = BackgroundJobs(SystemTimeSource(), name="test", waiting=2, keep=3)
+    made = BackgroundJobs(SystemTimeSource(), Limits(LIMIT, "sla what-if"), name="test", waiting=2, keep=3)
     yield made
     made.close()
 
@@ -132,3 +141,14 @@ def test_closing_ends_the_process(jobs: BackgroundJobs, blocked: str) -> None:
     begun(blocked)
     jobs.close()
     assert ended(jobs, job).status == "cancelled"
+
+
+@pytest.mark.parametrize("step", [1_000, 16 * 1024**2])
+def test_a_job_that_needs_too_much_memory_fails_and_says_what_to_do(jobs: BackgroundJobs, step: int) -> None:
+    job = ended(jobs, jobs.submit("large", None, hoard, step))
+    assert job.status == "failed"
+    assert job.error == (
+        "it needs more memory than SLA_BOARD_JOB_MEMORY_BYTES allows (512 MiB): allow more and restart the board, "
+        "or use sla what-if on a machine that has it"
+    )
+    assert ended(jobs, jobs.submit("small", None, double, 2)).result == (4, 10)
