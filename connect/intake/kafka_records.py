@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 from connect.intake.outcome import Event, RejectedItem
@@ -54,15 +53,20 @@ def prepare(event: Event) -> PreparedEvent | Rejection:
 
 
 def reject_record(
-    source: str, media_type: str, content: bytes, rejected_items: Sequence[RejectedItem], arrival: int
+    source: str,
+    media_type: str,
+    content: bytes,
+    rejected_items: Sequence[RejectedItem],
+    arrival: int,
+    digest: bytes,
 ) -> OutgoingRecord:
     """The unchanged body of a request, with the reasons of its rejection.
 
-    The body came from no topic: its place is `intake/` and the source's name, its offset a digest of the body. Of the
-    HTTP headers only the media type is kept: others hold secrets.
+    The body came from no topic: its place is `intake/` and the source's name, its offset the beginning of the
+    request's digest. Of the HTTP headers only the media type is kept: others hold secrets.
     """
     place = f"intake/{source}"
-    number = int.from_bytes(blake2b(content, digest_size=_NUMBER_BYTES).digest(), "big")
+    number = int.from_bytes(digest[:_NUMBER_BYTES], "big")
     headers = [("content-type", media_type.encode(errors="replace"))]
     original = Record(place, 0, number, arrival, source.encode(), content, headers)
     shown = rejected_items[:_MAX_SHOWN_ITEMS]

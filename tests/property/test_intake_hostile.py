@@ -67,7 +67,7 @@ def answered(translation: translate.Translation, source: str, content: bytes) ->
     """What follows a translation has to work too: the answer, and the record of the rejected topic."""
     assert translation_response(translation).status in {202, 403, 422}
     if translation.rejected:
-        reject_record(source, "application/json", content, translation.rejected, 0)
+        reject_record(source, "application/json", content, translation.rejected, 0, bytes(16))
     for ready in translation.events:
         ready.record.key.encode()
 

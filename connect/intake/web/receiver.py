@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ _MAX_LOGGED_CHARACTERS = 256
 _PART = 100
 #: Bodies over this are translated one at a time: parsed JSON takes several times the memory of its text.
 _LARGE_BODY = 1024 * 1024
+
+#: Attributes of CloudEvents that are no part of the fact.
+_CHANGING_ATTRIBUTES = frozenset({"ce-traceparent", "ce-tracestate"})
 
 TranslateBody = Callable[[Source, bytes], Outcomes]
 
@@ -74,7 +78,7 @@ class Receiver:
                 self._limit_rate(source)
                 body.prove()
             async with self._memory_for(body.content):
-                translation = await self._publish(source, translate_body, request.content_type, body.content, arrival)
+                translation = await self._publish(request, source, translate_body, body.content, arrival)
         return responses.translation_response(translation)
 
     def _limit_rate(self, source: Source) -> None:
@@ -91,7 +95,7 @@ class Receiver:
                 yield
 
     async def _publish(
-        self, source: Source, translate_body: TranslateBody, media_type: str, content: bytes, arrival: int
+        self, request: web.Request, source: Source, translate_body: TranslateBody, content: bytes, arrival: int
     ) -> Translation:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
@@ -104,9 +108,10 @@ class Receiver:
             listed.add(part)
             del listed.events[responses.MAX_LISTED :], listed.ignored[responses.MAX_LISTED :]
         if listed.rejected:
-            digest = hashlib.blake2b(source.name.encode() + b"\0" + content, digest_size=16).digest()
+            digest = request_digest(source.name, request, content)
             if digest not in self._recent_digests:
-                await self._acknowledged([reject_record(source.name, media_type, content, listed.rejected, arrival)])
+                media_type, items = request.content_type, listed.rejected
+                await self._acknowledged([reject_record(source.name, media_type, content, items, arrival, digest)])
                 self._recent_digests.add(digest)
         self._count(source, listed, published, ignored, arrival)
         return listed
@@ -163,3 +168,16 @@ class Receiver:
         if listed.truncated:
             metrics.truncated.labels(name).inc(listed.truncated)
             self._log.warning("alerts_truncated", source=name, count=listed.truncated, remedy="set max_alerts: 0")
+
+
+def request_digest(source: str, request: web.Request, content: bytes) -> bytes:
+    """Identifies what a request says: its source, path, media type, `ce-` headers and body. No address has parameters,
+    and headers such as `traceparent` change with every attempt."""
+    attributes = sorted((name.lower(), value) for name, value in request.headers.items() if _is_attribute(name))
+    meaning = json.dumps([source, request.path, request.content_type, attributes])
+    return hashlib.blake2b(meaning.encode() + b"\0" + content, digest_size=16).digest()
+
+
+def _is_attribute(header: str) -> bool:
+    name = header.lower()
+    return name.startswith("ce-") and name not in _CHANGING_ATTRIBUTES
