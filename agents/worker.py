@@ -129,6 +129,7 @@ async def _run(
         specs,
         clock=clock,
         health_host=settings.health_host,
+        connection_limits=settings.connection_limits(),
         health_port=settings.health_port,
         preparation=registration,
     )

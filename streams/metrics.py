@@ -127,6 +127,16 @@ LEDGER_WAITING = _gauge(
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
 REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
 
+# HTTP server of worker, intake and notifier
+HTTP_CONNECTIONS = _gauge("sla_http_connections", "connections", "Open connections.")
+HTTP_CONNECTIONS_CLOSED = _counter(
+    "sla_http_connections_closed",
+    "connections",
+    "Connections closed by a limit: refused, displaced by a newer one, head_timeout, answer_not_read.",
+    "reason",
+)
+HTTP_MALFORMED = _counter("sla_http_requests_malformed", "requests", "Requests that are no valid HTTP.")
+
 # Intake
 INTAKE_REQUESTS = _counter("sla_intake_requests", "requests", "Requests by source and status.", "source", "status")
 INTAKE_PUBLISHED = _counter("sla_intake_published", "events", "Events acknowledged by Kafka.", "source", "type")

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from streams.http_connections import ConnectionLimits, ConnectionTable, HttpMetrics, LimitedProtocol, OpenConnection
+from streams.http_log import ServerLog
+
 Reasons = list[dict[str, object]]
+_DEFAULT_LIMITS = ConnectionLimits()
+_ACCEPTED_AT_ONCE = 8
+_BACKLOG = 1024
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -67,7 +74,8 @@ def health_app(
 
 
 class HttpServer:
-    """Serves an application while entered. With port 0 the system chooses a port; without a port nothing is served."""
+    """Serves an application while entered, within limits on connections. With port 0 the system chooses a port;
+    without a port nothing is served."""
 
     def __init__(
         self,
@@ -75,15 +83,28 @@ class HttpServer:
         host: str,
         port: int | None,
         *,
+        measured: HttpMetrics,
+        limits: ConnectionLimits = _DEFAULT_LIMITS,
         keepalive_timeout_s: float = 75.0,
         shutdown_timeout_s: float = 60.0,
     ) -> None:
+        """Raises SettingsError where the process may not open so many files."""
         self.address = ""
         """host:port that connections are accepted at; empty without a port."""
         self._host = host
         self._port = port
+        self._table = ConnectionTable(limits.fitting(), keepalive_timeout_s, measured)
+        self._connections: dict[object, OpenConnection] = {}
+        self._servers: list[asyncio.Server] = []
+        self._overdue: asyncio.Task[None] | None = None
+        app.middlewares.insert(0, self._answer)
         self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=keepalive_timeout_s, shutdown_timeout=shutdown_timeout_s
+            app,
+            access_log=None,
+            keepalive_timeout=keepalive_timeout_s,
+            shutdown_timeout=shutdown_timeout_s,
+            logger=ServerLog(measured),
+            auto_decompress=False,
         )
 
     async def __aenter__(self) -> Self:
@@ -91,15 +112,59 @@ class HttpServer:
         if self._port is not None:
             await self._runner.setup()
             try:
-                await web.TCPSite(self._runner, self._host, self._port).start()
+                await self._listen(self._port)
             except BaseException:
-                await self._runner.cleanup()
+                await self._stop()
                 raise
-            self.address = ":".join(map(str, self._runner.addresses[0][:2]))
+            self.address = ":".join(map(str, self._servers[0].sockets[0].getsockname()[:2]))
+            self._overdue = asyncio.create_task(self._close_overdue())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Accept no more connections; requests in progress are answered, for `shutdown_timeout_s` at most."""
+        if self._overdue is not None:
+            self._overdue.cancel()
+        await self._stop()
+
+    async def _listen(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        server = cast(Callable[[], asyncio.Protocol], self._runner.server)
+
+        def protocol() -> LimitedProtocol:
+            return LimitedProtocol(self._table, server, self._connections)
+
+        found = await loop.getaddrinfo(self._host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+            # asyncio accepts `backlog` connections before it closes any; the system has to hold more of them ready.
+            self._servers.append(await loop.create_server(protocol, sock=listener, backlog=_ACCEPTED_AT_ONCE))
+            listener.listen(_BACKLOG)
+
+    async def _stop(self) -> None:
+        for server in self._servers:
+            server.close()
         await self._runner.cleanup()
+
+    async def _close_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            self._table.close_overdue(loop.time())
+
+    @web.middleware
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        connection = self._connections.get(request.protocol)
+        if connection is None:  # closed meanwhile
+            raise ConnectionResetError("the connection was closed")
+        with self._table.answering(connection, request, asyncio.get_running_loop().time):
+            codings = ",".join(request.headers.getall("Transfer-Encoding", [])).lower()
+            if codings.strip() not in ("", "chunked"):
+                reason = "Transfer-Encoding: only chunked is understood; send the body without other codings"
+                response = web.json_response({"error": reason}, status=501)
+                response.force_close()
+                return response
+            return await handler(request)

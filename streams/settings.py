@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.config_files.scalars import parse_duration
 from streams.errors import SettingsError
+from streams.http_connections import ConnectionLimits
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.settings import RuntimeSettings
 from streams.schema_registry.client import Compatibility, SchemaRegistry
@@ -54,6 +55,13 @@ class Settings(BaseSettings):
     mark_every: Duration = Field("PT10S", description="How often incident partitions send the ledger a watermark.")  # type: ignore[assignment]
     health_host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
     health_port: int | None = Field(None, description="Port of /live, /ready and /metrics; none: not served.")
+    http_max_connections: int = Field(
+        0, ge=0, description="Open HTTP connections; 0: half of the files that the process may open, 2,048 at most."
+    )
+    http_max_connections_per_address: int = Field(
+        0, ge=0, description="HTTP connections from one address (IPv6: one /64 network); 0: half of all."
+    )
+    http_head_timeout: Duration = Field("PT10S", description="Time in which the head of a request has to arrive.")  # type: ignore[assignment]
     log_format: Literal["json", "console"] | None = Field(None, description="Default: console on terminals.")
     log_level: str = Field("INFO", description="Level of the product's own logs.")
     security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
@@ -127,6 +135,11 @@ class Settings(BaseSettings):
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),
             security=self.aiokafka_security(),
+        )
+
+    def connection_limits(self) -> ConnectionLimits:
+        return ConnectionLimits(
+            self.http_max_connections, self.http_max_connections_per_address, self.http_head_timeout / 1_000_000
         )
 
     def schema_registry(self) -> SchemaRegistry | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from streams import metrics
+from streams.http_connections import HttpMetrics
 
 
 class IntakeMetrics:
@@ -12,6 +13,7 @@ class IntakeMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.http = HttpMetrics(registry)
         self.requests = metrics.INTAKE_REQUESTS.counter(registry)
         self.published = metrics.INTAKE_PUBLISHED.counter(registry)
         self.ignored = metrics.INTAKE_IGNORED.counter(registry)

@@ -55,6 +55,8 @@ async def serve(
         intake.app(),
         settings.host,
         settings.port,
+        measured=intake.metrics.http,
+        limits=kafka.connection_limits(),
         keepalive_timeout_s=_KEEP_ALIVE_S,
         shutdown_timeout_s=settings.stop_within / SECOND,
     )

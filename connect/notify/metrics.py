@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from streams import metrics
+from streams.http_connections import HttpMetrics
 
 
 class NotifyMetrics:
@@ -12,6 +13,7 @@ class NotifyMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.http = HttpMetrics(registry)
         self.tries = metrics.NOTIFY_TRIES.counter(registry)
         self.parked = metrics.NOTIFY_PARKED.counter(registry)
         self.folded = metrics.NOTIFY_FOLDED.counter(registry)

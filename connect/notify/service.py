@@ -79,7 +79,9 @@ async def serve(
     stop = stop_on_signals()
     running: list[asyncio.Task[None]] = []
     code = 0
-    async with HttpServer(pages(workers, metrics), settings.host, settings.port) as server:
+    limits = kafka.connection_limits()
+    app = pages(workers, metrics)
+    async with HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits) as server:
         log.info("notifier_started", address=server.address, destinations=sorted(routing.destinations))
         listening(server.address)
         try:

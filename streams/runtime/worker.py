@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from streams.http_connections import ConnectionLimits, HttpMetrics
 from streams.metrics import REGISTRY
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.settings import RuntimeSettings
@@ -17,6 +18,8 @@ from streams.service_process import HttpServer, health_app, stop_on_signals
 from streams.time_source import TimeSource
 
 _STOP_S = 30.0
+_LIMITS = ConnectionLimits()
+_HTTP_METRICS = HttpMetrics(REGISTRY)
 
 
 #: State is millions of small long-lived objects; Python's default thresholds would scan them far too often.
@@ -42,6 +45,7 @@ async def run_worker(
     clock: TimeSource | None = None,
     health_host: str = "127.0.0.1",
     health_port: int | None = None,
+    connection_limits: ConnectionLimits = _LIMITS,
     preparation: Preparation | None = None,
 ) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code: 0 after a clean stop, 1 after a crash.
@@ -56,7 +60,8 @@ async def run_worker(
     def unready() -> list[dict[str, object]]:
         return [*([] if preparation is None else preparation.unready()), *manager.unready()]
 
-    async with HttpServer(health_app(REGISTRY, unready, manager.crash), health_host, health_port):
+    app = health_app(REGISTRY, unready, manager.crash)
+    async with HttpServer(app, health_host, health_port, measured=_HTTP_METRICS, limits=connection_limits):
         if preparation is not None and not await _prepared(preparation, stop):
             return 0
         starting = asyncio.create_task(manager.start())

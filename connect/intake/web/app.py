@@ -18,13 +18,14 @@ from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
-from connect.intake.web.limits import LogDamper
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected
 from connect.intake.web.signatures import Secrets
+from streams.log_damper import LogDamper
 from streams.service_process import health_routes
+from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
 _MAX_LOGGED_CHARACTERS = 256
@@ -53,7 +54,7 @@ class Intake:
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
         self._receiver = Receiver(sources, self._guard, self._reader, publisher, self.metrics, settings, clock)
-        self._damper = LogDamper()
+        self._damper = LogDamper(60 * SECOND)
         for source in sources.values():
             for warning in source.warnings:
                 self._log.warning("mapping_warning", source=source.name, warning=warning)

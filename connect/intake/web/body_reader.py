@@ -6,13 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from ipaddress import ip_address, ip_network
 
 from aiohttp import web
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats.registry import MAX_SIGNED_BODY
 from connect.intake.web.responses import RequestRejected, retry_after
+from streams.http_connections import network_of
 from streams.sla.instants import SECOND
 
 _CHUNK_BYTES = 64 * 1024
@@ -83,9 +83,9 @@ class BodyReader:
     async def receive(self, request: web.Request, source: str, *, signed: bool) -> AsyncIterator[ReceivedBody]:
         """The body, whose bytes stay reserved until the block ends. `signed`: its sender is not proven yet.
 
-        Raises RequestRejected 408, 413, 415, 503.
+        Raises RequestRejected 400, 408, 413, 415, 503.
         """
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if any(coding.lower() != "identity" for coding in request.headers.getall("Content-Encoding", [])):
             raise RequestRejected(
                 415, "Content-Encoding: send the body uncompressed; signatures and limits are over its bytes"
             )
@@ -95,7 +95,7 @@ class BodyReader:
         with ExitStack() as stack:
             budgets = [self.budget]
             if signed:
-                of_address = stack.enter_context(self._addresses.of(_network(request.remote)))
+                of_address = stack.enter_context(self._addresses.of(network_of(request.remote)))
                 budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
             body = ReceivedBody(budgets, self.budget)
             stack.callback(body.release)
@@ -114,6 +114,8 @@ class BodyReader:
                     while (used_up := body.reserve(len(chunk))) is not None:
                         await self._make_room(used_up, body)
                     chunks.append(chunk)
+        except web.RequestPayloadError:
+            raise RequestRejected(400, "the body is malformed: its framing is wrong", {"Connection": "close"}) from None
         except TimeoutError:
             took_s = asyncio.get_running_loop().time() - began_at
             reason = f"the body did not arrive within {min(took_s, self._timeout_s):.3g} s"
@@ -155,17 +157,6 @@ class _Shares:
             self._requests[key] -= 1
             if not self._requests[key]:
                 del self._requests[key], self._budgets[key]
-
-
-def _network(address: str | None) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: that is what one sender commonly has."""
-    try:
-        found = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return ""
-    if found.version == 4:
-        return str(found)
-    return str(found.ipv4_mapped or ip_network((int(found), 128)).supernet(new_prefix=64))
 
 
 def _no_memory() -> RequestRejected:

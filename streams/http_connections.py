@@ -1,0 +1,236 @@
+"""Limits on the connections of an HTTP server: how many are open, and how long a request may take to arrive.
+
+aiohttp has no such limits. Each connection has a protocol of this module around aiohttp's own; only public methods of
+both are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import cast
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from streams import metrics
+from streams.errors import SettingsError
+from streams.log_damper import LogDamper
+
+_MOST_CONNECTIONS = 2048
+#: Open files that connections leave to Kafka, to files, and to connections that are accepted and not closed yet.
+_OTHER_FILES = 64
+_LOG_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """`total` connections, `per_address` of them from one address (IPv6: one /64 network); 0 is the default or, for
+    an address, half of the total. `head_s`: seconds in which the head of a request has to arrive."""
+
+    total: int = 0
+    per_address: int = 0
+    head_s: float = 10.0
+
+    def fitting(self, open_files: int | None = None) -> ConnectionLimits:
+        """The limits without defaults. `open_files` is how many files the process may open; None: ask the system.
+
+        By default, connections have half of the open files, 2,048 at most. Raises SettingsError where they do not fit.
+        """
+        if open_files is None:
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            open_files = 2 * _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else soft
+        total = self.total or max(min(open_files // 2, _MOST_CONNECTIONS), 1)
+        if self.total and total + _OTHER_FILES > open_files:
+            raise SettingsError(
+                f"SLA_HTTP_MAX_CONNECTIONS is {total:,}, but this process may open {open_files:,} files and needs"
+                f" {_OTHER_FILES} for other purposes; lower the setting or raise `ulimit -n`"
+            )
+        per_address = min(self.per_address or max(total // 2, 1), total)
+        return ConnectionLimits(total, per_address, self.head_s)
+
+
+class HttpMetrics:
+    """The metrics of one HTTP server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connections = metrics.HTTP_CONNECTIONS.gauge(registry)
+        self.closed = metrics.HTTP_CONNECTIONS_CLOSED.counter(registry)
+        self.malformed = metrics.HTTP_MALFORMED.counter(registry)
+
+
+class OpenConnection:
+    """An accepted connection: waiting for a request, or answering one."""
+
+    def __init__(self, network: str, close: Callable[[], None], deadline: float) -> None:
+        self.network = network
+        self.close = close
+        self.deadline = deadline
+        """When it is closed if no head of a request is complete by then."""
+        self.reason = "head_timeout"
+        self.request: web.Request | None = None
+
+    @property
+    def closable(self) -> bool:
+        """Whether it has no complete request: nothing is lost that a sender could not send again."""
+        return self.request is None or not self.request.content.is_eof()
+
+
+class ConnectionTable:
+    """The open connections. Where one too many is opened, the connection that has waited for a complete request for
+    the longest time is closed, so that a sender of half a request never keeps others out. Times are in seconds."""
+
+    def __init__(self, limits: ConnectionLimits, keepalive_s: float, measured: HttpMetrics) -> None:
+        self.limits = limits
+        self._keepalive_s = keepalive_s
+        self._metrics = measured
+        self._open: dict[OpenConnection, None] = {}
+        """In the order in which they began to wait for their present request."""
+        self._of_network: dict[str, int] = {}
+        self._damper = LogDamper(_LOG_EVERY_S)
+        self._log = structlog.get_logger("streams.http")
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, address: str | None, close: Callable[[], None], now: float) -> OpenConnection | None:
+        """Count a connection that `close` closes at once. None where there is no place for it: refuse it."""
+        network = network_of(address)
+        if self._of_network.get(network, 0) >= self.limits.per_address:
+            placed = self._make_place(network, now)
+        else:
+            placed = len(self._open) < self.limits.total or self._make_place(None, now)
+        if not placed:
+            self._report("refused", network, now)
+            return None
+        connection = OpenConnection(network, close, now + self.limits.head_s)
+        self._open[connection] = None
+        self._of_network[network] = self._of_network.get(network, 0) + 1
+        self._metrics.connections.set(len(self._open))
+        return connection
+
+    def received(self, connection: OpenConnection, now: float) -> None:
+        """Bytes have arrived: the head of the next request has to be complete within its time."""
+        if connection.request is None and connection.reason != "head_timeout":
+            connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
+
+    @contextmanager
+    def answering(self, connection: OpenConnection, request: web.Request, now: Callable[[], float]) -> Iterator[None]:
+        """The head of a request is complete; the block answers it and may take any time."""
+        connection.request = request
+        try:
+            yield
+        finally:
+            connection.request = None
+            # aiohttp closes an idle connection a moment earlier; this closes one whose client does not read.
+            connection.deadline, connection.reason = now() + self._keepalive_s + 1, "answer_not_read"
+            if connection in self._open:
+                del self._open[connection]
+                self._open[connection] = None
+
+    def close_overdue(self, now: float) -> None:
+        """Close the connections whose time is over; to be called every second or so."""
+        for connection in [each for each in self._open if each.request is None and each.deadline <= now]:
+            self._close(connection, connection.reason, now)
+
+    def forget(self, connection: OpenConnection) -> None:
+        """The connection is closed."""
+        if connection not in self._open:
+            return
+        del self._open[connection]
+        self._of_network[connection.network] -= 1
+        if not self._of_network[connection.network]:
+            del self._of_network[connection.network]
+        self._metrics.connections.set(len(self._open))
+
+    def _make_place(self, network: str | None, now: float) -> bool:
+        for connection in self._open:
+            if connection.closable and network in (None, connection.network):
+                self._close(connection, "displaced", now)
+                return True
+        return False
+
+    def _close(self, connection: OpenConnection, reason: str, now: float) -> None:
+        self.forget(connection)
+        connection.close()
+        self._report(reason, connection.network, now)
+
+    def _report(self, reason: str, network: str, now: float) -> None:
+        self._metrics.closed.labels(reason).inc()
+        left_out = self._damper.admit(reason, now)
+        if left_out is not None:
+            self._log.warning(
+                "connection_closed",
+                reason=reason,
+                address=network,
+                open=len(self._open),
+                limit=self.limits.total,
+                limit_per_address=self.limits.per_address,
+                left_out=left_out,
+            )
+
+
+class LimitedProtocol(asyncio.Protocol):
+    """One connection: an entry of the table, and the protocol that answers its requests."""
+
+    def __init__(
+        self,
+        table: ConnectionTable,
+        answered_by: Callable[[], asyncio.Protocol],
+        connections: dict[object, OpenConnection],
+    ) -> None:
+        self._table = table
+        self._answered_by = answered_by
+        self._connections = connections
+        self._inner: asyncio.Protocol | None = None
+        self._connection: OpenConnection | None = None
+        self._now = asyncio.get_running_loop().time
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast(asyncio.Transport, transport)
+        peer = stream.get_extra_info("peername")
+        self._connection = self._table.open(peer[0] if peer else None, stream.abort, self._now())
+        if self._connection is None:
+            stream.abort()
+            return
+        self._inner = self._answered_by()
+        self._connections[self._inner] = self._connection
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None and self._connection is not None:
+            self._table.received(self._connection, self._now())
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return None if self._inner is None else self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._inner is not None and self._connection is not None:
+            self._table.forget(self._connection)
+            del self._connections[self._inner]
+            self._inner.connection_lost(exc)
+
+
+def network_of(address: str | None) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: that is what one sender commonly has."""
+    try:
+        found = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((int(found), 128)).supernet(new_prefix=64))

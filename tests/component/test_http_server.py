@@ -1,0 +1,241 @@
+"""The HTTP server that worker, intake and notifier share, over real sockets: limits, and what is no valid HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from intake_bench import ROOT, SECRETS, HandClock, HeldPublisher, recorded, run, signed, token
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from connect.intake.mapping_file import load_mapping
+from connect.intake.settings import IntakeSettings
+from connect.intake.web.app import Intake
+from connect.intake.web.signatures import read_secrets
+from streams.http_connections import ConnectionLimits, HttpMetrics
+from streams.service_process import HttpServer, health_app
+
+JIRA = "/v1/hooks/jira"
+HALF_HEAD = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-"
+NO_BODY = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha256=00\r\nContent-Length: 50\r\n\r\n"
+
+
+class Listening:
+    """An intake behind the server of its process."""
+
+    def __init__(self, intake: Intake, port: int) -> None:
+        self.intake = intake
+        self.port = port
+
+    async def connect(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(sent)
+        return reader, writer
+
+    async def ask(self, sent: bytes) -> tuple[int, bytes]:
+        """Status and everything that follows it, until the server closes the connection."""
+        reader, writer = await self.connect(sent)
+        answer = await reader.read()
+        writer.close()
+        return int(answer.split(b" ", 2)[1]), answer
+
+    async def signed_webhook(self) -> int:
+        body = recorded("jira-created")
+        self.intake._clock.at += 1_000_000  # type: ignore[attr-defined]
+        return (await self.ask(post(JIRA, body, Connection="close", **signed("jira", body, 0))))[0]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.intake.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def post(path: str, body: bytes, *, length: int | None = None, **headers: str) -> bytes:
+    named = {"Host": "x", "Content-Type": "application/json"} | headers
+    if "Transfer_Encoding" not in named:
+        named["Content-Length"] = str(len(body) if length is None else length)
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+
+
+@asynccontextmanager
+async def listening(*, settings: IntakeSettings | None = None, **limits: float) -> AsyncIterator[Listening]:
+    sources = load_mapping(ROOT / "examples" / "intake.yaml")
+    secrets = read_secrets(sources.values(), SECRETS)
+    intake = Intake(sources, secrets, settings or IntakeSettings(), HeldPublisher(), HandClock())
+    given = ConnectionLimits(**limits)  # type: ignore[arg-type]
+    server = HttpServer(intake.app(), "127.0.0.1", 0, measured=intake.metrics.http, limits=given, shutdown_timeout_s=1)
+    async with server:
+        yield Listening(intake, int(server.address.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize("half", [b"", HALF_HEAD, NO_BODY], ids=["nothing", "half a head", "no body"])
+def test_half_requests_keep_no_webhook_waiting(half: bytes) -> None:
+    async def scenario() -> None:
+        async with listening(total=10) as server:
+            held = [await server.connect(half) for _ in range(60)]
+            for _ in range(3):
+                async with asyncio.timeout(1):
+                    assert await server.signed_webhook() == 202
+            assert server.metric("sla_http_connections_closed_total", reason="displaced") >= 50
+            assert server.metric("sla_http_connections") <= 5
+            for _, writer in held:
+                writer.close()
+
+    run(scenario)
+
+
+def test_a_head_that_does_not_end_closes_its_connection() -> None:
+    async def scenario() -> None:
+        async with listening(head_s=0.1) as server:
+            reader, writer = await server.connect(HALF_HEAD)
+            assert await reader.read() == b""
+            assert server.metric("sla_http_connections_closed_total", reason="head_timeout") == 1
+            writer.close()
+
+    run(scenario)
+
+
+def test_a_kept_connection_and_pipelined_requests_are_answered() -> None:
+    async def scenario() -> None:
+        async with listening(total=10) as server:
+            reader, writer = await server.connect()
+            for _ in range(3):
+                writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b"200" in await reader.readline()
+                length = 0
+                while (line := await reader.readline()) != b"\r\n":
+                    if line.lower().startswith(b"content-length"):
+                        length = int(line.split(b":")[1])
+                await reader.readexactly(length)
+            live = b"GET /live HTTP/1.1\r\nHost: x\r\n"
+            writer.write((live + b"\r\n") * 20 + live + b"Connection: close\r\n\r\n")
+            assert (await reader.read()).count(b"HTTP/1.1 200") == 20 + 1
+            writer.close()
+
+    run(scenario)
+
+
+MALFORMED = [
+    post("/v1/hooks/prometheus", b"zz\r\n{}", Transfer_Encoding="chunked", **token("prometheus")),
+    post("/v1/hooks/prometheus", b"f" * 40 + b"\r\n{}", Transfer_Encoding="chunked", **token("prometheus")),
+    b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", MALFORMED)
+def test_what_is_no_http_is_400_and_no_traceback(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def scenario() -> None:
+        async with listening() as server:
+            with capture_logs() as logs:
+                for _ in range(3):
+                    assert (await server.ask(sent))[0] == 400
+            assert len([each for each in logs if each["event"] == "http_request_malformed"]) <= 1
+            assert not [each for each in logs if "exc_info" in each]
+            assert not caplog.records
+            assert await server.signed_webhook() == 202
+
+    run(scenario)
+
+
+def test_a_body_that_follows_in_bad_chunks_is_408(caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp does not tell the reader of a body that its framing has failed: the time for the body ends it."""
+
+    async def scenario() -> None:
+        async with listening(settings=IntakeSettings().model_copy(update={"body_timeout": 100_000})) as server:
+            with capture_logs() as logs:
+                reader, writer = await server.connect(
+                    post("/v1/hooks/prometheus", b"1\r\n{\r\n", Transfer_Encoding="chunked", **token("prometheus"))
+                )
+                while not server.intake._reader.budget.reserved:
+                    await asyncio.sleep(0)
+                writer.write(b"zz\r\n")
+                assert b"408" in await reader.readline()
+                writer.close()
+            assert not [each for each in logs if "exc_info" in each]
+            assert not caplog.records
+
+    run(scenario)
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            with capture_logs() as logs:
+                _, writer = await server.connect(post("/v1/hooks/prometheus", b"{", length=50, **token("prometheus")))
+                while not server.intake._reader.budget.reserved:
+                    await asyncio.sleep(0)
+                writer.transport.abort()
+                while server.metric("sla_http_connections"):
+                    await asyncio.sleep(0)
+                for _ in range(10):
+                    await asyncio.sleep(0)
+            assert not [each for each in logs if "exc_info" in each]
+            assert not caplog.records
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP", "identity, gzip"])
+def test_a_compressed_body_is_415_and_never_decompressed(coding: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            for body in (b"no such coding", gzip.compress(b"{}")):
+                sent = post(
+                    "/v1/hooks/prometheus", body, Content_Encoding=coding, Connection="close", **token("prometheus")
+                )
+                assert (await server.ask(sent))[0] == 415
+                two = sent.replace(b"Content-Encoding", b"Content-Encoding: identity\r\nContent-Encoding", 1)
+                assert (await server.ask(two))[0] in (400, 415)
+            assert not caplog.records
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "deflate, chunked", "identity, chunked", "GZIP,chunked"])
+@pytest.mark.parametrize("path", ["/v1/hooks/prometheus", "/v1/hooks/nobody", "/live"])
+def test_other_transfer_codings_are_501(coding: str, path: str) -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            body = chunked(recorded("alertmanager-firing"))
+            status, answer = await server.ask(post(path, body, Transfer_Encoding=coding, **token("prometheus")))
+            assert status == 501
+            assert b"only chunked" in answer
+            plain = post(
+                "/v1/hooks/prometheus", body, Transfer_Encoding="Chunked", Connection="close", **token("prometheus")
+            )
+            assert (await server.ask(plain))[0] == 202
+
+    run(scenario)
+
+
+def test_a_defect_of_a_page_is_logged_with_its_traceback() -> None:
+    def failing() -> list[dict[str, object]]:
+        raise KeyError("a defect")
+
+    async def scenario() -> None:
+        registry = CollectorRegistry()
+        server = HttpServer(health_app(registry, failing), "127.0.0.1", 0, measured=HttpMetrics(registry))
+        async with server:
+            with capture_logs() as logs:
+                reader, writer = await asyncio.open_connection("127.0.0.1", int(server.address.rpartition(":")[2]))
+                writer.write(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b"500" in await reader.readline()
+                writer.close()
+        (entry,) = logs
+        assert entry["event"] == "http_request_failed"
+        assert isinstance(entry["exc_info"], KeyError)
+
+    run(scenario)
