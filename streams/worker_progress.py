@@ -70,7 +70,7 @@ class TaskProgress(NamedTuple):
 class WorkerProgress(NamedTuple):
     """All incident partitions, by number, and the tasks that process partitions, by agent and partition. `awaited` are
     the instants that ledgers wait for, by incident partition. `workers` is how many processes are members of the
-    deployment's consumer group; None when the broker may not tell. `read_at` is when this was read."""
+    deployment's consumer group; None when the broker does not tell. `read_at` is when this was read."""
 
     partitions: tuple[PartitionState, ...]
     tasks: tuple[TaskProgress, ...]

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Self
 
-from aiokafka.errors import GroupAuthorizationFailedError, for_code
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, for_code
 from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, explained
@@ -31,12 +31,15 @@ class GroupOffsets:
             return self._runner.run(self._committed(agent, partitions))
 
     def members(self) -> int | None:
-        """How many workers are members of the deployment's group now; None when this user may not ask."""
+        """How many workers are members of the deployment's group now; None when this user may not ask, or when the
+        broker cannot say now."""
         with explained(self._brokers):
             try:
                 return self._runner.run(self._members())
-            except GroupAuthorizationFailedError:
-                return None
+            except KafkaError as error:
+                if error.retriable or isinstance(error, GroupAuthorizationFailedError):
+                    return None
+                raise
 
     async def _members(self) -> int:
         if self._admin is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random  # noqa: TID251 -- seeded
+from typing import cast
 
 import pytest
 from databases import Database
@@ -36,6 +37,7 @@ from streams.errors import PseudonymKeyChanged
 from streams.serde.codec import Codec
 from streams.sla.arrival import TimeLimits
 from streams.sla.erasure import Erasures
+from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR
 
 KEY = TimeLimits().pseudonym_key
@@ -120,6 +122,29 @@ def test_what_names_the_tenant_is_under_its_pseudonym(database: Database) -> Non
         assert revisions
         facts = connection.execute(select(entry.c.type).where(entry.c.subject == PSEUDONYM)).scalars().all()
         assert sorted(facts) == ["contract.set", "contract.set", "credit.claimed", "credit.claimed", "tenant.erased"]
+
+
+def test_every_month_stays_under_the_pseudonym_with_its_latest_statement(database: Database) -> None:
+    records = history()
+    stated: dict[str, int] = {}
+    before = set()
+    for record in records:
+        if record.topic != "credits":
+            continue
+        found = Codec().decode(record.value)
+        assert not isinstance(found, Rejection)
+        event_type, fields = found
+        if event_type != "credit.statement" or fields["tenant_id"] not in ("acme", PSEUDONYM):
+            continue
+        month, revision = cast(str, fields["month"]), cast(int, fields["revision"])
+        stated[month] = max(revision, stated.get(month, 0))
+        if fields["tenant_id"] == "acme":
+            before.add(month)
+    assert before, "months were stated under the name"
+    ingest(database.engine, records, Applier(Codec(), "sla", KEY))
+    wanted = select(tenant_month.c.month, tenant_month.c.revision).where(tenant_month.c.tenant_id == PSEUDONYM)
+    with database.engine.connect() as connection:
+        assert dict(connection.execute(wanted).tuples().all()) == stated
 
 
 def test_another_key_is_refused(database: Database) -> None:
