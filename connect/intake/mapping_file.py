@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connect.intake.formats.registry import FORMATS
 from connect.intake.formats.source_format import SourceFormat
+from connect.intake.mapping.checks import NEVER_APPLIES, RULE_FIELDS, cross_checks, place_of
+from connect.intake.mapping.feedback_rules import FeedbackRule
 from connect.intake.mapping.paths import FieldPath, below_root, parse_path
-from connect.intake.mapping.rules import EVERY, IMPACTS, TIERS, Condition, MappingRule, Source, States
+from connect.intake.mapping.rules import EVERY, Condition, MappingRule, Source, States
 from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys
-from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
-from streams.config_files.scalars import close_to
+from streams.config_files.problems import KeyPath, Place, PolicyError
 from streams.config_files.yaml_reader import read_checked
-
-_FIELDS = ("component", "impact", "tier", "tenants", "summary")
-_NEVER_APPLIES = "never applies: an entry before it always gives a value"
-_ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
 
 
 class MappingError(PolicyError):
@@ -26,119 +22,49 @@ class MappingError(PolicyError):
 
 def load_mapping(path: Path) -> dict[str, Source]:
     """The sources of a mapping file by name. Raises MappingError, OSError when it can't be read."""
-    document, places = read_checked(path, MappingKeys, _cross_checks, MappingError)
+    document, places = read_checked(path, MappingKeys, cross_checks, MappingError)
     identities = frozenset(_identity(name, keys) for name, keys in document.sources.items())
-    return {name: _source(name, keys, places, identities) for name, keys in document.sources.items()}
-
-
-def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
-    """Checks that span several keys; they run even when other keys are wrong."""
-    found = data.get("sources") if isinstance(data, dict) else None
-    sources = found if isinstance(found, dict) else {}
-    names = sorted(map(str, sources))
-    for name, keys in sources.items():
-        if not isinstance(keys, dict):
-            continue
-        for path, what in _source_problems(name, keys):
-            yield Problem(file, _place(places, path), dotted(path), what)
-        following = bisect_left(names, f"{name}-")
-        if keys.get("only_tenants") and following < len(names) and names[following].startswith(f"{name}-"):
-            key: KeyPath = ("sources", name, "only_tenants")
-            what = f"ids that begin with {name}- may be those of source {names[following]}; allowed: another name"
-            yield Problem(file, _place(places, key), dotted(key), what)
-
-
-def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPath, str]]:
-    form = FORMATS.get(str(keys.get("format")))
-    here: KeyPath = ("sources", name)
-    if form is None:
-        return
-    if form.translate is None:
-        for key in (*_FIELDS, "ignore", "states", "replay_window"):
-            if key in keys:
-                yield (*here, key), f"events of format {form.name} carry this themselves; allowed: leaving it out"
-        return
-    for key in ("allow", "allow_sources"):
-        if key in keys:
-            yield (
-                (*here, key),
-                f"a source of format {form.name} publishes incident.* only; allowed: leaving it out",
-            )
-    for needed in ("component", "impact", "tenants"):
-        if not keys.get(needed):
-            yield here, f"{needed}: has no entry; allowed: at least one entry"
-    for field in _FIELDS:
-        entries = keys.get(field)
-        for index, entry in enumerate(entries if isinstance(entries, list) else []):
-            if isinstance(entry, dict):
-                yield from _entry_problems(field, entry, (*here, field, index), form)
-        if field == "tenants":  # a tenant that is never found gets no credits
-            for index in _unreachable(entries):
-                yield (*here, field, index), f"{_NEVER_APPLIES}; allowed: above that"
-    ignored = keys.get("ignore")
-    for index, each in enumerate(ignored if isinstance(ignored, list) else []):
-        for path in each if isinstance(each, dict) else ():
-            yield from _root_problems(path, (*here, "ignore", index, path), form)
-
-
-def _unreachable(entries: object) -> Iterator[int]:
-    """The places of rules that come after one that always gives a value."""
-    always = False
-    for index, entry in enumerate(entries if isinstance(entries, list) else []):
-        if not isinstance(entry, dict):
-            continue
-        if always:
-            yield index
-        elif not entry.get("when") and ("value" in entry or "scope" in entry):
-            always = True
-
-
-def _entry_problems(
-    field: str, entry: dict[str, object], here: KeyPath, form: SourceFormat
-) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(entry.get("from"), str):
-        yield from _root_problems(str(entry["from"]), (*here, "from"), form)
-    when = entry.get("when")
-    for path in when if isinstance(when, dict) else ():
-        yield from _root_problems(path, (*here, "when", path), form)
-    if "scope" in entry and field != "tenants":
-        yield (*here, "scope"), f"{field} has no scope; allowed: in tenants only"
-    known = _ALLOWED_VALUES.get(field)
-    if known is None:
-        return
-    table = entry.get("values")
-    given: list[tuple[KeyPath, object]] = [((*here, "value"), entry["value"])] if "value" in entry else []
-    if isinstance(table, dict):
-        given += [((*here, "values", key), value) for key, value in table.items()]
-    for path, value in given:
-        if str(value) not in known:
-            yield path, f"{value!r} is not a valid {field}{close_to(str(value), known)}; allowed: {', '.join(known)}"
-
-
-def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tuple[KeyPath, str]]:
-    try:
-        names = parse_path(path).names
-    except ValueError:
-        return  # reported by the schema
-    if names[0] not in form.payload_roots:
-        allowed = ", ".join(form.payload_roots)
-        yield place, f"{path!r} begins with no part of {form.name} payloads that a mapping may use; allowed: {allowed}"
-    elif (problem := form.path_problem(names)) is not None:
-        yield place, f"{path!r} never matches: {problem}"
+    return {
+        name: _source(name, keys, places, identities, _id_prefixes(name, document.sources))
+        for name, keys in document.sources.items()
+    }
 
 
 def _identity(name: str, keys: SourceKeys) -> str:
     return keys.source or f"/intake/{name}"
 
 
-def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place], identities: frozenset[str]) -> Source:
+def _id_prefixes(name: str, sources: Mapping[str, SourceKeys]) -> tuple[str, ...]:
+    """What the ids of the incidents begin with that a source with `only_tenants` reaches. Feedback is about incidents
+    of other sources: it reaches those of sources that are limited to its tenants, whose ids begin with their names."""
+    keys = sources[name]
+    if not keys.only_tenants:
+        return ()
+    if not FORMATS[keys.format].tool_events:
+        return (f"{name}-",)
+    own = set(keys.only_tenants)
+    return tuple(
+        f"{each}-"
+        for each, its in sources.items()
+        if each != name and its.only_tenants and own >= set(its.only_tenants)
+    )
+
+
+def _source(
+    name: str,
+    keys: SourceKeys,
+    places: Mapping[KeyPath, Place],
+    identities: frozenset[str],
+    id_prefixes: tuple[str, ...],
+) -> Source:
     here: KeyPath = ("sources", name)
     form = FORMATS[keys.format]
     fields = {
         field: tuple(
-            _mapping_rule(each, _place(places, (*here, field, index)).line, form) for index, each in enumerate(entries)
+            _mapping_rule(each, place_of(places, (*here, field, index)).line, form)
+            for index, each in enumerate(entries)
         )
-        for field in _FIELDS
+        for field in RULE_FIELDS
         if (entries := getattr(keys, field))
     }
     return Source(
@@ -156,6 +82,9 @@ def _source(name: str, keys: SourceKeys, places: Mapping[KeyPath, Place], identi
         replay_window=keys.replay_window,
         ignore=tuple(_conditions(each, form) for each in keys.ignore),
         states=_states(keys.states, form.default_states),
+        events={each: FeedbackRule(rule.becomes, rule.visibility) for each, rule in keys.events.items()},
+        deployment=keys.deployment,
+        id_prefixes=id_prefixes,
         **fields,
     )
 
@@ -170,7 +99,7 @@ def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> 
     for field, rules in fields.items():
         always = [index for index, rule in enumerate(rules) if rule.value is not None and not rule.when]
         for rule in rules[always[0] + 1 :] if always else ():
-            yield f"line {rule.line}: this entry of {field} {_NEVER_APPLIES}"
+            yield f"line {rule.line}: this entry of {field} {NEVER_APPLIES}"
 
 
 def _mapping_rule(keys: MappingRuleKeys, line: int, form: SourceFormat) -> MappingRule:
@@ -202,7 +131,3 @@ def _states(keys: StatesKeys, default: States) -> States:
         waiting_customer=of(keys.waiting_customer, default.waiting_customer),
         waiting_third_party=of(keys.waiting_third_party, default.waiting_third_party),
     )
-
-
-def _place(places: Mapping[KeyPath, Place], path: KeyPath) -> Place:
-    return next(places[path[:size]] for size in range(len(path), -1, -1) if path[:size] in places)

@@ -40,7 +40,7 @@ def _other_tenant(source: Source, event_type: str, event: Event) -> str | None:
     """Why an event reaches beyond the tenants of a tenant-scoped source, or None.
 
     Nothing here knows whom an incident of some id affects. So the ids of a scoped source's incidents and maintenance
-    windows begin with its name, and it reaches no others.
+    windows begin with its name, and it reaches no others; feedback reaches those of sources limited to its tenants.
     """
     data = event.get("data")
     fields: Mapping[str, object] = data if isinstance(data, dict) else {}
@@ -58,7 +58,9 @@ def _other_tenant(source: Source, event_type: str, event: Event) -> str | None:
     for tenant in named:
         if tenant not in source.only_tenants:
             return f"{source.name} may not affect tenant {tenant[:128]}; allowed: {', '.join(source.only_tenants)}"
+    prefixes = source.id_prefixes or (f"{source.name}-",)
     for identity in ids:
-        if identity is not None and not str(identity).startswith(f"{source.name}-"):
-            return f"{source.name} may not reach {str(identity)[:128]}; its ids begin with {source.name}-"
+        if identity is not None and not str(identity).startswith(prefixes):
+            known = " or ".join(prefixes)
+            return f"{source.name} may not reach {str(identity)[:128]}; its ids begin with {known}"
     return None

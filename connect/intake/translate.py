@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from connect.intake.formats import cloudevents, json_body, rest
+from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.rules import Source
@@ -43,10 +43,10 @@ class Outcomes(NamedTuple):
 
 def webhook_outcomes(source: Source, content: bytes, received_at: int | None = None) -> Outcomes:
     """The webhook of a source whose format has one, received at an instant (microseconds since 1970)."""
-    payload = json_body.parse(content)
+    form = format_of(source)
+    payload = form.parse(content)
     if isinstance(payload, Rejection):
         return Outcomes(iter([RejectedItem("", payload.code, payload.message)]))
-    form = format_of(source)
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
     return Outcomes(form.translate(payload, source, received_at), form.truncated(payload))
 

@@ -30,6 +30,7 @@ SECRETS = {
     "SLA_INTAKE_PROMETHEUS_TOKEN": "prometheus-token-0001",
     "SLA_INTAKE_ZENDESK_SECRET": "zendesk-secret-00001",
     "SLA_INTAKE_JIRA_SECRET": "jira-secret-00000001",
+    "SLA_INTAKE_PAGERDUTY_SECRET": "pagerduty-secret-001",
     "SLA_INTAKE_BILLING_TOKEN": "billing-token-000001",
     "SLA_INTAKE_SERVICES_TOKEN": "services-token-00001",
 }
@@ -113,14 +114,18 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
     if name == "jira":
         made = hmac.digest(SECRETS["SLA_INTAKE_JIRA_SECRET"].encode(), body, "sha256").hex()
         return {"X-Hub-Signature": f"sha256={made}", "X-Atlassian-Webhook-Identifier": "one"}
+    if name == "pagerduty":
+        made = hmac.digest(SECRETS["SLA_INTAKE_PAGERDUTY_SECRET"].encode(), body, "sha256").hex()
+        return {"X-PagerDuty-Signature": f"v1={'0' * 64},v1={made}"}
     return token(name)
 
 
 @asynccontextmanager
 async def served(publisher: RecordPublisher | None = None, **changed: object) -> AsyncIterator[Bench]:
-    """An intake with the shipped example mapping; `changed` are settings, unchecked."""
+    """An intake with the shipped example mappings; `changed` are settings, unchecked."""
     clock, way = HandClock(), publisher or HeldPublisher()
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
+    sources |= load_mapping(ROOT / "examples" / "intake" / "feedback.yaml")
     settings = IntakeSettings().model_copy(update=changed)
     intake = Intake(sources, read_secrets(sources.values(), SECRETS), settings, way, clock)
     async with TestClient(TestServer(intake.app())) as client:

@@ -18,7 +18,10 @@ from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from connect.intake.web.responses import translation_response
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
+SOURCES = {
+    **load_mapping(ROOT / "examples" / "intake.yaml"),
+    **load_mapping(ROOT / "examples" / "intake" / "feedback.yaml"),
+}
 RECORDED = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "tests/data/intake").glob("*.json")
 }

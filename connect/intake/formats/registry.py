@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connect.intake.formats import alertmanager, jira, rest, zendesk
+from connect.intake.formats import alertmanager, jira, pagerduty, rest, zendesk
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Source
 
@@ -10,7 +10,7 @@ from connect.intake.mapping.rules import Source
 MAX_SIGNED_BODY = 4 * 1024 * 1024
 #: Format name in the mapping file → format.
 FORMATS: dict[str, SourceFormat] = {
-    each.name: each for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, rest.FORMAT)
+    each.name: each for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, pagerduty.FORMAT, rest.FORMAT)
 }
 
 

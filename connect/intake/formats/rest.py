@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from connect.intake.formats import bearer_token, json_body
-from connect.intake.formats.source_format import SourceFormat
+from connect.intake.formats.source_format import EVENT_KEYS, SourceFormat
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, ItemOutcome, RejectedItem, event
 from schemas import registry
@@ -124,4 +124,10 @@ def _looks_like(payload: object) -> bool:
     return isinstance(payload, list) or (isinstance(payload, dict) and "specversion" in payload)
 
 
-FORMAT = SourceFormat(name="api", authenticate=bearer_token.authenticate, looks_like=_looks_like)
+FORMAT = SourceFormat(
+    name="api",
+    authenticate=bearer_token.authenticate,
+    looks_like=_looks_like,
+    keys=EVENT_KEYS,
+    required_keys=(),
+)

@@ -9,9 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connect.intake.formats import json_body
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome
 from connect.intake.web.signatures import Secret
+from streams.sla.events import Rejection
+
+#: Keys of a source whose payloads open incidents.
+INCIDENT_KEYS = ("component", "impact", "tier", "tenants", "summary", "ignore", "states", "replay_window")
+#: Keys of a source through which people act on incidents that exist.
+FEEDBACK_KEYS = ("events", "who", "deployment", "ignore")
+#: Keys of a source whose events carry the contract's fields.
+EVENT_KEYS = ("allow", "allow_sources")
 
 
 class AuthenticationError(Exception):
@@ -47,6 +56,17 @@ class SourceFormat:
     """The outcomes of a webhook's JSON payload that was received at an instant (microseconds since 1970; None:
     unknown). A format without this has no webhook: its events carry the contract's fields and arrive at `/v1/events`
     and the addresses of `rest.ROUTES`."""
+    parse: Callable[[bytes], object | Rejection] = json_body.parse
+    """The payload of a webhook's body."""
+    keys: tuple[str, ...] = INCIDENT_KEYS
+    """The keys of the mapping file that a source of this format may have beside those of every source."""
+    required_keys: tuple[str, ...] = ("component", "impact", "tenants")
+    tool_events: tuple[str, ...] = ()
+    """The events of a tool that people work with. The key `events` says what each becomes; what it does not name
+    becomes nothing."""
+    answer_status: int | None = None
+    """The status of every answer to a request that has been published, for senders that stop sending after errors.
+    None: the outcome decides."""
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
     payload are idempotent (R1)."""

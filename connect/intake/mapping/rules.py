@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connect.intake.mapping.feedback_rules import FeedbackRule
 from connect.intake.mapping.paths import FieldPath, lookup
 from connect.secret_refs import SecretRef
 from streams.sla.limits import MAX_TEXT_BYTES
+from streams.topics import DEFAULT_PREFIX
 
 #: In `tenants`: every tenant is affected, where the mapping says it. In a table of values: any other value. In a
 #: condition: any value.
@@ -93,6 +95,14 @@ class Source:
     tenants: tuple[MappingRule, ...] = ()
     summary: tuple[MappingRule, ...] = ()
     states: States = field(default_factory=States)
+    events: Mapping[str, FeedbackRule] = field(default_factory=dict)
+    """What each event of a tool becomes; those that it lacks become nothing."""
+    who: tuple[MappingRule, ...] = ()
+    """Where the id of the person is who acts in a tool."""
+    deployment: str = DEFAULT_PREFIX
+    """The deployment whose pages and posts it acts on."""
+    id_prefixes: tuple[str, ...] = ()
+    """With `only_tenants`: what the ids of the incidents begin with that it reaches; empty: its name and `-`."""
     identities: frozenset[str] = frozenset()
     """The CloudEvents sources of all senders of the file; this one may use only its own."""
 
@@ -103,7 +113,7 @@ class Source:
         """Every path that the mapping reads."""
         for conditions in self.ignore:
             yield from (condition.path for condition in conditions)
-        for rules in (self.component, self.impact, self.tier, self.tenants, self.summary):
+        for rules in (self.component, self.impact, self.tier, self.tenants, self.summary, self.who):
             yield from paths_of(rules)
 
 
@@ -143,7 +153,7 @@ def classify(source: Source, view: object, default_summary: str | None = None) -
         ("tenants", source.tenants, True),
     ):
         # Tenants determine who receives credits, so a tenant that the table lacks is an error, never skipped.
-        values, reason = _first_match(entries, view, all_known=name == "tenants")
+        values, reason = first_match(entries, view, all_known=name == "tenants")
         if values:
             found[name] = values
         elif needed:
@@ -157,7 +167,7 @@ def classify(source: Source, view: object, default_summary: str | None = None) -
         return Unmapped("; ".join(reasons))
     tenants = tuple(dict.fromkeys(found["tenants"]))
     everyone = EVERY in tenants
-    summary = next(iter(_first_match(source.summary, view)[0]), default_summary)
+    summary = next(iter(first_match(source.summary, view)[0]), default_summary)
     return Classified(
         "platform" if everyone else "tenants",
         () if everyone else tenants,
@@ -177,7 +187,7 @@ def ignored_by_rule(source: Source, view: object) -> IgnoredByRule | None:
     return None
 
 
-def _first_match(entries: tuple[MappingRule, ...], view: object, *, all_known: bool = False) -> tuple[list[str], str]:
+def first_match(entries: tuple[MappingRule, ...], view: object, *, all_known: bool = False) -> tuple[list[str], str]:
     """The values of the first rule that has any, or why none has. `all_known`: a table has to name every value."""
     why = []
     for entry in entries:

@@ -8,11 +8,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.intake.formats.registry import FORMATS
+from connect.intake.mapping.feedback_rules import FeedbackType, Visibility
 from connect.intake.mapping.paths import parse_path
 from connect.secret_refs import SecretKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to, parse_duration
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
+from streams.topics import DEFAULT_PREFIX
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
@@ -116,6 +118,27 @@ class StatesKeys(ConfigKeys):
     waiting_third_party: list[ScalarText] | None = Field(None, description="Names that wait for a third party.")
 
 
+class FeedbackRuleKeys(ConfigKeys):
+    """What one event of a tool becomes. A plain text stands for `becomes`."""
+
+    becomes: FeedbackType = Field(description="Type of the event that is published.")
+    visibility: Visibility | None = Field(None, description="Who may read the update (incident.updated).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        return {"becomes": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _visible_to(self) -> Self:
+        if (self.becomes == "incident.updated") != (self.visibility is not None):
+            raise ValueError(
+                "incident.updated needs a visibility, and nothing else has one; allowed: "
+                "{becomes: incident.updated, visibility: internal}, or public, which meets update clocks"
+            )
+        return self
+
+
 class SourceKeys(ConfigKeys):
     """One sender."""
 
@@ -138,7 +161,7 @@ class SourceKeys(ConfigKeys):
         description="The tenants that its events may affect, with ids that begin with its name; default: all.",
     )
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
-        300_000_000, description="How old a signed timestamp may be (format zendesk)."
+        300_000_000, description="How old a signed timestamp may be (formats zendesk, slack)."
     )
     ignore: list[Annotated[Conditions, Field(min_length=1)]] = Field(
         [], description="Payloads that are not incidents: every path of an entry has one of its values."
@@ -150,6 +173,17 @@ class SourceKeys(ConfigKeys):
     summary: list[MappingRuleKeys] = Field([], description="Rules for the summary.")
     states: StatesKeys = Field(
         StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira)."
+    )
+    events: dict[str, FeedbackRuleKeys] = Field(
+        {}, description="What each event of the tool becomes; the others become nothing (formats pagerduty, slack)."
+    )
+    who: list[MappingRuleKeys] = Field(
+        [], description="Where the id of the person is who acts (formats pagerduty, slack)."
+    )
+    deployment: str = Field(
+        DEFAULT_PREFIX,
+        description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are (formats pagerduty, slack).",
+        min_length=1,
     )
 
 

@@ -108,7 +108,8 @@ def _events() -> dict[str, Any]:
 
 def _hook() -> dict[str, Any]:
     operation = _operation(
-        "Webhook of Alertmanager (version 4), Zendesk or Jira Service Management, by the format in the mapping file.",
+        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management or PagerDuty (version 3): the format in "
+        "the mapping file decides.",
         {"application/json": {"schema": {"type": "object"}}},
         "",
     )

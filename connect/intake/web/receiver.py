@@ -79,7 +79,7 @@ class Receiver:
                 body.prove()
             async with self._memory_for(body.content):
                 translation = await self._publish(request, source, translate_body, body.content, arrival)
-        return responses.translation_response(translation)
+        return responses.translation_response(translation, format_of(source).answer_status)
 
     def _limit_rate(self, source: Source) -> None:
         wait_s = self._rates.acquire(source.name, self._clock.now())

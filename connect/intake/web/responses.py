@@ -37,8 +37,8 @@ def rejection_response(rejected: RequestRejected) -> web.Response:
     return _json(rejected.status, {"error": rejected.reason}, rejected.headers)
 
 
-def translation_response(translation: Translation) -> web.Response:
-    """The response once Kafka has acknowledged: 202, or 403 or 422 with the rejected items."""
+def translation_response(translation: Translation, status: int | None = None) -> web.Response:
+    """The response once Kafka has acknowledged: 202, or 403 or 422 with the rejected items; `status` overrides it."""
     body: dict[str, object] = {
         "published": [
             {"type": each.event_type, "id": each.event_id, "subject": each.subject}
@@ -49,7 +49,7 @@ def translation_response(translation: Translation) -> web.Response:
         ],
     }
     if not translation.rejected:
-        return _json(ACCEPTED, body)
+        return _json(status or ACCEPTED, body)
     first = translation.rejected[0]
     body["rejected"] = [
         _without_empty({"item": each.item, "code": each.code, "reason": each.reason})
@@ -57,7 +57,7 @@ def translation_response(translation: Translation) -> web.Response:
     ]
     body["error"] = f"{first.item}: {first.reason}" if first.item else first.reason
     forbidden = all(each.code == "forbidden" for each in translation.rejected)
-    return _json(FORBIDDEN if forbidden else UNPROCESSABLE, body)
+    return _json(status or (FORBIDDEN if forbidden else UNPROCESSABLE), body)
 
 
 def _without_empty(fields: dict[str, str]) -> dict[str, str]:

@@ -62,6 +62,7 @@ class KindConfig(NamedTuple):
     api: str | None = None
     severities: Mapping[tuple[str, str], PagerSeverity] = {}
     pages_per_minute: int | None = None
+    title_links: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,8 @@ class Destination:
     severities: Mapping[tuple[str, str], PagerSeverity] = field(default_factory=dict)
     pages_per_minute: int | None = None
     """Beyond this rate alerts become digests; None: they never do."""
+    title_links: bool = False
+    """Whether PagerDuty titles end in the deployment and the incident, so that notes about a page find it."""
 
     def language_of(self, message: Message) -> Language:
         """The language of a message's texts."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
+from connect.feedback_links import LinkedIncident, deployment_of_key, title_link
 from connect.notify.destinations.answers import judge_status
 from connect.notify.destinations.kind import (
     Destination,
@@ -20,7 +21,7 @@ from connect.notify.destinations.kind import (
 from connect.notify.destinations.phrases import facts, title
 from connect.notify.destinations.secrets import read_key_secret
 from connect.notify.destinations.text import HEADERS, LONGEST_SUMMARY, json_body, plain
-from connect.notify.message import Message
+from connect.notify.message import DIGEST, Message
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
 from streams.sla.instants import HOUR
@@ -69,6 +70,9 @@ class PagerDutyKeys(BaseModel):
     pages_per_minute: Annotated[int, Field(ge=1, le=6000)] | None = Field(
         None, description="Beyond this rate alerts become digests (pagerduty, slack)."
     )
+    feedback: bool = Field(
+        False, description="Whether titles end in the incident's id, so that the intake can place notes (pagerduty)."
+    )
 
 
 def configure(keys: PagerDutyKeys) -> KindConfig:
@@ -80,7 +84,11 @@ def configure(keys: PagerDutyKeys) -> KindConfig:
         for severity, word in words.model_dump(exclude_none=True).items()
     }
     return KindConfig(
-        keys.routing_key.ref(), api=keys.api, severities=severities, pages_per_minute=keys.pages_per_minute
+        keys.routing_key.ref(),
+        api=keys.api,
+        severities=severities,
+        pages_per_minute=keys.pages_per_minute,
+        title_links=keys.feedback,
     )
 
 
@@ -115,10 +123,11 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     data, about = event["data"], str(event["subject"])
     language = destination.language_of(message)
     summary = [plain(data["summary"], LONGEST_SUMMARY)] if data.get("summary") else []
+    link = _link(message, about) if destination.title_links else None
     details = dict(facts(event, message.clock, language, destination.zone))
     return head | {
         "payload": {
-            "summary": plain(" · ".join([title(event, language), *summary, about]), _LONGEST_SUMMARY),
+            "summary": plain(" · ".join([title(event, language), *summary, link or about]), _LONGEST_SUMMARY),
             "source": plain(about, _LONGEST_SOURCE),
             "severity": severity(destination, event["type"], data["severity"]),
             "timestamp": event["time"],
@@ -129,6 +138,14 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
         },
         "client": "sla",
     }
+
+
+def _link(message: Message, incident: str) -> str | None:
+    """The incident as feedback finds it again; None for a digest, and for pages of releases without deployments."""
+    if message.key is None or message.clock == DIGEST:
+        return None
+    deployment = deployment_of_key(message.key, incident, message.clock)
+    return None if deployment is None else title_link(LinkedIncident(deployment, incident))
 
 
 def severity(destination: Destination, event_type: str, ours: str) -> PagerSeverity:

@@ -89,6 +89,7 @@ def _destination(name: str, keys: CommonKeys) -> Destination:
         give_up_after=keys.give_up_after or kind.give_up_after,
         severities=config.severities,
         pages_per_minute=config.pages_per_minute or kind.pages_per_minute,
+        title_links=config.title_links,
     )
 
 

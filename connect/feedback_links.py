@@ -1,0 +1,82 @@
+"""How a page or a post names its incident, so that feedback from PagerDuty or Slack finds it again. Pure.
+
+Every link names the deployment too: two deployments may use one PagerDuty service or one Slack app.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Literal, NamedTuple
+
+_CLOCK_KEY = re.compile(r"(.+)/(?:response|update|resolution)/\d+", re.DOTALL)
+_HASHED_KEY = re.compile(r"[0-9a-f]{64}")
+_DIGEST = "digest/"
+_TITLE_LINK = " · ["
+
+
+class LinkedIncident(NamedTuple):
+    """The incident that a link names, and its deployment."""
+
+    deployment: str
+    incident: str
+
+
+#: `foreign`: not of this deployment. `digest`: of several incidents. `hashed`: too long, so the key is a hash.
+Unlinked = Literal["foreign", "digest", "hashed"]
+
+
+def incident_of_key(deployment: str, key: str) -> LinkedIncident | Unlinked:
+    """The incident of a dedup key that `connect.notify.message` made for a deployment, or why there is none."""
+    own = f"{deployment}/"
+    if not key.startswith(own):
+        return "foreign"
+    name = key[len(own) :]
+    if (found := _CLOCK_KEY.fullmatch(name)) is not None:
+        return LinkedIncident(deployment, found[1])
+    if _HASHED_KEY.fullmatch(name):
+        return "hashed"
+    return "digest" if name.startswith(_DIGEST) else "foreign"
+
+
+def deployment_of_key(key: str, incident: str, clock: str) -> str | None:
+    """The deployment that a page's dedup key names; None: a release before deployments were named made the key."""
+    deployment, found, rest = key.rpartition(f"/{incident}/{clock}")
+    if found and not rest:
+        return deployment
+    deployment, _, name = key.rpartition("/")
+    return deployment if deployment and _HASHED_KEY.fullmatch(name) else None
+
+
+def title_link(link: LinkedIncident) -> str:
+    """The last part of a PagerDuty title, without the separator before it. It ends in a bracket, so a title that was
+    cut names no incident, rather than another one."""
+    return f"[{link.deployment}/{link.incident}]".replace(_TITLE_LINK, " - [")
+
+
+def incident_of_title(deployment: str, title: str) -> str | None:
+    """The incident of this deployment that a title ends in, or None."""
+    _, found, link = title.rpartition(_TITLE_LINK)
+    own = f"{deployment}/"
+    if not found or not link.endswith("]") or not link.startswith(own):
+        return None
+    return link[len(own) : -1] or None
+
+
+def button_value(link: LinkedIncident, language: str) -> str:
+    """The value of a Slack button. `language` is that of its message."""
+    return json.dumps({**link._asdict(), "language": language}, ensure_ascii=False, separators=(",", ":"))
+
+
+def link_of_button(value: object) -> tuple[LinkedIncident, str] | None:
+    """The incident of a Slack button's value and the language of its message; None: it is no value of ours."""
+    try:
+        given = json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict):
+        return None
+    deployment, incident, language = (given.get(name) for name in ("deployment", "incident", "language"))
+    if not isinstance(deployment, str) or not isinstance(incident, str) or not incident:
+        return None
+    return LinkedIncident(deployment, incident), "ja" if language == "ja" else "en"
