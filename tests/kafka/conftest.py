@@ -9,12 +9,15 @@ from click.testing import Result
 from on_kafka import PARTITIONS, Run
 from typer.testing import CliRunner
 
+from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import start_broker
 from cli.kafka_io.topic_admin import apply_topics
 from cli.main import app
 from streams.topics import declared
 
 _numbers = itertools.count(1)
+# Brokers of tests live for seconds: Java's second compiler costs more than it gains, a third of a start.
+node_files._JVM += ("-XX:TieredStopAtLevel=1",)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from connect.client import consume_credits
 from examples.billing import opened, record_credit
 
 CRASHED = 70
+SHORT_SESSION = {"session_timeout_ms": 2_000, "heartbeat_interval_ms": 500}
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     left = int(count)
     with (
         closing(opened(path)) as books,
-        consume_credits(brokers, group="billing", prefix=prefix, kafka={"session_timeout_ms": 6_000}) as credits_,
+        consume_credits(brokers, group="billing", prefix=prefix, kafka=SHORT_SESSION) as credits_,
     ):
         for event in credits_:
             left -= record_credit(books, event)

@@ -103,25 +103,25 @@ def test_kill_9_under_load_skips_nothing_and_repeats_the_same_keys(
 
 
 @pytest.mark.chaos
-def test_ten_thousand_alerts_at_once_with_a_dead_destination(
+def test_thousands_of_alerts_at_once_with_a_dead_destination(
     broker: str, topics: str, publisher: EventWriter, destinations: Destinations, tmp_path: Path
 ) -> None:
     """What is dead costs a few tries, holds a bounded number of messages, and delays nobody."""
     destinations.answer = lambda kind: 500 if kind == "hook" else 202
     with NotifyProcess(broker, topics, tmp_path, destinations, "pager", "hook") as notifier:
         before = notifier.resident_mib()
-        for number in range(10_000):  # ten revisions of each deadline: one page
-            publisher.say("breached", f"inc-{number % 1_000}", f"e{number}")
+        for number in range(4_000):  # ten revisions of each deadline: one page
+            publisher.say("breached", f"inc-{number % 400}", f"e{number}")
         publisher.flush()
-        wanted = {f"trigger inc-{number}/response/1" for number in range(1_000)}
+        wanted = {f"trigger inc-{number}/response/1" for number in range(400)}
         began = time.monotonic()
-        wait(lambda: set(destinations.keys("pager")) == wanted, notifier.log.read_text)
+        wait(lambda: set(destinations.keys("pager")) == wanted, notifier.log.read_text, 30)
         took = time.monotonic() - began
         wait(lambda: notifier.measured("sla_notify_behind_records", "pager") == 0, notifier.log.read_text)
         assert notifier.measured("sla_notify_up", "pager") == 1
         assert notifier.measured("sla_notify_up", "hook") == 0
         assert 1_000 <= notifier.measured("sla_notify_pending", "hook") < 1_500
-        assert notifier.measured("sla_notify_behind_records", "hook") > 8_000
+        assert notifier.measured("sla_notify_behind_records", "hook") > 2_000
         assert destinations.tries["hook"] < 5 + 8 + took + 10
         assert notifier.resident_mib() - before < 100
         assert notifier.stop() == 0
