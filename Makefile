@@ -24,8 +24,9 @@ setup: $(INSTALLED) ## make .venv and install what requirements.lock names, ever
 demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and service credits
 	@$(BIN)/sla demo
 
-test: $(INSTALLED) ## all tests, two files at a time, each with the broker that it needs
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+# Three processes for two cores: tests that wait for Kafka leave room for tests that compute (tests/conftest.py).
+test: $(INSTALLED) ## all tests, three files at a time, each with the broker that it needs
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
 	@echo "check: lint";    $(BIN)/ruff check --quiet .

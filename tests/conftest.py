@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 SLOW_MACHINES = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES)
 settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the tests (`make test`), files that mostly wait for Kafka alternate with files that
+    compute. Files with faults come first, because they take longest."""
+    if not hasattr(config, "workerinput"):  # set by pytest-xdist
+        return
+    faults = {item.path for item in items if item.get_closest_marker("chaos")}
+    files = list(dict.fromkeys(item.path for item in items))
+    waiting = sorted((file for file in files if file.parent.name == "kafka"), key=lambda file: file not in faults)
+    computing = [file for file in reversed(files) if file.parent.name != "kafka"]
+    places = {file: number / len(group) for group in (waiting, computing) for number, file in enumerate(group)}
+    order = {file: place for place, file in enumerate(sorted(places, key=lambda file: places[file]))}
+    items.sort(key=lambda item: order[item.path])
