@@ -37,7 +37,7 @@ _FINISH_S = 4
 #: 5 ms a request would take twice as long while records are applied.
 _SWITCH_S = 0.0005
 #: Requests and records leave almost nothing that only a collection frees; each one stops all threads.
-_GC_THRESHOLDS = (50_000, 20, 100)
+_GC_THRESHOLDS = (5_000, 10, 20)
 
 
 class BoardServer(uvicorn.Server):

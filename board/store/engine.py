@@ -22,7 +22,8 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous = NORMAL",  # a power cut may lose the last transactions, whose records are then read again
     f"PRAGMA busy_timeout = {_WAIT_S * 1000}",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -32768",  # KiB
+    "PRAGMA wal_autocheckpoint = 8000",  # pages of 4 KiB: a page that many transactions change is copied once
+    "PRAGMA cache_size = -16384",  # KiB, for each connection
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA secure_delete = ON",  # erased texts do not stay in free pages (R29)
 )
