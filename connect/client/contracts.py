@@ -29,6 +29,7 @@ class ContractPublisher(Publisher):
         valid_to: Instant | None = None,
         tier: int | None = None,
         time_zone: str | None = None,
+        who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
         """A tenant's terms from `valid_from` on, until `valid_to` or further terms. `plan` names a policy,
@@ -43,6 +44,7 @@ class ContractPublisher(Publisher):
             "tier": tier,
             "time_zone": time_zone,
             "emergency_member": emergency_member,
+            "who": who,
         }
         return self._send("contract.set", tenant, data, envelope)
 
@@ -60,6 +62,7 @@ class ContractPublisher(Publisher):
         end: Instant,
         announced_at: Instant,
         tenant_ids: Sequence[str] | None = None,
+        who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
         """A maintenance window [start, end) of some components. For the same id the latest `time` counts."""
@@ -71,12 +74,16 @@ class ContractPublisher(Publisher):
             "start": start,
             "end": end,
             "announced_at": announced_at,
+            "who": who,
         }
         return self._send("maintenance.scheduled", maintenance, data, envelope)
 
-    def maintenance_cancelled(self, maintenance: str, **envelope: Unpack[Envelope]) -> Delivery:
+    def maintenance_cancelled(
+        self, maintenance: str, *, who: Who | None = None, **envelope: Unpack[Envelope]
+    ) -> Delivery:
         """Cancel a window: it excludes no downtime, not even in the past."""
-        return self._send("maintenance.cancelled", maintenance, {"maintenance_id": maintenance}, envelope)
+        data = {"maintenance_id": maintenance, "who": who}
+        return self._send("maintenance.cancelled", maintenance, data, envelope)
 
     def tenant_erased(self, tenant: str, *, who: Who, reason: str, **envelope: Unpack[Envelope]) -> Delivery:
         """A tenant's names and texts vanish from state and later outputs; the input topics keep theirs (R29)."""

@@ -86,6 +86,7 @@ class IncidentPublisher(Publisher):
         tier: int | None = None,
         scope: Scope | None = None,
         tenant_ids: Sequence[str] | None = None,
+        who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
         """The classification changes from `time` on: give at least one of these; `tenant_ids` go with `scope`
@@ -96,6 +97,7 @@ class IncidentPublisher(Publisher):
             "tier": tier,
             "scope": scope,
             "tenant_ids": listed(tenant_ids),
+            "who": who,
         }
         return self._send("incident.reclassified", incident, data, envelope)
 
@@ -139,10 +141,12 @@ class IncidentPublisher(Publisher):
         *,
         reason: str | None = None,
         started_at: Instant | None = None,
+        who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
         """The incident is open again; `started_at` is when the fault came back, default `time`."""
-        return self._send("incident.reopened", incident, {"reason": reason, "started_at": started_at}, envelope)
+        data = {"reason": reason, "started_at": started_at, "who": who}
+        return self._send("incident.reopened", incident, data, envelope)
 
     def linked(
         self,
@@ -150,15 +154,16 @@ class IncidentPublisher(Publisher):
         *,
         ticket_id: str | None = None,
         phone_call_id: str | None = None,
+        who: Who | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
         """A ticket or a call is about this incident too: at least one of both."""
-        data = {"ticket_id": ticket_id, "phone_call_id": phone_call_id}
+        data = {"ticket_id": ticket_id, "phone_call_id": phone_call_id, "who": who}
         return self._send("incident.linked", incident, data, envelope)
 
-    def merged(self, incident: str, *, into: str, **envelope: Unpack[Envelope]) -> Delivery:
+    def merged(self, incident: str, *, into: str, who: Who | None = None, **envelope: Unpack[Envelope]) -> Delivery:
         """The incident continues as part of another one."""
-        return self._send("incident.merged", incident, {"into": into}, envelope)
+        return self._send("incident.merged", incident, {"into": into, "who": who}, envelope)
 
     def amended(
         self,

@@ -86,6 +86,7 @@ def _update_requested(f: Fields) -> Payload:
 
 
 def _reclassified(f: Fields) -> Payload:
+    _check_optional_who(f)
     component, impact, tier, scope, tenant_ids = f["component"], f["impact"], f["tier"], f["scope"], f["tenant_ids"]
     if component is None and impact is None and tier is None and scope is None and tenant_ids is None:
         raise invalid("data", "needs at least one of component, impact, tier, scope with tenant_ids")
@@ -118,11 +119,13 @@ def _resolved(f: Fields) -> Payload:
 
 
 def _reopened(f: Fields) -> Payload:
+    _check_optional_who(f)
     check_text(f["reason"], "reason")
     return Reopened(check_optional_instant(f["started_at"], "started_at"))
 
 
 def _linked(f: Fields) -> Payload:
+    _check_optional_who(f)
     ticket, call = (
         check_optional_id(f["ticket_id"], "ticket_id"),
         check_optional_id(f["phone_call_id"], "phone_call_id"),
@@ -133,6 +136,7 @@ def _linked(f: Fields) -> Payload:
 
 
 def _merged(f: Fields) -> Payload:
+    _check_optional_who(f)
     into = check_id(f["into"], "into")
     if into == f["subject"]:
         raise InvalidInputError("cycle", "into: is the incident itself")
@@ -163,6 +167,7 @@ def _annulled(f: Fields) -> Payload:
 
 
 def _maintenance_scheduled(f: Fields) -> Payload:
+    _check_optional_who(f)
     _check_subject(f, "maintenance_id")
     scope, tenant_ids = check_scope(f["scope"], f["tenant_ids"])
     components = check_ids(f["components"], "components")
@@ -176,11 +181,13 @@ def _maintenance_scheduled(f: Fields) -> Payload:
 
 
 def _maintenance_cancelled(f: Fields) -> Payload:
+    _check_optional_who(f)
     _check_subject(f, "maintenance_id")
     return MaintenanceCancelled()
 
 
 def _contract_set(f: Fields) -> Payload:
+    _check_optional_who(f)
     _check_subject(f, "tenant_id")
     valid_from = check_instant(f["valid_from"], "valid_from")
     valid_to = check_optional_instant(f["valid_to"], "valid_to")

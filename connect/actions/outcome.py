@@ -1,0 +1,88 @@
+"""What came of an action: a closed union, and the problems of a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from connect.actions.permissions import Denied
+from streams.sla.events import Position
+
+#: An event in the JSON form, a CloudEvents object.
+JsonEvent = Mapping[str, object]
+#: The data of an `incident.state` event in the JSON form.
+State = Mapping[str, Any]
+
+
+class Problem(NamedTuple):
+    """What is wrong with a field; `field` is empty where it is about the whole. `code` and `values` are those of the
+    catalogue of texts (`texts.problem_text`)."""
+
+    field: str
+    code: str
+    values: Mapping[str, str] = {}
+
+
+class FieldChange(NamedTuple):
+    """A field of an incident's state that changed: values in the JSON form. A clock is `clock.<metric>.<instance>`."""
+
+    field: str
+    before: object
+    after: object
+
+
+class Accepted(NamedTuple):
+    """The workers applied the events, which are at these positions."""
+
+    positions: tuple[Position, ...]
+    events: tuple[JsonEvent, ...]
+
+
+class RejectedByWorker(NamedTuple):
+    """The workers rejected an event: the code of the reject, and its message (R27). `accepted` others were applied."""
+
+    code: str
+    message: str
+    positions: tuple[Position, ...]
+    accepted: int = 0
+
+
+class NotReadYet(NamedTuple):
+    """The events are in Kafka, and no worker has read all of them in time, or nobody waited for it."""
+
+    positions: tuple[Position, ...]
+    events: tuple[JsonEvent, ...]
+
+
+class Moved(NamedTuple):
+    """The incident changed since its author looked at it; nothing was published. `changes` is None where the earlier
+    state is no longer known. `recent` are actions that were just accepted and may not show in `state` yet."""
+
+    seen: int
+    present: int
+    changes: tuple[FieldChange, ...] | None
+    recent: tuple[JsonEvent, ...]
+    state: State
+
+
+class Invalid(NamedTuple):
+    """The form is wrong; nothing was published."""
+
+    problems: tuple[Problem, ...]
+
+
+class Unchanged(NamedTuple):
+    """It is so already, so nothing was published."""
+
+    reason: Problem
+
+
+class Unavailable(NamedTuple):
+    """Kafka or the schema registry fails. With `sent` the event may be there: the same action id sends it again and it
+    counts once."""
+
+    reason: str
+    sent: bool = False
+
+
+Outcome = Accepted | RejectedByWorker | NotReadYet | Moved | Denied | Invalid | Unchanged | Unavailable
