@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from connect.actions.catalogue import BY_RULES, Action
 from connect.actions.form import ReadForm
-from connect.actions.outcome import JsonEvent, Problem
+from connect.actions.outcome import FormProblem, JsonEvent
 from connect.client.errors import InvalidEvent
 from connect.client.outgoing import checked_record
 from streams.sla.arrival import TimeLimits
@@ -65,14 +65,16 @@ def as_json(who: Who) -> dict[str, str]:
     return {"kind": who.kind, **({} if who.id is None else {"id": who.id})}
 
 
-def event_problem(event: JsonEvent, now: int, limits: TimeLimits) -> Problem | None:
+def event_problem(event: JsonEvent, now: int, limits: TimeLimits) -> FormProblem | None:
     """Why the product would reject the event if it arrived now."""
     try:
         checked_record(event, now, limits)
     except InvalidEvent as error:
         message = str(error).removeprefix(f"{event.get('type')} {event.get('subject')}: ")
         field = error.field or ""
-        return Problem(field, "check", {"message": message.removeprefix(f"data.{field}: ").removeprefix(f"{field}: ")})
+        return FormProblem(
+            field, "check", {"message": message.removeprefix(f"data.{field}: ").removeprefix(f"{field}: ")}
+        )
     return None
 
 

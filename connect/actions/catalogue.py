@@ -35,7 +35,7 @@ BY_RULES = "rules"
 LISTS: frozenset[Kind] = frozenset(["tenants", "components"])
 
 
-class Field(NamedTuple):
+class ActionField(NamedTuple):
     """One field of a form. `choices` are the fixed ones; components and policies are those of the deployment."""
 
     name: str
@@ -52,28 +52,28 @@ class Action(NamedTuple):
     subject: Subject
     event_type: str | None
     permission: Permission
-    fields: tuple[Field, ...] = ()
+    fields: tuple[ActionField, ...] = ()
     when: When = "any"
     one_of: tuple[str, ...] = ()
     two_persons: bool = False
 
-    def field(self, name: str) -> Field | None:
+    def field(self, name: str) -> ActionField | None:
         """The field of that name."""
         return next((each for each in self.fields if each.name == name), None)
 
 
 _WORK, _PLAN = Permission.WORK_ON_INCIDENTS, Permission.PLAN_MAINTENANCE
-_REASON = Field("reason", "text", required=True)
-_SCOPE = Field("scope", "choice", choices=get_args(Scope))
-_TENANTS = Field("tenant_ids", "tenants")
-_AWAITED = Field("on", "choice", required=True, choices=get_args(Awaited))
+_REASON = ActionField("reason", "text", required=True)
+_SCOPE = ActionField("scope", "choice", choices=get_args(Scope))
+_TENANTS = ActionField("tenant_ids", "tenants")
+_AWAITED = ActionField("on", "choice", required=True, choices=get_args(Awaited))
 _WINDOW = (
     _SCOPE._replace(required=True),
     _TENANTS,
-    Field("components", "components", required=True),
-    Field("start", "instant", required=True),
-    Field("end", "instant", required=True),
-    Field("announced_at", "instant"),
+    ActionField("components", "components", required=True),
+    ActionField("start", "instant", required=True),
+    ActionField("end", "instant", required=True),
+    ActionField("announced_at", "instant"),
 )
 _CLASS = ("component", "impact", "tier", "scope", "tenant_ids")
 _AMENDED = ("started_at", "restored_at", "counts_as_downtime")
@@ -86,20 +86,20 @@ _ALL = (
         "incident.updated",
         _WORK,
         (
-            Field("visibility", "choice", required=True, choices=("public", "internal")),
-            Field("text", "text", required=True),
+            ActionField("visibility", "choice", required=True, choices=("public", "internal")),
+            ActionField("text", "text", required=True),
         ),
     ),
     Action("wait", "incident", "incident.waiting", _WORK, (_AWAITED,), "open"),
     Action("end-wait", "incident", "incident.waiting_ended", _WORK, (_AWAITED,), "open"),
     Action("request-update", "incident", "incident.update_requested", _WORK, when="open"),
-    Action("resolve", "incident", "incident.resolved", _WORK, (Field("restored_at", "instant"),), "open"),
+    Action("resolve", "incident", "incident.resolved", _WORK, (ActionField("restored_at", "instant"),), "open"),
     Action(
         "reopen",
         "incident",
         "incident.reopened",
         _WORK,
-        (Field("reason", "text"), Field("started_at", "instant")),
+        (ActionField("reason", "text"), ActionField("started_at", "instant")),
         "ended",
     ),
     Action(
@@ -108,9 +108,9 @@ _ALL = (
         "incident.reclassified",
         _WORK,
         (
-            Field("component", "component"),
-            Field("impact", "choice", choices=get_args(Impact)),
-            Field("tier", "choice", choices=("1", "2", "3")),
+            ActionField("component", "component"),
+            ActionField("impact", "choice", choices=get_args(Impact)),
+            ActionField("tier", "choice", choices=("1", "2", "3")),
             _SCOPE,
             _TENANTS,
         ),
@@ -122,16 +122,16 @@ _ALL = (
         "incident",
         "incident.severity_set",
         _WORK,
-        (Field("severity", "choice", required=True, choices=(*SEVERITIES, BY_RULES)), _REASON),
+        (ActionField("severity", "choice", required=True, choices=(*SEVERITIES, BY_RULES)), _REASON),
         "open",
     ),
-    Action("merge", "incident", "incident.merged", _WORK, (Field("into", "incident_id", required=True),), "open"),
+    Action("merge", "incident", "incident.merged", _WORK, (ActionField("into", "incident_id", required=True),), "open"),
     Action(
         "link",
         "incident",
         "incident.linked",
         _WORK,
-        (Field("ticket_id", "id"), Field("phone_call_id", "id")),
+        (ActionField("ticket_id", "id"), ActionField("phone_call_id", "id")),
         one_of=("ticket_id", "phone_call_id"),
     ),
     Action("schedule-maintenance", "maintenance", "maintenance.scheduled", _PLAN, _WINDOW),
@@ -142,28 +142,28 @@ _ALL = (
         "credit",
         "credit.claimed",
         Permission.CLAIM_CREDIT,
-        (Field("month", "month", required=True), Field("although_zero", "flag")),
+        (ActionField("month", "month", required=True), ActionField("although_zero", "flag")),
     ),
     Action(
         "import-contracts",
         "contracts",
         "contract.set",
         Permission.IMPORT_CONTRACTS,
-        (Field("terms", "document", required=True),),
+        (ActionField("terms", "document", required=True),),
     ),
     Action(
         "retry-rejected",
         "reject",
         None,
         Permission.RETRY_REJECTED,
-        (Field("corrected", "document"), Field("backfill", "flag")),
+        (ActionField("corrected", "document"), ActionField("backfill", "flag")),
     ),
     Action(
         "erase-tenant",
         "tenant",
         "tenant.erased",
         Permission.ERASE_TENANT,
-        (_REASON, Field("confirm_tenant", "tenant_id", required=True)),
+        (_REASON, ActionField("confirm_tenant", "tenant_id", required=True)),
     ),
     Action("annul", "incident", "incident.annulled", Permission.PROPOSE, (_REASON,), "not_annulled", two_persons=True),
     Action(
@@ -172,9 +172,9 @@ _ALL = (
         "incident.amended",
         Permission.PROPOSE,
         (
-            Field("started_at", "instant"),
-            Field("restored_at", "instant"),
-            Field("counts_as_downtime", "choice", choices=("yes", "no")),
+            ActionField("started_at", "instant"),
+            ActionField("restored_at", "instant"),
+            ActionField("counts_as_downtime", "choice", choices=("yes", "no")),
             _REASON,
         ),
         "not_annulled",
@@ -186,7 +186,7 @@ _ALL = (
         "incident",
         "incident.policy_applied",
         Permission.PROPOSE,
-        (Field("policy", "policy", required=True), Field("version", "id", required=True), _REASON),
+        (ActionField("policy", "policy", required=True), ActionField("version", "id", required=True), _REASON),
         "open",
         two_persons=True,
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from connect.actions.form import shown
-from connect.actions.outcome import Problem, Unchanged
+from connect.actions.outcome import FormProblem, Unchanged
 from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.diff import fact_id
 from streams.money import formatted
@@ -35,25 +35,25 @@ def claim_id(tenant: str, month: str) -> str:
     return fact_id("credit.claimed", tenant, month)
 
 
-def earlier_claim(log: ContractLog, tenant: str, month: str) -> Problem | Unchanged | None:
+def earlier_claim(log: ContractLog, tenant: str, month: str) -> FormProblem | Unchanged | None:
     """Why a claim needs no event: there is no contract, or it was claimed."""
     if tenant not in log.contracts:
-        return Problem("", "tenant_unknown", {"tenant": shown(tenant)})
+        return FormProblem("", "tenant_unknown", {"tenant": shown(tenant)})
     earlier = log.claims.get((tenant, month))
     if earlier is None:
         return None
-    return Unchanged(Problem("", "claimed_before", {"month": month, "at": format_rfc3339(earlier.time)}))
+    return Unchanged(FormProblem("", "claimed_before", {"month": month, "at": format_rfc3339(earlier.time)}))
 
 
-def statement_problem(statement: ClaimedStatement | None, tenant: str, month: str, now: int) -> Problem | None:
+def statement_problem(statement: ClaimedStatement | None, tenant: str, month: str, now: int) -> FormProblem | None:
     """Why a claim would be rejected, or be for nothing: a credit of zero may be claimed in case of a correction."""
     if statement is None or statement.status == "provisional":
         return None
     until = statement.claimable_until
     if until is not None and now > until:
-        return Problem("month", "claim_late", {"month": month, "until": format_rfc3339(until)})
+        return FormProblem("month", "claim_late", {"month": month, "until": format_rfc3339(until)})
     if statement.credit.amount_minor != 0:
         return None
     values = {"month": month, "tenant": shown(tenant), "amount": formatted(0, statement.credit.currency)}
     values |= {"revision": str(statement.revision), "status": statement.status}
-    return Problem("although_zero", "claim_zero", values)
+    return FormProblem("although_zero", "claim_zero", values)

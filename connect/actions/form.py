@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from connect.actions.catalogue import LISTS, Action, Field, Kind
-from connect.actions.outcome import Problem
+from connect.actions.catalogue import LISTS, Action, ActionField, Kind
+from connect.actions.outcome import FormProblem
 from streams.sla.instants import LATEST, format_rfc3339, parse_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS, MAX_TENANTS, MAX_TEXT_BYTES, InvalidInputError, check_id, check_month
 from streams.sla.new_input import WILDCARD
@@ -56,7 +56,7 @@ class ReadForm(NamedTuple):
     """The values of a form by field, without absent ones, and what is wrong with it. Instants are RFC 3339 in UTC."""
 
     values: Mapping[str, str | list[str]]
-    problems: tuple[Problem, ...]
+    problems: tuple[FormProblem, ...]
 
     def text(self, name: str) -> str | None:
         """The value of a field that has one text."""
@@ -91,15 +91,15 @@ def read_form(action: Action, form: FormValues, choices: Choices) -> ReadForm:
     problems = [_unknown(action, name) for name in form if action.field(name) is None]
     for field in action.fields:
         read = _read(field, form.get(field.name), choices)
-        if isinstance(read, Problem):
+        if isinstance(read, FormProblem):
             problems.append(read)
         elif read:
             values[field.name] = read
         elif field.required:
-            problems.append(Problem(field.name, "required"))
+            problems.append(FormProblem(field.name, "required"))
     named = {problem.field for problem in problems}
     if action.one_of and not any(name in values or name in named for name in action.one_of):
-        problems.append(Problem(action.one_of[0], "one_of", {"fields": ", ".join(action.one_of)}))
+        problems.append(FormProblem(action.one_of[0], "one_of", {"fields": ", ".join(action.one_of)}))
     problems += _scope_problems(values, named)
     if "version" in values and "version" not in named:
         problems += _version_problems(values, choices)
@@ -112,28 +112,28 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def id_problem(field: str, value: str) -> Problem | None:
+def id_problem(field: str, value: str) -> FormProblem | None:
     """What is wrong with an id, if anything is."""
     try:
         check_id(value, field)
         value.encode()
     except InvalidInputError:
         if not value:
-            return Problem(field, "required")
+            return FormProblem(field, "required")
         if len(value) > MAX_ID_CHARACTERS:
-            return Problem(field, "id_long", {"characters": f"{len(value):,}", "most": str(MAX_ID_CHARACTERS)})
-        return Problem(field, "control_character")
+            return FormProblem(field, "id_long", {"characters": f"{len(value):,}", "most": str(MAX_ID_CHARACTERS)})
+        return FormProblem(field, "control_character")
     except UnicodeEncodeError:
-        return Problem(field, "not_unicode")
-    return Problem(field, "wildcard") if value == WILDCARD and field in {"tenant_id", "tenant_ids"} else None
+        return FormProblem(field, "not_unicode")
+    return FormProblem(field, "wildcard") if value == WILDCARD and field in {"tenant_id", "tenant_ids"} else None
 
 
-def _unknown(action: Action, name: str) -> Problem:
+def _unknown(action: Action, name: str) -> FormProblem:
     allowed = ", ".join(field.name for field in action.fields) or "-"
-    return Problem(shown(name), "unknown_field", {"action": action.name, "allowed": allowed})
+    return FormProblem(shown(name), "unknown_field", {"action": action.name, "allowed": allowed})
 
 
-def _read(field: Field, value: FormValue, choices: Choices) -> str | list[str] | Problem | None:
+def _read(field: ActionField, value: FormValue, choices: Choices) -> str | list[str] | FormProblem | None:
     """The value of one field, None or empty where it is absent."""
     if field.kind in LISTS:
         return _read_list(field, value, choices)
@@ -144,21 +144,21 @@ def _read(field: Field, value: FormValue, choices: Choices) -> str | list[str] |
     elif isinstance(value, int):
         value = str(value)
     if not isinstance(value, str):
-        return Problem(field.name, "single")
+        return FormProblem(field.name, "single")
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        return Problem(field.name, "not_unicode")
+        return FormProblem(field.name, "not_unicode")
     if field.kind in {"text", "document"}:
         text = _NEWLINES.sub("\n", value).strip()
         most = MAX_TEXT_BYTES if field.kind == "text" else MAX_DOCUMENT_BYTES
         if size > most:
-            return Problem(field.name, "text_long", {"bytes": f"{size:,}", "most": f"{most:,}"})
+            return FormProblem(field.name, "text_long", {"bytes": f"{size:,}", "most": f"{most:,}"})
         return text
     return _read_word(field, value.strip(), choices)
 
 
-def _read_word(field: Field, value: str, choices: Choices) -> str | Problem:
+def _read_word(field: ActionField, value: str, choices: Choices) -> str | FormProblem:
     if not value:
         return value
     match field.kind:
@@ -171,20 +171,20 @@ def _read_word(field: Field, value: str, choices: Choices) -> str | Problem:
             try:
                 return check_month(value)
             except InvalidInputError:
-                return Problem(field.name, "month", {"value": shown(value)})
+                return FormProblem(field.name, "month", {"value": shown(value)})
         case "flag":
             return "" if value.lower() in _NO else "yes"
         case _:
             return id_problem(field.name, value) or value
 
 
-def _read_list(field: Field, value: FormValue, choices: Choices) -> list[str] | Problem:
+def _read_list(field: ActionField, value: FormValue, choices: Choices) -> list[str] | FormProblem:
     given = [] if value is None else _SEPARATORS.split(value) if isinstance(value, str) else value
     if not isinstance(given, Sequence) or not all(isinstance(each, str) for each in given):
-        return Problem(field.name, "list")
+        return FormProblem(field.name, "list")
     found = list(dict.fromkeys(stripped for each in given if (stripped := each.strip())))
     if len(found) > MAX_TENANTS:
-        return Problem(field.name, "too_many", {"count": f"{len(found):,}", "most": f"{MAX_TENANTS:,}"})
+        return FormProblem(field.name, "too_many", {"count": f"{len(found):,}", "most": f"{MAX_TENANTS:,}"})
     allowed = _allowed(field, choices)
     for each in found:
         if (problem := id_problem(field.name, each)) is not None:
@@ -194,7 +194,7 @@ def _read_list(field: Field, value: FormValue, choices: Choices) -> list[str] | 
     return found
 
 
-def _allowed(field: Field, choices: Choices) -> tuple[str, ...]:
+def _allowed(field: ActionField, choices: Choices) -> tuple[str, ...]:
     match field.kind:
         case "component" | "components":
             return choices.components
@@ -204,35 +204,35 @@ def _allowed(field: Field, choices: Choices) -> tuple[str, ...]:
             return field.choices
 
 
-def _not_allowed(field: Field, value: str, allowed: Sequence[str]) -> Problem:
-    return Problem(field.name, "choice", {"value": shown(value), "allowed": ", ".join(allowed)})
+def _not_allowed(field: ActionField, value: str, allowed: Sequence[str]) -> FormProblem:
+    return FormProblem(field.name, "choice", {"value": shown(value), "allowed": ", ".join(allowed)})
 
 
-def _instant(name: str, value: str) -> str | Problem:
+def _instant(name: str, value: str) -> str | FormProblem:
     try:
         instant = parse_rfc3339(value)
     except ValueError:
-        return Problem(name, "instant", {"value": shown(value)})
-    return format_rfc3339(instant) if 0 <= instant <= LATEST else Problem(name, "instant_range")
+        return FormProblem(name, "instant", {"value": shown(value)})
+    return format_rfc3339(instant) if 0 <= instant <= LATEST else FormProblem(name, "instant_range")
 
 
-def _scope_problems(values: Mapping[str, object], named: set[str]) -> Iterator[Problem]:
+def _scope_problems(values: Mapping[str, object], named: set[str]) -> Iterator[FormProblem]:
     """Scope and tenants belong together: `tenants` needs some, `platform` has none."""
     if named & {"scope", "tenant_ids"}:
         return
     scope, tenants = values.get("scope"), values.get("tenant_ids")
     if scope == "tenants" and not tenants:
-        yield Problem("tenant_ids", "tenants_missing")
+        yield FormProblem("tenant_ids", "tenants_missing")
     if tenants and scope != "tenants":
-        yield Problem("tenant_ids", "platform_tenants" if scope == "platform" else "scope_missing")
+        yield FormProblem("tenant_ids", "platform_tenants" if scope == "platform" else "scope_missing")
 
 
-def _version_problems(values: Mapping[str, str | list[str]], choices: Choices) -> Iterator[Problem]:
+def _version_problems(values: Mapping[str, str | list[str]], choices: Choices) -> Iterator[FormProblem]:
     policy = values.get("policy")
     known = choices.policies.get(policy, ()) if isinstance(policy, str) else ()
     version = values["version"]
     if known and version not in known:
-        yield Problem("version", "choice", {"value": shown(version), "allowed": ", ".join(known)})
+        yield FormProblem("version", "choice", {"value": shown(version), "allowed": ", ".join(known)})
 
 
 def _most(kind: Kind) -> int | None:

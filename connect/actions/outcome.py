@@ -14,7 +14,7 @@ JsonEvent = Mapping[str, object]
 State = Mapping[str, Any]
 
 
-class Problem(NamedTuple):
+class FormProblem(NamedTuple):
     """What is wrong with a field; `field` is empty where it is about the whole. `code` and `values` are those of the
     catalogue of texts (`texts.problem_text`)."""
 
@@ -68,16 +68,16 @@ class Moved(NamedTuple):
 class Invalid(NamedTuple):
     """The form is wrong; nothing was published."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[FormProblem, ...]
 
 
 class Unchanged(NamedTuple):
     """It is so already, so nothing was published."""
 
-    reason: Problem
+    reason: FormProblem
 
 
-class Unavailable(NamedTuple):
+class ActionUnavailable(NamedTuple):
     """Kafka or the schema registry fails. With `sent` the event may be there: the same action id sends it again and it
     counts once."""
 
@@ -85,4 +85,4 @@ class Unavailable(NamedTuple):
     sent: bool = False
 
 
-Outcome = Accepted | RejectedByWorker | NotReadYet | Moved | Denied | Invalid | Unchanged | Unavailable
+Outcome = Accepted | RejectedByWorker | NotReadYet | Moved | Denied | Invalid | Unchanged | ActionUnavailable

@@ -11,7 +11,7 @@ from connect.actions.build import as_json, build, concerned_tenants, event_probl
 from connect.actions.catalogue import ACTIONS, Action
 from connect.actions.claims import ClaimedStatement, claim_id, earlier_claim, statement_problem
 from connect.actions.form import ReadForm, shown
-from connect.actions.outcome import Invalid, JsonEvent, Problem, State, Unchanged
+from connect.actions.outcome import FormProblem, Invalid, JsonEvent, State, Unchanged
 from connect.actions.permissions import PLATFORM, Concerned, Denied, Permission, allowed
 from connect.actions.person import Person
 from connect.actions.present import Present
@@ -81,7 +81,7 @@ class Prepared(NamedTuple):
 Refused = Denied | Invalid | Unchanged
 
 
-def invalid(*problems: Problem) -> Invalid:
+def invalid(*problems: FormProblem) -> Invalid:
     """A wrong form."""
     return Invalid(problems)
 
@@ -124,9 +124,9 @@ def maintenance_action(request: Request, log: ContractLog, settings: Settings) -
         return Invalid(request.form.problems)
     planned = standing is not None and isinstance(standing.payload, MaintenanceScheduled)
     if request.action.name == "schedule-maintenance" and planned:
-        return invalid(Problem("", "maintenance_exists", {"maintenance": shown(request.subject)}))
+        return invalid(FormProblem("", "maintenance_exists", {"maintenance": shown(request.subject)}))
     if request.action.name != "schedule-maintenance" and standing is None:
-        return invalid(Problem("", "maintenance_unknown", {"maintenance": shown(request.subject)}))
+        return invalid(FormProblem("", "maintenance_unknown", {"maintenance": shown(request.subject)}))
     event = request.event()
     if (problem := event_problem(event, request.now, settings.time_limits())) is not None:
         return invalid(problem)
@@ -134,11 +134,11 @@ def maintenance_action(request: Request, log: ContractLog, settings: Settings) -
         assert standing is not None
         cancelled = windows.cancelling(event, standing)
         if cancelled is None:
-            return Unchanged(Problem("", "cancelled_before", {"maintenance": shown(request.subject)}))
+            return Unchanged(FormProblem("", "cancelled_before", {"maintenance": shown(request.subject)}))
         return Prepared(request.action, (cancelled,), concerned)
     found = windows.scheduling(event, standing, announced_now=request.form.text("announced_at") is None)
     if found is None:
-        return Unchanged(Problem("", "same_window", {"maintenance": shown(request.subject)}))
+        return Unchanged(FormProblem("", "same_window", {"maintenance": shown(request.subject)}))
     return Prepared(request.action, (found[0],), concerned)
 
 
@@ -161,7 +161,7 @@ def claim(request: Request, present: Present, settings: Settings) -> Prepared | 
     assert month is not None
     found = earlier_claim(present.contracts(), tenant, month)
     if found is not None:
-        return invalid(found) if isinstance(found, Problem) else found
+        return invalid(found) if isinstance(found, FormProblem) else found
     data = present.statement(tenant, month)
     problem = statement_problem(None if data is None else ClaimedStatement.of(data), tenant, month, request.now)
     if problem is not None and not (problem.code == "claim_zero" and request.form.text("although_zero")):
@@ -177,9 +177,9 @@ def erasure(request: Request, log: Callable[[], ContractLog], settings: Settings
     if request.form.problems:
         return Invalid(request.form.problems)
     if request.form.text("confirm_tenant") != tenant:
-        return invalid(Problem("confirm_tenant", "confirm", {"tenant": shown(tenant)}))
+        return invalid(FormProblem("confirm_tenant", "confirm", {"tenant": shown(tenant)}))
     if tenant in log().erased:
-        return Unchanged(Problem("", "erased_before", {"tenant": shown(tenant)}))
+        return Unchanged(FormProblem("", "erased_before", {"tenant": shown(tenant)}))
     return _checked(request, request.event(), {tenant}, settings)
 
 
@@ -194,12 +194,12 @@ def contract_import(request: Request, log: Callable[[], ContractLog]) -> Prepare
         return denied
     if bad:
         listed = bad[:_MOST_BAD_LINES]
-        lines = [Problem("terms", "line", {"line": str(each.line), "problem": each.problem}) for each in listed]
+        lines = [FormProblem("terms", "line", {"line": str(each.line), "problem": each.problem}) for each in listed]
         more = len(bad) - len(listed)
-        return Invalid((*lines, *([Problem("terms", "more_lines", {"count": f"{more:,}"})] if more else ())))
+        return Invalid((*lines, *([FormProblem("terms", "more_lines", {"count": f"{more:,}"})] if more else ())))
     found = difference(rows, log(), request.source, request.now)
     if not found.changes:
-        return Unchanged(Problem("", "same_terms", {"count": f"{found.unchanged:,}"}))
+        return Unchanged(FormProblem("", "same_terms", {"count": f"{found.unchanged:,}"}))
     who = as_json(request.who)
     events = tuple(_with_who(change.event, who) for change in found.changes)
     return Prepared(request.action, events, concerned, difference=found)
@@ -213,7 +213,7 @@ def retry(request: Request, present: Present, settings: Settings, clock: TimeSou
         return Invalid(request.form.problems)
     entry = present.rejected(request.subject)
     if entry is None:
-        return invalid(Problem("", "reject_unknown", {"reject": shown(request.subject)}))
+        return invalid(FormProblem("", "reject_unknown", {"reject": shown(request.subject)}))
     corrected = request.form.text("corrected")
     if corrected is not None and (refused := _correction(request, entry, corrected)) is not None:
         return refused
@@ -221,7 +221,7 @@ def retry(request: Request, present: Present, settings: Settings, clock: TimeSou
     try:
         record = retry_record(entry, settings, clock, corrected=corrected, backfill=backfill)
     except NotRetriable as error:
-        return invalid(Problem("corrected" if corrected else "", "check", {"message": str(error)}))
+        return invalid(FormProblem("corrected" if corrected else "", "check", {"message": str(error)}))
     return Prepared(request.action, (), PLATFORM, (record,))
 
 
@@ -234,17 +234,17 @@ def _correction(request: Request, entry: RejectedRecord, corrected: str) -> Deni
     event_type = event.get("type")
     original = None if entry.decoded is None else to_json(*entry.decoded)
     if original is not None and event_type != original["type"]:
-        return invalid(Problem("corrected", "other_type", {"type": str(original["type"])}))
+        return invalid(FormProblem("corrected", "other_type", {"type": str(original["type"])}))
     permission = _PERMISSION_OF.get(event_type) if isinstance(event_type, str) else None
     if permission is None:
-        return invalid(Problem("corrected", "not_correctable", {"type": shown(event_type)}))
+        return invalid(FormProblem("corrected", "not_correctable", {"type": shown(event_type)}))
     found = allowed(request.person, permission, PLATFORM)
     if isinstance(found, Denied):
         return found
     data, before = event.get("data"), original["data"] if original is not None else {}
     who = data.get("who") if isinstance(data, dict) else None
     if who is not None and who not in (as_json(request.who), before.get("who") if isinstance(before, dict) else None):
-        return invalid(Problem("corrected", "other_author", {"id": shown(request.who.id)}))
+        return invalid(FormProblem("corrected", "other_author", {"id": shown(request.who.id)}))
     return None
 
 

@@ -12,13 +12,13 @@ from connect.actions.form import Choices, FormField, FormValues, describe, id_pr
 from connect.actions.input_results import AGENT_OF
 from connect.actions.outcome import (
     Accepted,
+    ActionUnavailable,
+    FormProblem,
     Moved,
     NotReadYet,
     Outcome,
-    Problem,
     RejectedByWorker,
     State,
-    Unavailable,
     Unchanged,
 )
 from connect.actions.permissions import PLATFORM, Denied, Permission, allowed
@@ -95,7 +95,9 @@ class ActionService:
         be prepared without `approver`; its events are then none. Raises SlaError when something can't be read."""
         action = ACTIONS.get(action_name)
         if action is None:
-            return invalid(Problem("", "unknown_action", {"action": shown(action_name), "allowed": ", ".join(ACTIONS)}))
+            return invalid(
+                FormProblem("", "unknown_action", {"action": shown(action_name), "allowed": ", ".join(ACTIONS)})
+            )
         if (refused := _may(person, action)) is not None:
             return refused
         if (problem := _subject_problem(action, subject)) is not None:
@@ -148,7 +150,7 @@ class ActionService:
             return invalid(problem)
         action = ACTIONS.get(action_name)
         if action is not None and action.two_persons and approver is None:
-            return _may(person, action) or invalid(Problem("", "two_persons", {"action": action.name}))
+            return _may(person, action) or invalid(FormProblem("", "two_persons", {"action": action.name}))
         signature = (action_name, subject, repr(sorted(form.items())), seen_revision)
 
         def prepare() -> Prepared | Moved | Refused:
@@ -166,19 +168,19 @@ class ActionService:
 
         with self._sent.action(person.id, action_id) as attempt:
             if attempt.signature not in {None, signature}:
-                return invalid(Problem("", "action_id_used"))
+                return invalid(FormProblem("", "action_id_used"))
             if attempt.outcome is not None:
                 return attempt.outcome
             try:
                 outcome = self._attempt(attempt, prepare, person, subject, now, read_back=read_back)
             except InvalidEvent as error:
-                return invalid(Problem(error.field or "", "check", {"message": str(error)}))
+                return invalid(FormProblem(error.field or "", "check", {"message": str(error)}))
             except DeliveryFailed as error:
-                outcome = Unavailable(str(error), sent=error.retriable)
+                outcome = ActionUnavailable(str(error), sent=error.retriable)
             except PublishingStopped as error:
-                outcome = Unavailable(str(error), sent=True)
+                outcome = ActionUnavailable(str(error), sent=True)
             except (SlaError, TimeoutError) as error:
-                outcome = Unavailable(str(error))
+                outcome = ActionUnavailable(str(error))
             if attempt.prepared is not None:
                 attempt.signature = signature
                 if isinstance(outcome, Accepted | RejectedByWorker | Unchanged):
@@ -218,7 +220,7 @@ class ActionService:
         first = found.rejected[0]
         if first.code == "conflict" and len(sent) == 1 and not ready.records:
             # The id names this attempt, so an earlier one was sent, by a process that was restarted since.
-            return Unchanged(Problem("", "sent_before"))
+            return Unchanged(FormProblem("", "sent_before"))
         return RejectedByWorker(first.code, first.message, positions, found.accepted)
 
     def _send(self, ready: Prepared) -> list[SentRange]:
@@ -235,7 +237,7 @@ class ActionService:
     ) -> Prepared | Moved | Refused:
         state = self._present.incident(request.subject)
         if state is None or not _visible(request.person, state):
-            return invalid(Problem("", "incident_unknown", {"incident": shown(request.subject)}))
+            return invalid(FormProblem("", "incident_unknown", {"incident": shown(request.subject)}))
         found = kinds.incident_action(request, state, self._present, self._settings)
         if isinstance(found, Denied):
             return found
@@ -270,7 +272,7 @@ def _visible(person: Person, state: State) -> bool:
     return person.tenants is None or concerned is None or not person.tenants.isdisjoint(concerned)
 
 
-def _subject_problem(action: Action, subject: str) -> Problem | None:
+def _subject_problem(action: Action, subject: str) -> FormProblem | None:
     if action.subject == "contracts":
         return None
     field = "tenant_id" if action.subject in {"tenant", "credit"} else ""

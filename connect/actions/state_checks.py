@@ -6,44 +6,44 @@ from collections.abc import Callable, Iterator
 
 from connect.actions.catalogue import Action
 from connect.actions.form import ReadForm, shown
-from connect.actions.outcome import Problem, State
+from connect.actions.outcome import FormProblem, State
 
 _MOST_STEPS = 1_000
 
 
 def state_problems(
     action: Action, subject: str, form: ReadForm, state: State, incident: Callable[[str], State | None]
-) -> Iterator[Problem]:
+) -> Iterator[FormProblem]:
     """Why the action makes no sense now. `incident` looks up other incidents."""
     status = str(state["status"])
     since = {"status": status, "since": str(state.get("ended_at", "-"))}
     match action.when:
         case "open" if status != "open":
-            yield Problem("", "not_open", since)
+            yield FormProblem("", "not_open", since)
         case "ended" if status == "open":
-            yield Problem("", "not_ended")
+            yield FormProblem("", "not_ended")
         case "ended" | "not_annulled" if status == "annulled":
-            yield Problem("", "annulled", since)
+            yield FormProblem("", "annulled", since)
     match action.name:
         case "end-wait" if (on := form.text("on")) is not None and state.get("waiting") is None:
-            yield Problem("on", "not_waiting", {"on": on})
+            yield FormProblem("on", "not_waiting", {"on": on})
         case "merge" if (into := form.text("into")) is not None:
             yield from _merge_problems(subject, into, incident)
 
 
-def _merge_problems(subject: str, into: str, incident: Callable[[str], State | None]) -> Iterator[Problem]:
+def _merge_problems(subject: str, into: str, incident: Callable[[str], State | None]) -> Iterator[FormProblem]:
     if into == subject:
-        yield Problem("into", "into_itself")
+        yield FormProblem("into", "into_itself")
         return
     target = incident(into)
     if target is None:
-        yield Problem("into", "incident_unknown", {"incident": shown(into)})
+        yield FormProblem("into", "incident_unknown", {"incident": shown(into)})
         return
     step: str | None = into
     for _ in range(_MOST_STEPS):  # where it was merged itself
         following = None if target is None else target.get("merged_into")
         if following == subject:
-            yield Problem("into", "merge_cycle", {"incident": shown(step)})
+            yield FormProblem("into", "merge_cycle", {"incident": shown(step)})
         if following is None or following in {subject, step}:
             return
         step, target = str(following), incident(str(following))

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, NamedTuple
 
 from connect.actions.catalogue import ACTION_NAMES, CHOICES, FIELD_NAMES
-from connect.actions.outcome import Problem, State
+from connect.actions.outcome import FormProblem, State
 from streams.i18n.catalogues import LANGUAGES, Language, load
 
 #: The code of every problem that an action can have.
@@ -82,7 +82,7 @@ def action_texts(language: Language) -> ActionTexts:
     return load(ActionTexts, "actions", language)
 
 
-def problem_text(problem: Problem, language: Language = "en") -> str:
+def problem_text(problem: FormProblem, language: Language = "en") -> str:
     """What is wrong, without the name of the field."""
     return action_texts(language).problem[problem.code].format(**problem.values)
 

@@ -8,7 +8,7 @@ import pytest
 from action_bench import NOW
 
 from connect.actions.build import build, event_id, event_problem
-from connect.actions.catalogue import ACTIONS, LISTS, Action, Field
+from connect.actions.catalogue import ACTIONS, LISTS, Action, ActionField
 from connect.actions.form import Choices, ReadForm, describe, read_form
 from connect.actions.texts import FIELD_NAMES, PROBLEMS, action_texts, problem_text
 from streams.i18n.catalogues import LANGUAGES
@@ -157,7 +157,7 @@ def test_every_action_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("action", "field", "value", "code"), ROWS)
-def test_each_wrong_field_is_named(action: Action, field: Field, value: Any, code: str) -> None:
+def test_each_wrong_field_is_named(action: Action, field: ActionField, value: Any, code: str) -> None:
     read = read_form(action, form_of(action.name) | {field.name: value}, CHOICES)
     assert [(problem.field, problem.code) for problem in read.problems] == [(field.name, code)]
     for language in LANGUAGES:

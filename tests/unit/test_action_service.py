@@ -13,12 +13,12 @@ from action_bench import ACME, ADMIN, BILL, KIM, LEE, NOW, VIEWER, Bench, contra
 from connect.actions.catalogue import ACTIONS
 from connect.actions.outcome import (
     Accepted,
+    ActionUnavailable,
     Invalid,
     Moved,
     NotReadYet,
     Outcome,
     RejectedByWorker,
-    Unavailable,
     Unchanged,
 )
 from connect.actions.permissions import Denied
@@ -249,7 +249,7 @@ def test_a_double_click_and_a_retry_send_one_event(bench: Bench) -> None:
 
 def test_what_was_not_acknowledged_is_sent_again_as_it_was(bench: Bench) -> None:
     bench.publisher.failure = DeliveryFailed("timed out", [], retriable=True)
-    assert bench.perform(KIM, "respond", action_id="a-1") == Unavailable("timed out", sent=True)
+    assert bench.perform(KIM, "respond", action_id="a-1") == ActionUnavailable("timed out", sent=True)
     bench.publisher.failure = None
     outcome = bench.perform(KIM, "respond", action_id="a-1", now=NOW + 60 * SECOND)
     assert isinstance(outcome, Accepted)
@@ -347,7 +347,7 @@ def test_outcomes_of_the_workers(bench: Bench) -> None:
 
 def test_a_broker_that_is_away_is_unavailable(bench: Bench) -> None:
     bench.publisher.failure = BrokerUnavailable("no broker answers")
-    assert bench.perform(KIM, "respond") == Unavailable("no broker answers")
+    assert bench.perform(KIM, "respond") == ActionUnavailable("no broker answers")
     bench.service.close()
     assert bench.publisher.closed
 
