@@ -21,10 +21,12 @@ from pathlib import Path
 
 from bench.board_load import NOW, fill
 from board.app import create_app
+from board.metrics import BoardMetrics
 from board.service import listening_socket, make_server, prepare_process
 from board.settings import read_board_settings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
+from streams.http_connections import ConnectionLimits
 from streams.settings import read_settings
 
 _API = "/api/v1"
@@ -67,7 +69,7 @@ def serve(database: str, port: int) -> None:
     )
     prepare_process()
     with listening_socket(settings.host, port) as listener:
-        asyncio.run(make_server(app).serve([listener]))
+        asyncio.run(make_server(app, ConnectionLimits(), BoardMetrics().http).serve([listener]))
 
 
 @contextmanager

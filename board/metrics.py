@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from streams import metrics
+from streams.http_connections import HttpMetrics
 
 
 class BoardMetrics:
@@ -12,6 +13,7 @@ class BoardMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.http = HttpMetrics(registry)
         self.records = metrics.BOARD_RECORDS.counter(registry)
         self.skipped = metrics.BOARD_SKIPPED.counter(registry)
         self.lag = metrics.BOARD_LAG.gauge(registry)

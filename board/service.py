@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import structlog
 import uvicorn
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from board.app import create_app
 from board.changes import Change, Changes
+from board.connections import ConnectionLimiter
 from board.ingest.apply import AppliedChanges
 from board.ingest.thread import Ingest
 from board.metrics import BoardMetrics
@@ -27,12 +29,14 @@ from board.store.schema import upgrade
 from board.workers import WorkerWatch
 from connect.kafka_io.progress_reader import ProgressReader
 from streams.errors import SettingsError
+from streams.http_connections import ACCEPTED_AT_ONCE, BACKLOG, ConnectionLimits, HttpMetrics
 from streams.service_process import stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource
 
 #: Requests in progress may take this long once the process is to stop.
 _FINISH_S = 4
+_KEEP_ALIVE_S = 5
 #: A thread that computes lets others run after this long. They ask at almost every row that they read, so with Python's
 #: 5 ms a request would take twice as long while records are applied.
 _SWITCH_S = 0.0005
@@ -42,6 +46,22 @@ _GC_THRESHOLDS = (5_000, 10, 20)
 
 class BoardServer(uvicorn.Server):
     """Leaves signals to the process, which ends event streams before the server waits for its connections."""
+
+    def __init__(self, config: uvicorn.Config, limiter: ConnectionLimiter) -> None:
+        super().__init__(config)
+        self._limiter = limiter
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        overdue = asyncio.create_task(self._limiter.close_overdue())
+        try:
+            await super().serve(sockets)
+        finally:
+            overdue.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(BACKLOG)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -81,7 +101,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         with engine.connect() as connection:
             changes.publish(Change(read_position(connection)))
         prepare_process()
-        stop, server = stop_on_signals(), make_server(app)
+        stop, server = stop_on_signals(), make_server(app, kafka.connection_limits(), metrics.http)
         running = asyncio.create_task(server.serve([listener]))
         ingest.start()
         watch.start()
@@ -140,18 +160,23 @@ def change_of(applied: AppliedChanges, position: int) -> Change:
     )
 
 
-def make_server(app: FastAPI) -> BoardServer:
-    return BoardServer(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_FINISH_S,
-        )
+def make_server(app: FastAPI, limits: ConnectionLimits, measured: HttpMetrics) -> BoardServer:
+    """Raises SettingsError where the process may not open so many files."""
+    limiter = ConnectionLimiter(limits, _KEEP_ALIVE_S, measured)
+    config = uvicorn.Config(
+        limiter.limited(app),
+        http=cast(type[asyncio.Protocol], limiter.protocol),
+        ws="none",  # a web socket would leave the protocol that counts its connection
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_FINISH_S,
     )
+    return BoardServer(config, limiter)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Limits on the connections of an HTTP server: how many are open, and how long a request may take to arrive.
 
-aiohttp has no such limits. Each connection has a protocol of this module around aiohttp's own; only public methods of
-both are called.
+Neither aiohttp nor uvicorn has such limits. Each connection has a protocol of this module around the server's own; only
+public methods of both are called.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from ipaddress import ip_address, ip_network
 from typing import cast
 
 import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from streams import metrics
 from streams.errors import SettingsError
 from streams.log_damper import LogDamper
 
+#: How many connections asyncio accepts before it closes any, and how many the system holds ready meanwhile.
+ACCEPTED_AT_ONCE, BACKLOG = 8, 1024
 _MOST_CONNECTIONS = 2048
 #: Open files that connections leave to Kafka, to files, and to connections that are accepted and not closed yet.
 _OTHER_FILES = 64
@@ -73,12 +74,13 @@ class OpenConnection:
         self.deadline = deadline
         """When it is closed if no head of a request is complete by then."""
         self.reason = "head_timeout"
-        self.request: web.Request | None = None
+        self.complete: Callable[[], bool] | None = None
+        """Whether the request that is being answered has arrived as a whole; None between requests."""
 
     @property
     def closable(self) -> bool:
         """Whether it has no complete request: nothing is lost that a sender could not send again."""
-        return self.request is None or not self.request.content.is_eof()
+        return self.complete is None or not self.complete()
 
 
 class ConnectionTable:
@@ -116,27 +118,37 @@ class ConnectionTable:
 
     def received(self, connection: OpenConnection, now: float) -> None:
         """Bytes have arrived: the head of the next request has to be complete within its time."""
-        if connection.request is None and connection.reason != "head_timeout":
+        if connection.complete is None and connection.reason != "head_timeout":
             connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
 
     @contextmanager
-    def answering(self, connection: OpenConnection, request: web.Request, now: Callable[[], float]) -> Iterator[None]:
-        """The head of a request is complete; the block answers it and may take any time."""
-        connection.request = request
+    def answering(
+        self, connection: OpenConnection, complete: Callable[[], bool], now: Callable[[], float]
+    ) -> Iterator[None]:
+        """The head of a request is complete; the block answers it and may take any time. `complete`: whether its body
+        has arrived too."""
+        connection.complete = complete
         try:
             yield
         finally:
-            connection.request = None
-            # aiohttp closes an idle connection a moment earlier; this closes one whose client does not read.
+            connection.complete = None
+            # The server closes an idle connection a moment earlier; this closes one whose client does not read.
             connection.deadline, connection.reason = now() + self._keepalive_s + 1, "answer_not_read"
             if connection in self._open:
                 del self._open[connection]
                 self._open[connection] = None
 
     def close_overdue(self, now: float) -> None:
-        """Close the connections whose time is over; to be called every second or so."""
-        for connection in [each for each in self._open if each.request is None and each.deadline <= now]:
+        """Close the connections whose time is over."""
+        for connection in [each for each in self._open if each.complete is None and each.deadline <= now]:
             self._close(connection, connection.reason, now)
+
+    async def keep_closing_overdue(self) -> None:
+        """Close them once a second, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            self.close_overdue(loop.time())
 
     def forget(self, connection: OpenConnection) -> None:
         """The connection is closed."""
@@ -183,10 +195,15 @@ class LimitedProtocol(asyncio.Protocol):
         table: ConnectionTable,
         answered_by: Callable[[], asyncio.Protocol],
         connections: dict[object, OpenConnection],
+        key_of: Callable[[asyncio.Protocol, asyncio.BaseTransport], object],
     ) -> None:
+        """`connections` has the entry while the connection is open, under what `key_of` makes of protocol and
+        transport."""
         self._table = table
         self._answered_by = answered_by
         self._connections = connections
+        self._key_of = key_of
+        self._key: object = None
         self._inner: asyncio.Protocol | None = None
         self._connection: OpenConnection | None = None
         self._now = asyncio.get_running_loop().time
@@ -199,7 +216,8 @@ class LimitedProtocol(asyncio.Protocol):
             stream.abort()
             return
         self._inner = self._answered_by()
-        self._connections[self._inner] = self._connection
+        self._key = self._key_of(self._inner, transport)
+        self._connections[self._key] = self._connection
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -221,7 +239,7 @@ class LimitedProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None and self._connection is not None:
             self._table.forget(self._connection)
-            del self._connections[self._inner]
+            del self._connections[self._key]
             self._inner.connection_lost(exc)
 
 

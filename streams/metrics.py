@@ -127,7 +127,7 @@ LEDGER_WAITING = _gauge(
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
 REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
 
-# HTTP server of worker, intake and notifier
+# HTTP server of worker, intake, notifier and board
 HTTP_CONNECTIONS = _gauge("sla_http_connections", "connections", "Open connections.")
 HTTP_CONNECTIONS_CLOSED = _counter(
     "sla_http_connections_closed",

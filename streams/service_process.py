@@ -12,13 +12,19 @@ from typing import Self, cast
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from streams.http_connections import ConnectionLimits, ConnectionTable, HttpMetrics, LimitedProtocol, OpenConnection
+from streams.http_connections import (
+    ACCEPTED_AT_ONCE,
+    BACKLOG,
+    ConnectionLimits,
+    ConnectionTable,
+    HttpMetrics,
+    LimitedProtocol,
+    OpenConnection,
+)
 from streams.http_log import ServerLog
 
 Reasons = list[dict[str, object]]
 _DEFAULT_LIMITS = ConnectionLimits()
-_ACCEPTED_AT_ONCE = 8
-_BACKLOG = 1024
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -117,7 +123,7 @@ class HttpServer:
                 await self._stop()
                 raise
             self.address = ":".join(map(str, self._servers[0].sockets[0].getsockname()[:2]))
-            self._overdue = asyncio.create_task(self._close_overdue())
+            self._overdue = asyncio.create_task(self._table.keep_closing_overdue())
         return self
 
     async def __aexit__(
@@ -133,25 +139,19 @@ class HttpServer:
         server = cast(Callable[[], asyncio.Protocol], self._runner.server)
 
         def protocol() -> LimitedProtocol:
-            return LimitedProtocol(self._table, server, self._connections)
+            return LimitedProtocol(self._table, server, self._connections, lambda inner, _: inner)
 
         found = await loop.getaddrinfo(self._host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+            listener = socket.create_server(address, family=family, backlog=BACKLOG)
             # asyncio accepts `backlog` connections before it closes any; the system has to hold more of them ready.
-            self._servers.append(await loop.create_server(protocol, sock=listener, backlog=_ACCEPTED_AT_ONCE))
-            listener.listen(_BACKLOG)
+            self._servers.append(await loop.create_server(protocol, sock=listener, backlog=ACCEPTED_AT_ONCE))
+            listener.listen(BACKLOG)
 
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
         await self._runner.cleanup()
-
-    async def _close_overdue(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1)
-            self._table.close_overdue(loop.time())
 
     @web.middleware
     async def _answer(
@@ -160,7 +160,7 @@ class HttpServer:
         connection = self._connections.get(request.protocol)
         if connection is None:  # closed meanwhile
             raise ConnectionResetError("the connection was closed")
-        with self._table.answering(connection, request, asyncio.get_running_loop().time):
+        with self._table.answering(connection, request.content.is_eof, asyncio.get_running_loop().time):
             codings = ",".join(request.headers.getall("Transfer-Encoding", [])).lower()
             if codings.strip() not in ("", "chunked"):
                 reason = "Transfer-Encoding: only chunked is understood; send the body without other codings"

@@ -10,14 +10,16 @@ from contextlib import contextmanager
 
 from fastapi import FastAPI
 
+from board.metrics import BoardMetrics
 from board.service import listening_socket, make_server
+from streams.http_connections import ConnectionLimits
 
 
 @contextmanager
 def served(app: FastAPI, port: int = 0) -> Iterator[str]:
     """The address of the running application (port 0: any free one); the server has ended afterwards."""
     with listening_socket("127.0.0.1", port) as listener:
-        server = make_server(app)
+        server = make_server(app, ConnectionLimits(), BoardMetrics().http)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()
         try:

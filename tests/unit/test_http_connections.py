@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -28,10 +26,6 @@ class Opened:
 
     def closed_for(self, reason: str) -> float:
         return self.registry.get_sample_value("sla_http_connections_closed_total", {"reason": reason}) or 0
-
-
-def request(*, complete: bool) -> web.Request:
-    return cast(web.Request, SimpleNamespace(content=SimpleNamespace(is_eof=lambda: complete)))
 
 
 def test_the_connection_that_has_waited_longest_makes_place() -> None:
@@ -61,8 +55,8 @@ def test_a_complete_request_is_never_closed_and_half_a_body_is() -> None:
     first, second = opened.open("first"), opened.open("second")
     assert first is not None
     assert second is not None
-    with opened.table.answering(first, request(complete=True), lambda: 0):
-        with opened.table.answering(second, request(complete=True), lambda: 0):
+    with opened.table.answering(first, lambda: True, lambda: 0):
+        with opened.table.answering(second, lambda: True, lambda: 0):
             with capture_logs() as logs:
                 assert opened.open("third") is None
                 assert opened.open("fourth") is None
@@ -73,7 +67,7 @@ def test_a_complete_request_is_never_closed_and_half_a_body_is() -> None:
     other = Opened(total=1, per_address=1)
     uploading = other.open("uploading")
     assert uploading is not None
-    with other.table.answering(uploading, request(complete=False), lambda: 0):
+    with other.table.answering(uploading, lambda: False, lambda: 0):
         assert other.open("next") is not None
         assert other.closed == ["uploading"]
 
@@ -99,7 +93,7 @@ def test_between_requests_a_connection_may_rest_until_the_next_one_begins() -> N
     assert kept is not None
     assert unread is not None
     for connection in (kept, unread):
-        with opened.table.answering(connection, request(complete=True), lambda: 100):
+        with opened.table.answering(connection, lambda: True, lambda: 100):
             pass
     opened.table.close_overdue(170)
     assert opened.closed == []
@@ -117,7 +111,7 @@ def test_an_answered_connection_is_the_last_to_make_place() -> None:
     first = opened.open("first")
     opened.open("second")
     assert first is not None
-    with opened.table.answering(first, request(complete=True), lambda: 0):
+    with opened.table.answering(first, lambda: True, lambda: 0):
         pass
     opened.open("third")
     assert opened.closed == ["second"]
