@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, NamedTuple
 
-from connect.actions.catalogue import ACTION_NAMES, CHOICES, FIELD_NAMES
+from connect.actions.catalogue import ACTION_NAMES, ACTIONS, CHOICES, FIELD_NAMES
 from connect.actions.outcome import FormProblem, State
 from streams.i18n.catalogues import LANGUAGES, Language, load
 
@@ -64,7 +64,7 @@ PROBLEMS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionTexts:
+class ActionPhrases:
     """The messages of one language; `action` are titles, `does` one sentence each."""
 
     action: Annotated[Mapping[str, str], ACTION_NAMES]
@@ -77,14 +77,38 @@ class ActionTexts:
 
 
 @cache
-def action_texts(language: Language) -> ActionTexts:
+def action_phrases(language: Language) -> ActionPhrases:
     """The texts in one language. Raises CatalogueError when its catalogue is incomplete."""
-    return load(ActionTexts, "actions", language)
+    return load(ActionPhrases, "actions", language)
 
 
 def problem_text(problem: FormProblem, language: Language = "en") -> str:
     """What is wrong, without the name of the field."""
-    return action_texts(language).problem[problem.code].format(**problem.values)
+    phrases = action_phrases(language)
+    return phrases.problem[problem.code].format(**problem.values)
+
+
+class ActionLabels(NamedTuple):
+    """The words of an action's form: its title, what it does in one sentence, each field, each choice that has words
+    (severities and components have none here)."""
+
+    title: str
+    does: str
+    fields: Mapping[str, str]
+    choices: Mapping[str, str]
+
+
+def labels_of(action_name: str, language: Language) -> ActionLabels:
+    """The words of an action's form in one language. Raises KeyError for an unknown action."""
+    phrases = action_phrases(language)
+    fields = {field.name: phrases.field[field.name] for field in ACTIONS[action_name].fields}
+    choices = {
+        choice: phrases.choice[choice]
+        for field in ACTIONS[action_name].fields
+        for choice in field.choices
+        if choice in phrases.choice
+    }
+    return ActionLabels(phrases.action[action_name], phrases.does[action_name], fields, choices)
 
 
 class UpdatePreview(NamedTuple):
@@ -98,7 +122,7 @@ def preview_update(state: State, visibility: str, text: str) -> Mapping[Language
     """An update of an incident in each language, for its author to read before it is sent."""
     found: dict[Language, UpdatePreview] = {}
     for language in LANGUAGES:
-        texts = action_texts(language)
-        heading = texts.public_update if visibility == "public" else texts.internal_update
+        phrases = action_phrases(language)
+        heading = phrases.public_update if visibility == "public" else phrases.internal_update
         found[language] = UpdatePreview(heading.format(title=state["title"][language]), text)
     return found

@@ -10,7 +10,7 @@ from action_bench import NOW
 from connect.actions.build import build, event_id, event_problem
 from connect.actions.catalogue import ACTIONS, LISTS, Action, ActionField
 from connect.actions.form import Choices, ReadForm, describe, read_form
-from connect.actions.texts import FIELD_NAMES, PROBLEMS, action_texts, problem_text
+from connect.actions.texts import FIELD_NAMES, PROBLEMS, action_phrases, labels_of, problem_text
 from streams.i18n.catalogues import LANGUAGES
 from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
@@ -266,7 +266,17 @@ def test_forms_describe_themselves() -> None:
 
 def test_texts_are_complete_in_both_languages() -> None:
     for language in LANGUAGES:
-        texts = action_texts(language)
+        texts = action_phrases(language)
         assert texts.action.keys() == ACTIONS.keys()
         assert set(FIELD_NAMES) == texts.field.keys()
         assert set(PROBLEMS) == texts.problem.keys()
+
+
+def test_forms_have_words_in_both_languages() -> None:
+    labels = labels_of("wait", "ja")
+    assert (labels.title, labels.fields, labels.choices["customer"]) == ("待機", {"on": "待機の相手"}, "顧客")
+    for language in LANGUAGES:
+        for action in ACTIONS.values():
+            found = labels_of(action.name, language)
+            assert found.fields.keys() == {field.name for field in action.fields}
+            assert found.does.endswith(("。", "."))

@@ -19,7 +19,7 @@ from board.pages.rejected_texts import RejectedPhrases
 from board.pages.system_texts import SystemPhrases
 from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
-from connect.actions.texts import ActionTexts
+from connect.actions.texts import ActionPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
 from streams.policy.phrases import PolicyPhrases, policy_phrases
@@ -36,7 +36,7 @@ SOURCES = [
 
 #: Every dataclass of texts, by the catalogue that fills it.
 DOMAINS: Mapping[str, type] = {
-    "actions": ActionTexts,
+    "actions": ActionPhrases,
     "board": BoardPhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
