@@ -90,7 +90,7 @@ def test_r32_all_of_the_real_data(seed: int | None) -> None:
     assert cluster.codes() == []
 
 
-@settings(max_examples=20)
+@settings(max_examples=25)
 @given(stories(), st.data())
 def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
