@@ -26,7 +26,7 @@ from agents.egress import Egress
 from agents.incident_states import PROGRESS, IncidentStateWriter
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
-from agents.watermarks import WatermarkWriter
+from agents.watermarks import WatermarkWriter, check_watermark
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -196,7 +196,7 @@ class IncidentsProcessor:
             self._policy_rows.used_elsewhere(copied.fields, effects)
             return
         if copied.kind == REQUEST_TYPE:
-            self._watermarks.request(cast(int, copied.fields["until"]), effects)
+            self._apply_request(copied, effects)
             return
         event = stored_event(copied.kind, copied.fields)
         if isinstance(event, Rejection) or not isinstance(event.payload, ContractSet | TenantErased):
@@ -205,6 +205,15 @@ class IncidentsProcessor:
             self._erase(event, copied.record, effects)
         else:
             self._apply_contract(event, copied.record, effects)
+
+    def _apply_request(self, copied: Copied, effects: Effects) -> None:
+        """A ledger partition waits for a watermark."""
+        partition, until = cast(int, copied.fields["partition"]), cast(int, copied.fields["until"])
+        rejection = check_watermark(partition, until, self._context.topics.partitions)
+        if rejection is not None:
+            self._rejects.reject(copied.carrier, rejection, effects)
+            return
+        self._watermarks.request(until, effects)
 
     def _apply_contract(self, event: Event, copy: Record, effects: Effects) -> None:
         """Contract terms: every incident that they concern is re-evaluated (R20)."""

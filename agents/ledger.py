@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import structlog
+
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import restore_erased
 from agents.changelog.input_rows import InputRows
@@ -29,7 +31,7 @@ from agents.posting_writer import MAINTENANCE, PostingWriter
 from agents.rejects import QUARANTINE, RejectWriter
 from agents.unknown_references import UnknownReferences
 from agents.watermark_wait import WatermarkWait
-from agents.watermarks import WatermarkRequests
+from agents.watermarks import WatermarkRequests, check_watermark
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -46,6 +48,7 @@ from streams.sla.policy import Policies
 POLICIES = (USED, ELSEWHERE)
 NAME = "ledger"
 INPUTS = ("contract-events", internal_topic(NAME))
+_log = structlog.get_logger(__name__)
 
 
 class LedgerProcessor:
@@ -107,7 +110,7 @@ class LedgerProcessor:
         elif kind == MONTH:
             self._ledger.restore_month(month_row(row))
         elif kind == WATERMARK:
-            self._ledger.timers.apply_watermark(cast(int, row["partition"]), cast(int, row["until"]))
+            self._restore_watermark(cast(int, row["partition"]), cast(int, row["until"]))
         elif kind == RECHECK:
             self._ledger.restore_recheck(recheck_row(row))
         elif kind == RETENTION:
@@ -120,6 +123,15 @@ class LedgerProcessor:
             self._ledger.quarantine(str(row["subject"]))
         elif kind == BACKFILL_IDLE:
             self._backfill_idle_at = cast(int, row["until"])
+
+    def _restore_watermark(self, partition: int, until: int) -> None:
+        """An earlier release may have stored one that can't be."""
+        rejection = check_watermark(partition, until, self._context.topics.partitions)
+        if rejection is None:
+            self._ledger.timers.apply_watermark(partition, until)
+            return
+        own = self._context.partition
+        _log.warning("watermark_row_ignored", agent=NAME, partition=own, of=partition, reason=rejection.message)
 
     def restored(self) -> None:
         """All rows are restored: schedule the timers."""
@@ -154,9 +166,7 @@ class LedgerProcessor:
         kind, fields, record, _ = copied
         match kind:
             case "time.mark":
-                partition, until = cast(int, fields["partition"]), cast(int, fields["marked_until"])
-                self._ledger.timers.apply_watermark(partition, until)
-                put_watermark(self._rows, partition, until, effects)
+                self._apply_watermark(copied, effects)
             case "impact.changed":
                 impacts = impact_copy(fields)
                 decision = self._ledger.apply_impacts(impacts, record.arrival, backfill=bool(fields["backfill"]))
@@ -165,6 +175,15 @@ class LedgerProcessor:
                 self._policy_rows.used_elsewhere(fields, effects)
             case _:
                 self._apply_copied_event(copied, effects)
+
+    def _apply_watermark(self, copied: Copied, effects: Effects) -> None:
+        partition, until = cast(int, copied.fields["partition"]), cast(int, copied.fields["marked_until"])
+        rejection = check_watermark(partition, until, self._context.topics.partitions)
+        if rejection is not None:
+            self._rejects.reject(copied.carrier, rejection, effects)
+            return
+        self._ledger.timers.apply_watermark(partition, until)
+        put_watermark(self._rows, partition, until, effects)
 
     def _apply_copied_event(self, copied: Copied, effects: Effects) -> None:
         event, record = stored_event(copied.kind, copied.fields), copied.record

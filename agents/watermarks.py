@@ -7,15 +7,30 @@ deployment in which no statement is due writes nothing.
 
 from __future__ import annotations
 
+import structlog
+
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.egress import Egress
 from streams.internal_topics import TO_INCIDENTS, TO_LEDGER
 from streams.runtime.processor import Effects, Record
-from streams.sla.events import Output
+from streams.sla.events import Output, Rejection
+from streams.sla.instants import LATEST
 from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
 _NEVER = -(1 << 62)
+_log = structlog.get_logger(__name__)
+
+
+def check_watermark(partition: int, until: int, partitions: int) -> Rejection | None:
+    """Why there can't be such a watermark, or request for one, at an instant in microseconds. For a partition that does
+    not exist the ledger would wait, and ask there; an instant that is never reached would end all waiting."""
+    if not 0 <= partition < partitions:
+        message = f"partition {partition} does not exist; there are {partitions}, from 0. Check SLA_PARTITIONS"
+        return Rejection("invalid", message)
+    if not 0 <= until <= LATEST:
+        return Rejection("invalid", f"the watermark {until} is not an instant from 1970 to 9999 in microseconds")
+    return None
 
 
 class WatermarkWriter:
@@ -33,7 +48,11 @@ class WatermarkWriter:
         self._until = until
 
     def restore_request(self, until: int) -> None:
-        """The latest instant asked for."""
+        """The latest instant asked for. An earlier release may have stored one that is never reached: it is ignored,
+        because no other would be answered before it."""
+        if until > LATEST:
+            _log.warning("watermark_request_ignored", partition=self._context.partition, until=until)
+            return
         self._requested = until
 
     def request(self, until: int, effects: Effects) -> None:

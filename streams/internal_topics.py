@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from streams.kafka.header_numbers import MAX_OFFSET, MAX_PARTITION, header_number
 from streams.kafka.records import RawRecord
 from streams.runtime.processor import Record, Send
+from streams.sla.instants import LATEST
 
 #: The topic of versions before, without its prefix.
 LEGACY = "shared"
@@ -82,7 +84,13 @@ def unwrap(record: Record) -> Routed | None:
         return None
     try:
         original = Record(
-            topic.decode(), int(partition), int(offset), int(arrival), record.key, record.value, headers[len(_OURS) :]
+            topic.decode(),
+            header_number(partition, 0, MAX_PARTITION),
+            header_number(offset, 0, MAX_OFFSET),
+            header_number(arrival, 0, LATEST),
+            record.key,
+            record.value,
+            headers[len(_OURS) :],
         )
     except ValueError:
         return None

@@ -8,7 +8,7 @@ from cli.events.record_view import key_text
 from cli.support.console import safe
 from connect.kafka_io.rejected_records import RejectedRecord
 from streams.hex_dump import hex_dump
-from streams.runtime import dead_letter
+from streams.runtime.dead_letter import original_size
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.sla.instants import format_rfc3339
 
@@ -44,11 +44,11 @@ def described(entry: RejectedRecord) -> Iterator[str]:
         yield "value:"
         yield f"  {format_line(to_json(*decoded))}"
     elif value is None:
-        size = dict(entry.record.headers).get(dead_letter.SIZE)
+        size = original_size(entry.record.headers)
         yield (
             "value: none"
             if size is None
-            else (f"value: not kept, the original has {int(size):,} bytes; read it at {entry.original}")
+            else (f"value: not kept, the original has {size:,} bytes; read it at {entry.original}")
         )
     else:
         yield f"value: {len(value):,} bytes, the first {min(len(value), _DUMP_BYTES)} of them:"

@@ -13,6 +13,7 @@ from connect.kafka_io.rejected_records import RejectedRecord
 from streams.errors import SlaError
 from streams.kafka.partitioner import partition_of
 from streams.runtime import dead_letter
+from streams.runtime.dead_letter import original_size
 from streams.schema_registry.schema_source import reading_codec, writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
 from streams.serde.input_checks import untimely
@@ -59,9 +60,9 @@ def retry_record(
     history = [(name, value) for name, value in entry.record.headers if name.startswith(_HISTORY)]
     if corrected is not None:
         return _checked(entry, input_record_from_line(corrected, backfill=backfill), history, settings, clock)
-    size = dict(entry.record.headers).get(dead_letter.SIZE)
+    size = original_size(entry.record.headers)
     if size is not None:
-        raise NotRetriable(f"{entry.original} is too large to be sent again ({int(size):,} bytes); {_HOW}")
+        raise NotRetriable(f"{entry.original} is too large to be sent again ({size:,} bytes); {_HOW}")
     if entry.rejected.code == "internal" and entry.record.value is None:
         return _last_input(entry, history, settings)
     if not _is_input(entry, settings):  # a copy within the product: it goes where it came from

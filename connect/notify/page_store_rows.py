@@ -37,6 +37,10 @@ class StateRow(NamedTuple):
     value: bytes | None
 
 
+#: What reading a row raises that no worker wrote: JSON may nest too deeply, or name a number that is infinite.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
 class RowKey(NamedTuple):
     """A decoded key; `rest` is what follows the kind."""
 
@@ -125,7 +129,7 @@ def retried_row(destination: str, message: Message) -> StateRow:
 
 
 def read_message(value: bytes) -> tuple[str, Message]:
-    """Incident and message of a row. Raises ValueError, KeyError or TypeError for an invalid row."""
+    """Incident and message of a row. Raises one of `UNREADABLE` for an invalid row."""
     found = _object(value)
     # A release before did not store attempts: its messages may have been sent.
     message = Message(**{"attempted": True, **{name: found[name] for name in Message._fields if name in found}})
@@ -153,7 +157,7 @@ def read_parked(key: bytes | None, value: bytes | None) -> Parked | None:
         incident, message = read_message(value)
         row = _object(value)
         return Parked(found.destination, incident, message, str(row["reason"]), int(row["at"]))
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return None
 
 
@@ -161,7 +165,7 @@ def parked_at(value: bytes) -> int:
     """When the message of a parked row was parked; 0, long ago, for a row that can't be read."""
     try:
         return int(_object(value)["at"])
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return 0
 
 
@@ -210,7 +214,7 @@ class StoredPages:
                 else:
                     rows[found.rest] = read_message(value)
                     self._redact(key, value)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             self.unreadable += 1
 
     def pages(self) -> Iterable[Page]:

@@ -10,7 +10,7 @@ import structlog
 
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store_rows import prefix_of, read_key, read_message
+from connect.notify.page_store_rows import UNREADABLE, prefix_of, read_key, read_message
 from connect.notify.triggers import PageTrigger, page_trigger
 from streams.runtime.processor import RetryLater
 from streams.serde.cloudevents_json import to_json
@@ -68,7 +68,7 @@ class TriggerReader:
             return None
         try:
             return read_message(record.value)
-        except (ValueError, KeyError, TypeError):
+        except UNREADABLE:
             self._skip(record, "no message")
             return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
+from streams.kafka.header_numbers import MAX_OFFSET, MAX_PARTITION, MAX_TIMESTAMP, header_number
 from streams.kafka.records import UnreadBatch
 from streams.runtime.processor import MAX_WRITE_BYTES, Headers, Record, Send
 
@@ -82,10 +83,18 @@ def rejected_headers(headers: Headers) -> RejectedHeaders | None:
             found[CODE].decode(),
             found[MESSAGE].decode(errors="replace"),
             found[TOPIC].decode(),
-            int(found[PARTITION]),
-            int(found[OFFSET]),
-            int(found[TIMESTAMP]) * 1000,
-            int(found[ATTEMPTS]),
+            header_number(found[PARTITION], 0, MAX_PARTITION),
+            header_number(found[OFFSET], -1, MAX_OFFSET),
+            header_number(found[TIMESTAMP], -1, MAX_TIMESTAMP) * 1000,
+            header_number(found[ATTEMPTS], 0, MAX_PARTITION),
         )
-    except (KeyError, ValueError, TypeError, AttributeError):  # a header may also have no value
+    except (KeyError, ValueError, AttributeError):  # a header may also have no value
+        return None
+
+
+def original_size(headers: Headers) -> int | None:
+    """The size in bytes of an original that was too large to store; None where it was stored."""
+    try:
+        return header_number(dict(headers).get(SIZE), 0, MAX_OFFSET)
+    except ValueError:
         return None

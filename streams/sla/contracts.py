@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
 from sys import intern
 from typing import NamedTuple
 
@@ -91,19 +91,27 @@ def _judged_by(contract: Contract | None, instant: int) -> tuple[str, int | None
     return contract.plan, contract.tier, contract.emergency_member
 
 
+def _precedence(contract: Contract) -> tuple[int, int, str, str]:
+    return contract[:4]
+
+
+def _age(contract: Contract) -> tuple[int, str, str]:
+    return contract[1:4]
+
+
 class ContractHistory:
     """All contract facts of one tenant, in order of precedence."""
 
     __slots__ = ("_facts", "_first")
 
-    def __init__(self) -> None:
-        self._facts: list[Contract] = []
-        self._first: Contract | None = None
+    def __init__(self, facts: Iterable[Contract] = ()) -> None:
+        self._facts: list[Contract] = sorted(facts, key=_precedence)
+        self._first: Contract | None = min(self._facts, key=_age, default=None)
 
     def add(self, contract: Contract) -> None:
-        self._facts.append(contract)
-        self._facts.sort(key=lambda c: (c.valid_from, c.time, c.id, c.source))
-        self._first = min(self._facts, key=lambda c: (c.time, c.id, c.source))
+        insort(self._facts, contract, key=_precedence)
+        if self._first is None or _age(contract) < _age(self._first):
+            self._first = contract
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -134,14 +142,14 @@ class ContractHistory:
 
     def change(self, contract: Contract) -> TermsChange | None:
         """What one of the facts changes; None when another one with the same `valid_from` rules in its place."""
-        index = self._facts.index(contract)
+        index = bisect_left(self._facts, _precedence(contract), key=_precedence)
         following = self._facts[index + 1].valid_from if index + 1 < len(self._facts) else LATEST + 1
         if following == contract.valid_from:
             return None
         return TermsChange(contract.valid_from, following, self._facts[index - 1] if index else None, contract)
 
     def superseded(self, instant: int) -> list[Contract]:
-        """The facts that apply to no instant after this one, because another one does."""
+        """The first facts, which apply to no instant after this one, because another one does."""
         later = bisect_right(self._facts, instant, key=lambda contract: contract.valid_from)
         return self._facts[: max(later - 1, 0)]
 
@@ -218,12 +226,8 @@ class ContractCopies:
         history = self._histories.get(tenant, ContractHistory())
         superseded = history.superseded(until)
         if superseded:
-            left = self._histories[tenant] = ContractHistory()
-            for contract in history:
-                if contract in superseded:
-                    self._known.discard((tenant, contract.source, contract.id))
-                else:
-                    left.add(contract)
+            self._known.difference_update((tenant, contract.source, contract.id) for contract in superseded)
+            self._histories[tenant] = ContractHistory(list(history)[len(superseded) :])
         return superseded
 
     def rename(self, tenant: str, name: str) -> list[Contract]:

@@ -150,8 +150,7 @@ class Account:
         if self._began is None:
             if not len(self.contracts):
                 return LATEST
-            valid_from = min(contract.valid_from for contract in self.contracts)
-            self._began = max(valid_from, self.contracts.first.time - self.lateness)
+            self._began = max(next(iter(self.contracts)).valid_from, self.contracts.first.time - self.lateness)
         return max(self._began, self.retention.until)
 
     def terms(self, month: Month) -> MonthTerms | None:
@@ -217,9 +216,7 @@ class Account:
             del self.facts[identity]
         if identities:
             left = [contract for contract in self.contracts if (contract.source, contract.id) in self.facts]
-            self.contracts, self._began = ContractHistory(), None
-            for contract in left:
-                self.contracts.add(contract)
+            self.contracts, self._began = ContractHistory(left), None
 
     def state_of(self, month: Month) -> StatementState:
         """The month's state; the initial one when nothing was published yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import NamedTuple
 
 from streams.sla.credits.intervals import Interval, intersect
@@ -125,8 +126,7 @@ class Maintenance:
         """Store a fact; returns the plans before and after it where they differ, so that the months they cover are
         recomputed."""
         facts = self._facts.setdefault(event.subject, [])
-        facts.append(_Fact(event.time, event.id, event.source, event, arrival, position))
-        facts.sort(key=lambda fact: fact[:3])
+        insort(facts, _Fact(event.time, event.id, event.source, event, arrival, position), key=lambda fact: fact[:3])
         before, after = self._plans.get(event.subject), self._refresh(event.subject)
         return [plan for plan in (before, after) if plan is not None and before != after]
 
