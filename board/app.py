@@ -8,6 +8,10 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
 
 from board import static_files
+from board.access.audit import AuditLog
+from board.access.enforce import AccessControl
+from board.access.requirement import Addresses, open_to_all
+from board.access.sign_in import SignIn
 from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
 from board.api import system as system_api
@@ -19,7 +23,7 @@ from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
-from board.pages import incident, live, overview, policy, rejected, system, tenant, what_if
+from board.pages import incident, live, overview, policy, rejected, sign_in, system, tenant, what_if
 from board.recent_results import RecentResults
 from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
@@ -49,6 +53,7 @@ _PAGES: tuple[APIRouter, ...] = (
     overview.router,
     policy.router,
     what_if.router,
+    sign_in.router,
     rejected.router,
     system.router,
 )
@@ -66,7 +71,8 @@ def create_app(
     ingest: Callable[[], IngestStatus] = lambda: IngestStatus(failure=None, reached_end=True),
     workers: Callable[[], WorkersStatus] = WorkersStatus,
 ) -> FastAPI:
-    """The application over a migrated database. It connects to nothing else.
+    """The application over a migrated database. It connects to nothing else. Raises ValueError when a route does not
+    say who may use it.
 
     `changes` is where the ingest thread publishes; `metrics` is what `/metrics` shows; `ingest` gives the status of the
     ingest thread (without one, the database counts as complete), `workers` what is known of the workers.
@@ -94,8 +100,12 @@ def create_app(
     for router in _PAGES:
         app.include_router(router, include_in_schema=False)
     app.include_router(health_router(engine, board_metrics, ingest), include_in_schema=False)
-    app.add_api_route("/api/openapi.json", lambda: openapi_of(app), include_in_schema=False)
+    app.add_api_route(
+        "/api/openapi.json", lambda: openapi_of(app), include_in_schema=False, dependencies=[open_to_all()]
+    )
     add_error_handlers(app)
-    app.add_middleware(BrowserProtection, on_error=answer_to_bug)
+    app.state.sign_in = SignIn(engine, settings, time_source, AuditLog(engine, time_source))
+    app.add_middleware(AccessControl, addresses=Addresses(app), sign_in=app.state.sign_in)
+    app.add_middleware(BrowserProtection, settings=settings, on_error=answer_to_bug)
     app.add_middleware(RequestMetrics, metrics=board_metrics)
     return app

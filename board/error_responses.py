@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from board.api.problems import ApiError, problem_response
-from board.pages.errors import error_page
+from board.pages.errors import error_page, refusal_page
+from connect.actions.permissions import Denied
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -51,6 +52,22 @@ def _on_wrong_page_request(request: Request, _: Exception) -> Response:
 def _on_database_error(request: Request, error: Exception) -> Response:
     structlog.get_logger("board").error("database_failed", path=request.url.path, reason=str(error).partition("\n")[0])
     return _answer(request, HTTPStatus.SERVICE_UNAVAILABLE, "the board's database does not answer; try again")
+
+
+def refusal_answer(
+    request: Request, status: int, detail: str, *, denied: Denied | None = None, retry_after: int | None = None
+) -> Response:
+    """The answer to a request that sign-in or permissions refuse."""
+    accepted = request.headers.get("accept", "*/*")
+    if request.url.path.startswith("/api/") or not ("text/html" in accepted or "*/*" in accepted):
+        response = problem_response(ApiError(status, detail))
+    else:
+        response = refusal_page(request, status, detail, denied)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="sla board"'
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
 
 
 def answer_to_bug(request: Request, error: Exception) -> Response:

@@ -10,16 +10,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from board.access.requirement import open_to_all
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from streams.service_process import Reasons, liveness, readiness
+
+HEALTH_PATHS = frozenset({"/live", "/healthz", "/ready", "/metrics"})
 
 
 def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], IngestStatus]) -> APIRouter:
     """The three addresses. The board is not ready while its database can't be read, while the topics can't, or before
     the topics were read to their end once.
     """
-    router = APIRouter()
+    router = APIRouter(dependencies=[open_to_all()])
 
     @router.get("/live")
     @router.get("/healthz")

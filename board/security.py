@@ -1,15 +1,15 @@
 """What protects the viewer's browser: headers of every answer, and the origin of requests.
 
-The board has no sign-in yet and listens on loopback. A browser of this machine reaches it, and with it every web page
-that the browser shows. A page of a foreign site must therefore neither read the board by pointing its own name at
-127.0.0.1 (DNS rebinding: the Host header tells) nor send it forms (the Origin header tells).
+A browser that reaches the board brings every web page that it shows with it. A page of a foreign site must neither read
+the board by pointing its own name at the board's address (DNS rebinding: the Host header tells) nor send it forms (the
+Origin header tells).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from board.api.problems import ApiError, problem_response
-from board.settings import is_loopback
+from board.health import HEALTH_PATHS
+from board.settings import BoardSettings, is_loopback
 
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -49,8 +50,12 @@ class BrowserProtection:
     """ASGI middleware: refuses foreign hosts and origins, and adds the headers to every answer, also to that of an
     unexpected error, which `on_error` makes."""
 
-    def __init__(self, app: ASGIApp, on_error: Callable[[Request, Exception], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: BoardSettings, on_error: Callable[[Request, Exception], Response]
+    ) -> None:
         self._app = app
+        self._public = urlsplit(settings.public_url)
+        self._open_paths = frozenset() if settings.sign_in == "local" else HEALTH_PATHS
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +75,9 @@ class BrowserProtection:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        refusal = _refusal(scope["method"], Headers(scope=scope))
+        refusal = None
+        if scope["path"] not in self._open_paths:  # probes and scrapers name the board by its address
+            refusal = _refusal(scope["method"], Headers(scope=scope), self._public)
         try:
             await (self._app if refusal is None else refusal)(scope, receive, send_protected)
         except Exception as error:
@@ -80,21 +87,24 @@ class BrowserProtection:
             await response(scope, receive, send_protected)
 
 
-def _refusal(method: str, headers: Headers) -> Response | None:
+def _refusal(method: str, headers: Headers, public: SplitResult) -> Response | None:
     """The answer to a request that a foreign page may have caused; None for others."""
-    host = headers.get("host", "")
-    if len(headers.getlist("host")) != 1 or not is_loopback(_name(host)):
+    host = headers.get("host", "").lower()
+    named = host == public.netloc != ""
+    if len(headers.getlist("host")) != 1 or not (named or is_loopback(_name(host))):
+        name = f"{public.netloc}, " if public.netloc else ""
         return problem_response(
             ApiError(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "the board answers only to the names of this machine; allowed in the Host header: localhost, "
-                "127.0.0.1, [::1]",
+                f"the board answers only to its own names; allowed in the Host header: {name}localhost, 127.0.0.1, "
+                "[::1]",
             )
         )
     if method in _SAFE:
         return None
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    foreign_origin = origin is not None and origin != f"http://{host}"
+    own = f"{public.scheme}://{public.netloc}" if named else f"http://{host}"
+    foreign_origin = origin is not None and origin != own
     if foreign_origin or site not in {None, "same-origin", "none"}:
         return problem_response(ApiError(HTTPStatus.FORBIDDEN, "a page of another site sent this request"))
     return None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from typing import Annotated
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from connect.actions.person import ROLE_NAMES, Role
 from streams.settings import Duration, from_environment
 from streams.sla.instants import SECOND
+
+SignInMode = Literal["local", "proxy", "oidc"]
+Network = IPv4Network | IPv6Network
 
 
 def is_loopback(host: str) -> bool:
@@ -22,13 +29,75 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _loopback(host: str) -> str:
-    if not is_loopback(host):
-        raise ValueError(
-            f"{host!r} is not a loopback address. The board has no sign-in yet, so whoever reaches it sees every "
-            "tenant's data; allowed: 127.0.0.1, ::1 or localhost. From another machine, use an SSH tunnel"
-        )
-    return host
+def _reachable(host: str, info: ValidationInfo) -> str:
+    if info.data.get("sign_in") in {"proxy", "oidc"} or is_loopback(host):
+        return host
+    raise ValueError(
+        f"{host!r} is not a loopback address. With SLA_BOARD_SIGN_IN=local there is no sign-in for reading: whoever "
+        "reaches the board sees every tenant's data; allowed: 127.0.0.1, ::1 or localhost. For other addresses set "
+        "SLA_BOARD_SIGN_IN to proxy or oidc; from another machine, use an SSH tunnel"
+    )
+
+
+def _public_url(url: str, info: ValidationInfo) -> str:
+    mode = info.data.get("sign_in")
+    if not url:
+        if mode in {"proxy", "oidc"}:
+            raise ValueError(f"is missing; SLA_BOARD_SIGN_IN={mode} needs the address that people enter in a browser")
+        return url
+    if mode == "local":
+        raise ValueError("is for SLA_BOARD_SIGN_IN=proxy or oidc; with local the board is at its own address alone")
+    allowed = "allowed: https://HOST or https://HOST:PORT (http:// for loopback hosts alone)"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address; {allowed}") from error
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not parts.hostname or "@" in parts.netloc or not (plain or parts.scheme == "https"):
+        raise ValueError(f"{url!r} can't be used; {allowed}")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} has a path; the board must be at the root of its host; {allowed}")
+    usual_port = {"http": 80, "https": 443}[parts.scheme]
+    netloc = parts.netloc.lower()
+    return f"{parts.scheme}://{netloc.removesuffix(f':{usual_port}')}"
+
+
+def _networks(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    try:
+        return tuple(ip_network(each.strip()) for each in given.split(",") if each.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}; allowed: networks such as 10.0.0.0/8,fd00::/8") from error
+
+
+def _required_by_proxy(networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
+    if not networks and info.data.get("sign_in") == "proxy":
+        raise ValueError("is missing; SLA_BOARD_SIGN_IN=proxy needs the networks that the proxy sends from")
+    return networks
+
+
+def _required_by_oidc(value: str, info: ValidationInfo) -> str:
+    if not value and info.data.get("sign_in") == "oidc":
+        raise ValueError("is missing; SLA_BOARD_SIGN_IN=oidc needs it")
+    return value
+
+
+def _roles(given: object) -> object:
+    """`oncall=responder,finance=billing` as pairs; several pairs may have the same value."""
+    if not isinstance(given, str):
+        return given
+    pairs: dict[str, frozenset[Role]] = {}
+    for each in filter(None, (part.strip() for part in given.split(","))):
+        value, equals, role = each.rpartition("=")
+        if not equals or not value or role not in set(Role):
+            raise ValueError(f"{each!r} is no pair VALUE=ROLE; allowed roles: {ROLE_NAMES}")
+        pairs[value] = pairs.get(value, frozenset()) | {Role(role)}
+    return pairs
+
+
+_RequiredByOidc = Annotated[str, AfterValidator(_required_by_oidc)]
 
 
 def _at_least_a_second(duration: int) -> int:
@@ -45,8 +114,9 @@ class BoardSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SLA_BOARD_", frozen=True, extra="ignore", validate_default=True)
 
-    host: Annotated[str, AfterValidator(_loopback)] = Field(
-        "127.0.0.1", description="Address to listen at; only loopback addresses are allowed."
+    sign_in: SignInMode = Field("local", description="How people sign in: local (a token), proxy (headers) or oidc.")
+    host: Annotated[str, AfterValidator(_reachable)] = Field(
+        "127.0.0.1", description="Address to listen at; with SLA_BOARD_SIGN_IN=local only loopback addresses."
     )
     port: int = Field(8090, ge=0, le=65535, description="Port to listen at; 0: any free one.")
     database_url: str = Field(
@@ -63,6 +133,36 @@ class BoardSettings(BaseSettings):
         description="Address space of a verification or what-if run, in bytes, at least 268435456 (256 MiB).",
     )
     retention: Duration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
+
+    tokens: Path = Field(Path(".sla/board-tokens.json"), description="The file of `sla board tokens`.")
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "", description="The board's address in browsers (proxy, oidc): https://HOST."
+    )
+    session_idle: Duration = Field("PT30M", description="A session ends when it is not used for so long.")  # type: ignore[assignment]
+    session_lifetime: Duration = Field("PT12H", description="A session ends after so long in any case.")  # type: ignore[assignment]
+    roles: Annotated[Mapping[str, frozenset[Role]], NoDecode, BeforeValidator(_roles)] = Field(
+        {}, description="Groups and their roles (proxy, oidc): oncall=responder,…; without: groups have roles' names."
+    )
+
+    proxy_networks: Annotated[
+        tuple[Network, ...], NoDecode, BeforeValidator(_networks), AfterValidator(_required_by_proxy)
+    ] = Field((), description="Networks of the reverse proxy: only from there are its headers accepted.")
+    proxy_user_header: str = Field("X-Forwarded-User", description="Header with the person's id.")
+    proxy_name_header: str = Field("X-Forwarded-Preferred-Username", description="Header with the person's name.")
+    proxy_groups_header: str = Field("X-Forwarded-Groups", description="Header with groups, separated by commas.")
+    proxy_tenants_header: str = Field("", description="Header with tenants, separated by commas; none: no limits.")
+
+    oidc_issuer: _RequiredByOidc = Field("", description="The provider's issuer address.")
+    oidc_client_id: _RequiredByOidc = Field("", description="The board's client id at the provider.")
+    oidc_client_secret: str = Field("", repr=False, description="Its secret; none for a public client.")
+    oidc_scopes: str = Field("openid profile email", description="Scopes to ask for.")
+    oidc_roles_claim: str = Field("groups", description="Claim with groups; a dot leads into an object.")
+    oidc_tenants_claim: str = Field("", description="Claim with tenants; none: no limits.")
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach the board by https."""
+        return self.public_url.startswith("https://")
 
 
 def read_board_settings(**given: object) -> BoardSettings:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
+from board.access.requirement import open_to_all
+
 DIRECTORY = Path(__file__).parent / "static"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -44,7 +46,7 @@ def static_files() -> StaticFiles:
     return StaticFiles(total.hexdigest()[:16], files)
 
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[open_to_all()])
 
 
 @router.get("/static/{digest}/{path:path}")

@@ -102,7 +102,7 @@ COMMANDS = {
         "Send alerts to PagerDuty, Slack and webhooks, or test routes.",
         "sla simulate examples/outage.jsonl | sla notify test - --routes examples/notify.yaml",
     ),
-    "board": Command("cli.services.board:board", "Serve the board and its JSON API.", "sla board --port 8090"),
+    "board": Command("cli.services.board:board_app", "Serve the board and its JSON API.", "sla board --port 8090"),
     "worker": Command(
         "cli.services.worker:worker", "Run a worker until it receives SIGTERM.", "SLA_BROKERS=kafka:9092 sla worker"
     ),

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from board.access.requirement import requires
 from board.api.problems import ParameterProblem, described, wrong_parameters
 from board.api.route import ApiRoute, json_response
 from board.api.tenants import MonthBody, month_body
@@ -25,9 +26,10 @@ from board.queries.overview import (
     recent_months,
     worst_lapses,
 )
+from connect.actions.permissions import Permission
 from streams.sla.instants import Month, format_rfc3339, next_month
 
-router = APIRouter(route_class=ApiRoute, tags=["overview"])
+router = APIRouter(route_class=ApiRoute, tags=["overview"], dependencies=[requires(Permission.READ_OVERVIEW)])
 
 _DEFAULT_MONTHS = 13
 _MOST_MONTHS = 36

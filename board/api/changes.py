@@ -7,13 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 
+from board.access.requirement import requires
 from board.api.problems import described
 from board.api.route import ApiRoute
 from board.changes import Change
 from board.dependencies import Context
 from board.event_stream import EventStream, event_stream
+from connect.actions.permissions import Permission
 
-router = APIRouter(route_class=ApiRoute, tags=["changes"])
+router = APIRouter(route_class=ApiRoute, tags=["changes"], dependencies=[requires(Permission.READ_INCIDENTS)])
 
 _Position = Annotated[int, Query(ge=0, le=2**63 - 1, description="A position: the id of an event.")]
 _LastId = Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import (
@@ -36,10 +37,11 @@ from board.queries.incidents import (
     list_incidents,
 )
 from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
+from connect.actions.permissions import Permission
 from streams.sla.instants import format_rfc3339
 from streams.sla.severity import Severity
 
-router = APIRouter(route_class=ApiRoute, tags=["incidents"])
+router = APIRouter(route_class=ApiRoute, tags=["incidents"], dependencies=[requires(Permission.READ_INCIDENTS)])
 
 
 _TEXT = (

@@ -7,16 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import ApiError, described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import Id, InstantText, TitleBody, instant_text
 from board.dependencies import Context
+from connect.actions.permissions import Permission
 from streams.config_files.problems import PolicyError
 from streams.policy.digest import digest_of
 from streams.policy.load import default_policies_dir, filled_in, read_document
 from streams.sla.policy import Policy
 
-router = APIRouter(route_class=ApiRoute, tags=["policies"])
+router = APIRouter(route_class=ApiRoute, tags=["policies"], dependencies=[requires(Permission.READ_POLICIES)])
 
 
 class PolicyBody(BaseModel):

@@ -9,15 +9,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import CursorText, Id, InstantText, PageSize, decode_cursor, encode_cursor, wrong_cursor
 from board.dependencies import Context, ReadConnection
 from board.originals import decoded_original
 from board.queries.rejects import RejectFilter, RejectKey, RejectRow, get_reject, list_rejects
+from connect.actions.permissions import Permission
 from streams.sla.instants import format_rfc3339
 
-router = APIRouter(route_class=ApiRoute, tags=["rejects"])
+router = APIRouter(route_class=ApiRoute, tags=["rejects"], dependencies=[requires(Permission.READ_REJECTS)])
 
 _Place = Annotated[int, Path(ge=0, le=2**63 - 1)]
 _Partition = Annotated[int, Path(ge=0, le=2**31 - 1)]

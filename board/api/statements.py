@@ -7,15 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import EvidenceBody, Id, InstantText, MoneyBody, MonthText
 from board.dependencies import ReadConnection
 from board.queries.months import StatementDetail, claims, issued_credits, revisions
+from connect.actions.permissions import Permission
 from streams.sla.events import Position
 from streams.sla.instants import format_rfc3339
 
-router = APIRouter(route_class=ApiRoute, tags=["tenants"])
+router = APIRouter(route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS)])
 
 
 class RevisionBody(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import described
 from board.api.route import ApiRoute, json_response
 from board.api.types import InstantText, instant_text
@@ -20,10 +21,11 @@ from board.queries.system import (
     versions_in_use,
 )
 from board.workers import PartitionHealth, WorkersStatus, partition_health
+from connect.actions.permissions import Permission
 from streams.sla.instants import format_rfc3339
 from streams.worker_progress import TaskProgress, statements_until
 
-router = APIRouter(route_class=ApiRoute, tags=["system"])
+router = APIRouter(route_class=ApiRoute, tags=["system"], dependencies=[requires(Permission.READ_SYSTEM)])
 
 
 class PartitionBody(BaseModel):

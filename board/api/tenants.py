@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from board.access.requirement import requires
 from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import (
@@ -30,10 +31,11 @@ from board.queries.breaches import BreachedClock, BreachKey, breaches_of
 from board.queries.contracts import contract_history
 from board.queries.months import TenantMonth, tenant_known, tenant_months
 from board.queries.months import tenants as find_tenants
+from connect.actions.permissions import Permission
 from streams.sla.contracts import Contract
 from streams.sla.instants import format_rfc3339
 
-router = APIRouter(route_class=ApiRoute, tags=["tenants"])
+router = APIRouter(route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS)])
 
 #: Tenants that may be passed over: their order is not an index.
 _FURTHEST = 1_000_000

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event
+from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, Table, inspect, select
 
 from board.ingest.status import IngestStatus
 from board.ingest.thread import Ingest
 from board.store.engine import is_sqlite, writing
-from board.store.schema import upgrade_connection
+from board.store.own_tables import OWN
+from board.store.schema import current_revision, head_revision, upgrade_connection
 from board.store.tables import metadata
 from streams.settings import Settings
 
@@ -51,7 +53,8 @@ def rebuild(
 
 
 def empty(engine: Engine) -> None:
-    """Drop all tables of the read model, whatever release made them, and create them anew, in one transaction."""
+    """Drop all tables of the read model, whatever release made them, and create them anew, in one transaction. What the
+    board itself has written stays where the tables are those of this release."""
     with writing(engine).connect() as connection:
         if is_sqlite(connection):  # overwriting what is deleted would take as long as writing it; rows follow at once
             driver = connection.connection.driver_connection
@@ -59,11 +62,25 @@ def empty(engine: Engine) -> None:
             driver.execute("PRAGMA secure_delete = OFF")
         try:
             with connection.begin():
+                own = _own_rows(connection)
                 _drop(connection)
                 upgrade_connection(connection)
+                for table, rows in own:
+                    connection.execute(table.insert(), rows)
         finally:
             if is_sqlite(connection):
                 connection.invalidate()  # the setting is the connection's
+
+
+def _own_rows(connection: Connection) -> list[tuple[Table, list[dict[str, Any]]]]:
+    if current_revision(connection) != head_revision():
+        return []
+    found = []
+    for table in OWN:  # numbers are given anew, in the same order
+        columns = [column for column in table.columns if column.autoincrement is not True]
+        rows = connection.execute(select(*columns).order_by(*table.primary_key.columns))
+        found.append((table, [dict(row._mapping) for row in rows]))
+    return [(table, rows) for table, rows in found if rows]
 
 
 def _drop(connection: Connection) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from board.access.requirement import requires
 from board.charts.timeline import EventKind, shape
 from board.dependencies import Context, ReadConnection
 from board.pages.errors import error_page
@@ -24,9 +25,10 @@ from board.queries.incidents import IncidentRow, get_incident
 from board.queries.notifications import notifications_of
 from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
 from board.viewer import Viewer, viewer
+from connect.actions.permissions import Permission
 from streams.policy.phrases import policy_phrases
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS)])
 
 #: Events of one page of the table; the picture has those of the first.
 _PAGE_EVENTS = 500

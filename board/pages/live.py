@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from board.access.requirement import requires
 from board.changes import Change
 from board.dependencies import BoardContext, Context, ReadConnection
 from board.event_stream import EventStream, event_stream
@@ -30,9 +31,10 @@ from board.queries.incidents import (
     list_incidents,
 )
 from board.viewer import Viewer, viewer
+from connect.actions.permissions import Permission
 from streams.sla.severity import SEVERITIES
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS)])
 
 #: Rows of one page of the list, and the most that are loaded again at once after many changes.
 PAGE_ROWS = 100

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from board.access.requirement import requires
 from board.charts.columns import Column, ColumnGroup, column_chart
 from board.dependencies import Context, ReadConnection
 from board.pages.overview_texts import OverviewPhrases, overview_phrases
@@ -18,11 +19,12 @@ from board.queries import attainment, months, overview
 from board.queries.attainment import AttainmentRow, Share, TimesRow, VerdictCount
 from board.queries.overview import CreditsRow
 from board.viewer import viewer
+from connect.actions.permissions import Permission
 from streams.config_files.scalars import exact_decimal
 from streams.money import digits_of, formatted
 from streams.sla.instants import Month
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_OVERVIEW)])
 
 MONTHS = 13
 MOST_BELOW = 10

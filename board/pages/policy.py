@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from board.access.requirement import requires
 from board.dependencies import BoardContext, Context, ReadConnection
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
@@ -17,12 +18,13 @@ from board.pages.render import page
 from board.pages.tenant_area import local_text
 from board.queries.system import SAME, versions_in_use
 from board.viewer import viewer
+from connect.actions.permissions import Permission
 from streams.money import formatted
 from streams.policy.diff import policy_changes
 from streams.policy.render import Table, policy_text
 from streams.sla.policy import Policies, Policy
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_POLICIES)])
 
 
 @dataclass(frozen=True, slots=True)

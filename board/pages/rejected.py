@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse
 
+from board.access.requirement import requires
 from board.dependencies import Context, ReadConnection
 from board.originals import decoded_original
 from board.pages.errors import error_page
@@ -16,10 +17,11 @@ from board.pages.rejected_texts import rejected_phrases
 from board.pages.render import is_part, page
 from board.queries.rejects import RejectFilter, RejectKey, RejectRow, count_rejects, get_reject, list_rejects
 from board.viewer import viewer
+from connect.actions.permissions import Permission
 from streams.hex_dump import hex_dump
 from streams.sla.events import REJECT_CODES
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.READ_REJECTS)])
 
 _PAGE_ROWS = 100
 _DUMP_BYTES = 512

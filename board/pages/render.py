@@ -13,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from board.access.identity import identity_of
+from board.pages.access_texts import access_phrases
 from board.pages.texts import BoardPhrases, board_phrases
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
@@ -35,12 +37,19 @@ _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 def page(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
     """The page of a template under `board/templates`.
 
-    Besides `values` a template has `common` (BoardPhrases), `viewer` and `request`. A template that extends `base.html`
-    also needs `active`: the key of its entry in the navigation, or None. The response stores the language that `?lang=`
-    chose in a cookie.
+    Besides `values` a template has `common` (BoardPhrases), `viewer`, `request`, `identity` (who sends the request;
+    None where nobody looked), `access_phrases` and `csrf`: what a form must carry as `csrf_token`, or empty.
+    A template that extends `base.html` also needs `active`: the key of its entry in the navigation, or None. The
+    response stores the language that `?lang=` chose in a cookie.
     """
     seen_by = viewer(request)
     common = board_phrases(seen_by.language)
+    identity = identity_of(request)
+    values |= {
+        "identity": identity,
+        "access_phrases": access_phrases(seen_by.language),
+        "csrf": "" if identity is None else identity.csrf or "",
+    }
     text = (
         environment()
         .get_template(template)

@@ -8,6 +8,7 @@ from itertools import groupby
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from board.access.requirement import requires
 from board.dependencies import Context, ReadConnection
 from board.ingest.status import IngestStatus
 from board.pages.rejected_texts import rejected_phrases
@@ -26,8 +27,9 @@ from board.queries.system import (
 )
 from board.viewer import viewer
 from board.workers import partition_health
+from connect.actions.permissions import Permission
 
-router = APIRouter()
+router = APIRouter(dependencies=[requires(Permission.READ_SYSTEM)])
 
 
 @router.get("/system")

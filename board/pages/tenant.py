@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from board.access.requirement import requires
 from board.charts.bars import AvailabilityBar, availability_chart
 from board.dependencies import BoardContext, Context, ReadConnection
 from board.pages.addresses import path_segments
@@ -19,12 +20,13 @@ from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
 from board.queries.months import TenantMonth
 from board.viewer import viewer
+from connect.actions.permissions import Permission
 from streams.config_files.scalars import exact_decimal
 from streams.sla.contracts import ContractHistory
 from streams.sla.instants import DAY, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_TENANTS)])
 
 ON_A_PAGE = 100
 MONTHS = 13

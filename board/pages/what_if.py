@@ -10,12 +10,14 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from board.access.requirement import requires
 from board.background.jobs import TooManyJobs
 from board.background.what_if import WhatIfRequest, run_what_if
 from board.dependencies import BoardContext, Context
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.policy import deployed, policy_area, policy_phrases_of, versions_of
+from connect.actions.permissions import Permission
 from streams.config_files.problems import PolicyError, Problem
 from streams.policy.diff import policy_changes
 from streams.policy.lint import warnings_of
@@ -24,7 +26,7 @@ from streams.replay.what_if import PLATFORM
 from streams.replay.what_if_result import replacing
 from streams.sla.policy import Policy
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_WHAT_IF)])
 
 #: A policy file has some kilobytes.
 LARGEST_CANDIDATE = 64 * 1024

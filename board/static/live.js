@@ -71,6 +71,12 @@ async function replaceRows(ids, changed) {
   }
 }
 
+/** What a request that posts must carry when somebody is signed in. */
+function csrfHeader() {
+  const token = document.querySelector('meta[name="csrf-token"]')?.content;
+  return token ? { "X-CSRF-Token": token } : {};
+}
+
 async function fetchText(address, options) {
   const response = await fetch(address, { ...options, headers: { ...options?.headers, "HX-Request": "true" } });
   if (!response.ok) throw new Error(`${address}: ${response.status}`);
@@ -81,7 +87,7 @@ async function loadChanged(ids) {
   const asking = list();
   const found = await fetchText(asking.dataset.changed, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...csrfHeader() },
     body: JSON.stringify({ ids: [...ids] }),
   });
   if (list() !== asking) return; // the viewer chose another filter meanwhile

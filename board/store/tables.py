@@ -1,9 +1,9 @@
 """The tables of the read model.
 
 Every row follows from records of Kafka alone, whatever the order in which the board reads the topics, so that a rebuild
-gives the same rows. Instants and durations are microseconds, UTC; money is in minor units; `topic` is without prefix;
-`data` is the `data` object of the event's JSON form as text (`board.store.events.cloud_event` adds the envelope).
-`partition` and `offset` say which record a row is from.
+gives the same rows; `own_tables.py` has the exceptions. Instants and durations are microseconds, UTC; money is in
+minor units; `topic` is without prefix; `data` is the `data` object of the event's JSON form as text
+(`board.store.events.cloud_event` adds the envelope). `partition` and `offset` say which record a row is from.
 """
 
 from __future__ import annotations

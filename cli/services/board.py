@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.services.board_tokens import tokens_app
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+board_app = typer.Typer(invoke_without_command=True, add_completion=False)
+board_app.add_typer(tokens_app, name="tokens", help="Who may sign in with a token.")
+
+
+@board_app.callback(epilog="Example: sla board --port 8090")
 def board(
-    host: Annotated[str | None, typer.Option(help="Loopback address; default: SLA_BOARD_HOST, or 127.0.0.1.")] = None,
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address; default: SLA_BOARD_HOST, or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; default: SLA_BOARD_PORT, or 8090.")] = None,
     database: Annotated[
         str | None,
@@ -33,10 +40,13 @@ def board(
     """Serve the board at http://127.0.0.1:8090 until SIGTERM or Ctrl-C. It reads the topics into a database of its own,
     which it creates when there is none.
 
-    Only this machine can reach the board, because it has no sign-in yet.
+    Only this machine can reach the board, unless SLA_BOARD_SIGN_IN is proxy or oidc. `sla board tokens` says who may
+    act.
 
     Exit code 2: the settings are wrong, or the address, the database or (for --rebuild) Kafka can't be used.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     import asyncio
 
     from board.service import serve

@@ -1,4 +1,4 @@
-"""docs/board.md: its requests work as written, its tables name every setting and address."""
+"""docs/board.md and docs/sign-in.md: requests work as written, the tables name every setting and address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sqlalchemy import Engine
 from board.api.openapi import openapi_of
 from board.settings import BoardSettings, read_board_settings
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "board.md").read_text(encoding="utf-8")
+DOCUMENTS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = (DOCUMENTS / "board.md").read_text(encoding="utf-8")
+SIGN_IN = (DOCUMENTS / "sign-in.md").read_text(encoding="utf-8")
 REQUESTS = re.findall(r"^curl '(http://127\.0\.0\.1:8090[^']*)'$", TEXT, re.MULTILINE)
 
 
@@ -37,9 +39,9 @@ def test_the_error_is_as_shown(client: TestClient) -> None:
     assert client.get(url).text.startswith(shown)
 
 
-def test_the_table_of_settings_is_complete() -> None:
-    rows = re.findall(r"^\| `SLA_BOARD_([A-Z_]+)` \|[^|]*\| `([^`]*)` \|", TEXT, re.MULTILINE)
-    assert [name.lower() for name, _ in rows] == list(BoardSettings.model_fields)
+def test_the_tables_of_settings_are_complete() -> None:
+    rows = re.findall(r"^\| `SLA_BOARD_([A-Z_]+)` \|(?:[^|]*\|)? (?:`([^`]*)`|none) \|", TEXT + SIGN_IN, re.MULTILINE)
+    assert sorted(name.lower() for name, _ in rows) == sorted(BoardSettings.model_fields)
     defaults = read_board_settings(**{name.lower(): value for name, value in rows})
     assert defaults == BoardSettings.model_validate({})
 

@@ -68,7 +68,7 @@ def test_it_serves_without_kafka_says_so_and_ends_in_time_with_open_streams(tmp_
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--host", "0.0.0.0"], "SLA_BOARD_HOST: Value error, '0.0.0.0' is not a loopback address. The board has no"),
+        (["--host", "0.0.0.0"], "SLA_BOARD_HOST: Value error, '0.0.0.0' is not a loopback address. With SLA"),
         (["--port", "70000"], "SLA_BOARD_PORT: Input should be less than or equal to 65535"),
         (["--database", "mysql://db/x"], "SLA_BOARD_DATABASE_URL: "),
         (["--database", "sqlite:////proc/none/board.db"], "/proc/none"),

@@ -22,7 +22,7 @@ def client(empty_read_model: Engine) -> TestClient:
 )
 def test_another_address_than_loopback_is_refused_with_the_reason(host: str) -> None:
     with pytest.raises(
-        SettingsError, match=r"^SLA_BOARD_HOST: .*no sign-in yet.*allowed: 127\.0\.0\.1, ::1 or localhost"
+        SettingsError, match=r"^SLA_BOARD_HOST: .*no sign-in for reading.*allowed: 127\.0\.0\.1, ::1 or localhost"
     ):
         read_board_settings(host=host)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from babel.messages.pofile import read_po, write_po
 
+from board.pages.access_texts import AccessPhrases
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
 from board.pages.overview_texts import OverviewPhrases
@@ -38,6 +39,7 @@ SOURCES = [
 DOMAINS: Mapping[str, type] = {
     "actions": ActionPhrases,
     "board": BoardPhrases,
+    "board_access": AccessPhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
     "board_months": TenantPhrases,

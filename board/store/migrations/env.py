@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import board.store.own_tables  # noqa: F401 -- adds its tables to the metadata
 from board.store.tables import metadata
 
 context.configure(

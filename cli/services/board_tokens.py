@@ -1,0 +1,90 @@
+"""`sla board tokens`: who may sign in to the board with a token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.support.exits import one_line, wrong_use
+from connect.actions.person import ROLE_NAMES, Person, Role
+
+tokens_app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", metavar="FILE", help="The tokens file; default: SLA_BOARD_TOKENS, or .sla/board-tokens.json."
+    ),
+]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's id, as events will name it.")]
+
+
+@tokens_app.command("add", epilog="Example: sla board tokens add kim --role responder --role billing")
+def add(
+    name: _Name,
+    role: Annotated[list[Role], typer.Option("--role", help=f"One of {ROLE_NAMES}; repeat it for several.")],
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option("--tenant", metavar="T", help="Limits the person to this tenant; repeat it for several."),
+    ] = None,
+    full_name: Annotated[str | None, typer.Option("--full-name", help="Shown in pages; default: NAME.")] = None,
+    file: _File = None,
+) -> None:
+    """Make a token for a person and print it. It is printed once: the file has only its digest.
+
+    Exit code 2: the person has a token already, or the file can't be used.
+    """
+    from board.access.tokens import add_token
+    from streams.sla.limits import InvalidInputError
+    from streams.time_source import SystemTimeSource
+
+    with one_line():
+        try:
+            person = Person(name, full_name or name, frozenset(role), frozenset(tenant) if tenant else None)
+        except InvalidInputError as error:
+            wrong_use(str(error))
+        typer.echo(add_token(_file(file), person, SystemTimeSource().now()))
+
+
+@tokens_app.command("list", epilog="Example: sla board tokens list --json")
+def list_tokens(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False, file: _File = None
+) -> None:
+    """List who has a token, with roles and tenants. Tokens can't be shown again.
+
+    Exit code 2: the file can't be used.
+    """
+    from board.access.tokens import read_tokens
+
+    with one_line():
+        for each in read_tokens(_file(file)):
+            person = each.person
+            tenants = None if person.tenants is None else sorted(person.tenants)
+            if as_json:
+                line = {"id": person.id, "name": person.name, "roles": sorted(person.roles), "tenants": tenants}
+                typer.echo(json.dumps({**line, "created_at": each.created_at}, ensure_ascii=False))
+            else:
+                limits = "all tenants" if tenants is None else f"tenants {','.join(tenants)}"
+                typer.echo(f"{person.id}\t{','.join(sorted(person.roles))}\t{limits}\t{each.created_at}")
+
+
+@tokens_app.command("remove", epilog="Example: sla board tokens remove kim")
+def remove(name: _Name, file: _File = None) -> None:
+    """Remove a person's token. The board refuses it from then on, and ends the sessions that began with it.
+
+    Exit code 2: the person has no token, or the file can't be used.
+    """
+    from board.access.tokens import remove_token
+
+    with one_line():
+        remove_token(_file(file), name)
+    typer.echo(f"the token of {name} is removed")
+
+
+def _file(given: Path | None) -> Path:
+    from board.settings import read_board_settings
+
+    return given or read_board_settings().tokens
