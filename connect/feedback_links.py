@@ -9,10 +9,18 @@ import json
 import re
 from typing import Literal, NamedTuple
 
+from streams.i18n.catalogues import Language
+
 _CLOCK_KEY = re.compile(r"(.+)/(?:response|update|resolution)/\d+", re.DOTALL)
 _HASHED_KEY = re.compile(r"[0-9a-f]{64}")
 _DIGEST = "digest/"
 _TITLE_LINK = " · ["
+
+SlackAction = Literal["acknowledge", "update", "resolve"]
+#: `block_id` of the buttons of a post; their `action_id` is a SlackAction.
+ACTIONS_BLOCK = "sla-actions"
+#: `block_id` and `action_id` of the field for the text of an update.
+TEXT_BLOCK, TEXT_INPUT = "sla-text", "text"
 
 
 class LinkedIncident(NamedTuple):
@@ -63,12 +71,12 @@ def incident_of_title(deployment: str, title: str) -> str | None:
     return link[len(own) : -1] or None
 
 
-def button_value(link: LinkedIncident, language: str) -> str:
+def button_value(link: LinkedIncident, language: Language) -> str:
     """The value of a Slack button. `language` is that of its message."""
     return json.dumps({**link._asdict(), "language": language}, ensure_ascii=False, separators=(",", ":"))
 
 
-def link_of_button(value: object) -> tuple[LinkedIncident, str] | None:
+def link_of_button(value: object) -> tuple[LinkedIncident, Language] | None:
     """The incident of a Slack button's value and the language of its message; None: it is no value of ours."""
     try:
         given = json.loads(value) if isinstance(value, str) else None

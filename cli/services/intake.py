@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,6 @@ from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 
 if TYPE_CHECKING:
-    from connect.intake.formats.source_format import SourceFormat
     from connect.intake.mapping.rules import Source
     from connect.intake.translate import Translation
 
@@ -134,9 +132,9 @@ def _translate(
     """What the service would publish. Raises typer.Exit where it is not clear who sends the body."""
     from connect.intake import translate
     from connect.intake.formats import cloudevents, rest
-    from connect.intake.formats.registry import format_of
+    from connect.intake.formats.registry import detect, format_of
 
-    form = rest.FORMAT if path is not None else _detect(content)
+    form = rest.FORMAT if path is not None else detect(content)
     if name is not None:
         chosen = sources.get(name) or wrong_use(
             f"--source: there is no source {name!r}; there are: {', '.join(sources)}"
@@ -166,13 +164,3 @@ def _plain_json(source: Source, path: str, content: bytes) -> Translation:
         if path == route.path or (marker and path == f"{head}{middle}{tail}" and middle and "/" not in middle):
             return translate.plain_json(source, route, middle if marker else None, {}, content)
     return wrong_use(f"--path: there is no address {path}; there are: {', '.join(route.path for route in rest.ROUTES)}")
-
-
-def _detect(content: bytes) -> SourceFormat | None:
-    """The format of a body, or None when it looks like none."""
-    from connect.intake.formats import registry
-
-    try:
-        return registry.detect(json.loads(content))
-    except (ValueError, RecursionError):
-        return None

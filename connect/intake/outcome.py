@@ -39,6 +39,22 @@ class RejectedItem(NamedTuple):
 ItemOutcome = EventItem | IgnoredItem | RejectedItem
 
 
+class RequestOutcome(NamedTuple):
+    """What became of a request, as its sender is told: types and incidents of the events that Kafka has, and why other
+    items were not published. `unavailable`: Kafka has not acknowledged in time."""
+
+    published: tuple[tuple[str, str], ...] = ()
+    problems: tuple[str, ...] = ()
+    unavailable: bool = False
+
+
+class Reply(NamedTuple):
+    """A POST request with a JSON body, by which a person is told what became of an action."""
+
+    url: str
+    body: bytes
+
+
 def event(
     event_type: str, event_id: str, source: str, subject: str, time: object, data: dict[str, object]
 ) -> dict[str, object]:

@@ -17,11 +17,12 @@ from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping_file import load_mapping
+from connect.intake.outcome import Reply
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
 from connect.intake.web.signatures import read_secrets
 from streams.runtime import dead_letter
-from streams.sla.instants import format_rfc3339, parse_rfc3339
+from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "intake"
@@ -31,6 +32,7 @@ SECRETS = {
     "SLA_INTAKE_ZENDESK_SECRET": "zendesk-secret-00001",
     "SLA_INTAKE_JIRA_SECRET": "jira-secret-00000001",
     "SLA_INTAKE_PAGERDUTY_SECRET": "pagerduty-secret-001",
+    "SLA_INTAKE_SLACK_SECRET": "slack-secret-0000001",
     "SLA_INTAKE_BILLING_TOKEN": "billing-token-000001",
     "SLA_INTAKE_SERVICES_TOKEN": "services-token-00001",
 }
@@ -79,6 +81,16 @@ class Bench:
         self.publisher = publisher
         self.clock = clock
         self.intake = intake
+        self.replies: list[Reply] = []
+        self.reply_trouble: Exception | int = 200
+        """The status of answers to replies, or what happens instead."""
+
+    async def take_reply(self, reply: Reply) -> int:
+        """In place of Slack."""
+        self.replies.append(reply)
+        if isinstance(self.reply_trouble, Exception):
+            raise self.reply_trouble
+        return self.reply_trouble
 
     async def post(self, path: str, body: object, **headers: str) -> tuple[int, dict[str, object], dict[str, str]]:
         """Status, body and headers of the answer; JSON is made of anything but bytes."""
@@ -117,6 +129,11 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
     if name == "pagerduty":
         made = hmac.digest(SECRETS["SLA_INTAKE_PAGERDUTY_SECRET"].encode(), body, "sha256").hex()
         return {"X-PagerDuty-Signature": f"v1={'0' * 64},v1={made}"}
+    if name == "slack":
+        seconds = str(at // SECOND)
+        message = f"v0:{seconds}:".encode() + body
+        made = hmac.digest(SECRETS["SLA_INTAKE_SLACK_SECRET"].encode(), message, "sha256").hex()
+        return {"X-Slack-Signature": f"v0={made}", "X-Slack-Request-Timestamp": seconds}
     return token(name)
 
 
@@ -127,9 +144,15 @@ async def served(publisher: RecordPublisher | None = None, **changed: object) ->
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
     sources |= load_mapping(ROOT / "examples" / "intake" / "feedback.yaml")
     settings = IntakeSettings().model_copy(update=changed)
-    intake = Intake(sources, read_secrets(sources.values(), SECRETS), settings, way, clock)
+    bench: Bench
+
+    async def post(reply: Reply) -> int:
+        return await bench.take_reply(reply)
+
+    intake = Intake(sources, read_secrets(sources.values(), SECRETS), settings, way, clock, post)
     async with TestClient(TestServer(intake.app())) as client:
-        yield Bench(client, way, clock, intake)  # type: ignore[arg-type]
+        bench = Bench(client, way, clock, intake)  # type: ignore[arg-type]
+        yield bench
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
-from intake_bench import recorded, run, served, signed, types
+from intake_bench import Bench, recorded, run, served, signed, types
+from structlog.testing import capture_logs
 
-from streams.sla.instants import DAY
+from connect.intake.formats import registry
+from streams.sla.instants import DAY, SECOND
 
 
 def test_pagerduty_gets_in_with_one_of_its_signatures() -> None:
@@ -66,5 +70,90 @@ def test_a_request_of_pagerduty_that_is_replayed_gives_the_same_record() -> None
             assert (await bench.post("/v1/hooks/pagerduty", body, **proof))[0] == 202
             first, second = bench.publisher.acknowledged
             assert first == second
+
+    run(scenario)
+
+
+def slack_form(**changed: object) -> bytes:
+    payload = json.loads(recorded("slack/press")) | changed
+    return urlencode({"payload": json.dumps(payload)}).encode()
+
+
+async def posts(bench: Bench) -> list[str]:
+    """What people were told."""
+    await bench.intake._replies.close()
+    return [json.loads(each.body)["text"] for each in bench.replies]
+
+
+def test_a_press_in_slack_is_recorded_and_confirmed() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            status, answer, _ = await bench.hook("slack", slack_form())
+            assert (status, types(bench)) == (200, ["incident.responded"]), answer
+            assert await posts(bench) == ["Recorded: you have responded to incident inc-42."]
+            assert bench.replies[0].url == "https://hooks.slack.com/actions/T9TK3CUKW/1234567890/AxBxCxDxExFx"
+
+    run(scenario)
+
+
+def test_a_press_in_slack_that_is_too_old_or_forged_leaves_no_trace() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = slack_form()
+            proof = signed("slack", body, bench.clock.at)
+            for change in ({"X-Slack-Signature": f"v0={'0' * 64}"}, {"X-Slack-Request-Timestamp": "1"}):
+                assert (await bench.hook("slack", body, **change))[0] == 401
+            bench.clock.at += 301 * SECOND
+            status, answer, _ = await bench.post("/v1/hooks/slack", body, **proof)
+            assert status == 401
+            assert "is not within 300 s of now" in str(answer["error"])
+            assert (bench.publisher.given, bench.replies) == ([], [])
+
+    run(scenario)
+
+
+def test_a_stranger_in_slack_is_told_why_nothing_was_recorded() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = slack_form(user={"id": "U00000000"})
+            status, _, _ = await bench.hook("slack", body)
+            assert (status, types(bench)) == (200, ["invalid"])
+            (text,) = await posts(bench)
+            assert text.startswith("Nothing was recorded: who: user.id is 'U00000000', which line")
+            (kept,) = bench.publisher.acknowledged
+            assert b"hooks.slack.com" not in kept.value
+            assert b"9s8d9as89d8as9d8as989" not in kept.value
+
+    run(scenario)
+
+
+def test_slack_is_answered_in_time_while_kafka_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.FORMATS, "slack", replace(registry.FORMATS["slack"], answer_within=10_000))
+
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            status, answer, headers = await bench.hook("slack", slack_form())
+            assert (status, headers["Retry-After"]) == (503, "5")
+            assert "may still be stored" in str(answer["error"])
+            assert "Press the button again" in (await posts(bench))[0]
+            bench.publisher.open.set()
+            bench.publisher.trouble = "Kafka is away"
+            assert (await bench.hook("slack", slack_form()))[0] == 503
+            assert "Press the button again" in (await posts(bench))[1]
+
+    run(scenario)
+
+
+def test_a_reply_that_cannot_be_posted_costs_no_event() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            for trouble in (OSError("unreachable"), TimeoutError(), 404):
+                bench.reply_trouble = trouble
+                with capture_logs() as logs:
+                    assert (await bench.hook("slack", slack_form()))[0] == 200
+                    await bench.intake._replies.close()
+                assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["reply_not_delivered"]
+            assert types(bench) == ["incident.responded"] * 3
 
     run(scenario)

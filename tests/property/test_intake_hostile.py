@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect.intake import translate
-from connect.intake.formats import cloudevents
+from connect.intake.formats import cloudevents, registry
 from connect.intake.formats.rest import ROUTES
 from connect.intake.kafka_records import reject_record
 from connect.intake.mapping_file import load_mapping
+from connect.intake.outcome import RequestOutcome
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from connect.intake.web.responses import translation_response
 
@@ -82,6 +84,23 @@ def test_webhooks(data: st.DataObject) -> None:
     content = data.draw(mutated(RECORDED[name]))
     source = SOURCES[name.partition("-")[0].replace("alertmanager", "prometheus")]
     answered(translate.webhook(source, content), source.name, content)
+
+
+PRESS = json.loads((ROOT / "tests/data/intake/slack/press.json").read_text(encoding="utf-8"))
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_presses_of_buttons(data: st.DataObject) -> None:
+    source, form = SOURCES["slack"], registry.FORMATS["slack"]
+    content = urlencode({"payload": data.draw(mutated(PRESS)), "x": data.draw(st.sampled_from(["", "1"]))}).encode()
+    found = translate.webhook(source, content)
+    answered(found, source.name, form.without_secrets(content))
+    assert form.reply is not None
+    problems = tuple(each.reason for each in (*found.ignored, *found.rejected))
+    told = RequestOutcome(tuple((each.event_type, each.subject) for each in found.events), problems)
+    reply = form.reply(form.parse(content), source, told)
+    assert reply is None or reply.url.startswith("https://hooks.slack.com/")
 
 
 @settings(max_examples=200)

@@ -21,6 +21,7 @@ from board.pages.system_texts import SystemPhrases
 from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
 from connect.actions.texts import ActionPhrases
+from connect.intake.formats.slack_reply import SlackReplyPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
 from streams.policy.phrases import PolicyPhrases, policy_phrases
@@ -47,6 +48,7 @@ DOMAINS: Mapping[str, type] = {
     "board_policies": PolicyPagePhrases,
     "board_rejected": RejectedPhrases,
     "board_system": SystemPhrases,
+    "feedback": SlackReplyPhrases,
     "notify": NotifyPhrases,
     "policy": PolicyPhrases,
 }

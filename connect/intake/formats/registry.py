@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from connect.intake.formats import alertmanager, jira, pagerduty, rest, zendesk
+import json
+
+from connect.intake.formats import alertmanager, jira, json_body, pagerduty, rest, slack, zendesk
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Source
 
@@ -10,7 +12,8 @@ from connect.intake.mapping.rules import Source
 MAX_SIGNED_BODY = 4 * 1024 * 1024
 #: Format name in the mapping file → format.
 FORMATS: dict[str, SourceFormat] = {
-    each.name: each for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, pagerduty.FORMAT, rest.FORMAT)
+    each.name: each
+    for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, pagerduty.FORMAT, slack.FORMAT, rest.FORMAT)
 }
 
 
@@ -24,6 +27,13 @@ def max_body_of(source: Source, max_body: int) -> int:
     return max_body if format_of(source).signature_header is None else min(max_body, MAX_SIGNED_BODY)
 
 
-def detect(payload: object) -> SourceFormat | None:
-    """The format that a JSON value has, or None when it looks like none of them."""
-    return next((each for each in FORMATS.values() if each.looks_like(payload)), None)
+def detect(body: bytes) -> SourceFormat | None:
+    """The format of a request's body, or None when it looks like none of them."""
+    try:
+        payload: object = json.loads(body)
+    except (ValueError, RecursionError):
+        payload = None
+    for each in FORMATS.values():
+        if each.looks_like(payload if each.parse is json_body.parse else each.parse(body)):
+            return each
+    return None

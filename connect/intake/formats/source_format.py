@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from connect.intake.formats import json_body
 from connect.intake.mapping.rules import Source, States
-from connect.intake.outcome import ItemOutcome
+from connect.intake.outcome import ItemOutcome, Reply, RequestOutcome
 from connect.intake.web.signatures import Secret
 from streams.sla.events import Rejection
 
@@ -67,6 +67,12 @@ class SourceFormat:
     answer_status: int | None = None
     """The status of every answer to a request that has been published, for senders that stop sending after errors.
     None: the outcome decides."""
+    answer_within: int | None = None
+    """How long Kafka may take until the sender needs an answer, in microseconds; None: `SLA_INTAKE_ACK_TIMEOUT`."""
+    reply: Callable[[object, Source, RequestOutcome], Reply | None] | None = None
+    """What to post to the sender once the outcome of a payload is known, beside the answer; None: nothing ever."""
+    without_secrets: Callable[[bytes], bytes] = lambda body: body
+    """The body as the rejected topic keeps it."""
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
     payload are idempotent (R1)."""

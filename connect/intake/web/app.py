@@ -20,6 +20,7 @@ from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
+from connect.intake.web.replies import Post, Replies, post_reply
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected
 from connect.intake.web.signatures import Secrets
@@ -43,6 +44,7 @@ class Intake:
         settings: IntakeSettings,
         publisher: RecordPublisher,
         clock: TimeSource,
+        post: Post = post_reply,
     ) -> None:
         self._sources = dict(sources)
         self._callers = [source for source in sources.values() if format_of(source).translate is None]
@@ -53,7 +55,10 @@ class Intake:
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
-        self._receiver = Receiver(sources, self._guard, self._reader, publisher, self.metrics, settings, clock)
+        self._replies = Replies(post, settings.retry_after)
+        self._receiver = Receiver(
+            sources, self._guard, self._reader, publisher, self.metrics, settings, clock, self._replies
+        )
         self._damper = LogDamper(60 * SECOND)
         for source in sources.values():
             for warning in source.warnings:
@@ -75,7 +80,11 @@ class Intake:
                 *(web.post(route.path, self._plain(route)) for route in rest.ROUTES),
             ]
         )
+        app.on_cleanup.append(self._finish_replies)
         return app
+
+    async def _finish_replies(self, _: web.Application) -> None:
+        await self._replies.close()
 
     # -- requests of senders -------------------------------------------------------------------------------------------
 

@@ -108,11 +108,17 @@ def _events() -> dict[str, Any]:
 
 def _hook() -> dict[str, Any]:
     operation = _operation(
-        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management or PagerDuty (version 3): the format in "
-        "the mapping file decides.",
-        {"application/json": {"schema": {"type": "object"}}},
+        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management or PagerDuty (version 3), or "
+        "Slack's interactivity: the format in the mapping file decides.",
+        {
+            "application/json": {"schema": {"type": "object"}},
+            "application/x-www-form-urlencoded": {
+                "schema": {"type": "object", "properties": {"payload": {"type": "string"}}, "required": ["payload"]}
+            },
+        },
         "",
     )
+    operation["responses"] = {"200": _response("As 202 and 422: Slack takes no other status.", "Answer"), **_RESPONSES}
     schema = {"type": "string"}
     given = {
         "name": "name",

@@ -24,6 +24,7 @@ from connect.intake.translate import Outcomes, Translation
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.limits import RecentDigests, SourceRateLimits
+from connect.intake.web.replies import Replies
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import retry_after
 from streams.sla.instants import SECOND
@@ -53,6 +54,7 @@ class Receiver:
         metrics: IntakeMetrics,
         settings: IntakeSettings,
         clock: TimeSource,
+        replies: Replies,
     ) -> None:
         self._guard = guard
         self._reader = reader
@@ -60,6 +62,7 @@ class Receiver:
         self._metrics = metrics
         self._settings = settings
         self._clock = clock
+        self._replies = replies
         self._rates = SourceRateLimits(sources, clock.now())
         self._recent_digests = RecentDigests()
         self._one_large_body = asyncio.Lock()
@@ -77,8 +80,9 @@ class Receiver:
                 self._guard.check(request, source, body.content)
                 self._limit_rate(source)
                 body.prove()
-            async with self._memory_for(body.content):
+            async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
                 translation = await self._publish(request, source, translate_body, body.content, arrival)
+                replying.translation = translation
         return responses.translation_response(translation, format_of(source).answer_status)
 
     def _limit_rate(self, source: Source) -> None:
@@ -111,7 +115,8 @@ class Receiver:
             digest = request_digest(source.name, request, content)
             if digest not in self._recent_digests:
                 media_type, items = request.content_type, listed.rejected
-                await self._acknowledged([reject_record(source.name, media_type, content, items, arrival, digest)])
+                retained = format_of(source).without_secrets(content)
+                await self._acknowledged([reject_record(source.name, media_type, retained, items, arrival, digest)])
                 self._recent_digests.add(digest)
         self._count(source, listed, published, ignored, arrival)
         return listed

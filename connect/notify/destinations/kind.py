@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from connect.feedback_links import SlackAction
 from connect.notify.destinations.answers import Outcome
 from connect.notify.message import Message
 from connect.secret_refs import SecretRef
@@ -63,6 +64,7 @@ class KindConfig(NamedTuple):
     severities: Mapping[tuple[str, str], PagerSeverity] = {}
     pages_per_minute: int | None = None
     title_links: bool = False
+    buttons: tuple[SlackAction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ class Destination:
     severities: Mapping[tuple[str, str], PagerSeverity] = field(default_factory=dict)
     pages_per_minute: int | None = None
     """Beyond this rate alerts become digests; None: they never do."""
+    buttons: tuple[SlackAction, ...] = ()
+    """The buttons below Slack posts."""
     title_links: bool = False
     """Whether PagerDuty titles end in the deployment and the incident, so that notes about a page find it."""
 

@@ -35,6 +35,11 @@ class NotifyPhrases:
     policy: str
     digest: str
     digest_ended: str
+    buttons: Annotated[Mapping[str, str], ("acknowledge", "update", "resolve")]
+    update_text: str
+    confirm_title: str
+    confirm_resolve: str
+    confirm_no: str
 
 
 @cache

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from connect.feedback_links import (
+    ACTIONS_BLOCK,
+    TEXT_BLOCK,
+    TEXT_INPUT,
+    LinkedIncident,
+    SlackAction,
+    button_value,
+    deployment_of_key,
+)
 from connect.notify.destinations.answers import judge_status
 from connect.notify.destinations.kind import Destination, DestinationKind, KindConfig, PreparedRequest, Secrets
-from connect.notify.destinations.phrases import facts, title
+from connect.notify.destinations.phrases import facts, notify_phrases, title
 from connect.notify.destinations.secrets import read_url_secret
 from connect.notify.destinations.text import HEADERS, cut, json_body, plain
-from connect.notify.message import Message
+from connect.notify.message import DIGEST, Message
 from connect.notify.triggers import JsonObject
 from connect.secret_refs import SecretKeys
 from streams.sla.instants import HOUR, SECOND
@@ -20,6 +29,10 @@ from streams.sla.instants import HOUR, SECOND
 _LONGEST_HEADER = 150
 _LONGEST_SECTION = 3000
 _LONGEST_FIELD = 400
+#: Slack's limit of a field; the intake cuts an update at 4 KiB.
+_LONGEST_UPDATE = 3000
+#: The question before resolving has at most 300 characters.
+_LONGEST_SHOWN_ID = 128
 _ICONS = {"sla.warning": "⏳", "sla.update_due": "🔔", "sla.breached": "🚨", "sla.digest": "🚨"}
 _RESOLVED_ICON = "✅"
 
@@ -31,12 +44,17 @@ class SlackKeys(BaseModel):
     pages_per_minute: Annotated[int, Field(ge=1, le=6000)] | None = Field(
         None, description="Beyond this rate alerts become digests (pagerduty, slack)."
     )
+    buttons: list[SlackAction] = Field(
+        [], description="Buttons below posts, for an app whose interactivity an intake receives (slack)."
+    )
 
 
 def configure(keys: SlackKeys) -> KindConfig:
     """What the checked keys mean."""
     assert keys.url is not None
-    return KindConfig(keys.url.ref(), pages_per_minute=keys.pages_per_minute)
+    return KindConfig(
+        keys.url.ref(), pages_per_minute=keys.pages_per_minute, buttons=tuple(dict.fromkeys(keys.buttons))
+    )
 
 
 def read_secrets(destination: Destination, environment: Mapping[str, str]) -> Secrets:
@@ -65,8 +83,44 @@ def post_body(destination: Destination, message: Message) -> JsonObject:
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": heading, "emoji": False}},
             {"type": "section", "text": {"type": "plain_text", "text": text, "emoji": False}},
+            *_buttons(destination, message),
         ],
     }
+
+
+def _buttons(destination: Destination, message: Message) -> Sequence[JsonObject]:
+    """The blocks by which people act on the incident; none below digests and ends, and below posts of pages that a
+    release without named deployments opened."""
+    incident = str(message.event["subject"])
+    if not destination.buttons or message.action != "trigger" or message.clock == DIGEST or message.key is None:
+        return ()
+    deployment = deployment_of_key(message.key, incident, message.clock)
+    if deployment is None:
+        return ()
+    language = destination.language_of(message)
+    phrases, value = notify_phrases(language), button_value(LinkedIncident(deployment, incident), language)
+    buttons: list[JsonObject] = []
+    for name in destination.buttons:
+        button = {"type": "button", "action_id": name, "text": _label(phrases.buttons[name]), "value": value}
+        if name == "resolve":
+            confirm = {
+                "title": _label(phrases.confirm_title),
+                "text": _label(phrases.confirm_resolve.format(incident=plain(incident, _LONGEST_SHOWN_ID))),
+                "confirm": _label(phrases.buttons[name]),
+                "deny": _label(phrases.confirm_no),
+            }
+            button |= {"style": "danger", "confirm": confirm}
+        buttons.append(button)
+    actions = {"type": "actions", "block_id": ACTIONS_BLOCK, "elements": buttons}
+    if "update" not in destination.buttons:
+        return (actions,)
+    field = {"type": "plain_text_input", "action_id": TEXT_INPUT, "multiline": True, "max_length": _LONGEST_UPDATE}
+    label = _label(phrases.update_text)
+    return {"type": "input", "block_id": TEXT_BLOCK, "optional": True, "label": label, "element": field}, actions
+
+
+def _label(text: str) -> JsonObject:
+    return {"type": "plain_text", "text": text, "emoji": False}
 
 
 def _escape(text: str) -> str:

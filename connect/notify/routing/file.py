@@ -90,6 +90,7 @@ def _destination(name: str, keys: CommonKeys) -> Destination:
         severities=config.severities,
         pages_per_minute=config.pages_per_minute or kind.pages_per_minute,
         title_links=config.title_links,
+        buttons=config.buttons,
     )
 
 

@@ -1,0 +1,106 @@
+"""Tells people what became of their actions, where the answer to the request can't: Slack shows no answer's text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import structlog
+
+from connect.intake.formats.registry import format_of
+from connect.intake.mapping.rules import Source
+from connect.intake.outcome import Reply, RequestOutcome
+from connect.intake.translate import Translation
+from connect.intake.web.responses import RequestRejected, retry_after
+from streams.sla.instants import SECOND
+
+#: Replies on their way; further ones are dropped, and the person sees no confirmation.
+_MAX_POSTS = 50
+_TIMEOUT_S = 5.0
+
+#: Posts a reply; the status of its answer. Raises OSError, TimeoutError, aiohttp.ClientError.
+Post = Callable[[Reply], Awaitable[int]]
+
+
+async def post_reply(reply: Reply) -> int:
+    """Post over a connection of its own: no redirects, no proxies, no cookies."""
+    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "sla-intake"}
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session,
+        session.post(reply.url, data=reply.body, headers=headers, allow_redirects=False) as response,
+    ):
+        return response.status
+
+
+class Requested:
+    """One request: what it was translated to, once Kafka has it."""
+
+    translation: Translation | None = None
+
+
+class Replies:
+    """Sends replies in the background. Nothing waits for them, and none is repeated."""
+
+    def __init__(self, post: Post, retry_after_s: int) -> None:
+        self._post = post
+        self._retry_after_s = retry_after_s
+        self._posts: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("connect.intake")
+
+    @asynccontextmanager
+    async def about(self, source: Source, content: bytes) -> AsyncIterator[Requested]:
+        """A block that publishes a request of a source. It ends in time for the sender: RequestRejected 503 is raised
+        where the format needs an answer earlier. Then what became of the request is posted, where the format says."""
+        requested, limit = Requested(), format_of(source).answer_within
+        try:
+            async with asyncio.timeout(None if limit is None else limit / SECOND):
+                yield requested
+        except TimeoutError:
+            self._reply(source, content, RequestOutcome(unavailable=True))
+            reason = f"Kafka has not acknowledged within {(limit or 0) / SECOND:g} s; the events may still be stored"
+            raise retry_after(503, reason, self._retry_after_s) from None
+        except RequestRejected as rejected:
+            if rejected.status == 503:
+                self._reply(source, content, RequestOutcome(unavailable=True))
+            raise
+        if requested.translation is not None:
+            self._reply(source, content, _outcome_of(requested.translation))
+
+    def _reply(self, source: Source, content: bytes, outcome: RequestOutcome) -> None:
+        form = format_of(source)
+        if form.reply is None:
+            return
+        try:
+            reply = form.reply(form.parse(content), source, outcome)
+        except Exception:  # a defect: the events are published, so the answer must not fail
+            self._log.exception("reply_failed", source=source.name)
+            return
+        if reply is None:
+            return
+        if len(self._posts) >= _MAX_POSTS:
+            self._log.warning("reply_dropped", source=source.name, on_their_way=len(self._posts))
+            return
+        task = asyncio.create_task(self._send(source.name, reply))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _send(self, source: str, reply: Reply) -> None:
+        try:
+            status = await self._post(reply)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._log.warning("reply_not_delivered", source=source, error=type(error).__name__)
+            return
+        if not 200 <= status < 300:
+            self._log.warning("reply_not_delivered", source=source, status=status)
+
+    async def close(self) -> None:
+        """Wait for the replies on their way, which takes a few seconds at most."""
+        await asyncio.gather(*self._posts)
+
+
+def _outcome_of(translation: Translation) -> RequestOutcome:
+    problems = [each.reason for each in translation.ignored] + [each.reason for each in translation.rejected]
+    return RequestOutcome(tuple((each.event_type, each.subject) for each in translation.events), tuple(problems))
