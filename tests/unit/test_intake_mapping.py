@@ -17,7 +17,7 @@ from intake_samples import (
     simulated,
 )
 
-from connect.intake.mapping.rules import Classified, Unmapped, classify
+from connect.intake.mapping.classification import Classified, Unmapped, classify
 from connect.intake.web.openapi_examples import EXAMPLES
 
 

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
-from connect.intake.mapping.rules import Classified, IgnoredByRule, Source, Unmapped, classify, opened_fields
+from connect.intake.mapping.classification import Classified, IgnoredByRule, Unmapped, classify, opened_fields
+from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
@@ -181,6 +182,13 @@ def _compact(micros: int) -> str:
     return f"{text}.{fraction:06d}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
+def _views(payload: object) -> Iterator[tuple[str, object]]:
+    alerts = payload.get("alerts") if isinstance(payload, dict) else None
+    for index, alert in enumerate(alerts if isinstance(alerts, list) else []):
+        if isinstance(alert, dict):
+            yield f"alerts[{index}]", {part: alert.get(part) for part in ("labels", "annotations")}
+
+
 def _looks_like(payload: object) -> bool:
     return isinstance(payload, dict) and "alerts" in payload
 
@@ -195,6 +203,7 @@ FORMAT = SourceFormat(
     authenticate=bearer_token.authenticate,
     looks_like=_looks_like,
     translate=translate,
+    views=_views,
     payload_roots=("labels", "annotations"),
     dotted_names=True,
     path_problem=_path_problem,

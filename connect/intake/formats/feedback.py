@@ -6,7 +6,9 @@ from __future__ import annotations
 import hmac
 from typing import NamedTuple
 
-from connect.intake.mapping.rules import Source, first_match, ignored_by_rule, truncate_text
+from connect.intake.mapping.classification import ignored_by_rule, truncate_text
+from connect.intake.mapping.matching import first_match
+from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 
 

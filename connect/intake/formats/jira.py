@@ -15,8 +15,9 @@ from connect.intake.formats import tickets
 from connect.intake.formats.jira_changes import field_name, fields_before
 from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.tickets import Ticket
+from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.paths import quote_path
-from connect.intake.mapping.rules import IgnoredByRule, Source, States, ignored_by_rule
+from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.web import signatures
 from streams.sla.instants import LATEST, format_rfc3339

@@ -21,6 +21,7 @@ from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationEr
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.web import signatures
+from streams.sla.instants import SECOND
 
 _SIGNATURE = "X-PagerDuty-Signature"
 _VERSION = "v1="
@@ -36,6 +37,8 @@ _TEXTS = {
     "incident.status_update_published": "message",
 }
 _USER = "user_reference"
+#: PagerDuty waits for five seconds, and the answer has to come back as well; it repeats what is answered with 503.
+_ANSWER_WITHIN = 4 * SECOND
 _REASONS = {
     "foreign": "its incident_key is of no page of deployment {deployment}",
     "digest": "the page is a digest of several incidents: act on each of them",
@@ -137,6 +140,7 @@ FORMAT = SourceFormat(
     keys=FEEDBACK_KEYS,
     required_keys=("events", "who"),
     tool_events=tuple(_TEXTS),
+    answer_within=_ANSWER_WITHIN,
     answer_status=202,  # PagerDuty suspends a subscription for 24 hours after three errors
     payload_roots=("event",),
     path_problem=_path_problem,

@@ -5,7 +5,7 @@ A format is one module of this package that defines a `FORMAT` and is listed in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -73,6 +73,9 @@ class SourceFormat:
     """What to post to the sender once the outcome of a payload is known, beside the answer; None: nothing ever."""
     without_secrets: Callable[[bytes], bytes] = lambda body: body
     """The body as the rejected topic keeps it."""
+    views: Callable[[object], Iterable[tuple[str, object]]] = lambda payload: [("", payload)]
+    """The items of a payload that the mapping is applied to, each with its place, such as `alerts[2]`. An explanation
+    of the mapping shows what it makes of each."""
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
     payload are idempotent (R1)."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from connect.intake.mapping.rules import (
+from connect.intake.mapping.classification import (
     Classified,
     IgnoredByRule,
-    Source,
     Unmapped,
     classification_fields,
     classify,
     opened_fields,
-    paths_of,
     truncate_text,
 )
+from connect.intake.mapping.rules import Source, paths_of
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 
 Author = dict[str, object]

@@ -1,0 +1,183 @@
+"""What `sla intake test` shows of recorded requests: their outcomes, why, and what another mapping makes of them."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from cli.support.exits import wrong_use
+
+if TYPE_CHECKING:
+    from connect.intake.mapping.rules import Source
+    from connect.intake.translate import Translation
+
+
+class DryRunOptions(NamedTuple):
+    """The source and the address of the requests, where they do not say it, and whether to explain the mapping."""
+
+    source: str | None = None
+    path: str | None = None
+    explain: bool = False
+
+
+class RecordedBody(NamedTuple):
+    """A recorded request. `name` is empty for a single one."""
+
+    name: str
+    content: bytes
+
+
+def bodies_in(place: Path) -> list[RecordedBody]:
+    """A file, or the files of a folder by name; hidden ones and folders within it are left out. Raises OSError."""
+    if not place.is_dir():
+        return [RecordedBody("", place.read_bytes())]
+    files = sorted(each for each in place.iterdir() if each.is_file() and not each.name.startswith("."))
+    if not files:
+        wrong_use(f"{place} has no file; write the body of a request, as sent, into each")
+    return [RecordedBody(each.name, each.read_bytes()) for each in files]
+
+
+def show(where: Path, sources: Mapping[str, Source], bodies: Sequence[RecordedBody], options: DryRunOptions) -> bool:
+    """Print the outcomes of each body; whether nothing would be rejected. `where` is the mapping file."""
+    fine, senders = True, {}
+    for body in bodies:
+        if body.name:
+            typer.echo(f"{body.name}:")
+        sender, lines, accepted = outcomes(sources, body, options)
+        senders[sender.name] = sender
+        fine &= accepted
+        for line in lines:
+            typer.echo(f"  {line}" if body.name else line)
+    for sender in senders.values():
+        for warning in sender.warnings:
+            typer.echo(f"{where}, {warning}", err=True)
+    return fine
+
+
+def compare(
+    before: Mapping[str, Source], after: Mapping[str, Source], bodies: Sequence[RecordedBody], options: DryRunOptions
+) -> bool:
+    """Print what two mappings make of each body where it differs; whether nothing does."""
+    differing = 0
+    for body in bodies:
+        old, new = (
+            {_without_lines(line): line for line in outcomes(each, body, options)[1]} for each in (before, after)
+        )
+        if old.keys() == new.keys():
+            continue
+        differing += 1
+        typer.echo(f"{body.name or 'the request'}:")
+        for sign, these, others in (("-", old, new), ("+", new, old)):
+            for key, line in these.items():
+                if key not in others:
+                    typer.echo(f"{sign} {line}")
+    typer.echo(f"{differing} of {len(bodies)} requests differ")
+    return not differing
+
+
+def _without_lines(line: str) -> str:
+    """A line without lines of the mapping: they move whenever the file is edited."""
+    return re.sub(r"\bline \d+", "line", line)
+
+
+def outcomes(
+    sources: Mapping[str, Source], body: RecordedBody, options: DryRunOptions
+) -> tuple[Source, list[str], bool]:
+    """The sender of a body, lines about its outcomes, and whether everything would be accepted."""
+    from connect.intake.formats.registry import max_body_of
+    from connect.intake.settings import read_intake_settings
+
+    sender, translation = translate_body(sources, body, options)
+    size, limit = len(body.content), max_body_of(sender, read_intake_settings().max_body)
+    if size > limit:
+        refusal = f"refuse the request (413): the body has {size:,} bytes; at most {limit:,} are allowed"
+        return sender, [f"as {sender.name} ({sender.format}):", refusal], False
+    why = explanation(sender, body.content) if options.explain else []
+    return sender, [*describe(sender, translation), *why], not translation.rejected
+
+
+def explanation(source: Source, content: bytes) -> list[str]:
+    """What each entry of the mapping makes of each item of a body."""
+    from connect.intake.formats.registry import format_of
+    from connect.intake.mapping.explanation import explain
+    from streams.sla.events import Rejection
+
+    form = format_of(source)
+    payload = form.parse(content)
+    if form.translate is None or isinstance(payload, Rejection):
+        return []
+    lines = []
+    for item, view in form.views(payload):
+        lines.append(f"why, {item}:" if item else "why:")
+        lines += [f"  {line}" for line in explain(source, view)]
+    return lines
+
+
+def describe(source: Source, translation: Translation) -> list[str]:
+    """The outcomes of a body, line by line: events in the JSON form, then what is ignored or rejected and why."""
+    from streams.serde.cloudevents_json import format_line, to_json
+    from streams.serde.codec import decode
+    from streams.sla.events import Rejection
+
+    lines = []
+    for event in translation.events:
+        lines.append(f"publish to {event.record.topic}: {event.event_type} of {event.subject}")
+        decoded = decode(event.record.value)
+        assert not isinstance(decoded, Rejection)
+        lines.append(f"  {format_line(to_json(*decoded))}")
+    for ignored in translation.ignored:
+        lines.append(f"ignore {ignored.item or 'the request'}: {ignored.reason}")
+    for rejected in translation.rejected:
+        lines.append(f"reject {rejected.item or 'the request'} as {rejected.code}: {rejected.reason}")
+    if translation.truncated:
+        lines.append(f"missing: the sender left {translation.truncated} alerts out; set max_alerts: 0")
+    if not lines:
+        lines.append("nothing: the request contains no item")
+    return [f"as {source.name} ({source.format}):", *lines]
+
+
+def translate_body(
+    sources: Mapping[str, Source], body: RecordedBody, options: DryRunOptions
+) -> tuple[Source, Translation]:
+    """What the service would publish. Raises typer.Exit where it is not clear who sends the body."""
+    from connect.intake import translate
+    from connect.intake.formats import cloudevents, rest
+    from connect.intake.formats.registry import detect, format_of
+
+    (name, path, _), content = options, body.content
+    form = rest.FORMAT if path is not None else detect(content)
+    if name is not None:
+        chosen = sources.get(name) or wrong_use(
+            f"--source: there is no source {name!r}; there are: {', '.join(sources)}"
+        )
+    else:
+        fitting = [each for each in sources.values() if form is None or each.format == form.name]
+        if len(fitting) != 1:
+            names = ", ".join(each.name for each in fitting) or "none"
+            what = body.name or "it"
+            wrong_use(f"which source sends {what}? write --source NAME; of that format there are: {names}")
+        chosen = fitting[0]
+    if format_of(chosen).translate is not None:
+        return chosen, translate.webhook(chosen, content)
+    if path is None:
+        batch = content.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
+        media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
+        return chosen, translate.cloud_events(chosen, media_type, {}, content)
+    return chosen, _plain_json(chosen, path, content)
+
+
+def _plain_json(source: Source, path: str, content: bytes) -> Translation:
+    from connect.intake import translate
+    from connect.intake.formats import rest
+
+    for route in rest.ROUTES:
+        head, marker, tail = route.path.partition("{id}")
+        middle = path.removeprefix(head).removesuffix(tail)
+        if path == route.path or (marker and path == f"{head}{middle}{tail}" and middle and "/" not in middle):
+            return translate.plain_json(source, route, middle if marker else None, {}, content)
+    return wrong_use(f"--path: there is no address {path}; there are: {', '.join(route.path for route in rest.ROUTES)}")
