@@ -105,7 +105,8 @@ def create_app(
     )
     add_error_handlers(app)
     app.state.sign_in = SignIn(engine, settings, time_source, AuditLog(engine, time_source))
-    app.add_middleware(AccessControl, addresses=Addresses(app), sign_in=app.state.sign_in)
+    app.state.addresses = Addresses(app)
+    app.add_middleware(AccessControl, addresses=app.state.addresses, sign_in=app.state.sign_in)
     app.add_middleware(BrowserProtection, settings=settings, on_error=answer_to_bug)
     app.add_middleware(RequestMetrics, metrics=board_metrics)
     return app

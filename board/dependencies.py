@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from board.access.identity import current_person
 from board.background import Background
-from board.changes import Changes
+from board.changes import Change, Changes
 from board.ingest.status import IngestStatus
+from board.queries.tenant_scope import TenantScope
 from board.recent_results import RecentResults
 from board.settings import BoardSettings
 from board.workers import WorkersStatus
@@ -46,6 +48,12 @@ async def board_context(request: Request) -> BoardContext:
     return found
 
 
+async def tenant_scope(request: Request) -> TenantScope:
+    """What the person of a request may see. (A coroutine, so that it needs no thread.)"""
+    return TenantScope(current_person(request).tenants)
+
+
+Scope = Annotated[TenantScope, Depends(tenant_scope)]
 Context = Annotated[BoardContext, Depends(board_context)]
 
 
@@ -56,3 +64,15 @@ def read_connection(context: Context) -> Iterator[Connection]:
 
 
 ReadConnection = Annotated[Connection, Depends(read_connection)]
+
+
+def narrowing(context: BoardContext, scope: TenantScope) -> Callable[[Change], Change | None] | None:
+    """What gives the part of a change that the scope has; None where that is everything."""
+    if scope.tenants is None:
+        return None
+
+    def narrow(change: Change) -> Change | None:
+        with context.engine.connect() as connection:
+            return scope.change(connection, change)
+
+    return narrow

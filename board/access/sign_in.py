@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from sqlalchemy import Engine
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.types import Scope
 
 from board.access.addresses import client_address, peer_of, within
 from board.access.audit import AuditLog
-from board.access.identity import Identity
+from board.access.identity import Identity, identity_of
 from board.access.proxy import HeaderProblem, identity_headers, person_of_headers
 from board.access.rate_limit import FailureLimit
 from board.access.sessions import Session, Sessions, csrf_token
@@ -101,11 +102,19 @@ class SignIn:
                 identity.session, lambda connection: self.audit.signed_out(connection, person, identity.address)
             )
 
-    def still_runs(self, identity: Identity) -> bool:
-        """Whether what vouched for a person when a long answer began still does. Does not count as use."""
-        if identity.token is not None and self.tokens.find_digest(identity.token) is None:
-            return False
-        return identity.session is None or self.sessions.runs(identity.session)
+    def still_vouches(self, request: Request) -> Callable[[], bool]:
+        """Whether what vouched for the person of a request still does, for answers that take long. Does not count as
+        use of the session."""
+        identity = identity_of(request)
+
+        def vouches() -> bool:
+            if identity is None:
+                return False
+            if identity.token is not None and self.tokens.find_digest(identity.token) is None:
+                return False
+            return identity.session is None or self.sessions.runs(identity.session)
+
+        return vouches
 
     def _by_token(self, token: str, address: str) -> Identity | Refused:
         found = self.check_token(token, address)
@@ -142,6 +151,12 @@ class SignIn:
             return found
         entry = self.tokens.find_digest(found.token)
         return None if entry is None else Session(found.key, entry.person, found.token, found.id_token)
+
+
+def sign_in_of(request: Request) -> SignIn:
+    """The board's sign-in."""
+    found: SignIn = request.app.state.sign_in
+    return found
 
 
 def _bearer(headers: Headers, settings: BoardSettings) -> str | None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 
 from board.access.requirement import requires
+from board.access.sign_in import sign_in_of
 from board.api.problems import described
 from board.api.route import ApiRoute
 from board.changes import Change
-from board.dependencies import Context
+from board.dependencies import Context, Scope, narrowing
 from board.event_stream import EventStream, event_stream
 from connect.actions.permissions import Permission
 
-router = APIRouter(route_class=ApiRoute, tags=["changes"], dependencies=[requires(Permission.READ_INCIDENTS)])
+router = APIRouter(
+    route_class=ApiRoute, tags=["changes"], dependencies=[requires(Permission.READ_INCIDENTS, scoped=True)]
+)
 
 _Position = Annotated[int, Query(ge=0, le=2**63 - 1, description="A position: the id of an event.")]
 _LastId = Annotated[
@@ -32,14 +35,22 @@ _LastId = Annotated[
     },
     summary="Follow changes",
 )
-async def changes(context: Context, after: _Position | None = None, last_event_id: _LastId = None) -> EventStream:
+async def changes(
+    request: Request, context: Context, scope: Scope, after: _Position | None = None, last_event_id: _LastId = None
+) -> EventStream:
     """Server-sent events. `change` names incidents and tenant months that changed, and says whether rejects or
     notifications did; `resync` says that the names are incomplete: load again what you show.
 
     The id of each event is the position of the read model. With `Last-Event-ID`, or `after`, the first event has what
     changed since that position, or is `resync` if that is no longer known. A comment comes every 15 s without changes.
     """
-    return event_stream(context.changes, last_event_id if last_event_id is not None else after, encode_change)
+    return event_stream(
+        context.changes,
+        last_event_id if last_event_id is not None else after,
+        encode_change,
+        narrow=narrowing(context, scope),
+        still_allowed=sign_in_of(request).still_vouches(request),
+    )
 
 
 def encode_change(change: Change) -> str:

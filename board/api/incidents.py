@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from board.api.types import (
     instant_text,
     wrong_cursor,
 )
-from board.dependencies import ReadConnection
+from board.dependencies import ReadConnection, Scope
 from board.queries.incidents import (
     IncidentFilter,
     IncidentKey,
@@ -36,12 +36,15 @@ from board.queries.incidents import (
     get_incident,
     list_incidents,
 )
+from board.queries.tenant_scope import EVERY_TENANT
 from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
 from connect.actions.permissions import Permission
 from streams.sla.instants import format_rfc3339
 from streams.sla.severity import Severity
 
-router = APIRouter(route_class=ApiRoute, tags=["incidents"], dependencies=[requires(Permission.READ_INCIDENTS)])
+router = APIRouter(
+    route_class=ApiRoute, tags=["incidents"], dependencies=[requires(Permission.READ_INCIDENTS, scoped=True)]
+)
 
 
 _TEXT = (
@@ -130,6 +133,7 @@ class IncidentDetailBody(BaseModel):
 @router.get("/incidents", response_model=IncidentListBody, responses=described(400), summary="List incidents")
 def incidents(
     connection: ReadConnection,
+    scope: Scope,
     status: Annotated[tuple[Status, ...], Query(description="Repeat it for several.", max_length=10)] = (),
     severity: Annotated[tuple[Severity, ...], Query(description="Repeat it for several.", max_length=10)] = (),
     component: Annotated[tuple[Id, ...], Query(description="Repeat it for several.", max_length=50)] = (),
@@ -145,8 +149,8 @@ def incidents(
 
     A cursor stays valid while incidents change: those that do not change are neither skipped nor repeated.
     """
-    chosen = IncidentFilter(status, severity, component, tenant, q, breached, backfill)
-    about = blake2b(repr((chosen, sort)).encode(), digest_size=8).hexdigest()
+    chosen = IncidentFilter(status, severity, component, tenant, q, breached, backfill, scope)
+    about = blake2b(repr((replace(chosen, scope=EVERY_TENANT), sort)).encode(), digest_size=8).hexdigest()
     after = None
     if cursor is not None:
         given, value, incident_id = decode_cursor(cursor, str, (int, type(None)), str)
@@ -170,18 +174,19 @@ def incidents(
 )
 def incident(
     connection: ReadConnection,
+    scope: Scope,
     incident_id: Annotated[Id, Path()],
     limit: Annotated[PageSize, Query(description="Entries of the timeline, at most.")] = 200,
     cursor: Annotated[CursorText | None, Query(description="Continues the timeline: its `next_cursor`.")] = None,
 ) -> Response:
     """An incident with its state, and its timeline of facts and outputs with their coordinates in Kafka."""
-    found = get_incident(connection, incident_id)
+    found = get_incident(connection, incident_id, scope)
     if found is None:
         raise not_found(f"there is no incident {incident_id!r}")
     after = None
     if cursor is not None:
         after = TimelineKey(*decode_cursor(cursor, int, int, str, int, int))
-    entries = read_timeline(connection, incident_id, after=after, limit=limit + 1)
+    entries = read_timeline(connection, incident_id, after=after, limit=limit + 1, scope=scope)
     following = None
     if len(entries) > limit:
         entries = entries[:limit]

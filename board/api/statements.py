@@ -11,13 +11,15 @@ from board.access.requirement import requires
 from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import EvidenceBody, Id, InstantText, MoneyBody, MonthText
-from board.dependencies import ReadConnection
+from board.dependencies import ReadConnection, Scope
 from board.queries.months import StatementDetail, claims, issued_credits, revisions
 from connect.actions.permissions import Permission
 from streams.sla.events import Position
 from streams.sla.instants import format_rfc3339
 
-router = APIRouter(route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS)])
+router = APIRouter(
+    route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS, scoped=True)]
+)
 
 
 class RevisionBody(BaseModel):
@@ -67,10 +69,11 @@ class MonthDetailBody(BaseModel):
     summary="Show a tenant's month",
 )
 def month_of_tenant(
-    connection: ReadConnection, tenant_id: Annotated[Id, Path()], month: Annotated[MonthText, Path()]
+    connection: ReadConnection, scope: Scope, tenant_id: Annotated[Id, Path()], month: Annotated[MonthText, Path()]
 ) -> Response:
     """The statement of a tenant's month, its revisions, and the credits and claims of the month."""
-    found = [_revision_body(each) for each in revisions(connection, tenant_id, month)]
+    seen = scope.sees(tenant_id)
+    found = [_revision_body(each) for each in revisions(connection, tenant_id, month)] if seen else []
     if not found:
         raise not_found(f"there is no statement of {tenant_id!r} for {month}")
     return json_response(

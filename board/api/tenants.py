@@ -26,7 +26,7 @@ from board.api.types import (
     seconds_of,
     wrong_cursor,
 )
-from board.dependencies import ReadConnection
+from board.dependencies import ReadConnection, Scope
 from board.queries.breaches import BreachedClock, BreachKey, breaches_of
 from board.queries.contracts import contract_history
 from board.queries.months import TenantMonth, tenant_known, tenant_months
@@ -35,7 +35,9 @@ from connect.actions.permissions import Permission
 from streams.sla.contracts import Contract
 from streams.sla.instants import format_rfc3339
 
-router = APIRouter(route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS)])
+router = APIRouter(
+    route_class=ApiRoute, tags=["tenants"], dependencies=[requires(Permission.READ_TENANTS, scoped=True)]
+)
 
 #: Tenants that may be passed over: their order is not an index.
 _FURTHEST = 1_000_000
@@ -122,6 +124,7 @@ class BreachListBody(BaseModel):
 @router.get("/tenants", response_model=TenantListBody, responses=described(400), summary="List tenants")
 def tenants(
     connection: ReadConnection,
+    scope: Scope,
     q: Annotated[SearchText | None, Query(description="A part of the tenant id.")] = None,
     limit: Annotated[PageSize, Query()] = 50,
     cursor: Annotated[CursorText | None, Query()] = None,
@@ -133,7 +136,7 @@ def tenants(
         (offset,) = decode_cursor(cursor, int)
         if not 0 < offset <= _FURTHEST:
             raise wrong_cursor()
-    page = find_tenants(connection, search=q or "", limit=limit, offset=offset)
+    page = find_tenants(connection, search=q or "", limit=limit, offset=offset, scope=scope)
     end = offset + len(page.rows)
     return json_response(
         TenantListBody(
@@ -152,17 +155,20 @@ def tenants(
 @router.get(
     "/tenants/{tenant_id:path}/months/{month}/breaches",
     response_model=BreachListBody,
-    responses=described(400),
+    responses=described(400, 404),
     summary="List the breaches of a month",
 )
 def breaches(
     connection: ReadConnection,
+    scope: Scope,
     tenant_id: Annotated[Id, Path()],
     month: Annotated[MonthText, Path()],
     limit: Annotated[PageSize, Query()] = 50,
     cursor: Annotated[CursorText | None, Query()] = None,
 ) -> Response:
     """Breaches that stand, detected in a UTC month, of incidents that concern the tenant by name or everybody."""
+    if not scope.sees(tenant_id):
+        raise not_found(f"there is no tenant {tenant_id!r}")
     after = None if cursor is None else BreachKey(*decode_cursor(cursor, int, str, str, int))
     found = breaches_of(connection, tenant_id, month, after=after, limit=limit + 1)
     following = None
@@ -181,11 +187,12 @@ def breaches(
 )
 def months(
     connection: ReadConnection,
+    scope: Scope,
     tenant_id: Annotated[Id, Path()],
     limit: Annotated[PageSize, Query(description="The latest so many months.")] = 13,
 ) -> Response:
     """The latest months that have a statement, in order."""
-    if not tenant_known(connection, tenant_id):
+    if not (scope.sees(tenant_id) and tenant_known(connection, tenant_id)):
         raise not_found(f"there is no tenant {tenant_id!r}")
     found = tenant_months(connection, tenant_id, limit=limit)
     return json_response(MonthListBody(months=[month_body(each) for each in found]))
@@ -197,9 +204,9 @@ def months(
     responses=described(400, 404),
     summary="Show a tenant",
 )
-def tenant(connection: ReadConnection, tenant_id: Annotated[Id, Path()]) -> Response:
+def tenant(connection: ReadConnection, scope: Scope, tenant_id: Annotated[Id, Path()]) -> Response:
     """A tenant with its contract terms and its latest month."""
-    if not tenant_known(connection, tenant_id):
+    if not (scope.sees(tenant_id) and tenant_known(connection, tenant_id)):
         raise not_found(f"there is no tenant {tenant_id!r}")
     latest = tenant_months(connection, tenant_id, limit=1)
     return json_response(

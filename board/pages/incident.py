@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from board.access.requirement import requires
 from board.charts.timeline import EventKind, shape
-from board.dependencies import Context, ReadConnection
+from board.dependencies import Context, ReadConnection, Scope
 from board.pages.errors import error_page
 from board.pages.incident_chart import incident_chart
 from board.pages.incident_events import EventWords
@@ -28,7 +28,7 @@ from board.viewer import Viewer, viewer
 from connect.actions.permissions import Permission
 from streams.policy.phrases import policy_phrases
 
-router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS)])
+router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS, scoped=True)])
 
 #: Events of one page of the table; the picture has those of the first.
 _PAGE_EVENTS = 500
@@ -47,6 +47,7 @@ def incident(
     request: Request,
     context: Context,
     connection: ReadConnection,
+    scope: Scope,
     id: str | None = None,
     after: str | None = None,
 ) -> HTMLResponse:
@@ -54,11 +55,11 @@ def incident(
     wanted = id_in_address(request, "/incidents/") or id or ""
     seen_by = viewer(request)
     phrases = incident_phrases(seen_by.language)
-    row = get_incident(connection, wanted)
+    row = get_incident(connection, wanted, scope)
     if row is None:
         title = phrases.absent.format(id=wanted)
         return error_page(request, 404, title=title, hint=phrases.absent_hint)
-    timeline = read_timeline(connection, wanted, after=_cursor(after), limit=_PAGE_EVENTS + 1)
+    timeline = read_timeline(connection, wanted, after=_cursor(after), limit=_PAGE_EVENTS + 1, scope=scope)
     found, more = timeline[:_PAGE_EVENTS], len(timeline) > _PAGE_EVENTS
     words = EventWords(phrases, board_phrases(seen_by.language), seen_by)
     # Of one instant what was said comes before what followed from it.
@@ -94,7 +95,7 @@ def incident(
         links=_links(row, shown),
         chart=incident_chart(row, events, words, now),
         kinds=kinds,
-        notifications=notifications_of(connection, wanted),
+        notifications=notifications_of(connection, wanted) if scope.tenants is None else (),
         shortened=_PAGE_EVENTS if more else None,
         **part,
     )
@@ -117,7 +118,10 @@ def _links(row: IncidentRow, timeline: Sequence[TimelineRow]) -> list[MergeLink]
     for each in timeline:
         if each.type != "incident.link_changed":
             continue
-        key = (str(each.data["relation"]), str(each.data["other"]))
+        other = each.data.get("other")
+        if other is None:  # an incident that the viewer may not see
+            continue
+        key = (str(each.data["relation"]), str(other))
         revision = int(each.data.get("link_revision", 0))
         if revision >= revisions.get(key, -1):
             standing[key], revisions[key] = bool(each.data.get("standing", True)), revision

@@ -13,8 +13,9 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
 from board.access.requirement import requires
+from board.access.sign_in import sign_in_of
 from board.changes import Change
-from board.dependencies import BoardContext, Context, ReadConnection
+from board.dependencies import BoardContext, Context, ReadConnection, Scope, narrowing
 from board.event_stream import EventStream, event_stream
 from board.ingest.status import IngestStatus
 from board.pages.live_rows import live_phrases, row_html
@@ -30,11 +31,12 @@ from board.queries.incidents import (
     get_incidents,
     list_incidents,
 )
+from board.queries.tenant_scope import TenantScope
 from board.viewer import Viewer, viewer
 from connect.actions.permissions import Permission
 from streams.sla.severity import SEVERITIES
 
-router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS)])
+router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS, scoped=True)])
 
 #: Rows of one page of the list, and the most that are loaded again at once after many changes.
 PAGE_ROWS = 100
@@ -74,14 +76,15 @@ class LiveFilter:
         """Whether nothing was chosen."""
         return self == LiveFilter()
 
-    def selection(self) -> IncidentFilter:
-        """The filter of the read model."""
+    def selection(self, scope: TenantScope) -> IncidentFilter:
+        """The filter of the read model, for who may see `scope`."""
         return IncidentFilter(
             statuses=() if self.status == ANY else (self.status,),
             severities=self.severities,
             components=(self.component,) if self.component else (),
             tenant=self.tenant or None,
             text=self.text or None,
+            scope=scope,
         )
 
     def address(self, path: str = "/", **more: str | int) -> str:
@@ -122,19 +125,20 @@ def live(
     request: Request,
     context: Context,
     connection: ReadConnection,
+    scope: Scope,
     after: str | None = None,
     rows: Annotated[int, Query(ge=1)] = PAGE_ROWS,
 ) -> HTMLResponse:
     """The page; for htmx its list, or with `after` (the cursor of a row) what follows that row."""
     chosen = live_filter(request)
     found = list_incidents(
-        connection, chosen.selection(), chosen.sort, after=_cursor(after), limit=min(rows, _MOST_ROWS)
+        connection, chosen.selection(scope), chosen.sort, after=_cursor(after), limit=min(rows, _MOST_ROWS)
     )
     values = _values(request, context, found.incidents, chosen)
     values["next_page"] = _next_page(chosen, found)
     if is_part(request) and after is not None:
         return page(request, "live/rows.html", **values)
-    values |= _counts(connection, chosen)
+    values |= _counts(connection, chosen, scope)
     if not is_part(request):
         return page(request, "live/page.html", active="live", components=_components(context, request), **values)
     response = page(request, "live/list.html", **values)
@@ -147,19 +151,23 @@ def changed(
     request: Request,
     context: Context,
     connection: ReadConnection,
+    scope: Scope,
     ids: Annotated[list[str], Body(embed=True, max_length=MOST_IDS)],
 ) -> HTMLResponse:
     """The rows of those of some incidents that the filter of the address has, and how many there are of each
     severity."""
     chosen = live_filter(request)
-    found = get_incidents(connection, ids, chosen.selection())
-    values = _values(request, context, found, chosen) | _counts(connection, chosen)
+    found = get_incidents(connection, ids, chosen.selection(scope))
+    values = _values(request, context, found, chosen) | _counts(connection, chosen, scope)
     return page(request, "live/changed.html", next_page=None, **values)
 
 
 @router.get("/live/changes")
 async def follow(
-    context: Context, last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = None
+    request: Request,
+    context: Context,
+    scope: Scope,
+    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = None,
 ) -> EventStream:
     """Server-sent events for this page: `change` and `resync` as those of the API, and `status` without changes. Each
     says whether the read model is `current`, and if not since when (milliseconds)."""
@@ -171,7 +179,15 @@ async def follow(
     def status() -> str:
         return f"event: status\ndata: {json.dumps(_freshness(context.ingest()))}"
 
-    return event_stream(context.changes, last_event_id, encode, heartbeat=status, heartbeat_s=_STATUS_EVERY_S)
+    return event_stream(
+        context.changes,
+        last_event_id,
+        encode,
+        narrow=narrowing(context, scope),
+        still_allowed=sign_in_of(request).still_vouches(request),
+        heartbeat=status,
+        heartbeat_s=_STATUS_EVERY_S,
+    )
 
 
 def _freshness(status: IngestStatus) -> dict[str, Any]:
@@ -194,9 +210,9 @@ def _values(request: Request, context: BoardContext, rows: Iterable[IncidentRow]
     }
 
 
-def _counts(connection: Connection, chosen: LiveFilter) -> dict[str, Any]:
+def _counts(connection: Connection, chosen: LiveFilter, scope: TenantScope) -> dict[str, Any]:
     """How many incidents of each severity there are under the other filters, and in all that are chosen."""
-    counts = count_by_severity(connection, replace(chosen, severities=()).selection())
+    counts = count_by_severity(connection, replace(chosen, severities=()).selection(scope))
     total = sum(count for severity, count in counts.items() if not chosen.severities or severity in chosen.severities)
     return {"counts": counts, "total": total}
 

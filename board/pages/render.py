@@ -18,6 +18,7 @@ from board.pages.access_texts import access_phrases
 from board.pages.texts import BoardPhrases, board_phrases
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
+from connect.actions.permissions import Allowed, may_read
 from streams.sla.instants import to_datetime
 from streams.sla.severity import SEVERITIES
 
@@ -47,6 +48,7 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
     identity = identity_of(request)
     values |= {
         "identity": identity,
+        "navigation": [each for each in NAVIGATION if _offered(request, each[1])],
         "access_phrases": access_phrases(seen_by.language),
         "csrf": "" if identity is None else identity.csrf or "",
     }
@@ -68,6 +70,16 @@ def is_part(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
+def _offered(request: Request, address: str) -> bool:
+    """Whether the navigation leads to an address: not where it would be refused. Who is not signed in is asked to."""
+    identity = identity_of(request)
+    if identity is None or identity.person is None:
+        return True
+    found = request.app.state.addresses.find("GET", address)
+    permission = found and found.requirement.permission
+    return not permission or isinstance(may_read(identity.person, permission, scoped=found.requirement.scoped), Allowed)
+
+
 @cache
 def environment() -> Environment:
     """The Jinja environment: everything is escaped, an unknown variable is an error."""
@@ -81,7 +93,6 @@ def environment() -> Environment:
     )
     made.globals |= {
         "static": static_files().url,
-        "navigation": NAVIGATION,
         "rank": rank,
         "with_language": with_language,
     }

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from board.access.identity import Identity, identity_of
 from board.access.requirement import open_to_all
-from board.access.sign_in import Refused, SignIn
+from board.access.sign_in import Refused, SignIn, sign_in_of
 from board.pages.access_texts import access_phrases
 from board.pages.errors import error_page
 from board.pages.render import page
@@ -83,12 +83,6 @@ def local_address(text: str) -> str:
         return "/"
     fine = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and text.isascii()
     return text if fine and not parts.scheme and not parts.netloc and "\\" not in text else "/"
-
-
-def sign_in_of(request: Request) -> SignIn:
-    """The board's sign-in."""
-    found: SignIn = request.app.state.sign_in
-    return found
 
 
 def _identity(request: Request) -> Identity:

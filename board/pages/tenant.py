@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from board.access.requirement import requires
 from board.charts.bars import AvailabilityBar, availability_chart
-from board.dependencies import BoardContext, Context, ReadConnection
+from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.month import month_csv, month_page, start_verification, verification_part
@@ -26,7 +26,7 @@ from streams.sla.contracts import ContractHistory
 from streams.sla.instants import DAY, Month, month_bounds, month_of, next_month
 from streams.sla.policy import Policies
 
-router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_TENANTS)])
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.READ_TENANTS, scoped=True)])
 
 ON_A_PAGE = 100
 MONTHS = 13
@@ -35,12 +35,14 @@ _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 @router.get("/tenants")
-def tenant_list(request: Request, connection: ReadConnection, context: Context, q: str = "") -> HTMLResponse:
+def tenant_list(
+    request: Request, connection: ReadConnection, context: Context, scope: Scope, q: str = ""
+) -> HTMLResponse:
     """The tenants, worst first; `q` searches in ids."""
     number = _number(request.query_params.get("page"))
     search = q.strip()[:_LONGEST_SEARCH]
     first = (number - 1) * ON_A_PAGE
-    found = months.tenants(connection, search=search, limit=ON_A_PAGE, offset=first)
+    found = months.tenants(connection, search=search, limit=ON_A_PAGE, offset=first, scope=scope)
     return tenant_area(
         request,
         "tenants.html",
@@ -59,9 +61,11 @@ def _number(text: str | None) -> int:
 
 
 @router.get("/tenants/{rest:path}")
-def tenant_address(request: Request, connection: ReadConnection, context: Context) -> Response:
+def tenant_address(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
     """`/tenants/ID`, `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and `…/statement.csv`; ids are one segment."""
     match path_segments(request)[1:]:
+        case [tenant, *_] if not scope.sees(tenant):
+            return _unknown(request, tenant)
         case [tenant]:
             return _tenant(request, connection, context, tenant)
         case [tenant, month] if _MONTH.fullmatch(month):
@@ -76,9 +80,11 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
 
 
 @router.post("/tenants/{rest:path}")
-def tenant_action(request: Request, context: Context) -> Response:
+def tenant_action(request: Request, context: Context, scope: Scope) -> Response:
     """`/tenants/ID/MONTH/verification?revision=N` starts a verification."""
     match path_segments(request)[1:]:
+        case [tenant, *_] if not scope.sees(tenant):
+            return _unknown(request, tenant)
         case [tenant, month, "verification"] if _MONTH.fullmatch(month):
             return start_verification(request, context, tenant, month)
     return error_page(request, 404)
@@ -90,8 +96,7 @@ def tenant_action(request: Request, context: Context) -> Response:
 def _tenant(request: Request, connection: Connection, context: BoardContext, tenant: str) -> HTMLResponse:
     phrases = tenant_phrases(viewer(request).language)
     if not months.tenant_known(connection, tenant):
-        title = phrases.unknown_tenant.format(tenant=tenant)
-        return error_page(request, 404, title=title, hint=phrases.unknown_tenant_hint)
+        return _unknown(request, tenant)
     rows = months.tenant_months(connection, tenant, limit=MONTHS)
     guarantee = _guarantees(context.policies)
     chart = None
@@ -121,6 +126,12 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
         windows_span=(start, end),
         guarantee=guarantee,
     )
+
+
+def _unknown(request: Request, tenant: str) -> HTMLResponse:
+    phrases = tenant_phrases(viewer(request).language)
+    title = phrases.unknown_tenant.format(tenant=tenant)
+    return error_page(request, 404, title=title, hint=phrases.unknown_tenant_hint)
 
 
 def _open_month(history: ContractHistory, rows: list[TenantMonth], now: int) -> Month | None:

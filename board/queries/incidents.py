@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, get_args
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 from sqlalchemy.engine import Row
 
 from board.queries.incident_state import ClockRow, NextStep, clocks_of, next_of
+from board.queries.tenant_scope import EVERY_TENANT, TenantScope, other_incidents
 from board.store.tables import incident, incident_tenant
 
 Sort = Literal["next_deadline", "opened_at", "changed_at"]
@@ -27,7 +28,8 @@ MOST_SEARCHED = 5_000
 class IncidentFilter:
     """Which incidents. Empty tuples and None filter nothing. `text` is looked for in id, titles, summary and ticket id,
     without regard to the case of ASCII letters, of open incidents and of the latest `MOST_SEARCHED` by their opening;
-    whole ids are found among all. `breached` is whether any clock has a standing breach."""
+    whole ids are found among all. `breached` is whether any clock has a standing breach. `scope` is what the person
+    who asks may see; rows then name no other tenant."""
 
     statuses: tuple[str, ...] = ()
     severities: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class IncidentFilter:
     text: str | None = None
     breached: bool | None = None
     backfill: bool | None = None
+    scope: TenantScope = EVERY_TENANT
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def list_incidents(
         if after is not None:
             wanted = wanted.where(_behind(column, incident.c.incident_id, after, descending=True))
         rows = connection.execute(wanted).all()
-    found = _with_tenants(connection, rows[:limit])
+    found = _with_tenants(connection, rows[:limit], chosen.scope)
     last = found[-1] if len(rows) > limit else None
     return IncidentPage(found, None if last is None else IncidentKey(getattr(last, sort), last.incident_id))
 
@@ -158,12 +161,12 @@ def get_incidents(
     for start in range(0, len(ids), 500):
         wanted = _select(chosen or IncidentFilter()).where(incident.c.incident_id.in_(ids[start : start + 500]))
         rows += connection.execute(wanted.order_by(incident.c.incident_id)).all()
-    return _with_tenants(connection, rows)
+    return _with_tenants(connection, rows, chosen.scope if chosen else EVERY_TENANT)
 
 
-def get_incident(connection: Connection, incident_id: str) -> IncidentRow | None:
-    """One incident; None when there is none of this id."""
-    found = get_incidents(connection, [incident_id])
+def get_incident(connection: Connection, incident_id: str, scope: TenantScope = EVERY_TENANT) -> IncidentRow | None:
+    """One incident; None when there is none of this id that the person may see."""
+    found = get_incidents(connection, [incident_id], IncidentFilter(scope=scope))
     return found[0] if found else None
 
 
@@ -224,9 +227,7 @@ def _conditions(chosen: IncidentFilter, status: str | None = None) -> list[Colum
         found.append(incident.c.severity.in_(chosen.severities))
     if chosen.components:
         found.append(incident.c.component.in_(chosen.components))
-    if chosen.tenant is not None:
-        concerned = select(incident_tenant.c.incident_id).where(incident_tenant.c.tenant_id == chosen.tenant)
-        found.append(incident.c.incident_id.in_(concerned))
+    found += chosen.scope.incident_conditions(chosen.tenant)
     if chosen.text:
         found.append(_searched(chosen.text, {status} if status is not None else set(chosen.statuses)))
     if chosen.breached is not None:
@@ -268,7 +269,7 @@ def _behind(
     return and_(column >= value, or_(column > value, and_(column == value, incident_id > last)))
 
 
-def _with_tenants(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[IncidentRow, ...]:
+def _with_tenants(connection: Connection, rows: Sequence[Row[Any]], scope: TenantScope) -> tuple[IncidentRow, ...]:
     tenants: dict[str, list[str]] = {}
     ids = [row.incident_id for row in rows if row.scope != "platform"]
     for start in range(0, len(ids), 500):
@@ -280,4 +281,17 @@ def _with_tenants(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Inc
         values = list(row)
         values.insert(_TENANTS_AT, tuple(tenants.get(row.incident_id, ())))
         found.append(IncidentRow(*values))
-    return tuple(found)
+    return tuple(found) if scope.tenants is None else _narrowed(connection, found, scope)
+
+
+def _narrowed(connection: Connection, rows: Sequence[IncidentRow], scope: TenantScope) -> tuple[IncidentRow, ...]:
+    """The rows as somebody who is limited to tenants sees them."""
+    visible = scope.visible(connection, other_incidents(each.state for each in rows))
+    return tuple(
+        replace(
+            each,
+            tenant_ids=scope.own(each.tenant_ids),
+            data=json.dumps(scope.event_data("incident.state", each.state, visible)),
+        )
+        for each in rows
+    )

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_, union
 
+from board.queries.tenant_scope import EVERY_TENANT, TenantScope
 from board.store.tables import contract, credit, entry, incident, statement, tenant_month
 from streams.replay.simulate import LEDGER_SOURCE
 from streams.serde.cloudevents_json import from_json
@@ -117,11 +118,18 @@ class NamedIncident:
 # -- tenants ---------------------------------------------------------------------------------------------------------
 
 
-def tenants(connection: Connection, *, search: str = "", limit: int = 100, offset: int = 0) -> TenantPage:
+def tenants(
+    connection: Connection,
+    *,
+    search: str = "",
+    limit: int = 100,
+    offset: int = 0,
+    scope: TenantScope = EVERY_TENANT,
+) -> TenantPage:
     """Tenants that have a contract or a statement; `search` is a part of the id. First those whose latest month missed
     the guarantee, by availability; those without a statement come last."""
     names = union(select(contract.c.tenant_id), select(tenant_month.c.tenant_id)).subquery()
-    wanted = names.c.tenant_id.contains(search, autoescape=True)
+    wanted = and_(names.c.tenant_id.contains(search, autoescape=True), *scope.tenant_condition(names.c.tenant_id))
     latest = (
         select(tenant_month.c.tenant_id, func.max(tenant_month.c.month).label("month"))
         .group_by(tenant_month.c.tenant_id)

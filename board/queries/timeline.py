@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select
 
+from board.queries.tenant_scope import EVERY_TENANT, TenantScope, other_incidents
 from board.store.tables import entry
 
 #: Topics whose records are about incidents: a tenant or a maintenance window may have the id of an incident.
@@ -51,9 +52,15 @@ class TimelineKey:
 
 
 def read_timeline(
-    connection: Connection, incident_id: str, *, after: TimelineKey | None = None, limit: int | None = None
+    connection: Connection,
+    incident_id: str,
+    *,
+    after: TimelineKey | None = None,
+    limit: int | None = None,
+    scope: TenantScope = EVERY_TENANT,
 ) -> tuple[TimelineRow, ...]:
-    """The events about an incident in the order of event time, behind `after`, at most `limit`."""
+    """The events about an incident in the order of event time, behind `after`, at most `limit`; their data as a person
+    of the scope may see them."""
     order = [entry.c[name] for name in ("occurred_at", "arrived_at", "topic", "partition", "offset")]
     wanted = select(entry).where(entry.c.subject == incident_id, entry.c.topic.in_(_TOPICS)).order_by(*order)
     if after is not None:
@@ -68,7 +75,7 @@ def read_timeline(
         )
     if limit is not None:
         wanted = wanted.limit(limit)
-    return tuple(
+    found = tuple(
         TimelineRow(
             each.topic,
             each.partition,
@@ -83,3 +90,7 @@ def read_timeline(
         )
         for each in connection.execute(wanted)
     )
+    if scope.tenants is None:
+        return found
+    visible = scope.visible(connection, other_incidents(each.data for each in found))
+    return tuple(replace(each, data=scope.event_data(each.type, each.data, visible)) for each in found)
