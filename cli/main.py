@@ -63,6 +63,14 @@ COMMANDS = {
         "Show how far each incident partition is processed.",
         "sla partitions --brokers kafka:9092",
     ),
+    "incidents": Command(
+        "cli.incidents.acting:incidents_app", "Look at incidents and act on them.", "sla incidents list --severity P1"
+    ),
+    "credits": Command(
+        "cli.credits.commands:credits_app",
+        "List tenants' months and their credits.",
+        "sla credits list --month 2026-05",
+    ),
     "rejected": Command(
         "cli.events.rejected:rejected_app", "List, show and retry rejected input.", "sla rejected list --code invalid"
     ),

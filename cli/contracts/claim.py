@@ -32,8 +32,9 @@ def claim(
     """Claim a tenant's credit for a month. A claim may be made before the month ends and, under the shipped policy,
     until 60 days after the final statement; a later one is rejected as too_late. Claiming again publishes nothing."""
     from cli.support.console import safe
+    from connect.actions.claims import claim_id, earlier_claim
+    from connect.actions.outcome import FormProblem, Unchanged
     from connect.client.outgoing import checked_record
-    from connect.contract_import.diff import fact_id
     from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
@@ -44,7 +45,7 @@ def claim(
     settings = settings_of(brokers, prefix)
     event = {
         "specversion": "1.0",
-        "id": fact_id("credit.claimed", tenant, month),
+        "id": claim_id(tenant, month),
         "type": "credit.claimed",
         "source": SOURCE,
         "subject": tenant,
@@ -52,12 +53,12 @@ def claim(
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
     checked_record(event)
-    log = log_of(settings)
-    if tenant not in log.contracts:
-        wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
-    if (earlier := log.claims.get((tenant, month))) is not None:
-        typer.echo(f"{month} was claimed at {format_rfc3339(earlier.time)}; nothing was published")
-        return
+    match earlier_claim(log_of(settings), tenant, month):
+        case Unchanged(reason):
+            typer.echo(f"{month} was claimed at {reason.values['at']}; nothing was published")
+            return
+        case FormProblem():
+            wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
     _check_statement(settings, tenant, month, yes=yes)
     claimed = f"credit of {month} is claimed for {safe(tenant)}"
     publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed))
@@ -67,23 +68,26 @@ def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) 
     """End the command when the claim would be rejected; ask when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
     from cli.support.console import safe
-    from streams.money import formatted
-    from streams.sla.instants import format_rfc3339
+    from connect.actions.claims import ClaimedStatement, statement_problem
+    from streams.sla.events import Money
     from streams.time_source import SystemTimeSource
 
     found = read_report(settings, tenant, month, ("credits",)).statements
-    if not found or found[0].status == "provisional":
+    if not found:
         return
-    statement = found[0]
-    until = statement.claimable_until
-    if until is not None and SystemTimeSource().now() > until:
-        wrong_use(f"credit of {month} could be claimed until {format_rfc3339(until)}; a claim now is rejected too_late")
-    if statement.credit_minor == 0:
-        amount = formatted(0, statement.currency)
-        typer.echo(
-            f"the credit of {month} for {safe(tenant)} is {amount} (revision {statement.revision}, {statement.status})",
-            err=True,
-        )
-        if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
-            typer.echo("nothing was published", err=True)
-            raise typer.Exit(FOUND)
+    row = found[0]
+    credit = Money(row.credit_minor, row.currency)
+    statement = ClaimedStatement(row.status, row.revision, credit, row.claimable_until)
+    problem = statement_problem(statement, tenant, month, SystemTimeSource().now())
+    if problem is None:
+        return
+    values = problem.values
+    if problem.code == "claim_late":
+        wrong_use(f"credit of {month} could be claimed until {values['until']}; a claim now is rejected too_late")
+    typer.echo(
+        f"the credit of {month} for {safe(tenant)} is {values['amount']} (revision {row.revision}, {row.status})",
+        err=True,
+    )
+    if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
+        typer.echo("nothing was published", err=True)
+        raise typer.Exit(FOUND)

@@ -43,10 +43,9 @@ def schedule(
     prefix: Prefix = None,
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
+    from connect.actions.windows import scheduling
     from connect.client.outgoing import checked_record
-    from connect.contract_import.diff import fact_id
     from connect.kafka_io.contract_topic import SOURCE, log_of
-    from streams.sla.events import MaintenanceScheduled
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
@@ -55,7 +54,6 @@ def schedule(
     settings = settings_of(brokers, prefix)
     standing = log_of(settings).maintenance.get(maintenance)
     now = SystemTimeSource().now()
-    at = now if standing is None else max(now, standing.time + 1)
     announced = announced_at or format_rfc3339(now)
     data = {
         "maintenance_id": maintenance,
@@ -68,30 +66,24 @@ def schedule(
     }
     event = {
         "specversion": "1.0",
+        "id": "checked",
         "type": "maintenance.scheduled",
         "source": SOURCE,
         "subject": maintenance,
-        "time": format_rfc3339(at),
+        "time": format_rfc3339(now),
         "data": data,
     }
-    checked = checked_record({**event, "id": "checked"}).event
-    plan = checked.payload
-    assert isinstance(plan, MaintenanceScheduled)
-    current = standing.payload if standing is not None else None
-    # A moved window is announced anew; otherwise it would exclude downtime without an announcement (R23).
-    same = plan
-    if announced_at is None and isinstance(current, MaintenanceScheduled):
-        same = plan._replace(announced_at=current.announced_at)
-    if current == same:
+    found = scheduling(event, standing, announced_now=announced_at is None)
+    if found is None:
         typer.echo(f"{maintenance} is scheduled so already; nothing was published")
         return
+    fact, plan = found
     references = References()
-    references.add(checked)
+    references.add(checked_record(fact).event)
     for warning in references.warnings(settings):
         typer.echo(f"warning: {warning}", err=True)
     if plan.announced_at > plan.start:
         typer.echo("warning: it was announced after its start, so it excludes no downtime", err=True)
-    fact = {**event, "id": fact_id(event["type"], maintenance, plan, standing and standing.id)}
     state = "scheduled" if standing is None else "changed"
     publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is {state}"))
 
@@ -99,9 +91,8 @@ def schedule(
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
 def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
-    from connect.contract_import.diff import fact_id
+    from connect.actions.windows import cancelling
     from connect.kafka_io.contract_topic import SOURCE, log_of
-    from streams.sla.events import MaintenanceCancelled
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
@@ -109,19 +100,20 @@ def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix:
     standing = log_of(settings).maintenance.get(maintenance)
     if standing is None:
         wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
-    if isinstance(standing.payload, MaintenanceCancelled):
-        typer.echo(f"{maintenance} is cancelled already; nothing was published")
-        return
     event = {
         "specversion": "1.0",
-        "id": fact_id("maintenance.cancelled", maintenance, standing.id),
+        "id": "checked",
         "type": "maintenance.cancelled",
         "source": SOURCE,
         "subject": maintenance,
-        "time": format_rfc3339(max(SystemTimeSource().now(), standing.time + 1)),
+        "time": format_rfc3339(SystemTimeSource().now()),
         "data": {"maintenance_id": maintenance},
     }
-    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is cancelled"))
+    fact = cancelling(event, standing)
+    if fact is None:
+        typer.echo(f"{maintenance} is cancelled already; nothing was published")
+        return
+    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is cancelled"))
 
 
 @maintenance_app.command("list", epilog="Example: sla maintenance list --json")

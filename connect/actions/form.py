@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from connect.actions.catalogue import LISTS, Action, ActionField, Kind
-from connect.actions.outcome import FormProblem
+from connect.actions.outcome import FormProblem, State
 from streams.sla.instants import LATEST, format_rfc3339, parse_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS, MAX_TENANTS, MAX_TEXT_BYTES, InvalidInputError, check_id, check_month
 from streams.sla.new_input import WILDCARD
@@ -26,17 +26,30 @@ _SHOWN = 60
 
 
 class Choices(NamedTuple):
-    """What the policies of the deployment declare: components, and the versions of each policy."""
+    """What the policies of the deployment declare: components, the versions of each policy, and the components of each
+    version."""
 
     components: tuple[str, ...]
     policies: Mapping[str, tuple[str, ...]]
+    by_version: Mapping[tuple[str, str], tuple[str, ...]]
 
     @classmethod
     def of(cls, policies: Policies) -> Choices:
         """Those of all versions that there are."""
         found = {name: tuple(one.version for one in versions) for name, versions in policies.by_name.items()}
-        declared = (component for each in policies.by_name.values() for one in each for component in one.components)
-        return cls(tuple(dict.fromkeys(declared)), found)
+        by_version = {
+            (name, one.version): tuple(one.components)
+            for name, versions in policies.by_name.items()
+            for one in versions
+        }
+        declared = dict.fromkeys(component for components in by_version.values() for component in components)
+        return cls(tuple(declared), found, by_version)
+
+    def at(self, state: State) -> Choices:
+        """Those for an incident: the components of the policy version that it is judged by, where that is here."""
+        policy = state.get("policy") or {}
+        known = self.by_version.get((policy.get("name", ""), policy.get("version", "")))
+        return self if known is None else self._replace(components=known)
 
 
 class FormField(NamedTuple):

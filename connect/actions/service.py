@@ -74,9 +74,10 @@ class ActionService:
         """Close the connection to Kafka."""
         self._publisher.close()
 
-    def describe(self, action_name: str) -> tuple[FormField, ...]:
-        """The fields of an action's form. Raises KeyError for an unknown action."""
-        return describe(ACTIONS[action_name], self._choices)
+    def describe(self, action_name: str, state: State | None = None) -> tuple[FormField, ...]:
+        """The fields of an action's form, of an incident in this `state`: its policy names the components that may be
+        chosen. Raises KeyError for an unknown action."""
+        return describe(ACTIONS[action_name], self._choices if state is None else self._choices.at(state))
 
     def prepare(
         self,
@@ -102,11 +103,12 @@ class ActionService:
             return refused
         if (problem := _subject_problem(action, subject)) is not None:
             return invalid(problem)
+        state = self._present.incident(subject) if action.subject == "incident" else None
         request = Request(
             action,
             person,
             subject,
-            read_form(action, form, self._choices),
+            read_form(action, form, self._choices if state is None else self._choices.at(state)),
             who or person.who,
             _second(person, approver) if action.two_persons else None,
             self._source,
@@ -115,7 +117,7 @@ class ActionService:
         )
         match action.subject:
             case "incident":
-                return self._at_incident(request, seen_revision, approver)
+                return self._at_incident(request, state, seen_revision, approver)
             case "maintenance":
                 return kinds.maintenance_action(request, self._present.contracts(), self._settings)
             case "credit":
@@ -233,9 +235,8 @@ class ActionService:
         return sent.topic.removeprefix(f"{self._settings.topic_prefix}.") in AGENT_OF
 
     def _at_incident(
-        self, request: Request, seen_revision: int | None, approver: Person | None
+        self, request: Request, state: State | None, seen_revision: int | None, approver: Person | None
     ) -> Prepared | Moved | Refused:
-        state = self._present.incident(request.subject)
         if state is None or not _visible(request.person, state):
             return invalid(FormProblem("", "incident_unknown", {"incident": shown(request.subject)}))
         found = kinds.incident_action(request, state, self._present, self._settings)

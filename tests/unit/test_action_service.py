@@ -475,3 +475,17 @@ def test_an_update_is_previewed_in_both_languages() -> None:
     assert found["en"].heading == "Public update: P1 API: complete outage"
     assert found["ja"].heading == "公開の更新: P1 API: 全面停止"
     assert {each.text for each in found.values()} == {"we work on it"}
+
+
+def test_components_are_those_of_the_incidents_policy(bench: Bench) -> None:
+    policy = {"name": "scalr-emergency", "version": "1"}
+    bench.present.states["inc-1"] = state(policy=policy)
+    component = next(
+        field for field in bench.service.describe("reclassify", state(policy=policy)) if field.name == "component"
+    )
+    outcome = bench.perform(KIM, "reclassify", form={"component": "apj"})
+    assert isinstance(outcome, Invalid)
+    allowed = outcome.problems[0].values["allowed"]
+    assert allowed == ", ".join(component.choices)
+    assert set(component.choices) == {"ui", "api", "auto_scaling", "backups", "auto_healing", "guest_agent"}
+    assert isinstance(bench.perform(KIM, "reclassify", form={"component": "ui"}), Accepted)

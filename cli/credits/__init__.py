@@ -1,0 +1,1 @@
+"""`sla credits`: tenants' months and their credits."""

@@ -1,0 +1,1 @@
+"""`sla incidents`: look at incidents and act on them."""

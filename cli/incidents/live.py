@@ -1,0 +1,94 @@
+"""The clocks of open incidents, counting down on a terminal, or as lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from cli.incidents.rows import PLAIN_HEADS, IncidentView, Wanted, chosen, plain_cells
+from cli.incidents.table import table_lines
+from cli.support.console import plain_console, safe
+from connect.client.received import ReceivedEvent
+from streams.sla.instants import SECOND, format_rfc3339
+from streams.time_source import TimeSource
+
+_EVERY_S = 1.0
+_HINT = "Ctrl-C ends"
+
+
+class ClockScreen:
+    """What the screen shows at an instant, in at most its width and height."""
+
+    def __init__(self, states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource) -> None:
+        self._states = states
+        self._wanted = wanted
+        self._clock = clock
+
+    def lines(self, width: int, height: int) -> list[Text]:
+        """The lines from top to bottom."""
+        now = self._clock.now()
+        views = chosen((state.data for state in self._states.values()), self._wanted, "deadline", now)
+        head = Text(_fitting(_counts(views, now), width), "bold", no_wrap=True, overflow="ignore")
+        if not views:
+            return [head, Text("no incident is open", "dim"), Text(_HINT, "dim")][:height]
+        room = max(height - 3, 1)  # the counts, the heads of the columns, the last line
+        lines = [head, *table_lines(views[:room], width)]
+        while len(lines) > height - 1 and room > 1:  # long ids take a line of their own
+            room -= 1
+            lines = [head, *table_lines(views[:room], width)]
+        more = len(views) - room
+        last = f"and {more:,} more · {_HINT}" if more > 0 else _HINT
+        return [*lines, Text(_fitting(last, width), "dim")][:height]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.height or console.height
+        for number, line in enumerate(self.lines(options.max_width, height)):
+            line.truncate(options.max_width, overflow="ellipsis")  # a line that breaks would push others out
+            if number:
+                yield Text("")
+            line.end = ""
+            yield line
+
+
+def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource) -> None:
+    """Show the clocks until Ctrl-C. Raises SlaError when the states can't be followed any more."""
+    console = plain_console()
+    screen = ClockScreen(states, wanted, clock)
+    with Live(screen, console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(screen, refresh=True)
+            # To the next whole second, so that no second is shown twice or left out.
+            time.sleep(_EVERY_S - clock.now() % SECOND / SECOND)
+
+
+def watch_lines(
+    states: Mapping[str, ReceivedEvent], printed: dict[str, int], clock: TimeSource, echo: Callable[[str], None]
+) -> None:
+    """Print all incidents, then each again when it changes; `printed` tells their revisions. Raises SlaError as
+    above."""
+    echo("\t".join(PLAIN_HEADS))
+    while True:
+        now = clock.now()
+        for view in chosen((state.data for state in states.values()), Wanted(), "deadline", now):
+            name, revision = view.state["incident_id"], view.state["revision"]
+            if printed.get(name) == revision:
+                continue
+            printed[name] = revision
+            echo("\t".join(map(safe, plain_cells(view))))
+        time.sleep(_EVERY_S)
+
+
+def _counts(views: list[IncidentView], now: int) -> str:
+    late = sum(view.urgency == "late" for view in views)
+    near = sum(view.urgency in {"soon", "urgent"} for view in views)
+    at = format_rfc3339(now // SECOND * SECOND)
+    parts = [f"{len(views):,} open", *([f"{late:,} late"] if late else []), *([f"{near:,} near"] if near else [])]
+    return f"{', '.join(parts)} · {at}"
+
+
+def _fitting(text: str, width: int) -> str:
+    return text if len(text) <= width else text[:width]

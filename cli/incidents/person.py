@@ -1,0 +1,45 @@
+"""Who acts on the command line: given by name, never assumed."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+import typer
+
+from cli.support.exits import wrong_use
+from connect.actions.form import id_problem, shown
+from connect.actions.person import Person, Role
+from streams.sla.events import ActorKind, Who
+
+KINDS: tuple[str, ...] = get_args(ActorKind)
+
+WhoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--who",
+        metavar="KIND:ID",
+        envvar="SLA_WHO",
+        show_envvar=False,
+        help="Who acts, such as support:kim; default: SLA_WHO.",
+    ),
+]
+
+
+def author(who: str | None) -> Who:
+    """The author of an event. Ends the command when there is none: an event without its author helps nobody later."""
+    if not who:
+        wrong_use("who acts? Write --who support:kim, or set SLA_WHO=support:kim")
+    kind, _, name = who.partition(":")
+    if kind not in KINDS or not name:
+        wrong_use(
+            f"--who: {shown(who)} is not allowed; allowed: KIND:ID, such as support:kim, KIND of {', '.join(KINDS)}"
+        )
+    if id_problem("who", name) is not None:
+        wrong_use("--who: the id must have at most 128 characters, and no control characters")
+    return Who(next(each for each in get_args(ActorKind) if each == kind), name)
+
+
+def person_of(who: Who) -> Person:
+    """Whoever may write to the topics may do everything: access to Kafka is what limits the command line."""
+    assert who.id is not None
+    return Person(who.id, who.id, frozenset({Role.ADMIN}))
