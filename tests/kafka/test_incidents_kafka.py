@@ -1,0 +1,210 @@
+"""`sla incidents` and `sla credits` against a real broker and worker: from an opened incident to a resolved one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.local.stack import Stack
+from cli.main import app
+from connect.kafka_io.reader import read_topics
+from streams.serde.cloudevents_json import to_json
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+from streams.sla.instants import DAY, MINUTE, format_rfc3339
+from streams.time_source import SystemTimeSource
+
+pytestmark = pytest.mark.kafka
+
+CONTRACT = {"plan": "scalr-emergency", "monthly_charge": {"amount_minor": 100_000, "currency": "USD"}}
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A deployment with a worker, which the tests of this module share."""
+    with Stack(
+        tmp_path_factory.mktemp("kafka"),
+        environment={"SLA_SESSION_TIMEOUT": "PT2S", "SLA_BACKFILL_QUIET": "PT1S"},
+        partitions=2,
+    ) as stack:
+        stack.apply_topics()
+        stack.start_worker()
+        yield stack.bootstrap
+        assert stack.stop_worker() == 0
+
+
+@pytest.fixture
+def sla(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "SLA_WHO"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLA_BROKERS", bootstrap)
+
+    def call(*words: object, stdin: bytes | None = None) -> Result:
+        result: Result = CliRunner().invoke(app, list(map(str, words)), input=stdin)
+        return result
+
+    return call
+
+
+def opened(incident: str, **changed: object) -> bytes:
+    now = SystemTimeSource().now()
+    data = {"scope": "tenants", "tenant_ids": ["acme"], "component": "api", "impact": "complete_outage"}
+    event = {"specversion": "1.0", "id": f"open-{incident}", "type": "incident.opened", "source": "/desk"}
+    event |= {"subject": incident, "time": format_rfc3339(now - 5 * MINUTE)}
+    return json.dumps({**event, "data": {**data, "channel": "phone", **changed}}).encode()
+
+
+def shown(sla: Callable[..., Result], incident: str) -> dict[str, Any]:
+    found = sla("incidents", "show", incident, "--json")
+    assert found.exit_code == 0, found.stderr
+    state: dict[str, Any] = json.loads(found.stdout)
+    return state
+
+
+def until(sla: Callable[..., Result], incident: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The state, once it is as wanted: it follows the acknowledgement by a moment."""
+    deadline = time.monotonic() + 20
+    while not wanted(state := shown(sla, incident)) and time.monotonic() < deadline:
+        pass
+    assert wanted(state)
+    return state
+
+
+def test_an_incident_is_worked_on(sla: Callable[..., Result], bootstrap: str) -> None:
+    assert sla("publish", "-", "--wait", stdin=opened("inc-1")).exit_code == 0
+    assert sla("publish", "-", "--wait", stdin=opened("inc-2", component="ui", impact="cosmetic")).exit_code == 0
+    kim = ("--who", "support:kim", "--wait")
+    seen = until(sla, "inc-2", lambda state: bool(state["clocks"])) and shown(sla, "inc-1")["revision"]
+    done = sla("incidents", "respond", "inc-1", "--revision", seen, *kim)
+    assert (done.exit_code, done.stdout) == (0, "inc-1: response recorded: accepted\n"), done.stderr
+    state = until(sla, "inc-1", lambda state: state.get("responded_at") is not None)
+    assert state["clocks"][0]["state"] == "met"
+
+    # Somebody else saw the incident before.
+    late = sla("incidents", "resolve", "inc-1", "--revision", seen, "--who", "support:lee")
+    assert late.exit_code == 1
+    assert late.stderr.startswith(f"inc-1 changed since revision {seen}, it is at {state['revision']}; nothing was")
+    moved = sla("incidents", "resolve", "inc-1", "--revision", seen, "--who", "support:lee", "--json")
+    assert json.loads(moved.stdout)["outcome"] == "moved"
+
+    update = ("incidents", "update", "inc-1", "--public", "--text", "-")
+    assert sla(*update, "--preview", "--who", "support:kim", stdin="修正中\n".encode()).stdout.splitlines() == [
+        "Public update: P2 API: complete outage",
+        "公開の更新: P2 API: 全面停止",
+        "  修正中",
+    ]
+    assert sla(*update, *kim, stdin="修正中\n".encode()).exit_code == 0
+    for words in (
+        ("wait", "inc-1", "--on", "third_party"),
+        ("wait", "inc-1", "--on", "third_party", "--end"),
+        ("request-update", "inc-1"),
+        ("link", "inc-1", "--ticket", "SUP-1"),
+        ("reclassify", "inc-1", "--impact", "material_aspect", "--tenant", "acme", "--tenant", "globex"),
+        ("set-severity", "inc-1", "P3", "--reason", "few users"),
+        ("merge", "inc-2", "inc-1"),
+        ("resolve", "inc-1"),
+        ("reopen", "inc-1", "--reason", "it is back"),
+    ):
+        if words[-1] == "--end":
+            until(sla, "inc-1", lambda state: state.get("waiting") is not None)
+        if words[0] == "reopen":
+            until(sla, "inc-1", lambda state: state["status"] == "resolved")
+        acted = sla("incidents", *words, *kim)
+        assert acted.exit_code == 0, (words, acted.stderr)
+        assert acted.stdout.endswith(": accepted\n")
+    state = until(sla, "inc-1", lambda state: state["status"] == "open" and state["severity"] == "P3")
+    assert (state["tenant_ids"], state["ticket_id"], state["impact"]) == (
+        ["acme", "globex"],
+        "SUP-1",
+        "material_aspect",
+    )
+
+    # Every event names who caused it.
+    records = read_topics([bootstrap], ["sla.incident-events"])
+    events = [found for record in records if not isinstance(found := decode(record.value), Rejection)]
+    people = [to_json(*each)["data"]["who"] for each in events if each[1]["source"] == "/sla/cli"]  # type: ignore[index]
+    assert len(people) == 11
+    assert people.count({"kind": "support", "id": "kim"}) == 11
+
+    listed = sla("incidents", "list", "--status", "all", "--tenant", "acme")
+    rows = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert [(row[0], row[2]) for row in rows] == [("incident", "status"), ("inc-1", "open"), ("inc-2", "merged")]
+    assert sla("incidents", "watch", "--once").stdout.splitlines()[1].startswith("inc-1\tP3\topen\t")
+    assert sla("incidents", "list", "--severity", "P1").stderr == "there are no such incidents\n"
+
+
+def test_what_is_wrong_is_said_and_not_published(sla: Callable[..., Result]) -> None:
+    assert sla("publish", "-", "--wait", stdin=opened("inc-9")).exit_code == 0
+    for words, message in (
+        (("respond", "nowhere"), "nowhere: there is no incident nowhere\n"),
+        (("reopen", "inc-9"), "inc-9: the incident is open\n"),
+        (("update", "inc-9", "--public", "--text", "x" * 5000), "--text: has 5,000 bytes; at most 4,096 are allowed\n"),
+        (
+            ("resolve", "inc-9", "--restored-at", "2999-01-01T00:00:00Z"),
+            "--restored-at: 2999-01-01T00:00:00Z is after ",
+        ),
+        (("reclassify", "inc-9", "--component", "apj"), "--component: apj is not allowed; allowed: ui, api, "),
+        (("set-severity", "inc-9", "P2"), "--reason: is missing\n"),
+    ):
+        ended = sla("incidents", *words, "--who", "support:kim", "--wait")
+        assert ended.exit_code == 2, words
+        assert ended.stderr.startswith(message), ended.stderr
+        assert ended.stderr.endswith("nothing was published\n")
+    # The same attempt, sent again by another process, counts once.
+    words = ("incidents", "respond", "inc-9", "--who", "support:kim", "--wait", "--action-id", "a-1")
+    assert sla(*words).stdout == "inc-9: response recorded: accepted\n"
+    again = sla(*words)
+    assert (again.exit_code, again.stdout) == (
+        0,
+        "this was sent before; what arrived first counts; nothing was published\n",
+    )
+
+
+def test_a_watch_that_is_piped_ends_with_0_at_ctrl_c(bootstrap: str, sla: Callable[..., Result]) -> None:
+    assert sla("publish", "-", "--wait", stdin=opened("inc-7")).exit_code == 0
+    command = [sys.executable, "-c", "from cli.main import main; main()", "incidents", "watch", "--text", "inc-7"]
+    environment = {**os.environ, "SLA_BROKERS": bootstrap}
+    root = Path(__file__).parents[2]
+    watching = subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("incident\tseverity\t")
+        assert watching.stdout.readline().startswith("inc-7\tP2\topen\t")
+        assert sla("incidents", "respond", "inc-7", "--who", "support:kim").exit_code == 0
+        assert watching.stdout.readline().split("\t")[4] == "update 1"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0
+        assert watching.stderr is not None
+        assert watching.stderr.read() == ""
+
+
+def test_months_are_listed_and_their_arithmetic_is_shown(sla: Callable[..., Result]) -> None:
+    now = SystemTimeSource().now()
+    terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - 70 * DAY), "emergency_member": True, **CONTRACT}
+    assert sla("contracts", "import", "-", "--yes", "--wait", stdin=json.dumps(terms).encode()).exit_code == 0
+    deadline = time.monotonic() + 40
+    while not (rows := sla("credits", "list", "--status", "final").stdout.splitlines()[1:]):
+        assert time.monotonic() < deadline, "no final statement appeared"
+    tenant, month, status, _, _, _, credit, currency, until_ = rows[0].split("\t")
+    assert (tenant, status, credit, currency) == ("acme", "final", "0", "USD")
+    assert sla("credits", "list", "--with-credit").stderr == "there are no such months\n"
+    detail = sla("credits", "show", "acme", month)
+    assert detail.exit_code == 0, detail.stderr
+    assert "    $1,000.00 × 0 ÷ 100 = 0 = $0.00" in detail.stdout.splitlines()
+    assert detail.stdout.splitlines()[-1] == f"claimable until {until_}"
+    assert json.loads(sla("credits", "show", "acme", month, "--json").stdout)["claimable_until"] == until_
+    for words in (("acme", "2020-01"), ("nobody", month), ("acme", "May")):
+        assert sla("credits", "show", *words).exit_code == 2
