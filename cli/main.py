@@ -64,7 +64,7 @@ COMMANDS = {
         "sla partitions --brokers kafka:9092",
     ),
     "incidents": Command(
-        "cli.incidents.acting:incidents_app", "Look at incidents and act on them.", "sla incidents list --severity P1"
+        "cli.incidents.acting:incidents_app", "Look at incidents and act on them.", "sla incidents list --tenant acme"
     ),
     "credits": Command(
         "cli.credits.commands:credits_app",

@@ -14,6 +14,7 @@ from cli.support.console import safe
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import TIMEOUT_S, Wait
+from streams.sla.severity import SEVERITIES
 
 _Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="The incident's id.")]
 _Revision = Annotated[
@@ -190,10 +191,12 @@ def reclassify(
     _act("reclassify", incident, form, options, "reclassified")
 
 
-@incidents_app.command(epilog='Example: sla incidents set-severity inc-43 P2 --reason "few users are affected"')
+@incidents_app.command(epilog=f'Example: sla incidents set-severity inc-43 {SEVERITIES[1]} --reason "few users"')
 def set_severity(
     incident: _Incident,
-    severity: Annotated[str, typer.Argument(metavar="SEVERITY", help="P1 to P4, or rules: as the rules decide.")],
+    severity: Annotated[
+        str, typer.Argument(metavar="SEVERITY", help=f"{', '.join(SEVERITIES)}, or rules: as the rules decide.")
+    ],
     reason: _Reason = None,
     who: WhoOption = None,
     revision: _Revision = None,

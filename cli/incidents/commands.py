@@ -29,7 +29,7 @@ _Text = Annotated[str | None, typer.Option("--text", help="Only those with this 
 _STATUSES = ("open", "resolved", "merged", "annulled")
 
 
-@incidents_app.command("list", epilog="Example: sla incidents list --severity P1 --tenant acme")
+@incidents_app.command("list", epilog="Example: sla incidents list --tenant acme --sort opened")
 def list_(
     status: Annotated[
         list[str] | None,
@@ -98,7 +98,7 @@ def show(
         console.print(line, soft_wrap=True)
 
 
-@incidents_app.command(epilog="Example: sla incidents watch --severity P1 --severity P2")
+@incidents_app.command(epilog="Example: sla incidents watch --component api")
 def watch(
     once: Annotated[bool, typer.Option("--once", help="Print the clocks once.")] = False,
     severity: _Severity = None,
