@@ -52,8 +52,8 @@ class PartialComparison:
     clock: int = 0
 
 
-class _Side:
-    """The incidents of one part under one policy."""
+class ReplayedIncidents:
+    """Incidents of a history under one policy: the breaches that stand, by output id, and each incident's impacts."""
 
     def __init__(self, policies: Policies, time_limits: TimeLimits) -> None:
         self.store = IncidentStore(policies, time_limits)
@@ -61,6 +61,7 @@ class _Side:
         self.impacts: dict[str, ImpactCopy] = {}
 
     def take(self, decision: Decision) -> None:
+        """Fold the outputs of a decision."""
         for output in outputs_of(decision):
             data = output.data
             if output.type == "sla.breached":
@@ -79,7 +80,8 @@ class _Side:
                 self.impacts[output.subject] = impact_copy(output.data)._replace(evidence=())
 
     def by_clock(self) -> dict[tuple[str, str, int], StandingBreach]:
-        """Tenants that have been erased since go by their pseudonyms (R29)."""
+        """The standing breaches by incident, metric and instance. Tenants that have been erased since go by their
+        pseudonyms (R29)."""
         names = self.store.erasures.names
         return {one[:3]: one._replace(tenants=names(one.tenants)) for one in self.breaches.values()}
 
@@ -98,7 +100,7 @@ class PolicyComparer:
         until: int | None = None,
         backfill: bool = False,
     ) -> None:
-        self._sides = _Side(old, time_limits), _Side(new, time_limits)
+        self._sides = ReplayedIncidents(old, time_limits), ReplayedIncidents(new, time_limits)
         self._contracts = Recomputation(old, time_limits)
         self._replay = Replay(time_limits, backfill=backfill, until=until, reads=self._in_part)
         self._part, self._parts = part, parts
