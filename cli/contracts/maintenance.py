@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from cli.support.author import WhoOption, named_by
 from cli.support.console import plain_console
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
@@ -38,6 +39,7 @@ def schedule(
     tenant: Annotated[list[str] | None, typer.Option(help="Tenant concerned; repeatable.")] = None,
     platform: Annotated[bool, typer.Option("--platform", help="It concerns all tenants.")] = False,
     announced_at: Annotated[str | None, typer.Option(help="When it was announced, RFC 3339; default: now.")] = None,
+    who: WhoOption = None,
     wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -63,6 +65,7 @@ def schedule(
         "start": start,
         "end": end,
         "announced_at": announced,
+        **named_by(who),
     }
     event = {
         "specversion": "1.0",
@@ -89,7 +92,9 @@ def schedule(
 
 
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
-def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None) -> None:
+def cancel(
+    maintenance: _Id, who: WhoOption = None, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None
+) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
     from connect.actions.windows import cancelling
     from connect.kafka_io.contract_topic import SOURCE, log_of
@@ -107,7 +112,7 @@ def cancel(maintenance: _Id, wait: Wait = None, brokers: Brokers = None, prefix:
         "source": SOURCE,
         "subject": maintenance,
         "time": format_rfc3339(SystemTimeSource().now()),
-        "data": {"maintenance_id": maintenance},
+        "data": {"maintenance_id": maintenance, **named_by(who)},
     }
     fact = cancelling(event, standing)
     if fact is None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.support.author import WhoOption, named_by
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import Wait, publish_facts
@@ -24,6 +25,7 @@ def import_(
         bool, typer.Option("--dry-run", help="Show the difference only; exit code 1 if there is one.")
     ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
+    who: WhoOption = None,
     wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -35,12 +37,14 @@ def import_(
     The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
     """
     from cli.contracts.terms_view import counted, difference_lines
+    from connect.actions.build import with_fields
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
     from connect.kafka_io.contract_topic import log_of
     from streams.config_files.problems import PolicyError
     from streams.time_source import SystemTimeSource
 
+    author = named_by(who)
     settings = settings_of(brokers, prefix)
     check_readable([file])
     if file == STDIN and not (yes or dry_run):
@@ -65,7 +69,7 @@ def import_(
     if not yes and not typer.confirm(f"publish {counted(len(found.changes), 'fact')}?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
-    facts = [change.event for change in found.changes]
+    facts = [with_fields(change.event, author) for change in found.changes]
 
     def done(count: int) -> None:
         typer.echo(f"{counted(count, 'fact')} published", err=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 import typer
 
 from cli.incidents.commands import incidents_app
-from cli.incidents.person import WhoOption, author, person_of
+from cli.support.author import WhoOption, author, person_of
 from cli.support.console import safe
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of

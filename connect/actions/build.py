@@ -65,6 +65,13 @@ def as_json(who: Who) -> dict[str, str]:
     return {"kind": who.kind, **({} if who.id is None else {"id": who.id})}
 
 
+def with_fields(event: JsonEvent, fields: Mapping[str, object]) -> JsonEvent:
+    """The event with more fields in its data."""
+    data = event["data"]
+    assert isinstance(data, Mapping)
+    return {**event, "data": {**data, **fields}}
+
+
 def event_problem(event: JsonEvent, now: int, limits: TimeLimits) -> FormProblem | None:
     """Why the product would reject the event if it arrived now."""
     try:

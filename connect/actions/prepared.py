@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from connect.actions import windows
-from connect.actions.build import as_json, build, concerned_tenants, event_problem
+from connect.actions.build import as_json, build, concerned_tenants, event_problem, with_fields
 from connect.actions.catalogue import ACTIONS, Action
 from connect.actions.claims import ClaimedStatement, claim_id, earlier_claim, statement_problem
 from connect.actions.form import ReadForm, shown
@@ -200,8 +200,8 @@ def contract_import(request: Request, log: Callable[[], ContractLog]) -> Prepare
     found = difference(rows, log(), request.source, request.now)
     if not found.changes:
         return Unchanged(FormProblem("", "same_terms", {"count": f"{found.unchanged:,}"}))
-    who = as_json(request.who)
-    events = tuple(_with_who(change.event, who) for change in found.changes)
+    who = {"who": as_json(request.who)}
+    events = tuple(with_fields(change.event, who) for change in found.changes)
     return Prepared(request.action, events, concerned, difference=found)
 
 
@@ -253,9 +253,3 @@ def _checked(
 ) -> Prepared | Invalid:
     problem = event_problem(event, request.now, settings.time_limits())
     return invalid(problem) if problem is not None else Prepared(request.action, (event,), concerned, state=state)
-
-
-def _with_who(event: Mapping[str, object], who: Mapping[str, str]) -> JsonEvent:
-    data = event["data"]
-    assert isinstance(data, Mapping)
-    return {**event, "data": {**data, "who": dict(who)}}

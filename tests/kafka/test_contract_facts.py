@@ -192,3 +192,19 @@ def test_a_broker_that_is_not_there_is_told_in_one_line(run: Run, words: tuple[s
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
     assert "no Kafka broker answers" in done.stderr
+
+
+def test_facts_name_who_caused_them(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_WHO", "support:kim")
+    for words in (
+        ("contracts", "import", file_of(tmp_path, ACME), "--yes"),
+        ("maintenance", "schedule", "db-move", *WINDOW, "--platform", "--who", "system:planner"),
+        ("maintenance", "cancel", "db-move"),
+    ):
+        done = run(*words)
+        assert done.exit_code == 0, done.stderr
+    people = [event["data"]["who"] for event in tailed(run, "contract-events")]
+    assert sorted(people, key=str) == [{"kind": "support", "id": "kim"}] * 2 + [{"kind": "system", "id": "planner"}]
+    wrong = run("maintenance", "schedule", "other", *WINDOW, "--platform", "--who", "kim")
+    assert wrong.exit_code == 2
+    assert wrong.stderr.startswith("--who: kim is not allowed; allowed: KIND:ID")
