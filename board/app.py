@@ -23,7 +23,7 @@ from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
-from board.pages import incident, live, overview, policy, rejected, sign_in, system, tenant, what_if
+from board.pages import incident, live, oidc, overview, policy, rejected, sign_in, system, tenant, what_if
 from board.recent_results import RecentResults
 from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
@@ -54,6 +54,7 @@ _PAGES: tuple[APIRouter, ...] = (
     policy.router,
     what_if.router,
     sign_in.router,
+    oidc.router,
     rejected.router,
     system.router,
 )

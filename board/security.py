@@ -28,13 +28,12 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "img-src 'self'",
         "font-src 'self'",
         "connect-src 'self'",
-        "form-action 'self'",
+        "form-action 'self'{form_targets}",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
 )
 _HEADERS = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with `no-referrer` browsers send forms with `Origin: null`
@@ -55,6 +54,11 @@ class BrowserProtection:
     ) -> None:
         self._app = app
         self._public = urlsplit(settings.public_url)
+        issuer = urlsplit(settings.oidc_issuer)
+        # The form that signs out is led on to the provider.
+        targets = f" {issuer.scheme}://{issuer.netloc}" if settings.sign_in == "oidc" else ""
+        policy = _CONTENT_SECURITY_POLICY.format(form_targets=targets)
+        self._headers = {"Content-Security-Policy": policy, **_HEADERS}
         self._open_paths = frozenset() if settings.sign_in == "local" else HEALTH_PATHS
         self._on_error = on_error
 
@@ -70,7 +74,7 @@ class BrowserProtection:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                headers.update(self._headers)
                 if not cacheable:
                     headers["Cache-Control"] = "no-store"
             await send(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -84,6 +85,14 @@ def _required_by_oidc(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _issuer(url: str) -> str:
+    parts = urlsplit(url)
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if (url and not (parts.hostname and (plain or parts.scheme == "https"))) or re.search(r"[\s;,?#]", url):
+        raise ValueError(f"{url!r} can't be used; allowed: https://HOST/PATH (http:// for loopback hosts alone)")
+    return url
+
+
 def _roles(given: object) -> object:
     """`oncall=responder,finance=billing` as pairs; several pairs may have the same value."""
     if not isinstance(given, str):
@@ -152,7 +161,9 @@ class BoardSettings(BaseSettings):
     proxy_groups_header: str = Field("X-Forwarded-Groups", description="Header with groups, separated by commas.")
     proxy_tenants_header: str = Field("", description="Header with tenants, separated by commas; none: no limits.")
 
-    oidc_issuer: _RequiredByOidc = Field("", description="The provider's issuer address.")
+    oidc_issuer: Annotated[_RequiredByOidc, AfterValidator(_issuer)] = Field(
+        "", description="The provider's issuer address."
+    )
     oidc_client_id: _RequiredByOidc = Field("", description="The board's client id at the provider.")
     oidc_client_secret: str = Field("", repr=False, description="Its secret; none for a public client.")
     oidc_scopes: str = Field("openid profile email", description="Scopes to ask for.")

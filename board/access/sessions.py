@@ -92,11 +92,18 @@ class Sessions:
             row = connection.execute(select(session).where(session.c.key == key)).one_or_none()
         return row is not None and self._runs(row, self._time.now())
 
-    def end(self, key: str, also: Callable[[Connection], None] = lambda _: None) -> None:
-        """Delete a session; without effect when there is none. `also` writes in the same transaction."""
+    def end(self, key: str, also: Callable[[Connection], None] = lambda _: None) -> str | None:
+        """Delete a session and return its `id_token`; without effect when there is none. `also` writes in the same
+        transaction."""
         with writing(self._engine).begin() as connection:
-            connection.execute(delete(session).where(session.c.key == key))
+            mine = session.c.key == key
+            row = connection.execute(select(session.c.id_token).where(mine)).one_or_none()
+            if row is None:
+                return None
+            connection.execute(delete(session).where(mine))
             also(connection)
+            found: str | None = row.id_token
+            return found
 
     def _runs(self, row: Row[tuple[object, ...]], now: int) -> bool:
         return bool(now - row.seen_at < self._idle and now - row.created_at < self._lifetime)

@@ -16,6 +16,7 @@ from starlette.types import Scope
 from board.access.addresses import client_address, peer_of, within
 from board.access.audit import AuditLog
 from board.access.identity import Identity, identity_of
+from board.access.oidc import Oidc
 from board.access.proxy import HeaderProblem, identity_headers, person_of_headers
 from board.access.rate_limit import FailureLimit
 from board.access.sessions import Session, Sessions, csrf_token
@@ -49,6 +50,8 @@ class SignIn:
         prefix = "__Host-" if settings.secure else ""
         self.session_cookie = f"{prefix}board_session"
         self.browser_cookie = f"{prefix}board_browser"
+        self.attempt_cookie = f"{prefix}board_attempt"
+        self.oidc = Oidc(settings, time_source) if settings.sign_in == "oidc" else None
 
     def identify(self, scope: Scope) -> Identity | Refused:
         """The identity of a request, or why it is refused whatever it asks for."""
@@ -59,7 +62,7 @@ class SignIn:
             return self._by_token(token, address)
         if self.settings.sign_in == "proxy":
             return self._by_headers(scope, headers, address)
-        secret = _cookie(headers, self.session_cookie)
+        secret = cookie_of(headers, self.session_cookie)
         found = None if secret is None else self._session(secret)
         if found is not None and secret is not None:
             return Identity(found.person, "session", address, csrf_token(secret), found.key, found.token)
@@ -94,13 +97,13 @@ class SignIn:
             also=lambda connection: self.audit.signed_in(connection, person, address, way),
         )
 
-    def end(self, identity: Identity) -> None:
-        """End the session of a request, with its line in the audit log; without effect when there is none."""
-        person = identity.person
-        if identity.session is not None and person is not None:
-            self.sessions.end(
-                identity.session, lambda connection: self.audit.signed_out(connection, person, identity.address)
-            )
+    def end(self, identity: Identity) -> str | None:
+        """End the session of a request, with its line in the audit log; without effect when there is none. The id token
+        of the provider with which it began, if one did."""
+        person, key = identity.person, identity.session
+        if key is None or person is None:
+            return None
+        return self.sessions.end(key, lambda connection: self.audit.signed_out(connection, person, identity.address))
 
     def still_vouches(self, request: Request) -> Callable[[], bool]:
         """Whether what vouched for the person of a request still does, for answers that take long. Does not count as
@@ -139,7 +142,7 @@ class SignIn:
             person = person_of_headers(headers, self.settings)
         except HeaderProblem as problem:
             return Refused(HTTPStatus.FORBIDDEN, str(problem))
-        browser = _cookie(headers, self.browser_cookie)
+        browser = cookie_of(headers, self.browser_cookie)
         fresh = secrets.token_urlsafe(32) if browser is None else None
         return Identity(person, "proxy", address, csrf_token(f"{person.id}\0{browser or fresh}"), browser=fresh)
 
@@ -169,7 +172,7 @@ def _bearer(headers: Headers, settings: BoardSettings) -> str | None:
     return None if settings.sign_in == "proxy" and not token.startswith(TOKEN_PREFIX) else token
 
 
-def _cookie(headers: Headers, name: str) -> str | None:
+def cookie_of(headers: Headers, name: str) -> str | None:
     """The value of a cookie; None where there are several of the name: one of them may be planted."""
     values = []
     for header in headers.getlist("cookie"):

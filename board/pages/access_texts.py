@@ -32,6 +32,8 @@ class AccessPhrases:
     token: str
     oidc_hint: str
     oidc_button: str
+    oidc_failed: str
+    oidc_failed_hint: str
     proxy_hint: str
     failed: Annotated[Texts, ("unknown", "limited")]
     refused: Annotated[Texts, ("sign_in", "permission", "other")]

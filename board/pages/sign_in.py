@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from board.access.identity import Identity, identity_of
+from board.access.oidc import OidcProblem
 from board.access.requirement import open_to_all
 from board.access.sign_in import Refused, SignIn, sign_in_of
 from board.pages.access_texts import access_phrases
@@ -19,9 +21,9 @@ from board.viewer import viewer
 
 #: A form of the sign-in has a token and an address.
 _LARGEST_BODY = 16 * 1024
-_LONGEST_NEXT = 2048
+LONGEST_NEXT = 2048
 #: An error page that is shown here would need its query: the address of a page is enough.
-_Next = Annotated[str, Query(max_length=_LONGEST_NEXT)]
+_Next = Annotated[str, Query(max_length=LONGEST_NEXT)]
 
 router = APIRouter(include_in_schema=False, dependencies=[open_to_all()])
 
@@ -36,7 +38,7 @@ def sign_in_page(request: Request, next: _Next = "/", signed_out: bool = False) 
 def sign_in(
     request: Request,
     token: Annotated[str, Form(max_length=256)],
-    next: Annotated[str, Form(max_length=_LONGEST_NEXT)] = "/",
+    next: Annotated[str, Form(max_length=LONGEST_NEXT)] = "/",
 ) -> Response:
     """Begin a session with a token."""
     service = sign_in_of(request)
@@ -58,10 +60,14 @@ def sign_in(
 
 @router.post("/sign-out")
 def sign_out(request: Request) -> Response:
-    """End the session, here and for whoever has its cookie."""
+    """End the session, here and for whoever has its cookie, and lead to the sign-out of the provider."""
     service, identity = sign_in_of(request), _identity(request)
-    service.end(identity)
-    response = RedirectResponse("/sign-in?signed_out=1", HTTPStatus.SEE_OTHER)
+    id_token = service.end(identity)
+    address = None
+    if service.oidc is not None:
+        with suppress(OidcProblem):  # signed out here in any case
+            address = service.oidc.end_address(id_token)
+    response = RedirectResponse(address or "/sign-in?signed_out=1", HTTPStatus.SEE_OTHER)
     response.delete_cookie(service.session_cookie, secure=service.settings.secure, httponly=True, samesite="lax")
     return response
 

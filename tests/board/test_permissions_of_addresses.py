@@ -20,6 +20,8 @@ from connect.actions.person import Person, Role
 OPEN = {
     "/static/{digest}/{path:path}",
     "/sign-in",
+    "/sign-in/start",
+    "/sign-in/callback",
     "/sign-out",
     "/live",
     "/healthz",
