@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.embedded_kafka.node_files import free_port
+from cli.incidents.states import CommandPresent, open_states
 from cli.kafka_io.topic_admin import apply_topics
 from cli.local.stack import WORKER, answers
 from cli.main import app
+from connect.actions.outcome import Accepted, Invalid, Unchanged
+from connect.actions.person import Person, Role
+from connect.actions.service import ActionService
 from connect.kafka_io.reader import read_topics
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
+from streams.settings import read_settings
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
@@ -212,3 +218,47 @@ def test_months_are_listed_and_their_arithmetic_is_shown(sla: Callable[..., Resu
     assert json.loads(sla("credits", "show", "acme", month, "--json").stdout)["claimable_until"] == until_
     for words in (("acme", "2020-01"), ("nobody", month), ("acme", "May")):
         assert sla("credits", "show", *words).exit_code == 2
+
+
+def test_the_service_performs_what_is_about_no_incident(sla: Callable[..., Result]) -> None:
+    """As the board does: one long-lived service, the facts read from topics."""
+    settings = read_settings()
+    now = SystemTimeSource().now
+    ada = Person("ada", "Ada", frozenset({Role.ADMIN}))
+    month = format_rfc3339(now())[:7]  # not over, so that no statement says that it is zero
+    window = {
+        "scope": "platform",
+        "components": ["api"],
+        "start": "2099-06-07T01:00:00Z",
+        "end": "2099-06-07T03:00:00Z",
+    }
+    names = "tenant_id,valid_from,plan,amount_minor,currency,emergency_member"
+    terms = {"terms": f"{names}\nglobex,2026-01-01T00:00:00Z,scalr-emergency,100000,USD,yes"}
+    # One event is rejected first, so that there is something to retry.
+    old = json.loads(opened("inc-5")) | {"id": "old", "time": format_rfc3339(now() - 40 * DAY)}
+    assert sla("publish", "-", "--wait", "--no-check-time", stdin=json.dumps(old).encode()).exit_code == 1
+    *_, reject = [json.loads(line) for line in sla("rejected", "list", "--json").stdout.splitlines()]
+    original = f"{reject['topic']}/{reject['partition']}/{reject['offset']}"
+    corrected = {"corrected": json.dumps(json.loads(opened("inc-5")) | {"id": "new"})}
+    with open_states(settings) as states:
+        service = ActionService(settings, CommandPresent(settings, states))
+        for action, subject, form, outcome in (
+            ("import-contracts", "", terms, Accepted),
+            ("import-contracts", "", terms, Unchanged),
+            ("schedule-maintenance", "move", window, Accepted),
+            ("edit-maintenance", "move", window, Unchanged),
+            ("edit-maintenance", "move", window | {"components": ["ui"]}, Accepted),
+            ("cancel-maintenance", "move", {}, Accepted),
+            ("claim-credit", "globex", {"month": month}, Accepted),
+            ("claim-credit", "globex", {"month": month}, Unchanged),
+            ("retry-rejected", original, {}, Invalid),
+            ("retry-rejected", original, corrected, Accepted),
+            ("erase-tenant", "globex", {"reason": "asked", "confirm_tenant": "globex"}, Accepted),
+        ):
+            done = service.perform(ada, action, subject, form, action_id=str(uuid.uuid4()), now=now())
+            assert isinstance(done, outcome), (action, done)
+        service.close()
+        deadline = time.monotonic() + 20
+        while "inc-5" not in states and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert states["inc-5"].data["status"] == "open"
