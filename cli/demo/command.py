@@ -85,6 +85,7 @@ def _keep(console: Console, stack: Stack) -> None:
     settings = _SETTINGS | _KEEP_SETTINGS
     with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=settings) as board:
         console.print(f"\n[bold]The board[/bold] {board.url}")
+        console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
         console.print(f"Broker, worker and board stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
         while stack.worker_code() is None and board.code() is None:
             time.sleep(0.5)

@@ -14,8 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from board.access.tokens import add_token
 from cli.embedded_kafka.node_files import free_port
 from cli.local.stack import StackError, StackStopped, answers
+from connect.actions.person import Person, Role
+from streams.time_source import SystemTimeSource
 
 _READY_S = 30.0
 _STOP_S = 25.0
@@ -119,8 +122,16 @@ class LocalNotifier(LocalService):
         super().__init__("notify", port, data, environment, stop)
 
 
+#: Two people, so that one can approve what the other proposes.
+_PEOPLE = (
+    Person("ann", "Ann", frozenset({Role.RESPONDER, Role.BILLING})),
+    Person("bob", "Bob", frozenset({Role.RESPONDER, Role.ADMIN})),
+)
+
+
 class LocalBoard(LocalService):
-    """`sla board`, with its database in the data directory. It serves while it still reads the topics."""
+    """`sla board`, with its database and its tokens file in the data directory. It serves while it still reads the
+    topics. `new_tokens` are those of the people that the first start made, by name; no start knows them afterwards."""
 
     def __init__(
         self,
@@ -130,13 +141,28 @@ class LocalBoard(LocalService):
         stop: threading.Event | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        tokens = data.resolve() / "board-tokens.json"
+        first = not tokens.exists()
+        now = SystemTimeSource().now()
+        self.new_tokens = {each.id: add_token(tokens, each, now) for each in _PEOPLE} if first else {}
+        self._tokens = tokens
         own = {
             "SLA_BROKERS": bootstrap,
+            "SLA_BOARD_SIGN_IN": "local",
+            "SLA_BOARD_TOKENS": str(tokens),
             "SLA_BOARD_HOST": "127.0.0.1",
             "SLA_BOARD_PORT": str(port),
             "SLA_BOARD_DATABASE_URL": f"sqlite:///{data.resolve()}/board.db",
         }
         super().__init__("board", port, data, {**(environment or {}), **own}, stop, "/live")
+
+    def how_to_sign_in(self) -> list[str]:
+        """Lines for people: the new tokens, or where their entries are."""
+        if not self.new_tokens:
+            return [f"sign in      with a token of the first start; sla board tokens list --file {self._tokens}"]
+        roles = {each.id: ", ".join(sorted(each.roles)) for each in _PEOPLE}
+        lines = [f"as {name} ({roles[name]}): {token}" for name, token in self.new_tokens.items()]
+        return [f"sign in      {self.url}/sign-in, {lines[0]}", *(f"             {line}" for line in lines[1:])]
 
 
 def _own_mapping(data: Path) -> Path:

@@ -56,15 +56,18 @@ def up(
                 if notify is not None:
                     notifier = services.enter_context(LocalNotifier(stack.bootstrap, data, notify, stop))
                     running.append(notifier)
+                local_board = None
                 if board:
-                    running.append(services.enter_context(LocalBoard(stack.bootstrap, data, board_port, stop)))
+                    local_board = services.enter_context(LocalBoard(stack.bootstrap, data, board_port, stop))
+                    running.append(local_board)
                 print(f"Kafka        {stack.bootstrap}   data in {stack.broker.data_dir}")
                 print(f"worker       ready at http://127.0.0.1:{stack.health_port}/ready, log in {stack.log}")
                 print(f"intake       ready at {intake.url}/ready, mapping {intake.mapping}, log in {intake.log}")
                 if notify is not None:
                     print(f"notifier     ready at {notifier.url}/ready, routes {notify}, log in {notifier.log}")
-                if board:
-                    print(f"board        {running[-1].url}, log in {running[-1].log}")
+                if local_board is not None:
+                    print(f"board        {local_board.url}, log in {local_board.log}")
+                    print(*local_board.how_to_sign_in(), sep="\n")
                 print(f"publish      sla publish FILE --brokers {stack.bootstrap}")
                 print(f"look         sla tail alerts incidents credits --brokers {stack.bootstrap}")
                 print("Ctrl-C stops all of them.", flush=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from board_rows import NOW
+from databases import Database
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from signed_in import MovingClock, access_app, board_settings, browser, csrf_of, token_of
@@ -14,6 +15,7 @@ from sqlalchemy import Engine, select
 
 from board.access.rate_limit import MOST_PER_ADDRESS, WINDOW
 from board.access.tokens import TOKEN_PREFIX, remove_token
+from board.ingest.rebuild import empty
 from board.settings import BoardSettings
 from board.store.own_tables import audit_outbox, session
 from connect.actions.person import Role
@@ -308,9 +310,22 @@ def test_sign_in_refusals_are_in_the_audit_log_while_they_are_not_limited(
 def test_sessions_survive_a_rebuild_of_the_read_model(
     app: FastAPI, kim: TestClient, empty_read_model: Engine, settings: BoardSettings
 ) -> None:
-    from board.ingest.rebuild import empty
-
     before = audited(empty_read_model)
     empty(empty_read_model)
     assert person_in(kim) == "Kim"
     assert audited(empty_read_model) == before != []
+
+
+def test_sessions_and_audit_rows_are_the_same_in_both_databases(
+    database: Database, settings: BoardSettings, clock: MovingClock
+) -> None:
+    kim = browser(access_app(database.engine, settings, clock))
+    enter(kim, token_of(settings, "kim", Role.RESPONDER))
+    clock.move(2 * MINUTE)
+    assert person_in(kim) == "Kim"
+    clock.move(29 * MINUTE)
+    empty(database.engine)
+    assert person_in(kim) == "Kim"
+    kim.post("/sign-out", data={"csrf_token": csrf_of(kim.get("/").text)})
+    assert person_in(kim) is None
+    assert audited(database.engine) == [("audit.signed_in", "kim", "ok"), ("audit.signed_out", "kim", "ok")]

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from board.access.tokens import TokensFile
 from cli.local import services, stack, up
+from cli.local.services import LocalBoard
 from cli.main import app
 
 SLEEPS = (
@@ -51,7 +53,13 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
 
     intake = Service(command="intake", url="", log="intake.log", mapping=None, code=lambda: None)
     monkeypatch.setattr(up, "LocalIntake", lambda *_: intake)
-    board = Service(command="board", url="http://127.0.0.1:8090", log="board.log", code=lambda: None)
+    board = Service(
+        command="board",
+        url="http://127.0.0.1:8090",
+        log="board.log",
+        code=lambda: None,
+        how_to_sign_in=lambda: ["sign in"],
+    )
     monkeypatch.setattr(up, "LocalBoard", lambda *_: board)
     return stack.Stack(tmp_path)
 
@@ -117,3 +125,19 @@ def test_a_worker_that_fails_while_it_stops_is_reported(tmp_path: Path, monkeypa
     result = CliRunner().invoke(app, ["up", "--data", str(tmp_path)])
     assert result.exit_code == 2, result.output
     assert "the worker ended with code 1 when it was stopped" in result.output
+
+
+def test_the_first_start_makes_tokens_for_two_people_and_prints_them_once(tmp_path: Path) -> None:
+    first = LocalBoard("127.0.0.1:1", tmp_path, 8090)
+    assert set(first.new_tokens) == {"ann", "bob"}
+    shown = "\n".join(first.how_to_sign_in())
+    assert "http://127.0.0.1:8090/sign-in" in shown
+    tokens = TokensFile(tmp_path / "board-tokens.json")
+    for name, token in first.new_tokens.items():
+        assert token in shown
+        found = tokens.find(token)
+        assert found is not None
+        assert found.person.id == name
+    second = "\n".join(LocalBoard("127.0.0.1:1", tmp_path, 8090).how_to_sign_in())
+    assert "slab_" not in second
+    assert "board-tokens.json" in second
