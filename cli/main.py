@@ -8,8 +8,8 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -147,6 +147,15 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def walk() -> Iterator[tuple[str, Any]]:
+    """Every command and every group below it, by what people type after `sla`."""
+    waiting = [(name, load(name)) for name in COMMANDS]
+    while waiting:
+        name, command = waiting.pop(0)
+        yield name, command
+        waiting += [(f"{name} {inner}", each) for inner, each in getattr(command, "commands", {}).items()]
+
+
 def load(name: str) -> Any:
     """The command as declared in its module. Raises KeyError for an unknown name."""
     entry = COMMANDS[name]
@@ -173,11 +182,23 @@ def _unwrap_help(command: Any) -> None:
         _unwrap_help(inner)
 
 
-app = typer.Typer(add_completion=False, cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sla {version('sla-clocks')}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback(epilog="Example: sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z")
-def sla() -> None:
+def sla(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """Track support targets and uptime guarantees: events in, alerts and service credits out."""
 
 

@@ -6,11 +6,9 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from cli.support.author import WhoOption, named_by
-from cli.support.console import plain_console
+from cli.support.console import print_rows
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import References
@@ -128,7 +126,6 @@ def list_(
     prefix: Prefix = None,
 ) -> None:
     """List all windows by their start; those that are cancelled come last."""
-    from cli.support.console import safe
     from connect.kafka_io.contract_topic import log_of
 
     windows = [_window(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
@@ -137,17 +134,18 @@ def list_(
         for window in windows:
             typer.echo(json.dumps(window, ensure_ascii=False))
         return
-    table = Table("id", "start", "end", "components", "concerns", "announced", box=box.SIMPLE_HEAD)
+    rows: list[tuple[object, ...]] = []
     for window in windows:
-        name = safe(window["maintenance_id"])
         if window["cancelled"]:
-            table.add_row(name, "cancelled", "", "", "", "")
+            rows.append((window["maintenance_id"], "cancelled", "", "", "", ""))
             continue
         lists = [window["components"], window["tenant_ids"] or ["everybody"]]
-        words = [", ".join(map(safe, each)) for each in lists if isinstance(each, list)]
-        table.add_row(name, str(window["start"]), str(window["end"]), *words, str(window["announced_at"]))
-    console = plain_console()
-    console.print(table if windows else "there is no maintenance")
+        words = [", ".join(each) for each in lists if isinstance(each, list)]
+        rows.append((window["maintenance_id"], window["start"], window["end"], *words, window["announced_at"]))
+    if rows:
+        print_rows(("id", "start", "end", "components", "concerns", "announced"), rows)
+    else:
+        typer.echo("there is no maintenance")
 
 
 def _window(event: Event) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def import_(
     ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
     who: WhoOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the difference as one JSON object; needs --yes or --dry-run.")
+    ] = False,
     wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -36,7 +40,7 @@ def import_(
     both), tier, time_zone, emergency_member. If any line is wrong, each wrong one is named and nothing is published.
     The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
     """
-    from cli.contracts.terms_view import counted, difference_lines
+    from cli.contracts.terms_view import counted, difference_lines, difference_object
     from connect.actions.build import with_fields
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
@@ -49,6 +53,8 @@ def import_(
     check_readable([file])
     if file == STDIN and not (yes or dry_run):
         wrong_use("standard input can't both hold the terms and answer the question; give --yes or --dry-run too")
+    if as_json and not (yes or dry_run):
+        wrong_use("--json asks no question; give --yes or --dry-run too")
     rows, bad = read_rows(list(read_lines(file)))
     if bad:
         for each in bad:
@@ -60,8 +66,11 @@ def import_(
         plans = set(settings.load_policies().by_name) if found.changes else set()
     except PolicyError as error:
         wrong_use(str(error))
-    for line in difference_lines(found, plans):
-        typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps(difference_object(found, plans), ensure_ascii=False))
+    else:
+        for line in difference_lines(found, plans):
+            typer.echo(line)
     if not found.changes:
         return
     if dry_run:

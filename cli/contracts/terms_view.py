@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Set
 
 import typer
-from rich import box
-from rich.table import Table
 
-from cli.support.console import plain_console, safe
+from cli.support.console import print_rows, safe
 from connect.contract_import.diff import ContractChange, ContractDifference, terms_of
 from streams.money import formatted
 from streams.sla.contracts import Contract
@@ -32,6 +30,25 @@ def difference_lines(found: ContractDifference, plans: Set[str]) -> Iterator[str
         f"{counted(len(found.changes), 'fact')} to publish, {found.unchanged:,} unchanged, "
         f"{counted(found.not_in_file, 'tenant')} not in the file"
     )
+
+
+def difference_object(found: ContractDifference, plans: Set[str]) -> dict[str, object]:
+    """The difference for programs: the events to publish, each with the id of the fact that it replaces."""
+    return {
+        "changes": [
+            {
+                "tenant_id": change.row.tenant,
+                "kind": change.kind,
+                "replaces": None if change.before is None else change.before.id,
+                "event": change.event,
+                "plan_known": change.row.terms.plan in plans,
+                "warnings": list(change.notes),
+            }
+            for change in found.changes
+        ],
+        "unchanged": found.unchanged,
+        "tenants_not_in_file": found.not_in_file,
+    }
 
 
 def _fields(change: ContractChange) -> Iterator[str]:
@@ -63,7 +80,7 @@ def print_terms(found: Iterable[tuple[str, Contract]], *, as_json: bool) -> None
     """Terms by tenant, as a table or as one JSON object a line."""
 
     names = ("valid_to", "plan", "monthly_charge", "tier", "time_zone", "emergency_member")
-    table = Table("tenant", "valid_from", *names, "said at", "id", box=box.SIMPLE_HEAD)
+    rows = []
     for tenant, contract in found:
         times = {"valid_from": format_rfc3339(contract.valid_from), "time": format_rfc3339(contract.time)}
         words = _as_texts(terms_of(contract))
@@ -82,12 +99,11 @@ def print_terms(found: Iterable[tuple[str, Contract]], *, as_json: bool) -> None
             }
             typer.echo(json.dumps(exact, ensure_ascii=False))
         else:
-            table.add_row(
-                safe(tenant), times["valid_from"], *(words[name] for name in names), times["time"], safe(contract.id)
-            )
-    if not as_json:
-        console = plain_console()
-        console.print(table if table.row_count else "there are no contracts")
+            rows.append((tenant, times["valid_from"], *(words[name] for name in names), times["time"], contract.id))
+    if rows:
+        print_rows(("tenant", "valid_from", *names, "said at", "id"), rows)
+    elif not as_json:
+        typer.echo("there are no contracts")
 
 
 def counted(number: int, what: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from cli.events.rejected_view import as_object, described
-from cli.support.console import plain_console, safe
+from cli.support.console import print_rows
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import Wait, report_results, results_reader
-from connect.kafka_io.rejected_records import RejectedRecord, record_named, rejected_in
+
+if TYPE_CHECKING:
+    from connect.kafka_io.rejected_records import RejectedRecord
 
 rejected_app = typer.Typer(help="List, show and retry rejected input.", no_args_is_help=True, add_completion=False)
 
@@ -36,6 +35,7 @@ def list_(
         found = [entry for entry in _entries(brokers, prefix) if code in {None, entry.rejected.code}]
     listed = found if limit is None else found[-limit:]
     if as_json:
+        from cli.events.rejected_view import as_object
         from streams.serde.cloudevents_json import format_line
 
         for entry in listed:
@@ -56,14 +56,23 @@ def show(
             metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the original, or its number in the list."
         ),
     ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with the whole value.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Show one rejected record: all headers, and its value decoded or as a hex dump of its first bytes."""
+    from cli.events.rejected_view import described, in_full
+
     with one_line():
         entries = _entries(brokers, prefix)
         settings = settings_of(brokers, prefix)
-    for line in described(_chosen(entries, which, settings.topic_prefix)):
+    chosen = _chosen(entries, which, settings.topic_prefix)
+    if as_json:
+        from streams.serde.cloudevents_json import format_line
+
+        typer.echo(format_line(in_full(chosen)))
+        return
+    for line in described(chosen):
         typer.echo(line)
 
 
@@ -122,6 +131,8 @@ def retry(
 
 def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord:
     """The record of a number or of coordinates, the latest if there are several. Ends the command without one."""
+    from connect.kafka_io.rejected_records import record_named
+
     found = record_named(entries, which, prefix)
     if found is None:
         wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
@@ -137,13 +148,15 @@ def _one_event(file: str) -> str:
 
 
 def _entries(brokers: str | None, prefix: str | None) -> list[RejectedRecord]:
+    from connect.kafka_io.rejected_records import rejected_in
+
     return rejected_in(settings_of(brokers, prefix))
 
 
 def _print(entries: Sequence[RejectedRecord]) -> None:
+    from cli.events.rejected_view import as_object
 
-    console = plain_console()
-    table = Table("number", "when", "code", "original", "key", "event id", "why", box=box.SIMPLE_HEAD)
+    rows = []
     for entry in entries:
         fields = as_object(entry)
         names = (
@@ -155,5 +168,5 @@ def _print(entries: Sequence[RejectedRecord]) -> None:
             fields["id"],
             fields["message"],
         )
-        table.add_row(*("-" if each is None else safe(each) for each in names))
-    console.print(table)
+        rows.append(["-" if each is None else each for each in names])
+    print_rows(("number", "when", "code", "original", "key", "event id", "why"), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 
 from cli.events.record_view import key_text
@@ -29,6 +30,19 @@ def as_object(entry: RejectedRecord) -> dict[str, object]:
         "attempts": entry.rejected.attempts,
         "key": None if entry.record.key is None else key_text(entry.record),
         "id": entry.event_id,
+    }
+
+
+def in_full(entry: RejectedRecord) -> dict[str, object]:
+    """A rejected record in full, for programs: `event` is its value in the JSON form, null where that can't be read as
+    an input; `value_base64` is the value as it is, null where it was not kept."""
+    value, decoded = entry.record.value, entry.decoded
+    readable = decoded is not None and not decoded[0].startswith("state.")
+    return {
+        **as_object(entry),
+        "headers": [{"name": name, "value": text.decode(errors="replace")} for name, text in entry.record.headers],
+        "event": to_json(*decoded) if decoded is not None and readable else None,
+        "value_base64": None if value is None else b64encode(value).decode(),
     }
 
 

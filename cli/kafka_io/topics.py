@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from kafka.errors import KafkaError
-from rich import box
-from rich.table import Table
 
-from cli.kafka_io.topic_admin import TopicDifference, actual_topics, apply_topics, differences_of
-from cli.support.console import plain_console
+from cli.support.console import print_rows
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
-from streams.asyncapi.document import document, text
-from streams.asyncapi.markdown import markdown
-from streams.settings import Settings, read_settings
-from streams.topics import TopicSpec, declared
+
+if TYPE_CHECKING:
+    from cli.kafka_io.topic_admin import TopicDifference
+    from streams.settings import Settings
+    from streams.topics import TopicSpec
 
 topics_app = typer.Typer(help="Create, compare and document the topics.", no_args_is_help=True, add_completion=False)
 
@@ -44,6 +41,8 @@ def _about_topics(body: Callable[..., None]) -> Callable[..., None]:
         replication: _Replication = None,
         as_json: _Json = False,
     ) -> None:
+        from streams.topics import declared
+
         settings = _settings(brokers, prefix, partitions, replication)
         specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
         body(settings, specs, as_json=as_json)
@@ -56,6 +55,8 @@ def _about_topics(body: Callable[..., None]) -> Callable[..., None]:
 @_about_topics
 def apply(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> None:
     """Create missing topics and set their settings as declared. Exit code 1: differences remain."""
+    from cli.kafka_io.topic_admin import apply_topics
+
     with _plain_errors(settings):
         report = apply_topics(settings.bootstrap(), specs, settings.client_security())
     if as_json:
@@ -80,6 +81,8 @@ def apply(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> N
 @_about_topics
 def show(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> None:
     """Show each topic as declared and where the existing one differs. Exit code 1: a topic differs."""
+    from cli.kafka_io.topic_admin import actual_topics, differences_of
+
     with _plain_errors(settings):
         actual = actual_topics(settings.bootstrap(), specs, settings.client_security())
     differing = {spec.name: differences_of(spec, actual.get(spec.name)) for spec in specs}
@@ -101,6 +104,10 @@ def asyncapi(
     html: Annotated[bool, typer.Option("--html", hidden=True)] = False,
 ) -> None:
     """Print the AsyncAPI 3 document of the public topics as declared, without asking a broker."""
+    from streams.asyncapi.document import document, text
+    from streams.asyncapi.markdown import markdown
+    from streams.topics import declared
+
     if html:
         wrong_use("--html was replaced by --markdown, which prints the same page for people as Markdown")
     settings = _settings(brokers, prefix, partitions, replication)
@@ -110,6 +117,8 @@ def asyncapi(
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:
+    from streams.settings import read_settings
+
     options = {"brokers": brokers, "topic_prefix": prefix, "partitions": partitions, "replication": replication}
     with one_line():
         settings = read_settings(**{name: value for name, value in options.items() if value is not None})
@@ -121,6 +130,8 @@ def _settings(brokers: str | None, prefix: str | None, partitions: int | None, r
 @contextmanager
 def _plain_errors(settings: Settings) -> Iterator[None]:
     """One line instead of a traceback when the brokers can't be reached or refuse."""
+    from kafka.errors import KafkaError
+
     try:
         yield
     except KafkaError as error:
@@ -128,17 +139,15 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
 
 
 def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[TopicDifference]]) -> None:
-    console = plain_console()
-    table = Table("topic", "key", "written by", "partitions", "kept", "differs from this", box=box.SIMPLE_HEAD)
+    rows = []
     for spec in specs:
         found = "; ".join(
             "missing" if each.setting == "topic" else f"{each.setting} is {each.actual}, not {each.declared}"
             for each in differing[spec.name]
         )
-        table.add_row(
-            spec.name, spec.key, spec.writer, f"{spec.partitions} × {spec.replication}", _retention(spec), found
-        )
-    console.print(table)
+        shape = f"{spec.partitions} × {spec.replication}"
+        rows.append((spec.name, spec.key, spec.writer, shape, _retention(spec), found))
+    print_rows(("topic", "key", "written by", "partitions", "kept", "differs from this"), rows)
 
 
 def _retention(spec: TopicSpec) -> str:

@@ -5,30 +5,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-import yaml
-from rich import box
-from rich.table import Table as RichTable
 
-from cli.support.console import plain_console, safe
+from cli.support.console import print_rows, safe
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix
-from streams.config_files.problems import PolicyError
-from streams.policy import render as text
-from streams.policy.diff import policy_changes
-from streams.policy.lint import warnings_of
-from streams.policy.load import (
-    default_policies_dir,
-    filled_in,
-    load_policy,
-    policy_files,
-    policy_of,
-    read_document,
-    same_starts,
-)
-from streams.sla.policy import Policy
+
+if TYPE_CHECKING:
+    from streams.policy.render import PolicyText
+    from streams.sla.policy import Policy
 
 policy_app = typer.Typer(
     help="Check, show and compare policies; list those in use.", no_args_is_help=True, add_completion=False
@@ -41,33 +28,18 @@ def check(
     defaults: Annotated[
         bool, typer.Option("--defaults", help="Print each policy with all defaults filled in.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
 ) -> None:
     """Report every mistake with file, line, key and the allowed values. Exit code 1: a policy has problems."""
-    problems = 0
-    in_trees: list[tuple[Path, Policy]] = []
-    for path, in_tree in [found for named in paths for found in _files(named)]:
-        try:
-            document = read_document(path, in_tree=in_tree)
-        except PolicyError as error:
-            typer.echo(str(error), err=True)
-            problems += len(error.problems)
-            continue
-        except OSError as error:
-            wrong_use(f"{path} can't be read: {error.strerror}")
-        policy = policy_of(document)
-        if in_tree:
-            in_trees.append((path, policy))
-        for key, what in warnings_of(document):
-            typer.echo(f"{path}: warning: {key}: {what}", err=True)
-        if defaults:
-            typer.echo(f"--- # {path}")
-            typer.echo(yaml.safe_dump(filled_in(document), sort_keys=False, allow_unicode=True, width=120), nl=False)
+    from cli.policy.checked import check_files
+
+    found = check_files([each for named in paths for each in _files(named)])
+    for one in found:
+        if as_json:
+            typer.echo(json.dumps(one.as_object(defaults=defaults), ensure_ascii=False))
         else:
-            typer.echo(f"{path}: fine: {policy.name} {policy.version}, digest {policy.digest}")
-    for problem in same_starts(in_trees):
-        typer.echo(str(problem), err=True)
-        problems += 1
-    if problems:
+            one.print(defaults=defaults)
+    if problems := sum(len(one.problems) for one in found):
         typer.echo(f"{problems} problem{'' if problems == 1 else 's'}", err=True)
         raise typer.Exit(FOUND)
 
@@ -77,11 +49,18 @@ def show(
     policy: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a policy, or a policy file.")],
     lang: Annotated[Literal["en", "ja"], typer.Option(help="Language: English or Japanese.")] = "en",
     version: Annotated[str | None, typer.Option(help="Version of a named policy; default: the latest.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the policy with its digest.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
 ) -> None:
     """Show severities, targets, components, guarantee and credits as customers read them."""
+    from streams.policy.render import policy_text
+
     wanted = policy if version is None or is_file(policy) else f"{policy}@{version}"
-    _print(text.policy_text(_found(wanted, policies), lang))
+    found = _found(wanted, policies)
+    if as_json:
+        typer.echo(json.dumps({**found.as_data(), "digest": found.digest}, ensure_ascii=False))
+    else:
+        _print(policy_text(found, lang))
 
 
 @policy_app.command(epilog="Example: sla policy diff scalr-emergency candidate.yaml")
@@ -113,6 +92,9 @@ def seen(
 
 
 def _found(wanted: str, root: Path | None) -> Policy:
+    from streams.config_files.problems import PolicyError
+    from streams.policy.load import load_policy
+
     name, _, version = wanted.partition("@")
     try:
         return load_policy(Path(wanted)) if is_file(wanted) else _named(name, version or None, root)
@@ -124,6 +106,8 @@ def _found(wanted: str, root: Path | None) -> Policy:
 
 def _files(path: Path) -> list[tuple[Path, bool]]:
     """Files to check, and whether each lies in a policies tree, where names must match the paths."""
+    from streams.policy.load import policy_files
+
     if path.is_file():
         return [(path, False)]
     if not path.is_dir():
@@ -141,6 +125,8 @@ def is_file(name: str) -> bool:
 
 
 def _named(name: str, version: str | None, root: Path | None) -> Policy:
+    from streams.policy.load import default_policies_dir, policy_files, policy_of, read_document
+
     tree = root if root is not None else default_policies_dir()
     files = policy_files(tree)
     versions = [file for file in files if file.parent.name == name]
@@ -154,20 +140,18 @@ def _named(name: str, version: str | None, root: Path | None) -> Policy:
     return max(loaded, key=lambda one: (one.effective_from is not None, one.effective_from or 0, one.version))
 
 
-def _print(shown: text.PolicyText) -> None:
-    console = plain_console()
-    console.print(f"{shown.title} - {shown.reference}\n", soft_wrap=True)
+def _print(shown: PolicyText) -> None:
+    typer.echo(f"{safe(shown.title)} - {safe(shown.reference)}\n")
     for table in (shown.severities, shown.components):
-        grid = RichTable(*table.headers, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for row in table.rows:
-            grid.add_row(*row)
-        console.print(grid)
+        print_rows(table.headers, table.rows, title=table.title)
     for promise in shown.promises:
-        console.print(f"- {promise}", soft_wrap=True)
+        typer.echo(f"- {safe(promise)}")
 
 
 def _print_changes(old: Policy, new: Policy, *, as_json: bool) -> bool:
     """Print what differs, for people or programs; whether anything does."""
+    from streams.policy.diff import policy_changes
+
     changes = policy_changes(old, new)
     if as_json:
         data = {"old": old.as_data(), "new": new.as_data(), "changes": [change._asdict() for change in changes]}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.support.exits import wrong_use
-from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, instant_of, settings_of
+from cli.support.options import Brokers, FromTopics, Prefix, check_from_topics, chosen_format, instant_of, settings_of
 from streams.lines import STDIN, check_readable
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def what_if(
     ] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Treat all events as history being loaded.")] = False,
     format_: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Output format.")] = "table",
+    json_too: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     policies: Annotated[Path | None, typer.Option(help="Directory of <name>/<version>.yaml.")] = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -56,6 +57,7 @@ def what_if(
     from streams.replay.what_if_files import as_csv, as_json
     from streams.replay.what_if_run import ComparisonJob, run
 
+    format_ = chosen_format(format_, as_json=json_too)
     names = events or []
     _check_events(names, from_topics=from_topics)
     check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)

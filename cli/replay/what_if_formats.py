@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from cli.support.console import plain_console, safe
+from cli.support.console import plain_console, print_rows, safe
 from streams.money import formatted
 from streams.replay.what_if import StandingBreach
 from streams.replay.what_if_result import ComparedTenant, Comparison, CreditSum
@@ -27,13 +25,9 @@ def print_tables(found: Comparison, old: str, new: str) -> None:
     if not differing:
         console.print("no difference in breaches and credits", soft_wrap=True)
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("tenant")
-    for head in ("breaches", "gained", "lost", "credits", "change"):
-        table.add_column(head, justify="right")
-    for row in [*differing, found.total]:
-        table.add_row(*_cells(row), style="bold" if row is found.total else None)
-    console.print(table)
+    numbers = ("breaches", "gained", "lost", "credits", "change")
+    cells = [_cells(row) for row in [*differing, found.total]]
+    print_rows(("tenant", *numbers), cells, right=numbers, last_bold=True)
     alike = len(found.rows) - len(differing)
     if alike:
         console.print(f"{alike:,} other tenant{'' if alike == 1 else 's'}: no difference", soft_wrap=True)
@@ -46,7 +40,7 @@ def print_tables(found: Comparison, old: str, new: str) -> None:
 def _cells(row: ComparedTenant) -> tuple[str, ...]:
     money = [one for one in row.credits if one.old or one.new]
     return (
-        safe(row.tenant),
+        row.tenant,
         f"{row.old:,} → {row.new:,}" if row.old != row.new else f"{row.old:,}",
         f"+{row.gained:,}" if row.gained else "",
         f"-{row.lost:,}" if row.lost else "",

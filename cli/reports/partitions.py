@@ -65,19 +65,19 @@ def _as_object(found: list[PartitionState]) -> dict[str, object]:
 
 
 def _print(found: list[PartitionState]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from cli.support.console import plain_console
+    from cli.support.console import print_rows
     from streams.sla.instants import format_rfc3339
 
-    table = Table("partition", "watermark", "unread input", "", box=box.SIMPLE_HEAD)
-    for each in found:
-        watermark = "none yet" if each.watermark is None else format_rfc3339(each.watermark)
-        table.add_row(
-            str(each.partition), watermark, f"{each.unread:,}", "statements wait for it" if each.waited_for else ""
+    rows = [
+        (
+            each.partition,
+            "none yet" if each.watermark is None else format_rfc3339(each.watermark),
+            f"{each.unread:,}",
+            "statements wait for it" if each.waited_for else "",
         )
-    plain_console().print(table)
+        for each in found
+    ]
+    print_rows(("partition", "watermark", "unread input", ""), rows)
     oldest = statements_until(found)
     waited_for = ", ".join(str(each.partition) for each in found if each.waited_for)
     until = "no statement is possible yet" if waited_for else "no statement has been due yet"

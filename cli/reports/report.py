@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.support.console import plain_console, safe
+from cli.support.console import print_rows
 from cli.support.exits import wrong_use
-from cli.support.options import Brokers, Prefix, codec_of, settings_of
+from cli.support.options import Brokers, Prefix, chosen_format, codec_of, settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def report(
     format_: Annotated[
         Literal["table", "json", "csv", "html"], typer.Option("--format", help="Output format.")
     ] = "table",
+    json_too: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -35,6 +36,7 @@ def report(
 
     Months are in the time zone of each contract; without --tenant, breaches are counted by month in UTC.
     """
+    format_ = chosen_format(format_, as_json=json_too)
     if month is not None and not _MONTH.fullmatch(month):
         wrong_use(f"--month: expected a month such as 2026-01, got {month!r}")
     found = read_report(settings_of(brokers, prefix), tenant, month)
@@ -78,21 +80,14 @@ def read_report(
 
 
 def _print(found: Report) -> None:
-    from rich import box
-    from rich.table import Table
-
     from cli.reports.collect import BREACH_HEADS, STATEMENT_HEADS, breach_cells, statement_cells
 
-    console = plain_console()
     tables = (
         ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in found.statements]),
         ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in found.breaches]),
     )
     for title, heads, rows in tables:
         if not rows:
-            console.print(f"{title}: none", soft_wrap=True)
-            continue
-        table = Table(*heads, title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for cells in rows:
-            table.add_row(*map(safe, cells))
-        console.print(table)
+            typer.echo(f"{title}: none")
+        else:
+            print_rows(heads, rows, title=title)

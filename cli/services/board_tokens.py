@@ -11,7 +11,7 @@ import typer
 from cli.support.exits import one_line, wrong_use
 from connect.actions.person import ROLE_NAMES, Person, Role
 
-tokens_app = typer.Typer(no_args_is_help=True, add_completion=False)
+tokens_app = typer.Typer(epilog="Example: sla board tokens list", no_args_is_help=True, add_completion=False)
 
 _File = Annotated[
     Path | None,

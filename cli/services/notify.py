@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,7 @@ def dry_run(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="Alerts as JSON lines, as `sla tail --json` has them.")],
     routes: Routes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line of input.")] = False,
 ) -> None:
     """Show the requests that alerts would lead to, as if each were delivered at once. Needs no broker and no secret.
 
@@ -87,7 +89,13 @@ def dry_run(
             parsed = parse_line(line)
             if isinstance(parsed, Rejection):
                 bad = True
-                typer.echo(f"line {number}: {parsed.code}: {parsed.message}")
+                wrong = {"line": number, "code": parsed.code, "message": parsed.message}
+                text = f"line {number}: {parsed.code}: {parsed.message}"
+                typer.echo(json.dumps(wrong, ensure_ascii=False) if as_json else text)
+                continue
+            if as_json:
+                found = {"line": number, **_dry_run_object(run, to_json(*parsed))}
+                typer.echo(json.dumps(found, ensure_ascii=False))
                 continue
             for shown in _dry_run_lines(run, f"line {number}", to_json(*parsed)):
                 typer.echo(shown)
@@ -111,6 +119,27 @@ def _dry_run_lines(run: DryRun, where: str, event: dict[str, object]) -> Iterato
     for each in deliveries:
         yield f"{heading}: {each.destination.name}: {each.message.action}, POST {each.request.url}"
         yield f"  {each.request.body.decode()}"
+
+
+def _dry_run_object(run: DryRun, event: dict[str, object]) -> dict[str, object]:
+    """The output for one event, for programs. `body` is the text of a request's body."""
+    from connect.notify.triggers import page_trigger
+
+    trigger = page_trigger(event)
+    if isinstance(trigger, str):
+        return {"event_type": event["type"], "incident": event["subject"], "requests": [], "ignored": trigger}
+    requests = [
+        {
+            "destination": each.destination.name,
+            "action": each.message.action,
+            "method": "POST",
+            "url": each.request.url,
+            "body": each.request.body.decode(),
+        }
+        for each in run.apply(trigger)
+    ]
+    clock = trigger.clock or None
+    return {"event_type": trigger.type, "incident": trigger.incident, "clock": clock, "requests": requests}
 
 
 def _routing(given: Path | None) -> Routing:

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
@@ -17,11 +14,13 @@ if TYPE_CHECKING:
     from connect.notify.page_store_rows import Parked, StateRow
     from streams.settings import Settings
 
-#: Piped output is not folded to a screen's width.
-PIPED_WIDTH = 240
 _ACK_S = 10
 
-parked_app = typer.Typer(help="List messages that were not delivered; retry or discard them.", no_args_is_help=True)
+parked_app = typer.Typer(
+    help="List messages that were not delivered; retry or discard them.",
+    epilog="Example: sla notify parked list",
+    no_args_is_help=True,
+)
 
 Destination = Annotated[str | None, typer.Option("--destination", help="Only those of this destination.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Messages, as `list` shows them.")]
@@ -169,14 +168,7 @@ def _as_object(parked: Parked) -> dict[str, object]:
 
 
 def _print(found: Sequence[Parked]) -> None:
-    from cli.support.console import safe
+    from cli.support.console import print_rows
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=PIPED_WIDTH)
     names = ("id", "destination", "incident", "type", "action", "parked_at", "tries", "reason")
-    table = Table(*names, box=box.SIMPLE_HEAD)
-    for each in found:
-        shown = _as_object(each)
-        table.add_row(*(safe(str(shown[name])) for name in names))
-    console.print(table)
+    print_rows(names, [[_as_object(each)[name] for name in names] for each in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -11,6 +11,8 @@ from cli.support.exits import wrong_use
 if TYPE_CHECKING:
     from streams.serde.codec import Codec
     from streams.settings import Settings
+
+FormatT = TypeVar("FormatT", bound=str)
 
 Brokers = Annotated[
     str | None,
@@ -29,6 +31,13 @@ def check_from_topics(*, from_topics: bool, brokers: str | None, prefix: str | N
     """Ends the command when --brokers or --prefix is given without --from-topics."""
     if not from_topics and (brokers is not None or prefix is not None):
         wrong_use("--brokers and --prefix apply only with --from-topics; add it")
+
+
+def chosen_format(given: FormatT, *, as_json: bool) -> FormatT | Literal["json"]:
+    """The output format of a command with --format and --json. Ends the command when the two contradict."""
+    if as_json and given not in {"table", "json"}:
+        wrong_use(f"--json and --format {given} contradict; give one of them")
+    return "json" if as_json else given
 
 
 def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:

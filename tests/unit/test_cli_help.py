@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import COMMANDS, app, load
+from cli.main import COMMANDS, app, walk
+
+ALL = dict(walk())
+#: Commands that print no data: they run until they are stopped, or act and say in a line or two what they did.
+PRINT_NO_DATA = {
+    "demo",
+    "up",
+    "worker",
+    "intake",
+    "notify",
+    "board",
+    "bench",
+    "publish",
+    "claim",
+    "rejected retry",
+    "maintenance schedule",
+    "maintenance cancel",
+    "notify parked retry",
+    "notify parked discard",
+    "board tokens add",
+    "board tokens remove",
+}
+#: `intake test` is a dry run that people read: each event is a line of JSON in it.
+FOR_PEOPLE = {"intake test"}
+#: Commands whose output is always JSON, unless another format is asked for.
+ALWAYS_JSON = {"simulate", "topics asyncapi"}
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    for name in COMMANDS:
-        command = load(name)
-        yield name, command
-        for inner, subcommand in getattr(command, "commands", {}).items():
-            yield f"{name} {inner}", subcommand
-            for innermost, last in getattr(subcommand, "commands", {}).items():
-                yield f"{name} {inner} {innermost}", last
+def options(name: str) -> set[str]:
+    return {option for parameter in ALL[name].params for option in parameter.opts}
 
 
-ALL = dict(commands())
+def is_group(name: str) -> bool:
+    """Whether a command does nothing without a subcommand."""
+    return bool(getattr(ALL[name], "commands", {})) and not ALL[name].invoke_without_command
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_has_help_and_an_example(name: str) -> None:
     command = ALL[name]
     assert command.help
-    groups = hasattr(command, "commands") and " " in name
-    assert groups or str(command.epilog).startswith("Example: "), command.epilog
+    assert str(command.epilog).startswith("Example: "), command.epilog
+    assert f"sla {name}" in command.epilog
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if not is_group(name)])
+def test_every_command_that_prints_data_prints_json(name: str) -> None:
+    assert name in PRINT_NO_DATA | ALWAYS_JSON | FOR_PEOPLE or "--json" in options(name)
+
+
+def test_lists_of_commands_name_existing_ones() -> None:
+    assert not (PRINT_NO_DATA | ALWAYS_JSON | FOR_PEOPLE) - set(ALL)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize("name", ALL)
-def test_paragraphs_fill_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+def test_help_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
     assert all("\n" not in paragraph for paragraph in ALL[name].help.split("\n\n"))
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
     assert shown.exit_code == 0, shown.output
-    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert max(map(len, shown.stdout.splitlines())) <= columns
     assert "completion" not in shown.stdout
+    assert "…│" not in shown.stdout  # nothing is cut
 
 
 def test_one_line_summaries_fit_the_list_of_commands() -> None:
     assert {name: len(command.summary) for name, command in COMMANDS.items() if len(command.summary) > 62} == {}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"sla {version('sla-clocks')}\n")
