@@ -35,8 +35,8 @@ def print_rows(
 ) -> None:
     """Print rows as a table whose columns in `right` are aligned to the right; control characters are replaced.
 
-    Sentences fold where the terminal is narrow, words such as ids do not. Where the words have no room, each row becomes
-    lines of `head: value`, so that ids can be copied.
+    Sentences fold where the terminal is narrow, words such as ids do not. Where the words have no room, each row
+    becomes lines of `head: value`, so that ids can be copied.
     """
     from rich.cells import cell_len
 
@@ -64,10 +64,11 @@ def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], available: int)
 
     columns = [[head, *(row[place] for row in rows)] for place, head in enumerate(heads)]
     needed = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns]
-    least = [
-        max(size if (size := cell_len(word)) == len(word) else min(size, _WIDE_TEXT) for word in " ".join(column).split())
-        for column in columns
-    ]
+
+    def word_width(word: str) -> int:
+        return len(word) if cell_len(word) == len(word) else min(cell_len(word), _WIDE_TEXT)
+
+    least = [max(map(word_width, " ".join(column).split()), default=0) for column in columns]
     room = available - sum(least) - _PADDING * len(columns) - _EDGES
     if room < 0:
         return None

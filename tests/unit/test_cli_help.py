@@ -28,7 +28,8 @@ PRINT_NO_DATA = {
     "board tokens remove",
 }
 #: `intake test` is a dry run that people read: each event is a line of JSON in it.
-FOR_PEOPLE = {"intake test"}
+#: `incidents watch` is a screen; `incidents list --json` prints what it shows.
+FOR_PEOPLE = {"intake test", "incidents watch"}
 #: Commands whose output is always JSON, unless another format is asked for.
 ALWAYS_JSON = {"simulate", "topics asyncapi"}
 
