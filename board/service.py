@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from board.access.audit_sender import AuditSender
 from board.app import create_app
 from board.changes import Change, Changes
 from board.connections import ConnectionLimiter
@@ -87,6 +88,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             time_source=time,
         )
         watch = WorkerWatch(lambda: ProgressReader(kafka, time), settings.workers_every, time)
+        audit = AuditSender(engine, kafka)
         app = create_app(
             engine,
             settings,
@@ -105,6 +107,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         running = asyncio.create_task(server.serve([listener]))
         ingest.start()
         watch.start()
+        audit.start()
         address = _url(listener)
         log.info("board_started", address=address, database=engine.url.render_as_string())
         listening(address)
@@ -119,6 +122,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
                 running,
                 asyncio.to_thread(ingest.stop, _FINISH_S),
                 asyncio.to_thread(watch.stop, _FINISH_S),
+                asyncio.to_thread(audit.stop, _FINISH_S),
                 asyncio.to_thread(app.state.context.background.close),
             )
             engine.dispose()

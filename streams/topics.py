@@ -212,6 +212,15 @@ _TABLE = (
         cleanup="compact",
     ),
     _Row(
+        "audit",
+        "person, or address",
+        "board",
+        "who signed in to the board, who could not, and who was refused what",
+        _YEAR,
+        "questions about who did what come up to a year later",
+        types=("audit.signed_in", "audit.sign_in_failed", "audit.signed_out", "audit.denied"),
+    ),
+    _Row(
         "incidents-changelog",
         "state key",
         "incidents agent",

@@ -1,4 +1,4 @@
-"""The audit log: who signed in or out, who was refused, and who did what. Events wait in the database until Kafka has
+"""The audit log: who signed in or out, and who was refused what. Events wait in the database until Kafka has
 them (audit_sender.py)."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from board.store.own_tables import audit_outbox
 from connect.actions.person import Person
 from streams.time_source import TimeSource
 
-AuditType = Literal["audit.signed_in", "audit.sign_in_failed", "audit.signed_out", "audit.denied", "audit.acted"]
-#: Refusals wait for Kafka up to this many; sign-ins, sign-outs and actions always do.
+AuditType = Literal["audit.signed_in", "audit.sign_in_failed", "audit.signed_out", "audit.denied"]
+#: Refusals wait for Kafka up to this many; sign-ins and sign-outs always do.
 MOST_WAITING = 100_000
 #: Refusals of one person within `rate_limit.WINDOW` that are stored; further ones are in the board's log alone.
 MOST_DENIALS = 100

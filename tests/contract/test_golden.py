@@ -34,6 +34,10 @@ OUTPUTS = {
     "credit.statement",
     "credit.issued",
     "time.mark",
+    "audit.signed_in",
+    "audit.sign_in_failed",
+    "audit.signed_out",
+    "audit.denied",
 }
 
 

@@ -21,6 +21,7 @@ CONTRACT = {
     "sla.tenant-months",
     "sla.rejected",
     "sla.notifications",
+    "sla.audit",
     "sla.incidents-changelog",
     "sla.ledger-changelog",
 }
