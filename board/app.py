@@ -12,6 +12,10 @@ from board.access.audit import AuditLog
 from board.access.enforce import AccessControl
 from board.access.requirement import Addresses, open_to_all
 from board.access.sign_in import SignIn
+from board.actions import api as actions_api
+from board.actions import other_api as other_actions_api
+from board.actions.present import BoardPresent, SeenStates
+from board.actions.runner import READ_BACK_S, ActionRunner
 from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
 from board.api import system as system_api
@@ -29,12 +33,16 @@ from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
 from board.settings import BoardSettings
 from board.workers import WorkersStatus
+from connect.actions.publish import EventPublisher
+from connect.actions.service import ActionService
 from streams.schema_registry.schema_source import reading_codec
 from streams.settings import Settings
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
 
 _API: tuple[APIRouter, ...] = (
+    actions_api.router,
+    other_actions_api.router,
     attainment.router,
     changes.router,
     incidents.router,
@@ -71,18 +79,30 @@ def create_app(
     metrics: BoardMetrics | None = None,
     ingest: Callable[[], IngestStatus] = lambda: IngestStatus(failure=None, reached_end=True),
     workers: Callable[[], WorkersStatus] = WorkersStatus,
+    publisher: EventPublisher | None = None,
 ) -> FastAPI:
     """The application over a migrated database. It connects to nothing else. Raises ValueError when a route does not
     say who may use it.
 
     `changes` is where the ingest thread publishes; `metrics` is what `/metrics` shows; `ingest` gives the status of the
-    ingest thread (without one, the database counts as complete), `workers` what is known of the workers.
+    ingest thread (without one, the database counts as complete), `workers` what is known of the workers; `publisher`
+    sends events (without one, the first action connects to Kafka).
     """
     app = FastAPI(
         title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     board_metrics = metrics or BoardMetrics()
     time_source = time_source or SystemTimeSource()
+    seen = SeenStates()
+    audit = AuditLog(engine, time_source)
+    service = ActionService(
+        kafka,
+        BoardPresent(kafka, engine, seen),
+        policies=policies,
+        clock=time_source,
+        publisher=publisher,
+        read_back_s=READ_BACK_S,
+    )
     app.state.context = BoardContext(
         engine,
         settings,
@@ -95,6 +115,7 @@ def create_app(
         Background.of(time_source, settings.job_memory_bytes),
         RecentResults(time_source),
         workers,
+        ActionRunner(service, seen, audit, time_source),
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)
@@ -105,7 +126,7 @@ def create_app(
         "/api/openapi.json", lambda: openapi_of(app), include_in_schema=False, dependencies=[open_to_all()]
     )
     add_error_handlers(app)
-    app.state.sign_in = SignIn(engine, settings, time_source, AuditLog(engine, time_source))
+    app.state.sign_in = SignIn(engine, settings, time_source, audit)
     app.state.addresses = Addresses(app)
     app.add_middleware(AccessControl, addresses=app.state.addresses, sign_in=app.state.sign_in)
     app.add_middleware(BrowserProtection, settings=settings, on_error=answer_to_bug)

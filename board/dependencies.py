@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from board.access.identity import current_person
+from board.actions.runner import ActionRunner
 from board.background import Background
 from board.changes import Change, Changes
 from board.ingest.status import IngestStatus
@@ -26,8 +27,7 @@ from streams.time_source import TimeSource
 @dataclass(frozen=True, slots=True)
 class BoardContext:
     """What every request shares. `kafka` are the settings of the deployment whose topics the read model keeps;
-    `ingest` tells how far it has come, `workers` how far the
-    workers have."""
+    `ingest` tells how far it has come, `workers` how far the workers have; `actions` is how people change things."""
 
     engine: Engine
     settings: BoardSettings
@@ -40,6 +40,7 @@ class BoardContext:
     background: Background
     recent: RecentResults
     workers: Callable[[], WorkersStatus]
+    actions: ActionRunner
 
 
 async def board_context(request: Request) -> BoardContext:

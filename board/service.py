@@ -124,6 +124,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
                 asyncio.to_thread(watch.stop, _FINISH_S),
                 asyncio.to_thread(audit.stop, _FINISH_S),
                 asyncio.to_thread(app.state.context.background.close),
+                asyncio.to_thread(app.state.context.actions.close, _FINISH_S),
             )
             engine.dispose()
     log.info("board_stopped")

@@ -95,8 +95,14 @@ class AuditLog:
                     return
                 self.write(connection, event)
         except SQLAlchemyError as error:
-            reason = str(error).partition("\n")[0]
-            log.error("audit_event_not_stored", type=event.type, reason=reason)  # noqa: TRY400 -- expected
+            _not_stored(event, error)
+
+
+def _not_stored(event: AuditEvent, error: SQLAlchemyError) -> None:
+    reason = str(error).partition("\n")[0]
+    structlog.get_logger("board").error(
+        "audit_event_not_stored", type=event.type, person=event.person_id, what=event.what, reason=reason
+    )
 
 
 def audit_event(

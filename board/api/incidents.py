@@ -26,7 +26,7 @@ from board.api.types import (
     instant_text,
     wrong_cursor,
 )
-from board.dependencies import ReadConnection, Scope
+from board.dependencies import Context, ReadConnection, Scope
 from board.queries.incidents import (
     IncidentFilter,
     IncidentKey,
@@ -173,6 +173,7 @@ def incidents(
     summary="Show an incident",
 )
 def incident(
+    context: Context,
     connection: ReadConnection,
     scope: Scope,
     incident_id: Annotated[Id, Path()],
@@ -183,6 +184,7 @@ def incident(
     found = get_incident(connection, incident_id, scope)
     if found is None:
         raise not_found(f"there is no incident {incident_id!r}")
+    context.actions.seen.note(found, scope)
     after = None
     if cursor is not None:
         after = TimelineKey(*decode_cursor(cursor, int, int, str, int, int))

@@ -23,7 +23,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         schemas |= details.pop("$defs")
         schemas["ProblemDetails"] = details
         for operations in document["paths"].values():
-            for operation in operations.values():
+            for method, operation in operations.items():
+                if method != "get":
+                    continue
                 operation["responses"].pop("422", None)
                 operation["responses"]["304"] = {"description": "The content still has the ETag of If-None-Match."}
         app.openapi_schema = document

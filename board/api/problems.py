@@ -15,7 +15,7 @@ MEDIA_TYPE = "application/problem+json"
 class ParameterProblem(BaseModel):
     """What is wrong with one parameter of a request."""
 
-    parameter: str = Field(description="The query parameter, path parameter or header.")
+    parameter: str = Field(description="The query parameter, path parameter, header, or field of the body.")
     problem: str = Field(description="What is wrong, and what is allowed.")
 
 
@@ -44,11 +44,11 @@ def not_found(what: str) -> ApiError:
     return ApiError(HTTPStatus.NOT_FOUND, f"{what}; it may be older than the retention of the board")
 
 
-def wrong_parameters(problems: Iterable[ParameterProblem]) -> ApiError:
-    """The error of parameters that are unknown or have a wrong value."""
+def wrong_parameters(problems: Iterable[ParameterProblem], status: int = HTTPStatus.BAD_REQUEST) -> ApiError:
+    """The error of parameters, or fields of a body, that are unknown or have a wrong value."""
     found = list(problems)
     detail = "; ".join(f"{each.parameter}: {each.problem}" for each in found)
-    return ApiError(HTTPStatus.BAD_REQUEST, detail, found)
+    return ApiError(status, detail, found)
 
 
 def problem_response(error: ApiError) -> Response:

@@ -34,7 +34,9 @@ class ApiRoute(APIRoute):
             try:
                 response = await handler(request)
             except RequestValidationError as error:
-                raise wrong_parameters(_invalid(error)) from error
+                in_body = all(each["loc"][0] == "body" for each in error.errors())
+                status = HTTPStatus.UNPROCESSABLE_ENTITY if in_body else HTTPStatus.BAD_REQUEST
+                raise wrong_parameters(_invalid(error), status) from error
             return _unless_current(request, response)
 
         return handle

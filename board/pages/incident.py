@@ -59,6 +59,7 @@ def incident(
     if row is None:
         title = phrases.absent.format(id=wanted)
         return error_page(request, 404, title=title, hint=phrases.absent_hint)
+    context.actions.seen.note(row, scope)
     timeline = read_timeline(connection, wanted, after=_cursor(after), limit=_PAGE_EVENTS + 1, scope=scope)
     found, more = timeline[:_PAGE_EVENTS], len(timeline) > _PAGE_EVENTS
     words = EventWords(phrases, board_phrases(seen_by.language), seen_by)

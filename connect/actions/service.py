@@ -142,12 +142,14 @@ class ActionService:
         approver: Person | None = None,
         who: Who | None = None,
         read_back: bool = True,
+        confirm: Callable[[Prepared], Refused | None] = lambda _: None,
     ) -> Outcome:
         """Do it. `action_id` names this attempt, such as a number in the form: the same one again sends the same event,
         which counts once. `subject` is an incident, a maintenance window, a tenant, or topic/partition/offset of a
         rejected original; of contracts it is empty. `seen_revision` is the incident's revision that the person saw.
         `approver` is the second person where the action takes two; `who` another author than the person (command
-        line). Without `read_back` the outcome is NotReadYet once Kafka has acknowledged."""
+        line). Without `read_back` the outcome is NotReadYet once Kafka has acknowledged. `confirm` may refuse what is
+        about to be sent."""
         if (problem := id_problem("action_id", action_id)) is not None:
             return invalid(problem)
         action = ACTIONS.get(action_name)
@@ -156,7 +158,7 @@ class ActionService:
         signature = (action_name, subject, repr(sorted(form.items())), seen_revision)
 
         def prepare() -> Prepared | Moved | Refused:
-            return self.prepare(
+            ready = self.prepare(
                 person,
                 action_name,
                 subject,
@@ -167,6 +169,7 @@ class ActionService:
                 approver=approver,
                 who=who,
             )
+            return (confirm(ready) or ready) if isinstance(ready, Prepared) else ready
 
         with self._sent.action(person.id, action_id) as attempt:
             if attempt.signature not in {None, signature}:

@@ -54,6 +54,7 @@ PROBLEMS = (
     "erased_before",
     "line",
     "more_lines",
+    "other_difference",
     "same_terms",
     "reject_unknown",
     "other_type",

@@ -13,10 +13,13 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from sqlalchemy import Engine
 
 from board.api.openapi import openapi_of
+from connect.actions.catalogue import ACTIONS
 
 _HEADERS = {"Host": "127.0.0.1"}
 #: It never ends: tests/board/test_event_stream.py has its tests.
 _STREAM = "/api/v1/changes"
+#: It asks Kafka: tests/kafka has its tests.
+_OF_KAFKA = "/api/v1/inputs/{topic}/{partition}/{offset}"
 PATHS = (
     "/api/v1/attainment",
     "/api/v1/incidents",
@@ -44,8 +47,14 @@ def schema(read_model: Engine) -> Any:
 
 def test_the_document_names_every_address(read_model: Engine) -> None:
     document = openapi_of(app_of(read_model))
-    assert sorted(document["paths"]) == sorted({*PATHS, _STREAM})
-    assert all(set(operations) == {"get"} for operations in document["paths"].values())
+    reads = {path for path, operations in document["paths"].items() if "get" in operations}
+    assert reads == {*PATHS, _STREAM, _OF_KAFKA}
+    writes = {path: operations for path, operations in document["paths"].items() if path not in reads}
+    assert all(set(operations) == {"post"} for operations in writes.values())
+    actions = [name for name, action in ACTIONS.items() if action.subject in {"incident", "maintenance"}]
+    of_one = {name for name in actions if not ACTIONS[name].two_persons}
+    others = {"claim", "erase", "import", "retry"}
+    assert {path.rpartition("/")[2] for path in writes} == of_one | others
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 

@@ -1,0 +1,35 @@
+"""What the workers made of an input, asked for later."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from connect.actions.input_results import AGENT_OF
+from connect.actions.present import TopicPresent
+from connect.kafka_io.group_offsets import GroupOffsets
+from streams.settings import Settings
+
+
+class InputBody(BaseModel):
+    """The result of an input."""
+
+    outcome: Literal["accepted", "rejected", "not_read_yet"]
+    code: str | None = Field(description="rejected: the code.")
+    message: str | None = Field(description="rejected: why.")
+
+
+def input_body(settings: Settings, topic: str, partition: int, offset: int) -> InputBody:
+    """The result of the input at these coordinates; `topic` is without prefix. Raises BrokerProblem.
+
+    The offset of the workers is asked for first: they commit it together with the reject.
+    """
+    place = (f"{settings.topic_prefix}.{topic}", partition)
+    with GroupOffsets(settings) as groups:
+        if groups.committed(AGENT_OF[topic], [place])[place] <= offset:
+            return InputBody(outcome="not_read_yet", code=None, message=None)
+    found = TopicPresent(settings).rejected(f"{topic}/{partition}/{offset}")
+    if found is None:
+        return InputBody(outcome="accepted", code=None, message=None)
+    return InputBody(outcome="rejected", code=found.rejected.code, message=found.rejected.message)

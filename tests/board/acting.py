@@ -1,0 +1,91 @@
+"""A board on which people act: the history's read model, a publisher in memory, people with tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from board_history import NOW
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from signed_in import MovingClock, board_settings, token_of
+from sqlalchemy import Engine
+
+from board.app import create_app
+from connect.actions.person import Role
+from connect.kafka_io.reader import TopicRecord
+from connect.kafka_io.rejected_records import RejectedRecord, numbered
+from streams.policy.load import default_policies_dir, load_policies
+from streams.runtime.dead_letter import rejected
+from streams.runtime.processor import Record
+from streams.serde.codec import decode
+from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.settings import Settings
+from streams.sla.instants import format_rfc3339
+from streams.sla.policy import Policies
+from tests.unit.action_bench import MemoryPublisher, contract_log, terms
+
+
+class ActingBoard:
+    """The board, its publisher, and clients of people."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self.publisher = MemoryPublisher()
+        self.settings = board_settings(directory)
+        policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
+        self.app: FastAPI = create_app(
+            engine,
+            self.settings,
+            kafka=Settings(),
+            policies=policies,
+            time_source=MovingClock(NOW),
+            publisher=self.publisher,
+        )
+        self._keys = 0
+
+    def client(self, identity: str, *roles: Role, tenants: set[str] | None = None) -> TestClient:
+        """Requests of a person with a token."""
+        token = token_of(self.settings, identity, *roles, tenants=tenants)
+        headers = {"Authorization": f"Bearer {token}"}
+        return TestClient(self.app, base_url="http://127.0.0.1", headers=headers, follow_redirects=False)
+
+    def post(self, client: TestClient, path: str, body: Any = None, key: str | None = None, **headers: str) -> Any:
+        """An action through the API; `key` is new unless one is given."""
+        self._keys += 1
+        given = {"Idempotency-Key": key or f"key-{self._keys}", **headers}
+        content = None if body is None else json.dumps(body)
+        if body is not None:
+            given["Content-Type"] = "application/json"
+        return client.post(f"/api/v1{path}", content=content, headers=given)
+
+
+def facts() -> Any:
+    """The facts in the contract topic: terms and a maintenance window of acme and of globex each."""
+    return contract_log(*(fact for tenant in ("acme", "globex") for fact in (terms(tenant), _window(tenant))))
+
+
+def _window(tenant: str) -> dict[str, Any]:
+    window = {
+        "maintenance_id": f"of-{tenant}",
+        "scope": "tenants",
+        "tenant_ids": [tenant],
+        "components": ["api"],
+        "start": "2026-11-22T12:00:00Z",
+        "end": "2026-11-22T13:00:00Z",
+        "announced_at": "2026-11-11T12:00:00Z",
+    }
+    event = {"specversion": "1.0", "id": f"w-{tenant}", "type": "maintenance.scheduled", "source": "/desk"}
+    return {**event, "subject": f"of-{tenant}", "time": "2026-11-11T12:00:00Z", "data": window}
+
+
+def reject_of() -> RejectedRecord:
+    """A reject of an `incident.opened` at incident-events/0/3, which the workers failed at."""
+    data = {"scope": "platform", "component": "api", "impact": "cosmetic", "channel": "monitor"}
+    event = {"specversion": "1.0", "id": "o-1", "type": "incident.opened", "source": "/monitor", "subject": "inc-9"}
+    ready = input_record_from_json({**event, "time": format_rfc3339(NOW), "data": data})
+    assert isinstance(ready, InputRecord)
+    original = Record("sla.incident-events", 0, 3, NOW, ready.subject.encode(), ready.value, ready.headers)
+    sent = rejected(original, "internal", "why", "sla.rejected", 0)
+    record = TopicRecord("sla.rejected", 0, 0, NOW, sent.key, sent.value, list(sent.headers))
+    return next(numbered([record], decode))
