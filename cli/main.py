@@ -58,6 +58,11 @@ COMMANDS = {
         "Report availability, credits and breaches.",
         "sla report --tenant acme --month 2026-01 --format html > acme.html",
     ),
+    "doctor": Command(
+        "cli.doctor.command:doctor",
+        "Check this deployment and say how to mend what is wrong.",
+        "sla doctor --brokers kafka:9092",
+    ),
     "partitions": Command(
         "cli.reports.partitions:partitions",
         "Show how far each incident partition is processed.",

@@ -72,9 +72,9 @@ def apply_topics(
     kafka-python. Raises kafka.errors.KafkaError.
     """
     with _admin(bootstrap, security or {}) as admin:
-        actual = _actual(admin, specs)
+        actual = actual_of(admin, specs)
         created = _create(admin, [spec for spec in specs if spec.name not in actual])
-        actual = _actual(admin, [spec for spec in specs if spec.name not in created])
+        actual = actual_of(admin, [spec for spec in specs if spec.name not in created])
         differences = [
             each for spec in specs if spec.name not in created for each in differences_of(spec, actual.get(spec.name))
         ]
@@ -88,7 +88,7 @@ def actual_topics(
 ) -> dict[str, ActualTopic]:
     """The declared topics that exist, by name, as they are. Raises kafka.errors.KafkaError."""
     with _admin(bootstrap, security or {}) as admin:
-        return _actual(admin, specs)
+        return actual_of(admin, specs)
 
 
 def differences_of(spec: TopicSpec, actual: ActualTopic | None) -> list[TopicDifference]:
@@ -118,7 +118,8 @@ def _admin(bootstrap: str | Sequence[str], security: Mapping[str, object]) -> It
         admin.close()
 
 
-def _actual(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, ActualTopic]:
+def actual_of(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, ActualTopic]:
+    """The declared topics that exist, by name, asked through an open admin client. Raises KafkaError."""
     there = set(admin.list_topics())
     present = [spec for spec in specs if spec.name in there]
     if not present:
