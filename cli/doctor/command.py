@@ -12,7 +12,7 @@ from cli.support.exits import FOUND
 from cli.support.options import Brokers, Prefix
 
 if TYPE_CHECKING:
-    from cli.doctor.findings import Finding
+    from cli.doctor.findings import Diagnosis
 
 
 def doctor(
@@ -36,9 +36,9 @@ def doctor(
         raise typer.Exit(FOUND)
 
 
-def findings(brokers: str | None, prefix: str | None) -> Iterator[Finding]:
+def findings(brokers: str | None, prefix: str | None) -> Iterator[Diagnosis]:
     """Everything there is to say, as it is found."""
-    from cli.doctor.findings import Finding
+    from cli.doctor.findings import Diagnosis
     from cli.doctor.kafka_checks import kafka_findings
     from cli.doctor.local_checks import board_findings, policies_findings, registry_findings, version_findings
     from cli.support.options import settings_of
@@ -49,7 +49,7 @@ def findings(brokers: str | None, prefix: str | None) -> Iterator[Finding]:
     try:
         settings = settings_of(brokers, prefix)
     except SettingsError as error:
-        yield Finding("fail", "settings", str(error), "correct the variable; docs/operations.md explains the settings")
+        yield Diagnosis("fail", "settings", str(error), "correct the variable; docs/operations.md explains the settings")
         return
     healthy = True
     for each in kafka_findings(settings, SystemTimeSource()):
@@ -60,7 +60,7 @@ def findings(brokers: str | None, prefix: str | None) -> Iterator[Finding]:
     yield from board_findings()
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Diagnosis) -> None:
     from cli.support.console import safe
 
     colour = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}[finding.status]

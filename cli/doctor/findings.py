@@ -16,7 +16,7 @@ _LITTLE, _ALMOST_NONE, _GIB = 0.10, 0.03, 1024**3
 _SKEW = 2 * SECOND
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """One line: what was checked, how it is, and how to mend it where it is not well."""
 
     status: Status
@@ -30,17 +30,17 @@ def topic_findings(
     partitions: Mapping[str, int],
     differing: Mapping[str, Sequence[tuple[str, str, str]]],
     hidden: Iterable[str] = (),
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """How topics are: `partitions` of those that exist, (setting, declared, actual) of each that differs, and those
     that this user may not see."""
     found = []
     hidden = set(hidden)
     for name in sorted(hidden):
         mend = "allow DESCRIBE and READ on it to this user; docs/topics.md lists who needs what"
-        found.append(Finding("fail", "access", f"{name}: this user is not authorized to see it", mend))
+        found.append(Diagnosis("fail", "access", f"{name}: this user is not authorized to see it", mend))
     missing = [spec.name for spec in specs if spec.name not in partitions and spec.name not in hidden]
     if missing:
-        found.append(Finding("fail", "topics", f"missing: {', '.join(missing)}", "create them: sla topics apply"))
+        found.append(Diagnosis("fail", "topics", f"missing: {', '.join(missing)}", "create them: sla topics apply"))
     counts = sorted(set(partitions.values()))
     if len(counts) > 1:
         by_count = "; ".join(
@@ -48,14 +48,14 @@ def topic_findings(
             for count in counts
         )
         mend = "all topics need one partition count, fixed at creation; see docs/operations.md, A recreated topic"
-        found.append(Finding("fail", "partitions", f"topics have different partition counts: {by_count}", mend))
+        found.append(Diagnosis("fail", "partitions", f"topics have different partition counts: {by_count}", mend))
     elif counts:
         declared = specs[0].partitions
         if counts[0] == declared:
-            found.append(Finding("ok", "partitions", f"every topic has {declared}"))
+            found.append(Diagnosis("ok", "partitions", f"every topic has {declared}"))
         else:
             what = f"topics have {counts[0]} partitions, SLA_PARTITIONS is {declared}"
-            found.append(Finding("fail", "partitions", what, f"set SLA_PARTITIONS={counts[0]}"))
+            found.append(Diagnosis("fail", "partitions", what, f"set SLA_PARTITIONS={counts[0]}"))
     for name, settings in sorted(differing.items()):
         for setting, declared_value, actual in settings:
             if setting in {"topic", "partitions"}:
@@ -65,47 +65,47 @@ def topic_findings(
             mend = "sla topics apply"
             if setting == "replication":
                 mend = "set SLA_REPLICATION to what is wanted, or move replicas with Kafka's own tools"
-            found.append(Finding(status, "topics", what, mend))
+            found.append(Diagnosis(status, "topics", what, mend))
     if not any(each.check == "topics" for each in found) and not hidden:
-        found.append(Finding("ok", "topics", f"all {len(specs)} exist as declared"))
+        found.append(Diagnosis("ok", "topics", f"all {len(specs)} exist as declared"))
     return found
 
 
-def worker_findings(progress: WorkerProgress, group: str) -> list[Finding]:
+def worker_findings(progress: WorkerProgress, group: str) -> list[Diagnosis]:
     """How workers are, and the partitions that statements wait for."""
     unread = sum(each.unread for each in progress.tasks)
     found = []
     if progress.workers is None:
         mend = f"allow DESCRIBE on the group {group} to this user"
-        found.append(Finding("warn", "workers", "the broker does not tell how many there are", mend))
+        found.append(Diagnosis("warn", "workers", "the broker does not tell how many there are", mend))
     elif progress.workers == 0:
         what = f"no worker of {group} runs; {unread:,} inputs wait"
-        found.append(Finding("fail", "workers", what, "start one: sla worker"))
+        found.append(Diagnosis("fail", "workers", what, "start one: sla worker"))
     else:
-        found.append(Finding("ok", "workers", f"{progress.workers} in the group {group}, {unread:,} inputs unread"))
+        found.append(Diagnosis("ok", "workers", f"{progress.workers} in the group {group}, {unread:,} inputs unread"))
     waited = [str(each.partition) for each in progress.partitions if each.waited_for]
     if waited:
         what = f"statements wait for partition {', '.join(waited)}"
         mend = "see its worker's log for task_halted, and docs/operations.md, A halted task"
-        found.append(Finding("fail", "progress", what, mend))
+        found.append(Diagnosis("fail", "progress", what, mend))
     else:
-        found.append(Finding("ok", "progress", f"none of {len(progress.partitions)} partitions is waited for"))
+        found.append(Diagnosis("ok", "progress", f"none of {len(progress.partitions)} partitions is waited for"))
     return found
 
 
-def clock_finding(newest: int | None, now: int) -> Finding:
+def clock_finding(newest: int | None, now: int) -> Diagnosis:
     """This clock against `newest`, the latest instant that a broker has stamped a record with; microseconds. Nothing
     is written, so a clock that is ahead of the brokers' can't be told from a topic without new records."""
     if newest is None:
-        return Finding("ok", "clock", "not compared: no broker has stamped a record yet")
+        return Diagnosis("ok", "clock", "not compared: no broker has stamped a record yet")
     if newest - now > _SKEW:
         what = f"this clock is at least {(newest - now) / SECOND:.1f} s behind the brokers'"
-        return Finding("fail", "clock", what, "synchronise the clocks of this machine and of the brokers (NTP)")
+        return Diagnosis("fail", "clock", what, "synchronise the clocks of this machine and of the brokers (NTP)")
     what = f"not behind the brokers', whose newest stamp is {format_rfc3339(newest)}; ahead can't be seen by reading"
-    return Finding("ok", "clock", what)
+    return Diagnosis("ok", "clock", what)
 
 
-def policy_findings(count: int, seen: Iterable[tuple[str, str, str]]) -> list[Finding]:
+def policy_findings(count: int, seen: Iterable[tuple[str, str, str]]) -> list[Diagnosis]:
     """The versions that decisions used, as (policy, version, how deployed), against those deployed."""
     found = []
     used = list(seen)
@@ -115,18 +115,18 @@ def policy_findings(count: int, seen: Iterable[tuple[str, str, str]]) -> list[Fi
             if deployed == "not deployed":
                 what = f"decisions used {policy} {version}, which is not among the policies here"
             mend = "deploy the file as it was; a changed policy needs a new version"
-            found.append(Finding("fail", "policies", what, mend))
+            found.append(Diagnosis("fail", "policies", what, mend))
     if not found:
-        found.append(Finding("ok", "policies", f"{count} files are valid, {len(used)} versions in use are deployed"))
+        found.append(Diagnosis("ok", "policies", f"{count} files are valid, {len(used)} versions in use are deployed"))
     return found
 
 
-def disk_finding(path: str, free: int, total: int) -> Finding:
+def disk_finding(path: str, free: int, total: int) -> Diagnosis:
     """The room for a directory's data, in bytes."""
     share = free / total if total else 1.0
     what = f"{path}: {free / _GIB:,.1f} GiB free of {total / _GIB:,.1f} GiB"
     if share < _ALMOST_NONE or free < _GIB:
-        return Finding("fail", "disk", what, "make room, or move the data to a larger disk")
+        return Diagnosis("fail", "disk", what, "make room, or move the data to a larger disk")
     if share < _LITTLE:
-        return Finding("warn", "disk", what, "make room soon")
-    return Finding("ok", "disk", what)
+        return Diagnosis("warn", "disk", what, "make room soon")
+    return Diagnosis("ok", "disk", what)

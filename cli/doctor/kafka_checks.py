@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from cli.doctor.findings import Finding, clock_finding, topic_findings, worker_findings
+from cli.doctor.findings import Diagnosis, clock_finding, topic_findings, worker_findings
 from streams.errors import SlaError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _BOOTSTRAP_MS = 4_000
 _NOT_AUTHORIZED = 29
 
 
-def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Finding]:
+def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Diagnosis]:
     """All that the brokers tell; where none can be reached, only why."""
     from kafka.errors import KafkaError
 
@@ -47,45 +47,45 @@ def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Find
             "the address is open, but what answers does not speak Kafka with these settings: compare "
             f"SLA_SECURITY_PROTOCOL ({settings.security_protocol}), SLA_SASL_… and SLA_SSL_CAFILE with its listener"
         )
-        yield Finding("fail", "brokers", f"{where}: {str(error) or type(error).__name__}", mend)
+        yield Diagnosis("fail", "brokers", f"{where}: {str(error) or type(error).__name__}", mend)
         return
     with closing(admin):
         try:
             yield _cluster(admin)
             yield from _topics(admin, settings)
         except KafkaError as error:
-            yield Finding("fail", "access", f"{where}: {error}", "allow this user to describe the cluster's topics")
+            yield Diagnosis("fail", "access", f"{where}: {error}", "allow this user to describe the cluster's topics")
             return
     yield from _progress(settings, time_source)
 
 
-def _connect(address: str) -> Finding:
+def _connect(address: str) -> Diagnosis:
     """Whether anything listens at an address, and if not, the true cause."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
-        return Finding("fail", "brokers", f"{address}: no port", "write SLA_BROKERS as HOST:PORT,HOST:PORT")
+        return Diagnosis("fail", "brokers", f"{address}: no port", "write SLA_BROKERS as HOST:PORT,HOST:PORT")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except socket.gaierror as error:
-        return Finding(
+        return Diagnosis(
             "fail", "brokers", f"{address}: the name is unknown ({error.strerror})", "check SLA_BROKERS, DNS"
         )
     except ConnectionRefusedError:
         mend = "start Kafka there (on this machine: sla up), or correct SLA_BROKERS"
-        return Finding("fail", "brokers", f"{address}: nothing listens there", mend)
+        return Diagnosis("fail", "brokers", f"{address}: nothing listens there", mend)
     except TimeoutError:
         mend = "check SLA_BROKERS and what lies between: firewall, security group, VPN"
-        return Finding("fail", "brokers", f"{address}: no answer within {_CONNECT_S:g} s", mend)
+        return Diagnosis("fail", "brokers", f"{address}: no answer within {_CONNECT_S:g} s", mend)
     except (OSError, OverflowError) as error:
-        return Finding("fail", "brokers", f"{address}: {error}", "check SLA_BROKERS and the network")
-    return Finding("ok", "brokers", f"{address}: reachable")
+        return Diagnosis("fail", "brokers", f"{address}: {error}", "check SLA_BROKERS and the network")
+    return Diagnosis("ok", "brokers", f"{address}: reachable")
 
 
-def _cluster(admin: Any) -> Finding:
+def _cluster(admin: Any) -> Diagnosis:
     cluster = admin.describe_cluster()
     brokers = cluster["brokers"]
     version = admin.get_broker_version_data(brokers[0]["broker_id"]).broker_version
-    return Finding(
+    return Diagnosis(
         "ok", "brokers", f"cluster {cluster['cluster_id']}: {len(brokers)} brokers, API of Kafka {_dotted(version)}"
     )
 
@@ -94,7 +94,7 @@ def _dotted(version: object) -> str:
     return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)
 
 
-def _topics(admin: Any, settings: Settings) -> list[Finding]:
+def _topics(admin: Any, settings: Settings) -> list[Diagnosis]:
     from cli.kafka_io.topic_admin import actual_of, differences_of
     from streams.topics import declared
 
@@ -111,7 +111,7 @@ def _topics(admin: Any, settings: Settings) -> list[Finding]:
     return topic_findings(specs, {name: topic.partitions for name, topic in actual.items()}, differing, hidden)
 
 
-def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Finding]:
+def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Diagnosis]:
     from connect.kafka_io.progress_reader import ProgressReader
     from connect.kafka_io.reader import TopicReader
 
@@ -122,10 +122,10 @@ def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Finding]:
             stamps = [record.arrival for records in reader.there() for record in records]
         yield clock_finding(max(stamps, default=None), time_source.now())
     except SlaError as error:
-        yield Finding("fail", "access", str(error), "allow this user to READ the input topics")
+        yield Diagnosis("fail", "access", str(error), "allow this user to READ the input topics")
     try:
         with ProgressReader(settings, time_source) as progress:
             yield from worker_findings(progress.read(), settings.app_id)
     except SlaError as error:
         mend = "allow this user to READ the internal topics and changelogs, and to DESCRIBE the groups"
-        yield Finding("fail", "progress", str(error), mend)
+        yield Diagnosis("fail", "progress", str(error), mend)

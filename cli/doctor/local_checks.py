@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.doctor.findings import Finding, disk_finding, policy_findings
+from cli.doctor.findings import Diagnosis, disk_finding, policy_findings
 from streams.errors import SettingsError, SlaError
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ _REGISTRY_S = 3.0
 _CLIENTS = ("aiokafka", "kafka-python", "faust-streaming", "fastavro")
 
 
-def version_findings() -> Iterator[Finding]:
+def version_findings() -> Iterator[Diagnosis]:
     """This release, Python and the clients, and what overwrote parts of them."""
     from streams.package_conflicts import package_conflicts
 
     clients = ", ".join(f"{name} {version(name)}" for name in _CLIENTS)
-    yield Finding("ok", "versions", f"sla {version('sla-clocks')}, Python {platform.python_version()}, {clients}")
+    yield Diagnosis("ok", "versions", f"sla {version('sla-clocks')}, Python {platform.python_version()}, {clients}")
     for conflict in package_conflicts():
-        yield Finding("fail", "versions", conflict, "install the product in an environment of its own")
+        yield Diagnosis("fail", "versions", conflict, "install the product in an environment of its own")
 
 
-def policies_findings(settings: Settings, *, reachable: bool) -> list[Finding]:
+def policies_findings(settings: Settings, *, reachable: bool) -> list[Diagnosis]:
     """The policy files, and with `reachable` the versions that decisions used."""
     from cli.policy.versions_in_use import seen_versions
     from streams.config_files.problems import PolicyError
@@ -39,17 +39,17 @@ def policies_findings(settings: Settings, *, reachable: bool) -> list[Finding]:
     try:
         count = sum(map(len, settings.load_policies().by_name.values()))
     except (PolicyError, SettingsError) as error:
-        return [Finding("fail", "policies", line, mend) for line in str(error).splitlines()]
+        return [Diagnosis("fail", "policies", line, mend) for line in str(error).splitlines()]
     if not reachable:
-        return [Finding("ok", "policies", f"{count} files are valid; versions in use were not compared")]
+        return [Diagnosis("ok", "policies", f"{count} files are valid; versions in use were not compared")]
     try:
         seen = seen_versions(",".join(settings.bootstrap()), settings.topic_prefix, settings.policies)
     except SlaError as error:
-        return [Finding("warn", "policies", f"versions in use can't be read: {error}", "allow READ on the changelogs")]
+        return [Diagnosis("warn", "policies", f"versions in use can't be read: {error}", "allow READ on the changelogs")]
     return policy_findings(count, [(one.policy, one.version, one.deployed) for one in seen])
 
 
-def registry_findings(settings: Settings) -> list[Finding]:
+def registry_findings(settings: Settings) -> list[Diagnosis]:
     """Whether the schema registry answers and has this release's schemas. One unanswered request is enough."""
     from schemas import registry as schema_files
     from streams.schema_registry.client import RegistryClient
@@ -59,7 +59,7 @@ def registry_findings(settings: Settings) -> list[Finding]:
     try:
         access = settings.schema_registry()
         if access is None:
-            return [Finding("ok", "registry", "none is set: events use single-object encoding")]
+            return [Diagnosis("ok", "registry", "none is set: events use single-object encoding")]
         client = RegistryClient(replace(access, timeout_s=min(access.timeout_s, _REGISTRY_S)))
         latest = schema_files.load().latest
         missing = [
@@ -69,23 +69,23 @@ def registry_findings(settings: Settings) -> list[Finding]:
             is None
         ]
     except SlaError as error:
-        return [Finding("fail", "registry", str(error), "check SLA_SCHEMA_REGISTRY_URL and its credentials")]
+        return [Diagnosis("fail", "registry", str(error), "check SLA_SCHEMA_REGISTRY_URL and its credentials")]
     if not missing:
-        return [Finding("ok", "registry", f"{access.url}: has the schemas of this release")]
+        return [Diagnosis("ok", "registry", f"{access.url}: has the schemas of this release")]
     what = f"{access.url}: lacks this release's schema in {len(missing)} subjects, such as {missing[0]}"
     if access.register:
-        return [Finding("warn", "registry", what, "a worker registers them when it starts")]
-    return [Finding("fail", "registry", what, "register them, or set SLA_SCHEMA_REGISTRY_REGISTER=true")]
+        return [Diagnosis("warn", "registry", what, "a worker registers them when it starts")]
+    return [Diagnosis("fail", "registry", what, "register them, or set SLA_SCHEMA_REGISTRY_REGISTER=true")]
 
 
-def board_findings() -> Iterator[Finding]:
+def board_findings() -> Iterator[Diagnosis]:
     """The disks under the data directories that exist here, and the schema of the board's database."""
     from board.settings import read_board_settings
 
     try:
         url = read_board_settings().database_url
     except SettingsError as error:
-        yield Finding("fail", "board", str(error), "correct the setting, or unset it")
+        yield Diagnosis("fail", "board", str(error), "correct the setting, or unset it")
         return
     directories = [Path(".sla/up"), Path(".sla")]
     file = _sqlite_file(url)
@@ -96,7 +96,7 @@ def board_findings() -> Iterator[Finding]:
         usage = shutil.disk_usage(path)
         yield disk_finding(str(path), usage.free, usage.total)
     if file is not None and not file.exists():
-        yield Finding("ok", "board", f"no database at {file} yet: the board creates it")
+        yield Diagnosis("ok", "board", f"no database at {file} yet: the board creates it")
         return
     yield _database(url)
 
@@ -106,7 +106,7 @@ def _sqlite_file(url: str) -> Path | None:
     return Path(path.partition("?")[0]) if slashes and scheme.startswith("sqlite") and path else None
 
 
-def _database(url: str) -> Finding:
+def _database(url: str) -> Diagnosis:
     from sqlalchemy.exc import SQLAlchemyError
 
     from board.store.engine import open_engine
@@ -120,12 +120,12 @@ def _database(url: str) -> Finding:
             revision = current_revision(connection)
         engine.dispose()
     except SettingsError as error:
-        return Finding("fail", "board", str(error), mend)
+        return Diagnosis("fail", "board", str(error), mend)
     except SQLAlchemyError as error:
-        return Finding("fail", "board", f"the database can't be used: {str(error).splitlines()[0]}", mend)
+        return Diagnosis("fail", "board", f"the database can't be used: {str(error).splitlines()[0]}", mend)
     head = head_revision()
     if revision == head:
-        return Finding("ok", "board", f"{shown}: schema {head}")
+        return Diagnosis("ok", "board", f"{shown}: schema {head}")
     what = f"{shown}: schema {revision or 'none'}, this release has {head}"
     mend = "the board upgrades it when it starts; when a later release made it, start that release"
-    return Finding("warn", "board", what, mend)
+    return Diagnosis("warn", "board", what, mend)

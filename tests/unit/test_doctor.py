@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.doctor.findings import (
-    Finding,
+    Diagnosis,
     clock_finding,
     disk_finding,
     policy_findings,
@@ -29,7 +29,7 @@ ALL = {spec.name: 8 for spec in SPECS}
 _GIB = 1024**3
 
 
-def statuses(found: list[Finding]) -> list[tuple[str, str]]:
+def statuses(found: list[Diagnosis]) -> list[tuple[str, str]]:
     return [(each.status, each.check) for each in found]
 
 
