@@ -27,7 +27,7 @@ def apply_verdicts(connection: Connection, changes: Sequence[Row]) -> None:
     after: dict[ClockName, list[Row]] = {}
     for change in changes:
         key = _key(change)
-        after[key] = _folded(after[key] if key in after else before.get(key, []), change)
+        after[key] = folded(after[key] if key in after else before.get(key, []), change)
     write_verdicts(connection, after.values())
     gone = [key for key, standing in after.items() if not standing and key in before]
     delete_rows(connection, verdict, [dict(zip(_KEY, key, strict=True)) for key in gone])
@@ -55,8 +55,8 @@ def _row(standing: Sequence[Row]) -> Row:
     return {**shown, "superseded": json_text(hidden) if hidden else None}
 
 
-def _folded(standing: Sequence[Row], change: Row) -> list[Row]:
-    """A new met replaces the one before. A breach stands until its deadline is retracted, and hides a met."""
+def folded(standing: Sequence[Row], change: Row) -> list[Row]:
+    """The verdicts of a clock that stand after a change, the shown one last; a retraction has no `verdict`. A new met replaces the one before. A breach stands until its deadline is retracted, and hides a met."""
     kind = change.get("verdict")
     if kind == "met":
         others = [each for each in standing if each["verdict"] != "met"]

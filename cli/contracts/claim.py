@@ -72,7 +72,7 @@ def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) 
     from streams.sla.events import Money
     from streams.time_source import SystemTimeSource
 
-    found = read_report(settings, tenant, month, ("credits",)).statements
+    found = read_report(settings, tenant, [month], ("credits",)).statements
     if not found:
         return
     row = found[0]

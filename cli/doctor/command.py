@@ -49,7 +49,9 @@ def findings(brokers: str | None, prefix: str | None) -> Iterator[Diagnosis]:
     try:
         settings = settings_of(brokers, prefix)
     except SettingsError as error:
-        yield Diagnosis("fail", "settings", str(error), "correct the variable; docs/operations.md explains the settings")
+        yield Diagnosis(
+            "fail", "settings", str(error), "correct the variable; docs/operations.md explains the settings"
+        )
         return
     healthy = True
     for each in kafka_findings(settings, SystemTimeSource()):

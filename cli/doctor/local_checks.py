@@ -45,7 +45,9 @@ def policies_findings(settings: Settings, *, reachable: bool) -> list[Diagnosis]
     try:
         seen = seen_versions(",".join(settings.bootstrap()), settings.topic_prefix, settings.policies)
     except SlaError as error:
-        return [Diagnosis("warn", "policies", f"versions in use can't be read: {error}", "allow READ on the changelogs")]
+        return [
+            Diagnosis("warn", "policies", f"versions in use can't be read: {error}", "allow READ on the changelogs")
+        ]
     return policy_findings(count, [(one.policy, one.version, one.deployed) for one in seen])
 
 

@@ -4,10 +4,12 @@ retracted."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
+from board.queries.attainment import METRICS, AttainmentRow
+from cli.reports.verdicts import Verdicts
 from streams.money import formatted
 from streams.sla.instants import HOUR, MINUTE, SECOND, Month, month_of
 
@@ -34,6 +36,7 @@ class StatementRow(NamedTuple):
     currency: str
     claimable_until: int | None
     flags: tuple[str, ...]
+    policy: tuple[str, str] | None = None
 
 
 class BreachRow(NamedTuple):
@@ -46,11 +49,18 @@ class BreachRow(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Statements by tenant and month; breaches by month, severity and metric. `as_of` is the latest record read."""
+    """Statements by tenant and month; breaches by month, severity and metric; shares of clocks met by severity.
+    `as_of` is the latest record read."""
 
     statements: list[StatementRow]
     breaches: list[BreachRow]
     as_of: int
+    attainment: list[AttainmentRow] = []
+
+    @property
+    def missed(self) -> bool:
+        """Whether a guarantee was missed in a month whose statement is final or adjusted."""
+        return any(not row.guarantee_met for row in self.statements if row.status != "provisional")
 
 
 @dataclass(slots=True)
@@ -62,7 +72,8 @@ class Reporting:
     """
 
     tenant: str | None = None
-    month: str | None = None
+    months: Collection[str] | None = None
+    _verdicts: Verdicts = field(default_factory=Verdicts)
     _statements: dict[tuple[str, str], Fields] = field(default_factory=dict)
     _issued: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     _breaches: dict[str, tuple[int, str, str]] = field(default_factory=dict)
@@ -79,10 +90,14 @@ class Reporting:
                 amount = cast(Mapping[str, int], record["amount"])["amount_minor"]
                 tenant, month = str(record["tenant_id"]), str(record["month"])
                 self._issued[str(record["event_id"])] = (tenant, month, amount)
+            case "sla.met" if self._concerns(record):
+                self._verdicts.take(event_type, record)
             case "sla.breached" if self._concerns(record):
+                self._verdicts.take(event_type, record)
                 at = cast(int, record["occurred_at"])
                 self._breaches[str(record["event_id"])] = (at, str(record["severity"]), str(record["metric"]))
             case "sla.breach_retracted":
+                self._verdicts.take(event_type, record)
                 self._breaches.pop(str(record["breach_id"]), None)
 
     def report(self) -> Report:
@@ -90,13 +105,16 @@ class Reporting:
         issued: Counter[tuple[str, str]] = Counter()
         for tenant, month, amount in self._issued.values():
             issued[tenant, month] += amount
-        wanted = {key: record for key, record in self._statements.items() if self.month in {None, key[1]}}
+        wanted = {key: record for key, record in self._statements.items() if self._in_time(key[1])}
         statements = [_row(record, issued[key]) for key, record in sorted(wanted.items())]
         counts = Counter(
             (month_of(at, self._zone), severity, metric) for at, severity, metric in self._breaches.values()
         )
-        breaches = [BreachRow(*key, count) for key, count in sorted(counts.items()) if self.month in {None, key[0]}]
-        return Report(statements, breaches, self._as_of)
+        breaches = [BreachRow(*key, count) for key, count in sorted(counts.items()) if self._in_time(key[0])]
+        return Report(statements, breaches, self._as_of, self._verdicts.by_severity(self._zone, self.months))
+
+    def _in_time(self, month: str) -> bool:
+        return self.months is None or month in self.months
 
     def _state(self, record: Fields) -> None:
         key = str(record["tenant_id"]), str(record["month"])
@@ -121,6 +139,7 @@ def _row(record: Fields, issued_minor: int) -> StatementRow:
         tenant=str(record["tenant_id"]),
         month=Month(str(record["month"])),
         status=str(record["status"]),
+        policy=_policy(record),
         revision=cast(int, record["revision"]),
         availability_percent=str(cast(Fields, record["availability"])["percent"]),
         guarantee_met=bool(record["guarantee_met"]),
@@ -135,6 +154,11 @@ def _row(record: Fields, issued_minor: int) -> StatementRow:
         claimable_until=cast(int | None, record["claimable_until"]),
         flags=tuple(cast(Iterable[str], record["flags"])),
     )
+
+
+def _policy(record: Fields) -> tuple[str, str] | None:
+    policy = cast(Mapping[str, str] | None, record.get("policy"))
+    return None if policy is None else (policy["name"], policy["version"])
 
 
 def duration_text(micros: int) -> str:
@@ -163,6 +187,20 @@ STATEMENT_HEADS = (
 BREACH_HEADS = ("month", "severity", "guaranteed time", "breaches")
 
 
+#: Columns for people: of each metric the share met.
+ATTAINMENT_HEADS = ("severity", "response met", "updates met", "resolution met")
+
+
+def attainment_cells(row: AttainmentRow) -> tuple[str, ...]:
+    """Shares as people read them, under ATTAINMENT_HEADS; percentages are rounded down."""
+    shown = []
+    for metric in METRICS:
+        share = row.shares.get(metric)
+        percent = "-" if share is None else f"{share.met * 1000 // share.total / 10:.1f} %"
+        shown.append(percent if share is None else f"{percent} ({share.met:,} of {share.total:,})")
+    return row.key, *shown
+
+
 def statement_cells(row: StatementRow) -> tuple[str, ...]:
     """A statement as people read it, under STATEMENT_HEADS."""
     credit = formatted(row.credit_minor, row.currency)
@@ -181,3 +219,12 @@ def statement_cells(row: StatementRow) -> tuple[str, ...]:
 def breach_cells(row: BreachRow) -> tuple[str, ...]:
     """A count of breaches as people read it, under BREACH_HEADS."""
     return row.month, row.severity, row.metric, f"{row.breaches:,}"
+
+
+def tables_of(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """The report as tables for people: title, heads, rows."""
+    return [
+        ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in report.statements]),
+        ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in report.breaches]),
+        ("guaranteed times kept", ATTAINMENT_HEADS, [attainment_cells(row) for row in report.attainment]),
+    ]

@@ -6,19 +6,25 @@ import json
 from collections.abc import Sequence
 from html import escape
 
+from cli.reports.charts import pictures
 from cli.reports.collect import (
+    ATTAINMENT_HEADS,
     BREACH_HEADS,
     STATEMENT_HEADS,
     BreachRow,
     Report,
     StatementRow,
+    attainment_cells,
     breach_cells,
     statement_cells,
+    tables_of,
 )
+from cli.support.console import safe
 from streams.csv_text import csv_text
 from streams.sla.instants import SECOND, format_rfc3339
+from streams.sla.policy import Policies
 
-#: Columns of the CSV; new ones are appended. `row` says which of them a line has: statement or breaches.
+#: Columns of the CSV; new ones are appended. `row` says which of them a line has: statement, breaches or attainment.
 CSV_COLUMNS = (
     "row",
     "month",
@@ -39,6 +45,8 @@ CSV_COLUMNS = (
     "severity",
     "metric",
     "breaches",
+    "met",
+    "total",
 )
 
 
@@ -51,30 +59,56 @@ def as_json(report: Report) -> str:
             for row in report.statements
         ],
         "breaches": [_breaches(row) for row in report.breaches],
+        "attainment": [
+            {"severity": row.key, "metric": metric, "met": share.met, "total": share.total, "percent": share.percent}
+            for row in report.attainment
+            for metric, share in row.shares.items()
+        ],
     }
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def as_csv(report: Report) -> str:
-    """The report as CSV (RFC 4180): statements, then counts of breaches; columns that a row lacks are empty."""
+    """The report as CSV (RFC 4180): statements, counts of breaches, shares of clocks met; columns that a
+    row lacks are empty."""
     statements = (
         {"row": "statement", **_statement(row), "guarantee_met": str(row.guarantee_met).lower()}
         for row in report.statements
     )
     breaches = ({"row": "breaches", **_breaches(row)} for row in report.breaches)
-    return csv_text(CSV_COLUMNS, [*statements, *breaches])
+    attainment = (
+        {"row": "attainment", "severity": row.key, "metric": metric, "met": share.met, "total": share.total}
+        for row in report.attainment
+        for metric, share in row.shares.items()
+    )
+    return csv_text(CSV_COLUMNS, [*statements, *breaches, *attainment])
 
 
-def as_html(report: Report, title: str) -> str:
-    """The report as one page that needs nothing else."""
+def as_table(report: Report) -> str:
+    """The report as text: tables of tab-separated lines, each after its title and its heads."""
+    lines = []
+    for title, heads, rows in tables_of(report):
+        lines += [title, *("\t".join(map(safe, row)) for row in [heads, *rows]), ""]
+    return "\n".join(lines)
+
+
+def as_html(report: Report, title: str, policies: Policies | None = None) -> str:
+    """The report as one page that needs nothing else; `policies` are where guarantees are looked up."""
     statements = [statement_cells(row) for row in report.statements]
     breaches = [breach_cells(row) for row in report.breaches]
     parts = [
-        _HEAD.format(title=escape(title)),
+        HEAD.format(title=escape(title), language="en"),
         f"<main>\n<h1>{escape(title)}</h1>\n",
         f"<p>As of <time>{format_rfc3339(report.as_of)}</time>.</p>\n",
+        *pictures(report, policies),
         _table("Availability and credits", STATEMENT_HEADS, statements, "There is no statement yet."),
         _table("Breaches that stand", BREACH_HEADS, breaches, "No guaranteed time was missed."),
+        _table(
+            "Guaranteed times kept",
+            ATTAINMENT_HEADS,
+            [attainment_cells(row) for row in report.attainment],
+            "No clock of a guaranteed time has ended.",
+        ),
         "</main>\n</body>\n</html>\n",
     ]
     return "".join(parts)
@@ -127,16 +161,19 @@ def _cell(text: str) -> str:
     return f"<td{css_class}>{escape(text)}</td>"
 
 
-_HEAD = """<!doctype html>
-<html lang="en">
+#: The start of a page, with `title` and `language`.
+HEAD = """<!doctype html>
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #c9ced6; --bad: #a40e26; }}
+:root {{ color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #c9ced6; --bad: #a40e26; --good: #2a7d4f;
+  --second: #3f6db3; --third: #8a6d1b; }}
 @media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e6e9ee; --paper: #14171b; --line: #434a54; --bad: #ff8f8f; }}
+  :root {{ --ink: #e6e9ee; --paper: #14171b; --line: #434a54; --bad: #ff8f8f; --good: #6cc08f;
+    --second: #8fb4ee; --third: #d8b95c; }}
 }}
 body {{ color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif; margin: 2rem; }}
 .wide {{ overflow-x: auto; margin-block: 2rem; }}
@@ -145,6 +182,16 @@ caption {{ text-align: start; font-size: 1.25rem; font-weight: 600; padding-bloc
 th, td {{ text-align: start; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); }}
 tbody th {{ font-weight: 600; }}
 .missed {{ color: var(--bad); font-weight: 600; }}
+td.number, th.number {{ text-align: end; }}
+svg {{ max-width: 60rem; width: 100%; height: auto; display: block; margin-block: 1rem; }}
+svg text {{ fill: var(--ink); font-size: 11px; }}
+.axis, .guarantee {{ stroke: var(--ink); }} .tick {{ stroke: var(--line); }}
+.guarantee {{ stroke-dasharray: 4 3; }}
+.target {{ fill: transparent; }} .up {{ fill: var(--good); opacity: .35; }}
+.bar.met, .column.series-1 {{ fill: var(--good); }}
+.bar.missed, .span.outage {{ fill: var(--bad); }}
+.column.series-2 {{ fill: var(--second); }} .column.series-3 {{ fill: var(--third); }}
+.span.excluded {{ fill: var(--second); }} .span.ahead, .span.outside {{ fill: var(--line); }}
 </style>
 </head>
 <body>

@@ -1,69 +1,91 @@
-"""`sla report`: availability, credits and breaches, read from the topics."""
+"""`sla report`: availability, credits, breaches and attainment, read from the topics; a customer's statement."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.support.console import print_rows
-from cli.support.exits import wrong_use
+from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, chosen_format, codec_of, settings_of
 from cli.support.progress import counting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cli.reports.collect import Report
     from streams.settings import Settings
 
 TOPICS = ("credits", "alerts")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
 
 
 def report(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant, including platform-wide incidents.")] = None,
     month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Only this month.")] = None,
+    quarter: Annotated[
+        str | None, typer.Option(metavar="YYYY-Qn", help="Only the three months of a quarter, such as 2026-Q1.")
+    ] = None,
     format_: Annotated[
         Literal["table", "json", "csv", "html"], typer.Option("--format", help="Output format.")
     ] = "table",
     json_too: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write to this file, whole or not at all.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit code 1 when a final or adjusted month missed its guarantee.")
+    ] = False,
+    customer: Annotated[
+        bool, typer.Option("--customer", help="The statement of --tenant for --month, for the customer to read.")
+    ] = False,
+    lang: Annotated[Literal["en", "ja"], typer.Option(help="Language of --customer: English or Japanese.")] = "en",
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Report availability, downtime and credits of each tenant and month, and the breaches that are not retracted.
+    """Report availability, downtime and credits of each tenant and month, the breaches that are not retracted, and the
+    shares of guaranteed times that were kept.
 
-    Months are in the time zone of each contract; without --tenant, breaches are counted by month in UTC.
+    Months are in the time zone of each contract; without --tenant, breaches and shares are counted by month in UTC.
+    With --customer, the output is the month's statement with its arithmetic, as text or HTML, and nothing internal.
+
+    Exit code 1: with --check, a guarantee was missed; with --customer, there is no statement of that month.
     """
     format_ = chosen_format(format_, as_json=json_too)
-    if month is not None and not _MONTH.fullmatch(month):
-        wrong_use(f"--month: expected a month such as 2026-01, got {month!r}")
-    found = read_report(settings_of(brokers, prefix), tenant, month)
-    if format_ == "table":
-        _print(found)
+    months = _months(month, quarter)
+    if customer:
+        if tenant is None or month is None or format_ not in {"table", "html"}:
+            wrong_use("--customer needs --tenant and --month, and --format table or html")
+        _customer(settings_of(brokers, prefix), tenant, month, lang, html=format_ == "html", output=output, check=check)
         return
-    from cli.reports.formats import as_csv, as_html, as_json
-
-    match format_:
-        case "json":
-            text = as_json(found)
-        case "csv":
-            text = as_csv(found)
-        case "html":
-            text = as_html(found, " ".join(filter(None, ("Service report", tenant, month))))
-    typer.get_binary_stream("stdout").write(text.encode())
+    if lang != "en":
+        wrong_use("--lang applies only with --customer; add it")
+    settings = settings_of(brokers, prefix)
+    found = read_report(settings, tenant, months)
+    title = " ".join(filter(None, ("Service report", tenant, month or quarter)))
+    if format_ == "table" and output is None:
+        _print(found)
+    else:
+        _write(_text(found, format_, title, settings), output)
+    if check and found.missed:
+        raise typer.Exit(FOUND)
 
 
 def read_report(
-    settings: Settings, tenant: str | None = None, month: str | None = None, suffixes: Sequence[str] = TOPICS
+    settings: Settings,
+    tenant: str | None = None,
+    months: Collection[str] | None = None,
+    suffixes: Sequence[str] = TOPICS,
 ) -> Report:
     """The report of the topics as they are now. Raises BrokerProblem."""
     from cli.reports.collect import Reporting
     from connect.kafka_io.reader import read_topics
     from streams.sla.events import Rejection
 
-    reporting = Reporting(tenant, month)
+    reporting = Reporting(tenant, months)
     undecodable, decode = 0, codec_of(settings).decode
     topics = [f"{settings.topic_prefix}.{suffix}" for suffix in suffixes]
     with counting("records read") as one:
@@ -79,14 +101,86 @@ def read_report(
     return reporting.report()
 
 
-def _print(found: Report) -> None:
-    from cli.reports.collect import BREACH_HEADS, STATEMENT_HEADS, breach_cells, statement_cells
+def _months(month: str | None, quarter: str | None) -> frozenset[str] | None:
+    """The months that are asked for; None: all. Ends the command when an option can't be read."""
+    if month is not None and quarter is not None:
+        wrong_use("--month and --quarter exclude each other; give one of them")
+    if month is not None:
+        if not _MONTH.fullmatch(month):
+            wrong_use(f"--month: expected a month such as 2026-01, got {month!r}")
+        return frozenset([month])
+    if quarter is None:
+        return None
+    if (parts := _QUARTER.fullmatch(quarter)) is None:
+        wrong_use(f"--quarter: expected a quarter such as 2026-Q1, got {quarter!r}")
+    year, number = parts.groups()
+    return frozenset(f"{year}-{3 * int(number) - back:02d}" for back in range(3))
 
-    tables = (
-        ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in found.statements]),
-        ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in found.breaches]),
-    )
-    for title, heads, rows in tables:
+
+def _text(found: Report, format_: str, title: str, settings: Settings) -> str:
+    from cli.reports.formats import as_csv, as_html, as_json, as_table
+    from streams.config_files.problems import PolicyError
+    from streams.errors import SettingsError
+
+    match format_:
+        case "json":
+            return as_json(found)
+        case "csv":
+            return as_csv(found)
+        case "html":
+            try:
+                return as_html(found, title, settings.load_policies())
+            except (PolicyError, SettingsError):
+                return as_html(found, title)  # only the lines of the guarantees are missing
+    return as_table(found)
+
+
+def _customer(
+    settings: Settings,
+    tenant: str,
+    month: str,
+    lang: Literal["en", "ja"],
+    *,
+    html: bool,
+    output: Path | None,
+    check: bool,
+) -> None:
+    from cli.reports.customer import customer_statement, statement_html, statement_text
+    from cli.support.console import safe
+    from streams.config_files.problems import PolicyError
+
+    try:
+        policies = settings.load_policies()
+    except PolicyError as error:
+        wrong_use(str(error))
+    found = customer_statement(settings, policies, tenant, month)
+    if found is None:
+        typer.echo(f"there is no statement of {safe(tenant)} for {month}; `sla credits list` lists all", err=True)
+        raise typer.Exit(FOUND)
+    _write(statement_html(found, lang) if html else statement_text(found, lang), output)
+    if check and found.terms.status != "provisional" and not found.terms.guarantee_met:
+        raise typer.Exit(FOUND)
+
+
+def _write(text: str, output: Path | None) -> None:
+    """To standard output, or to a file that is replaced at once, so nobody reads half of it."""
+    if output is None:
+        typer.get_binary_stream("stdout").write(text.encode())
+        return
+    part = output.with_name(f".{output.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        wrong_use(f"--output: {output} can't be written: {error.strerror}")
+
+
+def _print(found: Report) -> None:
+    from cli.reports.collect import tables_of
+    from cli.support.console import print_rows
+
+    for title, heads, rows in tables_of(found):
         if not rows:
             typer.echo(f"{title}: none")
         else:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from cli.reports.collect import Report, Reporting, duration_text, statement_cells
+from cli.main import app
+from cli.reports.collect import Report, Reporting, attainment_cells, duration_text, statement_cells
 from cli.reports.formats import CSV_COLUMNS, as_csv, as_html, as_json
+from cli.reports.report import _months
 from streams.csv_text import csv_text
 from streams.money import formatted
+from streams.settings import Settings
 from streams.sla.instants import HOUR, MINUTE, SECOND, parse_rfc3339
 
 
@@ -51,8 +56,21 @@ def breached(event_id: str = "b1", at: str = "2026-01-31T20:00:00Z", **more: obj
         "tenant_ids": [],
         "severity": "P1",
         "metric": "update",
+        "incident_id": f"inc-{event_id}",
+        "instance": 1,
+        "deadline": 1,
+        "component": "api",
+        "backfill": False,
         **more,
     }
+
+
+def met(number: int, at: str, **more: object) -> dict[str, object]:
+    return {**breached(f"m{number}", at), "met_at": parse_rfc3339(at), **more}
+
+
+def retracted(event_id: str = "b1") -> dict[str, object]:
+    return {**breached(event_id), "breach_id": event_id}
 
 
 def issued(event_id: str, amount: int, month: str = "2026-01") -> dict[str, object]:
@@ -60,7 +78,7 @@ def issued(event_id: str, amount: int, month: str = "2026-01") -> dict[str, obje
 
 
 def report(*records: tuple[str, dict[str, object]], tenant: str | None = None, month: str | None = None) -> Report:
-    reporting = Reporting(tenant, month)
+    reporting = Reporting(tenant, None if month is None else [month])
     for number, (event_type, record) in enumerate(records):
         reporting.take(event_type, record, number * SECOND)
     return reporting.report()
@@ -87,7 +105,7 @@ def test_what_was_issued_adds_up_and_the_same_credit_counts_once() -> None:
 
 def test_breaches_that_were_retracted_do_not_count_and_those_told_again_do() -> None:
     first = ("sla.breached", breached())
-    taken_back = ("sla.breach_retracted", {"breach_id": "b1"})
+    taken_back = ("sla.breach_retracted", retracted())
     assert report(first, taken_back).breaches == []
     assert [tuple(row) for row in report(first, taken_back, first).breaches] == [("2026-01", "P1", "update", 1)]
 
@@ -200,9 +218,10 @@ def test_json_has_seconds_and_minor_units() -> None:
 def test_csv_has_the_same_columns_whatever_is_in_it() -> None:
     assert as_csv(report()) == ",".join(CSV_COLUMNS) + "\r\n"
     rows = list(csv.DictReader(io.StringIO(as_csv(SAMPLE))))
-    assert [row["row"] for row in rows] == ["statement", "breaches"]
+    assert [row["row"] for row in rows] == ["statement", "breaches", "attainment"]
     assert rows[0]["guarantee_met"] == "false"
     assert rows[1]["breaches"] == "1"
+    assert (rows[2]["severity"], rows[2]["metric"], rows[2]["met"], rows[2]["total"]) == ("P1", "update", "0", "1")
     assert all(set(row) == set(CSV_COLUMNS) for row in rows)
 
 
@@ -230,3 +249,78 @@ def test_a_report_of_an_odd_tenant_is_safe_to_open() -> None:
     odd = SAMPLE.statements[0]._replace(tenant='=HYPERLINK("https://evil.example")')
     (row, *_) = csv.DictReader(io.StringIO(as_csv(SAMPLE._replace(statements=[odd])), newline=""))
     assert row["tenant"] == f"'{odd.tenant}"
+
+
+def test_attainment_counts_the_clocks_met_of_those_that_ended() -> None:
+    found = report(
+        ("sla.met", met(1, "2026-01-10T00:00:00Z")),
+        ("sla.met", met(2, "2026-01-11T00:00:00Z", metric="response")),
+        ("sla.breached", breached("b1")),
+        ("sla.breached", breached("b2")),
+        ("sla.breach_retracted", retracted("b2")),
+        ("sla.met", met(3, "2026-02-01T00:00:00Z")),
+        ("sla.met", met(4, "2026-01-12T00:00:00Z", backfill=True)),
+        month="2026-01",
+    )
+    (row,) = found.attainment
+    assert {metric: (share.met, share.total) for metric, share in row.shares.items()} == {
+        "response": (1, 1),
+        "update": (1, 2),
+    }
+    assert attainment_cells(row) == ("P1", "100.0 % (1 of 1)", "50.0 % (1 of 2)", "-")
+
+
+def test_html_has_pictures_with_names() -> None:
+    page = as_html(SAMPLE, "Report", Settings().load_policies())
+    assert page.count('role="img"') == 2
+    assert "Share of guaranteed times kept" in page
+
+
+def test_a_quarter_is_three_months() -> None:
+    records = [("credit.statement", statement(month=f"2026-{number:02d}")) for number in range(1, 7)]
+    reporting = Reporting(None, _months(None, "2026-Q2"))
+    for event_type, record in records:
+        reporting.take(event_type, record, 0)
+    assert [row.month for row in reporting.report().statements] == ["2026-04", "2026-05", "2026-06"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--quarter 2026-Q5", "--quarter: expected a quarter such as 2026-Q1, got '2026-Q5'"),
+        ("--quarter 2026-Q1 --month 2026-01", "--month and --quarter exclude each other; give one of them"),
+        ("--customer --tenant acme", "--customer needs --tenant and --month, and --format table or html"),
+        ("--customer --tenant acme --month 2026-01 --json", "--customer needs --tenant and --month, and"),
+        ("--lang ja", "--lang applies only with --customer; add it"),
+    ],
+)
+def test_options_that_contradict_are_explained(options: str, problem: str) -> None:
+    ended = CliRunner().invoke(app, ["report", *options.split()])
+    assert ended.exit_code == 2
+    assert ended.output.startswith(problem)
+
+
+@pytest.fixture
+def sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.reports.report.read_report", lambda *_: SAMPLE)
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.parametrize("format_", ["table", "json", "csv", "html"])
+def test_a_file_is_written_whole(format_: str, tmp_path: Path) -> None:
+    file = tmp_path / "report"
+    file.write_text("the one of yesterday", encoding="utf-8")
+    ended = CliRunner().invoke(app, ["report", "--format", format_, "--output", str(file)])
+    assert (ended.exit_code, ended.output) == (0, "")
+    assert "<acme> & co" in file.read_text(encoding="utf-8").replace("&lt;acme&gt; &amp; co", "<acme> & co")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.usefixtures("sample")
+def test_exit_codes_for_a_schedule(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    assert run(app, ["report", "--json"]).exit_code == 0
+    assert run(app, ["report", "--json", "--check"]).exit_code == 1
+    absent = run(app, ["report", "--json", "--output", str(tmp_path / "absent" / "file")])
+    assert absent.exit_code == 2
+    assert "can't be written: No such file or directory" in absent.output

@@ -1,0 +1,71 @@
+"""The pictures of a report as inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from board.charts.bars import AvailabilityBar, availability_chart
+from board.charts.columns import Column, ColumnGroup, column_chart
+from board.queries.attainment import METRICS
+from cli.reports.collect import Report, StatementRow
+from streams.sla.policy import Policies
+
+#: Months or tenants in one picture; of more, those with the lowest availability.
+_MOST_BARS = 12
+_LABEL = 14
+
+
+def pictures(report: Report, policies: Policies | None) -> Iterator[str]:
+    """Availability by month, or of the tenants' months with the lowest; shares of clocks met by severity."""
+    if report.statements:
+        yield inline(_availability(report.statements, policies))
+    if report.attainment:
+        yield inline(_attainment(report))
+
+
+def inline(picture: str) -> str:
+    """A picture as a part of an HTML page, where it needs no namespace."""
+    return picture.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)
+
+
+def _availability(rows: list[StatementRow], policies: Policies | None) -> str:
+    one = len({row.tenant for row in rows}) == 1
+    lowest = sorted(rows, key=lambda row: float(row.availability_percent))[:_MOST_BARS]
+    shown = sorted(lowest, key=lambda row: row.month) if one else lowest
+    bars = []
+    for row in shown:
+        policy = None if policies is None or row.policy is None else policies.exact(*row.policy)
+        guarantee = None if policy is None else float(policy.guarantee)
+        label = row.month if one else _shortened(row.tenant)
+        word = "met" if row.guarantee_met else "missed"
+        hover = f"{row.tenant} {row.month}: {row.availability_percent} %, guarantee {word}"
+        share = float(row.availability_percent)
+        bars.append(AvailabilityBar(label, share, f"{share:.3f}", guarantee, row.guarantee_met, hover))
+    name = "Availability by month" if one else "Tenants' months with the lowest availability"
+    return availability_chart(
+        bars, identity="availability", name=name, description="; ".join(bar.hover for bar in bars)
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LABEL else text[: _LABEL - 1] + "…"
+
+
+def _attainment(report: Report) -> str:
+    groups = []
+    for row in report.attainment:
+        columns = []
+        for number, metric in enumerate(METRICS, 1):
+            share = row.shares.get(metric)
+            hover = "" if share is None else f"{row.key} {metric}: {share.met:,} of {share.total:,} met"
+            columns.append(Column(None if share is None else share.percent, hover, number))
+        groups.append(ColumnGroup(row.key, tuple(columns)))
+    told = [column.hover for group in groups for column in group.columns if column.hover]
+    return column_chart(
+        groups,
+        identity="attainment",
+        name="Share of guaranteed times kept, by severity: response, updates, resolution",
+        description="; ".join(told),
+        top=100,
+        top_label="100 %",
+    )
