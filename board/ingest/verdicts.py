@@ -56,7 +56,8 @@ def _row(standing: Sequence[Row]) -> Row:
 
 
 def folded(standing: Sequence[Row], change: Row) -> list[Row]:
-    """The verdicts of a clock that stand after a change, the shown one last; a retraction has no `verdict`. A new met replaces the one before. A breach stands until its deadline is retracted, and hides a met."""
+    """The verdicts of a clock that stand after a change, the shown one last; a retraction has no `verdict`. A new met
+    replaces the one before. A breach stands until its deadline is retracted, and hides a met."""
     kind = change.get("verdict")
     if kind == "met":
         others = [each for each in standing if each["verdict"] != "met"]
