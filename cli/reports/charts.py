@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 
 from board.charts.bars import AvailabilityBar, availability_chart
 from board.charts.columns import Column, ColumnGroup, column_chart
@@ -10,17 +11,23 @@ from board.queries.attainment import METRICS
 from cli.reports.collect import Report, StatementRow
 from streams.sla.policy import Policies
 
-#: Months or tenants in one picture; of more, those with the lowest availability.
+#: Bars in one picture: of one tenant the latest months, of several the months with the lowest availability.
 _MOST_BARS = 12
-_LABEL = 14
+_LABEL = 8
 
 
 def pictures(report: Report, policies: Policies | None) -> Iterator[str]:
     """Availability by month, or of the tenants' months with the lowest; shares of clocks met by severity."""
     if report.statements:
-        yield inline(_availability(report.statements, policies))
+        caption = "Availability; the broken line is the guarantee"
+        yield _figure(_availability(report.statements, policies), caption)
     if report.attainment:
-        yield inline(_attainment(report))
+        caption = "Share of guaranteed times kept: response (green), updates (blue), resolution (yellow)"
+        yield _figure(_attainment(report), caption)
+
+
+def _figure(picture: str, caption: str) -> str:
+    return f"<figure>{inline(picture)}<figcaption>{escape(caption)}</figcaption></figure>\n"
 
 
 def inline(picture: str) -> str:
@@ -30,13 +37,13 @@ def inline(picture: str) -> str:
 
 def _availability(rows: list[StatementRow], policies: Policies | None) -> str:
     one = len({row.tenant for row in rows}) == 1
-    lowest = sorted(rows, key=lambda row: float(row.availability_percent))[:_MOST_BARS]
-    shown = sorted(lowest, key=lambda row: row.month) if one else lowest
+    lowest = sorted(rows, key=lambda row: (float(row.availability_percent), row.tenant, row.month))
+    shown = sorted(rows, key=lambda row: row.month)[-_MOST_BARS:] if one else lowest[:_MOST_BARS]
     bars = []
     for row in shown:
         policy = None if policies is None or row.policy is None else policies.exact(*row.policy)
         guarantee = None if policy is None else float(policy.guarantee)
-        label = row.month if one else _shortened(row.tenant)
+        label = row.month if one else f"{_shortened(row.tenant)} {row.month[5:]}"
         word = "met" if row.guarantee_met else "missed"
         hover = f"{row.tenant} {row.month}: {row.availability_percent} %, guarantee {word}"
         share = float(row.availability_percent)

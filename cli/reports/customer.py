@@ -114,7 +114,7 @@ def statement_text(found: CustomerStatement, language: Language) -> str:
         shown = " = ".join(part for part in (_computed(line, phrases), line.result) if part)
         lines.append(f"    {shown}")
     if spans := _spans(terms):
-        lines += ["", phrases.spans_table.format(zone=terms.period.zone)]
+        lines += ["", f"{phrases.strips_title} ({terms.period.zone})"]
     for kind, start, end in spans:
         bounds = f"{local_text(start, terms.period.zone)} – {local_text(end, terms.period.zone)}"
         lines.append(f"- {phrases.span_kinds[kind]}: {bounds} ({common.duration(end - start)})")

@@ -187,6 +187,7 @@ svg {{ max-width: 60rem; width: 100%; height: auto; display: block; margin-block
 svg text {{ fill: var(--ink); font-size: 11px; }}
 .axis, .guarantee {{ stroke: var(--ink); }} .tick {{ stroke: var(--line); }}
 .guarantee {{ stroke-dasharray: 4 3; }}
+figure {{ margin-inline: 0; }}
 .target {{ fill: transparent; }} .up {{ fill: var(--good); opacity: .35; }}
 .bar.met, .column.series-1 {{ fill: var(--good); }}
 .bar.missed, .span.outage {{ fill: var(--bad); }}
