@@ -21,18 +21,25 @@ from board.pages.tenant_area import local_text, tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.pages.texts import board_phrases
 from board.queries import months
+from board.queries.tenant_scope import TenantScope
 from board.statement_csv import statement_csv
 from board.viewer import viewer
 from streams.sla.policy import Policies
 
 
 def month_page(
-    request: Request, connection: Connection, context: BoardContext, tenant: str, month: str, template: str
+    request: Request,
+    connection: Connection,
+    context: BoardContext,
+    scope: TenantScope,
+    tenant: str,
+    month: str,
+    template: str,
 ) -> HTMLResponse:
     """The latest revision of a month, or that of `?revision=`, as the page or as the printable statement; before the
     first statement, the page of what is known so far."""
     phrases = tenant_phrases(viewer(request).language)
-    view = month_view(connection, context.policies, tenant, month, _revision(request))
+    view = month_view(connection, context.policies, tenant, month, _revision(request), scope)
     if view is None:
         if template == "month.html" and "revision" not in request.query_params:
             so_far = month_so_far_page(request, connection, context, tenant, month)

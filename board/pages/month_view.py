@@ -11,6 +11,7 @@ from board.arithmetic import ArithmeticLine, arithmetic
 from board.queries import months
 from board.queries.contracts import contract_history
 from board.queries.months import CreditRow, NamedIncident, StatementDetail
+from board.queries.tenant_scope import EVERY_TENANT, TenantScope
 from board.statement_changes import TermChange, changes
 from streams.sla.contracts import ContractHistory
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
@@ -60,9 +61,15 @@ class MonthView:
 
 
 def month_view(
-    connection: Connection, policies: Policies, tenant_id: str, month: str, revision: int | None = None
+    connection: Connection,
+    policies: Policies,
+    tenant_id: str,
+    month: str,
+    revision: int | None = None,
+    scope: TenantScope = EVERY_TENANT,
 ) -> MonthView | None:
-    """The latest revision of a month, or the one that is asked for; None when there is none."""
+    """The latest revision of a month, or the one that is asked for; None when there is none. Incidents are named as a
+    person of the scope may see them."""
     known = months.revisions(connection, tenant_id, month)
     chosen = [one for one in known if revision in {None, one.terms.revision}]
     if not chosen:
@@ -74,7 +81,7 @@ def month_view(
     settled = [one.terms for one in known if one.terms.status != "provisional"]
     before = next((one for one in reversed(settled) if one.revision < terms.revision), None)
     issued = sum(one.amount_minor for one in credits if one.revision < terms.revision)
-    links = months.incident_links(connection, _incident_ids(detail))
+    links = months.incident_links(connection, _incident_ids(detail), scope)
     contracts = contract_history(connection, tenant_id)
     spans, other = _spans(terms, contracts, links)
     return MonthView(

@@ -69,9 +69,9 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
         case [tenant]:
             return _tenant(request, connection, context, tenant)
         case [tenant, month] if _MONTH.fullmatch(month):
-            return month_page(request, connection, context, tenant, month, "month.html")
+            return month_page(request, connection, context, scope, tenant, month, "month.html")
         case [tenant, month, "statement"] if _MONTH.fullmatch(month):
-            return month_page(request, connection, context, tenant, month, "statement.html")
+            return month_page(request, connection, context, scope, tenant, month, "statement.html")
         case [tenant, month, "statement.csv"] if _MONTH.fullmatch(month):
             return month_csv(request, connection, context.policies, tenant, month)
         case [tenant, month, "verification"] if _MONTH.fullmatch(month):

@@ -104,7 +104,8 @@ class ClaimRow:
 
 @dataclass(frozen=True, slots=True)
 class NamedIncident:
-    """An incident that a statement names. Without its row (deleted by retention) the other fields are None."""
+    """An incident that a statement names. Without its row (deleted by retention, or not to be seen) the other fields
+    are None."""
 
     incident_id: str
     title_en: str | None = None
@@ -301,11 +302,15 @@ def claims(connection: Connection, tenant_id: str, month: str) -> list[ClaimRow]
     ]
 
 
-def incident_links(connection: Connection, incident_ids: list[str]) -> list[NamedIncident]:
-    """The incidents of these ids, in the order of their start; those without a row come last."""
+def incident_links(
+    connection: Connection, incident_ids: list[str], scope: TenantScope = EVERY_TENANT
+) -> list[NamedIncident]:
+    """The incidents of these ids, in the order of their start; those without a row that may be seen come last. (An
+    incident that a statement rests on may concern other tenants by now.)"""
     found: dict[str, NamedIncident] = {}
     for first in range(0, len(incident_ids), 500):
-        query = select(incident).where(incident.c.incident_id.in_(incident_ids[first : first + 500]))
+        some = incident.c.incident_id.in_(incident_ids[first : first + 500])
+        query = select(incident).where(some, *scope.incident_conditions())
         for row in connection.execute(query):
             found[row.incident_id] = NamedIncident(
                 row.incident_id,

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, select, update
 from board.access.requirement import Addresses
 from board.access.tokens import remove_token
 from board.changes import Change
+from board.queries.months import NamedIncident, incident_links, revisions
 from board.queries.tenant_scope import TenantScope
 from board.store.engine import open_engine, writing
 from board.store.tables import entry, incident, incident_tenant, named_tenant
@@ -303,3 +304,20 @@ def test_the_navigation_leads_only_where_the_person_may_go(limited: TestClient, 
 
     assert navigation(limited) == ["/", "/tenants"]
     assert len(navigation(unlimited)) == 6
+
+
+def test_a_statement_shows_nothing_of_an_incident_that_concerns_others_by_now(engine: Engine) -> None:
+    scope = TenantScope(frozenset({OWN}))
+    with writing(engine).begin() as connection:
+        detail = revisions(connection, OWN, MONTH)[-1]
+        named = [each.id for each in detail.evidence if each.kind == "incident"]
+        before = incident_links(connection, named, scope)
+        moved = next(each.incident_id for each in before if each.severity is not None)
+        concerned = incident_tenant.c.incident_id == moved
+        connection.execute(incident_tenant.delete().where(concerned))
+        connection.execute(incident_tenant.insert(), {"tenant_id": FOREIGN, "incident_id": moved})
+        connection.execute(update(incident).where(incident.c.incident_id == moved).values(scope="tenants"))
+        after = incident_links(connection, named, scope)
+        assert set(after) == {each if each.incident_id != moved else NamedIncident(moved) for each in before}
+        assert set(incident_links(connection, named)) == set(before)
+        connection.rollback()
