@@ -49,7 +49,7 @@ class AuditLog:
     def __init__(self, engine: Engine, time_source: TimeSource) -> None:
         self._engine = engine
         self._time = time_source
-        self._denials = FailureLimit(time_source, per_address=MOST_DENIALS)
+        self._denials = FailureLimit(time_source, per_address=MOST_DENIALS, key_of=str)
 
     def write(self, connection: Connection, event: AuditEvent) -> None:
         """Store an event in the caller's transaction: it is in the log if and only if what it tells of is."""

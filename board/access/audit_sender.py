@@ -105,6 +105,10 @@ class AuditSender:
                 self._failing = True
                 self._disconnect()
                 wait = _AGAIN_S
+            except Exception:  # a defect: the events wait in the database, and the thread must not end unseen
+                structlog.get_logger("board").exception("audit_send_crashed", consequence="it is tried again")
+                self._disconnect()
+                wait = _AGAIN_S
             self._stop.wait(wait)
         self._disconnect()
 

@@ -17,6 +17,7 @@ from board.access.identity import Identity, set_identity
 from board.access.requirement import GRANTED, Address, Addresses
 from board.access.sign_in import Refused, SignIn
 from board.error_responses import refusal_answer
+from board.pages.addresses import raw_path
 from connect.actions.permissions import Denied, may_read
 from connect.actions.person import Person
 
@@ -126,7 +127,7 @@ def _sign_in_first(request: Request, mode: str) -> Response:
     }[mode]
     is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if mode == "oidc" and is_page and request.headers.get("hx-request") != "true":
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        path = raw_path(request) + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': path})}", HTTPStatus.SEE_OTHER)
     return refusal_answer(request, HTTPStatus.UNAUTHORIZED, f"nobody is signed in; {how}")
 

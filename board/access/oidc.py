@@ -37,6 +37,10 @@ _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES2
 _TIMEOUT_S: Final = 10.0
 #: The provider's addresses and keys are read again after this.
 _FRESH: Final = 10 * MINUTE
+#: After a failure, the provider is left alone for so long: meanwhile sign-ins fail at once.
+_RETRY_AFTER: Final = 5 * SECOND
+#: While one thread waits for the provider, others fail after this, so that a slow provider does not hold them all.
+_LOCK_TIMEOUT_S: Final = 2.0
 #: How far the provider's clock may be away.
 _LEEWAY_S: Final = 60
 
@@ -53,6 +57,7 @@ class Oidc:
         self._settings = settings
         self._time = time_source
         self._lock = threading.Lock()
+        self._failed_at: int | None = None
         self._metadata: tuple[int, Mapping[str, Any]] | None = None
         self._keys: tuple[int, KeySet] | None = None
 
@@ -115,16 +120,37 @@ class Oidc:
         )
 
     def _discovered(self) -> Mapping[str, Any]:
-        with self._lock:
+        with self._reading():
             if self._metadata is None or self._time.now() - self._metadata[0] >= _FRESH:
                 issuer = self._settings.oidc_issuer
-                found = _json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+                found = self._read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
                 if found.get("issuer") != issuer:
                     raise OidcProblem(
                         f"the provider calls itself {found.get('issuer')!r}; set SLA_BOARD_OIDC_ISSUER to exactly that"
                     )
                 self._metadata = (self._time.now(), found)
             return self._metadata[1]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT_S):
+            raise OidcProblem("the provider is slow to answer; try again")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _read(self, address: str) -> dict[str, Any]:
+        """The JSON object at an address of the provider. The caller has the lock."""
+        if self._failed_at is not None and 0 <= self._time.now() - self._failed_at < _RETRY_AFTER:
+            raise OidcProblem(f"the provider failed less than {_RETRY_AFTER // SECOND} s ago; try again")
+        try:
+            found = _json(address)
+        except httpx.HTTPError:
+            self._failed_at = self._time.now()
+            raise
+        self._failed_at = None
+        return found
 
     def _endpoint(self, name: str) -> str:
         found = self._discovered().get(name)
@@ -134,9 +160,9 @@ class Oidc:
 
     def _key_set(self, *, again: bool = False) -> KeySet:
         address = self._endpoint("jwks_uri")
-        with self._lock:
+        with self._reading():
             if again or self._keys is None or self._time.now() - self._keys[0] >= _FRESH:
-                self._keys = (self._time.now(), KeySet.import_key_set(cast(KeySetSerialization, _json(address))))
+                self._keys = (self._time.now(), KeySet.import_key_set(cast(KeySetSerialization, self._read(address))))
             return self._keys[1]
 
     def _validated(self, id_token: str, nonce: str) -> Mapping[str, Any]:

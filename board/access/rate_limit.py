@@ -1,10 +1,12 @@
-"""Limits failed sign-ins, per address and in total."""
+"""Limits failed sign-ins, per network of an address and in total."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
+from streams.http_connections import network_of
 from streams.sla.instants import MINUTE, SECOND
 from streams.time_source import TimeSource
 
@@ -17,14 +19,23 @@ _MOST_ADDRESSES = 10_000
 
 
 class FailureLimit:
-    """Counts failures in memory; a restart forgets them. All methods may be called from any thread."""
+    """Counts failures in memory; a restart forgets them. All methods may be called from any thread.
+
+    Addresses with the same `key_of` share one count: by default those of an IPv6 /64, all of which one sender has.
+    """
 
     def __init__(
-        self, time_source: TimeSource, *, per_address: int = MOST_PER_ADDRESS, in_total: int = MOST_IN_TOTAL
+        self,
+        time_source: TimeSource,
+        *,
+        per_address: int = MOST_PER_ADDRESS,
+        in_total: int = MOST_IN_TOTAL,
+        key_of: Callable[[str], str] = network_of,
     ) -> None:
         self._time = time_source
         self._per_address = per_address
         self._in_total = in_total
+        self._key_of = key_of
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, deque[int]] = OrderedDict()
         self._all: deque[int] = deque(maxlen=in_total)
@@ -32,20 +43,20 @@ class FailureLimit:
 
     def retry_after(self, address: str) -> int | None:
         """Seconds that an address has to wait before its next attempt; None: it may try now."""
-        now = self._time.now()
+        key, now = self._key_of(address), self._time.now()
         with self._lock:
-            own = self._failures.get(address)
+            own = self._failures.get(key)
             waits = [_wait(own, self._per_address, now)] if own else []
-            if address not in self._trusted:
+            if key not in self._trusted:
                 waits.append(_wait(self._all, self._in_total, now))
         return max((each for each in waits if each), default=None)
 
     def failed(self, address: str) -> None:
         """Count a failure."""
-        now = self._time.now()
+        key, now = self._key_of(address), self._time.now()
         with self._lock:
-            self._failures.setdefault(address, deque(maxlen=self._per_address)).append(now)
-            self._failures.move_to_end(address)
+            self._failures.setdefault(key, deque(maxlen=self._per_address)).append(now)
+            self._failures.move_to_end(key)
             self._all.append(now)
             while len(self._failures) > _MOST_ADDRESSES:
                 self._failures.popitem(last=False)
@@ -53,9 +64,10 @@ class FailureLimit:
     def succeeded(self, address: str) -> None:
         """Remember that somebody signed in from an address. Its failures stay counted: one valid token must not be a
         way to try more."""
+        key = self._key_of(address)
         with self._lock:
-            self._trusted[address] = None
-            self._trusted.move_to_end(address)
+            self._trusted[key] = None
+            self._trusted.move_to_end(key)
             while len(self._trusted) > _MOST_ADDRESSES:
                 self._trusted.popitem(last=False)
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from board.access.identity import identity_of
 from board.pages.access_texts import access_phrases
+from board.pages.addresses import raw_path
 from board.pages.texts import BoardPhrases, board_phrases
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
@@ -118,15 +119,13 @@ def rank(severity: str) -> int:
 
 def id_in_address(request: Request, prefix: str) -> str:
     """What follows a prefix in the path of a request, decoded once: an id may contain anything."""
-    raw: bytes = request.scope.get("raw_path") or quote(request.url.path).encode()
-    return unquote(raw.decode("ascii", "replace").partition("?")[0].removeprefix(prefix))
+    return unquote(raw_path(request).removeprefix(prefix))
 
 
 def with_language(request: Request, language: str) -> str:
     """The address of this page in a language."""
-    path = request.scope.get("raw_path", b"").decode("ascii") or quote(request.url.path)
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
-    return f"{path}?{urlencode([*query, ('lang', language)])}"
+    return f"{raw_path(request)}?{urlencode([*query, ('lang', language)])}"
 
 
 def _browser_texts(common: BoardPhrases) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from board_rows import NOW
+from board_server import wait_until
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from signed_in import MovingClock, access_app, board_settings, browser, csrf_of, token_of
 from sqlalchemy import Engine, func, select
@@ -133,6 +134,29 @@ def test_sign_in_works_without_kafka_and_its_event_is_sent_later(empty_read_mode
     with pytest.raises(KafkaConnectionError):
         AuditSender(empty_read_model, Settings(), away).send_waiting()
     assert waiting(empty_read_model) == 4
+
+
+def test_a_defect_does_not_end_the_thread_that_sends(
+    empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("board.access.audit_sender._AGAIN_S", 0.01)
+    walk(empty_read_model, tmp_path)
+    producers: list[MemoryProducer] = []
+
+    def connect() -> MemoryProducer:
+        if not producers:
+            monkeypatch.setattr("board.access.audit_sender.partition_of", lambda *_: 1 // 0)
+        else:
+            monkeypatch.undo()
+        producers.append(MemoryProducer())
+        return producers[-1]
+
+    sender = AuditSender(empty_read_model, Settings(), connect)
+    sender.start()
+    assert wait_until(lambda: waiting(empty_read_model) == 0)
+    sender.stop(5)
+    assert len(producers) == 2
+    assert producers[0].closed
 
 
 def test_a_sign_in_that_is_not_committed_has_no_event(empty_read_model: Engine, tmp_path: Path) -> None:

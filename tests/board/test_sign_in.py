@@ -284,6 +284,15 @@ def test_wrong_tokens_are_limited_per_address(app: FastAPI, settings: BoardSetti
     assert client.post("/sign-in", data={"token": right}).status_code == 303
 
 
+def test_all_addresses_of_an_ipv6_network_have_one_limit(app: FastAPI) -> None:
+    for number in range(MOST_PER_ADDRESS):
+        client = browser(app, client=(f"2001:db8:0:1::{number:x}", 5))
+        assert client.post("/sign-in", data={"token": "wrong"}).status_code == 401
+    next_one, other = (browser(app, client=(f"2001:db8:0:{number}::99", 5)) for number in (1, 2))
+    assert next_one.post("/sign-in", data={"token": "wrong"}).status_code == 429
+    assert other.post("/sign-in", data={"token": "wrong"}).status_code == 401
+
+
 def test_wrong_tokens_are_limited_in_total_except_for_known_addresses(app: FastAPI, settings: BoardSettings) -> None:
     right = token_of(settings, "kim", Role.RESPONDER)
     known = browser(app, client=("192.0.2.250", 5))

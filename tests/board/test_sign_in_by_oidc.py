@@ -20,10 +20,12 @@ from signed_in import MovingClock, access_app, board_settings, browser, csrf_of,
 from sqlalchemy import Engine, select
 
 from board.access.oidc import CALLBACK, Oidc, OidcProblem
+from board.pages.sign_in import local_address
 from board.settings import BoardSettings, read_board_settings
 from board.store.own_tables import audit_outbox, session
 from connect.actions.person import Role
 from streams.errors import SettingsError
+from streams.sla.instants import SECOND
 
 #: The provider's own code warns in its thread.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -105,6 +107,13 @@ def test_a_page_leads_to_the_sign_in_and_from_there_back(app: FastAPI, issuer: s
     assert "Signed in as Kim: responder" in client.get("/").text
     assert "board_attempt" not in client.cookies
     assert client.get("/api/v1/incidents").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/incidents/a%2Fb%3Fc", "/incidents/%E9%9A%9C%E5%AE%B3?after=1"])
+def test_the_way_back_keeps_what_is_escaped_in_an_address(app: FastAPI, page: str) -> None:
+    first = browser(app, URL).get(page)
+    assert parse_qs(urlsplit(first.headers["location"]).query) == {"next": [page]}
+    assert local_address(page) == page
 
 
 def test_nobody_else_reads(app: FastAPI) -> None:
@@ -226,6 +235,37 @@ def test_a_provider_that_is_away_is_a_page_that_says_so(
     answer = browser(app, URL).get("/sign-in/start")
     assert answer.status_code == 502
     assert "The sign-in failed" in answer.text
+
+
+def test_a_provider_that_fails_is_left_alone_for_a_while(
+    tmp_path: Path, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(address: str) -> dict[str, Any]:
+        asked.append(address)
+        raise httpx.ConnectTimeout("no answer")
+
+    monkeypatch.setattr("board.access.oidc._json", away)
+    provider = Oidc(settings_of(tmp_path, "https://id.example"), clock)
+    with pytest.raises(OidcProblem, match="no answer"):
+        provider.start("x")
+    with pytest.raises(OidcProblem, match="failed less than 5 s ago"):
+        provider.start("x")
+    assert len(asked) == 1
+    clock.move(5 * SECOND)
+    with pytest.raises(OidcProblem, match="no answer"):
+        provider.start("x")
+    assert len(asked) == 2
+
+
+def test_nobody_waits_long_behind_somebody_who_waits_for_the_provider(
+    tmp_path: Path, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("board.access.oidc._LOCK_TIMEOUT_S", 0.01)
+    provider = Oidc(settings_of(tmp_path, "https://id.example"), clock)
+    with provider._reading(), pytest.raises(OidcProblem, match="slow to answer"):
+        provider.start("x")
 
 
 def test_the_board_compares_the_issuer(tmp_path: Path, issuer: str, clock: MovingClock) -> None:
