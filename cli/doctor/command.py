@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +67,9 @@ def _print(finding: Diagnosis) -> None:
     from cli.support.console import safe
 
     colour = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}[finding.status]
-    status = typer.style(f"{finding.status:<4}", fg=colour)
+    status = f"{finding.status:<4}"
+    if not os.environ.get("NO_COLOR"):
+        status = typer.style(status, fg=colour)
     typer.echo(f"{status} {finding.check}: {safe(finding.what)}")
     if finding.mend is not None:
         typer.echo(f"     → {safe(finding.mend)}")

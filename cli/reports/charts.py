@@ -12,7 +12,7 @@ from cli.reports.collect import Report, StatementRow
 from streams.sla.policy import Policies
 
 #: Bars in one picture: of one tenant the latest months, of several the months with the lowest availability.
-_MOST_BARS = 12
+_MOST_MONTHS, _MOST_LOWEST = 12, 10
 _LABEL = 8
 
 
@@ -38,7 +38,7 @@ def inline(picture: str) -> str:
 def _availability(rows: list[StatementRow], policies: Policies | None) -> str:
     one = len({row.tenant for row in rows}) == 1
     lowest = sorted(rows, key=lambda row: (float(row.availability_percent), row.tenant, row.month))
-    shown = sorted(rows, key=lambda row: row.month)[-_MOST_BARS:] if one else lowest[:_MOST_BARS]
+    shown = sorted(rows, key=lambda row: row.month)[-_MOST_MONTHS:] if one else lowest[:_MOST_LOWEST]
     bars = []
     for row in shown:
         policy = None if policies is None or row.policy is None else policies.exact(*row.policy)

@@ -163,3 +163,12 @@ def test_a_wrong_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lines_for_people_name_the_check_and_the_remedy(closed_port: int) -> None:
     ended = CliRunner().invoke(app, ["doctor", "--brokers", f"127.0.0.1:{closed_port}"])
     assert f"fail brokers: 127.0.0.1:{closed_port}: nothing listens there\n     → start Kafka there" in ended.stdout
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_no_color_is_respected(
+    no_color: str, coloured: bool, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    ended = CliRunner().invoke(app, ["doctor", "--brokers", f"127.0.0.1:{closed_port}"], color=True)
+    assert ("\x1b[" in ended.stdout) is coloured
