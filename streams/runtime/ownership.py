@@ -6,6 +6,7 @@ each other, since transactional ids begin with the app id.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
@@ -14,6 +15,8 @@ from streams.runtime.runtime_rows import RuntimeRow
 
 OWNER_KEY: Final = b"@owner"
 _ROW: Final = RuntimeRow("owner", "state.owner.avsc")
+#: The broker answers a commit before its markers make the rows visible.
+_LOOKS, _LOOK_EVERY_S = 50, 0.1
 
 
 def encode_owner(app_id: str) -> bytes:
@@ -33,10 +36,7 @@ async def claim_ownership(owner: bytes | None, app_id: str, log: TaskLog, transa
     """
     if owner is None:
         await transactions.put_row(OWNER_KEY, encode_owner(app_id))
-        owners = [value async for chunk in log.replay() for key, value in chunk if key == OWNER_KEY]
-        if not owners or owners[0] is None:
-            raise TaskInterrupted("the claim of the changelog is not visible yet")
-        owner = owners[0]
+        owner = await _first_owner(log)
         if decode_owner(owner) != app_id:
             await transactions.put_row(OWNER_KEY, owner)
     if (other := decode_owner(owner)) != app_id:
@@ -45,3 +45,14 @@ async def claim_ownership(owner: bytes | None, app_id: str, log: TaskLog, transa
             f"worker has SLA_APP_ID={app_id}: give every worker of a deployment the same SLA_APP_ID, and every other "
             "deployment a SLA_TOPIC_PREFIX of its own"
         )
+
+
+async def _first_owner(log: TaskLog) -> bytes:
+    """The first owner row of the log, once it is visible. Raises TaskInterrupted if it is not within some seconds."""
+    for _ in range(_LOOKS):
+        async for chunk in log.replay():
+            for key, value in chunk:
+                if key == OWNER_KEY and value is not None:
+                    return value
+        await asyncio.sleep(_LOOK_EVERY_S)
+    raise TaskInterrupted("the claim of the changelog is not visible yet")

@@ -9,6 +9,7 @@ from memory_log import MemoryLog
 from task_bench import MS, Bench, last_applied, run
 
 from schemas.registry import load
+from streams.runtime import ownership
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, decode_checkpoint, encode_checkpoint
 from streams.runtime.errors import TopicRecreated
 from streams.runtime.ownership import OWNER_KEY, decode_owner, encode_owner
@@ -80,6 +81,32 @@ def test_of_two_that_claim_at_once_the_first_row_decides() -> None:
         assert task.state is TaskState.HALTED
         assert "SLA_APP_ID=first" in task.reason
         assert owner_of(log) == "first", "compaction keeps the last row"
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_claim_that_becomes_visible_late_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker answers a commit before its markers make the rows visible."""
+    monkeypatch.setattr(ownership, "_LOOK_EVERY_S", 0)
+
+    class Hesitant(MemoryLog):
+        """Shows rows from the fourth look on."""
+
+        looks = 0
+
+        async def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
+            self.looks += 1
+            for row in list(self.changelog) if self.looks > 3 else []:
+                yield [row]
+
+    async def scenario() -> None:
+        bench = Bench(log=Hesitant(), app_id="sla")
+        task = bench.start()
+        await bench.settle()
+        assert task.state is TaskState.RUNNING
+        assert task.restarts == 1, "the first start alone"
+        assert [key for key, _ in bench.log.changelog].count(OWNER_KEY) == 1
         await task.stop()
 
     run(scenario)
