@@ -69,12 +69,23 @@ def what_if(
             ComparisonJob(history.names, old, new, settings.time_limits(), end, backfill),
             progress=lambda total: progress("bytes compared", total=total),
         )
+    if found.lines == found.rejected:
+        _no_events(names, found.rejected)
     found = replace(found, lines=found.lines + history.undecodable, rejected=found.rejected + history.undecodable)
     if format_ == "table":
         print_tables(found, old_label, new_label)
         return
     text = as_csv(found) if format_ == "csv" else as_json(found, old_label, new_label)
     typer.get_binary_stream("stdout").write(text.encode())
+
+
+def _no_events(names: list[str], rejected: int) -> None:
+    """Nothing was compared. Files like that are a mistake; topics may still be empty."""
+    if not names:
+        typer.echo("note: the input topics have no event that can be applied, so nothing was compared", err=True)
+        return
+    refused = f"; lines refused: {rejected:,}, `sla simulate` says why" if rejected else ""
+    wrong_use(f"{', '.join(names)}: no event to compare{refused}; allowed: input events, as `sla tail --json` prints")
 
 
 def _check_events(names: list[str], *, from_topics: bool) -> None:

@@ -253,8 +253,9 @@ def test_without_against_a_candidate_is_compared_with_the_policy_of_its_name(tmp
     hosting = default_policies_dir() / "code-hosting" / "1.yaml"
     own = tmp_path / "mine.yaml"
     own.write_text(hosting.read_text(encoding="utf-8").replace('version: "1"', 'version: "2"'), encoding="utf-8")
-    assert call("-", "--policy", own, stdin="").stdout.startswith("code-hosting 1 → code-hosting 2 (")
-    assert call("-", "--policy", "code-hosting", stdin="").stdout.startswith("scalr-emergency 1 → code-hosting 1,")
+    stdin = "\n".join(texts(STORY))
+    assert call("-", "--policy", own, stdin=stdin).stdout.startswith("code-hosting 1 → code-hosting 2 (")
+    assert call("-", "--policy", "code-hosting", stdin=stdin).stdout.startswith("scalr-emergency 1 → code-hosting 1,")
 
 
 def used(policy: Policy) -> str:
@@ -265,3 +266,12 @@ def test_each_policy_stands_for_both_names() -> None:
     other = replace(STRICTER, name="strict", version="9")
     side = replacing([shipped(), other], [other], {"scalr-emergency", "strict"})
     assert {used(side.at(name, 0)) for name in ("scalr-emergency", "strict", None, "unknown")} == {"strict 9"}
+
+
+@pytest.mark.parametrize("text", ["", "no event\n", "\n{}\n"], ids=["empty", "no JSON", "no event"])
+def test_files_without_an_event_are_not_said_to_show_no_difference(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(text, encoding="utf-8")
+    ended = CliRunner().invoke(app, ["what-if", str(file), "--policy", "scalr-emergency"])
+    assert ended.exit_code == 2
+    assert "no event to compare" in ended.output
