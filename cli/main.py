@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from cli.support.closed_output import end_on_closed_output
 from cli.support.exits import WRONG_USE, one_line
 
 
@@ -25,7 +26,7 @@ class Command(NamedTuple):
     example: str
 
 
-_CANNOT_WRITE = frozenset([errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+_CANNOT_WRITE = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 #: In the order of the help. To add a command, add its line.
 COMMANDS = {
     "demo": Command("cli.demo.command:demo", "Run the whole product on this machine with sample data.", "sla demo"),
@@ -137,19 +138,8 @@ class LazyGroup(TyperGroup):
         return name, None if name is None else load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with one_line():
-                try:
-                    return super().invoke(ctx)
-                finally:
-                    sys.stdout.flush()
-        except BrokenPipeError:  # the reader of our output closed it
-            _discard_output()
-            raise typer.Exit from None
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with one_line():
+            return super().invoke(ctx)
 
 
 def walk() -> Iterator[tuple[str, Any]]:
@@ -211,6 +201,7 @@ def main() -> None:
     """Run the command line of this process; exits."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     logging.getLogger("kafka").propagate = False
+    end_on_closed_output()
     try:
         try:
             app()
@@ -219,7 +210,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
-        _discard_output()
-        if error.errno != errno.EPIPE:
-            typer.echo(f"can't write: {error.strerror}", err=True)
-            sys.exit(WRONG_USE)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        typer.echo(f"can't write: {error.strerror}", err=True)
+        sys.exit(WRONG_USE)
