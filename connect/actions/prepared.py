@@ -86,24 +86,35 @@ def invalid(*problems: FormProblem) -> Invalid:
     return Invalid(problems)
 
 
+def visible(person: Person, state: State) -> bool:
+    """Whether an incident concerns a tenant of the person: others do not exist for the person."""
+    concerned = concerned_tenants(state)
+    return person.tenants is None or concerned is None or not person.tenants.isdisjoint(concerned)
+
+
 def incident_action(request: Request, state: State, present: Present, settings: Settings) -> Prepared | Refused:
     """An action at an incident whose state is known. Its problems may come with those of the form."""
-    concerned = _concerned(request, state, present)
+
+    def incident(incident_id: str) -> State | None:
+        found = present.incident(incident_id)
+        return found if found is not None and visible(request.person, found) else None
+
+    concerned = _concerned(request, state, incident)
     if (denied := request.denied(concerned)) is not None:
         return denied
     if request.form.problems:
         return Invalid(request.form.problems)
-    problems = tuple(state_problems(request.action, request.subject, request.form, state, present.incident))
+    problems = tuple(state_problems(request.action, request.subject, request.form, state, incident))
     if problems:
         return Invalid(problems)
     return _checked(request, request.event(), concerned, settings, state)
 
 
-def _concerned(request: Request, state: State, present: Present) -> Concerned:
+def _concerned(request: Request, state: State, incident: Callable[[str], State | None]) -> Concerned:
     """Whom an action at an incident concerns: the tenants that it names, before and after."""
     found: set[str] = set()
     into = request.form.text("into")
-    others = [] if into is None else [other for other in (present.incident(into),) if other is not None]
+    others = [] if into is None else [other for other in (incident(into),) if other is not None]
     for each in (state, *others):
         tenants = concerned_tenants(each)
         if tenants is None:

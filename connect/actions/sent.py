@@ -56,7 +56,8 @@ class SentActions:
     def note(self, subject: str, revision: int, person: str, event: JsonEvent, now: int) -> None:
         """An action was sent that was decided at this revision of the incident."""
         with self._lock:
-            self._recent.setdefault(subject, []).append((now, revision, person, event))
+            noted = [each for each in self._recent.get(subject, ()) if now - each[0] <= RECENT]
+            self._recent[subject] = [*noted, (now, revision, person, event)]
             self._recent.move_to_end(subject)
             if len(self._recent) > MOST:
                 self._recent.popitem(last=False)

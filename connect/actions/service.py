@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from connect.actions import prepared as kinds
-from connect.actions.build import concerned_tenants, event_id
+from connect.actions.build import event_id
 from connect.actions.catalogue import ACTIONS, Action
 from connect.actions.form import Choices, FormField, FormValues, describe, id_problem, read_form, shown
 from connect.actions.input_results import AGENT_OF
@@ -240,7 +240,7 @@ class ActionService:
     def _at_incident(
         self, request: Request, state: State | None, seen_revision: int | None, approver: Person | None
     ) -> Prepared | Moved | Refused:
-        if state is None or not _visible(request.person, state):
+        if state is None or not kinds.visible(request.person, state):
             return invalid(FormProblem("", "incident_unknown", {"incident": shown(request.subject)}))
         found = kinds.incident_action(request, state, self._present, self._settings)
         if isinstance(found, Denied):
@@ -268,12 +268,6 @@ def _may(person: Person, action: Action) -> Denied | None:
     """Why no role of the person allows the action, whatever it concerns."""
     found = allowed(person, action.permission, PLATFORM if person.tenants is None else person.tenants)
     return found if isinstance(found, Denied) else None
-
-
-def _visible(person: Person, state: State) -> bool:
-    """Whether the incident concerns a tenant of the person: others don't exist for it."""
-    concerned = concerned_tenants(state)
-    return person.tenants is None or concerned is None or not person.tenants.isdisjoint(concerned)
 
 
 def _subject_problem(action: Action, subject: str) -> FormProblem | None:

@@ -24,6 +24,7 @@ from connect.actions.outcome import (
 from connect.actions.permissions import Denied
 from connect.actions.person import ANONYMOUS, Person
 from connect.actions.prepared import Prepared
+from connect.actions.sent import SentActions
 from connect.actions.texts import preview_update, problem_text
 from connect.client.errors import BrokerUnavailable, DeliveryFailed
 from connect.kafka_io.reader import TopicRecord
@@ -155,7 +156,7 @@ def test_each_role_and_action(bench: Bench, name: str, person: Person) -> None:
         ("respond", "platform", {}, "platform"),
         ("reclassify", "inc-1", {"scope": "platform"}, "platform"),
         ("reclassify", "inc-1", {"scope": "tenants", "tenant_ids": ["acme", "globex"]}, "tenant"),
-        ("merge", "inc-1", {"into": "foreign"}, "tenant"),
+        ("merge", "inc-1", {"into": "both"}, "tenant"),
         ("merge", "inc-1", {"into": "platform"}, "platform"),
         ("schedule-maintenance", "new", {**WINDOW, "scope": "platform", "tenant_ids": []}, "platform"),
         ("schedule-maintenance", "new", {**WINDOW, "tenant_ids": ["globex"]}, "tenant"),
@@ -180,6 +181,7 @@ def test_a_person_of_one_tenant_acts_on_nothing_of_others(
 @pytest.mark.parametrize("subject", ["foreign", "nowhere"])
 def test_incidents_of_others_do_not_exist_for_a_person_of_one_tenant(bench: Bench, subject: str) -> None:
     assert codes(bench.perform(ACME, "respond", subject)) == ["incident_unknown"]
+    assert codes(bench.perform(ACME, "merge", form={"into": subject})) == ["incident_unknown"]
 
 
 def test_a_customer_acts_as_a_customer(bench: Bench) -> None:
@@ -489,3 +491,16 @@ def test_components_are_those_of_the_incidents_policy(bench: Bench) -> None:
     assert allowed == ", ".join(component.choices)
     assert set(component.choices) == {"ui", "api", "auto_scaling", "backups", "auto_healing", "guest_agent"}
     assert isinstance(bench.perform(KIM, "reclassify", form={"component": "ui"}), Accepted)
+
+
+def test_what_a_state_shows_by_now_is_not_remembered() -> None:
+    """Also where nobody asks for it: authors that name no revision do not."""
+    sent = SentActions()
+    for second in range(60):
+        sent.note("inc-1", 3, "kim", {"id": str(second)}, NOW + second * SECOND)
+    assert [each["id"] for each in sent.recent("inc-1", {"revision": 3}, "lee", NOW + 59 * SECOND)] == [
+        str(second) for second in range(49, 60)
+    ]
+    assert len(sent._recent["inc-1"]) == 11
+    sent.note("inc-1", 3, "kim", {"id": "later"}, NOW + 90 * SECOND)
+    assert len(sent._recent["inc-1"]) == 1
