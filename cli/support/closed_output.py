@@ -15,7 +15,7 @@ CLOSED_OUTPUT = 141
 class _Output(io.FileIO):
     """Standard output. The first write to a closed pipe ends the command; later ones are discarded."""
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
