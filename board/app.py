@@ -18,6 +18,7 @@ from board.actions.present import BoardPresent, SeenStates
 from board.actions.runner import READ_BACK_S, ActionRunner
 from board.api import attainment, changes, incidents, rejects, statements, tenants
 from board.api import policies as policies_api
+from board.api import proposals as proposals_api
 from board.api import system as system_api
 from board.api.openapi import API_PREFIX, openapi_of
 from board.background import Background
@@ -47,6 +48,7 @@ _API: tuple[APIRouter, ...] = (
     changes.router,
     incidents.router,
     policies_api.router,
+    proposals_api.router,
     rejects.router,
     statements.router,
     system_api.router,

@@ -23,11 +23,14 @@ from board.connections import ConnectionLimiter
 from board.ingest.apply import AppliedChanges
 from board.ingest.thread import Ingest
 from board.metrics import BoardMetrics
+from board.proposals.proposal import SOURCE
+from board.proposals.publishing import ApprovedPublisher
 from board.queries.system import read_position
 from board.settings import BoardSettings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
 from board.workers import WorkerWatch
+from connect.actions.publish import ActionPublisher
 from connect.kafka_io.progress_reader import ProgressReader
 from streams.errors import SettingsError
 from streams.http_connections import ACCEPTED_AT_ONCE, BACKLOG, ConnectionLimits, HttpMetrics
@@ -89,6 +92,8 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         )
         watch = WorkerWatch(lambda: ProgressReader(kafka, time), settings.workers_every, time)
         audit = AuditSender(engine, kafka)
+        publisher = ActionPublisher(kafka, SOURCE, time)
+        approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
         app = create_app(
             engine,
             settings,
@@ -108,6 +113,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         ingest.start()
         watch.start()
         audit.start()
+        approved.start()
         address = _url(listener)
         log.info("board_started", address=address, database=engine.url.render_as_string())
         listening(address)
@@ -123,9 +129,11 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
                 asyncio.to_thread(ingest.stop, _FINISH_S),
                 asyncio.to_thread(watch.stop, _FINISH_S),
                 asyncio.to_thread(audit.stop, _FINISH_S),
+                asyncio.to_thread(approved.stop, _FINISH_S),
                 asyncio.to_thread(app.state.context.background.close),
                 asyncio.to_thread(app.state.context.actions.close, _FINISH_S),
             )
+            publisher.close()
             engine.dispose()
     log.info("board_stopped")
     return 0

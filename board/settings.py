@@ -143,6 +143,10 @@ class BoardSettings(BaseSettings):
     )
     retention: Duration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
 
+    proposals_expire: Annotated[Duration, AfterValidator(_at_least_a_second)] = Field(
+        "P14D",  # type: ignore[assignment]
+        description="A proposal that nobody has decided can't be approved after this.",
+    )
     tokens: Path = Field(Path(".sla/board-tokens.json"), description="The file of `sla board tokens`.")
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         "", description="The board's address in browsers (proxy, oidc): https://HOST."

@@ -136,15 +136,21 @@ class AuditSender:
 
 
 def audit_record(row: Row[Any]) -> dict[str, Any]:
-    """The Avro record of a row of the outbox."""
-    data = json.loads(row.data)
-    return {
+    """The Avro record of a row of the outbox. Rows about proposals have all its fields already."""
+    data: dict[str, Any] = json.loads(row.data)
+    proposal = row.type.startswith("action.")
+    envelope = {
         "event_id": row.event_id,
         "source": SOURCE,
-        "subject": data["person_id"] or data["address"],
+        "subject": data["proposal_id"] if proposal else data["person_id"] or data["address"],
         "occurred_at": row.occurred_at,
         "backfill": False,
         "traceparent": None,
+    }
+    if proposal:
+        return envelope | data
+    return {
+        **envelope,
         "person": data["person_id"],
         "about": data["subject"],
         **{name: data[name] for name in ("roles", "tenants", "address", "way", "what", "outcome", "reason")},

@@ -10,21 +10,24 @@ from streams.time_source import TimeSource
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """The jobs of a board: verifications of statements, and candidate policies over history."""
+    """The jobs of a board: verifications of statements, candidate policies over history, effects of proposals."""
 
     verifications: BackgroundJobs
     what_ifs: BackgroundJobs
+    effects: BackgroundJobs
 
     @classmethod
     def of(cls, time_source: TimeSource, memory: int) -> Background:
         """Each process may use `memory` bytes. None is started before the first job."""
         verify, what_if = Limits(memory, "sla verify"), Limits(memory, "sla what-if")
+        effect = Limits(memory, "sla simulate with the event appended")
         return cls(
             BackgroundJobs(time_source, verify, name="verification", waiting=8, keep=100),
             BackgroundJobs(time_source, what_if, name="what-if", waiting=4, keep=20),
+            BackgroundJobs(time_source, effect, name="effect", waiting=8, keep=100),
         )
 
     def close(self) -> None:
         """End what runs. It may take some seconds."""
-        for jobs in (self.verifications, self.what_ifs):
+        for jobs in (self.verifications, self.what_ifs, self.effects):
             jobs.close()

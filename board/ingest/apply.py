@@ -13,6 +13,7 @@ from board.ingest.row_batch import Naming, RowBatch
 from board.ingest.rows import Row
 from board.ingest.upserts import delete_keys, upsert
 from board.ingest.verdicts import apply_verdicts
+from board.proposals.stored import apply_proposals
 from board.store import tables
 from streams.serde.codec import Codec
 from streams.sla.erasure import Erasures
@@ -94,6 +95,7 @@ class Applier:
         upsert(connection, tables.contract, batch.contracts, "earliest")
         upsert(connection, tables.maintenance, batch.maintenance, "earliest")
         upsert(connection, tables.reject, batch.rejects, "keep")
+        apply_proposals(connection, batch.proposals)
         stored, gone = _split(batch.notifications.items())
         delete_keys(connection, tables.notification.c.key, gone)
         upsert(connection, tables.notification, stored, "replace")

@@ -17,6 +17,7 @@ ALERTS: Final = "alerts"
 CREDITS: Final = "credits"
 REJECTED: Final = "rejected"
 NOTIFICATIONS: Final = "notifications"
+AUDIT: Final = "audit"
 
 #: What the board reads, without the prefix of the deployment.
 TOPICS: Final = (
@@ -28,6 +29,7 @@ TOPICS: Final = (
     CREDITS,
     REJECTED,
     NOTIFICATIONS,
+    AUDIT,
 )
 #: Topics of which Kafka keeps the newest record of each key.
 COMPACTED: Final = (INCIDENT_STATE, NOTIFICATIONS)

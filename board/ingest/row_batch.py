@@ -10,6 +10,8 @@ from board.ingest.records import (
     decoded,
 )
 from board.ingest.rows import Row
+from board.proposals.proposal import ProposalEvent
+from board.proposals.stored import proposal_event
 from streams.errors import SlaError
 from streams.runtime.dead_letter import rejected_headers
 from streams.serde.codec import Codec, Fields
@@ -23,7 +25,7 @@ Naming = tuple[str, str, str]
 @dataclass(slots=True)
 class RowBatch:
     """Rows by table. `incidents` and `notifications` are by key, None for a deleted key. `verdicts` are in their order:
-    a retraction is a row without `verdict`."""
+    a retraction is a row without `verdict`. `proposals` are in their order."""
 
     codec: Codec
     prefix: str
@@ -39,6 +41,7 @@ class RowBatch:
     rejects: list[Row] = field(default_factory=list)
     notifications: dict[str, Row | None] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    proposals: list[ProposalEvent] = field(default_factory=list)
 
     def add(self, record: IngestRecord) -> Rejection | None:
         """Add one record, in the order of its partition; why it is skipped where it is. Raises RegistryUnavailable."""
@@ -87,6 +90,9 @@ class RowBatch:
                     self._name(MAINTENANCE_KIND, str(fields["subject"]), fields)
                 elif event_type == "tenant.erased":
                     self.erased.add(str(fields["tenant_id"]))
+            case "audit":
+                if (event := proposal_event(event_type, fields)) is not None:
+                    self.proposals.append(event)
             case _:
                 self.entries.append(rows.entry(record, event_type, fields))
                 self._name(INCIDENT_KIND, str(fields["subject"]), fields)

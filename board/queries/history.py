@@ -49,6 +49,17 @@ def inputs_about(tenant_id: str) -> ColumnElement[bool]:
     )
 
 
+def ever_platform(connection: Connection, incident_id: str) -> bool:
+    """Whether an incident ever concerned everybody."""
+    query = select(entry.c.offset).where(
+        entry.c.subject == incident_id,
+        entry.c.topic == INCIDENT_EVENTS,
+        entry.c.type.in_(_SCOPED),
+        entry.c.data.contains('"scope":"platform"'),
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def extent(connection: Connection, wanted: ColumnElement[bool]) -> HistoryExtent:
     """How much of the history there is."""
     query = select(func.count(), func.min(entry.c.arrived_at), func.max(entry.c.arrived_at)).where(wanted)

@@ -34,5 +34,15 @@ audit_outbox = Table(
     Column("data", Text, nullable=False),
 )
 
+#: The latest computed effect of each proposal: at which revision of the incident, and the effect as JSON.
+proposal_effect = Table(
+    "proposal_effect",
+    metadata,
+    Column("proposal_id", String(256), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("computed_at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
 #: All of them.
-OWN = (session, audit_outbox)
+OWN = (session, audit_outbox, proposal_effect)

@@ -26,7 +26,7 @@ from streams.sla.instants import Month
 from streams.sla.policy import Policies
 
 
-class MonthTerms(NamedTuple):
+class MonthFigures(NamedTuple):
     """What a statement says of a month. `downtime` in microseconds, `availability_percent` as statements write it,
     `credit` in minor units."""
 
@@ -43,8 +43,8 @@ class MonthEffect(NamedTuple):
     month: Month
     currency: str
     final: bool
-    before: MonthTerms
-    after: MonthTerms
+    before: MonthFigures
+    after: MonthFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class AddedEvent:
         self._months.put_impacts(self._named(copy))
 
 
-def _terms(month: RecomputedMonth) -> MonthTerms:
+def _terms(month: RecomputedMonth) -> MonthFigures:
     result = month.result
     percent = formula.decimals(result.available * 100)
-    return MonthTerms(result.downtime, percent, result.guarantee_met, result.credit)
+    return MonthFigures(result.downtime, percent, result.guarantee_met, result.credit)

@@ -27,6 +27,8 @@ PATHS = (
     "/api/v1/overview",
     "/api/v1/policies",
     "/api/v1/policies/{name}/{version}",
+    "/api/v1/proposals",
+    "/api/v1/proposals/{proposal_id}",
     "/api/v1/rejects",
     "/api/v1/rejects/{partition}/{offset}",
     "/api/v1/system",
@@ -37,7 +39,7 @@ PATHS = (
     "/api/v1/tenants/{tenant_id}/months/{month}/breaches",
 )
 #: Those without parameters.
-BARE = ("/api/v1/policies", "/api/v1/system")
+BARE = ("/api/v1/policies", "/api/v1/proposals", "/api/v1/system")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,8 @@ def test_the_document_names_every_address(read_model: Engine) -> None:
     actions = [name for name, action in ACTIONS.items() if action.subject in {"incident", "maintenance"}]
     of_one = {name for name in actions if not ACTIONS[name].two_persons}
     others = {"claim", "erase", "import", "retry"}
-    assert {path.rpartition("/")[2] for path in writes} == of_one | others
+    proposals = {"proposals", "approve", "decline", "effect", "withdraw"}
+    assert {path.rpartition("/")[2] for path in writes} == of_one | others | proposals
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 

@@ -38,6 +38,10 @@ OUTPUTS = {
     "audit.sign_in_failed",
     "audit.signed_out",
     "audit.denied",
+    "action.proposed",
+    "action.approved",
+    "action.declined",
+    "action.withdrawn",
 }
 
 

@@ -25,7 +25,7 @@ from story import (
     with_severity,
 )
 
-from streams.replay.added_event import AddedEvent, AddedEventEffect, MonthTerms
+from streams.replay.added_event import AddedEvent, AddedEventEffect, MonthFigures
 from streams.replay.simulate import simulate
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
 from streams.sla.policy import Target
@@ -33,7 +33,7 @@ from streams.sla.policy import Target
 LIMITS = replace(PATIENT, backfill_quiet=HOUR)
 STRICTER = with_severity(replace(shipped(), version="2", digest="2"), "P1", response=Target(HOUR))
 DEPLOYED = policies(STRICTER)
-Terms = dict[tuple[str, str], MonthTerms]
+Terms = dict[tuple[str, str], MonthFigures]
 
 
 def proposed(at: int, draw: Any) -> Line:
@@ -86,7 +86,7 @@ def months(outputs: list[dict[str, Any]]) -> Terms:
     for output in outputs:
         if output["type"] == "credit.statement":
             data = output["data"]
-            found[data["tenant_id"], data["month"]] = MonthTerms(
+            found[data["tenant_id"], data["month"]] = MonthFigures(
                 round(data["downtime_s"] * 1_000_000),
                 data["availability"]["percent"],
                 data["guarantee_met"],

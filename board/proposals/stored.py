@@ -1,0 +1,134 @@
+"""Proposals in the read model: events of the audit log folded into rows, and rows read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from board.proposals.proposal import DECISIONS, Decided, Proposal, ProposalEvent, Proposed, WithoutEffect, fold
+from board.store.tables import proposal as table
+from connect.actions.catalogue import ACTIONS
+from connect.actions.person import Person
+from streams.sla.events import Who
+
+_DECISIONS = {f"action.{name}": name for name in DECISIONS}
+#: Proposals that a list has at most, those that wait first, then the latest.
+MOST_LISTED = 500
+
+
+def proposal_event(event_type: str, fields: Mapping[str, Any]) -> ProposalEvent | None:
+    """The event of a record of the audit log; None for other events, and for an action that this release lacks."""
+    if event_type == "action.proposed":
+        action = ACTIONS.get(fields["action"])
+        if action is None or not action.two_persons:
+            return None
+        tenants = fields["tenants"]
+        return Proposed(
+            fields["proposal_id"],
+            fields["occurred_at"],
+            action.name,
+            fields["incident_id"],
+            None if tenants is None else tuple(tenants),
+            fields["revision"],
+            json.loads(fields["form"]),
+            _who(fields),
+            fields["expires_at"],
+        )
+    if (decision := _DECISIONS.get(event_type)) is None:
+        return None
+    return Decided(
+        fields["proposal_id"],
+        fields["occurred_at"],
+        decision,
+        fields["event_id"],
+        _who(fields),
+        fields["reason"] or "",
+        fields.get("revision"),
+    )
+
+
+def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> None:
+    """Fold events, in the order of their partitions, into the table."""
+    found: dict[str, Proposal | None] = {}
+    before: dict[str, Proposal | None] = {}
+    for event in events:
+        name = event.proposal_id
+        if name not in found:
+            found[name] = before[name] = get_proposal(connection, name)
+        found[name] = fold(found[name], event)
+    for name, present in found.items():
+        if present is not None and present != before[name]:
+            connection.execute(delete(table).where(table.c.proposal_id == name))
+            connection.execute(insert(table).values(_row(present)))
+
+
+def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
+    """A proposal by its id."""
+    data = connection.execute(select(table.c.data).where(table.c.proposal_id == proposal_id)).scalar()
+    return None if data is None else _proposal(data)
+
+
+def list_proposals(connection: Connection, person: Person) -> list[Proposal]:
+    """The proposals that a person may see: those that wait first, then the latest; at most `MOST_LISTED`."""
+    waiting = table.c.status != "proposed"
+    query = select(table.c.data).order_by(waiting, table.c.proposed_at.desc()).limit(MOST_LISTED)
+    found = [_proposal(data) for data in connection.execute(query).scalars()]
+    return [each for each in found if sees(person, each)]
+
+
+def count_open(connection: Connection, person: Person, now: int) -> int:
+    """How many proposals that a person may see can be approved now."""
+    if person.tenants is None:
+        query = select(func.count()).where(table.c.status == "proposed", table.c.expires_at >= now)
+        return int(connection.execute(query).scalar_one())
+    return sum(each.status(now) == "proposed" for each in list_proposals(connection, person))
+
+
+def sees(person: Person, proposal: Proposal) -> bool:
+    """Somebody limited to tenants sees only proposals all of whose tenants are the person's own."""
+    if person.tenants is None:
+        return True
+    tenants = proposal.proposed.tenants
+    return bool(tenants) and person.tenants.issuperset(tenants or ())
+
+
+def _who(fields: Mapping[str, Any]) -> Who:
+    return Who("customer" if fields["kind"] == "customer" else "support", fields["person"])
+
+
+def _row(proposal: Proposal) -> dict[str, Any]:
+    proposed, decided = proposal.proposed, proposal.decided
+    return {
+        "proposal_id": proposed.proposal_id,
+        "incident_id": proposed.incident_id,
+        "status": "proposed" if decided is None else decided.decision,
+        "proposed_at": proposed.at,
+        "expires_at": proposed.expires_at,
+        "decided_at": None if decided is None else decided.at,
+        "data": json.dumps(
+            {
+                "proposed": proposed._asdict(),
+                "decided": None if decided is None else decided._asdict(),
+                "without_effect": [(each.decided._asdict(), each.why) for each in proposal.without_effect],
+            },
+            ensure_ascii=False,
+        ),
+    }
+
+
+def _proposal(text: str) -> Proposal:
+    data = json.loads(text)
+    proposed, decided = data["proposed"], data["decided"]
+    tenants, who = proposed["tenants"], Who(*proposed["who"])
+    return Proposal(
+        Proposed(**proposed | {"tenants": None if tenants is None else tuple(tenants), "who": who}),
+        None if decided is None else _decided(decided),
+        tuple(WithoutEffect(_decided(each), why) for each, why in data["without_effect"]),
+    )
+
+
+def _decided(data: dict[str, Any]) -> Decided:
+    return Decided(**data | {"who": Who(*data["who"])})
