@@ -276,6 +276,21 @@ def test_what_is_proposed_is_checked(deployment: Deployment, given: dict[str, An
     assert answer.headers["content-type"].startswith("application/")
 
 
+def test_the_effect_is_computed_in_a_process_of_its_own(deployment: Deployment) -> None:
+    ann = deployment.person("ann")
+    proposal_id = proposed(deployment, ann)
+    answer = ann.post(f"/api/v1/proposals/{proposal_id}/effect")
+    assert answer.status_code == 202
+    assert answer.json()["computing"] in {"queued", "running"}
+    effects = deployment.app.state.context.background.effects
+    job = effects.latest(proposal_id)
+    assert effects.wait(job.id, 60).status == "done"
+    found = ann.get(f"/api/v1/proposals/{proposal_id}").json()
+    assert found["computing"] is None
+    assert found["effect"]["result"] == deployment.compute(proposal_id)
+    effects.close()
+
+
 def test_a_reason_of_a_decision_has_a_limit(deployment: Deployment) -> None:
     proposal_id = proposed(deployment, deployment.person("ann"))
     assert decide(deployment.person("bob"), "decline", proposal_id, "あ" * 2000).status_code == 422
