@@ -28,7 +28,19 @@ from board.error_responses import add_error_handlers, answer_to_bug
 from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
-from board.pages import incident, live, oidc, overview, policy, rejected, sign_in, system, tenant, what_if
+from board.pages import (
+    incident,
+    incident_actions,
+    live,
+    oidc,
+    overview,
+    policy,
+    rejected,
+    sign_in,
+    system,
+    tenant,
+    what_if,
+)
 from board.recent_results import RecentResults
 from board.request_metrics import RequestMetrics
 from board.security import BrowserProtection
@@ -58,6 +70,7 @@ _API: tuple[APIRouter, ...] = (
 _PAGES: tuple[APIRouter, ...] = (
     static_files.router,
     live.router,
+    incident_actions.router,
     incident.router,
     tenant.router,
     overview.router,

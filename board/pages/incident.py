@@ -9,10 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from board.access.identity import identity_of
 from board.access.requirement import requires
 from board.charts.timeline import EventKind, shape
 from board.dependencies import Context, ReadConnection, Scope
+from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
+from board.pages.incident_actions import actions_view
 from board.pages.incident_chart import incident_chart
 from board.pages.incident_events import EventWords
 from board.pages.incident_reason import component_title, severity_reason
@@ -98,6 +101,8 @@ def incident(
         kinds=kinds,
         notifications=notifications_of(connection, wanted) if scope.tenants is None else (),
         shortened=_PAGE_EVENTS if more else None,
+        acts=actions_view(context, identity_of(request), row, seen_by),
+        action_phrases=action_page_phrases(seen_by.language),
         **part,
     )
 

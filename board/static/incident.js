@@ -14,10 +14,34 @@ async function load() {
   const found = new DOMParser().parseFromString(await response.text(), "text/html");
   const fresh = document.adoptNode(found.querySelector("article.incident-page"));
   article().replaceWith(fresh);
+  showActions(found.getElementById("actions"));
   htmx.process(fresh);
   setServerTime(Number(fresh.dataset.serverTime));
   watchCountdowns(fresh);
 }
+
+/** Offers what makes sense now. A form that is open stays as it is filled, and so does the last message. */
+function showActions(offered) {
+  const shown = document.getElementById("actions");
+  if (shown?.querySelector("details[open]")) return;
+  if (!offered || !shown) {
+    shown?.remove();
+    if (offered) article().before(document.adoptNode(offered));
+  } else {
+    offered.querySelector("#action-result").replaceWith(shown.querySelector("#action-result"));
+    shown.replaceWith(document.adoptNode(offered));
+  }
+  const present = document.getElementById("actions");
+  if (present) htmx.process(present);
+}
+
+/** The answer to a form takes its place: the keyboard goes on at what is to be corrected, or at the message. */
+document.addEventListener("htmx:after:swap", () => {
+  const section = document.getElementById("actions");
+  if (!section || section.contains(document.activeElement)) return;
+  const next = section.querySelector("[aria-invalid]") ?? section.querySelector("details[open] summary, summary");
+  next?.focus();
+});
 
 const schedule = () => (timer ??= setTimeout(load, AT_ONCE_MS / 2));
 

@@ -12,6 +12,7 @@ import pytest
 from babel.messages.pofile import read_po, write_po
 
 from board.pages.access_texts import AccessPhrases
+from board.pages.action_texts import ActionPagePhrases
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
 from board.pages.overview_texts import OverviewPhrases
@@ -41,6 +42,7 @@ DOMAINS: Mapping[str, type] = {
     "actions": ActionPhrases,
     "board": BoardPhrases,
     "board_access": AccessPhrases,
+    "board_actions": ActionPagePhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
     "board_months": TenantPhrases,

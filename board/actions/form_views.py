@@ -1,0 +1,122 @@
+"""Forms of actions as pages show them: fields with labels, values and problems; and what a browser sends of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from starlette.datastructures import FormData
+
+from connect.actions.catalogue import LISTS, Action
+from connect.actions.form import FormField, FormValues
+from connect.actions.outcome import FormProblem
+from connect.actions.texts import labels_of, problem_text
+from streams.i18n.catalogues import Language
+from streams.sla.instants import format_rfc3339, to_micros
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A field: `choices` are values with their labels, `value` is what was entered (lists: one a line)."""
+
+    name: str
+    kind: str
+    label: str
+    required: bool
+    choices: tuple[tuple[str, str], ...]
+    value: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionForm:
+    """The form of an action. `problems` are about the whole; `action_id` names the attempt that it will be."""
+
+    name: str
+    title: str
+    does: str
+    fields: tuple[FieldView, ...]
+    action_id: str
+    problems: tuple[str, ...] = ()
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What a browser sent: `raw` as it was entered, `values` for the action, and what goes with the form."""
+
+    raw: Mapping[str, str] = field(default_factory=dict)
+    values: FormValues = field(default_factory=dict)
+    action_id: str = ""
+    revision: int | None = None
+    asks_preview: bool = False
+    confirmed: str = ""
+
+
+def read_entered(action: Action, form: FormData, zone: ZoneInfo) -> Entered:
+    """The fields of an action from a form. Instants without a zone are in the viewer's."""
+    raw: dict[str, str] = {}
+    values: dict[str, str | Sequence[str]] = {}
+    for each in action.fields:
+        given = [value for value in form.getlist(each.name) if isinstance(value, str)]
+        raw[each.name] = "\n".join(given)
+        if each.kind in LISTS:
+            values[each.name] = raw[each.name]
+        else:
+            values[each.name] = _in_utc(raw[each.name], zone) if each.kind == "instant" else raw[each.name]
+    revision = str(form.get("revision", ""))
+    known = revision.isascii() and revision.isdigit() and len(revision) < 19
+    return Entered(
+        raw,
+        {name: value for name, value in values.items() if value},
+        str(form.get("action_id", "")),
+        int(revision) if known else None,
+        asks_preview="preview" in form,
+        confirmed=str(form.get("confirmed", "")),
+    )
+
+
+def new_action_id() -> str:
+    """Names an attempt that a form will be."""
+    return str(uuid.uuid4())
+
+
+def action_form(
+    action: Action,
+    fields: Sequence[FormField],
+    language: Language,
+    entered: Entered | None = None,
+    problems: Sequence[FormProblem] = (),
+    action_id: str | None = None,
+) -> ActionForm:
+    """The form of an action, filled with what was entered."""
+    labels = labels_of(action.name, language)
+    names = {each.name for each in fields}
+    views = tuple(
+        FieldView(
+            each.name,
+            each.kind,
+            labels.fields[each.name],
+            each.required,
+            tuple((value, labels.choices.get(value, value)) for value in each.choices),
+            "" if entered is None else entered.raw.get(each.name, ""),
+            tuple(problem_text(problem, language) for problem in problems if problem.field == each.name),
+        )
+        for each in fields
+    )
+    general = tuple(problem_text(problem, language) for problem in problems if problem.field not in names)
+    return ActionForm(
+        action.name, labels.title, labels.does, views, action_id or new_action_id(), general, entered is not None
+    )
+
+
+def _in_utc(text: str, zone: ZoneInfo) -> str:
+    """A browser's local time as RFC 3339; anything else as it is, for the checks to report."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return text
+    return text if moment.tzinfo is not None else format_rfc3339(to_micros(moment.replace(tzinfo=zone)))

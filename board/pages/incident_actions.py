@@ -1,0 +1,236 @@
+"""The actions of the incident page: what is offered, and the answer to a form that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
+
+from board.access.identity import Identity, identity_of
+from board.access.requirement import requires
+from board.actions.form_views import ActionForm, Entered, action_form, new_action_id, read_entered
+from board.actions.limits import limited
+from board.actions.offers import incident_offers
+from board.actions.runner import ActionAttempt
+from board.dependencies import BoardContext, Context, Scope
+from board.pages.access_texts import access_phrases
+from board.pages.action_texts import action_page_phrases
+from board.pages.errors import error_page
+from board.pages.incident_texts import incident_phrases
+from board.pages.render import incident_address, is_part, page
+from board.queries.incidents import IncidentRow, get_incident
+from board.queries.tenant_scope import TenantScope
+from board.viewer import Viewer, viewer
+from connect.actions.catalogue import ACTIONS, Action
+from connect.actions.outcome import (
+    Accepted,
+    ActionUnavailable,
+    FormProblem,
+    Invalid,
+    Moved,
+    NotReadYet,
+    Outcome,
+    RejectedByWorker,
+    Unchanged,
+)
+from connect.actions.permissions import Denied, Permission
+from connect.actions.texts import labels_of, preview_update, problem_text
+
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.WORK_ON_INCIDENTS, scoped=True)])
+
+_LARGEST_FORM = 256 * 1024
+_STATUS = {Moved: 409, Denied: 403, Invalid: 422, RejectedByWorker: 422, ActionUnavailable: 503, NotReadYet: 202}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsView:
+    """What the section of actions shows. `message` is about the action that was just sent; `tone` is fine, warning or
+    danger. `target` is the incident to merge into, with its title."""
+
+    address: str
+    title: str
+    revision: int
+    forms: tuple[ActionForm, ...]
+    message: str = ""
+    tone: str = "fine"
+    changes: tuple[tuple[str, str, str], ...] = ()
+    recent: tuple[tuple[str, str], ...] = ()
+    preview: tuple[tuple[str, str, str], ...] = ()
+    target: tuple[str, str] | None = None
+    #: Of forms in one group one is open. A new one for each rendering: a browser closes what is inserted beside an open
+    #: one.
+    group: str = field(default_factory=new_action_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A form that was sent and is shown again: `entered` is what was in it, `action_id` None for a new attempt."""
+
+    action: Action
+    entered: Entered
+    problems: Sequence[FormProblem] = ()
+    action_id: str | None = None
+
+
+def actions_view(
+    context: BoardContext,
+    identity: Identity | None,
+    row: IncidentRow,
+    seen_by: Viewer,
+    sent: Sent | None = None,
+    **more: Any,
+) -> ActionsView:
+    """The actions that a person is offered at an incident, and the form that was sent."""
+    person = None if identity is None else identity.person
+    offers = list(incident_offers(person, row.incident_id, row.state))
+    if sent is not None and sent.action not in offers:
+        offers.insert(0, sent.action)
+    service, forms = context.actions.service, []
+    for action in offers:
+        again = sent if sent is not None and sent.action == action else None
+        fields = service.describe(action.name)
+        if again is None:
+            forms.append(action_form(action, fields, seen_by.language))
+        else:
+            forms.append(action_form(action, fields, seen_by.language, again.entered, again.problems, again.action_id))
+    title = row.title_ja if seen_by.language == "ja" else row.title_en
+    return ActionsView(incident_address(row.incident_id), title, row.revision, tuple(forms), **more)
+
+
+@router.post("/incidents/{incident_id:path}/actions/{action_name}")
+async def act_on_incident(
+    request: Request, context: Context, scope: Scope, incident_id: str, action_name: str
+) -> Response:
+    """Do it, or show what it would be; with htmx the section of actions, else a page or the incident again."""
+    action, seen_by = ACTIONS.get(action_name), viewer(request)
+    if action is None or action.subject != "incident" or action.two_persons:
+        return error_page(request, HTTPStatus.NOT_FOUND)
+    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=100) as form:
+        entered = read_entered(action, form, seen_by.zone)
+    if entered.asks_preview or (action_name == "merge" and entered.confirmed != entered.values.get("into")):
+        return await run_in_threadpool(_preview, request, context, scope, incident_id, action, entered)
+    identity = identity_of(request)
+    assert identity is not None
+    attempt = ActionAttempt(action_name, incident_id, entered.values, entered.action_id, entered.revision)
+    outcome = await context.actions.perform(identity, attempt)
+    if isinstance(outcome, Accepted) and not is_part(request):
+        return RedirectResponse(incident_address(incident_id), HTTPStatus.SEE_OTHER)
+    return await run_in_threadpool(_answer, request, context, scope, incident_id, action, entered, outcome)
+
+
+def _preview(
+    request: Request, context: BoardContext, scope: TenantScope, incident_id: str, action: Action, entered: Entered
+) -> Response:
+    """What an update looks like to its readers, or the incident to merge into; nothing is sent."""
+    seen_by = viewer(request)
+    with context.engine.connect() as connection:
+        row = get_incident(connection, incident_id, scope)
+        into = str(entered.values.get("into", ""))
+        other = get_incident(connection, into, scope) if action.name == "merge" and into else None
+    if row is None:
+        return _absent(request, incident_id)
+    problems: list[FormProblem] = []
+    more: dict[str, Any] = {}
+    if action.name == "merge":
+        if other is None:
+            problems = [FormProblem("into", "incident_unknown", {"incident": into[:60]} if into else {"incident": "–"})]
+        else:
+            more["target"] = (other.incident_id, other.title_ja if seen_by.language == "ja" else other.title_en)
+    elif action.name == "update":
+        found = preview_update(
+            row.state, str(entered.values.get("visibility", "")), str(entered.values.get("text", ""))
+        )
+        more["preview"] = tuple((language, each.heading, each.text) for language, each in found.items())
+    sent = Sent(action, entered, problems, entered.action_id)
+    view = actions_view(context, identity_of(request), row, seen_by, sent, **more)
+    return _section(request, view, 422 if problems else 200)
+
+
+def _answer(
+    request: Request,
+    context: BoardContext,
+    scope: TenantScope,
+    incident_id: str,
+    action: Action,
+    entered: Entered,
+    outcome: Outcome,
+) -> Response:
+    seen_by = viewer(request)
+    with context.engine.connect() as connection:
+        row = get_incident(connection, incident_id, scope)
+    if row is None:
+        return _absent(request, incident_id)
+    context.actions.seen.note(row, scope)
+    again: Sent | None = None
+    if not isinstance(outcome, Accepted | Unchanged):
+        problems = outcome.problems if isinstance(outcome, Invalid) else ()
+        same = isinstance(outcome, NotReadYet | ActionUnavailable)  # the event may be there: only the same id is safe
+        again = Sent(action, entered, problems, entered.action_id if same else None)
+    view = actions_view(context, identity_of(request), row, seen_by, again, **_message(request, action, outcome))
+    return _section(request, view, _STATUS.get(type(outcome), 200))
+
+
+def _message(request: Request, action: Action, outcome: Outcome) -> dict[str, Any]:
+    """The message about an outcome, with what changed."""
+    seen_by = viewer(request)
+    phrases = action_page_phrases(seen_by.language)
+    title = labels_of(action.name, seen_by.language).title
+    kind, reason, tone, more = "accepted", "", "fine", {}
+    match outcome:
+        case Unchanged():
+            kind, reason = "unchanged", problem_text(outcome.reason, seen_by.language)
+        case NotReadYet():
+            kind, tone = "not_read_yet", "warning"
+        case RejectedByWorker():
+            kind, reason, tone = "rejected", f"{outcome.code}: {outcome.message}", "danger"
+        case Moved():
+            kind, tone = "moved" if outcome.changes or outcome.recent else "moved_unknown", "warning"
+            more = {"changes": _changes(outcome), "recent": _recent(outcome, seen_by)}
+        case Denied():
+            identity = identity_of(request)
+            person = None if identity is None else identity.person
+            kind, tone = "denied", "danger"
+            reason = access_phrases(seen_by.language).denied_hint(outcome, person)
+        case Invalid():
+            kind, tone = "invalid", "warning"
+        case ActionUnavailable():
+            kind, reason, tone = "unavailable", outcome.reason, "danger"
+    return {"message": phrases.outcomes[kind].format(action=title, reason=reason), "tone": tone, **more}
+
+
+def _changes(outcome: Moved) -> tuple[tuple[str, str, str], ...]:
+    return tuple((each.field, _shown(each.before), _shown(each.after)) for each in outcome.changes or ())
+
+
+def _recent(outcome: Moved, seen_by: Viewer) -> tuple[tuple[str, str], ...]:
+    events = incident_phrases(seen_by.language).events
+    found = []
+    for each in outcome.recent:
+        data = each.get("data")
+        who = data.get("who", {}) if isinstance(data, dict) else {}
+        found.append((events.get(str(each["type"]), str(each["type"])), str(who.get("id", "–"))))
+    return tuple(found)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_shown(each)}" for each in value.values())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value is None else str(value)
+
+
+def _section(request: Request, view: ActionsView, status: int) -> Response:
+    template = "actions/incident_part.html" if is_part(request) else "actions/incident_page.html"
+    texts = action_page_phrases(viewer(request).language)
+    return page(request, template, status_code=status, active=None, acts=view, action_phrases=texts)
+
+
+def _absent(request: Request, incident_id: str) -> Response:
+    phrases = incident_phrases(viewer(request).language)
+    return error_page(request, 404, title=phrases.absent.format(id=incident_id), hint=phrases.absent_hint)

@@ -1,0 +1,58 @@
+"""Acting in a real browser: from sign-in to an accepted update, by keyboard, accessible, on a phone, in the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from acting import ActingBoard
+from board_server import served
+from browser_board import RunningBoard, Viewport
+from playwright.sync_api import Page, expect
+from signed_in import token_of
+from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
+
+from connect.actions.person import Role
+
+OpenTab = Callable[..., Viewport]
+
+
+def sign_in(page: Page, address: str, token: str) -> None:
+    page.goto(f"{address}/sign-in?next=/incidents/open-p1")
+    page.get_by_label("Token").fill(token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{address}/incidents/open-p1")
+
+
+def test_a_person_signs_in_previews_an_update_and_sends_it(
+    story_board: RunningBoard, tab: OpenTab, tmp_path: Path, pictures: Path
+) -> None:
+    board = ActingBoard(story_board.engine, tmp_path)
+    opened = tab()
+    page = opened.page
+    with served(board.app) as address:
+        sign_in(page, address, token_of(board.settings, "kim", Role.RESPONDER))
+        update = page.locator("[data-action=update]")
+        update.locator("summary").focus()
+        page.keyboard.press("Enter")
+        update.locator("select").select_option("public")
+        update.locator("textarea").fill("We found <i>the</i> cause.")
+        update.get_by_role("button", name="Preview").click()
+        expect(page.locator(".previews blockquote[lang=ja]")).to_be_visible()
+        expect(page.locator(".previews blockquote[lang=ja]")).to_contain_text("We found <i>the</i> cause.")
+        assert problems_of_axe(page, STANDARDS) == []
+        page.screenshot(path=pictures / "actions.png")
+        assert board.publisher.events == []
+        page.locator("[data-action=update] button.primary").click()
+        expect(page.locator("#action-result")).to_contain_text("the workers accepted it")
+        assert [each["type"] for each in board.publisher.events] == ["incident.updated"]
+        assert page.evaluate("document.getElementById('actions').contains(document.activeElement)")
+        phone = tab(viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark", locale="ja-JP").page
+        phone.context.add_cookies(page.context.cookies())
+        phone.goto(f"{address}/incidents/open-p1")
+        for summary in phone.locator("#actions summary").all():
+            summary.click()
+            assert not is_too_wide(phone)
+        assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
+        phone.screenshot(path=pictures / "actions-phone-dark-ja.png")
+    board.app.state.context.actions.close(2)
