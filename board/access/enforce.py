@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from board.access.body_limit import limited_receive
 from board.access.csrf import FIELD, HEADER, LARGEST_FORM, FormTooLarge, carries_token
 from board.access.identity import Identity, set_identity
 from board.access.requirement import GRANTED, Address, Addresses
@@ -25,6 +26,8 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Where people sign in.
 SIGN_IN: Final = "/sign-in"
 _STATIC: Final = "/static/"
+#: A body to an address that is open to all: a token and an address to go on to.
+_LARGEST_OPEN: Final = 16 * 1024
 
 
 class AccessControl:
@@ -64,6 +67,8 @@ class AccessControl:
                 )
             else:
                 answer = None if carried else _without_token(request)
+        known = address is not None and address.requirement.permission is not None
+        receive = limited_receive(receive, LARGEST_FORM if known else _LARGEST_OPEN)
         await (self._app if answer is None else answer)(scope, receive, self._with_cookie(identity, send))
 
     def _reads_nothing(self, headers: Headers) -> bool:

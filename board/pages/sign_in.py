@@ -19,8 +19,6 @@ from board.pages.errors import error_page
 from board.pages.render import page
 from board.viewer import viewer
 
-#: A form of the sign-in has a token and an address.
-_LARGEST_BODY = 16 * 1024
 LONGEST_NEXT = 2048
 #: An error page that is shown here would need its query: the address of a page is enough.
 _Next = Annotated[str, Query(max_length=LONGEST_NEXT)]

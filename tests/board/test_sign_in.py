@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from board_rows import NOW
@@ -253,6 +254,26 @@ def test_a_file_that_is_sent_with_a_form_carries_the_token_too(kim: TestClient) 
 def test_a_form_that_is_too_large_is_refused(kim: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("board.access.csrf.LARGEST_FORM", 1000)
     assert kim.post("/sign-out", data={"csrf_token": "x" * 2000}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"token": "x", "other": "x" * 17_000}},
+        {"data": {"token": "x"}, "files": {"file": ("f", b"x" * 17_000)}},
+    ],
+)
+def test_a_sign_in_that_is_too_large_is_refused_before_it_is_read(app: FastAPI, body: dict[str, Any]) -> None:
+    answer = browser(app).post("/sign-in", **body)
+    assert answer.status_code == 413
+    assert browser(app).post("/nowhere", **body).status_code == 404
+
+
+def test_a_body_that_is_too_large_is_refused_at_every_address(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("board.access.enforce.LARGEST_FORM", 100)
+    ids = ["inc-1"] * 50
+    assert browser(app).post("/live/changed", json={"ids": ids[:1]}).status_code == 200
+    assert browser(app).post("/live/changed", json={"ids": ids}).status_code == 413
 
 
 def test_a_bearer_token_needs_neither_session_nor_csrf_token(app: FastAPI, settings: BoardSettings) -> None:
