@@ -67,12 +67,12 @@ def _attainment(report: Report) -> str:
             hover = "" if share is None else f"{row.key} {metric}: {share.met:,} of {share.total:,} met"
             columns.append(Column(None if share is None else share.percent, hover, number))
         groups.append(ColumnGroup(row.key, tuple(columns)))
-    told = [column.hover for group in groups for column in group.columns if column.hover]
+    labelled = [column.hover for group in groups for column in group.columns if column.hover]
     return column_chart(
         groups,
         identity="attainment",
         name="Share of guaranteed times kept, by severity: response, updates, resolution",
-        description="; ".join(told),
+        description="; ".join(labelled),
         top=100,
         top_label="100 %",
     )
