@@ -19,12 +19,16 @@ from sqlalchemy import Engine, select, update
 from board.access.requirement import Addresses
 from board.access.tokens import remove_token
 from board.changes import Change
+from board.proposals.proposal import Proposed
+from board.proposals.stored import apply_proposals
 from board.queries.months import NamedIncident, incident_links, revisions
 from board.queries.tenant_scope import TenantScope
 from board.store.engine import open_engine, writing
 from board.store.tables import entry, incident, incident_tenant, named_tenant
 from connect.actions.permissions import Permission
 from connect.actions.person import Role
+from streams.sla.events import Who
+from streams.sla.instants import DAY
 
 OWN, FOREIGN = "globex", "acme"
 OTHERS = sorted(set(TENANTS) - {OWN})
@@ -73,7 +77,14 @@ SAMPLES: dict[str, tuple[list[str], list[str]]] = {
         )
         for rest in ("", "/months", "/months/{month}", "/months/{month}/breaches")
     },
+    "/api/v1/proposals": (["/api/v1/proposals"], []),
+    "/api/v1/proposals/{proposal_id}": (
+        ["/api/v1/proposals/of-mine"],
+        ["/api/v1/proposals/of-shared", "/api/v1/proposals/of-theirs", "/api/v1/proposals/of-everybody"],
+    ),
 }
+#: The tenants that each proposal concerns; None: everybody.
+PROPOSALS = {"of-mine": (OWN,), "of-shared": (OWN, FOREIGN), "of-theirs": (FOREIGN,), "of-everybody": None}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +94,15 @@ def engine(read_model: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with sqlite3.connect(str(read_model.url.database)) as source, sqlite3.connect(file) as target:
         source.backup(target)
     made = open_engine(f"sqlite:///{file}")
+    with writing(made).begin() as connection:
+        form, who = {"reason": "a drill"}, Who("support", "ann")
+        apply_proposals(
+            connection,
+            [
+                Proposed(name, NOW, "annul", "inc-1", tenants, 1, form, who, NOW + DAY)
+                for name, tenants in PROPOSALS.items()
+            ],
+        )
     yield made
     made.dispose()
 
@@ -185,6 +205,16 @@ def test_lists_have_what_concerns_the_tenant_and_what_concerns_everybody(limited
     tenants = limited.get("/api/v1/tenants").json()
     assert [each["tenant_id"] for each in tenants["tenants"]] == [OWN]
     assert tenants["total"] == 1
+
+
+def test_a_list_of_proposals_has_those_that_concern_the_own_tenants_alone(
+    limited: TestClient, unlimited: TestClient
+) -> None:
+    def listed(client: TestClient) -> set[str]:
+        return {each["proposal_id"] for each in client.get("/api/v1/proposals").json()["proposals"]}
+
+    assert listed(limited) == {"of-mine"}
+    assert listed(unlimited) == set(PROPOSALS)
 
 
 def test_a_filter_by_a_foreign_tenant_tells_nothing(limited: TestClient, unlimited: TestClient) -> None:
