@@ -148,6 +148,9 @@ class BoardSettings(BaseSettings):
         description="A proposal that nobody has decided can't be approved after this.",
     )
     tokens: Path = Field(Path(".sla/board-tokens.json"), description="The file of `sla board tokens`.")
+    tokens_in_proposals: bool = Field(
+        False, description="Whether tokens propose and approve (proxy, oidc): each must name its person's own id there."
+    )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         "", description="The board's address in browsers (proxy, oidc): https://HOST."
     )

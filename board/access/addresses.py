@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -14,19 +14,18 @@ _MOST_HOPS = 20
 
 
 def peer_of(scope: Scope) -> str:
-    """The address at the other end of the connection; `unknown` where the server does not say."""
+    """The address at the other end of the connection, IPv4 in its own notation; `unknown` where the server does not
+    say."""
     client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+    given = str(client[0]) if client else "unknown"
+    found = _parsed(given)
+    return given if found is None else str(found)
 
 
 def within(address: str, networks: Sequence[Network]) -> bool:
     """Whether an address is in one of some networks. IPv4 in IPv6 notation counts as IPv4."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return any((mapped or found) in network for network in networks)
+    found = _parsed(address)
+    return found is not None and any(found in network for network in networks)
 
 
 def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
@@ -37,11 +36,27 @@ def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
         return address
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     for each in reversed(forwarded[-_MOST_HOPS:]):
-        hop = each.strip()
-        try:
-            address = str(ip_address(hop))
-        except ValueError:
+        found = _parsed(_without_port(each.strip()))
+        if found is None:
             return address
+        address = str(found)
         if not within(address, trusted):
             return address
     return address
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    """An address; IPv4 in IPv6 notation is IPv4."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return None
+    mapped: IPv4Address | None = getattr(found, "ipv4_mapped", None)
+    return mapped or found
+
+
+def _without_port(hop: str) -> str:
+    """`192.0.2.1:4711` and `[2001:db8::1]:4711`, as some proxies write them."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

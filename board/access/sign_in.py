@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from sqlalchemy import Engine
 from starlette.datastructures import Headers
 from starlette.requests import Request, cookie_parser
@@ -26,6 +27,7 @@ from connect.actions.person import ANONYMOUS, Person
 from streams.time_source import TimeSource
 
 _BEARER: Final = "bearer "
+_MOST_STRAYS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class SignIn:
         self.browser_cookie = f"{prefix}board_browser"
         self.attempt_cookie = f"{prefix}board_attempt"
         self.oidc = Oidc(settings, time_source) if settings.sign_in == "oidc" else None
+        #: Returns from the provider that no browser asked for: which of them are logged.
+        self.strays = FailureLimit(time_source, per_address=1, in_total=_MOST_STRAYS)
+        if settings.sign_in == "oidc" and settings.secure and not settings.proxy_networks:
+            structlog.get_logger("board").warning(
+                "proxy_networks_missing",
+                consequence="every client has the address of the TLS proxy: limits of failed sign-ins hold for all "
+                "people together, and the audit log lacks their addresses",
+                remedy="set SLA_BOARD_PROXY_NETWORKS to the networks that the TLS proxy sends from",
+            )
 
     def identify(self, scope: Scope) -> Identity | Refused:
         """The identity of a request, or why it is refused whatever it asks for."""
@@ -69,14 +80,16 @@ class SignIn:
         return Identity(ANONYMOUS if self.settings.sign_in == "local" else None, "none", address)
 
     def check_token(self, token: str, address: str) -> tuple[Person, str] | Refused:
-        """The person of a token, and the token's digest; or why it is refused. Failures are limited and audited."""
-        wait = self.failures.retry_after(address)
-        if wait is not None:
-            return Refused(
-                HTTPStatus.TOO_MANY_REQUESTS, f"too many wrong tokens from {address}; try again in {wait} s", wait
-            )
+        """The person of a token, and the token's digest; or why it is refused. Failures are limited and audited; the
+        limit does not hold for valid tokens: nobody guesses 256 bits, and whoever shares an address with somebody who
+        tries would be locked out."""
         entry = self.tokens.find(token)
         if entry is None:
+            wait = self.failures.retry_after(address)
+            if wait is not None:
+                return Refused(
+                    HTTPStatus.TOO_MANY_REQUESTS, f"too many wrong tokens from {address}; try again in {wait} s", wait
+                )
             self.failures.failed(address)
             self.audit.sign_in_failed(address, "token", "unknown token")
             return Refused(

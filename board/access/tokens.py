@@ -21,7 +21,7 @@ import structlog
 from connect.actions.person import ROLE_NAMES, Person, Role
 from streams.errors import SlaError
 from streams.sla.instants import format_rfc3339
-from streams.sla.limits import InvalidInputError
+from streams.sla.limits import InvalidInputError, check_id
 
 #: What a token begins with, so that scanners for leaked secrets recognise it.
 TOKEN_PREFIX: Final = "slab_"
@@ -35,8 +35,10 @@ class TokensFileError(SlaError):
 
 @dataclass(frozen=True, slots=True)
 class TokenEntry:
-    """One line of the file. `sha256` is that of the token, in hexadecimal; `created_at` as RFC 3339."""
+    """One line of the file. `name` is the token's: a person may have several. `sha256` is that of the token, in
+    hexadecimal; `created_at` as RFC 3339."""
 
+    name: str
     person: Person
     sha256: str
     created_at: str
@@ -75,7 +77,7 @@ class TokensFile:
 
 
 def read_tokens(path: Path) -> list[TokenEntry]:
-    """The entries, by person; none where there is no file. Raises TokensFileError."""
+    """The entries, by name; none where there is no file. Raises TokensFileError."""
     try:
         with path.open(encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -93,29 +95,31 @@ def read_tokens(path: Path) -> list[TokenEntry]:
         entries = [_entry(each) for each in document["tokens"]]
     except (ValueError, KeyError, TypeError, InvalidInputError) as error:
         raise TokensFileError(f"{path}: is no tokens file ({error}); {_ALLOWED}") from error
-    return sorted(entries, key=lambda each: each.person.id)
+    return sorted(entries, key=lambda each: each.name)
 
 
-def add_token(path: Path, person: Person, now: int) -> str:
-    """Write an entry for a new person, and return the token, which is stored nowhere. Raises TokensFileError when the
-    person has a token already."""
+def add_token(path: Path, person: Person, now: int, *, name: str | None = None) -> str:
+    """Write an entry for a new token, and return the token, which is stored nowhere. `name` is the token's; without, it
+    is the person's id. Raises TokensFileError when there is a token of this name, InvalidInputError for a name that is
+    no id."""
+    name = check_id(person.id if name is None else name, "NAME")
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     with _locked(path):
         entries = read_tokens(path)
-        if any(each.person.id == person.id for each in entries):
-            raise TokensFileError(f"{person.id} has a token already; remove it first: sla board tokens remove NAME")
-        _write(path, [*entries, TokenEntry(person, sha256_of(token), format_rfc3339(now))])
+        if any(each.name == name for each in entries):
+            raise TokensFileError(f"there is a token {name} already; remove it first: sla board tokens remove NAME")
+        _write(path, [*entries, TokenEntry(name, person, sha256_of(token), format_rfc3339(now))])
     return token
 
 
-def remove_token(path: Path, person_id: str) -> None:
-    """Delete a person's entry; sessions that began with it end. Raises TokensFileError when there is none."""
+def remove_token(path: Path, name: str) -> None:
+    """Delete a token's entry; sessions that began with it end. Raises TokensFileError when there is none."""
     with _locked(path):
         entries = read_tokens(path)
-        left = [each for each in entries if each.person.id != person_id]
+        left = [each for each in entries if each.name != name]
         if len(left) == len(entries):
-            names = ", ".join(each.person.id for each in entries) or "none"
-            raise TokensFileError(f"{person_id!r} has no token in {path}; there are: {names}")
+            names = ", ".join(each.name for each in entries) or "none"
+            raise TokensFileError(f"there is no token {name!r} in {path}; there are: {names}")
         _write(path, left)
 
 
@@ -138,7 +142,9 @@ def _entry(given: dict[str, Any]) -> TokenEntry:
     )
     if len(bytes.fromhex(given["sha256"])) != hashlib.sha256().digest_size:
         raise ValueError("sha256 must have 64 hexadecimal digits")
-    return TokenEntry(person, given["sha256"].lower(), str(given["created_at"]))
+    # Files of earlier releases have one token for each person, without a name of its own.
+    name = check_id(given.get("token", person.id), "token")
+    return TokenEntry(name, person, given["sha256"].lower(), str(given["created_at"]))
 
 
 def _write(path: Path, entries: Iterable[TokenEntry]) -> None:
@@ -147,6 +153,7 @@ def _write(path: Path, entries: Iterable[TokenEntry]) -> None:
         "version": _VERSION,
         "tokens": [
             {
+                "token": each.name,
                 "id": each.person.id,
                 "name": each.person.name,
                 "roles": sorted(each.person.roles),
@@ -165,6 +172,12 @@ def _write(path: Path, entries: Iterable[TokenEntry]) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    # Otherwise a power cut may bring the former file back, and with it a token that was removed.
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 @contextmanager

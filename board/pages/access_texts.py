@@ -12,7 +12,7 @@ from connect.actions.permissions import Denied
 from connect.actions.person import Person, Role
 from streams.i18n.catalogues import Language, load
 
-_CAUSES = ("sign_in", "role", "tenant", "platform")
+_CAUSES = ("sign_in", "role", "tenant", "platform", "token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

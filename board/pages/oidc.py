@@ -57,15 +57,15 @@ def callback(request: Request) -> Response:
     assert identity is not None
     if service.oidc is None:
         return error_page(request, HTTPStatus.NOT_FOUND)
+    secret, _, next_page = (cookie_of(Headers(scope=request.scope), service.attempt_cookie) or "").partition(".")
+    if not secret:
+        return _stray(request, service, identity.address)
     wait = service.failures.retry_after(identity.address)
     if wait is not None:
         response: Response = error_page(request, HTTPStatus.TOO_MANY_REQUESTS)
         response.headers["Retry-After"] = str(wait)
         return response
-    secret, _, next_page = (cookie_of(Headers(scope=request.scope), service.attempt_cookie) or "").partition(".")
     try:
-        if not secret:
-            raise OidcProblem("this browser has begun no sign-in, or too long ago")
         person, id_token = service.oidc.finish(secret, dict(request.query_params))
     except OidcProblem as problem:
         service.failures.failed(identity.address)
@@ -79,8 +79,21 @@ def callback(request: Request) -> Response:
     return response
 
 
+def _stray(request: Request, service: SignIn, address: str) -> Response:
+    """A browser that has begun no sign-in comes back. Any page can have its visitors' browsers ask for this address, so
+    it does not count as a failure of theirs, and few are logged."""
+    if service.strays.retry_after(address) is None:
+        service.strays.failed(address)
+        return _failed(request, service, "this browser has begun no sign-in, or too long ago")
+    return _failed_page(request)
+
+
 def _failed(request: Request, service: SignIn, reason: str) -> Response:
     structlog.get_logger("board").warning("sign_in_failed", issuer=service.settings.oidc_issuer, reason=reason)
+    return _failed_page(request)
+
+
+def _failed_page(request: Request) -> Response:
     phrases = access_phrases(viewer(request).language)
     return error_page(request, HTTPStatus.BAD_GATEWAY, title=phrases.oidc_failed, hint=phrases.oidc_failed_hint)
 

@@ -19,7 +19,7 @@ _File = Annotated[
         "--file", metavar="FILE", help="The tokens file; default: SLA_BOARD_TOKENS, or .sla/board-tokens.json."
     ),
 ]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's id, as events will name it.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")]
 
 
 @tokens_app.command("add", epilog="Example: sla board tokens add kim --role responder --role billing")
@@ -30,12 +30,21 @@ def add(
         list[str] | None,
         typer.Option("--tenant", metavar="T", help="Limits the person to this tenant; repeat it for several."),
     ] = None,
-    full_name: Annotated[str | None, typer.Option("--full-name", help="Shown in pages; default: NAME.")] = None,
+    full_name: Annotated[str | None, typer.Option("--full-name", help="Shown in pages; default: the id.")] = None,
+    person_id: Annotated[
+        str | None,
+        typer.Option(
+            "--person",
+            metavar="ID",
+            help="The person's id, as events will name it. Behind a proxy or with OpenID Connect it must be the id "
+            "that the provider gives the person (the claim sub). Default: NAME.",
+        ),
+    ] = None,
     file: _File = None,
 ) -> None:
     """Make a token for a person and print it. It is printed once: the file has only its digest.
 
-    Exit code 2: the person has a token already, or the file can't be used.
+    Exit code 2: there is a token of this name, or the file can't be used.
     """
     from board.access.tokens import add_token
     from streams.sla.limits import InvalidInputError
@@ -43,10 +52,11 @@ def add(
 
     with one_line():
         try:
-            person = Person(name, full_name or name, frozenset(role), frozenset(tenant) if tenant else None)
+            identity = name if person_id is None else person_id
+            person = Person(identity, full_name or identity, frozenset(role), frozenset(tenant) if tenant else None)
+            typer.echo(add_token(_file(file), person, SystemTimeSource().now(), name=name))
         except InvalidInputError as error:
             wrong_use(str(error))
-        typer.echo(add_token(_file(file), person, SystemTimeSource().now()))
 
 
 @tokens_app.command("list", epilog="Example: sla board tokens list --json")
@@ -64,18 +74,24 @@ def list_tokens(
             person = each.person
             tenants = None if person.tenants is None else sorted(person.tenants)
             if as_json:
-                line = {"id": person.id, "name": person.name, "roles": sorted(person.roles), "tenants": tenants}
+                line = {
+                    "token": each.name,
+                    "id": person.id,
+                    "name": person.name,
+                    "roles": sorted(person.roles),
+                    "tenants": tenants,
+                }
                 typer.echo(json.dumps({**line, "created_at": each.created_at}, ensure_ascii=False))
             else:
                 limits = "all tenants" if tenants is None else f"tenants {','.join(tenants)}"
-                typer.echo(f"{person.id}\t{','.join(sorted(person.roles))}\t{limits}\t{each.created_at}")
+                typer.echo(f"{each.name}\t{','.join(sorted(person.roles))}\t{limits}\t{each.created_at}\t{person.id}")
 
 
 @tokens_app.command("remove", epilog="Example: sla board tokens remove kim")
 def remove(name: _Name, file: _File = None) -> None:
-    """Remove a person's token. The board refuses it from then on, and ends the sessions that began with it.
+    """Remove a token. The board refuses it from then on, and ends the sessions that began with it.
 
-    Exit code 2: the person has no token, or the file can't be used.
+    Exit code 2: there is no such token, or the file can't be used.
     """
     from board.access.tokens import remove_token
 

@@ -62,11 +62,14 @@ TABLE: Mapping[Permission, frozenset[Role]] = MappingProxyType(
     }
 )
 
+#: What takes two people.
+FOUR_EYES = frozenset({Permission.PROPOSE, Permission.APPROVE})
+
 #: Something that concerns every tenant or none by name: scope platform, a reject, a policy.
 PLATFORM: Literal["platform"] = "platform"
 Concerned = Set[str] | Literal["platform"]
 
-Cause = Literal["sign_in", "role", "tenant", "platform"]
+Cause = Literal["sign_in", "role", "tenant", "platform", "token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Denied:
 
     `cause`: `sign_in` (nobody is signed in, and somebody with a role of `roles` may), `role` (none of the person's
     roles allows it; those of `roles` do), `tenant` (tenants are concerned that are not the person's), `platform` (every
-    tenant is concerned, and the person is limited to some). `reason` says it in English and names no foreign tenant.
+    tenant is concerned, and the person is limited to some), `token` (a token vouches for the person, who would have to
+    sign in). `reason` says it in English and names no foreign tenant.
     """
 
     cause: Cause
@@ -120,6 +124,17 @@ def may_read(person: Person, permission: Permission, *, scoped: bool) -> Allowed
         reason = f"{permission} shows data of all tenants; {person.id} is limited to some. Ask somebody without a limit"
         return Denied("platform", permission, _roles_of(permission), reason)
     return Allowed()
+
+
+def without_token(person: Person, permission: Permission) -> Denied | None:
+    """What is denied to somebody for whom a token vouches, where others vouch for people too: whoever has a token and
+    an account there could have two ids, and be both persons of a proposal."""
+    if permission not in FOUR_EYES:
+        return None
+    reason = (
+        f"{permission} needs {person.id} to sign in at the provider: with a token, one person could propose and approve"
+    )
+    return Denied("token", permission, _roles_of(permission), reason)
 
 
 def _without_role(person: Person, permission: Permission) -> Denied | None:

@@ -18,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 from signed_in import MovingClock, access_app, board_settings, browser, csrf_of, token_of
 from sqlalchemy import Engine, select
+from structlog.testing import capture_logs
 
 from board.access.oidc import CALLBACK, Oidc, OidcProblem
 from board.pages.sign_in import local_address
@@ -214,18 +215,63 @@ def test_answers_that_do_not_belong_here_are_limited_and_audited(
     app: FastAPI, empty_read_model: Engine, query: str
 ) -> None:
     client = browser(app, URL)
+    for _ in range(10):
+        client.get("/sign-in/start")
+        answer = client.get(f"{CALLBACK}?{query}")
+        assert answer.status_code == 502
+        assert "The sign-in failed" in answer.text
     client.get("/sign-in/start")
-    answer = client.get(f"{CALLBACK}?{query}")
-    assert answer.status_code == 502
-    assert "The sign-in failed" in answer.text
-    for _ in range(9):
-        client.get(f"{CALLBACK}?{query}")
     limited = client.get(f"{CALLBACK}?{query}")
     assert limited.status_code == 429
     assert int(limited.headers["retry-after"]) > 0
     with empty_read_model.connect() as connection:
         rows = connection.execute(select(audit_outbox)).all()
     assert [row.type for row in rows] == ["audit.sign_in_failed"] * 10
+
+
+def test_a_page_elsewhere_cannot_lock_its_visitors_out(app: FastAPI, empty_read_model: Engine) -> None:
+    """Images of it may ask for the address of the way back; a browser sends no cookie with them."""
+    visitor = browser(app, URL)
+    with capture_logs() as logs:
+        for _ in range(30):
+            assert visitor.get(f"{CALLBACK}?state=x&code=y").status_code == 502
+    assert [each["event"] for each in logs].count("sign_in_failed") == 1
+    with empty_read_model.connect() as connection:
+        assert connection.execute(select(audit_outbox)).all() == []
+    assert enter(visitor, "kim").status_code == 303
+
+
+def test_a_board_behind_an_unknown_tls_proxy_warns(
+    empty_read_model: Engine, tmp_path: Path, issuer: str, clock: MovingClock
+) -> None:
+    def events(**given: Any) -> list[str]:
+        with capture_logs() as logs:
+            access_app(empty_read_model, settings_of(tmp_path, issuer, **given), clock)
+        return [each["event"] for each in logs]
+
+    assert "proxy_networks_missing" in events(public_url="https://board.example")
+    assert "proxy_networks_missing" not in events(public_url="https://board.example", proxy_networks="10.0.0.0/8")
+    assert "proxy_networks_missing" not in events()
+
+
+def test_who_has_a_token_and_an_account_is_not_two_people(
+    app: FastAPI, empty_read_model: Engine, tmp_path: Path, issuer: str, clock: MovingClock
+) -> None:
+    """The token has a name of its own, the account the provider's `sub`."""
+    body = {"action": "annul", "form": {"reason": "x"}, "revision": 1, "action_id": "a"}
+    bearer = {"Authorization": f"Bearer {token_of(sign_in_settings(app), 'kim-laptop', Role.ADMIN)}"}
+    asked = ("/api/v1/incidents/inc-1/proposals", body), ("/api/v1/proposals/p/approve", {})
+    for path, given in asked:
+        answer = browser(app, URL).post(path, json=given, headers=bearer)
+        assert answer.status_code == 403
+        assert "kim-laptop to sign in at the provider" in answer.json()["detail"]
+    assert browser(app, URL).get("/api/v1/proposals", headers=bearer).status_code == 200
+    person = browser(app, URL)
+    enter(person, "kim")
+    token = {"X-CSRF-Token": csrf_of(person.get("/").text)}
+    assert person.post(asked[1][0], json={}, headers=token).status_code == 404
+    trusting = access_app(empty_read_model, settings_of(tmp_path, issuer, tokens_in_proposals=True), clock)
+    assert browser(trusting, URL).post(asked[1][0], json={}, headers=bearer).status_code == 404
 
 
 def test_a_provider_that_is_away_is_a_page_that_says_so(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,45 @@ def test_the_file_has_digests_alone_and_is_the_owners(tmp_path: Path) -> None:
     entry = TokensFile(path).find(token)
     assert entry is not None
     assert entry.person == KIM
+
+
+def test_one_person_may_have_several_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    first, second = add_token(path, KIM, NOW), add_token(path, KIM, NOW, name="laptop")
+    tokens = TokensFile(path)
+    assert [each and each.person for each in (tokens.find(first), tokens.find(second))] == [KIM, KIM]
+    with pytest.raises(TokensFileError, match="there is a token laptop already"):
+        add_token(path, KIM, NOW, name="laptop")
+    remove_token(path, "kim")
+    assert tokens.find(first) is None
+    assert tokens.find(second) is not None
+
+
+def test_a_file_of_an_earlier_release_names_no_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    token = add_token(path, KIM, NOW)
+    document = json.loads(path.read_text())
+    del document["tokens"][0]["token"]
+    path.write_text(json.dumps(document))
+    (entry,) = read_tokens(path)
+    assert (entry.name, entry.person, entry.sha256) == ("kim", KIM, sha256_of(token))
+
+
+def test_what_was_written_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is written after the file has its name: else a removed token might come back."""
+    path = tmp_path / "tokens.json"
+    add_token(path, KIM, NOW)
+    written: list[tuple[bool, bool]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        written.append((is_directory, read_tokens(path) == []))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", noted)
+    remove_token(path, "kim")
+    assert written == [(False, False), (True, True)]
 
 
 def test_changes_are_seen_at_once(tmp_path: Path) -> None:
@@ -98,6 +138,11 @@ def test_the_command_adds_lists_and_removes(tmp_path: Path) -> None:
     line = json.loads(run(tokens_app, ["list", "--json", *file]).stdout)
     assert (line["id"], line["roles"], line["tenants"]) == ("pat", ["billing", "viewer"], ["acme"])
     assert token not in listed
+    script = run(tokens_app, ["add", "pat-script", "--role", "viewer", "--person", "pat", *file])
+    entry = TokensFile(tmp_path / "tokens.json").find(script.stdout.strip())
+    assert entry is not None
+    assert (entry.name, entry.person.id) == ("pat-script", "pat")
+    assert run(tokens_app, ["remove", "pat-script", *file]).exit_code == 0
     assert run(tokens_app, ["remove", "pat", *file]).exit_code == 0
     gone = run(tokens_app, ["remove", "pat", *file])
     assert gone.exit_code == 2
