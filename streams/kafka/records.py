@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 
 class RawRecord(Protocol):
@@ -33,8 +33,16 @@ class Batch(NamedTuple):
     """Bytes of memory that the records take, roughly."""
 
 
+UnreadUnit = Literal["bytes", "headers"]
+_UNREAD: Final[Mapping[UnreadUnit, tuple[str, str]]] = {
+    "bytes": ("decompresses to more than", "in smaller batches"),
+    "headers": ("has a record of more than", "with fewer headers"),
+}
+
+
 class UnreadBatch(bytes):
-    """The value of the record that stands for a whole record batch that is too large to be decompressed.
+    """The value of the record that stands for a whole record batch that is too large to be decompressed, or one of
+    whose records has too many headers.
 
     It is empty as bytes. `size` and `sha256` are those of the batch as stored in Kafka, `first` and `last` its offsets.
     """
@@ -44,19 +52,23 @@ class UnreadBatch(bytes):
     size: int
     sha256: str
     limit: int
+    unit: UnreadUnit
+    """What the limit counts."""
 
     @classmethod
-    def of(cls, first: int, last: int, size: int, sha256: str, limit: int) -> UnreadBatch:
+    def of(cls, first: int, last: int, size: int, sha256: str, limit: int, unit: UnreadUnit = "bytes") -> UnreadBatch:
         value = cls()
-        value.first, value.last, value.size, value.sha256, value.limit = first, last, size, sha256, limit
+        value.first, value.last, value.size, value.sha256 = first, last, size, sha256
+        value.limit, value.unit = limit, unit
         return value
 
     @property
     def message(self) -> str:
         """Why it is rejected."""
+        what, how = _UNREAD[self.unit]
         return (
-            f"the record batch of offsets {self.first} to {self.last} decompresses to more than {self.limit:,} bytes; "
-            "none of its records was read: send them again in smaller batches"
+            f"the record batch of offsets {self.first} to {self.last} {what} {self.limit:,} {self.unit}; "
+            f"none of its records was read: send them again {how}"
         )
 
 

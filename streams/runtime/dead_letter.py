@@ -56,10 +56,10 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
 
 
 def envelope_bytes(record: Record) -> int:
-    """The size of a record's key and headers in bytes."""
+    """The size of a record's key and headers in bytes, as written: the two lengths of a header take at least two."""
     size = len(record.key or b"")
     for name, value in record.headers:
-        size += len(name) + len(value or b"")
+        size += 2 + len(name if name.isascii() else name.encode()) + len(value or b"")
     return size
 
 

@@ -51,6 +51,8 @@ RECORDS: dict[str, dict[str, Any]] = {
     "value": {"value": b"v" * HUGE},
     "headers": {"value": b"v", "headers": [("h", b"x" * HUGE)]},
     "many headers": {"value": b"v", "headers": [("", None)] * 500_000 + [("h", b"x" * HUGE)]},
+    "headers without a byte": {"value": b"v", "headers": [("", None)] * 3_000_000},
+    "header names of four bytes a character": {"value": b"v", "headers": [("\U0001f600" * 1_500_000, b"")]},
     "key": {"value": b"v", "key": b"k" * HUGE},
     "just too large to be kept": {"value": b"v" * (MAX_ORIGINAL_BYTES + 1), "key": None},
 }

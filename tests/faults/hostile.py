@@ -58,13 +58,18 @@ def hostile(step: Step) -> Callable[[str, int, Path, bool], Result]:
 
 
 def compressed(deployment: Deployment, result: Result, short: bool) -> None:
-    """Batches of a few kilobytes that are a gigabyte, records of megabytes, and a flood of large ones."""
+    """Batches of a few kilobytes that are a gigabyte, records of megabytes or of millions of headers, and a flood of
+    large ones."""
     worker = deployment.start_worker()
     _send_batch(deployment, "zstd", [b"x" * 900_000] * (100 if short else 1_100))
     result.faults["zstd batch of a gigabyte"] += 1
     for partition in range(PARTITIONS):
         _send_batch(deployment, "gzip", [b"y" * 6 * 1024 * 1024], partition)
         result.faults["gzip record of 6 MiB"] += 1
+        _send_batch(deployment, "gzip", [b"h"], partition, headers=[("", b"")] * 4_000_000)
+        result.faults["gzip record of four million headers"] += 1
+        _send_batch(deployment, "gzip", [b"h"], partition, headers=[("\U0001f600" * 1_500_000, b"")])
+        result.faults["gzip record with a header's name of 6 MiB"] += 1
     flood = 20 if short else 250
     for _ in range(flood):
         _send_batch(deployment, "zstd", [b"z" * 240_000] * 20, 1)
@@ -72,9 +77,9 @@ def compressed(deployment: Deployment, result: Result, short: bool) -> None:
     _decided(deployment, "after-compressed", 1)
     # It is not ready, and should not be: nearly everything that a partition received was rejected.
     wait_for(lambda: running(worker) == ALL, "all tasks run")
-    expected = 1 + PARTITIONS + 20 * flood
+    expected = 1 + 3 * PARTITIONS + 20 * flood
     codes = _records(deployment, "rejected", lambda each: dict(each.headers)["sla_error_code"], at_least=expected)
-    _check(result, codes.count(b"oversize") == 1 + PARTITIONS, f"not all oversize input is rejected: {len(codes)}")
+    _check(result, codes.count(b"oversize") == 1 + 3 * PARTITIONS, f"not all oversize input is rejected: {len(codes)}")
     _check(result, len(codes) == expected, f"{len(codes)} rejects")
     highest = _highest_kib(worker)
     result.counts["MiB at the highest"] = highest // 1024
@@ -207,6 +212,7 @@ def _send_batch(
     *,
     topic: str = INPUT,
     timestamp_ms: int | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """One record batch, however much it is without compression."""
 
@@ -218,7 +224,9 @@ def _send_batch(
         try:
             batch = producer.create_batch()
             for value in values:
-                assert batch.append(key=b"hostile", value=value, timestamp=timestamp_ms) is not None
+                assert (
+                    batch.append(key=b"hostile", value=value, timestamp=timestamp_ms, headers=list(headers)) is not None
+                )
             batch.close()
             await (await producer.send_batch(batch, topic, partition=partition))
         finally:

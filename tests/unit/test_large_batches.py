@@ -129,6 +129,34 @@ def test_memory_is_bounded_however_much_a_batch_would_be(codec: int) -> None:
     assert peak < 2 * MAX_BATCH_BYTES + 2 * len(bomb)
 
 
+@pytest.mark.parametrize("records", [1, 20])
+def test_memory_is_bounded_however_many_headers_a_record_has(records: int) -> None:
+    """A header of two bytes takes Python sixty: the headers of a batch of 32 MiB would take a gigabyte."""
+    many = batch([b"v"] * records, ZSTD, base=1, headers=4_000_000 // records)
+    tracemalloc.start()
+    try:
+        found = taken(batch([b"before"], ZSTD), many, batch([b"after"], ZSTD, base=1 + records))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    unread = found[0].records[1].value
+    assert isinstance(unread, UnreadBatch)
+    assert f"offsets 1 to {records} has a record of more than 100,000 headers" in unread.message
+    assert [record.offset for each in found for record in each.records] == [0, records, records + 1]
+    assert peak < 64 * MIB
+
+
+def test_records_of_many_headers_are_taken_a_few_at_a_time() -> None:
+    builder = _DefaultRecordBatchBuilderPy(2, ZSTD, False, -1, 0, 0, 1 << 31)
+    for number in range(20_000):
+        builder.append(number, 1_000, b"k", b"v", [])
+    for number in range(20_000, 20_040):
+        builder.append(number, 1_000, b"k", b"v", [("", b"")] * 100_000)
+    found = taken(bytes(builder.build()))
+    assert [record.offset for each in found for record in each.records] == [*range(20_040)]
+    assert all(sum(len(record.headers) for record in each.records) <= 200_000 for each in found)
+
+
 def test_another_partition_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_batches, "TAKEN_BYTES", 1)
 

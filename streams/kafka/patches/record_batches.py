@@ -2,7 +2,8 @@
 
 aiokafka iterates over records in Python and builds an object of eleven fields for each, which is a tenth of the cost of
 the small job (bench/small_cost.py). It also decompresses a batch whatever size it comes to: 45 KB of zstd can be a
-gigabyte. Here a batch that decompresses to more than `MAX_BATCH_BYTES` is not read; one `UnreadRecord` stands for it.
+gigabyte. Here a batch that decompresses to more than `MAX_BATCH_BYTES`, or has a record of more than `MAX_HEADERS`
+headers, is not read; one `UnreadRecord` stands for it.
 Which batches count (aborted transactions, markers, offsets below the position) stays aiokafka's decision.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
@@ -19,10 +19,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.decompression import TooLarge, decompress_into
-from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord
+from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord, UnreadUnit
 
 #: What a record batch may decompress to.
 MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
+#: Headers of one record. A header of two bytes takes Python sixty.
+MAX_HEADERS: Final = 100_000
 #: What is taken of a partition at once, at most, plus one chunk.
 TAKEN_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_BYTES: Final = 512 * 1024
@@ -70,21 +72,29 @@ class ChunkedBatch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Chunk]:
-        batch, size = self._batch, len(self._data)
+        data, batch, size = self._data, self._batch, len(self._data)
         if batch.compression_type:
             try:
                 plain = self._decompressed(batch.compression_type)
             except TooLarge:
-                yield self._unread()
+                yield self._unread(MAX_BATCH_BYTES, "bytes")
                 return
-            batch, size = self._make(plain), len(plain)
+            data, batch, size = memoryview(plain), self._make(plain), len(plain)
         count = max(1, batch.next_offset - batch.base_offset)
         if size + _RECORD_BYTES * count <= _CHUNK_BYTES:
             yield from _chunk(list(batch), size)
             return
-        share, records = size // count, (record for record in batch)
-        while some := list(islice(records, max(1, _CHUNK_BYTES // (share + _RECORD_BYTES)))):
-            yield from _chunk(some, share * len(some))
+        if _has_many_headers(data):
+            yield self._unread(MAX_HEADERS, "headers")
+            return
+        share, some, taken = size // count, list[Any](), 0
+        for record in batch:
+            some.append(record)
+            taken += share + _RECORD_BYTES + _HEADER_BYTES * len(record.headers)
+            if taken >= _CHUNK_BYTES:
+                yield from _chunk(some, share * len(some))
+                some, taken = [], 0
+        yield from _chunk(some, share * len(some))
 
     def _decompressed(self, codec: int) -> bytearray:
         """The same batch without compression. Its checksum is not renewed: aiokafka has checked the original's."""
@@ -94,12 +104,54 @@ class ChunkedBatch:
         struct.pack_into(">i", plain, _LENGTH_AT, len(plain) - _LOG_OVERHEAD)
         return plain
 
-    def _unread(self) -> Chunk:
+    def _unread(self, limit: int, unit: UnreadUnit) -> Chunk:
         batch, size = self._batch, len(self._data)
         last = batch.next_offset - 1
         digest = hashlib.sha256(self._data).hexdigest()
-        value = UnreadBatch.of(batch.base_offset, last, size, digest, MAX_BATCH_BYTES)
+        value = UnreadBatch.of(batch.base_offset, last, size, digest, limit, unit)
         return Chunk(last, [UnreadRecord(last, batch.max_timestamp, value)], _RECORD_BYTES)
+
+
+def _has_many_headers(data: memoryview) -> bool:
+    """Whether a record of an uncompressed batch has more than `MAX_HEADERS` headers. Records of fewer bytes than that
+    many headers need are skipped; what is malformed is left to aiokafka."""
+    position = _HEADER_SIZE
+    try:
+        while position < len(data):
+            length, start = _varint(data, position)
+            if length < 0:
+                return False
+            position = start + length
+            if length > 2 * MAX_HEADERS and _header_count(data, start) > MAX_HEADERS:
+                return True
+    except IndexError:
+        pass
+    return False
+
+
+def _header_count(data: memoryview, position: int) -> int:
+    """How many headers the record has whose attributes are at `position`."""
+    _, position = _varint(data, position + 1)  # its timestamp
+    _, position = _varint(data, position)  # its offset
+    for _ in ("key", "value"):
+        size, position = _varint(data, position)
+        position += max(0, size)
+    return _varint(data, position)[0]
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    """A number in zigzag encoding, and the position after it. Raises IndexError where there is none."""
+    byte = data[position]
+    position += 1
+    number, shift = byte & 0x7F, 7
+    while byte & 0x80:
+        if shift > 63:
+            raise IndexError
+        byte = data[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    return (number >> 1) ^ -(number & 1), position
 
 
 def _chunk(records: list[Any], size: int) -> Iterator[Chunk]:
