@@ -29,6 +29,7 @@ from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import (
+    claim,
     incident,
     incident_actions,
     live,
@@ -72,6 +73,7 @@ _PAGES: tuple[APIRouter, ...] = (
     live.router,
     incident_actions.router,
     incident.router,
+    claim.router,
     tenant.router,
     overview.router,
     policy.router,

@@ -24,6 +24,9 @@ class ActionPagePhrases:
     show_target: str
     merge_into: str
     nothing: str
+    claim_amount: str
+    claim_until: str
+    claimed: str
     change: str
     recent: str
     outcomes: Annotated[

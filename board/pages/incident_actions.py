@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +17,7 @@ from board.actions.limits import limited
 from board.actions.offers import incident_offers
 from board.actions.runner import ActionAttempt
 from board.dependencies import BoardContext, Context, Scope
-from board.pages.access_texts import access_phrases
+from board.pages.action_sections import STATUS, SentForm, outcome_message
 from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.incident_texts import incident_phrases
@@ -27,24 +26,13 @@ from board.queries.incidents import IncidentRow, get_incident
 from board.queries.tenant_scope import TenantScope
 from board.viewer import Viewer, viewer
 from connect.actions.catalogue import ACTIONS, Action
-from connect.actions.outcome import (
-    Accepted,
-    ActionUnavailable,
-    FormProblem,
-    Invalid,
-    Moved,
-    NotReadYet,
-    Outcome,
-    RejectedByWorker,
-    Unchanged,
-)
-from connect.actions.permissions import Denied, Permission
-from connect.actions.texts import labels_of, preview_update, problem_text
+from connect.actions.outcome import Accepted, FormProblem, Moved, Outcome
+from connect.actions.permissions import Permission
+from connect.actions.texts import preview_update
 
 router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.WORK_ON_INCIDENTS, scoped=True)])
 
 _LARGEST_FORM = 256 * 1024
-_STATUS = {Moved: 409, Denied: 403, Invalid: 422, RejectedByWorker: 422, ActionUnavailable: 503, NotReadYet: 202}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +55,12 @@ class ActionsView:
     group: str = field(default_factory=new_action_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A form that was sent and is shown again: `entered` is what was in it, `action_id` None for a new attempt."""
-
-    action: Action
-    entered: Entered
-    problems: Sequence[FormProblem] = ()
-    action_id: str | None = None
-
-
 def actions_view(
     context: BoardContext,
     identity: Identity | None,
     row: IncidentRow,
     seen_by: Viewer,
-    sent: Sent | None = None,
+    sent: SentForm | None = None,
     **more: Any,
 ) -> ActionsView:
     """The actions that a person is offered at an incident, and the form that was sent."""
@@ -146,7 +124,7 @@ def _preview(
             row.state, str(entered.values.get("visibility", "")), str(entered.values.get("text", ""))
         )
         more["preview"] = tuple((language, each.heading, each.text) for language, each in found.items())
-    sent = Sent(action, entered, problems, entered.action_id)
+    sent = SentForm(action, entered, problems, entered.action_id)
     view = actions_view(context, identity_of(request), row, seen_by, sent, **more)
     return _section(request, view, 422 if problems else 200)
 
@@ -166,41 +144,18 @@ def _answer(
     if row is None:
         return _absent(request, incident_id)
     context.actions.seen.note(row, scope)
-    again: Sent | None = None
-    if not isinstance(outcome, Accepted | Unchanged):
-        problems = outcome.problems if isinstance(outcome, Invalid) else ()
-        same = isinstance(outcome, NotReadYet | ActionUnavailable)  # the event may be there: only the same id is safe
-        again = Sent(action, entered, problems, entered.action_id if same else None)
+    again = SentForm.after(action, entered, outcome)
     view = actions_view(context, identity_of(request), row, seen_by, again, **_message(request, action, outcome))
-    return _section(request, view, _STATUS.get(type(outcome), 200))
+    return _section(request, view, STATUS.get(type(outcome), 200))
 
 
 def _message(request: Request, action: Action, outcome: Outcome) -> dict[str, Any]:
     """The message about an outcome, with what changed."""
-    seen_by = viewer(request)
-    phrases = action_page_phrases(seen_by.language)
-    title = labels_of(action.name, seen_by.language).title
-    kind, reason, tone, more = "accepted", "", "fine", {}
-    match outcome:
-        case Unchanged():
-            kind, reason = "unchanged", problem_text(outcome.reason, seen_by.language)
-        case NotReadYet():
-            kind, tone = "not_read_yet", "warning"
-        case RejectedByWorker():
-            kind, reason, tone = "rejected", f"{outcome.code}: {outcome.message}", "danger"
-        case Moved():
-            kind, tone = "moved" if outcome.changes or outcome.recent else "moved_unknown", "warning"
-            more = {"changes": _changes(outcome), "recent": _recent(outcome, seen_by)}
-        case Denied():
-            identity = identity_of(request)
-            person = None if identity is None else identity.person
-            kind, tone = "denied", "danger"
-            reason = access_phrases(seen_by.language).denied_hint(outcome, person)
-        case Invalid():
-            kind, tone = "invalid", "warning"
-        case ActionUnavailable():
-            kind, reason, tone = "unavailable", outcome.reason, "danger"
-    return {"message": phrases.outcomes[kind].format(action=title, reason=reason), "tone": tone, **more}
+    found = outcome_message(request, action, outcome)
+    more: dict[str, Any] = {"message": found.text, "tone": found.tone}
+    if isinstance(outcome, Moved):
+        more |= {"changes": _changes(outcome), "recent": _recent(outcome, viewer(request))}
+    return more
 
 
 def _changes(outcome: Moved) -> tuple[tuple[str, str, str], ...]:

@@ -13,6 +13,8 @@ from board.background.jobs import Job, TooManyJobs
 from board.background.verification import VerificationRequest, verify_statement
 from board.charts.strips import StripSpan, days_of, month_strips
 from board.dependencies import BoardContext
+from board.pages.action_texts import action_page_phrases
+from board.pages.claim import claim_section
 from board.pages.errors import error_page
 from board.pages.month_so_far import month_so_far_page
 from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, month_view
@@ -62,6 +64,8 @@ def month_page(
         after=after,
         job=context.background.verifications.latest(_key(tenant, month, view.detail.terms.revision)),
         busy="busy" in request.query_params,
+        section=claim_section(request, context, connection, tenant, month) if template == "month.html" else None,
+        action_phrases=action_page_phrases(viewer(request).language),
     )
 
 

@@ -32,7 +32,7 @@ class MaintenanceRow:
 def contract_history(connection: Connection, tenant_id: str) -> ContractHistory:
     """The contract facts of a tenant that were accepted; empty when there are none."""
     history = ContractHistory()
-    query = select(contract).where(contract.c.tenant_id == tenant_id, ~_rejected(contract))
+    query = select(contract).where(contract.c.tenant_id == tenant_id, ~rejected_fact(contract))
     for row in connection.execute(query):
         history.add(
             Contract(
@@ -52,7 +52,7 @@ def contract_history(connection: Connection, tenant_id: str) -> ContractHistory:
     return history
 
 
-def _rejected(table: Table) -> ColumnElement[bool]:
+def rejected_fact(table: Table) -> ColumnElement[bool]:
     """Whether the record that a row is from was rejected."""
     return exists().where(
         reject.c.original_topic == CONTRACT_EVENTS,
@@ -75,7 +75,7 @@ def maintenance_of(
     concerned = or_(maintenance.c.scope == "platform", maintenance.c.maintenance_id.in_(names))
     wanted = (
         select(maintenance.c.maintenance_id)
-        .where(overlapping, concerned, ~_rejected(maintenance))
+        .where(overlapping, concerned, ~rejected_fact(maintenance))
         .distinct()
         .order_by(maintenance.c.maintenance_id)
         .limit(limit)
@@ -83,7 +83,7 @@ def maintenance_of(
     ids = list(connection.execute(wanted).scalars())
     query = (
         select(maintenance)
-        .where(maintenance.c.maintenance_id.in_(ids), ~_rejected(maintenance))
+        .where(maintenance.c.maintenance_id.in_(ids), ~rejected_fact(maintenance))
         .order_by(maintenance.c.occurred_at, maintenance.c.event_id, maintenance.c.source)
     )
     versions: dict[str, list[Any]] = {}

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_, union
 
+from board.queries.contracts import rejected_fact
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope
 from board.store.tables import contract, credit, entry, incident, statement, tenant_month
 from streams.replay.simulate import LEDGER_SOURCE
@@ -284,8 +285,9 @@ def issued_credits(connection: Connection, tenant_id: str, month: str) -> list[C
     ]
 
 
-def claims(connection: Connection, tenant_id: str, month: str) -> list[ClaimRow]:
-    """The claims of a tenant's month, in order; those that were rejected too."""
+def claims(connection: Connection, tenant_id: str, month: str, *, standing: bool = False) -> list[ClaimRow]:
+    """The claims of a tenant's month, in order; those that were rejected too, unless only `standing` ones are asked
+    for."""
     query = (
         select(entry)
         .where(
@@ -295,6 +297,8 @@ def claims(connection: Connection, tenant_id: str, month: str) -> list[ClaimRow]
         )
         .order_by(entry.c.occurred_at)
     )
+    if standing:
+        query = query.where(~rejected_fact(entry))
     return [
         ClaimRow(row.event_id, row.occurred_at, Position(row.topic, row.partition, row.offset))
         for row in connection.execute(query)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from board_history import NOW
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from signed_in import MovingClock, board_settings, token_of
+from signed_in import MovingClock, board_settings, browser, token_of
 from sqlalchemy import Engine
 
 from board.app import create_app
@@ -58,6 +59,24 @@ class ActingBoard:
         if body is not None:
             given["Content-Type"] = "application/json"
         return client.post(f"/api/v1{path}", content=content, headers=given)
+
+
+def signed_in(board: ActingBoard, name: str, *roles: Role, tenants: set[str] | None = None) -> TestClient:
+    """The browser of a person who has signed in."""
+    client = browser(board.app)
+    client.post("/sign-in", data={"token": token_of(board.settings, name, *roles, tenants=tenants)})
+    return client
+
+
+def offered(html: str) -> set[str]:
+    """The actions whose forms a page has."""
+    return set(re.findall(r'data-action="([a-z-]+)"', html))
+
+
+def hidden(html: str, action: str) -> dict[str, str]:
+    """What the form of an action carries besides its fields."""
+    form = html[html.index(f'data-action="{action}"') :].partition("</form>")[0]
+    return dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', form))
 
 
 def facts() -> Any:

@@ -18,7 +18,7 @@ from connect.actions.catalogue import ACTIONS
 _HEADERS = {"Host": "127.0.0.1"}
 #: It never ends: tests/board/test_event_stream.py has its tests.
 _STREAM = "/api/v1/changes"
-#: It asks Kafka: tests/kafka has its tests.
+#: It asks Kafka: tests/kafka/test_board_actions_kafka.py has its test.
 _OF_KAFKA = "/api/v1/inputs/{topic}/{partition}/{offset}"
 PATHS = (
     "/api/v1/attainment",

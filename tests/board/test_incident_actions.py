@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acting import ActingBoard
+from acting import ActingBoard, hidden, offered, signed_in
 from board_history import MARKUP
-from fastapi.testclient import TestClient
 from page_client import shown
-from signed_in import browser, csrf_of, token_of
+from signed_in import browser, csrf_of
 from sqlalchemy import Engine
 
 from connect.actions.person import Role
@@ -25,24 +23,6 @@ def board(read_model: Engine, tmp_path: Path) -> Iterator[ActingBoard]:
     found = ActingBoard(read_model, tmp_path)
     yield found
     found.app.state.context.actions.close(2)
-
-
-def signed_in(board: ActingBoard, name: str, *roles: Role, tenants: set[str] | None = None) -> TestClient:
-    client = browser(board.app)
-    client.post("/sign-in", data={"token": token_of(board.settings, name, *roles, tenants=tenants)})
-    return client
-
-
-def offered(html: str) -> set[str]:
-    return set(re.findall(r'data-action="([a-z-]+)"', html))
-
-
-def hidden(html: str, action: str) -> dict[str, str]:
-    """What the form of an action carries besides its fields."""
-    form = html[html.index(f'data-action="{action}"') :]
-    return {
-        name: re.findall(rf'name="{name}" value="([^"]*)"', form)[0] for name in ("action_id", "revision", "csrf_token")
-    }
 
 
 def test_offers_depend_on_the_person_and_the_state(board: ActingBoard) -> None:

@@ -1,7 +1,10 @@
 """One real Kafka for the whole session; each test keeps to topics of its own by a prefix."""
 
 import itertools
+import os
 import re
+import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +14,9 @@ from typer.testing import CliRunner
 
 from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import start_broker
+from cli.embedded_kafka.node_files import free_port
 from cli.kafka_io.topic_admin import apply_topics
+from cli.local.stack import WORKER, answers
 from cli.main import app
 from streams.topics import declared
 
@@ -25,6 +30,29 @@ def broker() -> Iterator[str]:
     """The bootstrap address of a broker that all tests share: do not stop, pause or restart it."""
     with start_broker() as running:
         yield running.bootstrap
+
+
+@pytest.fixture(scope="session")
+def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A worker on topics of its own, which tests share; the environment that names them."""
+    prefix = "with-worker"
+    apply_topics(broker, declared(prefix, 2))
+    port = free_port()
+    named = {"SLA_BROKERS": broker, "SLA_TOPIC_PREFIX": prefix, "SLA_APP_ID": prefix}
+    settings = {"SLA_PARTITIONS": "2", "SLA_HEALTH_PORT": str(port), "SLA_BACKFILL_QUIET": "PT1S"}
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(WORKER, stdout=file, stderr=file, env={**os.environ, **named, **settings}) as worker,
+    ):
+        deadline = time.monotonic() + 60
+        while not answers(f"http://127.0.0.1:{port}/ready"):
+            assert worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield named
+        worker.terminate()
+        assert worker.wait(20) == 0
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cli.embedded_kafka.node_files import free_port
 from cli.incidents.states import CommandPresent, open_states
-from cli.kafka_io.topic_admin import apply_topics
-from cli.local.stack import WORKER, answers
 from cli.main import app
 from connect.actions.outcome import Accepted, Invalid, Unchanged
 from connect.actions.person import Person, Role
@@ -32,34 +28,10 @@ from streams.settings import read_settings
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
-from streams.topics import declared
 
 pytestmark = pytest.mark.kafka
 
-PREFIX = "incidents-cli"
 CONTRACT = {"plan": "scalr-emergency", "monthly_charge": {"amount_minor": 100_000, "currency": "USD"}}
-
-
-@pytest.fixture(scope="module")
-def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A worker on topics of its own, which the tests of this module share; the environment that names them."""
-    apply_topics(broker, declared(PREFIX, 2))
-    port = free_port()
-    named = {"SLA_BROKERS": broker, "SLA_TOPIC_PREFIX": PREFIX, "SLA_APP_ID": PREFIX}
-    settings = {"SLA_PARTITIONS": "2", "SLA_HEALTH_PORT": str(port), "SLA_BACKFILL_QUIET": "PT1S"}
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
-    with (
-        log.open("wb") as file,
-        subprocess.Popen(WORKER, stdout=file, stderr=file, env={**os.environ, **named, **settings}) as worker,
-    ):
-        deadline = time.monotonic() + 60
-        while not answers(f"http://127.0.0.1:{port}/ready"):
-            assert worker.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield named
-        worker.terminate()
-        assert worker.wait(20) == 0
 
 
 @pytest.fixture
@@ -100,7 +72,7 @@ def until(sla: Callable[..., Result], incident: str, wanted: Callable[[dict[str,
     return state
 
 
-def test_an_incident_is_worked_on(sla: Callable[..., Result], broker: str) -> None:
+def test_an_incident_is_worked_on(sla: Callable[..., Result], broker: str, deployment: dict[str, str]) -> None:
     assert sla("publish", "-", "--wait", stdin=opened("inc-1")).exit_code == 0
     assert sla("publish", "-", "--wait", stdin=opened("inc-2", component="ui", impact="cosmetic")).exit_code == 0
     kim = ("--who", "support:kim", "--wait")
@@ -144,7 +116,7 @@ def test_an_incident_is_worked_on(sla: Callable[..., Result], broker: str) -> No
     )
 
     # Every event names who caused it.
-    records = read_topics([broker], [f"{PREFIX}.incident-events"])
+    records = read_topics([broker], [f"{deployment['SLA_TOPIC_PREFIX']}.incident-events"])
     events = [found for record in records if not isinstance(found := decode(record.value), Rejection)]
     people = [to_json(*each)["data"]["who"] for each in events if each[1]["source"] == "/sla/cli"]  # type: ignore[index]
     assert len(people) == 9
