@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Engine, select
 
+from board.store.tables import entry
+from connect.actions.build import as_json
 from connect.actions.input_results import AGENT_OF
+from connect.actions.person import Person
 from connect.actions.present import TopicPresent
+from connect.actions.service import BOARD_SOURCE
 from connect.kafka_io.group_offsets import GroupOffsets
 from streams.settings import Settings
+from streams.sla.events import Position
+
+
+def sent_by(engine: Engine, person: Person, place: Position) -> bool:
+    """Whether a person sent an input through the board, as far as the read model has it. `place.topic` is without
+    prefix. Nobody limited to tenants sends what concerns others, so nothing of others is in its result."""
+    wanted = select(entry.c.data).where(
+        entry.c.topic == place.topic,
+        entry.c.partition == place.partition,
+        entry.c.offset == place.offset,
+        entry.c.source == BOARD_SOURCE,
+    )
+    with engine.connect() as connection:
+        data = connection.execute(wanted).scalar()
+    return data is not None and json.loads(data).get("who") == as_json(person.who)
 
 
 class InputBody(BaseModel):

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, Field, create_model
 
+from board.access.identity import CurrentPerson
 from board.access.requirement import requires
 from board.actions.answers import ActedBody, answer_of
 from board.actions.api import RESPONSES, ActionRoute, Key, act, sender
 from board.actions.bodies import body_model
 from board.actions.import_difference import ContractChangeBody, change_bodies, digest_of, must_be
-from board.actions.inputs import InputBody, input_body
+from board.actions.inputs import InputBody, input_body, sent_by
 from board.actions.runner import ActionAttempt
 from board.api.problems import ApiError, ParameterProblem, described, not_found, wrong_parameters
 from board.api.route import json_response
@@ -25,6 +26,7 @@ from connect.actions.input_results import AGENT_OF
 from connect.actions.permissions import Permission
 from connect.actions.prepared import Prepared
 from streams.errors import SlaError
+from streams.sla.events import Position
 
 router = APIRouter(route_class=ActionRoute, tags=["actions"])
 
@@ -52,7 +54,9 @@ class DifferenceBody(BaseModel):
     digest: str
     changes: list[ContractChangeBody]
     unchanged: int = Field(description="Lines whose terms are in force already.")
-    not_in_file: int = Field(description="Tenants that the file does not name; their terms stay.")
+    not_in_file: int | None = Field(
+        description="Tenants that the file does not name; their terms stay. null for people limited to tenants."
+    )
 
 
 @router.post(
@@ -96,7 +100,9 @@ async def erase_tenant(
     dependencies=[requires(Permission.IMPORT_CONTRACTS, scoped=True)],
     summary="Import contracts",
 )
-async def import_contracts(request: Request, context: Context, key: Key, body: _ImportBody) -> Response:
+async def import_contracts(
+    request: Request, context: Context, person: CurrentPerson, key: Key, body: _ImportBody
+) -> Response:
     """With `dry_run`: what the terms of a file (CSV or JSON lines) change. Without: publishes that, when it is still
     the difference that `digest` names."""
     form = {"terms": body.terms}
@@ -110,7 +116,7 @@ async def import_contracts(request: Request, context: Context, key: Key, body: _
                 digest=digest_of(found.difference),
                 changes=change_bodies(found.difference),
                 unchanged=found.difference.unchanged,
-                not_in_file=found.difference.not_in_file,
+                not_in_file=found.difference.not_in_file if person.tenants is None else None,
             )
         )
     if body.digest is None:
@@ -148,13 +154,21 @@ async def retry_rejected(
     "/inputs/{topic}/{partition}/{offset}",
     response_model=InputBody,
     responses=described(400, 401, 403, 404, 503),
-    dependencies=[requires(Permission.READ_REJECTS)],
+    dependencies=[requires(Permission.READ_REJECTS, scoped=True)],
     summary="Ask what the workers made of an input",
 )
-def input_result(context: Context, topic: Annotated[Id, Path()], partition: _Partition, offset: _Offset) -> Response:
-    """Accepted, rejected and why, or not read yet; asked of Kafka."""
+def input_result(
+    context: Context, person: CurrentPerson, topic: Annotated[Id, Path()], partition: _Partition, offset: _Offset
+) -> Response:
+    """Accepted, rejected and why, or not read yet; asked of Kafka. People limited to tenants ask for what they sent
+    themselves."""
     if topic not in AGENT_OF:
         raise not_found(f"{topic!r} is no topic of inputs; allowed: {', '.join(AGENT_OF)}")
+    if person.tenants is not None and not sent_by(context.engine, person, Position(topic, partition, offset)):
+        raise not_found(
+            f"{person.id} has sent no input to {topic}, partition {partition}, offset {offset}, or the board has not "
+            "read it yet; ask again"
+        )
     try:
         return json_response(input_body(context.kafka, topic, partition, offset))
     except SlaError as error:

@@ -24,6 +24,8 @@ from streams.sla.events import Rejection
 #: Input topic, without prefix → the agent that reads it.
 AGENT_OF = {INCIDENT_EVENTS: "incidents", CONTRACT_EVENTS: "ledger"}
 _POLL_S = 0.2
+#: Reading what was rejected may take so long beyond the timeout.
+_REJECTS_S = 5.0
 
 
 class RejectedInput(NamedTuple):
@@ -38,7 +40,8 @@ class RejectedInput(NamedTuple):
 
 
 class InputResults(NamedTuple):
-    """How many inputs were accepted (repeats included), which were rejected, and how many no worker has read yet."""
+    """How many inputs were accepted (repeats included), which were rejected, and of how many the result is not known
+    yet: no worker has read them, or the rejects could not be read in time."""
 
     accepted: int
     rejected: list[RejectedInput]
@@ -70,7 +73,7 @@ class InputResultReader:
             self._reader.__exit__(kind, error, trace)
 
     def wait(self, sent: Sequence[SentRange], timeout_s: float) -> InputResults:
-        """The results of these inputs, once every worker has read them, or after a timeout."""
+        """The results of these inputs, once every worker has read them, or after a timeout and at most _REJECTS_S."""
         deadline = time.monotonic() + timeout_s
         unread = self._unread(sent)
         while unread and time.monotonic() < deadline:
@@ -78,12 +81,15 @@ class InputResultReader:
             unread = self._unread(sent)
         # The offsets were committed together with the rejects, so those are there now.
         self._reader.to_current_end()
-        while not self._reader.at_end():
+        deadline = max(deadline, time.monotonic() + _REJECTS_S)
+        while not (complete := self._reader.at_end()) and time.monotonic() < deadline:
             self._read_rejects(_POLL_S)
         total = sum(each.end - each.start for each in sent)
         is_sent = _membership(sent)
         mine = {each for each in self._rejected if is_sent(each)}
         rejected = sorted(mine, key=lambda each: (each.topic, each.partition, each.offset))
+        if not complete:
+            unread = total - len(rejected)
         return InputResults(total - unread - len(rejected), rejected, unread)
 
     def _read_rejects(self, timeout_s: float) -> None:

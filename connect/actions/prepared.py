@@ -128,7 +128,10 @@ def _concerned(request: Request, state: State, incident: Callable[[str], State |
 def maintenance_action(request: Request, log: ContractLog, settings: Settings) -> Prepared | Refused:
     """Schedules, changes or cancels a window."""
     standing = log.maintenance.get(request.subject)
-    concerned = _window_concerned(request.form, standing)
+    hidden = standing is not None and not _window_visible(request.person, standing)
+    if request.action.name != "schedule-maintenance" and (standing is None or hidden):
+        return invalid(FormProblem("", "maintenance_unknown", {"maintenance": shown(request.subject)}))
+    concerned = _window_concerned(request.form, None if hidden else standing)
     if (denied := request.denied(concerned)) is not None:
         return denied
     if request.form.problems:
@@ -136,8 +139,6 @@ def maintenance_action(request: Request, log: ContractLog, settings: Settings) -
     planned = standing is not None and isinstance(standing.payload, MaintenanceScheduled)
     if request.action.name == "schedule-maintenance" and planned:
         return invalid(FormProblem("", "maintenance_exists", {"maintenance": shown(request.subject)}))
-    if request.action.name != "schedule-maintenance" and standing is None:
-        return invalid(FormProblem("", "maintenance_unknown", {"maintenance": shown(request.subject)}))
     event = request.event()
     if (problem := event_problem(event, request.now, settings.time_limits())) is not None:
         return invalid(problem)
@@ -151,6 +152,16 @@ def maintenance_action(request: Request, log: ContractLog, settings: Settings) -
     if found is None:
         return Unchanged(FormProblem("", "same_window", {"maintenance": shown(request.subject)}))
     return Prepared(request.action, (found[0],), concerned)
+
+
+def _window_visible(person: Person, standing: Event) -> bool:
+    """Whether a window concerns a tenant of the person. A cancelled one names none."""
+    plan = standing.payload
+    if person.tenants is None:
+        return True
+    if not isinstance(plan, MaintenanceScheduled):
+        return False
+    return plan.scope == "platform" or not person.tenants.isdisjoint(plan.tenant_ids)
 
 
 def _window_concerned(form: ReadForm, standing: Event | None) -> Concerned:

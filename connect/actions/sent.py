@@ -16,7 +16,6 @@ from streams.sla.instants import SECOND
 MOST = 10_000
 #: How long an accepted action may not show in the state yet.
 RECENT = 10 * SECOND
-_LOCKS = 64
 
 
 @dataclass(slots=True)
@@ -29,6 +28,14 @@ class SentAction:
     outcome: Outcome | None = None
 
 
+@dataclass(slots=True)
+class _Subject:
+    """Whoever works at a subject, and waits for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+
+
 class SentActions:
     """What each action id sent, and the latest actions at each incident. Thread-safe; the oldest are forgotten."""
 
@@ -36,7 +43,7 @@ class SentActions:
         self._lock = threading.Lock()
         self._actions: OrderedDict[tuple[str, str], SentAction] = OrderedDict()
         self._recent: OrderedDict[str, list[tuple[int, int, str, JsonEvent]]] = OrderedDict()
-        self._subjects = [threading.Lock() for _ in range(_LOCKS)]
+        self._subjects: dict[str, _Subject] = {}
 
     @contextmanager
     def action(self, person: str, action_id: str) -> Iterator[SentAction]:
@@ -49,9 +56,21 @@ class SentActions:
         with found.lock:
             yield found
 
-    def alone(self, subject: str) -> threading.Lock:
-        """Held while an action at a subject is checked and sent: of two people one is first."""
-        return self._subjects[hash(subject) % _LOCKS]
+    @contextmanager
+    def alone(self, subject: str) -> Iterator[None]:
+        """Held while an action at a subject is checked and sent: of two people one is first. Sending may take long, so
+        no other subject waits. Subjects at which nobody works are forgotten."""
+        with self._lock:
+            found = self._subjects.setdefault(subject, _Subject())
+            found.users += 1
+        try:
+            with found.lock:
+                yield
+        finally:
+            with self._lock:
+                found.users -= 1
+                if not found.users:
+                    del self._subjects[subject]
 
     def note(self, subject: str, revision: int, person: str, event: JsonEvent, now: int) -> None:
         """An action was sent that was decided at this revision of the incident."""

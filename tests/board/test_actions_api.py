@@ -11,9 +11,10 @@ import pytest
 from acting import ActingBoard, facts, reject_of
 from sqlalchemy import Engine
 
+from board.actions.inputs import InputBody
 from board.queries.incidents import get_incident
 from board.store.engine import writing
-from board.store.tables import incident, reject
+from board.store.tables import entry, incident, reject
 from connect.actions.catalogue import ACTIONS
 from connect.actions.person import Role
 from connect.client.errors import BrokerUnavailable
@@ -133,10 +134,11 @@ def test_every_role_and_action_at_own_and_foreign_tenants(board: ActingBoard, en
                 sent = len(board.publisher.events) - before
                 may = role in MAY[subject]
                 foreign = limited and (tenant != "acme" or subject == "reject")
-                if not may or (foreign and subject != "incident"):
+                unknown = subject == "incident" or name in {"edit-maintenance", "cancel-maintenance"}
+                if not may or (foreign and not unknown):
                     fine = answer.status_code == 403 and not sent
                 elif foreign:
-                    fine = answer.status_code == 404 and not sent  # incidents of others do not exist
+                    fine = answer.status_code == 404 and not sent  # incidents and windows of others do not exist
                 elif name == "end-wait" and tenant == "globex":
                     fine = answer.status_code == 422 and not sent  # nobody is waited for
                 else:
@@ -284,6 +286,45 @@ def test_without_a_worker_it_is_not_read_yet(board: ActingBoard) -> None:
     assert first == second
 
 
+def test_people_limited_to_tenants_ask_for_what_they_sent(
+    board: ActingBoard, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "board.actions.other_api.input_body", lambda *_: InputBody(outcome="accepted", code=None, message=None)
+    )
+    row = {"topic": "incident-events", "partition": 7, "subject": OF_ACME, "type": "incident.responded",
+           "event_id": "e", "occurred_at": 1, "arrived_at": 1, "backfill": False}  # fmt: skip
+    pat, lee = {"kind": "customer", "id": "pat"}, {"kind": "support", "id": "lee"}
+    sent = [(pat, "/sla/board"), (lee, "/sla/board"), (pat, "/desk"), (None, "/sla/board")]
+    with writing(engine).begin() as connection:
+        for offset, (who, source) in enumerate(sent):
+            data = json.dumps({} if who is None else {"who": who})
+            connection.execute(entry.insert(), row | {"offset": offset, "source": source, "data": data})
+    try:
+        clients = (
+            board.client("pat", Role.RESPONDER, tenants={"acme"}),
+            board.client("lee", Role.VIEWER, tenants={"globex"}),
+            board.client("kim", Role.VIEWER),
+        )
+        paths = [f"/api/v1/inputs/incident-events/7/{offset}" for offset in range(5)]
+        assert [[client.get(path).status_code for path in paths] for client in clients] == [
+            [200, 404, 404, 404, 404],
+            [404] * 5,
+            [200] * 5,
+        ]
+        assert "ask again" in clients[0].get(paths[4]).json()["detail"]
+        assert clients[0].get("/api/v1/inputs/incidents/7/0").status_code == 404
+    finally:
+        with writing(engine).begin() as connection:
+            connection.execute(entry.delete().where(entry.c.topic == "incident-events", entry.c.partition == 7))
+
+
+def test_an_import_does_not_tell_limited_people_how_many_tenants_there_are(board: ActingBoard) -> None:
+    bill = board.client("bill", Role.BILLING, tenants={"acme"})
+    seen = board.post(bill, "/contracts/import", {"terms": TERMS.format("acme"), "dry_run": True}).json()
+    assert seen["not_in_file"] is None
+
+
 def test_what_the_workers_reject_comes_with_their_reason(board: ActingBoard) -> None:
     kim = board.client("kim", Role.RESPONDER)
     board.publisher.reject = ("too_late", "it is 40 days old")
@@ -298,6 +339,7 @@ def test_an_import_publishes_the_difference_that_was_seen(board: ActingBoard, mo
     body = {"terms": TERMS.format("acme")}
     assert board.post(bill, "/contracts/import", body).json()["problems"][0]["parameter"] == "digest"
     seen = board.post(bill, "/contracts/import", {**body, "dry_run": True}).json()
+    assert seen["not_in_file"] == 1
     assert [each["kind"] for each in seen["changes"]] == ["new terms"]
     other = board.post(bill, "/contracts/import", {**body, "digest": "0" * 32})
     assert other.status_code == 422

@@ -77,6 +77,8 @@ SAMPLES: dict[str, tuple[list[str], list[str]]] = {
         )
         for rest in ("", "/months", "/months/{month}", "/months/{month}/breaches")
     },
+    # Asks Kafka: tests/board/test_actions_api.py.
+    "/api/v1/inputs/{topic}/{partition}/{offset}": ([], []),
     "/api/v1/proposals": (["/api/v1/proposals"], []),
     "/api/v1/proposals/{proposal_id}": (
         ["/api/v1/proposals/of-mine"],

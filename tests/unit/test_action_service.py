@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -182,6 +183,27 @@ def test_a_person_of_one_tenant_acts_on_nothing_of_others(
 def test_incidents_of_others_do_not_exist_for_a_person_of_one_tenant(bench: Bench, subject: str) -> None:
     assert codes(bench.perform(ACME, "respond", subject)) == ["incident_unknown"]
     assert codes(bench.perform(ACME, "merge", form={"into": subject})) == ["incident_unknown"]
+
+
+@pytest.mark.parametrize("name", ["edit-maintenance", "cancel-maintenance"])
+def test_windows_of_others_do_not_exist_for_a_person_of_one_tenant(bench: Bench, name: str) -> None:
+    cancelled = (
+        window_event("gone", tenant_ids=["globex"]),
+        {
+            **window_event("gone"),
+            "id": "c-gone",
+            "type": "maintenance.cancelled",
+            "time": "2026-06-06T00:00:00Z",
+            "data": {"maintenance_id": "gone"},
+        },
+    )
+    bench.present.log = contract_log(terms(), window_event("foreign-window", tenant_ids=["globex"]), *cancelled)
+    form = WINDOW if name == "edit-maintenance" else {}
+    outcomes = [bench.perform(ACME, name, subject, form) for subject in ("foreign-window", "gone", "nowhere")]
+    assert [codes(each) for each in outcomes] == [["maintenance_unknown"]] * 3
+    taken = bench.perform(ACME, "schedule-maintenance", "foreign-window", WINDOW)
+    assert codes(taken) == ["maintenance_exists"]
+    assert bench.sent == []
 
 
 def test_a_customer_acts_as_a_customer(bench: Bench) -> None:
@@ -491,6 +513,26 @@ def test_components_are_those_of_the_incidents_policy(bench: Bench) -> None:
     assert allowed == ", ".join(component.choices)
     assert set(component.choices) == {"ui", "api", "auto_scaling", "backups", "auto_healing", "guest_agent"}
     assert isinstance(bench.perform(KIM, "reclassify", form={"component": "ui"}), Accepted)
+
+
+def test_who_waits_for_kafka_holds_up_no_other_subject() -> None:
+    sent = SentActions()
+    names = [f"inc-{number}" for number in range(200)]
+    with ExitStack() as held:
+        for name in names:
+            held.enter_context(sent.alone(name))  # a lock that two of them shared would wait here for ever
+        reached = threading.Event()
+
+        def second() -> None:
+            with sent.alone(names[0]):
+                reached.set()
+
+        thread = threading.Thread(target=second, daemon=True)
+        thread.start()
+        assert not reached.wait(0.05)
+    assert reached.wait(10)
+    thread.join(10)
+    assert sent._subjects == {}
 
 
 def test_what_a_state_shows_by_now_is_not_remembered() -> None:

@@ -1,0 +1,64 @@
+"""Reading back results when the partitions of rejects can't be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from connect.actions import input_results
+from connect.actions.input_results import InputResultReader, InputResults
+from connect.kafka_io.batches import SentRange
+from streams.settings import Settings
+
+SENT = [SentRange("sla.incident-events", 0, 3, 5)]
+
+
+class Clock:
+    """Moves when something waits."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Reader:
+    """The topic of rejects, `left` polls before its end."""
+
+    def __init__(self, clock: Clock, left: float) -> None:
+        self._clock = clock
+        self.left = left
+
+    def to_current_end(self) -> None:
+        pass
+
+    def at_end(self) -> bool:
+        return self.left <= 0
+
+    def poll(self, timeout_s: float) -> list[object]:
+        self._clock.now += timeout_s
+        self.left -= 1
+        return []
+
+
+class Groups:
+    def committed(self, agent: str, partitions: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        return dict.fromkeys(partitions, 5)
+
+
+@pytest.mark.parametrize(
+    ("left", "timeout_s", "expected", "waited"),
+    [
+        (3, 1.0, InputResults(2, [], 0), 0.6),
+        (float("inf"), 1.0, InputResults(0, [], 2), 5.0),
+        (float("inf"), 60.0, InputResults(0, [], 2), 60.0),
+    ],
+)
+def test_rejects_that_can_not_be_read_leave_the_result_open(
+    monkeypatch: pytest.MonkeyPatch, left: float, timeout_s: float, expected: InputResults, waited: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(input_results, "time", clock)
+    monkeypatch.setattr(input_results, "TopicReader", lambda *_: Reader(clock, left))
+    monkeypatch.setattr(input_results, "GroupOffsets", lambda _: Groups())
+    assert InputResultReader(Settings()).wait(SENT, timeout_s) == expected
+    assert clock.now == pytest.approx(waited, abs=0.3)
