@@ -84,9 +84,10 @@ def _keep(console: Console, stack: Stack) -> None:
     publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
     settings = _SETTINGS | _KEEP_SETTINGS
     with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=settings) as board:
-        console.print(f"\n[bold]The board[/bold] {board.url}")
+        console.print(f"\n[bold]board[/bold]        {board.url}, with an incident that breaches within three minutes")
         console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
-        console.print(f"Broker, worker and board stay up: SLA_BROKERS={stack.bootstrap}. Ctrl-C ends them.")
+        console.print("for sla      export SLA_BROKERS=" + stack.bootstrap)
+        console.print("Broker, worker and board stay up. Ctrl-C stops them, within ten seconds.")
         while stack.worker_code() is None and board.code() is None:
             time.sleep(0.5)
         worker_runs = stack.worker_code() is None
@@ -124,8 +125,8 @@ def _load(console: Console, stack: Stack, follower: Follower, lines: list[str]) 
                 break
     console.print(
         f"   published and acknowledged in {published - began:.1f} s, "
-        f"decided after {(incidents_done or time.monotonic()) - began:.1f} s, "
-        f"months stated after {time.monotonic() - began:.1f} s (a load counts as over after {_IDLE_S} s of silence)"
+        f"decided after {(incidents_done or time.monotonic()) - began:.1f} s,\n"
+        f"   months stated after {time.monotonic() - began:.1f} s (a load counts as over after {_IDLE_S} s of silence)"
     )
     differing = disagreements(expected, outcome)
     if differing:

@@ -25,12 +25,13 @@ _ENDS_AFTER_S = 30.0
 def play(console: Console, stack: Stack, follower: Follower) -> None:
     """Open an outage, answer it too late, then keep the updates coming, and print what arrives meanwhile."""
     incident = f"live-{SystemTimeSource().now() // SECOND}"
-    console.print("   P1: answer within 6 s, update every 4 s (policies/demo-live/1.yaml). Support is slow today.\n")
+    console.print("   P1: answer within 6 s, update every 4 s (policies/demo-live/1.yaml).")
+    console.print("   Support is slow today. On the right: how long after its time an event arrived.\n")
     began = time.monotonic()
     for after_s, line, what in _script(incident):
         _watch(console, follower, incident, began, until=began + after_s)
         publish_lines([line()], [stack.bootstrap])
-        console.print(f"   {time.monotonic() - began:5.1f} s  [bold]→ {what}[/bold]")
+        console.print(f"{time.monotonic() - began:5.1f} s [bold]→ {what}[/bold]")
     closed = _watch(console, follower, incident, began, until=began + _ENDS_AFTER_S, until_closed=True)
     if not closed:
         console.print("   [red]the incident was not closed in time[/red]")
@@ -86,15 +87,15 @@ def _watch(
     while (left := until - time.monotonic()) > 0 and not (closed and until_closed):
         for event in follower.poll(min(left, 0.1)):
             if event["subject"] == incident:
-                _print(console, event, time.monotonic() - began)
+                _print(console, event, time.monotonic() - began, seen_at=SystemTimeSource().now())
                 closed = closed or event["type"] == "incident.closed"
     return closed
 
 
-def _print(console: Console, event: Event, after_s: float) -> None:
+def _print(console: Console, event: Event, after_s: float, *, seen_at: int) -> None:
     kind, data = str(event["type"]), data_of(event)
     title = cast(dict[str, str], data["title"])["en"]
     colour = _COLOURS.get(kind, "cyan")
-    lag_ms = lag_s(event, SystemTimeSource().now()) * 1000
-    timing = f"{lag_ms:4.0f} ms after its time" if kind != "incident.classified" else ""
-    console.print(f"   {after_s:5.1f} s  [{colour}]{kind:<20}[/{colour}] {title:<52} {timing}")
+    lag_ms = lag_s(event, seen_at) * 1000
+    timing = f"{lag_ms:3.0f} ms" if kind != "incident.classified" else ""
+    console.print(f"{after_s:5.1f} s [{colour}]{kind:<19}[/{colour}] {title:<45} {timing}".rstrip())

@@ -31,7 +31,7 @@ _STEPS = (
         "pages", "processing_delay", "ticket", "New versions of sites appear late.", "harbour-press")),
     _Step(150 * MINUTE, "demo-pages", "incident.responded", _SUPPORT),
     _Step(140 * MINUTE, "demo-pages", "incident.waiting", {"on": "customer"}),
-    _Step(95 * MINUTE, "demo-git", "incident.opened", _opened(
+    _Step(117 * MINUTE, "demo-git", "incident.opened", _opened(
         "git_operations", "complete_outage", "phone", "Pushes and clones fail.", "acme")),
     _Step(100 * MINUTE, "demo-api", "incident.opened", _opened(
         "api_requests", "material_aspect", "phone", "Every tenth request takes half a minute.", "tokyo-trading")),
@@ -43,7 +43,8 @@ _STEPS = (
 
 
 def open_incident_lines(now: int) -> Iterator[str]:
-    """The JSON lines of incidents that are open at `now` (microseconds): one unanswered, one with a missed update, one
+    """The JSON lines of incidents that are open at `now` (microseconds): one whose response
+    deadline passes within three minutes, one with a missed update, one
     that waits for its customer, one of low severity."""
     for number, step in enumerate(_STEPS):
         yield json.dumps(

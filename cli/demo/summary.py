@@ -34,9 +34,9 @@ def _print_kinds(console: Console, outcome: Outcome) -> None:
 
 
 def _print_lapses(console: Console, outcome: Outcome) -> None:
-    """The slowest answers by severity, and the longest silences beyond an update deadline."""
+    """The slowest answers by severity, and the longest silences beyond an update deadline; of equals the first id."""
     rows: dict[tuple[str, str], tuple[int, Event, Mapping[str, object]]] = {}
-    for event in outcome.closed.values():
+    for event in sorted(outcome.closed.values(), key=lambda event: str(event["subject"])):
         data = data_of(event)
         for clock in cast(list[Mapping[str, object]], data["clocks"]):
             if clock["verdict"] == "cancelled" or clock["metric"] == "resolution":
@@ -58,7 +58,7 @@ def _print_lapses(console: Console, outcome: Outcome) -> None:
     for event in breaches:
         data = data_of(event)
         title = cast(Mapping[str, str], data["title"])["en"]
-        console.print(f"     {str(data['deadline'])[:16].replace('T', ' ')}  {event['subject']}  {title}")
+        console.print(f"   {str(data['deadline'])[:16].replace('T', ' ')}  {event['subject']}  {title}")
 
 
 def _print_months(console: Console, outcome: Outcome) -> None:
@@ -79,7 +79,9 @@ def _print_months(console: Console, outcome: Outcome) -> None:
             continue
         table.add_row(month, *(_cell(statements.get(tenant)) for tenant in tenants))
     console.print(table)
-    console.print(f"   and {quiet} quiet months at 100 %. [green]green[/green]: the guaranteed 99.9 % were kept")
+    console.print(f"   and {quiet} quiet months at 100 %.")
+    console.print("   [green]green[/green]: the guaranteed 99.9 % were kept; [red]red[/red]: they were missed.")
+    console.print("   A credit is due for each full percentage point under 99 %.")
 
 
 def _cell(event: Event | None) -> str:

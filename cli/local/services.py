@@ -161,8 +161,10 @@ class LocalBoard(LocalService):
         if not self.new_tokens:
             return [f"sign in      with a token of the first start; sla board tokens list --file {self._tokens}"]
         roles = {each.id: ", ".join(sorted(each.roles)) for each in _PEOPLE}
-        lines = [f"as {name} ({roles[name]}): {token}" for name, token in self.new_tokens.items()]
-        return [f"sign in      {self.url}/sign-in, {lines[0]}", *(f"             {line}" for line in lines[1:])]
+        lines = [f"sign in      {self.url}/sign-in with a token:"]
+        for name, token in self.new_tokens.items():
+            lines += [f"             {name} ({roles[name]})", f"             {token}"]
+        return lines
 
 
 def _own_mapping(data: Path) -> Path:

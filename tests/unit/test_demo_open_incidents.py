@@ -9,7 +9,7 @@ from cli.demo.open_incidents import open_incident_lines
 from cli.replay.outcome import data_of
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
-from streams.sla.instants import parse_rfc3339
+from streams.sla.instants import MINUTE, parse_rfc3339
 from streams.sla.policy import Policies
 
 NOW = parse_rfc3339("2026-11-20T12:00:00Z")
@@ -27,5 +27,8 @@ def test_they_are_open_of_different_severity_and_the_next_deadline_is_near() -> 
     assert rules["demo-git"] == "outage"
     assert rules["demo-api"] == "material-tier-1"
     assert {str(data["coverage"]) for data in last.values()} == {"covered"}
+    soon = list(simulate([*contracts, *open_incident_lines(NOW)], policies, until=NOW + 3 * MINUTE))
+    breached = {str(each["subject"]).rpartition("-")[0] for each in soon if each["type"] == "sla.breached"}
+    assert "demo-git" in breached  # whoever opens the board sees a deadline pass
     breaches = [each for each in outputs if each["type"] == "sla.breached"]
     assert [str(each["subject"]).rpartition("-")[0] for each in breaches] == ["demo-api"]

@@ -132,6 +132,7 @@ def test_the_first_start_makes_tokens_for_two_people_and_prints_them_once(tmp_pa
     assert set(first.new_tokens) == {"ann", "bob"}
     shown = "\n".join(first.how_to_sign_in())
     assert "http://127.0.0.1:8090/sign-in" in shown
+    assert max(len(line) for line in shown.splitlines()) < 80
     tokens = TokensFile(tmp_path / "board-tokens.json")
     for name, token in first.new_tokens.items():
         assert token in shown
