@@ -30,6 +30,8 @@ router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.RE
 
 ON_A_PAGE = 100
 MONTHS = 13
+#: Earlier months with a credit that a tenant's page links to.
+CREDITED = 12
 _LONGEST_SEARCH = 256
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
@@ -62,7 +64,8 @@ def _number(text: str | None) -> int:
 
 @router.get("/tenants/{rest:path}")
 def tenant_address(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
-    """`/tenants/ID`, `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and `…/statement.csv`; ids are one segment."""
+    """`/tenants/ID` (`?until=MONTH`: the months up to it), `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and
+    `…/statement.csv`; ids are one segment."""
     match path_segments(request)[1:]:
         case [tenant, *_] if not scope.sees(tenant):
             return _unknown(request, tenant)
@@ -97,7 +100,11 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
     phrases = tenant_phrases(viewer(request).language)
     if not months.tenant_known(connection, tenant):
         return _unknown(request, tenant)
-    rows = months.tenant_months(connection, tenant, limit=MONTHS)
+    until = request.query_params.get("until")
+    if until is not None and not _MONTH.fullmatch(until):
+        until = None
+    found = months.tenant_months(connection, tenant, limit=MONTHS + 1, until=until)
+    rows = found[-MONTHS:]
     guarantee = _guarantees(context.policies)
     chart = None
     start, end = None, None
@@ -119,9 +126,12 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
         "tenant.html",
         tenant=tenant,
         rows=rows[::-1],
+        earlier=f"?until={found[0].month}" if len(found) > MONTHS else None,
+        later=until is not None,
+        credited=months.credited_months(connection, tenant, before=rows[0].month, limit=CREDITED) if rows else [],
         chart=chart,
         contracts=contract_rows(history, now),
-        open_month=_open_month(history, rows, now),
+        open_month=None if until else _open_month(history, rows, now),
         windows=windows,
         windows_span=(start, end),
         guarantee=guarantee,

@@ -77,6 +77,9 @@ class TenantPhrases:
     all_tenants: str
     earlier: str
     later: str
+    credited_before: str
+    earlier_months: str
+    latest_months: str
     pages_of: str
     unknown_tenant: str
     unknown_tenant_hint: str

@@ -167,10 +167,25 @@ def tenant_known(connection: Connection, tenant_id: str) -> bool:
     return False
 
 
-def tenant_months(connection: Connection, tenant_id: str, *, limit: int = 13) -> list[TenantMonth]:
-    """The latest months of a tenant that have a statement, in order."""
+def tenant_months(
+    connection: Connection, tenant_id: str, *, limit: int = 13, until: str | None = None
+) -> list[TenantMonth]:
+    """The latest months of a tenant that have a statement, in order; `until` is the last one that is wanted."""
     query = _months().where(tenant_month.c.tenant_id == tenant_id).order_by(tenant_month.c.month.desc()).limit(limit)
+    if until is not None:
+        query = query.where(tenant_month.c.month <= until)
     return [_month(row) for row in reversed(connection.execute(query).all())]
+
+
+def credited_months(connection: Connection, tenant_id: str, *, before: str, limit: int) -> list[TenantMonth]:
+    """Months before `before` whose latest statement has a credit, the latest first."""
+    query = (
+        _months()
+        .where(tenant_month.c.tenant_id == tenant_id, tenant_month.c.month < before, tenant_month.c.credit_minor > 0)
+        .order_by(tenant_month.c.month.desc())
+        .limit(limit)
+    )
+    return [_month(row) for row in connection.execute(query)]
 
 
 def months_below_guarantee(

@@ -34,7 +34,7 @@ def page(client: TestClient, incident_id: str, language: str = "en") -> str:
 def test_it_says_which_rule_decided_and_which_values_met_it(client: TestClient) -> None:
     text = shown(page(client, "late-p1"))
     assert (
-        "Why P1? The rule outage of the policy matched. It applies to: complete outage, critical performance problem"
+        "Why P1? The rule “outage” of the policy matched. It applies to: complete outage, critical performance problem"
         in text
     )
     assert "impact complete outage ✓ decided" in text
@@ -46,7 +46,7 @@ def test_it_says_which_rule_decided_and_which_values_met_it(client: TestClient) 
 def test_the_same_in_japanese(client: TestClient) -> None:
     text = shown(page(client, "late-p1", "ja"))
     assert "P1 の理由" in text
-    assert "ポリシーの規則 outage に当てはまりました。対象は次のとおりです。 全面停止" in text
+    assert "ポリシーの規則「outage」に当てはまりました。対象は次のとおりです。 全面停止" in text
 
 
 def test_a_severity_that_was_set_by_hand_names_the_person(client: TestClient) -> None:

@@ -238,6 +238,45 @@ def test_a_tenants_page_has_a_bar_for_each_month(client: TestClient) -> None:
     assert "$1,500.00" in page
 
 
+@pytest.fixture(scope="module")
+def long_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Two years under contract, with a credit in the second month and in the last one."""
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('long')}/board.db")
+    upgrade(engine)
+    lines = [contract("2024-01-01T00:00:00Z", of="acme")]
+    for month in ("2024-02", "2025-12"):
+        lines.append(opened(f"{month}-05T00:00:00Z", tenants=["acme"], of=f"inc-{month}"))
+        lines.append(resolved(f"{month}-07T00:00:00Z", of=f"inc-{month}"))
+    ingest(engine, replayed(texts(lines), policies(), parse_rfc3339("2026-01-10T00:00:00Z")))
+    yield engine
+    engine.dispose()
+
+
+def test_a_credit_of_years_ago_is_reached_by_links(long_history: Engine) -> None:
+    client = client_of(long_history)
+    latest = client.get("/tenants/acme").text
+    assert re.findall(r'href="/tenants/acme/([0-9-]{7})"', latest.partition("<svg xmlns")[0])[-1] == "2024-02"
+    assert "Earlier months with a credit:" in latest
+    assert 'href="/tenants/acme/2024-01"' not in latest
+    address = "/tenants/acme"
+    reached = []
+    while True:
+        page = client.get(address).text
+        table = page.partition("<svg xmlns")[2]
+        reached += re.findall(r'<td class="nowrap"><a href="/tenants/acme/([0-9-]{7})"', table)
+        found = re.search(r'href="(\?until=[0-9-]{7})"', page)
+        if found is None:
+            break
+        address = f"/tenants/acme{found[1]}"
+    assert reached == sorted(set(reached), reverse=True)
+    assert (reached[0], reached[-1], len(reached)) == ("2025-12", "2024-01", 24)
+    assert 'href="/tenants/acme">Latest months' in page
+    assert "no statement yet: " not in page
+    nonsense = client.get("/tenants/acme?until=nonsense").text
+    assert '<a href="/tenants/acme/2025-12"' in nonsense
+    assert 'href="/tenants/acme/2024-01"' not in nonsense
+
+
 def test_a_month_spells_out_its_credit_to_the_cent(client: TestClient) -> None:
     page = unescape(client.get("/tenants/acme/2026-06").text)
     assert "2,459,940 s ÷ 2,592,000 s = 40,999 ÷ 43,200" in page
