@@ -26,7 +26,7 @@ from agents.egress import Egress
 from agents.incident_states import PROGRESS, IncidentStateWriter
 from agents.ingress import Checked, Copied, Ingress
 from agents.rejects import QUARANTINE, RejectWriter
-from agents.watermarks import WatermarkWriter, check_watermark
+from agents.watermarks import WatermarkWriter, check_request
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed
@@ -125,7 +125,7 @@ class IncidentsProcessor:
         elif kind == WATERMARK:
             self._watermarks.restore_watermark(cast(int, row["until"]))
         elif kind == REQUEST:
-            self._watermarks.restore_request(cast(int, row["until"]))
+            self._watermarks.restore_request(key, cast(int, row["until"]))
         elif kind == REEVALUATION:
             self._queue_rows.append(decode_reevaluation(row))
         elif kind == QUARANTINE:
@@ -209,11 +209,11 @@ class IncidentsProcessor:
     def _apply_request(self, copied: Copied, effects: Effects) -> None:
         """A ledger partition waits for a watermark."""
         partition, until = cast(int, copied.fields["partition"]), cast(int, copied.fields["until"])
-        rejection = check_watermark(partition, until, self._context.topics.partitions)
-        if rejection is not None:
-            self._rejects.reject(copied.carrier, rejection, effects)
+        ledger = check_request(copied.record.key, partition, until, self._context.topics.partitions)
+        if isinstance(ledger, Rejection):
+            self._rejects.reject(copied.carrier, ledger, effects)
             return
-        self._watermarks.request(until, effects)
+        self._watermarks.request(ledger, until, effects)
 
     def _apply_contract(self, event: Event, copy: Record, effects: Effects) -> None:
         """Contract terms: every incident that they concern is re-evaluated (R20)."""

@@ -1,13 +1,14 @@
 """Watermarks on request (R26): how a ledger partition learns that no incident partition has older input left.
 
 A ledger partition whose next statement is due asks the incident partitions that lag behind its instant. Each answers
-all ledger partitions once its stream time has passed the latest instant asked for, at most every `mark_every`. A
-deployment in which no statement is due writes nothing.
+all ledger partitions once its stream time has passed an instant asked for, at most every `mark_every`. A deployment in
+which no statement is due writes nothing.
+
+Each ledger partition waits for one instant, the last that it asked for. One that is never reached, because a machine's
+clock was years ahead, keeps no answer from the others.
 """
 
 from __future__ import annotations
-
-import structlog
 
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
@@ -19,7 +20,10 @@ from streams.sla.instants import LATEST
 from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
 _NEVER = -(1 << 62)
-_log = structlog.get_logger(__name__)
+_OF_ALL = -1
+"""The key of what earlier releases stored."""
+_ASKED_BY = b"partition-"
+"""A request's key is this and the ledger partition."""
 
 
 def check_watermark(partition: int, until: int, partitions: int) -> Rejection | None:
@@ -33,6 +37,17 @@ def check_watermark(partition: int, until: int, partitions: int) -> Rejection | 
     return None
 
 
+def check_request(key: bytes | None, partition: int, until: int, partitions: int) -> int | Rejection:
+    """The ledger partition that sent a request with this key, or why there can't be such a request."""
+    rejection = check_watermark(partition, until, partitions)
+    if rejection is not None:
+        return rejection
+    digits = (key or b"").removeprefix(_ASKED_BY)
+    if digits.isdigit() and len(digits) < 10 and (ledger := int(digits)) < partitions:
+        return ledger
+    return Rejection("invalid", "the key of a request for a watermark names no ledger partition. Check SLA_PARTITIONS")
+
+
 class WatermarkWriter:
     """The watermarks of one incident partition. Instants in microseconds."""
 
@@ -41,36 +56,40 @@ class WatermarkWriter:
         self._egress = egress
         self._mark_every = mark_every
         self._until = _NEVER
-        self._requested = _NEVER
+        self._requested: dict[int, int] = {}
+        """Ledger partition → the instant that it waits for."""
+        self._awaited: int | None = None
+        """The earliest of them that is not answered."""
 
     def restore_watermark(self, until: int) -> None:
         """The last watermark written."""
         self._until = until
+        self._set_awaited()
 
-    def restore_request(self, until: int) -> None:
-        """The latest instant asked for. An earlier release may have stored one that is never reached: it is ignored,
-        because no other would be answered before it."""
-        if until > LATEST:
-            _log.warning("watermark_request_ignored", partition=self._context.partition, until=until)
-            return
-        self._requested = until
+    def restore_request(self, key: bytes, until: int) -> None:
+        """The instant that a ledger partition waits for. Earlier releases stored the latest of all partitions."""
+        _, _, ledger = key.partition(b"\x1f")
+        self._requested[int(ledger or _OF_ALL)] = until
+        self._set_awaited()
 
-    def request(self, until: int, effects: Effects) -> None:
+    def request(self, ledger: int, until: int, effects: Effects) -> None:
         """A ledger partition waits for this instant."""
-        if until > max(self._requested, self._until):
-            self._requested = until
-            self._put(REQUEST, until, effects)
+        if until > self._until and until != self._requested.get(ledger):
+            self._requested[ledger] = until
+            self._set_awaited()
+            self._put(until, effects, REQUEST, str(ledger))
+
+    def _set_awaited(self) -> None:
+        self._awaited = min((until for until in self._requested.values() if until > self._until), default=None)
 
     def next_due(self) -> int | None:
         """Stream time has to pass this instant before the next watermark is written; None while nobody waits."""
-        if self._requested <= self._until:
-            return None
-        return max(self._requested, self._until + self._mark_every)
+        return None if self._awaited is None else max(self._awaited, self._until + self._mark_every)
 
     def write(self, until: int, effects: Effects) -> None:
         """Send every ledger partition the watermark: all input that arrived by `until` has been applied here."""
         context = self._context
-        self._put(WATERMARK, until, effects)
+        self._put(until, effects, WATERMARK)
         watermark = Output(
             "time.mark",
             f"mark-{context.partition}-{until}",
@@ -85,10 +104,11 @@ class WatermarkWriter:
             self._egress.copy_to(record, TO_LEDGER, partition, effects)
         self._egress.send_event(record, effects)
         self._until = until
+        self._set_awaited()
 
-    def _put(self, kind: str, until: int, effects: Effects) -> None:
+    def _put(self, until: int, effects: Effects, *key: str) -> None:
         fields = {"partition": self._context.partition, "until": until}
-        effects.put(row_key(kind), self._context.codec.encode("state.mark", fields))
+        effects.put(row_key(*key), self._context.codec.encode("state.mark", fields))
 
 
 class WatermarkRequests:
@@ -108,7 +128,7 @@ class WatermarkRequests:
         """Ask the lagging incident partitions for a watermark at `until`."""
         context = self._context
         self.asked = until
-        key = b"partition-%d" % context.partition
+        key = _ASKED_BY + b"%d" % context.partition
         for partition in lagging:
             value = context.codec.encode(REQUEST_TYPE, {"partition": partition, "until": until})
             source = context.topics.internal(context.agent)

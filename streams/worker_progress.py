@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from streams.sla.instants import MINUTE
 
-#: Row kinds of the incidents agent: the last watermark written, the latest instant asked for.
+#: Row kinds of the incidents agent: the last watermark written, the instant that a ledger partition waits for.
 WATERMARK: Final = "@mark"
 REQUEST: Final = "@asked"
 #: A request is a record of this type: the incident partition, and the instant.

@@ -58,7 +58,7 @@ class ProgressRows:
             if (found := _instant_of(record)) is not None:
                 partition, until = found
                 self.watermarks[partition] = max(self.watermarks.get(partition, until), until)
-        elif record.key == _REQUEST_KEY:
+        elif record.key is not None and record.key.partition(b"\x1f")[0] == _REQUEST_KEY:
             self.add_request(record)
 
     def add_request(self, record: TopicRecord) -> None:

@@ -98,11 +98,11 @@ def test_r26_no_watermark_passes_a_contract_fact_that_is_not_applied_everywhere(
     cluster = cluster_of(mark_every=SECOND)
     arrival = START + HOUR
     cluster.publish(contract("09:00"), arrival)
-    processor(cluster)._watermarks.request(START + MINUTE, Effects())
+    processor(cluster)._watermarks.request(0, START + MINUTE, Effects())
     slice_of(cluster)
     marks = [each["data"]["marked_until"] for each in cluster.outputs() if each["type"] == "time.mark"]
     assert max(map(str, marks)) <= "2026-03-02T11:00:00Z"
-    processor(cluster)._watermarks.request(arrival + SECOND, Effects())
+    processor(cluster)._watermarks.request(0, arrival + SECOND, Effects())
     cluster.pass_time(arrival + MINUTE)
     marks = [each["data"]["marked_until"] for each in cluster.outputs() if each["type"] == "time.mark"]
     assert max(map(str, marks)) > "2026-03-02T11:00:00Z"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster
 from story import contract, micros, opened, policies, resolved
 
+from streams.internal_topics import COPY, TO_INCIDENTS, wrap
+from streams.runtime.processor import Effects, Record
 from streams.sla.instants import DAY, HOUR, SECOND
-from streams.worker_progress import REQUEST, WATERMARK
+from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
 START = micros("10:00")
 BATCH_BYTES = 61 + 120
@@ -74,14 +77,55 @@ def test_a_request_survives_a_restart_and_is_answered_once_time_has_passed_it() 
 def test_a_partition_that_is_asked_often_answers_every_so_often() -> None:
     cluster = Cluster(policies(), partitions=1, mark_every=HOUR)
     watermarks = cluster.tasks[INCIDENTS, 0].processor._watermarks
-    from streams.runtime.processor import Effects
-
     for second in range(100):
-        watermarks.request(START + second * SECOND, Effects())
+        watermarks.request(0, START + second * SECOND, Effects())
         cluster.pass_time(START + second * SECOND + 1)
     assert marks(cluster) == 1
     cluster.pass_time(START + HOUR + SECOND)
     assert marks(cluster) == 2
+
+
+@pytest.mark.parametrize("ahead", [365 * DAY, 5_000 * 365 * DAY], ids=["a year", "millennia"])
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize("stored", [b"", b"\x1f1"], ids=["by an earlier release", "by this release"])
+def test_a_request_that_is_never_reached_keeps_no_other_from_being_answered(
+    ahead: int, rebuilt: bool, stored: bytes
+) -> None:
+    """The clock of one worker was ahead when its ledger asked: the statements of all other tenants come in time."""
+    cluster = Cluster(policies(), partitions=2, mark_every=HOUR)
+    assert cluster.own("acme") == 0
+    for partition in range(2):
+        task = cluster.tasks[INCIDENTS, partition]
+        row = cluster.codec.encode(REQUEST_TYPE, {"partition": partition, "until": START + ahead})
+        task.rows[REQUEST.encode() + stored] = row
+        cluster.rebuild(task)
+    cluster.publish(contract("09:00"), START)
+    cluster.publish(opened("10:00", tenants=["acme"]), START)
+    cluster.publish(resolved("12:00"), START + 2 * HOUR)
+    cluster.pass_time(START + 20 * DAY)
+    if rebuilt:
+        cluster.rebuild_all()
+    cluster.pass_time(START + 60 * DAY)
+    statuses = [each["data"]["status"] for each in cluster.outputs() if each["type"] == "credit.statement"]
+    assert statuses == ["provisional", "final"]
+
+
+def test_a_partition_that_asked_for_an_instant_too_far_ahead_may_ask_again() -> None:
+    cluster = Cluster(policies(), partitions=1, mark_every=HOUR)
+    watermarks = cluster.tasks[INCIDENTS, 0].processor._watermarks
+    watermarks.request(0, START + 365 * DAY, Effects())
+    watermarks.request(0, START, Effects())
+    assert watermarks.next_due() == START
+
+
+@pytest.mark.parametrize("key", [None, b"", b"partition-", b"partition-2", b"partition-x", b"partition-" + b"1" * 99])
+def test_a_request_that_no_ledger_partition_sent_is_rejected(key: bytes | None) -> None:
+    cluster = Cluster(policies(), partitions=2, mark_every=HOUR)
+    value = cluster.codec.encode(REQUEST_TYPE, {"partition": 0, "until": START})
+    request = wrap(Record("sla.ledger-internal", 0, 0, START, key, value, ()), TO_INCIDENTS, COPY, "x", 0)
+    cluster.put("incidents-internal", 0, value, START, key=key, headers=request.headers)
+    assert cluster.codes() == ["invalid"]
+    assert cluster.rows(INCIDENTS, REQUEST) == {}
 
 
 def test_the_ledger_asks_only_those_that_lag_and_only_once() -> None:
