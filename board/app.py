@@ -37,6 +37,7 @@ from board.pages import (
     overview,
     policy,
     rejected,
+    retry,
     sign_in,
     system,
     tenant,
@@ -80,6 +81,7 @@ _PAGES: tuple[APIRouter, ...] = (
     what_if.router,
     sign_in.router,
     oidc.router,
+    retry.router,
     rejected.router,
     system.router,
 )

@@ -179,6 +179,4 @@ def original_of(context: BoardContext, partition: int, offset: int) -> str | Non
     """The coordinates of a reject's original, as the action names it; None for what never was in a topic."""
     with context.engine.connect() as connection:
         found = get_reject(connection, partition, offset)
-    if found is None or found.row.original_topic is None or found.row.original_topic.startswith("intake/"):
-        return None
-    return f"{found.row.original_topic}/{found.row.original_partition}/{found.row.original_offset}"
+    return None if found is None else found.row.original_place

@@ -27,6 +27,7 @@ class ActionPagePhrases:
     claim_amount: str
     claim_until: str
     claimed: str
+    retry_hint: str
     change: str
     recent: str
     outcomes: Annotated[

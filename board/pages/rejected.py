@@ -12,9 +12,11 @@ from fastapi.responses import HTMLResponse
 from board.access.requirement import requires
 from board.dependencies import Context, ReadConnection
 from board.originals import decoded_original
+from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.rejected_texts import rejected_phrases
 from board.pages.render import is_part, page
+from board.pages.retry import retry_section
 from board.queries.rejects import RejectFilter, RejectKey, RejectRow, count_rejects, get_reject, list_rejects
 from board.viewer import viewer
 from connect.actions.permissions import Permission
@@ -74,14 +76,16 @@ def reject(
         size=found.row.original_size,
         dumped=_DUMP_BYTES,
         retry=_retry_command(found.row),
+        section=retry_section(request, context, found, event),
+        action_phrases=action_page_phrases(viewer(request).language),
     )
 
 
 def _retry_command(row: RejectRow) -> str | None:
     """The command that sends a reject again; None for what never was in a topic."""
-    if row.original_topic is None or row.original_topic.startswith("intake/"):
+    place = row.original_place
+    if place is None:
         return None
-    place = f"{row.original_topic}/{row.original_partition}/{row.original_offset}"
     backfill = " --backfill" if row.code == "too_late" and row.agent == "incidents" else ""
     return f"sla rejected retry {shlex.quote(place)}{backfill}"
 

@@ -54,6 +54,13 @@ class RejectRow:
         """Its place in the list."""
         return RejectKey(self.rejected_at, self.partition, self.offset)
 
+    @property
+    def original_place(self) -> str | None:
+        """The coordinates of the original, topic/partition/offset; None for what never was in a topic."""
+        if self.original_topic is None or self.original_topic.startswith("intake/"):
+            return None
+        return f"{self.original_topic}/{self.original_partition}/{self.original_offset}"
+
 
 @dataclass(frozen=True, slots=True)
 class RejectDetail:
