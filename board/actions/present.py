@@ -1,4 +1,5 @@
-"""What actions of the board look up: incidents and statements in the read model, the rest in topics."""
+"""What actions of the board look up: the read model knows incidents, statements and where each reject is; the rest is
+read from topics."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from sqlalchemy import Engine, select
 
 from board.queries.incidents import IncidentRow, get_incident
 from board.queries.tenant_scope import TenantScope
-from board.store.tables import statement
+from board.store.tables import reject, statement
 from connect.actions.outcome import State
 from connect.actions.present import TopicPresent
+from connect.kafka_io.rejected_records import RejectedRecord, rejected_at
 from streams.settings import Settings
 
 #: States of incidents that are kept for whoever saw them.
@@ -56,6 +58,27 @@ class BoardPresent(TopicPresent):
         super().__init__(settings)
         self._engine = engine
         self._seen = seen
+
+    def rejected(self, coordinates: str) -> RejectedRecord | None:
+        """The latest reject of an original. The record alone is read from its topic: the read model lacks large ones
+        and what is not text. Raises BrokerProblem."""
+        topic, _, place = coordinates.removeprefix(f"{self._settings.topic_prefix}.").partition("/")
+        partition, _, offset = place.partition("/")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            return None
+        wanted = (
+            select(reject.c.partition, reject.c.offset)
+            .where(
+                reject.c.original_topic == topic,
+                reject.c.original_partition == int(partition),
+                reject.c.original_offset == int(offset),
+            )
+            .order_by(reject.c.rejected_at.desc(), reject.c.partition, reject.c.offset.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(wanted).first()
+        return None if found is None else rejected_at(self._settings, found.partition, found.offset)
 
     def incident(self, incident_id: str) -> State | None:
         """The data of the incident's newest `incident.state`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from connect.kafka_io.reader import TopicRecord, in_order, read_topics
+from connect.kafka_io.reader import TopicReader, TopicRecord, in_order, read_topics
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.schema_registry.schema_source import reading_codec
 from streams.serde.codec import Decode, Fields
@@ -49,6 +49,16 @@ def rejected_in(settings: Settings) -> list[RejectedRecord]:
     topic = f"{settings.topic_prefix}.rejected"
     records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
     return list(numbered(records, reading_codec(settings.schema_registry()).decode))
+
+
+def rejected_at(settings: Settings, partition: int, offset: int) -> RejectedRecord | None:
+    """The record at a position of the topic, read alone; None when it is not there any more. Raises BrokerProblem."""
+    topic = f"{settings.topic_prefix}.rejected"
+    with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as reader:
+        found = reader.at(partition, offset)
+    if found is None:
+        return None
+    return next(numbered([found], reading_codec(settings.schema_registry()).decode), None)
 
 
 def record_named(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord | None:

@@ -12,6 +12,7 @@ from acting import ActingBoard, facts, reject_of
 from sqlalchemy import Engine
 
 from board.actions.inputs import InputBody
+from board.actions.present import BoardPresent, SeenStates
 from board.queries.incidents import get_incident
 from board.store.engine import writing
 from board.store.tables import entry, incident, reject
@@ -19,6 +20,7 @@ from connect.actions.catalogue import ACTIONS
 from connect.actions.person import Role
 from connect.client.errors import BrokerUnavailable
 from connect.kafka_io.batches import SentRange
+from streams.settings import Settings
 
 WINDOW = {
     "scope": "tenants",
@@ -79,7 +81,10 @@ def engine(read_model: Engine) -> Engine:
 def board(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
     found = ActingBoard(engine, tmp_path)
     monkeypatch.setattr("connect.actions.present.log_of", lambda _: facts())
-    monkeypatch.setattr("connect.actions.present.rejected_in", lambda _: [reject_of()])
+    monkeypatch.setattr(
+        "board.actions.present.rejected_at",
+        lambda _, partition, offset: reject_of() if (partition, offset) == (0, 900001) else None,
+    )
 
     def send(settings: object, records: Any) -> list[SentRange]:
         found.publisher.events += [{"record": each} for each in records]
@@ -323,6 +328,29 @@ def test_an_import_does_not_tell_limited_people_how_many_tenants_there_are(board
     bill = board.client("bill", Role.BILLING, tenants={"acme"})
     seen = board.post(bill, "/contracts/import", {"terms": TERMS.format("acme"), "dry_run": True}).json()
     assert seen["not_in_file"] is None
+
+
+def test_of_several_rejects_of_an_original_the_latest_is_read_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        "board.actions.present.rejected_at", lambda _, partition, offset: asked.append((partition, offset))
+    )
+    row = {"code": "internal", "message": "why", "original_topic": "incident-events", "original_partition": 1,
+           "original_offset": 8, "headers": "[]"}  # fmt: skip
+    places = [(2, 900, 5), (0, 901, 7), (0, 950, 6)]
+    with writing(engine).begin() as connection:
+        for partition, offset, at in places:
+            connection.execute(reject.insert(), row | {"partition": partition, "offset": offset, "rejected_at": at})
+    try:
+        present = BoardPresent(Settings(), engine, SeenStates())
+        for name in ("incident-events/1/8", "sla.incident-events/1/8", "incident-events/1/9", "1", "a/b/c", "a/1/2/3"):
+            present.rejected(name)
+        assert asked == [(0, 901), (0, 901)]
+    finally:
+        with writing(engine).begin() as connection:
+            connection.execute(reject.delete().where(reject.c.original_offset == 8, reject.c.original_partition == 1))
 
 
 def test_what_the_workers_reject_comes_with_their_reason(board: ActingBoard) -> None:
