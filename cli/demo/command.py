@@ -84,7 +84,8 @@ def _keep(console: Console, stack: Stack) -> None:
     publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
     settings = _SETTINGS | _KEEP_SETTINGS
     with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=settings) as board:
-        console.print(f"\n[bold]board[/bold]        {board.url}, with an incident that breaches within three minutes")
+        console.print(f"\n[bold]board[/bold]        {board.url}")
+        console.print("             an incident breaches within three minutes: watch it on the first page")
         console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
         console.print("for sla      export SLA_BROKERS=" + stack.bootstrap)
         console.print("Broker, worker and board stay up. Ctrl-C stops them, within ten seconds.")

@@ -26,7 +26,7 @@ def play(console: Console, stack: Stack, follower: Follower) -> None:
     """Open an outage, answer it too late, then keep the updates coming, and print what arrives meanwhile."""
     incident = f"live-{SystemTimeSource().now() // SECOND}"
     console.print("   P1: answer within 6 s, update every 4 s (policies/demo-live/1.yaml).")
-    console.print("   Support is slow today. On the right: how long after its time an event arrived.\n")
+    console.print("   Support is slow today. On the right: how late an event arrived.\n")
     began = time.monotonic()
     for after_s, line, what in _script(incident):
         _watch(console, follower, incident, began, until=began + after_s)
