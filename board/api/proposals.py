@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from board.access.identity import CurrentPerson
 from board.access.requirement import requires
 from board.actions.api import ActionRoute, sender
 from board.api.problems import ApiError, ParameterProblem, described
+from board.api.proposal_bodies import (
+    DecideBody,
+    ProposalBody,
+    ProposalListBody,
+    ProposeBody,
+    WrittenBody,
+    proposal_body,
+)
 from board.api.route import json_response
-from board.api.types import Id, InstantText
+from board.api.types import Id
 from board.background.jobs import TooManyJobs
-from board.dependencies import BoardContext, Context, ReadConnection
-from board.proposals.decisions import ProposalRefused, Proposing, Written, state_of
-from board.proposals.effect import EffectRequest, compute_effect, stored_effect
-from board.proposals.proposal import Decided, Decision, Ignored, Proposal, Status
-from board.proposals.publishing import published_event
-from board.proposals.stored import get_proposal, list_proposals, sees
+from board.dependencies import Context, ReadConnection
+from board.proposals.decisions import ProposalRefused, Written
+from board.proposals.proposal import Decision, Proposal
+from board.proposals.stored import list_proposals
+from board.proposals.view import proposing, start_effect, view_of, visible_proposal
 from connect.actions.outcome import Invalid, Moved, Unchanged
 from connect.actions.permissions import Denied, Permission
 from connect.actions.texts import problem_text
-from streams.sla.instants import format_rfc3339
 
 router = APIRouter(route_class=ActionRoute, tags=["proposals"])
 
@@ -34,95 +39,6 @@ _READ = [requires(Permission.READ_PROPOSALS, scoped=True)]
 _PROPOSE = [requires(Permission.PROPOSE, scoped=True)]
 _APPROVE = [requires(Permission.APPROVE, scoped=True)]
 _ProposalId = Annotated[Id, Path()]
-
-
-class ProposeBody(BaseModel):
-    """What is proposed. `form` has the fields of the action, such as `reason`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    action: str = Field(description="annul, amend or apply-policy.", max_length=64)
-    form: dict[str, str | bool | None] = Field(description="The action's fields; instants are RFC 3339.", max_length=16)
-    revision: int = Field(ge=0, lt=2**53, description="The revision of the incident that the author saw.")
-    action_id: Id = Field(description="Names this attempt: the same one again is the same proposal.")
-
-
-class DecideBody(BaseModel):
-    """Why."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: str = Field("", description="At most 4 KiB of UTF-8.")
-
-
-class WrittenBody(BaseModel):
-    """The event waits for the audit log. GET the proposal to see what stands."""
-
-    proposal_id: str
-    event_id: str
-
-
-class DecidedBody(BaseModel):
-    """A decision."""
-
-    decision: Decision
-    person: str | None
-    at: InstantText
-    reason: str
-    revision: int | None = Field(description="approved: the incident's revision for which the effect was seen.")
-
-
-class WithoutEffectBody(BaseModel):
-    """A decision that came too late, or from the wrong person."""
-
-    decision: DecidedBody
-    why: Ignored
-
-
-class EffectBody(BaseModel):
-    """What the proposal would change, if it had been approved when it was computed."""
-
-    revision: int = Field(description="The incident's revision that it was computed for.")
-    current: bool = Field(description="Whether this is the incident's revision now; else it must be computed again.")
-    computed_at: InstantText
-    result: dict[str, Any]
-
-
-class PublishedBody(BaseModel):
-    """The event that an approval published."""
-
-    topic: str
-    partition: int
-    offset: int
-    code: str | None = Field(description="Why the workers rejected it; null where no reject is known.")
-    message: str | None
-
-
-class ProposalBody(BaseModel):
-    """A proposal."""
-
-    proposal_id: str
-    action: str
-    incident_id: str
-    tenants: list[str] | None = Field(description="Whom the incident concerned; null: everybody.")
-    form: dict[str, Any]
-    proposer: str | None
-    proposed_at: InstantText
-    expires_at: InstantText
-    revision: int
-    status: Status
-    decided: DecidedBody | None
-    without_effect: list[WithoutEffectBody]
-    effect: EffectBody | None
-    computing: Literal["queued", "running", "failed"] | None
-    failure: str | None = Field(description="Why the effect could not be computed.")
-    published: PublishedBody | None
-
-
-class ProposalListBody(BaseModel):
-    """Proposals: those that wait first, then the latest; at most 500."""
-
-    proposals: list[ProposalBody]
 
 
 @router.post(
@@ -159,7 +75,7 @@ def propose(
 )
 def proposals(context: Context, connection: ReadConnection, person: CurrentPerson) -> Response:
     """Those that the person may see."""
-    found = [proposal_body(context, connection, each) for each in list_proposals(connection, person)]
+    found = [proposal_body(view_of(context, connection, each)) for each in list_proposals(connection, person)]
     return json_response(ProposalListBody(proposals=found))
 
 
@@ -172,7 +88,7 @@ def proposals(context: Context, connection: ReadConnection, person: CurrentPerso
 )
 def proposal(context: Context, connection: ReadConnection, person: CurrentPerson, proposal_id: _ProposalId) -> Response:
     """A proposal with its latest effect and what became of it."""
-    return json_response(proposal_body(context, connection, visible(connection, person, proposal_id)))
+    return json_response(proposal_body(view_of(context, connection, visible(connection, person, proposal_id))))
 
 
 @router.post(
@@ -190,7 +106,7 @@ def effect(context: Context, connection: ReadConnection, person: CurrentPerson, 
         start_effect(context, found)
     except TooManyJobs as error:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
-    answer = json_response(proposal_body(context, connection, found))
+    answer = json_response(proposal_body(view_of(context, connection, found)))
     answer.status_code = HTTPStatus.ACCEPTED
     return answer
 
@@ -210,7 +126,10 @@ def _decision(word: str, decision: Decision, summary: str) -> None:
     ) -> Response:
         """Write the decision to the audit log, whose order decides."""
         now = context.time_source.now()
-        return _answer(proposing(context).decide(person, sender(request), proposal_id, decision, body.reason, now=now))
+        outcome = proposing(context).decide(
+            person, sender(request), proposal_id, decision, body.reason, seen=body.effect_revision, now=now
+        )
+        return _answer(outcome)
 
 
 _decision("approve", "approved", "Approve a proposal of another person")
@@ -218,75 +137,12 @@ _decision("decline", "declined", "Decline a proposal of another person")
 _decision("withdraw", "withdrawn", "Withdraw an own proposal")
 
 
-def proposing(context: BoardContext) -> Proposing:
-    """What proposes and decides on this board."""
-    return Proposing(context.engine, context.kafka, context.policies, context.settings.proposals_expire)
-
-
 def visible(connection: Connection, person: CurrentPerson, proposal_id: str) -> Proposal:
     """A proposal that the person may see. Raises ApiError."""
-    found = get_proposal(connection, proposal_id)
-    if found is None or not sees(person, found):
+    found = visible_proposal(connection, person, proposal_id)
+    if found is None:
         raise ApiError(HTTPStatus.NOT_FOUND, f"there is no proposal {proposal_id!r}, or it is not recorded yet")
     return found
-
-
-def start_effect(context: BoardContext, found: Proposal) -> None:
-    """Compute the effect in the background. Raises TooManyJobs."""
-    work = EffectRequest(
-        context.engine.url.render_as_string(hide_password=False),
-        context.policies,
-        context.kafka.time_limits(),
-        found,
-        context.time_source.now(),
-    )
-    context.background.effects.submit(found.proposed.proposal_id, None, compute_effect, work)
-
-
-def proposal_body(context: BoardContext, connection: Connection, found: Proposal) -> ProposalBody:
-    """A proposal as the API shows it."""
-    proposed = found.proposed
-    stored = stored_effect(connection, proposed.proposal_id)
-    state = state_of(connection, proposed.incident_id)
-    job = context.background.effects.latest(proposed.proposal_id)
-    place = published_event(connection, found) if found.decided is not None else None
-    return ProposalBody(
-        proposal_id=proposed.proposal_id,
-        action=proposed.action,
-        incident_id=proposed.incident_id,
-        tenants=None if proposed.tenants is None else list(proposed.tenants),
-        form=dict(proposed.form),
-        proposer=proposed.who.id,
-        proposed_at=format_rfc3339(proposed.at),
-        expires_at=format_rfc3339(proposed.expires_at),
-        revision=proposed.revision,
-        status=found.status(context.time_source.now()),
-        decided=None if found.decided is None else _decided(found.decided),
-        without_effect=[WithoutEffectBody(decision=_decided(each), why=why) for each, why in found.without_effect],
-        effect=None
-        if stored is None
-        else EffectBody(
-            revision=stored.revision,
-            current=state is not None and state["revision"] == stored.revision,
-            computed_at=format_rfc3339(stored.computed_at),
-            result=dict(stored.data),
-        ),
-        computing=job.status if job is not None and job.status in {"queued", "running", "failed"} else None,
-        failure=None if job is None else job.error,
-        published=None
-        if place is None
-        else PublishedBody(**place.position._asdict(), code=place.code, message=place.message),
-    )
-
-
-def _decided(decided: Decided) -> DecidedBody:
-    return DecidedBody(
-        decision=decided.decision,
-        person=decided.who.id,
-        at=format_rfc3339(decided.at),
-        reason=decided.reason,
-        revision=decided.revision,
-    )
 
 
 def _answer(outcome: Written | Denied | Invalid | Unchanged | Moved | ProposalRefused) -> Response:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from board.access.identity import identity_of
 from board.access.requirement import requires
+from board.actions.offers import proposal_offers
 from board.charts.timeline import EventKind, shape
 from board.dependencies import Context, ReadConnection, Scope
 from board.pages.action_texts import action_page_phrases
@@ -20,6 +21,7 @@ from board.pages.incident_chart import incident_chart
 from board.pages.incident_events import EventWords
 from board.pages.incident_reason import component_title, severity_reason
 from board.pages.incident_texts import incident_phrases
+from board.pages.proposal_texts import proposal_phrases
 from board.pages.render import id_in_address, is_part, page
 from board.pages.texts import board_phrases
 from board.pages.urgency import deadline_of, nearest
@@ -103,7 +105,17 @@ def incident(
         shortened=_PAGE_EVENTS if more else None,
         acts=actions_view(context, identity_of(request), row, seen_by),
         action_phrases=action_page_phrases(seen_by.language),
+        propose_text=_propose_text(request, row, seen_by),
         **part,
+    )
+
+
+def _propose_text(request: Request, row: IncidentRow, seen_by: Viewer) -> str | None:
+    """The text of the link to the forms that propose; None where the viewer can propose nothing."""
+    identity = identity_of(request)
+    person = None if identity is None else identity.person
+    return (
+        proposal_phrases(seen_by.language).propose_link if proposal_offers(person, row.incident_id, row.state) else None
     )
 
 

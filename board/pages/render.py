@@ -13,13 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from board.access.identity import identity_of
+from board.access.identity import Identity, identity_of
 from board.pages.access_texts import access_phrases
 from board.pages.addresses import raw_path
 from board.pages.texts import BoardPhrases, board_phrases
+from board.proposals.stored import count_open
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
-from connect.actions.permissions import Allowed, may_read
+from connect.actions.permissions import Allowed, Permission, may_read
 from streams.sla.instants import to_datetime
 from streams.sla.severity import SEVERITIES
 
@@ -29,6 +30,7 @@ NAVIGATION = (
     ("live", "/"),
     ("overview", "/overview"),
     ("tenants", "/tenants"),
+    ("proposals", "/proposals"),
     ("policies", "/policies"),
     ("rejected", "/rejected"),
     ("system", "/system"),
@@ -50,6 +52,7 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
     values |= {
         "identity": identity,
         "navigation": [each for each in NAVIGATION if _offered(request, each[1])],
+        "open_proposals": _open_proposals(request, identity) if status_code < 400 and not is_part(request) else 0,
         "access_phrases": access_phrases(seen_by.language),
         "csrf": "" if identity is None else identity.csrf or "",
     }
@@ -79,6 +82,17 @@ def _offered(request: Request, address: str) -> bool:
     found = request.app.state.addresses.find("GET", address)
     permission = found and found.requirement.permission
     return not permission or isinstance(may_read(identity.person, permission, scoped=found.requirement.scoped), Allowed)
+
+
+def _open_proposals(request: Request, identity: Identity | None) -> int:
+    """How many proposals wait that the person of a request may see."""
+    if identity is None or identity.person is None:
+        return 0
+    if not isinstance(may_read(identity.person, Permission.READ_PROPOSALS, scoped=True), Allowed):
+        return 0
+    context = request.app.state.context
+    with context.engine.connect() as connection:
+        return count_open(connection, identity.person, context.time_source.now())
 
 
 @cache

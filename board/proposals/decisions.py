@@ -105,9 +105,18 @@ class Proposing:
         return self._write("proposed", proposal_id, proposal_id, person, identity, now, data)
 
     def decide(
-        self, person: Person, identity: Identity, proposal_id: str, decision: Decision, reason: str, *, now: int
+        self,
+        person: Person,
+        identity: Identity,
+        proposal_id: str,
+        decision: Decision,
+        reason: str,
+        *,
+        now: int,
+        seen: int | None = None,
     ) -> Written | Denied | Invalid | ProposalRefused:
-        """Write `action.approved`, `declined` or `withdrawn`. A person's same decision is the same event."""
+        """Write `action.approved`, `declined` or `withdrawn`. A person's same decision is the same event. An approver
+        who names the revision of the effect that it has `seen` approves no other one."""
         found = allowed(person, Permission.APPROVE, PLATFORM if person.tenants is None else person.tenants)
         if isinstance(found, Denied):
             return found
@@ -119,11 +128,12 @@ class Proposing:
             if proposal is None or not sees(person, proposal):
                 return ProposalRefused("unknown", "there is no such proposal")
             state = state_of(connection, proposal.proposed.incident_id)
-            denied = allowed(person, Permission.APPROVE, _concerned(proposal, state))
-            if isinstance(denied, Denied):
-                return denied
-            if (refusal := self._refusal(connection, person, proposal, decision, state, now)) is not None:
-                return refusal
+            obstacle = self.obstacle(connection, person, proposal, decision, state, now)
+            if obstacle is not None:
+                return obstacle
+            effect = stored_effect(connection, proposal_id)
+            if decision == "approved" and seen is not None and (effect is None or effect.revision != seen):
+                return ProposalRefused("effect_outdated", "its effect was computed again since; look at it first")
         identity_of_event = str(uuid.uuid5(NAMESPACE, json.dumps([proposal_id, decision, person.id])))
         data: dict[str, Any] = {"reason": reason or None}
         if decision == "approved":
@@ -131,7 +141,7 @@ class Proposing:
             data["revision"] = int(state["revision"])
         return self._write(decision, proposal_id, identity_of_event, person, identity, now, data)
 
-    def _refusal(
+    def obstacle(
         self,
         connection: Connection,
         person: Person,
@@ -139,8 +149,11 @@ class Proposing:
         decision: Decision,
         state: State | None,
         now: int,
-    ) -> ProposalRefused | None:
-        """Why a decision would have no effect, or may not be made yet."""
+    ) -> Denied | ProposalRefused | None:
+        """Why a person may not decide so, or not yet, or why it would have no effect. `state` is the incident's."""
+        denied = allowed(person, Permission.APPROVE, _concerned(proposal, state))
+        if isinstance(denied, Denied):
+            return denied
         proposed = proposal.proposed
         own = same_person(person.who, proposed.who)
         decided = proposal.decided

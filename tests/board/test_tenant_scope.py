@@ -79,6 +79,11 @@ SAMPLES: dict[str, tuple[list[str], list[str]]] = {
     },
     # Asks Kafka: tests/board/test_actions_api.py.
     "/api/v1/inputs/{topic}/{partition}/{offset}": ([], []),
+    "/proposals": (["/proposals"], []),
+    "/proposals/{proposal_id}": (
+        ["/proposals/of-mine"],
+        ["/proposals/of-shared", "/proposals/of-theirs", "/proposals/of-everybody"],
+    ),
     "/api/v1/proposals": (["/api/v1/proposals"], []),
     "/api/v1/proposals/{proposal_id}": (
         ["/api/v1/proposals/of-mine"],
@@ -334,8 +339,8 @@ def test_the_navigation_leads_only_where_the_person_may_go(limited: TestClient, 
         html = client.get("/").text.partition("<nav")[2].partition("</nav>")[0]
         return re.findall(r'href="([^"]+)"', html)
 
-    assert navigation(limited) == ["/", "/tenants"]
-    assert len(navigation(unlimited)) == 6
+    assert navigation(limited) == ["/", "/tenants", "/proposals"]
+    assert len(navigation(unlimited)) == 7
 
 
 def test_a_statement_shows_nothing_of_an_incident_that_concerns_others_by_now(engine: Engine) -> None:

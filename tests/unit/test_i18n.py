@@ -17,6 +17,7 @@ from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
 from board.pages.overview_texts import OverviewPhrases
 from board.pages.policy_texts import PolicyPagePhrases
+from board.pages.proposal_texts import ProposalPhrases
 from board.pages.rejected_texts import RejectedPhrases
 from board.pages.system_texts import SystemPhrases
 from board.pages.tenant_texts import TenantPhrases
@@ -48,6 +49,7 @@ DOMAINS: Mapping[str, type] = {
     "board_months": TenantPhrases,
     "board_overview": OverviewPhrases,
     "board_policies": PolicyPagePhrases,
+    "board_proposals": ProposalPhrases,
     "board_rejected": RejectedPhrases,
     "board_system": SystemPhrases,
     "feedback": SlackReplyPhrases,

@@ -1,0 +1,169 @@
+"""The form that proposes what takes two people about an incident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
+
+from board.access.identity import CurrentPerson, identity_of
+from board.access.requirement import requires
+from board.actions.form_views import ActionForm, Entered, action_form, read_entered
+from board.actions.limits import limited
+from board.actions.offers import proposal_offers
+from board.dependencies import BoardContext, Context, ReadConnection, Scope
+from board.pages.access_texts import access_phrases
+from board.pages.action_texts import action_page_phrases
+from board.pages.errors import error_page
+from board.pages.incident_texts import incident_phrases
+from board.pages.proposal_texts import proposal_phrases
+from board.pages.proposal_values import plain
+from board.pages.render import page
+from board.proposals.decisions import Written
+from board.proposals.view import proposing
+from board.queries.incidents import IncidentRow, get_incident
+from board.queries.tenant_scope import TenantScope
+from board.viewer import viewer
+from connect.actions.catalogue import ACTIONS, Action
+from connect.actions.outcome import FormProblem, Invalid, Moved, Unchanged
+from connect.actions.permissions import Denied, Permission
+from connect.actions.person import Person
+from connect.actions.texts import labels_of, problem_text
+
+router = APIRouter(include_in_schema=False, dependencies=[requires(Permission.PROPOSE, scoped=True)])
+
+_LARGEST_FORM = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NotProposed:
+    """A form that was sent and is shown again, and why nothing was proposed. `changes` are those of the incident."""
+
+    action: Action
+    entered: Entered
+    message: str
+    problems: tuple[FormProblem, ...] = ()
+    changes: tuple[tuple[str, str, str], ...] = ()
+
+
+@router.get("/proposals/new")
+def new_proposal(
+    request: Request, context: Context, connection: ReadConnection, scope: Scope, person: CurrentPerson, incident: str
+) -> Response:
+    """The forms for an incident: `?incident=ID`."""
+    row = get_incident(connection, incident, scope)
+    if row is None:
+        return _absent(request, incident)
+    return _page(request, context, person, row)
+
+
+@router.post("/proposals/new/{action_name}")
+async def propose(
+    request: Request, context: Context, scope: Scope, person: CurrentPerson, action_name: str
+) -> Response:
+    """Write the proposal to the audit log; the form again when something is wrong with it."""
+    action = ACTIONS.get(action_name)
+    if action is None or not action.two_persons:
+        return error_page(request, HTTPStatus.NOT_FOUND)
+    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=20) as form:
+        entered = read_entered(action, form, viewer(request).zone)
+        incident_id = str(form.get("incident", ""))
+    return await run_in_threadpool(_propose, request, context, scope, person, action, entered, incident_id)
+
+
+def _propose(
+    request: Request,
+    context: BoardContext,
+    scope: TenantScope,
+    person: Person,
+    action: Action,
+    entered: Entered,
+    incident_id: str,
+) -> Response:
+    identity = identity_of(request)
+    assert identity is not None
+    with context.engine.connect() as connection:
+        row = get_incident(connection, incident_id, scope)
+    if row is None:
+        return _absent(request, incident_id)
+    outcome = proposing(context).propose(
+        person,
+        identity,
+        action.name,
+        incident_id,
+        entered.values,
+        action_id=entered.action_id,
+        seen_revision=entered.revision or 0,
+        now=context.time_source.now(),
+    )
+    if isinstance(outcome, Written):
+        return RedirectResponse(f"/proposals/{outcome.proposal_id}?sent=proposed", HTTPStatus.SEE_OTHER)
+    status, again = _not_proposed(request, person, action, entered, outcome)
+    return _page(request, context, person, row, again, status)
+
+
+def _not_proposed(
+    request: Request, person: Person, action: Action, entered: Entered, outcome: Denied | Invalid | Unchanged | Moved
+) -> tuple[HTTPStatus, NotProposed]:
+    language = viewer(request).language
+    phrases, title = action_page_phrases(language), labels_of(action.name, language).title
+
+    def message(kind: str, reason: str = "") -> str:
+        return phrases.outcomes[kind].format(action=title, reason=reason)
+
+    match outcome:
+        case Denied():
+            text = message("denied", access_phrases(language).denied_hint(outcome, person))
+            return HTTPStatus.FORBIDDEN, NotProposed(action, entered, text)
+        case Invalid(problems):
+            again = NotProposed(action, entered, message("invalid"), tuple(problems))
+            return HTTPStatus.UNPROCESSABLE_ENTITY, again
+        case Unchanged(reason):
+            text = message("unchanged", problem_text(reason, language))
+            return HTTPStatus.CONFLICT, NotProposed(action, entered, text)
+        case Moved(changes=changes):
+            found = tuple((each.field, plain(each.before), plain(each.after)) for each in changes or ())
+            text = message("moved" if found else "moved_unknown")
+            return HTTPStatus.CONFLICT, NotProposed(action, entered, text, changes=found)
+
+
+def _page(
+    request: Request,
+    context: BoardContext,
+    person: Person,
+    row: IncidentRow,
+    again: NotProposed | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    seen_by = viewer(request)
+    offers = list(proposal_offers(person, row.incident_id, row.state))
+    if again is not None and again.action not in offers:
+        offers.insert(0, again.action)
+    forms: list[ActionForm] = []
+    for action in offers:
+        fields = context.actions.service.describe(action.name)
+        if again is not None and again.action == action:
+            forms.append(action_form(action, fields, seen_by.language, again.entered, again.problems))
+        else:
+            forms.append(action_form(action, fields, seen_by.language))
+    return page(
+        request,
+        "proposals/new.html",
+        status_code=status,
+        active="proposals",
+        phrases=proposal_phrases(seen_by.language),
+        action_phrases=action_page_phrases(seen_by.language),
+        row=row,
+        title=row.title_ja if seen_by.language == "ja" else row.title_en,
+        forms=forms,
+        again=again,
+    )
+
+
+def _absent(request: Request, incident_id: str) -> Response:
+    phrases = incident_phrases(viewer(request).language)
+    title = phrases.absent.format(id=incident_id)
+    return error_page(request, HTTPStatus.NOT_FOUND, title=title, hint=phrases.absent_hint)

@@ -1,0 +1,146 @@
+"""The values of a proposal and of its effect as its page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from board.proposals.proposal import Proposal
+from connect.actions.catalogue import ACTIONS
+from connect.actions.texts import labels_of
+from streams.i18n.catalogues import Language
+from streams.sla.instants import SECOND, parse_rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class ShownValue:
+    """A value with its label: an instant in microseconds, or a text."""
+
+    label: str
+    text: str
+    instant: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBreach:
+    """A breach; the deadline in microseconds."""
+
+    metric: str
+    instance: int
+    severity: str
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTerms:
+    """A month as it is or would be: downtime in microseconds, the credit in minor units."""
+
+    downtime: int
+    availability: str
+    guarantee_met: bool
+    credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMonth:
+    """A tenant's month before and after."""
+
+    tenant: str
+    month: str
+    currency: str
+    final: bool
+    before: ShownTerms
+    after: ShownTerms
+
+
+@dataclass(frozen=True, slots=True)
+class EffectView:
+    """What a proposal changes. `rejection` is why the workers would reject it: code and message; `changes` are fields
+    of the incident with their values; `credits` are differences in minor units by currency."""
+
+    rejection: tuple[str, str] | None
+    events: int
+    gone: tuple[ShownBreach, ...]
+    new: tuple[ShownBreach, ...]
+    gone_in_total: int
+    new_in_total: int
+    changes: tuple[tuple[str, str, str], ...]
+    months: tuple[ShownMonth, ...]
+    more_months: int
+    credits: tuple[tuple[str, int], ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes."""
+        return not (self.gone or self.new or self.changes or self.months)
+
+
+def proposed_values(proposal: Proposal, language: Language) -> list[ShownValue]:
+    """The fields of the form that were filled."""
+    proposed = proposal.proposed
+    labels = labels_of(proposed.action, language)
+    return list(_values(proposed.form, proposed.action, labels.fields, labels.choices))
+
+
+def effect_view(data: Mapping[str, Any]) -> EffectView:
+    """A stored effect."""
+    rejection, breaches = data["rejection"], data["breaches"]
+    return EffectView(
+        rejection=None if rejection is None else (rejection["code"], rejection["message"]),
+        events=data["events"],
+        gone=tuple(map(_breach, data["breaches_gone"])),
+        new=tuple(map(_breach, data["breaches_new"])),
+        gone_in_total=breaches["gone"],
+        new_in_total=breaches["new"],
+        changes=tuple((each["field"], plain(each["before"]), plain(each["after"])) for each in data["changes"]),
+        months=tuple(map(_month, data["months"])),
+        more_months=data["months_changed"] - len(data["months"]),
+        credits=tuple(sorted((name, amount) for name, amount in data["credit_change"].items() if amount)),
+    )
+
+
+def plain(value: object) -> str:
+    """A value of an incident's state in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(plain(each) for each in value.values())
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "–" if value is None else str(value)
+
+
+def _values(
+    form: Mapping[str, str | list[str]], action: str, labels: Mapping[str, str], choices: Mapping[str, str]
+) -> Iterator[ShownValue]:
+    for field in ACTIONS[action].fields:
+        value = form.get(field.name)
+        if value is None or field.name not in labels:
+            continue
+        text = ", ".join(value) if isinstance(value, list) else value
+        instant = parse_rfc3339(text) if field.kind == "instant" else None
+        yield ShownValue(labels[field.name], choices.get(text, text) if field.choices else text, instant)
+
+
+def _breach(data: Mapping[str, Any]) -> ShownBreach:
+    return ShownBreach(data["metric"], data["instance"], data["severity"], parse_rfc3339(data["deadline"]))
+
+
+def _month(data: Mapping[str, Any]) -> ShownMonth:
+    def terms(side: Mapping[str, Any]) -> ShownTerms:
+        return ShownTerms(
+            round(side["downtime_s"] * SECOND),
+            side["availability_percent"],
+            side["guarantee_met"],
+            side["credit_minor"],
+        )
+
+    return ShownMonth(
+        data["tenant_id"],
+        data["month"],
+        data["currency"],
+        data["final"],
+        terms(data["before"]),
+        terms(data["after"]),
+    )

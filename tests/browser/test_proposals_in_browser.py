@@ -1,0 +1,62 @@
+"""Proposals in a real browser: two people, followed without a reload, accessible, on a phone, in the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from board_server import served
+from browser_board import Viewport
+from playwright.sync_api import Page, expect
+from proposing_board import Deployment
+from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
+
+OpenTab = Callable[..., Viewport]
+
+
+def sign_in(page: Page, address: str, token: str) -> None:
+    page.goto(f"{address}/sign-in?next=/incidents/outage")
+    page.get_by_label("Token").fill(token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{address}/incidents/outage")
+
+
+def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, pictures: Path) -> None:
+    board = Deployment(tmp_path)
+    effects = board.app.state.context.background.effects
+    ann, bob = tab().page, tab().page
+    with served(board.app) as address:
+        sign_in(ann, address, board.token("ann"))
+        ann.get_by_role("link", name="Propose to annul").click()
+        ann.locator("[data-action=annul] summary").click()
+        ann.locator("[data-action=annul] textarea").fill("a drill")
+        assert problems_of_axe(ann, STANDARDS) == []
+        ann.screenshot(path=pictures / "proposal-new.png")
+        ann.locator("[data-action=annul] button.primary").click()
+        expect(ann.locator("h1")).to_contain_text("is not recorded yet")
+        board.turn()
+        expect(ann.locator("h1")).to_contain_text("Annul")
+        identity = ann.url.rpartition("/")[2].partition("?")[0]
+        job = effects.latest(identity)
+        assert job is not None
+        assert effects.wait(job.id, 60).status == "done"
+        expect(ann.locator("#proposal")).to_contain_text("Credits change by")
+        sign_in(bob, address, board.token("bob"))
+        bob.get_by_role("link", name="Proposals 1").click()
+        assert problems_of_axe(bob, STANDARDS) == []
+        bob.get_by_role("link", name="Annul").click()
+        assert problems_of_axe(bob, STANDARDS) == []
+        bob.screenshot(path=pictures / "proposal.png", full_page=True)
+        phone = tab(viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark", locale="ja-JP").page
+        phone.context.add_cookies(bob.context.cookies())
+        phone.goto(bob.url)
+        assert not is_too_wide(phone)
+        assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
+        phone.screenshot(path=pictures / "proposal-phone-dark-ja.png", full_page=True)
+        bob.get_by_role("button", name="Approve").click()
+        expect(bob.locator("#proposal")).to_contain_text("Your decision is sent.")
+        board.turn()
+        expect(bob.locator("#proposal")).to_contain_text("It is in effect")
+        assert [event["data"]["approver"]["id"] for event in board.sent] == ["bob"]
+    effects.close()
+    board.engine.dispose()
