@@ -103,8 +103,10 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
     until = request.query_params.get("until")
     if until is not None and not _MONTH.fullmatch(until):
         until = None
-    found = months.tenant_months(connection, tenant, limit=MONTHS + 1, until=until)
+    before = None if until is None else next_month(Month(until))
+    found = months.tenant_months(connection, tenant, limit=MONTHS + 1, before=before)
     rows = found[-MONTHS:]
+    credited = rows and months.tenant_months(connection, tenant, limit=CREDITED, before=rows[0].month, credited=True)
     guarantee = _guarantees(context.policies)
     chart = None
     start, end = None, None
@@ -128,7 +130,7 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
         rows=rows[::-1],
         earlier=f"?until={found[0].month}" if len(found) > MONTHS else None,
         later=until is not None,
-        credited=months.credited_months(connection, tenant, before=rows[0].month, limit=CREDITED) if rows else [],
+        credited=credited[::-1],
         chart=chart,
         contracts=contract_rows(history, now),
         open_month=None if until else _open_month(history, rows, now),

@@ -168,24 +168,15 @@ def tenant_known(connection: Connection, tenant_id: str) -> bool:
 
 
 def tenant_months(
-    connection: Connection, tenant_id: str, *, limit: int = 13, until: str | None = None
+    connection: Connection, tenant_id: str, *, limit: int = 13, before: str | None = None, credited: bool = False
 ) -> list[TenantMonth]:
-    """The latest months of a tenant that have a statement, in order; `until` is the last one that is wanted."""
+    """The latest months of a tenant that have a statement, in order: those before a month, those with a credit."""
     query = _months().where(tenant_month.c.tenant_id == tenant_id).order_by(tenant_month.c.month.desc()).limit(limit)
-    if until is not None:
-        query = query.where(tenant_month.c.month <= until)
+    if before is not None:
+        query = query.where(tenant_month.c.month < before)
+    if credited:
+        query = query.where(tenant_month.c.credit_minor > 0)
     return [_month(row) for row in reversed(connection.execute(query).all())]
-
-
-def credited_months(connection: Connection, tenant_id: str, *, before: str, limit: int) -> list[TenantMonth]:
-    """Months before `before` whose latest statement has a credit, the latest first."""
-    query = (
-        _months()
-        .where(tenant_month.c.tenant_id == tenant_id, tenant_month.c.month < before, tenant_month.c.credit_minor > 0)
-        .order_by(tenant_month.c.month.desc())
-        .limit(limit)
-    )
-    return [_month(row) for row in connection.execute(query)]
 
 
 def months_below_guarantee(
