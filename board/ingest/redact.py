@@ -20,6 +20,7 @@ from board.ingest.redacted import (
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND, RowBatch
 from board.ingest.upserts import Conflict, chunks, delete_keys, upsert
 from board.ingest.verdicts import standing_verdicts, write_verdicts
+from board.proposals.stored import get_proposal, redact_proposals
 from board.store import tables
 from streams.errors import PseudonymKeyChanged
 from streams.serde.input_records import CONTRACT_EVENTS
@@ -61,7 +62,7 @@ def redact_batch(connection: Connection, batch: RowBatch, erasures: Erasures) ->
     for tenant in sorted(_tenants(batch)):
         if erasures.name(tenant) != tenant:
             subjects |= _rename(connection, tenant, erasures)
-    subjects |= _redacted_already(connection, _subjects(batch))
+    subjects |= _redacted_already(connection, _subjects(connection, batch))
     for kind, subject in sorted(subjects):
         _redact(connection, kind, subject, erasures)
     return bool(new)
@@ -75,11 +76,13 @@ def _tenants(batch: RowBatch) -> set[str]:
     return found
 
 
-def _subjects(batch: RowBatch) -> dict[str, set[str]]:
+def _subjects(connection: Connection, batch: RowBatch) -> dict[str, set[str]]:
     rejected = {row["subject"] for row in batch.rejects if row["subject"] is not None}
     incidents = {row["subject"] for row in batch.entries if row["topic"] != CONTRACT_EVENTS} | batch.incidents.keys()
     incidents |= {row["incident_id"] for row in batch.notifications.values() if row is not None} | rejected
     incidents |= {row["incident_id"] for row in batch.verdicts}
+    proposals = (get_proposal(connection, each.proposal_id) for each in batch.proposals)
+    incidents |= {each.proposed.incident_id for each in proposals if each is not None}
     maintenance = {row["maintenance_id"] for row in batch.maintenance} | rejected
     return {INCIDENT_KIND: incidents, MAINTENANCE_KIND: maintenance}
 
@@ -130,6 +133,7 @@ def _redact(connection: Connection, kind: str, subject: str, erasures: Erasures)
         upsert(connection, table, changed, "replace")
         return
     _redact_entries(connection, ("incident-events", "incidents", "alerts"), subject, subject, erasures)
+    redact_proposals(connection, [subject], erasures)
     incident = tables.incident
     rows = connection.execute(select(incident).where(incident.c.incident_id == subject)).mappings()
     upsert(connection, incident, [redacted_state(row, erasures) for row in rows], "replace")

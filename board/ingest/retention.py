@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, and_, delete, exists, not_, or_, sele
 
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND
 from board.ingest.upserts import chunks, delete_keys
+from board.proposals.stored import expire_proposals
 from board.store.engine import write_transaction
 from board.store.tables import entry, incident, incident_tenant, named_tenant, reject, verdict
 from streams.serde.input_records import CONTRACT_EVENTS
@@ -19,13 +20,13 @@ SLICE = 1_000
 
 
 def expire(engine: Engine, before: int) -> Iterator[int]:
-    """Delete entries and rejects that arrived before an instant (microseconds), incidents that ended before it, and
-    verdicts of the months before its month. Statements, credits, contracts and maintenance windows stay.
+    """Delete entries and rejects that arrived before an instant (microseconds), incidents and proposals that ended
+    before it, and verdicts of the months before its month. Statements, credits, contracts and maintenance windows stay.
 
     Each step is a transaction of at most `SLICE` rows; it yields how many. Entries of incidents that have not ended
     stay.
     """
-    for step in (_entries, _verdicts, _rejects, _incidents):
+    for step in (_entries, _verdicts, _rejects, _incidents, _proposals):
         while True:
             with write_transaction(engine) as connection:
                 deleted = step(connection, before)
@@ -75,6 +76,10 @@ def _incidents(connection: Connection, before: int) -> int:
     delete_keys(connection, incident.c.incident_id, found)
     _forget_names(connection, INCIDENT_KIND, set(found))
     return len(found)
+
+
+def _proposals(connection: Connection, before: int) -> int:
+    return expire_proposals(connection, before, SLICE)
 
 
 def _delete_by_key(connection: Connection, table: Any, keys: Sequence[Any]) -> int:

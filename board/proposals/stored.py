@@ -6,17 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from board.proposals.proposal import DECISIONS, Decided, Proposal, ProposalEvent, Proposed, WithoutEffect, fold
+from board.store.own_tables import proposal_effect
 from board.store.tables import proposal as table
 from connect.actions.catalogue import ACTIONS
 from connect.actions.person import Person
+from streams.sla.erasure import Erasures
 from streams.sla.events import Who
 
 _DECISIONS = {f"action.{name}": name for name in DECISIONS}
 #: Proposals that a list has at most, those that wait first, then the latest.
 MOST_LISTED = 500
+#: Instead of a text of an erased tenant: a reason may not be empty.
+_ERASED = "-"
 
 
 def proposal_event(event_type: str, fields: Mapping[str, Any]) -> ProposalEvent | None:
@@ -63,6 +67,43 @@ def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> 
         if present is not None and present != before[name]:
             connection.execute(delete(table).where(table.c.proposal_id == name))
             connection.execute(insert(table).values(_row(present)))
+
+
+def redact_proposals(connection: Connection, incidents: Iterable[str], erasures: Erasures) -> None:
+    """Take the texts and the names of erased tenants from proposals about incidents that named them (R29), and delete
+    effects that were computed before. Persons stay: the rules of decisions need them."""
+    for incident_id in incidents:
+        query = select(table.c.data).where(table.c.incident_id == incident_id)
+        for before in map(_proposal, connection.execute(query).scalars().all()):
+            after = _redacted(before, erasures)
+            if after != before:
+                name = after.proposed.proposal_id
+                connection.execute(update(table).where(table.c.proposal_id == name).values(_row(after)))
+                connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == name))
+
+
+def expire_proposals(connection: Connection, before: int, most: int) -> int:
+    """Delete at most so many proposals that ended before an instant, with their effects; how many."""
+    ended = or_(table.c.decided_at < before, and_(table.c.decided_at.is_(None), table.c.expires_at < before))
+    names = connection.execute(select(table.c.proposal_id).where(ended).limit(most)).scalars().all()
+    for name in names:
+        connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == name))
+        connection.execute(delete(table).where(table.c.proposal_id == name))
+    return len(names)
+
+
+def _redacted(found: Proposal, erasures: Erasures) -> Proposal:
+    def without_text(decided: Decided) -> Decided:
+        return decided._replace(reason=_ERASED if decided.reason else "")
+
+    proposed = found.proposed
+    tenants = None if proposed.tenants is None else tuple(sorted(erasures.names(proposed.tenants)))
+    form = {name: _ERASED if name == "reason" else value for name, value in proposed.form.items()}
+    return Proposal(
+        proposed._replace(tenants=tenants, form=form),
+        None if found.decided is None else without_text(found.decided),
+        tuple(each._replace(decided=without_text(each.decided)) for each in found.without_effect),
+    )
 
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
