@@ -86,7 +86,7 @@ def test_refusals_say_why(board: ActingBoard) -> None:
     token = hidden(bill.get(ZERO).text, "claim-credit")
     zero = bill.post(f"{ZERO}/claim", data=token, headers=HTMX)
     assert zero.status_code == 422
-    assert "the credit of 2026-09 for acme is $0.00 (revision 1, final); confirm to claim it" in shown(zero.text)
+    assert "the credit of 2026-09 for acme is $0.00 (revision 2, final); confirm to claim it" in shown(zero.text)
     late = bill.post(f"{LATE}/claim", data=token, headers=HTMX)
     assert late.status_code == 422
     assert "could be claimed until 2026-11-03T00:00:00Z" in shown(late.text)
