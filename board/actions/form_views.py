@@ -92,14 +92,14 @@ def action_form(
     problems: Sequence[FormProblem] = (),
     action_id: str | None = None,
 ) -> ActionForm:
-    """The form of an action, filled with what was entered."""
+    """The form of an action, filled with what was entered. Fields that the action does not have bring their label."""
     labels = labels_of(action.name, language)
     names = {each.name for each in fields}
     views = tuple(
         FieldView(
             each.name,
             each.kind,
-            labels.fields[each.name],
+            labels.fields.get(each.name, each.label),
             each.required,
             tuple((value, labels.choices.get(value, value)) for value in each.choices),
             "" if entered is None else entered.raw.get(each.name, ""),

@@ -31,6 +31,7 @@ NAVIGATION = (
     ("overview", "/overview"),
     ("tenants", "/tenants"),
     ("proposals", "/proposals"),
+    ("maintenance", "/maintenance"),
     ("policies", "/policies"),
     ("rejected", "/rejected"),
     ("system", "/system"),

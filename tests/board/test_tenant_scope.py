@@ -42,6 +42,8 @@ SAMPLES: dict[str, tuple[list[str], list[str]]] = {
     "/live/changes": ([], []),
     "/incidents/{incident_id:path}": (["/incidents/{mine}", "/incidents/{shared}"], ["/incidents/{theirs}"]),
     "/tenants": (["/tenants", "/tenants?q=a"], []),
+    "/maintenance": (["/maintenance"], []),
+    "/maintenance/{maintenance_id:path}": (["/maintenance/m-1"], ["/maintenance/m-2"]),
     "/tenants/{rest:path}": (
         [f"/tenants/{OWN}{rest}" for rest in ("", f"/{MONTH}", f"/{MONTH}/statement", f"/{MONTH}/statement.csv")],
         [
@@ -339,8 +341,8 @@ def test_the_navigation_leads_only_where_the_person_may_go(limited: TestClient, 
         html = client.get("/").text.partition("<nav")[2].partition("</nav>")[0]
         return re.findall(r'href="([^"]+)"', html)
 
-    assert navigation(limited) == ["/", "/tenants", "/proposals"]
-    assert len(navigation(unlimited)) == 7
+    assert navigation(limited) == ["/", "/tenants", "/proposals", "/maintenance"]
+    assert len(navigation(unlimited)) == 8
 
 
 def test_a_statement_shows_nothing_of_an_incident_that_concerns_others_by_now(engine: Engine) -> None:

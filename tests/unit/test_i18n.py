@@ -15,6 +15,7 @@ from board.pages.access_texts import AccessPhrases
 from board.pages.action_texts import ActionPagePhrases
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
+from board.pages.maintenance_texts import MaintenancePhrases
 from board.pages.overview_texts import OverviewPhrases
 from board.pages.policy_texts import PolicyPagePhrases
 from board.pages.proposal_texts import ProposalPhrases
@@ -50,6 +51,7 @@ DOMAINS: Mapping[str, type] = {
     "board_overview": OverviewPhrases,
     "board_policies": PolicyPagePhrases,
     "board_proposals": ProposalPhrases,
+    "board_maintenance": MaintenancePhrases,
     "board_rejected": RejectedPhrases,
     "board_system": SystemPhrases,
     "feedback": SlackReplyPhrases,

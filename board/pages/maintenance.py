@@ -1,0 +1,225 @@
+"""Maintenance windows: the list, one window, and the forms that schedule, change and cancel them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from board.access.requirement import requires
+from board.actions.form_views import Entered, read_entered
+from board.actions.limits import limited
+from board.dependencies import BoardContext, Context, ReadConnection, Scope
+from board.pages.action_sections import (
+    STATUS,
+    ActionSection,
+    FormMessage,
+    SectionForm,
+    SentForm,
+    may_act,
+    outcome_message,
+    perform_form,
+    section_answer,
+    section_form,
+)
+from board.pages.action_texts import action_page_phrases
+from board.pages.addresses import path_segments
+from board.pages.errors import error_page
+from board.pages.maintenance_texts import maintenance_phrases
+from board.pages.render import local, page, segment
+from board.queries.tenant_scope import TenantScope
+from board.queries.windows import STANDINGS, WindowRow, get_window, known_tenants, list_windows
+from board.viewer import viewer
+from connect.actions.catalogue import ACTIONS, Action
+from connect.actions.form import FormField
+from connect.actions.outcome import FormProblem, Invalid, Outcome
+from connect.actions.permissions import PLATFORM, Concerned, Permission
+
+router = APIRouter(include_in_schema=False)
+
+_SCHEDULE, _EDIT, _CANCEL = (ACTIONS[f"{verb}-maintenance"] for verb in ("schedule", "edit", "cancel"))
+_LARGEST_FORM = 256 * 1024
+#: The field of the form of a new window that names it; the API has it in the address.
+_ID = FormField("maintenance_id", "id", required=True, several=False, choices=(), label="", most=None)
+_LIST = "/maintenance"
+
+
+@router.get("/maintenance", dependencies=[requires(Permission.READ_TENANTS, scoped=True)])
+def maintenance_list(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> HTMLResponse:
+    """The windows: current, upcoming, past, cancelled; with the form that schedules one."""
+    now = context.time_source.now()
+    windows = list_windows(connection, scope)
+    by_standing = {each: [row for row in windows if row.standing(now) == each] for each in STANDINGS}
+    by_standing["upcoming"].reverse()
+    return _page(
+        request,
+        "maintenance/list.html",
+        by_standing={name: rows for name, rows in by_standing.items() if rows},
+        section=_schedule_section(request, context, connection, scope),
+    )
+
+
+@router.get("/maintenance/{maintenance_id:path}", dependencies=[requires(Permission.READ_TENANTS, scoped=True)])
+def maintenance_window(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
+    """One window, with the forms that change and cancel it."""
+    match path_segments(request)[1:]:
+        case [name] if (row := get_window(connection, name, scope)) is not None:
+            section = _window_section(request, context, connection, scope, row)
+            standing = row.standing(context.time_source.now())
+            return _page(request, "maintenance/window.html", row=row, standing=standing, section=section)
+    return error_page(request, HTTPStatus.NOT_FOUND)
+
+
+@router.post("/maintenance", dependencies=[requires(Permission.PLAN_MAINTENANCE, scoped=True)])
+async def schedule(request: Request, context: Context, scope: Scope) -> Response:
+    """Schedule a window."""
+    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=1_000) as form:
+        entered = read_entered(_SCHEDULE, form, viewer(request).zone)
+        name = str(form.get(_ID.name, "")).strip()
+    entered = _with(entered, {_ID.name: name})
+    if not name:
+        outcome: Outcome = Invalid((FormProblem(_ID.name, "required"),))
+    else:
+        outcome = await perform_form(request, context, _SCHEDULE, name, entered)
+    return await run_in_threadpool(_answer, request, context, scope, None, _SCHEDULE, entered, outcome)
+
+
+@router.post(
+    "/maintenance/{maintenance_id:path}/{verb}", dependencies=[requires(Permission.PLAN_MAINTENANCE, scoped=True)]
+)
+async def change_window(request: Request, context: Context, scope: Scope) -> Response:
+    """Change or cancel a window."""
+    match path_segments(request)[1:]:
+        case [name, ("edit" | "cancel") as verb]:
+            action = _EDIT if verb == "edit" else _CANCEL
+            if await run_in_threadpool(_window, context, name, scope) is not None:
+                async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=1_000) as form:
+                    entered = read_entered(action, form, viewer(request).zone)
+                outcome = await perform_form(request, context, action, name, entered)
+                return await run_in_threadpool(_answer, request, context, scope, name, action, entered, outcome)
+    return error_page(request, HTTPStatus.NOT_FOUND)
+
+
+def _window(context: BoardContext, name: str, scope: TenantScope) -> WindowRow | None:
+    with context.engine.connect() as connection:
+        return get_window(connection, name, scope)
+
+
+def _answer(
+    request: Request,
+    context: BoardContext,
+    scope: TenantScope,
+    name: str | None,
+    action: Action,
+    entered: Entered,
+    outcome: Outcome,
+) -> Response:
+    sent, message = SentForm.after(action, entered, outcome), outcome_message(request, action, outcome)
+    with context.engine.connect() as connection:
+        row = None if name is None else get_window(connection, name, scope)
+        if row is None:
+            section = _schedule_section(request, context, connection, scope, sent, message)
+        else:
+            section = _window_section(request, context, connection, scope, row, sent, message)
+    if section is None:  # there are no forms for the person
+        return error_page(request, STATUS.get(type(outcome), 404), hint=message.text)
+    return section_answer(request, section, outcome)
+
+
+def _schedule_section(
+    request: Request,
+    context: BoardContext,
+    connection: Connection,
+    scope: TenantScope,
+    sent: SentForm | None = None,
+    message: FormMessage | None = None,
+) -> ActionSection | None:
+    if not may_act(request, _SCHEDULE.name, _concerned(scope)):
+        return None
+    phrases = maintenance_phrases(viewer(request).language)
+    fields = [_ID._replace(label=phrases.window_id), *_fields(context, connection, scope, _SCHEDULE)]
+    form = section_form(request, fields, sent or SentForm(_SCHEDULE, Entered()), opened=sent is not None)
+    return ActionSection(phrases.heading, _LIST, (SectionForm(form, _LIST),), message or FormMessage())
+
+
+def _window_section(
+    request: Request,
+    context: BoardContext,
+    connection: Connection,
+    scope: TenantScope,
+    row: WindowRow,
+    sent: SentForm | None = None,
+    message: FormMessage | None = None,
+) -> ActionSection | None:
+    """The forms of a window. What was just accepted may not be in the read model yet, so there are none after it."""
+    if row.others or not may_act(request, _EDIT.name, PLATFORM if row.scope == "platform" else set(row.tenant_ids)):
+        return None
+    forms = []
+    if message is None or message.tone != "fine":
+        for action in (_EDIT,) if row.cancelled else (_EDIT, _CANCEL):
+            again = sent if sent is not None and sent.action == action else None
+            shown = again or SentForm(action, _as_it_is(request, row) if action is _EDIT else Entered())
+            fields = _fields(context, connection, scope, action, row)
+            form = section_form(request, fields, shown, opened=again is not None)
+            forms.append(SectionForm(form, f"{_address(row)}/{action.name.partition('-')[0]}"))
+    return ActionSection(row.maintenance_id, _address(row), tuple(forms), message or FormMessage())
+
+
+def _fields(
+    context: BoardContext, connection: Connection, scope: TenantScope, action: Action, row: WindowRow | None = None
+) -> Sequence[FormField]:
+    """The fields of a form; tenants and components are chosen from the known ones, and those that the window has."""
+    tenants = known_tenants(connection, scope)
+    found = []
+    for each in context.actions.service.describe(action.name):
+        if each.kind == "tenants" and tenants is not None:
+            own = row.tenant_ids if row is not None else ()
+            each = each._replace(choices=tuple(sorted({*tenants, *own})))
+        found.append(each)
+    return found
+
+
+def _as_it_is(request: Request, row: WindowRow) -> Entered:
+    """What the form of a window starts with: times in the zone of the viewer."""
+    seen_by = viewer(request)
+    raw = {
+        "scope": row.scope or "",
+        "tenant_ids": "\n".join(row.tenant_ids),
+        "components": "\n".join(row.components),
+        **{
+            name: local(micros, seen_by, "%Y-%m-%dT%H:%M:%S")
+            for name, micros in (("start", row.start), ("end", row.end))
+            if micros is not None
+        },
+    }
+    return Entered(raw=raw)
+
+
+def _with(entered: Entered, more: dict[str, str]) -> Entered:
+    return Entered({**entered.raw, **more}, entered.values, entered.action_id, entered.revision)
+
+
+def _concerned(scope: TenantScope) -> Concerned:
+    """Whom a new window may concern: a person who is limited to tenants plans for these alone."""
+    return PLATFORM if scope.tenants is None else scope.tenants
+
+
+def _address(row: WindowRow) -> str:
+    return f"{_LIST}/{segment(row.maintenance_id)}"
+
+
+def _page(request: Request, template: str, **values: Any) -> HTMLResponse:
+    seen_by = viewer(request)
+    return page(
+        request,
+        template,
+        active="maintenance",
+        phrases=maintenance_phrases(seen_by.language),
+        action_phrases=action_page_phrases(seen_by.language),
+        **values,
+    )
