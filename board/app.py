@@ -30,6 +30,7 @@ from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import (
     claim,
+    erasure,
     incident,
     incident_actions,
     live,
@@ -78,6 +79,7 @@ _PAGES: tuple[APIRouter, ...] = (
     incident_actions.router,
     incident.router,
     claim.router,
+    erasure.router,
     tenant.router,
     overview.router,
     proposal_form.router,

@@ -12,7 +12,9 @@ from sqlalchemy import Connection
 from board.access.requirement import requires
 from board.charts.bars import AvailabilityBar, availability_chart
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
+from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
+from board.pages.erasure import erasure_section
 from board.pages.errors import error_page
 from board.pages.month import month_csv, month_page, start_verification, verification_part
 from board.pages.tenant_area import contract_rows, tenant_area
@@ -136,6 +138,8 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
         open_month=None if until else _open_month(history, rows, now),
         windows=windows,
         windows_span=(start, end),
+        section=erasure_section(request, context, tenant),
+        action_phrases=action_page_phrases(viewer(request).language),
         guarantee=guarantee,
     )
 
