@@ -56,3 +56,27 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
         assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
         phone.screenshot(path=pictures / "actions-phone-dark-ja.png")
     board.app.state.context.actions.close(2)
+
+
+def test_forms_of_other_pages_are_accessible_and_work(story_board: RunningBoard, tab: OpenTab, tmp_path: Path) -> None:
+    board = ActingBoard(story_board.engine, tmp_path)
+    opened = tab()
+    page = opened.page
+    with served(board.app) as address:
+        sign_in(page, address, token_of(board.settings, "ada", Role.ADMIN))
+        page.goto(f"{address}/rejected?code=four_eyes")
+        reject = page.locator("[data-row] a").first.get_attribute("href")
+        for path in ("/tenants/acme/2026-10", "/tenants/acme/2026-09", "/maintenance", "/maintenance/m-2", str(reject)):
+            page.goto(f"{address}{path}")
+            for summary in page.locator("#actions summary").all():
+                summary.click()
+                assert problems_of_axe(page, STANDARDS) == [], path
+            assert page.locator("#actions form").count() > 0, path
+            page.set_viewport_size(PHONE)
+            assert not is_too_wide(page), path
+            page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto(f"{address}/tenants/acme")
+        page.locator("#actions summary").click()
+        page.locator("#actions textarea").fill("asked")
+        assert problems_of_axe(page, STANDARDS) == []
+    board.app.state.context.actions.close(2)
