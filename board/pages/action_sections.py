@@ -70,13 +70,12 @@ class FormMessage:
 
 @dataclass(frozen=True, slots=True)
 class SectionForm:
-    """A form and where it goes. `facts` are said before its fields; `button` is its own word where it has one."""
+    """A form and where it goes. `facts` are shown above its fields; `button` is its own label where it has one."""
 
     form: ActionForm
     address: str
     facts: tuple[str, ...] = ()
     button: str = ""
-    upload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
