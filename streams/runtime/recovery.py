@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from streams.errors import SlaError
@@ -35,14 +35,18 @@ async def recover(
     partition: int,
     topics: tuple[str, ...],
     *,
-    claim: Callable[[bytes | None], Awaitable[None]] | None = None,
+    claim: Callable[[Sequence[bytes]], Awaitable[None]] | None = None,
 ) -> Recovered:
-    """Replay and check; call after fencing. `claim` gets the owner row of the changelog, or None, and raises where it
-    is another deployment's. Raises OffsetsDiffer, InputLost, TopicRecreated, StateUnreadable or TaskInterrupted."""
+    """Replay and check; call after fencing. `claim` gets the owner rows of the changelog, oldest first, and raises
+    where the owner is another deployment. Raises OffsetsDiffer, InputLost, TopicRecreated, StateUnreadable or
+    TaskInterrupted."""
     rows: dict[bytes, bytes] = {}
+    owners: list[bytes] = []
     async for chunk in log.replay():
         for key, value in chunk:
-            if value is None:
+            if key == OWNER_KEY and value is not None:
+                owners.append(value)
+            elif value is None:
                 rows.pop(key, None)
             else:
                 rows[key] = value
@@ -52,10 +56,9 @@ async def recover(
         checkpoint = None if raw is None else decode_checkpoint(raw)
     except (ValueError, TypeError) as error:
         raise StateUnreadable(f"the checkpoint row: {error}", agent=agent, partition=partition) from error
-    owner = rows.pop(OWNER_KEY, None)
     if claim is not None:
         try:
-            await claim(owner)
+            await claim(owners)
         except (ValueError, TypeError) as error:
             raise StateUnreadable(f"the owner row: {error}", agent=agent, partition=partition) from error
     topic_ids = await log.topic_ids()

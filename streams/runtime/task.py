@@ -13,7 +13,7 @@ Any failure discards all state in memory and starts again at 1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import cast
 
@@ -28,7 +28,7 @@ from streams.runtime.errors import (
     TopicRecreated,
 )
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
-from streams.runtime.ownership import claim_ownership
+from streams.runtime.ownership import PrefixOwner, claim_ownership
 from streams.runtime.processor import Processor, ReportsProblems
 from streams.runtime.recovery import Recovered, check_topic_ids, recover
 from streams.runtime.retry_policy import RetryPolicy
@@ -65,6 +65,7 @@ class StreamTask(TaskStatus):
         queue_bytes: int = 16 * 1024 * 1024,
         refence_after_s: float = 10.0,
         app_id: str | None = None,
+        prefix_owner: PrefixOwner | None = None,
         timestamps: TimestampGuard | None = None,
         stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
@@ -79,6 +80,7 @@ class StreamTask(TaskStatus):
         self._skew = max_clock_skew_us
         self._refence_after_s = refence_after_s
         self._app_id = app_id
+        self._prefix_owner = prefix_owner
         self._timestamps = timestamps or TimestampGuard(clock, 0, self._labels)
         self._stopwatch = stopwatch
         self._input = TaskInput(feed, topics, partition, queue_records, queue_bytes)
@@ -183,12 +185,12 @@ class StreamTask(TaskStatus):
         self._entered_running(recovered.checkpoint.offsets, perf_counter() - started)
         return run_loop
 
-    def _claim(self, transactions: Transactions) -> Callable[[bytes | None], Awaitable[None]] | None:
+    def _claim(self, transactions: Transactions) -> Callable[[Sequence[bytes]], Awaitable[None]] | None:
         """What checks the owner of the changelog; None where ownership is not checked."""
         app_id = self._app_id
         if app_id is None:
             return None
-        return lambda owner: claim_ownership(owner, app_id, self._log, transactions)
+        return lambda owners: claim_ownership(owners, app_id, self._log, transactions, self._prefix_owner)
 
     def look_for_problems(self) -> None:
         """Ask the processor what keeps the worker from being ready."""

@@ -18,6 +18,7 @@ from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.ownership import PrefixOwner
 from streams.runtime.purge import Purge
 from streams.runtime.rebalance_watch import RebalanceWatch
 from streams.runtime.scheduler import Scheduler
@@ -38,8 +39,15 @@ _REBALANCES = 3
 """A worker that waits for an assignment as long as so many rebalances may take is started again."""
 
 
+_DECIDING_PARTITION = 0
+"""Of the first agent: its changelog decides which deployment owns the prefix."""
+
+
 class TaskManager:
-    """The tasks of one worker; `app` is its Faust app. Construct it inside a running event loop."""
+    """The tasks of one worker; `app` is its Faust app. Construct it inside a running event loop.
+
+    All workers on a prefix need the same agent first: who claims partition 0 of its changelog owns the prefix.
+    """
 
     def __init__(self, settings: RuntimeSettings, agents: Sequence[AgentSpec], clock: TimeSource | None = None) -> None:
         self.settings = settings
@@ -55,6 +63,7 @@ class TaskManager:
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
         self._stalled: GroupStalled | None = None
+        self._prefix_owner = self._make_prefix_owner() if self.agents else None
         scheduler = Scheduler()
         self._schedulers = {spec.name: scheduler.group() if spec.background else scheduler for spec in self.agents}
         self._logger = structlog.get_logger(__name__)
@@ -65,6 +74,11 @@ class TaskManager:
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
         return app
+
+    def _make_prefix_owner(self) -> PrefixOwner:
+        first = self.agents[0].name
+        log = KafkaLog(self.settings, self._offsets, first, _DECIDING_PARTITION, ())
+        return PrefixOwner(f"{self.settings.changelog(first)}-{_DECIDING_PARTITION}", log.replay)
 
     def _deliver(self, agent: str, batch: Batch) -> None:
         task = self.tasks.get((agent, batch.partition))
@@ -180,6 +194,7 @@ class TaskManager:
 
     def _start_task(self, spec: AgentSpec, partition: int) -> None:
         settings = self.settings
+        decides = (spec.name, partition) == (self.agents[0].name, _DECIDING_PARTITION)
         task = StreamTask(
             spec.name,
             partition,
@@ -198,6 +213,7 @@ class TaskManager:
             queue_bytes=settings.queue_bytes,
             refence_after_s=settings.session_timeout_ms / 1_000,
             app_id=settings.app_id,
+            prefix_owner=None if decides else self._prefix_owner,
             timestamps=TimestampGuard(
                 self._clock,
                 settings.max_future_skew_us,

@@ -10,6 +10,7 @@ from typing import Any
 from memory_log import ManualClock, MemoryFeed, MemoryLog
 
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, decode_checkpoint
+from streams.runtime.ownership import PrefixOwner
 from streams.runtime.processor import Effects, Record, Send
 from streams.runtime.run_loop import AT_ONCE, CommitInterval
 from streams.runtime.task import StreamTask
@@ -91,6 +92,7 @@ class Bench:
     commit_interval: CommitInterval = AT_ONCE
     skew_us: int = 0
     app_id: str | None = None
+    prefix_owner: PrefixOwner | None = None
     live: bool = True
     make: Callable[[int], Diary] = Diary
     stopwatch: Callable[[], float] = field(default=lambda: 0.0)
@@ -112,6 +114,7 @@ class Bench:
             max_clock_skew_us=self.skew_us,
             queue_records=self.bound,
             app_id=self.app_id,
+            prefix_owner=self.prefix_owner,
             stopwatch=self.stopwatch,
         )
         self.task.start()
