@@ -115,6 +115,25 @@ def two_deployments(deployment: Deployment, result: Result, short: bool) -> None
     _check(result, first.ready(), "the first is not ready")
 
 
+def deployments_at_once(deployment: Deployment, result: Result, short: bool) -> None:
+    """Two workers each of two app ids start together on new topics: one deployment gets every task, the other ends."""
+    app_ids = (PREFIX, "second")
+    workers = {name: [deployment.start_worker(wait=False, SLA_APP_ID=name) for _ in range(2)] for name in app_ids}
+    result.faults["second deployment at the same time"] += 1
+
+    def ended() -> list[str]:
+        return [name for name, both in workers.items() if not any(each.alive for each in both)]
+
+    wait_for(ended, "a deployment ends", 60)
+    loser = ended()[0]
+    winner = next(name for name in app_ids if name != loser)
+    wait_for(lambda: set().union(*map(running, workers[winner])) == ALL, "the other runs all tasks", 60)
+    reasons = [str(each.get("reason")) for worker in workers[loser] for each in worker.said("worker_failed")]
+    _check(result, sum(f"belong to the deployment SLA_APP_ID={winner}" in each for each in reasons) == 2, f"{reasons}")
+    _decided(deployment, "after-both", 1)
+    _check(result, all(each.alive for each in workers[winner]), "a worker of the owner has ended")
+
+
 def topic_recreated(deployment: Deployment, result: Result, short: bool) -> None:
     """The input topic is deleted and created anew, with more records than had been applied."""
     worker = deployment.start_worker()

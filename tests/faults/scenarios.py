@@ -44,6 +44,7 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "compressed": hostile.hostile(hostile.compressed),
     "much-evidence": hostile.hostile(hostile.much_evidence),
     "two-deployments": hostile.hostile(hostile.two_deployments),
+    "deployments-at-once": hostile.hostile(hostile.deployments_at_once),
     "topic-recreated": hostile.hostile(hostile.topic_recreated),
     "alien-records": hostile.hostile(hostile.alien_records),
     "control": plain_faust.control,

@@ -12,7 +12,9 @@ from tests.faults.scenarios import SCENARIOS
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 
-@pytest.mark.parametrize("name", ["compressed", "two-deployments", "topic-recreated", "alien-records"])
+@pytest.mark.parametrize(
+    "name", ["compressed", "two-deployments", "deployments-at-once", "topic-recreated", "alien-records"]
+)
 def test_what_somebody_may_do_to_the_topics(name: str, tmp_path: Path) -> None:
     result = SCENARIOS[name](name, 1, tmp_path, True)
     print(line_of(result))
