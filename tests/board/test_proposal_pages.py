@@ -105,13 +105,13 @@ def test_from_the_incident_to_the_approved_event(deployment: Deployment) -> None
 
 def test_the_navigation_counts_what_waits_for_the_person(deployment: Deployment) -> None:
     ann, pat = deployment.browser("ann"), deployment.browser("pat", tenants={"acme"})
-    assert "Proposals Policies" in shown(ann.get("/").text)
+    assert "Proposals Maintenance Policies" in shown(ann.get("/").text)
     recorded(deployment, ann)  # of acme and globex
-    assert "Proposals 1 Policies" in shown(ann.get("/").text)
+    assert "Proposals 1 Maintenance Policies" in shown(ann.get("/").text)
     assert "Proposals 1" not in shown(pat.get("/").text)
     deployment.clock.move(15 * DAY)
     late = deployment.browser("late")
-    assert "Proposals Policies" in shown(late.get("/").text)
+    assert "Proposals Maintenance Policies" in shown(late.get("/").text)
     assert "expired" in shown(late.get("/proposals").text)
 
 

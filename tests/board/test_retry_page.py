@@ -35,7 +35,7 @@ def board(empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         intake = {**of, "original_topic": "intake/desk", "original": b"x"}
         connection.execute(reject.insert(), {"partition": 0, "offset": 8, **row, **intake})
     found = ActingBoard(empty_read_model, tmp_path)
-    monkeypatch.setattr("connect.actions.present.rejected_in", lambda _: [reject_of()])
+    monkeypatch.setattr("board.actions.present.rejected_at", lambda *_: reject_of())
 
     def send(settings: object, records: Any) -> list[SentRange]:
         found.publisher.events += [{"record": each} for each in records]

@@ -213,6 +213,7 @@ def test_input_that_retention_took_before_it_was_applied_halts(toy: Toy) -> None
     admin.close()
     toy.start_worker()
     toy.wait_until_done("toy", 1_750, KEYS)
+    toy.wait_for(lambda: '"halted"' in toy.get("/ready")[1], "the halted task")
     status, body = toy.get("/ready")
     assert status == 503
     assert [(reason["partition"], reason["state"]) for reason in json.loads(body)["reasons"]] == [(2, "halted")]
