@@ -56,6 +56,7 @@ def test_nothing_lost_or_doubled_through_kill_9(toy: Toy) -> None:
     loading.join()
     toy.wait_until_done("toy", RECORDS, KEYS)
     toy.check("toy")
+    toy.wait_for(lambda: toy.get("/ready")[0] == 200, "the last worker, which may have found nothing left to do")
     worker.terminate()
     assert worker.wait(30) == 0, toy.log()
 
