@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -42,9 +44,7 @@ class _Options(NamedTuple):
     prefix: str | None
 
 
-@incidents_app.command(epilog="Example: sla incidents respond inc-43 --who support:kim")
-def respond(
-    incident: _Incident,
+def _options(
     who: WhoOption = None,
     revision: _Revision = None,
     action_id: _ActionId = None,
@@ -52,28 +52,49 @@ def respond(
     wait: Wait = None,
     brokers: Brokers = None,
     prefix: Prefix = None,
+) -> _Options:
+    return _Options(who, revision, action_id, as_json, wait, brokers, prefix)
+
+
+def _action(example: str) -> Callable[[Callable[..., None]], None]:
+    """Declare a command of `sla incidents`: its own parameters, then those that all actions have, which it gets as
+    `options`."""
+
+    def declare(command: Callable[..., None]) -> None:
+        own, shared = (signature(each, eval_str=True).parameters for each in (command, _options))
+        parameters = [each for each in own.values() if each.name != "options"] + list(shared.values())
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            command(options=_options(**{name: given.pop(name) for name in shared}), **given)
+
+        keywords = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = Signature(keywords)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        incidents_app.command(epilog=f"Example: {example}")(run)
+
+    return declare
+
+
+@_action("sla incidents respond inc-43 --who support:kim")
+def respond(
+    incident: _Incident,
+    options: _Options,
 ) -> None:
     """Say that somebody works on it; a response by support ends the response clock."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("respond", incident, {}, options, "response recorded")
 
 
-@incidents_app.command(epilog='Example: sla incidents update inc-43 --public --text "A fix is being rolled out."')
+@_action('sla incidents update inc-43 --public --text "A fix is being rolled out."')
 def update(
     incident: _Incident,
+    options: _Options,
     public: Annotated[
         bool | None, typer.Option("--public/--internal", help="Whether the customer received it.")
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT|-", help="The text, or - for standard input.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Publish without confirmation.")] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Only show it in both languages.")] = False,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Record an update. A public one by support counts for the update clock. On a terminal it is shown first, with its
     headings in English and Japanese; the text is not translated."""
@@ -82,9 +103,8 @@ def update(
     if text == "-":
         text = sys.stdin.read()
     visibility = "public" if public else "internal"
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     form = {"visibility": visibility, "text": text or ""}
-    ask = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
+    ask = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or options.as_json)
     if preview or ask:
         _show_preview(incident, form, options)
     if preview:
@@ -95,156 +115,100 @@ def update(
     _act("update", incident, form, options, f"{visibility} update recorded")
 
 
-@incidents_app.command(epilog="Example: sla incidents request-update inc-43 --who customer:pat")
+@_action("sla incidents request-update inc-43 --who customer:pat")
 def request_update(
     incident: _Incident,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
+    options: _Options,
 ) -> None:
     """Say that an update was asked for; starts a clock where updates are on request."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("request-update", incident, {}, options, "request recorded")
 
 
-@incidents_app.command(epilog="Example: sla incidents wait inc-43 --on customer")
+@_action("sla incidents wait inc-43 --on customer")
 def wait(
     incident: _Incident,
+    options: _Options,
     on: Annotated[Literal["customer", "third_party"], typer.Option(help="Whom it waits for.")],
     end: Annotated[bool, typer.Option("--end", help="The wait is over.")] = False,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait_for_result: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Say that work waits for somebody, or with --end that it goes on. Pauses clocks where the policy says so."""
-    options = _Options(who, revision, action_id, as_json, wait_for_result, brokers, prefix)
     _act("end-wait" if end else "wait", incident, {"on": on}, options, "wait ended" if end else "wait recorded")
 
 
-@incidents_app.command(epilog="Example: sla incidents resolve inc-43 --restored-at 2026-05-02T09:40:00Z")
+@_action("sla incidents resolve inc-43 --restored-at 2026-05-02T09:40:00Z")
 def resolve(
     incident: _Incident,
+    options: _Options,
     restored_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When the service was back, RFC 3339; default: now.")
     ] = None,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """End the incident; its clocks stop."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("resolve", incident, {"restored_at": restored_at}, options, "resolved")
 
 
-@incidents_app.command(epilog='Example: sla incidents reopen inc-43 --reason "errors are back"')
+@_action('sla incidents reopen inc-43 --reason "errors are back"')
 def reopen(
     incident: _Incident,
+    options: _Options,
     reason: _Reason = None,
     started_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When the fault was back, RFC 3339; default: now.")
     ] = None,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Open an ended incident again; a new response clock starts."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("reopen", incident, {"reason": reason, "started_at": started_at}, options, "reopened")
 
 
-@incidents_app.command(epilog="Example: sla incidents reclassify inc-43 --impact material_aspect --tier 1")
+@_action("sla incidents reclassify inc-43 --impact material_aspect --tier 1")
 def reclassify(
     incident: _Incident,
+    options: _Options,
     component: Annotated[str | None, typer.Option(help="A component that the policies declare.")] = None,
     impact: Annotated[str | None, typer.Option(help="What the fault does, such as complete_outage.")] = None,
     tier: Annotated[str | None, typer.Option(help="1, 2 or 3.")] = None,
     tenant: _Tenants = None,
     platform: Annotated[bool, typer.Option("--platform", help="It concerns every tenant.")] = False,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Change component, impact, tier or tenants, from now on."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     scope = "platform" if platform else "tenants" if tenant else None
     form = {"component": component, "impact": impact, "tier": tier, "scope": scope, "tenant_ids": tenant}
     _act("reclassify", incident, form, options, "reclassified")
 
 
-@incidents_app.command(epilog=f'Example: sla incidents set-severity inc-43 {SEVERITIES[1]} --reason "few users"')
+@_action(f'sla incidents set-severity inc-43 {SEVERITIES[1]} --reason "few users"')
 def set_severity(
     incident: _Incident,
+    options: _Options,
     severity: Annotated[
         str, typer.Argument(metavar="SEVERITY", help=f"{', '.join(SEVERITIES)}, or rules: as the rules decide.")
     ],
     reason: _Reason = None,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Set the severity by hand; it stays until it is given back to the rules."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act(
         "set-severity", incident, {"severity": severity, "reason": reason}, options, f"severity set to {safe(severity)}"
     )
 
 
-@incidents_app.command(epilog="Example: sla incidents merge inc-44 inc-43")
+@_action("sla incidents merge inc-44 inc-43")
 def merge(
     incident: _Incident,
+    options: _Options,
     into: Annotated[str, typer.Argument(metavar="INTO", help="The incident that goes on.")],
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """End an incident as part of another one."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("merge", incident, {"into": into}, options, f"merged into {safe(into)}")
 
 
-@incidents_app.command(epilog="Example: sla incidents link inc-43 --ticket SUP-1234")
+@_action("sla incidents link inc-43 --ticket SUP-1234")
 def link(
     incident: _Incident,
+    options: _Options,
     ticket: Annotated[str | None, typer.Option(help="Id of the ticket.")] = None,
     phone_call: Annotated[str | None, typer.Option(help="Id of the phone call.")] = None,
-    who: WhoOption = None,
-    revision: _Revision = None,
-    action_id: _ActionId = None,
-    as_json: _AsJson = False,
-    wait: Wait = None,
-    brokers: Brokers = None,
-    prefix: Prefix = None,
 ) -> None:
     """Name the ticket or phone call that is about the incident."""
-    options = _Options(who, revision, action_id, as_json, wait, brokers, prefix)
     _act("link", incident, {"ticket_id": ticket, "phone_call_id": phone_call}, options, "linked")
 
 
