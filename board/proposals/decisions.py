@@ -23,10 +23,8 @@ from connect.actions.form import Choices, FormValues, read_form, shown
 from connect.actions.outcome import FormProblem, Invalid, Moved, State, Unchanged
 from connect.actions.permissions import PLATFORM, Concerned, Denied, Permission, allowed
 from connect.actions.person import Person
-from connect.actions.prepared import Prepared, Request, incident_action, invalid
+from connect.actions.prepared import Prepared, Request, incident_action, invalid, visible
 from connect.actions.revision import moved
-from connect.contract_import.current_terms import ContractLog
-from connect.kafka_io.rejected_records import RejectedRecord
 from streams.settings import Settings
 from streams.sla.events import Who
 from streams.sla.limits import MAX_TEXT_BYTES
@@ -84,12 +82,12 @@ class Proposing:
         with self.engine.connect() as connection:
             state = state_of(connection, incident_id)
         tenants = None if state is None else concerned_tenants(state)
-        if state is None or not _visible(person, tenants):
+        if state is None or not visible(person, state):
             return invalid(FormProblem("", "incident_unknown", {"incident": shown(incident_id)}))
         read = read_form(action, form, Choices.of(self.policies))
         second = Who("support", "second" if person.id == "first" else "first")
         request = Request(action, person, incident_id, read, person.who, second, SOURCE, proposal_id, now)
-        prepared = incident_action(request, state, _OnlyIncident(incident_id, state), self.kafka)
+        prepared = incident_action(request, state, {incident_id: state}.get, self.kafka)
         if not isinstance(prepared, Prepared):
             return prepared
         if (change := moved(seen_revision, state, None)) is not None:
@@ -216,29 +214,6 @@ class Proposing:
         return Written(proposal_id, identity_of_event)
 
 
-@dataclass(frozen=True, slots=True)
-class _OnlyIncident:
-    """What the checks of these actions look up: the incident itself."""
-
-    incident_id: str
-    state: State
-
-    def incident(self, incident_id: str) -> State | None:
-        return self.state if incident_id == self.incident_id else None
-
-    def incident_at(self, incident_id: str, revision: int) -> State | None:
-        return None
-
-    def statement(self, tenant_id: str, month: str) -> Mapping[str, Any] | None:
-        return None
-
-    def contracts(self) -> ContractLog:
-        raise NotImplementedError("no action for two people reads contracts")
-
-    def rejected(self, coordinates: str) -> RejectedRecord | None:
-        return None
-
-
 def state_of(connection: Connection, incident_id: str) -> State | None:
     """The data of an incident's `incident.state`."""
     data = connection.execute(select(incident.c.data).where(incident.c.incident_id == incident_id)).scalar()
@@ -251,10 +226,6 @@ def _concerned(proposal: Proposal, state: State | None) -> Concerned:
     if isinstance(proposal.concerned, str) or isinstance(now, str):
         return PLATFORM
     return proposal.concerned | now
-
-
-def _visible(person: Person, tenants: frozenset[str] | None) -> bool:
-    return person.tenants is None or tenants is None or not person.tenants.isdisjoint(tenants)
 
 
 def _too_long(size: int) -> str:

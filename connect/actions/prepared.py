@@ -92,11 +92,14 @@ def visible(person: Person, state: State) -> bool:
     return person.tenants is None or concerned is None or not person.tenants.isdisjoint(concerned)
 
 
-def incident_action(request: Request, state: State, present: Present, settings: Settings) -> Prepared | Refused:
-    """An action at an incident whose state is known. Its problems may come with those of the form."""
+def incident_action(
+    request: Request, state: State, incident_of: Callable[[str], State | None], settings: Settings
+) -> Prepared | Refused:
+    """An action at an incident whose state is known; `incident_of` finds others that the action names. Its problems may
+    come with those of the form."""
 
     def incident(incident_id: str) -> State | None:
-        found = present.incident(incident_id)
+        found = incident_of(incident_id)
         return found if found is not None and visible(request.person, found) else None
 
     concerned = _concerned(request, state, incident)

@@ -242,7 +242,7 @@ class ActionService:
     ) -> Prepared | Moved | Refused:
         if state is None or not kinds.visible(request.person, state):
             return invalid(FormProblem("", "incident_unknown", {"incident": shown(request.subject)}))
-        found = kinds.incident_action(request, state, self._present, self._settings)
+        found = kinds.incident_action(request, state, self._present.incident, self._settings)
         if isinstance(found, Denied):
             return found
         if isinstance(found, Prepared) and approver is not None:

@@ -49,4 +49,6 @@ def test_a_thread_that_dies_says_so(empty_read_model: Engine, monkeypatch: pytes
 
 
 def test_a_thread_that_was_never_started_is_stopped_at_once(empty_read_model: Engine) -> None:
-    ingest_of(empty_read_model).stop()
+    ingest = ingest_of(empty_read_model)
+    ingest.stop()
+    assert not ingest._thread.is_alive()
