@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
 
+from board.actions.limits import limited
+from board.viewer import viewer
 from connect.actions.catalogue import LISTS, Action
 from connect.actions.form import FormField, FormValues
 from connect.actions.outcome import FormProblem
@@ -46,7 +49,8 @@ class ActionForm:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What a browser sent: `raw` as it was entered, `values` for the action, and what goes with the form."""
+    """What a browser sent: `raw` as it was entered, `values` for the action, and what goes with the form. `other` are
+    fields that the action does not have; `upload` is the content of a file that was chosen."""
 
     raw: Mapping[str, str] = field(default_factory=dict)
     values: FormValues = field(default_factory=dict)
@@ -54,10 +58,32 @@ class Entered:
     revision: int | None = None
     asks_preview: bool = False
     confirmed: str = ""
+    other: Mapping[str, str] = field(default_factory=dict)
+    upload: bytes | None = None
 
 
-def read_entered(action: Action, form: FormData, zone: ZoneInfo) -> Entered:
-    """The fields of an action from a form. Instants without a zone are in the viewer's."""
+async def read_form(
+    request: Request,
+    action: Action,
+    *,
+    most_bytes: int,
+    most_fields: int = 20,
+    other: Sequence[str] = (),
+    upload: str | None = None,
+) -> Entered:
+    """The form of an action that a browser sent, with `other` fields and the file of the field `upload`. Instants
+    without a zone are in the viewer's. Raises HTTPException: 413 for more than `most_bytes`, 400 for a form that can't
+    be read."""
+    whole = limited(request, most_bytes)
+    files = 0 if upload is None else 1
+    async with whole.form(max_files=files, max_fields=most_fields, max_part_size=most_bytes) as form:
+        entered = _entered(action, form, viewer(request).zone)
+        chosen = None if upload is None else form.get(upload)
+        content = await chosen.read() if isinstance(chosen, UploadFile) and chosen.filename else None
+        return replace(entered, other={name: _text(form, name) for name in other}, upload=content)
+
+
+def _entered(action: Action, form: FormData, zone: ZoneInfo) -> Entered:
     raw: dict[str, str] = {}
     values: dict[str, str | Sequence[str]] = {}
     for each in action.fields:
@@ -67,16 +93,21 @@ def read_entered(action: Action, form: FormData, zone: ZoneInfo) -> Entered:
             values[each.name] = raw[each.name]
         else:
             values[each.name] = _in_utc(raw[each.name], zone) if each.kind == "instant" else raw[each.name]
-    revision = str(form.get("revision", ""))
+    revision = _text(form, "revision")
     known = revision.isascii() and revision.isdigit() and len(revision) < 19
     return Entered(
         raw,
         {name: value for name, value in values.items() if value},
-        str(form.get("action_id", "")),
+        _text(form, "action_id"),
         int(revision) if known else None,
         asks_preview="preview" in form,
-        confirmed=str(form.get("confirmed", "")),
+        confirmed=_text(form, "confirmed"),
     )
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def new_action_id() -> str:

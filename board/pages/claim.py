@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from board.access.requirement import requires
-from board.actions.form_views import Entered, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, Scope
 from board.pages.action_sections import (
     ActionSection,
@@ -98,8 +97,7 @@ async def claim_credit(request: Request, context: Context, scope: Scope) -> Resp
     """Claim the credit of a month; the answer says what came of it."""
     match path_segments(request)[1:]:
         case [tenant, month, "claim"] if scope.sees(tenant) and _is_month(month):
-            async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=20) as form:
-                entered = read_entered(_ACTION, form, viewer(request).zone)
+            entered = await read_form(request, _ACTION, most_bytes=_LARGEST_FORM)
             outcome = await perform_form(request, context, _ACTION, tenant, entered, more={"month": month})
             return await run_in_threadpool(_answer, request, context, tenant, month, entered, outcome)
     return error_page(request, HTTPStatus.NOT_FOUND)

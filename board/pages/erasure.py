@@ -7,8 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from board.access.requirement import requires
-from board.actions.form_views import Entered, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, Scope
 from board.pages.action_sections import (
     ActionSection,
@@ -24,7 +23,6 @@ from board.pages.action_sections import (
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.render import segment
-from board.viewer import viewer
 from connect.actions.catalogue import ACTIONS
 from connect.actions.permissions import Permission
 
@@ -58,8 +56,7 @@ async def erase_tenant(request: Request, context: Context, scope: Scope) -> Resp
     """Erase a tenant; the answer says what came of it."""
     match path_segments(request)[1:]:
         case [tenant, "erase"] if scope.sees(tenant):
-            async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=20) as form:
-                entered = read_entered(_ACTION, form, viewer(request).zone)
+            entered = await read_form(request, _ACTION, most_bytes=_LARGEST_FORM)
             outcome = await perform_form(request, context, _ACTION, tenant, entered)
             sent = SentForm.after(_ACTION, entered, outcome)
             section = erasure_section(request, context, tenant, sent, outcome_message(request, _ACTION, outcome))

@@ -12,8 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from board.access.identity import Identity, identity_of
 from board.access.requirement import requires
-from board.actions.form_views import ActionForm, Entered, action_form, new_action_id, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import ActionForm, Entered, action_form, new_action_id, read_form
 from board.actions.offers import incident_offers
 from board.actions.runner import ActionAttempt
 from board.dependencies import BoardContext, Context, Scope
@@ -85,11 +84,10 @@ async def act_on_incident(
     request: Request, context: Context, scope: Scope, incident_id: str, action_name: str
 ) -> Response:
     """Do it, or show what it would be; with htmx the section of actions, else a page or the incident again."""
-    action, seen_by = ACTIONS.get(action_name), viewer(request)
+    action = ACTIONS.get(action_name)
     if action is None or action.subject != "incident" or action.two_persons:
         return error_page(request, HTTPStatus.NOT_FOUND)
-    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=100) as form:
-        entered = read_entered(action, form, seen_by.zone)
+    entered = await read_form(request, action, most_bytes=_LARGEST_FORM, most_fields=100)
     if entered.asks_preview or (action_name == "merge" and entered.confirmed != entered.values.get("into")):
         return await run_in_threadpool(_preview, request, context, scope, incident_id, action, entered)
     identity = identity_of(request)

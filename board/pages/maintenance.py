@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,8 +13,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from board.access.requirement import requires
-from board.actions.form_views import Entered, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.action_sections import (
     STATUS,
@@ -44,6 +44,8 @@ router = APIRouter(include_in_schema=False)
 
 _SCHEDULE, _EDIT, _CANCEL = (ACTIONS[f"{verb}-maintenance"] for verb in ("schedule", "edit", "cancel"))
 _LARGEST_FORM = 256 * 1024
+#: Each chosen tenant and component is one.
+_MOST_FIELDS = 1_000
 #: The field of the form of a new window that names it; the API has it in the address.
 _ID = FormField("maintenance_id", "id", required=True, several=False, choices=(), label="", most=None)
 _LIST = "/maintenance"
@@ -78,10 +80,9 @@ def maintenance_window(request: Request, connection: ReadConnection, context: Co
 @router.post("/maintenance", dependencies=[requires(Permission.PLAN_MAINTENANCE, scoped=True)])
 async def schedule(request: Request, context: Context, scope: Scope) -> Response:
     """Schedule a window."""
-    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=1_000) as form:
-        entered = read_entered(_SCHEDULE, form, viewer(request).zone)
-        name = str(form.get(_ID.name, "")).strip()
-    entered = _with(entered, {_ID.name: name})
+    entered = await read_form(request, _SCHEDULE, most_bytes=_LARGEST_FORM, most_fields=_MOST_FIELDS, other=(_ID.name,))
+    name = entered.other[_ID.name].strip()
+    entered = replace(entered, raw={**entered.raw, _ID.name: name})
     if not name:
         outcome: Outcome = Invalid((FormProblem(_ID.name, "required"),))
     else:
@@ -98,8 +99,7 @@ async def change_window(request: Request, context: Context, scope: Scope) -> Res
         case [name, ("edit" | "cancel") as verb]:
             action = _EDIT if verb == "edit" else _CANCEL
             if await run_in_threadpool(_window, context, name, scope) is not None:
-                async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=1_000) as form:
-                    entered = read_entered(action, form, viewer(request).zone)
+                entered = await read_form(request, action, most_bytes=_LARGEST_FORM, most_fields=_MOST_FIELDS)
                 outcome = await perform_form(request, context, action, name, entered)
                 return await run_in_threadpool(_answer, request, context, scope, name, action, entered, outcome)
     return error_page(request, HTTPStatus.NOT_FOUND)
@@ -198,10 +198,6 @@ def _as_it_is(request: Request, row: WindowRow) -> Entered:
         },
     }
     return Entered(raw=raw)
-
-
-def _with(entered: Entered, more: dict[str, str]) -> Entered:
-    return Entered({**entered.raw, **more}, entered.values, entered.action_id, entered.revision)
 
 
 def _concerned(scope: TenantScope) -> Concerned:

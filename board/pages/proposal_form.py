@@ -11,8 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from board.access.identity import CurrentPerson, identity_of
 from board.access.requirement import requires
-from board.actions.form_views import ActionForm, Entered, action_form, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import ActionForm, Entered, action_form, read_form
 from board.actions.offers import proposal_offers
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.access_texts import access_phrases
@@ -68,10 +67,8 @@ async def propose(
     action = ACTIONS.get(action_name)
     if action is None or not action.two_persons:
         return error_page(request, HTTPStatus.NOT_FOUND)
-    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=20) as form:
-        entered = read_entered(action, form, viewer(request).zone)
-        incident_id = str(form.get("incident", ""))
-    return await run_in_threadpool(_propose, request, context, scope, person, action, entered, incident_id)
+    entered = await read_form(request, action, most_bytes=_LARGEST_FORM, other=("incident",))
+    return await run_in_threadpool(_propose, request, context, scope, person, action, entered)
 
 
 def _propose(
@@ -81,9 +78,8 @@ def _propose(
     person: Person,
     action: Action,
     entered: Entered,
-    incident_id: str,
 ) -> Response:
-    identity = identity_of(request)
+    identity, incident_id = identity_of(request), entered.other["incident"]
     assert identity is not None
     with context.engine.connect() as connection:
         row = get_incident(connection, incident_id, scope)

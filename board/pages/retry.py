@@ -12,8 +12,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from board.access.requirement import requires
-from board.actions.form_views import Entered, read_entered
-from board.actions.limits import limited
+from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context
 from board.originals import decoded_original
 from board.pages.action_sections import (
@@ -83,8 +82,7 @@ async def retry_rejected(
     if found is None or subject is None:
         return error_page(request, HTTPStatus.NOT_FOUND)
     event = await run_in_threadpool(decoded_original, context.codec, found.original)
-    async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=20, max_part_size=_LARGEST_FORM) as form:
-        entered = read_entered(_ACTION, form, viewer(request).zone)
+    entered = await read_form(request, _ACTION, most_bytes=_LARGEST_FORM)
     corrected = str(entered.values.get("corrected", ""))
     values = entered.values
     if corrected and _same(corrected, event):
