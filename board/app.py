@@ -30,6 +30,7 @@ from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import (
     claim,
+    contract_import,
     erasure,
     incident,
     incident_actions,
@@ -79,6 +80,7 @@ _PAGES: tuple[APIRouter, ...] = (
     incident_actions.router,
     incident.router,
     claim.router,
+    contract_import.router,
     erasure.router,
     tenant.router,
     overview.router,

@@ -33,7 +33,7 @@ async def carries_token(scope: Scope, receive: Receive, expected: str) -> tuple[
         return False, receive
     body = await _read(receive)
     try:
-        async with Request(scope, _replayed(body, receive)).form() as form:
+        async with Request(scope, _replayed(body, receive)).form(max_part_size=LARGEST_FORM) as form:
             value = form.get(FIELD)
     except (HTTPException, MultiPartException, ValueError):
         value = None

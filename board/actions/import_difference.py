@@ -31,7 +31,7 @@ def change_bodies(difference: ContractDifference) -> list[ContractChangeBody]:
             tenant_id=each.row.tenant,
             kind=each.kind,
             terms=dict(each.row.data),
-            notes=list(each.notes),
+            notes=[note.text for note in each.notes],
         )
         for each in difference.changes
     ]

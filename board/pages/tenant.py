@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from board.access.requirement import requires
 from board.charts.bars import AvailabilityBar, availability_chart
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
+from board.pages.action_sections import may_act
 from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
 from board.pages.erasure import erasure_section
@@ -22,7 +23,7 @@ from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
 from board.queries.months import TenantMonth
 from board.viewer import viewer
-from connect.actions.permissions import Permission
+from connect.actions.permissions import PLATFORM, Permission
 from streams.config_files.scalars import exact_decimal
 from streams.sla.contracts import ContractHistory
 from streams.sla.instants import DAY, Month, month_bounds, month_of, next_month
@@ -57,6 +58,7 @@ def tenant_list(
         previous=f"?{urlencode({'q': search, 'page': number - 1})}" if number > 1 else None,
         following=f"?{urlencode({'q': search, 'page': number + 1})}" if first + len(found.rows) < found.total else None,
         guarantee=_guarantees(context.policies),
+        may_import=may_act(request, "import-contracts", PLATFORM if scope.tenants is None else scope.tenants),
     )
 
 

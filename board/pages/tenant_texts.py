@@ -21,6 +21,7 @@ class TenantPhrases:
     search: str
     search_hint: str
     tenants_found: str
+    import_contracts: str
     heads: Annotated[
         Texts,
         (

@@ -163,7 +163,8 @@ def _read(field: ActionField, value: FormValue, choices: Choices) -> str | list[
     except UnicodeEncodeError:
         return FormProblem(field.name, "not_unicode")
     if field.kind in {"text", "document"}:
-        text = _NEWLINES.sub("\n", value).strip()
+        text = _NEWLINES.sub("\n", value)
+        text = text.strip() if field.kind == "text" else text.rstrip()  # lines of a document keep their numbers
         most = MAX_TEXT_BYTES if field.kind == "text" else MAX_DOCUMENT_BYTES
         if size > most:
             return FormProblem(field.name, "text_long", {"bytes": f"{size:,}", "most": f"{most:,}"})

@@ -20,6 +20,24 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "contracts.sla-clocks")
 _NOWHERE = Position("", 0, 0)
 
 Kind = Literal["new tenant", "new terms", "corrected"]
+NoteCode = Literal["zone_stays", "currency_stays", "erased"]
+_NOTES: Mapping[NoteCode, str] = {
+    "zone_stays": "the time zone stays {value}, that of the tenant's first contract",
+    "currency_stays": "the currency stays {value}, that of the tenant's first contract",
+    "erased": "this tenant was erased: its terms count under its pseudonym; a customer who returns needs a new id",
+}
+
+
+class ContractNote(NamedTuple):
+    """A warning: what of new terms has no effect. `value` is what stays, or empty."""
+
+    code: NoteCode
+    value: str = ""
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return _NOTES[self.code].format(value=self.value)
 
 
 class ContractChange(NamedTuple):
@@ -30,7 +48,7 @@ class ContractChange(NamedTuple):
     kind: Kind
     before: Contract | None
     event: Mapping[str, object]
-    notes: tuple[str, ...]
+    notes: tuple[ContractNote, ...]
 
 
 class ContractDifference(NamedTuple):
@@ -112,13 +130,13 @@ def _change(
     return ContractChange(row, kind, before, event, tuple(_notes(row, history, erased=erased)))
 
 
-def _notes(row: ContractRow, history: ContractHistory, *, erased: bool) -> Iterator[str]:
+def _notes(row: ContractRow, history: ContractHistory, *, erased: bool) -> Iterator[ContractNote]:
     """R24: zone and currency are those of the tenant's earliest fact. R29: an erased tenant stays erased."""
     if len(history):
         zone, charge = row.terms.time_zone, row.terms.monthly_charge
         if zone is not None and zone != history.zone:
-            yield f"the time zone stays {history.zone}, that of the tenant's first contract"
+            yield ContractNote("zone_stays", history.zone)
         if charge.currency != history.currency:
-            yield f"the currency stays {history.currency}, that of the tenant's first contract"
+            yield ContractNote("currency_stays", history.currency)
     if erased:
-        yield "this tenant was erased: its terms count under its pseudonym; a customer who returns needs a new id"
+        yield ContractNote("erased")

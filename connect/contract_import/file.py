@@ -123,7 +123,8 @@ def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
             elif len(cells) != len(names):
                 yield number, f"has {len(cells)} values; the file has {len(names)} columns"
             else:
-                yield number, _from_cells(dict(zip(names, (cell.strip() for cell in cells), strict=True)))
+                values = dict(zip(names, (cell.strip() for cell in cells), strict=True))
+                yield number, _formula(values) or _from_cells(values)
     except csv.Error as error:
         yield reader.line_num, f"not CSV: {error}"
 
@@ -137,6 +138,12 @@ def _wrong_names(names: Sequence[str]) -> str | None:
     if absent := sorted(REQUIRED.difference(names)):
         return f"the column {absent[0]} is missing; {known}"
     return None
+
+
+def _formula(cells: Mapping[str, str]) -> str | None:
+    """A formula was written instead of its value, or is meant for who opens the file."""
+    found = next((name for name, cell in cells.items() if cell.startswith(("=", "＝"))), None)
+    return None if found is None else f"{found}: is a formula of a spreadsheet; save the file with values"
 
 
 def _from_cells(cells: Mapping[str, str]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po, write_po
 
 from board.pages.access_texts import AccessPhrases
 from board.pages.action_texts import ActionPagePhrases
+from board.pages.contract_import_texts import ImportPhrases
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
 from board.pages.maintenance_texts import MaintenancePhrases
@@ -45,6 +46,7 @@ DOMAINS: Mapping[str, type] = {
     "board": BoardPhrases,
     "board_access": AccessPhrases,
     "board_actions": ActionPagePhrases,
+    "board_contracts": ImportPhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
     "board_months": TenantPhrases,
