@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from board.arithmetic import ArithmeticLine
-from board.queries.months import StatementDetail
+from board.queries.months import EvidenceItem
 from streams.csv_text import csv_text
+from streams.sla.credits.submitted import SubmittedStatement
 from streams.sla.instants import SECOND, format_rfc3339
 
 #: Columns; new ones are appended. `row` says which a line has: term, arithmetic, outage, excluded or evidence.
@@ -28,13 +29,17 @@ COLUMNS = (
 )
 
 
-def statement_csv(detail: StatementDetail, lines: Sequence[ArithmeticLine]) -> str:
-    """The CSV (RFC 4180) of a revision; durations in seconds, money in minor units, instants in UTC."""
-    return csv_text(COLUMNS, _rows(detail, lines))
+def statement_csv(
+    terms: SubmittedStatement, lines: Sequence[ArithmeticLine], evidence: Sequence[EvidenceItem] | None = None
+) -> str:
+    """The CSV (RFC 4180) of a revision; durations in seconds, money in minor units, instants in UTC. Without `evidence`
+    it is for the customer: the digest is left out too."""
+    return csv_text(COLUMNS, _rows(terms, lines, evidence))
 
 
-def _rows(detail: StatementDetail, lines: Sequence[ArithmeticLine]) -> Iterator[dict[str, object]]:
-    terms = detail.terms
+def _rows(
+    terms: SubmittedStatement, lines: Sequence[ArithmeticLine], evidence: Sequence[EvidenceItem] | None
+) -> Iterator[dict[str, object]]:
     head: dict[str, object] = {"tenant": terms.tenant, "month": terms.month, "revision": terms.revision}
     values: dict[str, object] = {
         "status": terms.status,
@@ -58,7 +63,7 @@ def _rows(detail: StatementDetail, lines: Sequence[ArithmeticLine]) -> Iterator[
         "waived_minor": terms.waived,
         "claimable_until": "" if terms.claimable_until is None else format_rfc3339(terms.claimable_until),
         "flags": " ".join(terms.flags),
-        "digest": terms.digest,
+        **({} if evidence is None else {"digest": terms.digest}),
     }
     for name, value in values.items():
         yield {"row": "term", **head, "name": name, "value": value}
@@ -70,7 +75,7 @@ def _rows(detail: StatementDetail, lines: Sequence[ArithmeticLine]) -> Iterator[
         for start, end in spans:
             bounds = {"start": format_rfc3339(start), "end": format_rfc3339(end), "seconds": seconds(end - start)}
             yield {"row": kind, **head, **bounds}
-    for item in detail.evidence:
+    for item in evidence or ():
         yield {"row": "evidence", **head, "name": item.kind, "value": item.id, **item.position._asdict()}
 
 

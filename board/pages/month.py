@@ -17,15 +17,17 @@ from board.pages.action_texts import action_page_phrases
 from board.pages.claim import claim_section
 from board.pages.errors import error_page
 from board.pages.month_so_far import month_so_far_page
-from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, month_view
+from board.pages.month_view import MOST_EVIDENCE, MonthView, SpanRow, customer_statement, month_view
 from board.pages.render import segment
 from board.pages.tenant_area import local_text, tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.pages.texts import board_phrases
 from board.queries import months
 from board.queries.tenant_scope import TenantScope
+from board.reports.customer import statement_html, statement_json
 from board.statement_csv import statement_csv
 from board.viewer import viewer
+from streams.sla.credits.submitted import SubmittedStatement
 from streams.sla.policy import Policies
 
 
@@ -118,13 +120,29 @@ def month_csv(request: Request, connection: Connection, policies: Policies, tena
     view = month_view(connection, policies, tenant, month, _revision(request))
     if view is None:
         return error_page(request, 404)
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", tenant)[:64]
-    filename = f"statement-{name}-{month}-{view.detail.terms.revision}.csv"
-    return Response(
-        statement_csv(view.detail, view.lines),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
-    )
+    return _file(view.detail.terms, "csv", statement_csv(view.detail.terms, view.lines, view.detail.evidence))
+
+
+def customer_file(
+    request: Request, connection: Connection, policies: Policies, tenant: str, month: str, kind: str
+) -> Response:
+    """The latest revision for the customer, as `sla report --customer` gives it, or that of `?revision=`: one page that
+    needs nothing else in the language of the viewer, or JSON."""
+    found = customer_statement(connection, policies, tenant, month, _revision(request))
+    if found is None:
+        return error_page(request, 404)
+    text = statement_json(found) if kind == "json" else statement_html(found, viewer(request).language)
+    return _file(found.terms, kind, text)
+
+
+_MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "html": "text/html"}
+
+
+def _file(terms: SubmittedStatement, kind: str, text: str) -> Response:
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", terms.tenant)[:64]
+    filename = f"statement-{name}-{terms.month}-{terms.revision}.{kind}"
+    headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
+    return Response(text, media_type=f"{_MEDIA_TYPES[kind]}; charset=utf-8", headers=headers)
 
 
 # -- verification ----------------------------------------------------------------------------------------------------

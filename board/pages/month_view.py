@@ -12,6 +12,7 @@ from board.queries import months
 from board.queries.contracts import contract_history
 from board.queries.months import CreditRow, NamedIncident, StatementDetail
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope
+from board.reports.customer import CustomerStatement, of_revisions
 from board.statement_changes import TermChange, changes
 from streams.sla.contracts import ContractHistory
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
@@ -97,6 +98,22 @@ def month_view(
         claims=tuple(months.claims(connection, tenant_id, month)),
         revisions=tuple(_revisions(known)),
     )
+
+
+def customer_statement(
+    connection: Connection, policies: Policies, tenant_id: str, month: str, revision: int | None = None
+) -> CustomerStatement | None:
+    """The statement for the customer: the latest revision of a month, or the one that is asked for."""
+    known = {
+        one.terms.revision: one.terms
+        for one in months.revisions(connection, tenant_id, month)
+        if revision is None or one.terms.revision <= revision
+    }
+    if not known or revision not in {None, *known}:
+        return None
+    issued = months.issued_credits(connection, tenant_id, month)
+    credits = [(each.revision, each.amount_minor) for each in issued if each.revision <= max(known)]
+    return of_revisions(known, credits, policies)
 
 
 def _incident_ids(detail: StatementDetail) -> list[str]:

@@ -83,6 +83,7 @@ def overview_page(request: Request, connection: ReadConnection, context: Context
         },
         month=chosen[0] if len(chosen) == 1 else None,
         months=all_months,
+        known_months=context.recent.get(("known months",), lambda: overview.known_months(connection)),
         period=chosen[0] if len(chosen) == 1 else phrases.span.format(first=chosen[0], last=chosen[-1]),
         percent=_percent,
         address=_address,

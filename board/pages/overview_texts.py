@@ -71,6 +71,10 @@ class OverviewPhrases:
     below_count: str
     none_below: str
     one_month: str
+    month_label: str
+    last_months: str
+    show: str
+    quarter_report: str
     all_months: str
     empty: str
     empty_hint: str

@@ -17,7 +17,7 @@ from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
 from board.pages.erasure import erasure_section
 from board.pages.errors import error_page
-from board.pages.month import month_csv, month_page, start_verification, verification_part
+from board.pages.month import customer_file, month_csv, month_page, start_verification, verification_part
 from board.pages.tenant_area import contract_rows, tenant_area
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
@@ -68,8 +68,8 @@ def _number(text: str | None) -> int:
 
 @router.get("/tenants/{rest:path}")
 def tenant_address(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
-    """`/tenants/ID` (`?until=MONTH`: the months up to it), `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement` and
-    `…/statement.csv`; ids are one segment."""
+    """`/tenants/ID` (`?until=MONTH`: the months up to it), `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement`,
+    `…/statement.csv`, and for the customer `…/statement.html` and `…/statement.json`; ids are one segment."""
     match path_segments(request)[1:]:
         case [tenant, *_] if not scope.sees(tenant):
             return _unknown(request, tenant)
@@ -81,6 +81,8 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
             return month_page(request, connection, context, scope, tenant, month, "statement.html")
         case [tenant, month, "statement.csv"] if _MONTH.fullmatch(month):
             return month_csv(request, connection, context.policies, tenant, month)
+        case [tenant, month, ("statement.html" | "statement.json") as name] if _MONTH.fullmatch(month):
+            return customer_file(request, connection, context.policies, tenant, month, name.partition(".")[2])
         case [tenant, month, "verification"] if _MONTH.fullmatch(month):
             return verification_part(request, context, tenant, month)
     return error_page(request, 404)

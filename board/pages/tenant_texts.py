@@ -187,6 +187,7 @@ class TenantPhrases:
     statement_title: str
     back: str
     print_hint: str
+    customer_files: str
     evidence_title: str
     evidence_summarised: str
     more_evidence: str

@@ -68,6 +68,16 @@ def recent_months(connection: Connection, now: int, count: int) -> list[Month]:
     return [Month(f"{each // 12:04d}-{each % 12 + 1:02d}") for each in range(number - count + 1, number + 1)]
 
 
+def known_months(connection: Connection) -> list[Month]:
+    """Every month that has a verdict or a statement, the latest first."""
+    found = {
+        month
+        for table in (verdict, tenant_month)
+        for month in connection.execute(select(table.c.month).distinct()).scalars()
+    }
+    return [Month(month) for month in sorted(found, reverse=True)]
+
+
 def open_by_severity(connection: Connection) -> list[OpenRow]:
     """Open incidents by severity, loaded history included: they are open."""
     query = (

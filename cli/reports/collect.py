@@ -1,66 +1,18 @@
-"""The content of a report: the highest statement of each tenant's month, issued credits, and breaches that were not
-retracted."""
+"""A report from the records of the topics."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import cast
 
-from board.queries.attainment import METRICS, AttainmentRow
+from board.reports.report import BreachRow, Report, StatementRow
 from cli.reports.verdicts import Verdicts
-from streams.money import formatted
-from streams.sla.instants import HOUR, MINUTE, SECOND, Month, month_of
+from streams.sla.instants import Month, month_of
 
 Fields = Mapping[str, object]
 DEFAULT_ZONE = "UTC"
-
-
-class StatementRow(NamedTuple):
-    """The statement with the highest revision of a tenant's month; durations in microseconds."""
-
-    tenant: str
-    month: str
-    status: str
-    revision: int
-    availability_percent: str
-    guarantee_met: bool
-    downtime: int
-    excluded: int
-    eligible: int
-    credit_percent: str
-    credit_minor: int
-    issued_minor: int
-    waived_minor: int
-    currency: str
-    claimable_until: int | None
-    flags: tuple[str, ...]
-    policy: tuple[str, str] | None = None
-
-
-class BreachRow(NamedTuple):
-    """How many breaches of one kind were not retracted in a month."""
-
-    month: str
-    severity: str
-    metric: str
-    breaches: int
-
-
-class Report(NamedTuple):
-    """Statements by tenant and month; breaches by month, severity and metric; shares of clocks met by severity.
-    `as_of` is the latest record read."""
-
-    statements: list[StatementRow]
-    breaches: list[BreachRow]
-    as_of: int
-    attainment: list[AttainmentRow] = []
-
-    @property
-    def missed(self) -> bool:
-        """Whether a guarantee was missed in a month whose statement is final or adjusted."""
-        return any(not row.guarantee_met for row in self.statements if row.status != "provisional")
 
 
 @dataclass(slots=True)
@@ -159,72 +111,3 @@ def _row(record: Fields, issued_minor: int) -> StatementRow:
 def _policy(record: Fields) -> tuple[str, str] | None:
     policy = cast(Mapping[str, str] | None, record.get("policy"))
     return None if policy is None else (policy["name"], policy["version"])
-
-
-def duration_text(micros: int) -> str:
-    """A duration for people: 3h 12m, 12m 30s, 0; seconds only where there are no hours."""
-    hours, rest = divmod(micros, HOUR)
-    minutes, rest = divmod(rest, MINUTE)
-    seconds = f"{rest / SECOND:g}s"
-    if hours:
-        return f"{hours:,}h {minutes:02d}m"
-    if minutes:
-        return f"{minutes}m" if rest == 0 else f"{minutes}m {seconds}"
-    return seconds if rest else "0"
-
-
-#: Columns for people, of statements and of breaches.
-STATEMENT_HEADS = (
-    "tenant",
-    "month",
-    "status",
-    "availability",
-    "guarantee",
-    "downtime",
-    "credit",
-    "issued so far",
-)
-BREACH_HEADS = ("month", "severity", "guaranteed time", "breaches")
-
-
-#: Columns for people: of each metric the share met.
-ATTAINMENT_HEADS = ("severity", "response met", "updates met", "resolution met")
-
-
-def attainment_cells(row: AttainmentRow) -> tuple[str, ...]:
-    """Shares as people read them, under ATTAINMENT_HEADS; percentages are rounded down."""
-    shown = []
-    for metric in METRICS:
-        share = row.shares.get(metric)
-        percent = "-" if share is None else f"{share.met * 1000 // share.total / 10:.1f} %"
-        shown.append(percent if share is None else f"{percent} ({share.met:,} of {share.total:,})")
-    return row.key, *shown
-
-
-def statement_cells(row: StatementRow) -> tuple[str, ...]:
-    """A statement as people read it, under STATEMENT_HEADS."""
-    credit = formatted(row.credit_minor, row.currency)
-    return (
-        row.tenant,
-        row.month,
-        f"{row.status}, revision {row.revision}",
-        f"{row.availability_percent} %",
-        "met" if row.guarantee_met else "missed",
-        duration_text(row.downtime),
-        f"{credit} ({row.credit_percent} %)" if row.credit_minor else credit,
-        formatted(row.issued_minor, row.currency),
-    )
-
-
-def breach_cells(row: BreachRow) -> tuple[str, ...]:
-    """A count of breaches as people read it, under BREACH_HEADS."""
-    return row.month, row.severity, row.metric, f"{row.breaches:,}"
-
-
-def tables_of(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-    """The report as tables for people: title, heads, rows."""
-    return [
-        ("availability and credits", STATEMENT_HEADS, [statement_cells(row) for row in report.statements]),
-        ("breaches that stand", BREACH_HEADS, [breach_cells(row) for row in report.breaches]),
-        ("guaranteed times kept", ATTAINMENT_HEADS, [attainment_cells(row) for row in report.attainment]),
-    ]

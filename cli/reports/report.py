@@ -15,12 +15,11 @@ from cli.support.progress import counting
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from cli.reports.collect import Report
+    from board.reports.report import Report
     from streams.settings import Settings
 
 TOPICS = ("credits", "alerts")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
-_QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
 
 
 def report(
@@ -50,16 +49,17 @@ def report(
     shares of guaranteed times that were kept.
 
     Months are in the time zone of each contract; without --tenant, breaches and shares are counted by month in UTC.
-    With --customer, the output is the month's statement with its arithmetic, as text or HTML, and nothing internal.
+    With --customer, the output is the month's statement with its arithmetic, and nothing internal. --lang is the
+    language of its text and of its HTML page.
 
     Exit code 1: with --check, a guarantee was missed; with --customer, there is no statement of that month.
     """
     format_ = chosen_format(format_, as_json=json_too)
     months = _months(month, quarter)
     if customer:
-        if tenant is None or month is None or format_ not in {"table", "html"}:
-            wrong_use("--customer needs --tenant and --month, and --format table or html")
-        _customer(settings_of(brokers, prefix), tenant, month, lang, html=format_ == "html", output=output, check=check)
+        if tenant is None or month is None:
+            wrong_use("--customer needs --tenant and --month")
+        _customer(settings_of(brokers, prefix), tenant, month, lang, format_, output=output, check=check)
         return
     if lang != "en":
         wrong_use("--lang applies only with --customer; add it")
@@ -111,14 +111,15 @@ def _months(month: str | None, quarter: str | None) -> frozenset[str] | None:
         return frozenset([month])
     if quarter is None:
         return None
-    if (parts := _QUARTER.fullmatch(quarter)) is None:
+    from board.reports.quarters import quarter_months
+
+    if (months := quarter_months(quarter)) is None:
         wrong_use(f"--quarter: expected a quarter such as 2026-Q1, got {quarter!r}")
-    year, number = parts.groups()
-    return frozenset(f"{year}-{3 * int(number) - back:02d}" for back in range(3))
+    return frozenset(months)
 
 
 def _text(found: Report, format_: str, title: str, settings: Settings) -> str:
-    from cli.reports.formats import as_csv, as_html, as_json, as_table
+    from board.reports.formats import as_csv, as_html, as_json
     from streams.config_files.problems import PolicyError
     from streams.errors import SettingsError
 
@@ -132,7 +133,7 @@ def _text(found: Report, format_: str, title: str, settings: Settings) -> str:
                 return as_html(found, title, settings.load_policies())
             except (PolicyError, SettingsError):
                 return as_html(found, title)  # only the lines of the guarantees are missing
-    return as_table(found)
+    return _as_table(found)
 
 
 def _customer(
@@ -140,12 +141,14 @@ def _customer(
     tenant: str,
     month: str,
     lang: Literal["en", "ja"],
+    format_: str,
     *,
-    html: bool,
     output: Path | None,
     check: bool,
 ) -> None:
-    from cli.reports.customer import customer_statement, statement_html, statement_text
+    from board.reports.customer import statement_html, statement_json
+    from board.statement_csv import statement_csv
+    from cli.reports.customer import customer_statement, statement_text
     from cli.support.console import safe
     from streams.config_files.problems import PolicyError
 
@@ -157,7 +160,16 @@ def _customer(
     if found is None:
         typer.echo(f"there is no statement of {safe(tenant)} for {month}; `sla credits list` lists all", err=True)
         raise typer.Exit(FOUND)
-    _write(statement_html(found, lang) if html else statement_text(found, lang), output)
+    match format_:
+        case "html":
+            text = statement_html(found, lang)
+        case "json":
+            text = statement_json(found)
+        case "csv":
+            text = statement_csv(found.terms, found.lines)
+        case _:
+            text = statement_text(found, lang)
+    _write(text, output)
     if check and found.terms.status != "provisional" and not found.terms.guarantee_met:
         raise typer.Exit(FOUND)
 
@@ -177,11 +189,22 @@ def _write(text: str, output: Path | None) -> None:
 
 
 def _print(found: Report) -> None:
-    from cli.reports.collect import tables_of
+    from board.reports.report import tables_of
     from cli.support.console import print_rows
 
-    for title, heads, rows in tables_of(found):
-        if not rows:
-            typer.echo(f"{title}: none")
+    for table in tables_of(found):
+        if not table.rows:
+            typer.echo(f"{table.title}: none")
         else:
-            print_rows(heads, rows, title=title)
+            print_rows(table.heads, table.rows, title=table.title)
+
+
+def _as_table(found: Report) -> str:
+    """The report as text: tables of tab-separated lines, each after its title and its heads."""
+    from board.reports.report import tables_of
+    from cli.support.console import safe
+
+    lines = []
+    for table in tables_of(found):
+        lines += [table.title, *("\t".join(map(safe, row)) for row in [table.heads, *table.rows]), ""]
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from html import unescape
@@ -234,6 +235,7 @@ def test_an_empty_board_says_what_to_do(empty_read_model: Engine) -> None:
 
 def test_a_month_before_those_that_are_listed_can_be_chosen(client: TestClient) -> None:
     page = unescape(client.get("/overview?month=2025-10").text)
+    assert "<option selected>2025-10</option>" in page
     assert "By severity, 2025-10" in page
     assert 'href="/overview?month=2025-11"' in page
     assert 'href="/overview?month=2025-10"' not in page
@@ -243,3 +245,12 @@ def test_what_is_not_a_month_is_ignored(client: TestClient) -> None:
     page = client.get("/overview", params={"month": "<script>", "backfill": "2"})
     assert page.status_code == 200
     assert "<script>" not in page.text.partition("<main")[2].partition('<script type="application/json"')[0]
+
+
+def test_every_month_with_figures_can_be_chosen(client: TestClient, connection: Connection) -> None:
+    known = {row.month for table in (verdict, tenant_month) for row in connection.execute(select(table.c.month))}
+    page = client.get("/overview").text
+    chooser = page[page.index('<select id="month"') :].partition("</select>")[0]
+    assert re.findall(r"<option[^>]*>(\d{4}-\d{2})", chooser) == sorted(known, reverse=True)
+    assert min(known) < min(overview.recent_months(connection, NOW, 13)), "one is older than what is shown first"
+    assert client.get("/overview?month=").status_code == 200

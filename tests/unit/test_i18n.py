@@ -24,6 +24,7 @@ from board.pages.rejected_texts import RejectedPhrases
 from board.pages.system_texts import SystemPhrases
 from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
+from board.reports.texts import ReportPhrases
 from connect.actions.texts import ActionPhrases
 from connect.intake.formats.slack_reply import SlackReplyPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
@@ -55,6 +56,7 @@ DOMAINS: Mapping[str, type] = {
     "board_proposals": ProposalPhrases,
     "board_maintenance": MaintenancePhrases,
     "board_rejected": RejectedPhrases,
+    "board_reports": ReportPhrases,
     "board_system": SystemPhrases,
     "feedback": SlackReplyPhrases,
     "notify": NotifyPhrases,

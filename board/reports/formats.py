@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from html import escape
 
-from cli.reports.charts import pictures
-from cli.reports.collect import (
-    ATTAINMENT_HEADS,
-    BREACH_HEADS,
-    STATEMENT_HEADS,
-    BreachRow,
-    Report,
-    StatementRow,
-    attainment_cells,
-    breach_cells,
-    statement_cells,
-    tables_of,
-)
-from cli.support.console import safe
+from board.queries.attainment import METRICS, AttainmentRow, Share
+from board.reports.charts import pictures
+from board.reports.report import BreachRow, Report, ReportTable, StatementRow, tables_of
+from board.reports.texts import report_phrases
 from streams.csv_text import csv_text
+from streams.i18n.catalogues import Language
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.sla.policy import Policies
 
@@ -62,7 +52,7 @@ def as_json(report: Report) -> str:
         "attainment": [
             {"severity": row.key, "metric": metric, "met": share.met, "total": share.total, "percent": share.percent}
             for row in report.attainment
-            for metric, share in row.shares.items()
+            for metric, share in _shares(row)
         ],
     }
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
@@ -79,36 +69,21 @@ def as_csv(report: Report) -> str:
     attainment = (
         {"row": "attainment", "severity": row.key, "metric": metric, "met": share.met, "total": share.total}
         for row in report.attainment
-        for metric, share in row.shares.items()
+        for metric, share in _shares(row)
     )
     return csv_text(CSV_COLUMNS, [*statements, *breaches, *attainment])
 
 
-def as_table(report: Report) -> str:
-    """The report as text: tables of tab-separated lines, each after its title and its heads."""
-    lines = []
-    for title, heads, rows in tables_of(report):
-        lines += [title, *("\t".join(map(safe, row)) for row in [heads, *rows]), ""]
-    return "\n".join(lines)
-
-
-def as_html(report: Report, title: str, policies: Policies | None = None) -> str:
+def as_html(report: Report, title: str, policies: Policies | None = None, language: Language = "en") -> str:
     """The report as one page that needs nothing else; `policies` are where guarantees are looked up."""
-    statements = [statement_cells(row) for row in report.statements]
-    breaches = [breach_cells(row) for row in report.breaches]
+    phrases = report_phrases(language)
+    as_of = phrases.as_of.format(time=f"<time>{format_rfc3339(report.as_of)}</time>")
     parts = [
-        HEAD.format(title=escape(title), language="en"),
+        HEAD.format(title=escape(title), language=language),
         f"<main>\n<h1>{escape(title)}</h1>\n",
-        f"<p>As of <time>{format_rfc3339(report.as_of)}</time>.</p>\n",
-        *pictures(report, policies),
-        _table("Availability and credits", STATEMENT_HEADS, statements, "There is no statement yet."),
-        _table("Breaches that stand", BREACH_HEADS, breaches, "No guaranteed time was missed."),
-        _table(
-            "Guaranteed times kept",
-            ATTAINMENT_HEADS,
-            [attainment_cells(row) for row in report.attainment],
-            "No clock of a guaranteed time has ended.",
-        ),
+        f"<p>{as_of}</p>\n",
+        *pictures(report, policies, phrases),
+        *(_table(each, phrases.guarantee_words["missed"]) for each in tables_of(report, language)),
         "</main>\n</body>\n</html>\n",
     ]
     return "".join(parts)
@@ -122,9 +97,9 @@ def _statement(row: StatementRow) -> dict[str, object]:
         "revision": row.revision,
         "availability_percent": row.availability_percent,
         "guarantee_met": row.guarantee_met,
-        "eligible_s": _seconds(row.eligible),
-        "downtime_s": _seconds(row.downtime),
-        "excluded_s": _seconds(row.excluded),
+        "eligible_s": seconds(row.eligible),
+        "downtime_s": seconds(row.downtime),
+        "excluded_s": seconds(row.excluded),
         "credit_percent": row.credit_percent,
         "currency": row.currency,
         "credit_minor": row.credit_minor,
@@ -138,26 +113,37 @@ def _breaches(row: BreachRow) -> dict[str, object]:
     return {"month": row.month, "severity": row.severity, "metric": row.metric, "breaches": row.breaches}
 
 
-def _seconds(micros: int) -> int | float:
+def _shares(row: AttainmentRow) -> list[tuple[str, Share]]:
+    return [(metric, row.shares[metric]) for metric in METRICS if metric in row.shares]
+
+
+def seconds(micros: int) -> int | float:
+    """A duration in seconds."""
     return micros // SECOND if micros % SECOND == 0 else micros / SECOND
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> str:
-    if not rows:
-        return f"<h2>{escape(caption)}</h2>\n<p>{escape(nothing)}</p>\n"
-    top = "".join(f'<th scope="col">{escape(head.capitalize())}</th>' for head in heads)
+def _table(table: ReportTable, missed: str) -> str:
+    caption = escape(sentence(table.title))
+    if not table.rows:
+        return f"<h2>{caption}</h2>\n<p>{escape(table.nothing)}</p>\n"
+    top = "".join(f'<th scope="col">{escape(sentence(head))}</th>' for head in table.heads)
     body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(_cell(each) for each in others) + "</tr>\n"
-        for first, *others in rows
+        f'<tr><th scope="row">{escape(first)}</th>' + "".join(_cell(each, missed) for each in others) + "</tr>\n"
+        for first, *others in table.rows
     )
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}">\n<table>\n'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+        f'<div class="wide" role="region" tabindex="0" aria-label="{caption}">\n<table>\n'
+        f"<caption>{caption}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
     )
 
 
-def _cell(text: str) -> str:
-    css_class = ' class="missed"' if text == "missed" else ""
+def sentence(text: str) -> str:
+    """A title or a head where it begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def _cell(text: str, missed: str) -> str:
+    css_class = ' class="missed"' if text == missed else ""
     return f"<td{css_class}>{escape(text)}</td>"
 
 

@@ -1,0 +1,1 @@
+"""The content and the formats of reports, which `sla report` and the board share."""
