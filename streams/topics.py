@@ -215,7 +215,7 @@ _TABLE = (
         "audit",
         "person or address; of proposals: proposal id",
         "board",
-        "who signed in to the board, who could not, who was refused what; proposals and what was decided of them",
+        "who signed in to the board, or could not; who did or was refused what; proposals and their decisions",
         _YEAR,
         "questions about who did what come up to a year later",
         types=(
@@ -223,6 +223,7 @@ _TABLE = (
             "audit.sign_in_failed",
             "audit.signed_out",
             "audit.denied",
+            "audit.acted",
             "action.proposed",
             "action.approved",
             "action.declined",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from board.ingest.audit_writes import apply_audit
 from board.ingest.records import INCIDENT_STATE, IngestRecord
 from board.ingest.redact import redact_batch, restore_erasures
 from board.ingest.row_batch import Naming, RowBatch
@@ -96,6 +97,7 @@ class Applier:
         upsert(connection, tables.maintenance, batch.maintenance, "earliest")
         upsert(connection, tables.reject, batch.rejects, "keep")
         apply_proposals(connection, batch.proposals)
+        batch.audited = apply_audit(connection, batch.audit)
         stored, gone = _split(batch.notifications.items())
         delete_keys(connection, tables.notification.c.key, gone)
         upsert(connection, tables.notification, stored, "replace")

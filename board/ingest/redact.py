@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, insert, select, update
 
+from board.ingest.audit_writes import redact_audit
 from board.ingest.redacted import (
     redacted_entry,
     redacted_notification,
@@ -62,6 +63,8 @@ def redact_batch(connection: Connection, batch: RowBatch, erasures: Erasures) ->
     for tenant in sorted(_tenants(batch)):
         if erasures.name(tenant) != tenant:
             subjects |= _rename(connection, tenant, erasures)
+    for pseudonym in sorted(each for each in batch.audited if each in erasures):
+        redact_audit(connection, pseudonym, erasures)
     subjects |= _redacted_already(connection, _subjects(connection, batch))
     for kind, subject in sorted(subjects):
         _redact(connection, kind, subject, erasures)
@@ -69,7 +72,7 @@ def redact_batch(connection: Connection, batch: RowBatch, erasures: Erasures) ->
 
 
 def _tenants(batch: RowBatch) -> set[str]:
-    found: set[str] = batch.erased | {tenant for tenant, _, _ in batch.named}
+    found: set[str] = batch.erased | batch.audited | {tenant for tenant, _, _ in batch.named}
     found |= {row["tenant_id"] for row in (*batch.contracts, *batch.statements, *batch.credits)}
     found |= {row["subject"] for row in batch.entries if row["topic"] == CONTRACT_EVENTS}
     found |= {row["subject"] for row in batch.rejects if row["subject"] is not None}
@@ -110,6 +113,7 @@ def _rename(connection: Connection, tenant: str, erasures: Erasures) -> set[_Sub
         upsert(connection, table, rows, conflict)
     _redact_entries(connection, (CONTRACT_EVENTS,), tenant, pseudonym, erasures)
     _redact_rejects(connection, tenant, pseudonym)
+    redact_audit(connection, tenant, erasures)
     members = tables.incident_tenant
     incidents = connection.execute(select(members.c.incident_id).where(members.c.tenant_id == tenant)).scalars().all()
     delete_keys(connection, members.c.tenant_id, [tenant] if incidents else ())

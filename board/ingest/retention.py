@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, exists, not_, or_, select, tuple_
 
+from board.ingest.audit_writes import expire_audit
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND
 from board.ingest.upserts import chunks, delete_keys
 from board.proposals.stored import expire_proposals
@@ -21,12 +22,13 @@ SLICE = 1_000
 
 def expire(engine: Engine, before: int) -> Iterator[int]:
     """Delete entries and rejects that arrived before an instant (microseconds), incidents and proposals that ended
-    before it, and verdicts of the months before its month. Statements, credits, contracts and maintenance windows stay.
+    before it, events of the audit log from before it, and verdicts of the months before its month. Statements, credits,
+    contracts and maintenance windows stay.
 
     Each step is a transaction of at most `SLICE` rows; it yields how many. Entries of incidents that have not ended
     stay.
     """
-    for step in (_entries, _verdicts, _rejects, _incidents, _proposals):
+    for step in (_entries, _verdicts, _rejects, _incidents, _proposals, _audit):
         while True:
             with write_transaction(engine) as connection:
                 deleted = step(connection, before)
@@ -80,6 +82,10 @@ def _incidents(connection: Connection, before: int) -> int:
 
 def _proposals(connection: Connection, before: int) -> int:
     return expire_proposals(connection, before, SLICE)
+
+
+def _audit(connection: Connection, before: int) -> int:
+    return expire_audit(connection, before, SLICE)
 
 
 def _delete_by_key(connection: Connection, table: Any, keys: Sequence[Any]) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from board.ingest import other_rows, rows
-from board.ingest.records import (
-    IngestRecord,
-    decoded,
-)
+from board.ingest.audit_rows import audit_event
+from board.ingest.records import IngestRecord, decoded
 from board.ingest.rows import Row
 from board.proposals.proposal import ProposalEvent
 from board.proposals.stored import proposal_event
@@ -25,7 +23,8 @@ Naming = tuple[str, str, str]
 @dataclass(slots=True)
 class RowBatch:
     """Rows by table. `incidents` and `notifications` are by key, None for a deleted key. `verdicts` are in their order:
-    a retraction is a row without `verdict`. `proposals` are in their order."""
+    a retraction is a row without `verdict`. `proposals` are in their order.
+    `audited` are the tenants that stored rows of `audit` name."""
 
     codec: Codec
     prefix: str
@@ -42,6 +41,8 @@ class RowBatch:
     notifications: dict[str, Row | None] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     proposals: list[ProposalEvent] = field(default_factory=list)
+    audit: list[Row] = field(default_factory=list)
+    audited: set[str] = field(default_factory=set)
 
     def add(self, record: IngestRecord) -> Rejection | None:
         """Add one record, in the order of its partition; why it is skipped where it is. Raises RegistryUnavailable."""
@@ -91,6 +92,7 @@ class RowBatch:
                 elif event_type == "tenant.erased":
                     self.erased.add(str(fields["tenant_id"]))
             case "audit":
+                self.audit.append(audit_event(record, event_type, fields))
                 if (event := proposal_event(event_type, fields)) is not None:
                     self.proposals.append(event)
             case _:

@@ -38,6 +38,7 @@ OUTPUTS = {
     "audit.sign_in_failed",
     "audit.signed_out",
     "audit.denied",
+    "audit.acted",
     "action.proposed",
     "action.approved",
     "action.declined",

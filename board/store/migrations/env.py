@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import board.store.own_tables  # noqa: F401 -- adds its tables to the metadata
+import board.store.audit_tables
+import board.store.own_tables  # noqa: F401 -- both add their tables to the metadata
 from board.store.tables import metadata
 
 context.configure(
