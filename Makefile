@@ -28,12 +28,13 @@ demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and serv
 test: $(INSTALLED) ## all tests, three files at a time, each with the broker that it needs
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(INSTALLED) ## lint, format, types, layers, schema compatibility
+check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
 	@echo "check: format";  $(BIN)/ruff format --check --quiet . || $(BIN)/ruff format --check .
 	@echo "check: types";   $(BIN)/mypy --no-error-summary
 	@echo "check: layers";  $(BIN)/lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
 	@echo "check: schemas"; $(BIN)/python -m schemas.gate
+	@echo "check: settings"; $(BIN)/python -m cli.settings.generate --check
 
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench

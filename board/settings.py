@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from connect.actions.person import ROLE_NAMES, Role
-from streams.settings import Duration, from_environment
+from streams.configuration.environment import EnvironmentSettings, from_environment
+from streams.configuration.fields import Duration, PositiveDuration, about
 from streams.sla.instants import SECOND
 
 SignInMode = Literal["local", "proxy", "oidc"]
@@ -118,64 +119,105 @@ def _at_least_a_second(duration: int) -> int:
 WorkersEvery = Annotated[Duration, AfterValidator(_at_least_a_second)]
 
 
-class BoardSettings(BaseSettings):
-    """The settings of a board. Durations are ISO 8601 in the environment and microseconds in the fields."""
+class BoardSettings(EnvironmentSettings):
+    """The board. Durations are ISO 8601 in the environment and microseconds in the fields."""
 
-    model_config = SettingsConfigDict(env_prefix="SLA_BOARD_", frozen=True, extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix="SLA_BOARD_")
 
     sign_in: SignInMode = Field("local", description="How people sign in: local (a token), proxy (headers) or oidc.")
     host: Annotated[str, AfterValidator(_reachable)] = Field(
-        "127.0.0.1", description="Address to listen at; with SLA_BOARD_SIGN_IN=local only loopback addresses."
+        "127.0.0.1",
+        description="Address to listen at; with SLA_BOARD_SIGN_IN=local only loopback addresses.",
+        json_schema_extra=about(allowed="an address or host name of this machine"),
     )
-    port: int = Field(8090, ge=0, le=65535, description="Port to listen at; 0: any free one.")
+    port: int = Field(
+        8090,
+        ge=0,
+        le=65535,
+        description="Port to listen at; 0: any free one.",
+        json_schema_extra=about(allowed="a port, 0 to 65535"),
+    )
     database_url: str = Field(
         "sqlite:///.sla/board.db",
         repr=False,  # it may contain a password
-        description="SQLAlchemy URL of the read model: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
+        description="SQLAlchemy URL of the read model.",
+        json_schema_extra=about(
+            allowed="sqlite:///FILE or postgresql://USER@HOST/DATABASE",
+            example="postgresql://sla@db/sla",
+        ),
     )
     workers_every: WorkersEvery = Field(  # type: ignore[assignment]
-        "PT10S", description="How often the progress of the workers is read from Kafka, at least PT1S."
+        "PT10S",
+        description="How often the progress of the workers is read from Kafka.",
+        json_schema_extra=about(allowed="an ISO 8601 duration, at least PT1S"),
     )
     job_memory_bytes: int = Field(
         2 * 1024**3,
         ge=256 * 1024**2,
-        description="Address space of a verification or what-if run, in bytes, at least 268435456 (256 MiB).",
+        description="Address space of a verification or what-if run; at least 256 MiB.",
+        json_schema_extra=about(unit="bytes"),
     )
-    retention: Duration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
+    retention: PositiveDuration = Field("P400D", description="Events and ended incidents are deleted after this.")  # type: ignore[assignment]
 
     proposals_expire: Annotated[Duration, AfterValidator(_at_least_a_second)] = Field(
         "P14D",  # type: ignore[assignment]
         description="A proposal that nobody has decided can't be approved after this.",
+        json_schema_extra=about(allowed="an ISO 8601 duration, at least PT1S"),
     )
-    tokens: Path = Field(Path(".sla/board-tokens.json"), description="The file of `sla board tokens`.")
+    tokens: Path = Field(
+        Path(".sla/board-tokens.json"),
+        description="The file of `sla board tokens`.",
+        json_schema_extra=about(example="/var/lib/sla/board-tokens.json"),
+    )
     tokens_in_proposals: bool = Field(
         False, description="Whether tokens propose and approve (proxy, oidc): each must name its person's own id there."
     )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
-        "", description="The board's address in browsers (proxy, oidc): https://HOST."
+        "",
+        description="The board's address in browsers (proxy, oidc).",
+        json_schema_extra=about(allowed="https://HOST or https://HOST:PORT", example="https://sla.example"),
     )
-    session_idle: Duration = Field("PT30M", description="A session ends when it is not used for so long.")  # type: ignore[assignment]
-    session_lifetime: Duration = Field("PT12H", description="A session ends after so long in any case.")  # type: ignore[assignment]
+    session_idle: PositiveDuration = Field("PT30M", description="A session ends when it is not used for so long.")  # type: ignore[assignment]
+    session_lifetime: PositiveDuration = Field("PT12H", description="A session ends after so long in any case.")  # type: ignore[assignment]
     roles: Annotated[Mapping[str, frozenset[Role]], NoDecode, BeforeValidator(_roles)] = Field(
-        {}, description="Groups and their roles (proxy, oidc): oncall=responder,…; without: groups have roles' names."
+        {},
+        description="Groups and their roles (proxy, oidc); without: groups have roles' names.",
+        json_schema_extra=about(
+            allowed=f"GROUP=ROLE pairs, separated by commas; roles: {ROLE_NAMES}",
+            example="oncall=responder,finance=billing",
+        ),
     )
 
     proxy_networks: Annotated[
         tuple[Network, ...], NoDecode, BeforeValidator(_networks), AfterValidator(_required_by_proxy)
-    ] = Field((), description="Networks of the reverse proxy: only from there are its headers accepted.")
+    ] = Field(
+        (),
+        description="Networks of the reverse proxy: only from there are its headers accepted.",
+        json_schema_extra=about(allowed="networks, separated by commas", example="10.0.0.0/8,fd00::/8"),
+    )
     proxy_user_header: str = Field("X-Forwarded-User", description="Header with the person's id.")
     proxy_name_header: str = Field("X-Forwarded-Preferred-Username", description="Header with the person's name.")
     proxy_groups_header: str = Field("X-Forwarded-Groups", description="Header with groups, separated by commas.")
-    proxy_tenants_header: str = Field("", description="Header with tenants, separated by commas; none: no limits.")
+    proxy_tenants_header: str = Field(
+        "",
+        description="Header with tenants, separated by commas; none: no limits.",
+        json_schema_extra=about(example="X-Forwarded-Tenants"),
+    )
 
     oidc_issuer: Annotated[_RequiredByOidc, AfterValidator(_issuer)] = Field(
-        "", description="The provider's issuer address."
+        "",
+        description="The provider's issuer address.",
+        json_schema_extra=about(allowed="https://HOST/PATH", example="https://id.example/realms/sla"),
     )
-    oidc_client_id: _RequiredByOidc = Field("", description="The board's client id at the provider.")
+    oidc_client_id: _RequiredByOidc = Field(
+        "", description="The board's client id at the provider.", json_schema_extra=about(example="sla-board")
+    )
     oidc_client_secret: str = Field("", repr=False, description="Its secret; none for a public client.")
     oidc_scopes: str = Field("openid profile email", description="Scopes to ask for.")
     oidc_roles_claim: str = Field("groups", description="Claim with groups; a dot leads into an object.")
-    oidc_tenants_claim: str = Field("", description="Claim with tenants; none: no limits.")
+    oidc_tenants_claim: str = Field(
+        "", description="Claim with tenants; none: no limits.", json_schema_extra=about(example="tenants")
+    )
 
     @property
     def secure(self) -> bool:

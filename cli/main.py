@@ -195,6 +195,10 @@ def sla(
     ] = False,
 ) -> None:
     """Track support targets and uptime guarantees: events in, alerts and service credits out."""
+    from streams.configuration.variables import check_variables
+
+    with one_line():
+        check_variables(os.environ)
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from streams.settings import Duration, from_environment
+from streams.configuration.environment import EnvironmentSettings, from_environment
+from streams.configuration.fields import PositiveDuration, about
 
 #: Leaves room for the rest of a dedup key.
 _LONGEST_DEPLOYMENT_BYTES = 200
@@ -23,21 +24,36 @@ def _deployment(name: str) -> str:
     return name
 
 
-class NotifySettings(BaseSettings):
-    """Every setting of a notifier."""
+class NotifySettings(EnvironmentSettings):
+    """The notifier. Durations are ISO 8601 in the environment and microseconds in the fields."""
 
-    model_config = SettingsConfigDict(env_prefix="SLA_NOTIFY_", frozen=True, extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix="SLA_NOTIFY_")
 
-    routes: Path = Field(Path("notify.yaml"), description="The routing file.")
-    host: str = Field("127.0.0.1", description="Address of /live, /ready and /metrics.")
-    port: int = Field(8089, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0: any free one.")
+    routes: Path = Field(
+        Path("notify.yaml"),
+        description="The routing file.",
+        json_schema_extra=about(example="/etc/sla/notify/routing.yaml"),
+    )
+    host: str = Field(
+        "127.0.0.1",
+        description="Address of /live, /ready and /metrics.",
+        json_schema_extra=about(allowed="an address or host name of this machine", example="0.0.0.0"),
+    )
+    port: int = Field(
+        8089,
+        ge=0,
+        le=65535,
+        description="Port of /live, /ready and /metrics; 0: any free one.",
+        json_schema_extra=about(allowed="a port, 0 to 65535"),
+    )
     deployment: Annotated[str, AfterValidator(_deployment)] | None = Field(
         None,
         description="Name of this deployment in dedup keys; default: the topic prefix.",
+        json_schema_extra=about(allowed="1 to 100 printable characters", example="production-eu"),
         min_length=1,
         max_length=100,
     )
-    parked_retention: Duration = Field("P90D", description="Parked messages are discarded after this.")  # type: ignore[assignment]
+    parked_retention: PositiveDuration = Field("P90D", description="Parked messages are discarded after this.")  # type: ignore[assignment]
     summaries: bool = Field(True, description="Whether pages show the summary of their incident.")
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a new destination starts: at new alerts, or at all retained ones."

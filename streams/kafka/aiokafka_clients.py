@@ -1,7 +1,8 @@
 """Constructs aiokafka clients, with the patches for the installed version applied.
 
-`brokers` are addresses (host:port); `security` are aiokafka's security options (security_protocol, sasl_mechanism,
-ssl_context); `options` are aiokafka's own. No client is started.
+`brokers` are addresses (host:port); `security` are the options that all clients of a process share, as
+ConnectionOptions has them: security_protocol, ssl_context and so on; they win over `options`, which are aiokafka's own.
+No client is started.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.kafka.patches import apply_all
+from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
 
 
 def consumer(brokers: Iterable[str], security: Mapping[str, object] | None = None, **options: object) -> Any:
@@ -50,4 +52,8 @@ def _made(
     kind: Any, brokers: Iterable[str], security: Mapping[str, object] | None, options: Mapping[str, object]
 ) -> Any:
     apply_all()
-    return kind(bootstrap_servers=list(brokers), **options, **(security or {}))
+    missing = (CONSUMERS_ONLY if kind is not aiokafka.AIOKafkaConsumer else frozenset()) | (
+        PRODUCERS_ONLY if kind is not aiokafka.AIOKafkaProducer else frozenset()
+    )
+    shared = {name: value for name, value in (security or {}).items() if name not in missing}
+    return kind(bootstrap_servers=list(brokers), **{**options, **shared})

@@ -13,26 +13,30 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
+from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
+
 Client = TypeVar("Client")
 
 
 def consumer(**config: object) -> KafkaConsumer:
     """A KafkaConsumer with that configuration. Raises what its constructor raises."""
-    return _opened(KafkaConsumer, **config)
+    return _opened(KafkaConsumer, PRODUCERS_ONLY, **config)
 
 
 def producer(**config: object) -> KafkaProducer:
     """A KafkaProducer that waits for all replicas. Raises what its constructor raises."""
-    return _opened(KafkaProducer, **({"acks": "all"} | config))
+    return _opened(KafkaProducer, CONSUMERS_ONLY, **({"acks": "all"} | config))
 
 
 def admin(**config: object) -> KafkaAdminClient:
     """A KafkaAdminClient with that configuration. Raises what its constructor raises."""
-    return _opened(KafkaAdminClient, **config)
+    return _opened(KafkaAdminClient, CONSUMERS_ONLY | PRODUCERS_ONLY, **config)
 
 
-def _opened(kind: Callable[..., Client], **config: object) -> Client:
+def _opened(kind: Callable[..., Client], of_other_kinds: frozenset[str], **config: object) -> Client:
+    """`of_other_kinds` are options that the clients of a process share and this kind does not have."""
     networks: list[Any] = []
+    config = {name: value for name, value in config.items() if name not in of_other_kinds}
 
     def network(**options: object) -> Any:
         networks.append(KafkaNetClient(**options))

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from board.settings import BoardSettings
-from connect.intake.settings import IntakeSettings
-from connect.notify.settings import NotifySettings
+from streams.configuration.variables import KAFKA_PREFIX, check_variables
+from streams.kafka.properties import property_of
 from streams.package_conflicts import PACKAGES
-from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -90,16 +88,8 @@ def test_metrics_and_headers_that_a_document_names_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_settings_that_a_document_names_exist(path: Path) -> None:
-    code = names_in_code()
-    fields = {
-        prefix + field: kind.__name__
-        for kind, prefix in (
-            (Settings, "SLA_"),
-            (IntakeSettings, "SLA_INTAKE_"),
-            (NotifySettings, "SLA_NOTIFY_"),
-            (BoardSettings, "SLA_BOARD_"),
-        )
-        for field in map(str.upper, kind.model_fields)
-    }
-    said = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
-    assert sorted(name for name in said if name not in fields and name not in code) == []
+    variables = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
+    check_variables(dict.fromkeys(variables, ""))
+    for name in variables:
+        if name.startswith(KAFKA_PREFIX):
+            property_of(name.removeprefix(KAFKA_PREFIX))

@@ -68,8 +68,8 @@ def test_it_serves_without_kafka_says_so_and_ends_in_time_with_open_streams(tmp_
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--host", "0.0.0.0"], "SLA_BOARD_HOST: Value error, '0.0.0.0' is not a loopback address. With SLA"),
-        (["--port", "70000"], "SLA_BOARD_PORT: Input should be less than or equal to 65535"),
+        (["--host", "0.0.0.0"], "SLA_BOARD_HOST: '0.0.0.0' is not a loopback address. With SLA"),
+        (["--port", "70000"], "SLA_BOARD_PORT: '70000' can't be used; allowed: a port, 0 to 65535"),
         (["--database", "mysql://db/x"], "SLA_BOARD_DATABASE_URL: "),
         (["--database", "sqlite:////proc/none/board.db"], "/proc/none"),
         (["--rebuild"], f"no Kafka broker answers at {NOBODY}"),

@@ -172,7 +172,7 @@ def test_the_system_page_says_what_waits_for_a_worker(empty_read_model: Engine) 
         add_incident(connection, "just-due", next_at=NOW - 1, policy="gone", data=state)
     text = shown(client.get("/system").text)
     assert "1 open incident waits for a worker. The first was due 1 h 00 min ago." in text
-    assert "missing: put it into SLA_POLICIES_DIR" in text
+    assert "missing: put it into SLA_POLICIES" in text
 
 
 def test_what_the_notifier_keeps_is_shown(empty_read_model: Engine) -> None:

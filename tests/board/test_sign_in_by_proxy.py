@@ -169,7 +169,7 @@ def test_probes_name_the_board_by_any_address(app: FastAPI, path: str) -> None:
         ({"proxy_networks": "10.0.0.1/8"}, "SLA_BOARD_PROXY_NETWORKS: .*has host bits set"),
         ({"roles": "ops=boss"}, "SLA_BOARD_ROLES: .*allowed roles: viewer, responder, billing, admin"),
         ({"roles": "ops"}, "SLA_BOARD_ROLES: .*no pair VALUE=ROLE"),
-        ({"sign_in": "ldap"}, "SLA_BOARD_SIGN_IN: .*'local', 'proxy' or 'oidc'"),
+        ({"sign_in": "ldap"}, "SLA_BOARD_SIGN_IN: .*allowed: local, proxy, oidc"),
         ({"sign_in": "local"}, "SLA_BOARD_PUBLIC_URL: .*is for SLA_BOARD_SIGN_IN=proxy or oidc"),
     ],
 )

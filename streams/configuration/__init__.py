@@ -1,0 +1,1 @@
+"""Reads settings from environment variables: names, values, secrets in files, and messages about mistakes in them."""
