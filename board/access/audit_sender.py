@@ -35,6 +35,8 @@ _LOOK_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
 _TYPES: Final = tuple(event_type for event_type, topic in TOPIC_OF.items() if topic == "audit")
+#: Types whose rows have the fields of the record, beside its envelope.
+_WHOLE: Final = frozenset({"audit.acted", *(each for each in _TYPES if each.startswith("action."))})
 
 
 class AuditSender:
@@ -136,18 +138,17 @@ class AuditSender:
 
 
 def audit_record(row: Row[Any]) -> dict[str, Any]:
-    """The Avro record of a row of the outbox. Rows about proposals have all its fields already."""
+    """The Avro record of a row of the outbox. Rows about actions and proposals have all its fields already."""
     data: dict[str, Any] = json.loads(row.data)
-    proposal = row.type.startswith("action.")
     envelope = {
         "event_id": row.event_id,
         "source": SOURCE,
-        "subject": data["proposal_id"] if proposal else data["person_id"] or data["address"],
+        "subject": _subject(row.type, data),
         "occurred_at": row.occurred_at,
         "backfill": False,
         "traceparent": None,
     }
-    if proposal:
+    if row.type in _WHOLE:
         return envelope | data
     return {
         **envelope,
@@ -155,3 +156,9 @@ def audit_record(row: Row[Any]) -> dict[str, Any]:
         "about": data["subject"],
         **{name: data[name] for name in ("roles", "tenants", "address", "way", "what", "outcome", "reason")},
     }
+
+
+def _subject(event_type: str, data: dict[str, Any]) -> str:
+    if event_type.startswith("action."):
+        return str(data["proposal_id"])
+    return str(data["person"] if event_type in _WHOLE else data["person_id"] or data["address"])

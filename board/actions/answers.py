@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from board.actions.runner import outcome_word
+from board.actions.audited import outcome_word
 from board.api.problems import MEDIA_TYPE, ParameterProblem, ProblemDetails
 from board.api.route import json_response
 from board.api.types import EvidenceBody

@@ -1,4 +1,4 @@
-"""Performs actions for requests: in threads of its own, within a bound; refusals are audited."""
+"""Performs actions for requests: in threads of its own, within a bound; each is in the audit log."""
 
 from __future__ import annotations
 
@@ -14,19 +14,11 @@ import structlog
 
 from board.access.audit import AuditLog
 from board.access.identity import Identity
+from board.actions.audited import SENT, acted_of
 from board.actions.present import SeenStates
 from board.actions.thread_pool import BoundedPool, PoolBusy
 from connect.actions.form import FormValues
-from connect.actions.outcome import (
-    Accepted,
-    ActionUnavailable,
-    Invalid,
-    Moved,
-    NotReadYet,
-    Outcome,
-    RejectedByWorker,
-    Unchanged,
-)
+from connect.actions.outcome import ActionUnavailable, Moved, Outcome, RejectedByWorker
 from connect.actions.permissions import Denied
 from connect.actions.person import Person
 from connect.actions.prepared import Prepared, Refused
@@ -47,13 +39,6 @@ Confirm = Callable[[Prepared], Refused | None]
 
 #: Fields of an incident's state that may name what does not concern the person.
 _OF_OTHERS: Final = frozenset({"tenant_ids", "scope", "merged_into"})
-#: Outcomes of actions that reached Kafka, or may have, as words of the log and the API.
-_SENT: Final = {
-    Accepted: "accepted",
-    RejectedByWorker: "rejected",
-    NotReadYet: "not_read_yet",
-    ActionUnavailable: "unavailable",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,7 @@ class ActionAttempt:
 
 
 class ActionRunner:
-    """The actions of one board. `seen` keeps what people were shown."""
+    """The actions of one board. `seen` keeps what people were shown, `audit` what they did."""
 
     def __init__(
         self,
@@ -83,7 +68,7 @@ class ActionRunner:
     ) -> None:
         self.service = service
         self.seen = seen
-        self._audit = audit
+        self.audit = audit
         self._time = time_source
         self._answer_s = answer_s
         self._pool = BoundedPool("action", threads=_THREADS, waiting=_WAITING)
@@ -145,8 +130,11 @@ class ActionRunner:
     def _note(self, identity: Identity, person: Person, attempt: ActionAttempt, outcome: Outcome) -> None:
         if isinstance(outcome, Denied):
             subject = f"{attempt.action} {attempt.subject}".rstrip()
-            self._audit.denied(person, identity.address, identity.way, outcome.permission, subject, outcome.reason)
-        elif (word := _SENT.get(type(outcome))) is not None:
+            self.audit.denied(person, identity.address, identity.way, outcome.permission, subject, outcome.reason)
+            return
+        acted = acted_of(attempt.action, attempt.subject, attempt.action_id, outcome)
+        self.audit.acted(person, identity.address, identity.way, acted)
+        if (word := SENT.get(type(outcome))) is not None:
             code = outcome.code if isinstance(outcome, RejectedByWorker) else None
             structlog.get_logger("board").info(
                 "action_performed",
@@ -187,17 +175,3 @@ def narrowed(outcome: Moved, person: Person) -> Moved:
         changes = tuple(each for each in changes if each.field not in _OF_OTHERS)
     recent = tuple({name: each[name] for name in ("type", "time", "subject")} for each in outcome.recent)
     return outcome._replace(changes=changes, recent=recent)
-
-
-def outcome_word(outcome: Outcome) -> str:
-    """The outcome as the API names it."""
-    match outcome:
-        case Unchanged():
-            return "unchanged"
-        case Moved():
-            return "moved"
-        case Invalid():
-            return "invalid"
-        case Denied():
-            return "denied"
-    return _SENT[type(outcome)]

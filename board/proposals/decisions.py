@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from board.access.audit import AuditLog
 from board.access.identity import Identity
+from board.proposals.audited import note_not_decided, note_not_proposed
 from board.proposals.effect import stored_effect
 from board.proposals.proposal import SOURCE, Decision, Ignored, Proposal, same_person
 from board.proposals.stored import get_proposal, sees
@@ -51,12 +53,13 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Proposing:
-    """Proposes and decides on one board. `expire` in microseconds."""
+    """Proposes and decides on one board. `expire` in microseconds. `audit` has what was refused."""
 
     engine: Engine
     kafka: Settings
     policies: Policies
     expire: int
+    audit: AuditLog
 
     def propose(
         self,
@@ -71,6 +74,23 @@ class Proposing:
         now: int,
     ) -> Written | Denied | Invalid | Unchanged | Moved:
         """Write `action.proposed`. The same `action_id` of the same person is the same proposal."""
+        outcome = self._propose(person, identity, action_name, incident_id, form, action_id, seen_revision, now)
+        if not isinstance(outcome, Written):
+            name = action_name if action_name in ACTIONS else "propose"
+            note_not_proposed(self.audit, person, identity, name, incident_id, action_id, outcome)
+        return outcome
+
+    def _propose(
+        self,
+        person: Person,
+        identity: Identity,
+        action_name: str,
+        incident_id: str,
+        form: FormValues,
+        action_id: str,
+        seen_revision: int,
+        now: int,
+    ) -> Written | Denied | Invalid | Unchanged | Moved:
         action = ACTIONS.get(action_name)
         if action is None or not action.two_persons:
             names = ", ".join(each.name for each in ACTIONS.values() if each.two_persons)
@@ -115,6 +135,24 @@ class Proposing:
     ) -> Written | Denied | Invalid | ProposalRefused:
         """Write `action.approved`, `declined` or `withdrawn`. A person's same decision is the same event. An approver
         who names the revision of the effect that it has `seen` approves no other one."""
+        outcome = self._decide(person, identity, proposal_id, decision, reason, now, seen)
+        if not isinstance(outcome, Written):
+            with self.engine.connect() as connection:
+                found = get_proposal(connection, proposal_id)
+            code = outcome.code if isinstance(outcome, ProposalRefused) else outcome
+            note_not_decided(self.audit, person, identity, decision, proposal_id, found, code)
+        return outcome
+
+    def _decide(
+        self,
+        person: Person,
+        identity: Identity,
+        proposal_id: str,
+        decision: Decision,
+        reason: str,
+        now: int,
+        seen: int | None,
+    ) -> Written | Denied | Invalid | ProposalRefused:
         found = allowed(person, Permission.APPROVE, PLATFORM if person.tenants is None else person.tenants)
         if isinstance(found, Denied):
             return found

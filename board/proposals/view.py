@@ -71,7 +71,8 @@ def visible_proposal(connection: Connection, person: Person, proposal_id: str) -
 
 def proposing(context: BoardContext) -> Proposing:
     """What proposes and decides on this board."""
-    return Proposing(context.engine, context.kafka, context.policies, context.settings.proposals_expire)
+    expire = context.settings.proposals_expire
+    return Proposing(context.engine, context.kafka, context.policies, expire, context.actions.audit)
 
 
 def start_effect(context: BoardContext, found: Proposal) -> None:

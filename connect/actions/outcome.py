@@ -39,12 +39,14 @@ class Accepted(NamedTuple):
 
 
 class RejectedByWorker(NamedTuple):
-    """The workers rejected an event: the code of the reject, and its message (R27). `accepted` others were applied."""
+    """The workers rejected an event: the code of the reject, and its message (R27). `accepted` others were applied.
+    `events` are all that were published."""
 
     code: str
     message: str
     positions: tuple[Position, ...]
     accepted: int = 0
+    events: tuple[JsonEvent, ...] = ()
 
 
 class NotReadYet(NamedTuple):

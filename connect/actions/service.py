@@ -226,7 +226,7 @@ class ActionService:
         if first.code == "conflict" and len(sent) == 1 and not ready.records:
             # The id names this attempt, so an earlier one was sent, by a process that was restarted since.
             return Unchanged(FormProblem("", "sent_before"))
-        return RejectedByWorker(first.code, first.message, positions, found.accepted)
+        return RejectedByWorker(first.code, first.message, positions, found.accepted, ready.events)
 
     def _send(self, ready: Prepared) -> list[SentRange]:
         if ready.records:
