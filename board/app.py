@@ -125,7 +125,7 @@ def create_app(
     board_metrics = metrics or BoardMetrics()
     time_source = time_source or SystemTimeSource()
     seen = SeenStates()
-    audit = AuditLog(engine, time_source)
+    audit = AuditLog(engine, time_source, board_metrics)
     service = ActionService(
         kafka,
         BoardPresent(kafka, engine, seen),

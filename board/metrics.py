@@ -21,3 +21,5 @@ class BoardMetrics:
         self.up = metrics.BOARD_UP.gauge(registry)
         self.request_seconds = metrics.BOARD_REQUESTS.histogram(registry)
         self.streams = metrics.BOARD_STREAMS.gauge(registry)
+        self.sign_in_failures = metrics.BOARD_SIGN_IN_FAILURES.counter(registry)
+        self.audit_waiting = metrics.BOARD_AUDIT_WAITING.gauge(registry)

@@ -91,7 +91,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             time_source=time,
         )
         watch = WorkerWatch(lambda: ProgressReader(kafka, time), settings.workers_every, time)
-        audit = AuditSender(engine, kafka)
+        audit = AuditSender(engine, kafka, metrics=metrics)
         publisher = ActionPublisher(kafka, SOURCE, time)
         approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
         app = create_app(

@@ -220,6 +220,15 @@ BOARD_REQUESTS = _seconds(
     "status",
 )
 BOARD_STREAMS = _gauge("sla_board_streams", "connections", "Open event streams.")
+BOARD_SIGN_IN_FAILURES = _counter(
+    "sla_board_sign_in_failures",
+    "attempts",
+    "Failed sign-ins: unknown_token, untrusted_address (headers of a proxy), provider, too_many (not looked at).",
+    "reason",
+)
+BOARD_AUDIT_WAITING = _gauge(
+    "sla_board_audit_waiting_events", "events", "Events of the audit log that Kafka has not acknowledged yet."
+)
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from board.access.rate_limit import FailureLimit
+from board.metrics import BoardMetrics
 from board.store.engine import writing
 from board.store.own_tables import audit_outbox
 from connect.actions.build import NAMESPACE
@@ -29,6 +30,9 @@ MOST_WAITING = 100_000
 MOST_DENIALS = 100
 #: Ids and tenants that one event lists. Kafka takes a mebibyte.
 MOST_LISTED = MAX_TENANTS
+#: What fails where people sign in so, as the metric says it.
+_FAILURES = {"token": "unknown_token", "proxy": "untrusted_address", "oidc": "provider"}
+_TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,10 @@ class Acted:
 class AuditLog:
     """Stores audit events in the board's database. All methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, time_source: TimeSource) -> None:
+    def __init__(self, engine: Engine, time_source: TimeSource, metrics: BoardMetrics | None = None) -> None:
+        self._metrics = metrics or BoardMetrics()
+        for reason in (*_FAILURES.values(), _TOO_MANY):
+            self._metrics.sign_in_failures.labels(reason)  # 0 from the start on, so that a first failure is an increase
         self._engine = engine
         self._time = time_source
         self._denials = FailureLimit(time_source, per_address=MOST_DENIALS, key_of=str)
@@ -87,11 +94,16 @@ class AuditLog:
         """Store that a session was ended by its person."""
         self.write(connection, audit_event("audit.signed_out", person, address, "session", "sign-out", outcome="ok"))
 
-    def sign_in_failed(self, address: str, way: str, reason: str) -> None:
+    def sign_in_failed(self, address: str, way: Literal["token", "proxy", "oidc"], reason: str) -> None:
         """Store an attempt that named nobody. The caller limits how many there are."""
+        self._metrics.sign_in_failures.labels(_FAILURES[way]).inc()
         self._refused(
             audit_event("audit.sign_in_failed", None, address, way, "sign-in", outcome="failed", reason=reason)
         )
+
+    def sign_in_limited(self) -> None:
+        """Count an attempt that was not looked at: there were too many before."""
+        self._metrics.sign_in_failures.labels(_TOO_MANY).inc()
 
     def denied(self, person: Person, address: str, way: str, what: str, subject: str, reason: str) -> None:
         """Store that a person was refused something. Of one person, only MOST_DENIALS at a time."""

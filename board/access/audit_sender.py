@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import structlog
 from kafka.errors import KafkaError
-from sqlalchemy import Engine, Row, delete, select
+from sqlalchemy import Engine, Row, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from board.metrics import BoardMetrics
 from board.store.engine import writing
 from board.store.own_tables import audit_outbox
 from connect.client.publisher import Producer
@@ -42,7 +43,14 @@ _WHOLE: Final = frozenset({"audit.acted", *(each for each in _TYPES if each.star
 class AuditSender:
     """A thread that sends what waits, from `start` to `stop`. While Kafka is away it tries again; sign-ins go on."""
 
-    def __init__(self, engine: Engine, kafka: Settings, connect: Callable[[], Producer] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        kafka: Settings,
+        connect: Callable[[], Producer] | None = None,
+        metrics: BoardMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics or BoardMetrics()
         self._engine = engine
         self._kafka = kafka
         self._connect = connect or self._connected
@@ -111,8 +119,14 @@ class AuditSender:
                 structlog.get_logger("board").exception("audit_send_crashed", consequence="it is tried again")
                 self._disconnect()
                 wait = _AGAIN_S
+            self._count_waiting()
             self._stop.wait(wait)
         self._disconnect()
+
+    def _count_waiting(self) -> None:
+        with suppress(SQLAlchemyError), self._engine.connect() as connection:
+            waiting = connection.execute(select(func.count()).select_from(audit_outbox)).scalar_one()
+            self._metrics.audit_waiting.set(waiting)
 
     def _disconnect(self) -> None:
         producer, self._producer, self._frame = self._producer, None, None

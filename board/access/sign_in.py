@@ -87,6 +87,7 @@ class SignIn:
         if entry is None:
             wait = self.failures.retry_after(address)
             if wait is not None:
+                self.audit.sign_in_limited()
                 return Refused(
                     HTTPStatus.TOO_MANY_REQUESTS, f"too many wrong tokens from {address}; try again in {wait} s", wait
                 )
@@ -144,6 +145,8 @@ class SignIn:
             if self.failures.retry_after(address) is None:
                 self.failures.failed(address)
                 self.audit.sign_in_failed(address, "proxy", "identity headers from an untrusted address")
+            else:
+                self.audit.sign_in_limited()
             return Refused(
                 HTTPStatus.FORBIDDEN,
                 f"{', '.join(given)} came from {peer_of(scope)}, which is in none of SLA_BOARD_PROXY_NETWORKS; open "

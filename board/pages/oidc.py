@@ -62,6 +62,7 @@ def callback(request: Request) -> Response:
         return _stray(request, service, identity.address)
     wait = service.failures.retry_after(identity.address)
     if wait is not None:
+        service.audit.sign_in_limited()
         response: Response = error_page(request, HTTPStatus.TOO_MANY_REQUESTS)
         response.headers["Retry-After"] = str(wait)
         return response

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from sqlalchemy import Engine, func, select
 
 from board.access.audit import MOST_DENIALS, AuditLog
 from board.access.audit_sender import AuditSender
+from board.access.rate_limit import MOST_PER_ADDRESS
+from board.metrics import BoardMetrics
 from board.store.own_tables import audit_outbox, session
 from connect.actions.person import Person, Role
 from streams.serde.cloudevents_json import to_json
@@ -186,6 +190,42 @@ def test_refusals_to_one_person_are_bounded_and_do_not_hide_those_of_others(empt
         log.denied(kim, "192.0.2.7", "token", "read-system", "GET /system", "no role")
     log.denied(lee, "192.0.2.7", "token", "read-system", "GET /system", "no role")
     assert waiting(empty_read_model) == MOST_DENIALS + 1
+
+
+def test_failures_are_counted_by_reason_and_without_names(empty_read_model: Engine, tmp_path: Path) -> None:
+    settings = board_settings(tmp_path)
+    app = access_app(empty_read_model, settings, MovingClock(NOW))
+    client = browser(app, client=("192.0.2.7", 5))
+
+    def failures() -> dict[str, str]:
+        text = client.get("/metrics").text
+        return dict(re.findall(r'^sla_board_sign_in_failures_total\{reason="(\w+)"\} (\S+)$', text, re.MULTILINE))
+
+    assert set(failures().values()) == {"0.0"}
+    for _ in range(MOST_PER_ADDRESS + 2):
+        client.post("/sign-in", data={"token": "wrong"})
+    assert failures() == {"unknown_token": "10.0", "too_many": "2.0", "provider": "0.0", "untrusted_address": "0.0"}
+
+
+def test_what_waits_for_kafka_is_measured(
+    empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("board.access.audit_sender._AGAIN_S", 0.01)
+    walk(empty_read_model, tmp_path)
+    metrics, there = BoardMetrics(), threading.Event()
+
+    def connect() -> MemoryProducer:
+        if not there.is_set():
+            raise KafkaConnectionError
+        return MemoryProducer()
+
+    sender = AuditSender(empty_read_model, Settings(), connect, metrics)
+    measured = lambda: metrics.registry.get_sample_value("sla_board_audit_waiting_events")  # noqa: E731
+    sender.start()
+    assert wait_until(lambda: measured() == 4)
+    there.set()
+    assert wait_until(lambda: measured() == 0)
+    sender.stop(5)
 
 
 def test_refusals_that_would_fill_the_disk_are_dropped(
