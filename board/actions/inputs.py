@@ -8,11 +8,13 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine, select
 
+from board.actions.read_position import topic_ends, wait_until_applied
+from board.ingest.records import REJECTED
+from board.queries.rejects import latest_reject
 from board.store.tables import entry
 from connect.actions.build import as_json
 from connect.actions.input_results import AGENT_OF
 from connect.actions.person import Person
-from connect.actions.present import TopicPresent
 from connect.actions.service import BOARD_SOURCE
 from connect.kafka_io.group_offsets import GroupOffsets
 from streams.settings import Settings
@@ -41,16 +43,20 @@ class InputBody(BaseModel):
     message: str | None = Field(description="rejected: why.")
 
 
-def input_body(settings: Settings, topic: str, partition: int, offset: int) -> InputBody:
-    """The result of the input at these coordinates; `topic` is without prefix. Raises BrokerProblem.
+def input_body(engine: Engine, settings: Settings, place: Position) -> InputBody:
+    """The result of the input at a position; `place.topic` is without prefix. Raises BrokerProblem, ReadModelBehind,
+    SQLAlchemyError.
 
-    The offset of the workers is asked for first: they commit it together with the reject.
+    The offset of the workers is asked for first: they commit it together with the reject, which is then among what the
+    read model must have applied.
     """
-    place = (f"{settings.topic_prefix}.{topic}", partition)
+    where = (f"{settings.topic_prefix}.{place.topic}", place.partition)
     with GroupOffsets(settings) as groups:
-        if groups.committed(AGENT_OF[topic], [place])[place] <= offset:
+        if groups.committed(AGENT_OF[place.topic], [where])[where] <= place.offset:
             return InputBody(outcome="not_read_yet", code=None, message=None)
-    found = TopicPresent(settings).rejected(f"{topic}/{partition}/{offset}")
+    wait_until_applied(engine, REJECTED, topic_ends(settings, REJECTED))
+    with engine.connect() as connection:
+        found = latest_reject(connection, place)
     if found is None:
         return InputBody(outcome="accepted", code=None, message=None)
-    return InputBody(outcome="rejected", code=found.rejected.code, message=found.rejected.message)
+    return InputBody(outcome="rejected", code=found.code, message=found.message)

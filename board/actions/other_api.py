@@ -164,13 +164,14 @@ def input_result(
     themselves."""
     if topic not in AGENT_OF:
         raise not_found(f"{topic!r} is no topic of inputs; allowed: {', '.join(AGENT_OF)}")
-    if person.tenants is not None and not sent_by(context.engine, person, Position(topic, partition, offset)):
+    place = Position(topic, partition, offset)
+    if person.tenants is not None and not sent_by(context.engine, person, place):
         raise not_found(
             f"{person.id} has sent no input to {topic}, partition {partition}, offset {offset}, or the board has not "
             "read it yet; ask again"
         )
     try:
-        return json_response(input_body(context.kafka, topic, partition, offset))
+        return json_response(input_body(context.engine, context.kafka, place))
     except SlaError as error:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 

@@ -1,23 +1,27 @@
-"""What actions of the board look up: the read model knows incidents, statements and where each reject is; the rest is
-read from topics."""
+"""What actions of the board look up, in the read model. Of topics only ends are asked for, and single records read."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Engine, select
 
+from board.actions.read_position import topic_ends, wait_until_applied
+from board.queries.contract_facts import contract_facts, count_tenants
 from board.queries.incidents import IncidentRow, get_incident
+from board.queries.rejects import latest_reject
 from board.queries.tenant_scope import TenantScope
-from board.store.tables import reject, statement
+from board.store.tables import statement
 from connect.actions.outcome import State
-from connect.actions.present import TopicPresent
+from connect.contract_import.current_terms import ContractLog
 from connect.kafka_io.rejected_records import RejectedRecord, rejected_at
+from streams.serde.input_records import CONTRACT_EVENTS
 from streams.settings import Settings
+from streams.sla.events import Position
 
 #: States of incidents that are kept for whoever saw them.
 MOST_SEEN = 2_000
@@ -50,14 +54,26 @@ class SeenStates:
         return None if text is None else json.loads(text)
 
 
-class BoardPresent(TopicPresent):
+class BoardPresent:
     """The present facts as the board knows them (`connect.actions.present.Present`). Besides SlaError its methods raise
     SQLAlchemyError."""
 
     def __init__(self, settings: Settings, engine: Engine, seen: SeenStates) -> None:
-        super().__init__(settings)
+        self._settings = settings
         self._engine = engine
         self._seen = seen
+
+    def contracts(self, subjects: Collection[str]) -> ContractLog:
+        """The contract facts of these tenants and maintenance windows, once the read model has those that are in the
+        topic now. Raises BrokerProblem, ReadModelBehind."""
+        wait_until_applied(self._engine, CONTRACT_EVENTS, topic_ends(self._settings, CONTRACT_EVENTS))
+        with self._engine.connect() as connection:
+            return contract_facts(connection, subjects, self._settings.time_limits())
+
+    def tenants_with_terms(self) -> int:
+        """How many tenants have contract terms."""
+        with self._engine.connect() as connection:
+            return count_tenants(connection)
 
     def rejected(self, coordinates: str) -> RejectedRecord | None:
         """The latest reject of an original. The record alone is read from its topic: the read model lacks large ones
@@ -66,18 +82,8 @@ class BoardPresent(TopicPresent):
         partition, _, offset = place.partition("/")
         if not (partition.isdecimal() and offset.isdecimal()):
             return None
-        wanted = (
-            select(reject.c.partition, reject.c.offset)
-            .where(
-                reject.c.original_topic == topic,
-                reject.c.original_partition == int(partition),
-                reject.c.original_offset == int(offset),
-            )
-            .order_by(reject.c.rejected_at.desc(), reject.c.partition, reject.c.offset.desc())
-            .limit(1)
-        )
         with self._engine.connect() as connection:
-            found = connection.execute(wanted).first()
+            found = latest_reject(connection, Position(topic, int(partition), int(offset)))
         return None if found is None else rejected_at(self._settings, found.partition, found.offset)
 
     def incident(self, incident_id: str) -> State | None:

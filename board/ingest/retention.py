@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, exists, not_, or_, select, tuple_
+from sqlalchemy import Connection, Engine, and_, delete, exists, not_, select, tuple_
 
 from board.ingest.audit_writes import expire_audit
-from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND
+from board.ingest.row_batch import INCIDENT_KIND
 from board.ingest.upserts import chunks, delete_keys
 from board.proposals.stored import expire_proposals
 from board.store.engine import write_transaction
@@ -26,7 +26,7 @@ def expire(engine: Engine, before: int) -> Iterator[int]:
     contracts and maintenance windows stay.
 
     Each step is a transaction of at most `SLICE` rows; it yields how many. Entries of incidents that have not ended
-    stay.
+    stay, and those of contracts, maintenance, claims and erasures: later months are computed from them too.
     """
     for step in (_entries, _verdicts, _rejects, _incidents, _proposals, _audit):
         while True:
@@ -40,23 +40,19 @@ def expire(engine: Engine, before: int) -> Iterator[int]:
 def _entries(connection: Connection, before: int) -> int:
     still_open = exists().where(incident.c.incident_id == entry.c.subject, incident.c.ended_at.is_(None))
     query = select(entry.c.topic, entry.c.partition, entry.c.offset, entry.c.subject)
-    query = query.where(entry.c.arrived_at < before, or_(entry.c.topic == CONTRACT_EVENTS, not_(still_open)))
+    query = query.where(entry.c.arrived_at < before, entry.c.topic != CONTRACT_EVENTS, not_(still_open))
     found = connection.execute(query.order_by(entry.c.arrived_at).limit(SLICE)).all()
     _delete_by_key(connection, entry, [row[:3] for row in found])
-    subjects = {row.subject for row in found}
-    _forget_names(connection, INCIDENT_KIND, subjects)
-    _forget_names(connection, MAINTENANCE_KIND, subjects)
+    _forget_names(connection, {row.subject for row in found})
     return len(found)
 
 
-def _forget_names(connection: Connection, kind: str, subjects: set[str]) -> None:
-    """Which tenants a subject named need not be known once nothing is left of it."""
-    topic = entry.c.topic == CONTRACT_EVENTS
-    of_kind = topic if kind == MAINTENANCE_KIND else not_(topic)
-    has_entries = exists().where(entry.c.subject == named_tenant.c.subject, of_kind)
+def _forget_names(connection: Connection, incidents: set[str]) -> None:
+    """Which tenants an incident named need not be known once nothing is left of it."""
+    has_entries = exists().where(entry.c.subject == named_tenant.c.subject, entry.c.topic != CONTRACT_EVENTS)
     has_state = exists().where(incident.c.incident_id == named_tenant.c.subject)
-    for chunk in chunks(sorted(subjects)):
-        names = and_(named_tenant.c.kind == kind, named_tenant.c.subject.in_(chunk))
+    for chunk in chunks(sorted(incidents)):
+        names = and_(named_tenant.c.kind == INCIDENT_KIND, named_tenant.c.subject.in_(chunk))
         connection.execute(delete(named_tenant).where(names, not_(has_entries), not_(has_state)))
 
 
@@ -76,7 +72,7 @@ def _incidents(connection: Connection, before: int) -> int:
     found = connection.execute(query).scalars().all()
     delete_keys(connection, incident_tenant.c.incident_id, found)
     delete_keys(connection, incident.c.incident_id, found)
-    _forget_names(connection, INCIDENT_KIND, set(found))
+    _forget_names(connection, set(found))
     return len(found)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from sqlalchemy.engine import Row
 
 from board.store.tables import reject
+from streams.sla.events import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,22 @@ def get_reject(connection: Connection, partition: int, offset: int) -> RejectDet
         return None
     headers = tuple((str(name), str(text)) for name, text in json.loads(found.headers))
     return RejectDetail(_row(found), None if found.original is None else bytes(found.original), headers)
+
+
+def latest_reject(connection: Connection, original: Position) -> RejectRow | None:
+    """The latest reject of an original; None when it was not rejected. `original.topic` is without prefix."""
+    wanted = (
+        select(*_COLUMNS)
+        .where(
+            reject.c.original_topic == original.topic,
+            reject.c.original_partition == original.partition,
+            reject.c.original_offset == original.offset,
+        )
+        .order_by(reject.c.rejected_at.desc(), reject.c.partition, reject.c.offset.desc())
+        .limit(1)
+    )
+    found = connection.execute(wanted).first()
+    return None if found is None else _row(found)
 
 
 _COLUMNS: Sequence[ColumnElement[Any]] = (

@@ -184,7 +184,7 @@ def claim(request: Request, present: Present, settings: Settings) -> Prepared | 
         return Invalid(request.form.problems)
     month = request.form.text("month")
     assert month is not None
-    found = earlier_claim(present.contracts(), tenant, month)
+    found = earlier_claim(present.contracts([tenant]), tenant, month)
     if found is not None:
         return invalid(found) if isinstance(found, FormProblem) else found
     data = present.statement(tenant, month)
@@ -194,7 +194,7 @@ def claim(request: Request, present: Present, settings: Settings) -> Prepared | 
     return _checked(request, {**request.event(), "id": claim_id(tenant, month)}, {tenant}, settings)
 
 
-def erasure(request: Request, log: Callable[[], ContractLog], settings: Settings) -> Prepared | Refused:
+def erasure(request: Request, present: Present, settings: Settings) -> Prepared | Refused:
     """Erases a tenant's names and texts; the tenant's id has to be given again."""
     tenant = request.subject
     if (denied := request.denied({tenant})) is not None:
@@ -203,12 +203,12 @@ def erasure(request: Request, log: Callable[[], ContractLog], settings: Settings
         return Invalid(request.form.problems)
     if request.form.text("confirm_tenant") != tenant:
         return invalid(FormProblem("confirm_tenant", "confirm", {"tenant": shown(tenant)}))
-    if tenant in log().erased:
+    if tenant in present.contracts([tenant]).erased:
         return Unchanged(FormProblem("", "erased_before", {"tenant": shown(tenant)}))
     return _checked(request, request.event(), {tenant}, settings)
 
 
-def contract_import(request: Request, log: Callable[[], ContractLog]) -> Prepared | Refused:
+def contract_import(request: Request, present: Present) -> Prepared | Refused:
     """Publishes what a file of terms changes."""
     if request.form.problems:
         denied = request.denied(PLATFORM)
@@ -222,7 +222,8 @@ def contract_import(request: Request, log: Callable[[], ContractLog]) -> Prepare
         lines = [FormProblem("terms", "line", {"line": str(each.line), "problem": each.problem}) for each in listed]
         more = len(bad) - len(listed)
         return Invalid((*lines, *([FormProblem("terms", "more_lines", {"count": f"{more:,}"})] if more else ())))
-    found = difference(rows, log(), request.source, request.now)
+    known, tenants = present.contracts(concerned), present.tenants_with_terms()
+    found = difference(rows, known, request.source, request.now, tenants=tenants)
     if not found.changes:
         return Unchanged(FormProblem("", "same_terms", {"count": f"{found.unchanged:,}"}))
     who = {"who": as_json(request.who)}

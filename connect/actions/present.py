@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from connect.actions.outcome import State
@@ -28,8 +28,13 @@ class Present(Protocol):
         """The data of the month's `credit.statement` with the highest revision, in the JSON form."""
         ...
 
-    def contracts(self) -> ContractLog:
-        """The facts in the contract topic."""
+    def contracts(self, subjects: Collection[str]) -> ContractLog:
+        """The contract facts of these tenants and maintenance windows, each that was acknowledged before the call.
+        There may be more."""
+        ...
+
+    def tenants_with_terms(self) -> int:
+        """How many tenants have contract terms."""
         ...
 
     def rejected(self, coordinates: str) -> RejectedRecord | None:
@@ -38,14 +43,18 @@ class Present(Protocol):
 
 
 class TopicPresent:
-    """The part of `Present` that is read from topics on every call."""
+    """The part of `Present` that topics can answer. Every call reads the whole topic: no key has an index there."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def contracts(self) -> ContractLog:
-        """The facts in the contract topic. Raises BrokerProblem."""
+    def contracts(self, subjects: Collection[str]) -> ContractLog:
+        """The facts in the contract topic, whatever they are about. Raises BrokerProblem."""
         return log_of(self._settings)
+
+    def tenants_with_terms(self) -> int:
+        """How many tenants have contract terms. Raises BrokerProblem."""
+        return len(log_of(self._settings).contracts)
 
     def rejected(self, coordinates: str) -> RejectedRecord | None:
         """The latest reject of an original. Raises BrokerProblem."""

@@ -119,13 +119,13 @@ class ActionService:
             case "incident":
                 return self._at_incident(request, state, seen_revision, approver)
             case "maintenance":
-                return kinds.maintenance_action(request, self._present.contracts(), self._settings)
+                return kinds.maintenance_action(request, self._present.contracts([subject]), self._settings)
             case "credit":
                 return kinds.claim(request, self._present, self._settings)
             case "tenant":
-                return kinds.erasure(request, self._present.contracts, self._settings)
+                return kinds.erasure(request, self._present, self._settings)
             case "contracts":
-                return kinds.contract_import(request, self._present.contracts)
+                return kinds.contract_import(request, self._present)
             case "reject":
                 return kinds.retry(request, self._present, self._settings, self._clock)
 

@@ -59,12 +59,15 @@ class ContractDifference(NamedTuple):
     not_in_file: int
 
 
-def difference(rows: Sequence[ContractRow], known: ContractLog, source: str, now: int) -> ContractDifference:
+def difference(
+    rows: Sequence[ContractRow], known: ContractLog, source: str, now: int, *, tenants: int | None = None
+) -> ContractDifference:
     """The facts to publish so that the rows are in force. Nothing is removed: terms that the file does not name remain.
 
     An id follows from the terms, their source and the fact they correct, so the same import again is no second fact,
     and a correction that is later undone is a third one. `now` (microseconds) is when the facts happen; those of one
-    tenant happen one after another, for zone and currency are those of the earliest.
+    tenant happen one after another, for zone and currency are those of the earliest. Where `known` has the tenants of
+    the rows alone, `tenants` is how many there are.
     """
     changes: list[ContractChange] = []
     unchanged = 0
@@ -85,8 +88,9 @@ def difference(rows: Sequence[ContractRow], known: ContractLog, source: str, now
             history.add(Contract.of(checked_record(change.event).event, _NOWHERE))
             changes.append(change)
             at += 1
-    not_in_file = known.contracts.keys() - {row.tenant for row in rows}
-    return ContractDifference(changes, unchanged, len(not_in_file))
+    in_file = known.contracts.keys() & {row.tenant for row in rows}
+    not_in_file = (len(known.contracts) if tenants is None else tenants) - len(in_file)
+    return ContractDifference(changes, unchanged, not_in_file)
 
 
 def terms_of(contract: Contract) -> ContractSet:

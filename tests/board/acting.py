@@ -10,22 +10,25 @@ from typing import Any
 from board_history import NOW
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from replayed import ingest
 from signed_in import MovingClock, board_settings, browser, token_of
 from sqlalchemy import Engine
 
 from board.app import create_app
+from board.ingest.records import IngestRecord
 from connect.actions.person import Role
+from connect.client.outgoing import checked_record
 from connect.kafka_io.reader import TopicRecord
 from connect.kafka_io.rejected_records import RejectedRecord, numbered
 from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.codec import decode
-from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.serde.input_records import CONTRACT_EVENTS, InputRecord, input_record_from_json
 from streams.settings import Settings
 from streams.sla.instants import format_rfc3339
 from streams.sla.policy import Policies
-from tests.unit.action_bench import MemoryPublisher, contract_log, terms
+from tests.unit.action_bench import MemoryPublisher, terms
 
 
 class ActingBoard:
@@ -79,9 +82,11 @@ def hidden(html: str, action: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', form))
 
 
-def facts() -> Any:
-    """The facts in the contract topic: terms and a maintenance window of acme and of globex each."""
-    return contract_log(*(fact for tenant in ("acme", "globex") for fact in (terms(tenant), _window(tenant))))
+def add_facts(engine: Engine) -> None:
+    """Terms and a maintenance window of acme and of globex each."""
+    facts = [fact for tenant in ("acme", "globex") for fact in (terms(tenant), _window(tenant))]
+    for offset, record in enumerate(map(checked_record, facts)):
+        ingest(engine, [IngestRecord(CONTRACT_EVENTS, 90, offset, record.event.time, b"", record.value)])
 
 
 def _window(tenant: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from board.store.engine import open_engine
 
@@ -23,6 +23,16 @@ class Database(NamedTuple):
 
 
 _numbers = itertools.count(1)
+
+
+def copied(engine: Engine, directory: Path) -> Engine:
+    """A copy of a read model in SQLite, to write to."""
+    file = directory / "copy.db"
+    with engine.connect() as connection:
+        connection.execute(text("COMMIT"))  # VACUUM runs in no transaction
+        connection.execute(text(f"VACUUM INTO '{file}'"))
+        connection.execute(text("BEGIN"))
+    return open_engine(f"sqlite:///{file}")
 
 
 class start_postgresql:  # noqa: N801 -- read as a function

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import ActingBoard, facts, reject_of
+from acting import ActingBoard, add_facts, reject_of
+from databases import copied
 from sqlalchemy import Engine
 
 from board.actions.inputs import InputBody
@@ -66,21 +67,24 @@ MAY = {
 
 
 @pytest.fixture(scope="module")
-def engine(read_model: Engine) -> Engine:
-    """The shared read model with what is only looked up here: a reject of its own, and ended incidents."""
-    with writing(read_model).begin() as connection:
+def engine(read_model: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The read model with windows of two tenants and a reject."""
+    found = copied(read_model, tmp_path_factory.mktemp("acting"))
+    add_facts(found)
+    with writing(found).begin() as connection:
         connection.execute(
             reject.insert(),
             {"partition": 0, "offset": 900001, "rejected_at": 1, "code": "internal", "message": "why",
              "original_topic": "incident-events", "original_partition": 0, "original_offset": 3, "headers": "[]"},
         )  # fmt: skip
-    return read_model
+    yield found
+    found.dispose()
 
 
 @pytest.fixture
 def board(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
     found = ActingBoard(engine, tmp_path)
-    monkeypatch.setattr("connect.actions.present.log_of", lambda _: facts())
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
     monkeypatch.setattr(
         "board.actions.present.rejected_at",
         lambda _, partition, offset: reject_of() if (partition, offset) == (0, 900001) else None,
@@ -367,7 +371,7 @@ def test_an_import_publishes_the_difference_that_was_seen(board: ActingBoard, mo
     body = {"terms": TERMS.format("acme")}
     assert board.post(bill, "/contracts/import", body).json()["problems"][0]["parameter"] == "digest"
     seen = board.post(bill, "/contracts/import", {**body, "dry_run": True}).json()
-    assert seen["not_in_file"] == 1
+    assert seen["not_in_file"] == 4
     assert [each["kind"] for each in seen["changes"]] == ["new terms"]
     other = board.post(bill, "/contracts/import", {**body, "digest": "0" * 32})
     assert other.status_code == 422

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acting import ActingBoard, facts, hidden, offered, signed_in
+from acting import ActingBoard, hidden, offered, signed_in
 from page_client import shown
 from signed_in import browser
 from sqlalchemy import Engine
@@ -21,7 +21,7 @@ CREDIT, ZERO, LATE, CLAIMED = (f"/tenants/acme/2026-{month}" for month in ("10",
 
 @pytest.fixture
 def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("connect.actions.present.log_of", lambda _: facts())
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
     found = ActingBoard(read_model, tmp_path)
     yield found
     found.app.state.context.actions.close(2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import ActingBoard, facts, signed_in
+from acting import ActingBoard, add_facts, signed_in
 from board_history import MARKUP
 from fastapi.testclient import TestClient
 from page_client import shown
@@ -26,9 +26,10 @@ NEW = "initech,2026-01-01T00:00:00Z,gold,100,JPY,no"
 
 
 @pytest.fixture
-def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("connect.actions.present.log_of", lambda _: facts())
-    found = ActingBoard(read_model, tmp_path)
+def board(empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
+    add_facts(empty_read_model)
+    found = ActingBoard(empty_read_model, tmp_path)
     yield found
     found.app.state.context.actions.close(2)
 

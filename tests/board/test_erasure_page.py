@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acting import ActingBoard, facts, hidden, offered, signed_in
+from acting import ActingBoard, hidden, offered, signed_in
 from board_history import MARKUP
 from page_client import shown
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ PAGE = "/tenants/acme"
 
 @pytest.fixture
 def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("connect.actions.present.log_of", lambda _: facts())
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
     found = ActingBoard(read_model, tmp_path)
     yield found
     found.app.state.context.actions.close(2)

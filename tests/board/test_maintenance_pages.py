@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from acting import ActingBoard, hidden, offered, signed_in
-from board_history import MARKUP, NOW, TENANTS
+from board_history import MARKUP, TENANTS
 from page_client import shown
 from signed_in import browser
 from sqlalchemy import Engine
 
 from connect.actions.person import Role
-from streams.sla.instants import DAY, format_rfc3339
-from tests.unit.action_bench import contract_log
 
 HTMX = {"HX-Request": "true"}
 NEW = {
@@ -30,20 +28,10 @@ NEW = {
 
 @pytest.fixture
 def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    log = contract_log(_fact("m-1", scope="platform"), _fact("m-2", scope="tenants", tenant_ids=["acme"]))
-    monkeypatch.setattr("connect.actions.present.log_of", lambda _: log)
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
     found = ActingBoard(read_model, tmp_path)
     yield found
     found.app.state.context.actions.close(2)
-
-
-def _fact(name: str, **plan: object) -> dict[str, object]:
-    """A window that was announced nine days ago."""
-    announced = format_rfc3339(NOW - 9 * DAY)
-    times = {"start": format_rfc3339(NOW + 2 * DAY), "end": format_rfc3339(NOW + 3 * DAY), "announced_at": announced}
-    data = {"maintenance_id": name, "components": ["api"], **times, **plan}
-    event = {"specversion": "1.0", "id": name, "type": "maintenance.scheduled", "source": "/desk", "subject": name}
-    return {**event, "time": announced, "data": data}
 
 
 def options(html: str, action: str, field: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from proposing_board import Deployment
 
+from board.ingest.retention import expire
 from board.proposals.stored import get_proposal
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
@@ -72,6 +73,16 @@ def test_a_proposal_that_another_person_approves_changes_the_statement_as_predic
     assert ann.get("/api/v1/incidents/outage").json()["state"]["status"] == "annulled"
     deployment.turn()
     assert len(deployment.sent) == 1
+
+
+def test_contracts_older_than_the_retention_count_in_an_effect(deployment: Deployment) -> None:
+    proposal_id = proposed(deployment, deployment.person("ann"))
+    before = deployment.compute(proposal_id)
+    assert {month["tenant_id"] for month in before["months"]} == {"acme", "globex"}
+    assert sum(expire(deployment.engine, deployment.clock.now() - 300 * DAY))
+    after = deployment.compute(proposal_id)
+    assert after["events"] < before["events"]
+    assert {**after, "events": 0} == {**before, "events": 0}
 
 
 @pytest.mark.parametrize("name", ["ann", "ANN", "Ann ", " ann"])

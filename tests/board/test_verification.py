@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from board_history import NOW, story
+from databases import copied
 from fastapi.testclient import TestClient
 from replayed import ingest, replayed
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Engine, delete, func, select, update
 from story import policies
 
 from board.app import create_app
@@ -22,13 +23,15 @@ from board.background.verification import (
     VerificationRequest,
     verify_statement,
 )
+from board.ingest.retention import expire
 from board.queries import history
 from board.queries.history import every_input, extent, history_lines, whole_history_lines
 from board.settings import BoardSettings
-from board.store.engine import open_engine, writing
+from board.store.engine import writing
 from board.store.tables import entry, erased_tenant, statement
 from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
+from streams.sla.instants import DAY
 
 JUNE = ("acme", "2026-06", 6)
 TIMEOUT_S = 60
@@ -46,12 +49,7 @@ def verified(engine: Engine, tenant: str, month: str, revision: int) -> Verifica
 @pytest.fixture
 def copy(read_model: Engine, tmp_path: Path) -> Iterator[Engine]:
     """The read model, to be written to."""
-    path = tmp_path / "copy.db"
-    with read_model.connect() as connection:
-        connection.execute(text("COMMIT"))  # VACUUM runs in no transaction
-        connection.execute(text(f"VACUUM INTO '{path}'"))
-        connection.execute(text("BEGIN"))
-    engine = open_engine(f"sqlite:///{path}")
+    engine = copied(read_model, tmp_path)
     yield engine
     engine.dispose()
 
@@ -115,6 +113,20 @@ def test_a_change_of_the_events_is_found(copy: Engine) -> None:
     found = verified(copy, *JUNE)
     assert found.difference is not None
     assert (found.difference.term, found.difference.incidents) == ("intervals", ("outage",))
+
+
+def test_contracts_older_than_the_retention_count(copy: Engine) -> None:
+    before = NOW - 60 * DAY
+    assert sum(expire(copy, before))
+    with copy.connect() as connection:
+        old = select(entry.c.type).where(entry.c.subject == "globex", entry.c.arrived_at < before)
+        assert "contract.set" in connection.execute(old).scalars().all()
+        months = select(statement.c.month, func.max(statement.c.revision)).where(statement.c.tenant_id == "globex")
+        latest = months.group_by(statement.c.month).order_by(statement.c.month.desc()).limit(1)
+        month, revision = connection.execute(latest).one()
+    assert month >= "2026-10"
+    found = verified(copy, "globex", month, revision)
+    assert (found.difference, found.possible) == (None, True)
 
 
 def test_without_its_evidence_a_statement_can_not_be_verified(copy: Engine) -> None:

@@ -103,6 +103,21 @@ def test_from_sign_in_to_a_met_clock(kim: TestClient) -> None:
     again = kim.post(f"{api}/actions/resolve?revision={responded['state']['revision']}", headers=headers)
     assert again.json()["positions"] == [place]
 
+    # Each change of a window is compared with the one before it, however soon it follows.
+    now = SystemTimeSource().now()
+    times = {"start": format_rfc3339(now + 9 * DAY), "end": format_rfc3339(now + 10 * DAY)}
+    outcomes = []
+    for number, (action, component) in enumerate(
+        (("schedule", "api"), ("edit", "ui"), ("edit", "api"), ("edit", "ui"), ("edit", "ui"))
+    ):
+        answer = kim.post(
+            f"/api/v1/maintenance/window-{incident}/actions/{action}-maintenance",
+            headers={**headers, "Idempotency-Key": f"{incident}-{number}"},
+            json={"scope": "platform", "components": [component], **times},
+        )
+        outcomes.append(answer.json()["outcome"])
+    assert outcomes == ["accepted"] * 4 + ["unchanged"]
+
 
 def clock(incident: Any) -> Any:
     """The clock of the first response."""

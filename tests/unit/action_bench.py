@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -95,8 +95,11 @@ class MemoryPresent:
     def statement(self, tenant_id: str, month: str) -> Mapping[str, Any] | None:
         return self.statements.get((tenant_id, month))
 
-    def contracts(self) -> ContractLog:
+    def contracts(self, subjects: Collection[str]) -> ContractLog:
         return self.log
+
+    def tenants_with_terms(self) -> int:
+        return len(self.log.contracts)
 
     def rejected(self, coordinates: str) -> RejectedRecord | None:
         return self.rejects.get(coordinates)
