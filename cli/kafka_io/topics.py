@@ -1,4 +1,4 @@
-"""`sla topics apply|show|asyncapi`: creates topics as declared, shows where they differ, documents them."""
+"""`sla topics apply|show|asyncapi|acls`: creates topics as declared, shows where they differ, documents them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.kafka_io.access import acls
 from cli.support.console import print_rows
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
@@ -114,6 +115,9 @@ def asyncapi(
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     described = document(specs, settings.bootstrap())
     typer.echo(markdown(described) if as_markdown else text(described), nl=False)
+
+
+topics_app.command(epilog="Example: sla topics acls worker intake --format commands")(acls)
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:

@@ -1,0 +1,130 @@
+"""`sla topics acls`: what each role needs of Kafka, as a table, commands of Kafka's tools, or KafkaUser resources."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.support.console import print_rows
+from cli.support.exits import one_line, wrong_use
+from cli.support.options import Prefix, chosen_format
+
+if TYPE_CHECKING:
+    from streams.access_rules import Grant
+
+_PATTERN = {False: "literal", True: "prefixed"}
+
+
+def acls(
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]…", help="Only these roles.")] = None,
+    prefix: Prefix = None,
+    app_id: Annotated[str | None, typer.Option("--app-id", help="Default: SLA_APP_ID, else sla.")] = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user", metavar="ROLE=USER", help="Kafka's name of the user with a role; default: sla-ROLE. Repeatable."
+        ),
+    ] = None,
+    output: Annotated[
+        Literal["table", "json", "commands", "kafkauser"],
+        typer.Option("--format", help="commands: for kafka-acls.sh; kafkauser: Strimzi's resources."),
+    ] = "table",
+    authentication: Annotated[
+        Literal["tls", "scram-sha-512"], typer.Option(help="With --format kafkauser: how these users sign in.")
+    ] = "tls",
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+) -> None:
+    """Print the least access with which each process and service works. Asks no broker."""
+    from streams.access_rules import ROLES, grants
+    from streams.settings import read_settings
+
+    given = {name: value for name, value in (("topic_prefix", prefix), ("app_id", app_id)) if value is not None}
+    with one_line():
+        settings = read_settings(**given)
+    chosen = list(dict.fromkeys(roles or ROLES))
+    for each in chosen:
+        _check_role(each, ROLES)
+    names = _users(users or [], ROLES)
+    granted = {role: grants(role, settings.topic_prefix, settings.app_id) for role in chosen}
+    match chosen_format(output, as_json=as_json):
+        case "table":
+            rows = [
+                (names[role], f"{each.resource} {each.name}{'*' if each.prefixed else ''}", ", ".join(each.operations))
+                for role in chosen
+                for each in granted[role]
+            ]
+            print_rows(("user", "resource", "operations"), rows)
+        case "json":
+            for role in chosen:
+                for each in granted[role]:
+                    typer.echo(json.dumps({"role": role, "user": names[role], **_as_json(each)}))
+        case "commands":
+            for role in chosen:
+                typer.echo(f"# {role}: {ROLES[role]}")
+                for each in granted[role]:
+                    typer.echo(_command(names[role], each))
+        case "kafkauser":
+            import yaml
+
+            resources = [_kafka_user(names[role], authentication, granted[role]) for role in chosen]
+            typer.echo(yaml.safe_dump_all(resources, sort_keys=False), nl=False)
+
+
+def _check_role(role: str, known: Mapping[str, str]) -> None:
+    if role not in known:
+        wrong_use(f"there is no role {role}; allowed: {', '.join(known)}")
+
+
+def _users(given: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    names = {role: f"sla-{role}" for role in known}
+    for each in given:
+        role, equals, user = each.partition("=")
+        if not equals or not user:
+            wrong_use(f"--user {each}: write ROLE=USER, for example worker=CN=sla-worker")
+        _check_role(role, known)
+        names[role] = user.removeprefix("User:")
+    return names
+
+
+def _as_json(grant: Grant) -> dict[str, object]:
+    return {
+        "resource": grant.resource,
+        "name": grant.name,
+        "pattern": _PATTERN[grant.prefixed],
+        "operations": list(grant.operations),
+    }
+
+
+def _command(user: str, grant: Grant) -> str:
+    words = ["kafka-acls.sh", "--bootstrap-server", "HOST:PORT", "--command-config", "admin.properties", "--add"]
+    words += ["--allow-principal", f"User:{user}"]
+    for operation in grant.operations:
+        words += ["--operation", operation]
+    words += ["--cluster"] if grant.resource == "cluster" else [f"--{grant.resource}", grant.name]
+    if grant.prefixed:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)
+
+
+def _kafka_user(user: str, authentication: str, granted: Sequence[Grant]) -> dict[str, Any]:
+    return {
+        "apiVersion": "kafka.strimzi.io/v1",
+        "kind": "KafkaUser",
+        "metadata": {"name": user, "labels": {"strimzi.io/cluster": "kafka"}},
+        "spec": {
+            "authentication": {"type": authentication},
+            "authorization": {"type": "simple", "acls": [_strimzi_acl(each) for each in granted]},
+        },
+    }
+
+
+def _strimzi_acl(grant: Grant) -> dict[str, object]:
+    resource = {"type": "cluster"}
+    if grant.resource != "cluster":
+        kind = "transactionalId" if grant.resource == "transactional-id" else grant.resource
+        resource = {"type": kind, "name": grant.name, "patternType": "prefix" if grant.prefixed else "literal"}
+    return {"resource": resource, "operations": list(grant.operations)}

@@ -1,0 +1,213 @@
+"""The access rules on a real broker that denies everything else: what each role may do, may not do, and that the
+processes work with no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import TransactionalIdAuthorizationFailed
+from command_process import CommandProcess, wait
+from destinations import Destinations, NotifyProcess
+from intake_process import MAPPING, SECRETS, SERVICES
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    NotCoordinatorError,
+    TopicAuthorizationFailedError,
+)
+from kafka.structs import OffsetAndMetadata
+from secured_broker import Secured, secured_broker
+from typer.testing import CliRunner
+
+from cli.kafka_io.topic_admin import apply_topics
+from cli.main import app
+from connect.client import IncidentPublisher, Who, consume_alerts
+from streams.access_rules import ROLES, grants
+from streams.kafka import aiokafka_clients
+from streams.sla.instants import HOUR, format_rfc3339
+from streams.time_source import SystemTimeSource
+from streams.topics import declared
+
+pytestmark = pytest.mark.kafka
+
+PREFIX, PARTITIONS = "sla", 2
+_READ, _WRITE, _PURGE = "r", "w", "d"
+#: Per topic: r reads, w writes, d deletes records. Written by hand, so that a slip in the rules is seen here.
+EXPECTED: dict[str, dict[str, str]] = {
+    "incident-events": {"publisher": "w", "worker": "r", "intake": "w", "board": "rw", "operator": "rw"},
+    "contract-events": {"worker": "r", "intake": "w", "billing": "w", "board": "rw", "operator": "rw"},
+    "incidents": {"worker": "w", "notifier": "r", "on-call": "r", "board": "r", "operator": "r"},
+    "alerts": {"worker": "w", "notifier": "r", "on-call": "r", "board": "r", "operator": "r"},
+    "impacts": {"worker": "w", "operator": "r"},
+    "incident-state": {"worker": "w", "on-call": "r", "board": "r", "operator": "r"},
+    "incidents-internal": {"worker": "rwd", "board": "r", "operator": "r"},
+    "ledger-internal": {"worker": "rwd", "board": "r", "operator": "r"},
+    "credits": {"worker": "w", "billing": "r", "board": "r", "operator": "r"},
+    "tenant-months": {"worker": "w", "billing": "r", "operator": "r"},
+    "rejected": {"worker": "w", "intake": "w", "board": "r", "operator": "r"},
+    "notifications": {"notifier": "rw", "board": "r", "operator": "rw"},
+    "audit": {"board": "rw", "operator": "r"},
+    "incidents-changelog": {"worker": "rw", "board": "r", "operator": "r"},
+    "ledger-changelog": {"worker": "rw", "board": "r", "operator": "r"},
+}
+STRANGER = "stranger"
+EVERYBODY = (*ROLES, STRANGER)
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Secured]:
+    """A broker whose topics the operator has made."""
+    with secured_broker({role: grants(role, PREFIX, PREFIX) for role in ROLES}, [STRANGER]) as running:
+        options = running.client("operator")
+        assert apply_topics(options.pop("bootstrap_servers"), declared(PREFIX, PARTITIONS), options).fine
+        with closing(KafkaAdminClient(bootstrap_servers=running.open)) as admin:
+            wait(lambda: _has_coordinators(admin), running.log.read_text)
+        yield running
+
+
+def _has_coordinators(admin: KafkaAdminClient) -> bool:
+    """The broker creates the topic of group offsets when it is first asked."""
+    try:
+        admin.list_group_offsets("sla")
+    except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+def test_each_topic_is_open_to_those_who_need_it_and_to_nobody_else(kafka: Secured, user: str) -> None:
+    names = {"READ": _READ, "WRITE": _WRITE, "DELETE": _PURGE}
+    assert set(EXPECTED) == {spec.name.removeprefix(f"{PREFIX}.") for spec in declared()}
+    with closing(KafkaAdminClient(**kafka.client(user))) as admin:
+        found = {each["name"]: each for each in admin.describe_topics([f"{PREFIX}.{topic}" for topic in EXPECTED])}
+    for topic, expected in EXPECTED.items():
+        allowed = found[f"{PREFIX}.{topic}"]
+        operations = set() if allowed["error_code"] else set(allowed["authorized_operations"])
+        wanted = expected.get(user, "")
+        assert "".join(letter for name, letter in names.items() if name in operations) == wanted, topic
+        beyond = operations - {*names, "DESCRIBE"}
+        assert beyond == ({"CREATE", "ALTER", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"} if user == "operator" else set())
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+def test_only_workers_take_a_transactional_id_of_a_task(kafka: Secured, user: str) -> None:
+    async def take() -> None:
+        options = kafka.client(user)
+        brokers = options.pop("bootstrap_servers")
+        producer = aiokafka_clients.transactional_producer([brokers], options, transactional_id="sla-incidents-7")
+        try:
+            await producer.start()
+        finally:
+            await producer.stop()
+
+    if user == "worker":
+        asyncio.run(take())
+    else:
+        with pytest.raises(TransactionalIdAuthorizationFailed):
+            asyncio.run(take())
+
+
+OUTAGE = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
+#: What people do with the command line, each as the least user who can.
+COMMANDS = (
+    ("operator", ["topics", "show"]),
+    ("operator", ["doctor"]),
+    ("operator", ["partitions"]),
+    ("operator", ["tail", "alerts", "--json", "--from-beginning", "--until-idle", "0.2"]),
+    ("operator", ["rejected", "list"]),
+    ("operator", ["notify", "parked", "list"]),
+    ("operator", ["report"]),
+    ("operator", ["incidents", "update", "inc-1", "--public", "--text", "We look into it.", "--who", "support:kim"]),
+    ("operator", ["contracts", "list"]),
+    ("on-call", ["incidents", "list"]),
+    ("billing", ["credits", "list"]),
+)
+OWNERS = {
+    "sla": "worker",
+    "sla-incidents": "worker",
+    "sla-ledger": "worker",
+    "sla-notify-hook": "notifier",
+    "on-call-night": "on-call",
+    "billing": "billing",
+    "another": None,
+}
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+def test_groups_are_open_to_their_owners_alone(kafka: Secured, user: str) -> None:
+    """Whoever may commit for a group may also join it, and take its members' partitions."""
+    offsets = {TopicPartition(f"{PREFIX}.alerts", 0): OffsetAndMetadata(0, "", -1)}
+    with closing(KafkaAdminClient(**kafka.client(user))) as admin:
+        for group, owner in OWNERS.items():
+            try:
+                (answer,) = admin.alter_group_offsets(group, offsets).values()
+            except GroupAuthorizationFailedError as error:
+                answer = type(error)
+            assert (answer is not GroupAuthorizationFailedError) == (owner == user), group
+
+
+def test_a_stranger_can_neither_write_a_changelog_nor_read_or_delete_anything(kafka: Secured) -> None:
+    changelog = f"{PREFIX}.incidents-changelog"
+    for user in (STRANGER, "publisher", "operator"):
+        with closing(KafkaProducer(max_block_ms=2_000, **kafka.client(user))) as producer:
+            with pytest.raises(KafkaError) as refused:
+                producer.send(changelog, key=b"forged", value=b"row").get(5)
+            assert "Authorization" in repr(refused.value) or "metadata" in str(refused.value)
+    with closing(KafkaAdminClient(**kafka.client(STRANGER))) as admin:
+        assert admin.list_topics() == []
+    with closing(KafkaAdminClient(**kafka.client("billing"))) as admin, pytest.raises(TopicAuthorizationFailedError):
+        admin.delete_records({TopicPartition(f"{PREFIX}.credits", 0): -1})
+
+
+def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
+    kafka: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a monitor's request to a page and a row on the board, each process as a user of its own."""
+
+    def started(user: str, command: str, port: str, **settings: str) -> CommandProcess:
+        environment = {**kafka.environment(user), "SLA_PARTITIONS": str(PARTITIONS), **settings}
+        return CommandProcess(command, port, tmp_path / f"{command}.log", environment)
+
+    def security(user: str) -> dict[str, object]:
+        return {name: value for name, value in kafka.client(user).items() if name != "bootstrap_servers"}
+
+    before = len(kafka.denied())
+    overdue = format_rfc3339(SystemTimeSource().now() - 3 * HOUR)
+    with Destinations() as destinations, ExitStack() as processes:
+        processes.enter_context(started("worker", "worker", "SLA_HEALTH_PORT", SLA_BACKFILL_QUIET="PT1S"))
+        intake = processes.enter_context(
+            started("intake", "intake", "SLA_INTAKE_PORT", SLA_INTAKE_MAPPING=str(MAPPING), **SECRETS)
+        )
+        board = processes.enter_context(
+            started("board", "board", "SLA_BOARD_PORT", SLA_BOARD_DATABASE_URL=f"sqlite:///{tmp_path}/board.db")
+        )
+        with monkeypatch.context() as environment:
+            for name, value in kafka.environment("notifier").items():
+                environment.setenv(name, value)
+            processes.enter_context(NotifyProcess(kafka.bootstrap, PREFIX, tmp_path, destinations, "hook"))
+        status, answer = intake.post(
+            "/v1/incidents", json.dumps({"incident_id": "inc-1", "time": overdue, **OUTAGE}).encode(), SERVICES
+        )
+        assert status in {200, 202}, answer
+        with IncidentPublisher(kafka.bootstrap, "/monitors", kafka=security("publisher")) as publisher:
+            publisher.responded("inc-1", who=Who("support", "ann")).result(10)
+        with consume_alerts(kafka.bootstrap, group="on-call", kafka=security("on-call")) as alerts:
+            assert next(iter(alerts)).subject == "inc-1"
+        wait(lambda: destinations.heard, kafka.denied)
+        wait(lambda: "inc-1" in board.get("/api/v1/incidents")[1], kafka.denied)
+        for user, words in COMMANDS:
+            with monkeypatch.context() as environment:
+                for name, value in {**kafka.environment(user), "SLA_PARTITIONS": str(PARTITIONS)}.items():
+                    environment.setenv(name, value)
+                result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, (user, words, result.output, result.stderr)
+        assert destinations.wrong == []
+    assert kafka.denied()[before:] == []
