@@ -1,0 +1,86 @@
+"""`sla topics acls`: the access rules as a table, JSON, commands of Kafka's tools and KafkaUser resources."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.main import app
+from streams.access_rules import ROLES, grants
+from streams.topics import declared
+
+COMMON = ["topics", "acls"]
+
+
+def printed(*words: str) -> str:
+    result = CliRunner().invoke(app, [*COMMON, *words])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_every_grant_names_a_topic_that_exists() -> None:
+    names = {spec.name for spec in declared("eu")} | {"eu.shared"}  # the internal topic of earlier versions
+    for role in ROLES:
+        for grant in grants(role, "eu", "app"):
+            if grant.resource == "topic":
+                assert grant.prefixed or grant.name in names, (role, grant)
+
+
+def test_workers_groups_do_not_open_those_of_others() -> None:
+    """The app id is the start of the notifier's group names where it equals the prefix."""
+    groups = [each for each in grants("worker", "sla", "sla") if each.resource == "group"]
+    assert [each.name for each in groups] == ["sla", "sla-incidents", "sla-ledger"]
+    assert not any(each.prefixed for each in groups)
+
+
+def test_json_has_one_grant_a_line() -> None:
+    lines = [json.loads(line) for line in printed("intake", "--json", "--prefix", "eu").splitlines()]
+    assert lines[0] == {
+        "role": "intake",
+        "user": "sla-intake",
+        "resource": "topic",
+        "name": "eu.incident-events",
+        "pattern": "literal",
+        "operations": ["Write"],
+    }
+    assert len(lines) == len(grants("intake", "eu", "sla"))
+
+
+def test_commands_can_be_run_by_a_shell() -> None:
+    about, *lines = printed("notifier", "--format", "commands", "--user", "notifier=CN=pager duty,O=Acme").splitlines()
+    assert about == "# notifier: sla notify"
+    words = shlex.split(lines[-1])
+    assert words[0] == "kafka-acls.sh"
+    assert words[words.index("--allow-principal") + 1] == "User:CN=pager duty,O=Acme"
+    assert words[-4:] == ["--group", "sla-notify-", "--resource-pattern-type", "prefixed"]
+
+
+def test_kafkausers_are_strimzis() -> None:
+    users = list(yaml.safe_load_all(printed("--format", "kafkauser", "--authentication", "scram-sha-512")))
+    assert [each["metadata"]["name"] for each in users] == [f"sla-{role}" for role in ROLES]
+    for user in users:
+        assert (user["apiVersion"], user["kind"]) == ("kafka.strimzi.io/v1", "KafkaUser")
+        assert user["spec"]["authentication"] == {"type": "scram-sha-512"}
+        for acl in user["spec"]["authorization"]["acls"]:
+            assert acl["resource"]["type"] in {"topic", "group", "cluster", "transactionalId"}
+            assert acl["resource"].get("patternType", "literal") in {"literal", "prefix"}
+            assert acl["operations"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["wrker"], "there is no role wrker; allowed: publisher, worker,"),
+        (["--user", "worker"], "--user worker: write ROLE=USER"),
+        (["--user", "wrker=x"], "there is no role wrker"),
+        (["--format", "commands", "--json"], "contradict"),
+    ],
+)
+def test_wrong_use_says_what_is_allowed(words: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, [*COMMON, *words])
+    assert result.exit_code == 2
+    assert message in result.stderr
