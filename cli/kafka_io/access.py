@@ -46,8 +46,8 @@ def acls(
     with one_line():
         settings = read_settings(**given)
     chosen = list(dict.fromkeys(roles or ROLES))
-    for each in chosen:
-        _check_role(each, ROLES)
+    for role in chosen:
+        _check_role(role, ROLES)
     names = _users(users or [], ROLES)
     granted = {role: grants(role, settings.topic_prefix, settings.app_id) for role in chosen}
     match chosen_format(output, as_json=as_json):
