@@ -21,7 +21,7 @@ from board.ingest.redacted import (
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND, RowBatch
 from board.ingest.upserts import Conflict, chunks, delete_keys, upsert
 from board.ingest.verdicts import standing_verdicts, write_verdicts
-from board.proposals.stored import get_proposal, redact_proposals
+from board.proposals.stored import delete_effects, get_proposal, redact_proposals
 from board.store import tables
 from streams.errors import PseudonymKeyChanged
 from streams.serde.input_records import CONTRACT_EVENTS
@@ -57,6 +57,8 @@ def redact_batch(connection: Connection, batch: RowBatch, erasures: Erasures) ->
         erasures.add(pseudonym)
         row = {"pseudonym": pseudonym, "key_check": erasures.key_check}
         connection.execute(insert(tables.erased_tenant).values(row))
+    if new:
+        delete_effects(connection)
     if not erasures:
         return False
     subjects: set[_Subject] = set()

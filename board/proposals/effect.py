@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy.exc import OperationalError
 
 from board.background.jobs import Report
 from board.proposals.proposal import SOURCE, Proposal, input_event_id
+from board.proposals.stored import get_proposal
 from board.queries.history import ever_platform, every_input, extent, history_lines, inputs_about, whole_history_lines
 from board.store.engine import open_engine, writing
 from board.store.own_tables import proposal_effect
-from board.store.tables import incident, named_tenant
+from board.store.tables import checkpoint, erased_tenant, incident, named_tenant
 from connect.actions.build import build
 from connect.actions.catalogue import ACTIONS
 from connect.actions.form import ReadForm
@@ -22,6 +24,7 @@ from connect.actions.revision import changes_between
 from streams.errors import SlaError
 from streams.replay.added_event import AddedEvent, AddedEventEffect, MonthEffect
 from streams.replay.what_if import StandingBreach
+from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Who
 from streams.sla.instants import format_rfc3339
@@ -32,15 +35,19 @@ _REPORT_EVERY = 500
 MOST_EVENTS = 2_000_000
 #: What an effect lists at most; totals are of everything.
 MOST_MONTHS, MOST_BREACHES = 200, 100
+#: How often it is computed anew because tenants are erased meanwhile.
+_TRIES = 5
+#: Of PostgreSQL: another transaction wrote the same row, or they waited for each other.
+_CONFLICTS = {"40001", "40P01"}
 
 
 class EffectRequest(NamedTuple):
-    """Which proposal, at which instant, by which policies and limits (those of the deployment's workers)."""
+    """Of which proposal, at which instant, by which policies and limits (those of the deployment's workers)."""
 
     database_url: str
     policies: Policies
     time_limits: TimeLimits
-    proposal: Proposal
+    proposal_id: str
     now: int
 
 
@@ -56,39 +63,79 @@ class EffectImpossible(SlaError):  # noqa: N818 -- it names what happened
     """The effect can't be computed here."""
 
 
+class _Computed(NamedTuple):
+    """An effect, and the tenants that were erased when its history was read, by pseudonym."""
+
+    revision: int
+    data: Mapping[str, Any]
+    erased: frozenset[str]
+
+
 def compute_effect(report: Report, request: EffectRequest) -> None:
     """Compute and store the effect. Raises EffectImpossible."""
     engine = open_engine(request.database_url)
-    proposed = request.proposal.proposed
     try:
-        with engine.connect() as connection:
-            query = select(incident.c.revision).where(incident.c.incident_id == proposed.incident_id)
-            present = connection.execute(query).first()
-            if present is None:
-                raise EffectImpossible(f"the board has no incident {proposed.incident_id} any more")
-            wanted = _wanted(connection, proposed.incident_id)
-            history = extent(connection, every_input() if wanted is None else wanted)
-            if history.events > MOST_EVENTS:
-                raise EffectImpossible(
-                    f"the history of the tenants has {history.events:,} events; at most {MOST_EVENTS:,} are read here. "
-                    "Run `sla simulate` over the history with and without the event"
-                )
-            lines: Iterable[str] = () if wanted is None else history_lines(connection, wanted)
-            if wanted is None and history.last is not None:
-                lines = whole_history_lines(engine, history.last)
-            at = max(request.now, history.last or 0)
-            replayed = AddedEvent(request.policies, request.time_limits, assumed_event(request.proposal, at), at)
-            for number, line in enumerate(lines, 1):
-                if number % _REPORT_EVERY == 0:
-                    report(number, history.events)
-                replayed.read(number, line)
-        data = {**as_json(replayed.end()), "events": history.events}
-        row = {"proposal_id": proposed.proposal_id, "revision": present.revision, "computed_at": request.now}
-        with writing(engine).begin() as connection:
-            connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == proposed.proposal_id))
-            connection.execute(insert(proposal_effect).values(row | {"data": json.dumps(data, ensure_ascii=False)}))
+        for _ in range(_TRIES):
+            if _store(engine, request, _compute(report, engine, request)):
+                return
     finally:
         engine.dispose()
+    raise EffectImpossible("tenants were erased while it was computed; compute it again")
+
+
+def _compute(report: Report, engine: Engine, request: EffectRequest) -> _Computed:
+    with engine.connect() as connection:
+        erased = _erased(connection)
+        proposal = get_proposal(connection, request.proposal_id)
+        if proposal is None:
+            raise EffectImpossible("the board does not have the proposal any more")
+        incident_id = proposal.proposed.incident_id
+        query = select(incident.c.revision).where(incident.c.incident_id == incident_id)
+        present = connection.execute(query).first()
+        if present is None:
+            raise EffectImpossible(f"the board has no incident {incident_id} any more")
+        wanted = _wanted(connection, incident_id)
+        history = extent(connection, every_input() if wanted is None else wanted)
+        if history.events > MOST_EVENTS:
+            raise EffectImpossible(
+                f"the history of the tenants has {history.events:,} events; at most {MOST_EVENTS:,} are read here. "
+                "Run `sla simulate` over the history with and without the event"
+            )
+        lines: Iterable[str] = () if wanted is None else history_lines(connection, wanted)
+        if wanted is None and history.last is not None:
+            lines = whole_history_lines(engine, history.last)
+        at = max(request.now, history.last or 0)
+        replayed = AddedEvent(request.policies, request.time_limits, assumed_event(proposal, at), at)
+        for number, line in enumerate(lines, 1):
+            if number % _REPORT_EVERY == 0:
+                report(number, history.events)
+            replayed.read(number, line)
+    return _Computed(present.revision, {**as_json(replayed.end()), "events": history.events}, erased)
+
+
+def _store(engine: Engine, request: EffectRequest, found: _Computed) -> bool:
+    """Store an effect unless tenants were erased since its history was read: it may name one. Whether it is stored."""
+    row = {"proposal_id": request.proposal_id, "revision": found.revision, "computed_at": request.now}
+    try:
+        with writing(engine).begin() as connection:
+            # An erasure moves these rows. So of an erasure and this transaction, when they run at the same time on
+            # PostgreSQL, one fails and runs again after the other. On SQLite they exclude each other anyway.
+            rows = checkpoint.c.topic == CONTRACT_EVENTS
+            connection.execute(update(checkpoint).where(rows).values(next_offset=checkpoint.c.next_offset))
+            if _erased(connection) != found.erased:
+                return False
+            connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == request.proposal_id))
+            data = json.dumps(found.data, ensure_ascii=False)
+            connection.execute(insert(proposal_effect).values(row | {"data": data}))
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+            raise
+        return False
+    return True
+
+
+def _erased(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.execute(select(erased_tenant.c.pseudonym)).scalars())
 
 
 def stored_effect(connection: Connection, proposal_id: str) -> StoredEffect | None:

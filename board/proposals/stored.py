@@ -70,8 +70,8 @@ def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> 
 
 
 def redact_proposals(connection: Connection, incidents: Iterable[str], erasures: Erasures) -> None:
-    """Take the texts and the names of erased tenants from proposals about incidents that named them (R29), and delete
-    effects that were computed before. Persons stay: the rules of decisions need them."""
+    """Take the texts and the names of erased tenants from proposals about incidents that named them (R29). Persons
+    stay: the rules of decisions need them."""
     for incident_id in incidents:
         query = select(table.c.data).where(table.c.incident_id == incident_id)
         for before in map(_proposal, connection.execute(query).scalars().all()):
@@ -79,7 +79,11 @@ def redact_proposals(connection: Connection, incidents: Iterable[str], erasures:
             if after != before:
                 name = after.proposed.proposal_id
                 connection.execute(update(table).where(table.c.proposal_id == name).values(_row(after)))
-                connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == name))
+
+
+def delete_effects(connection: Connection) -> None:
+    """Delete every effect: a tenant is erased, whom any of them may name. They are computed anew from what is left."""
+    connection.execute(delete(proposal_effect))
 
 
 def expire_proposals(connection: Connection, before: int, most: int) -> int:

@@ -81,7 +81,7 @@ def start_effect(context: BoardContext, found: Proposal) -> None:
         context.engine.url.render_as_string(hide_password=False),
         context.policies,
         context.kafka.time_limits(),
-        found,
+        found.proposed.proposal_id,
         context.time_source.now(),
     )
     context.background.effects.submit(found.proposed.proposal_id, None, compute_effect, work)

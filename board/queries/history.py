@@ -15,6 +15,8 @@ from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 _INPUTS = (INCIDENT_EVENTS, CONTRACT_EVENTS)
 _ROWS = 2_000
 _ORDER = (entry.c.arrived_at, entry.c.topic, entry.c.partition, entry.c.offset)
+_ERASURE = "tenant.erased"
+_OF_TENANT = ("contract.set", "credit.claimed")
 #: Events that can name a platform-wide incident.
 _SCOPED = ("incident.opened", "incident.reclassified")
 
@@ -29,13 +31,13 @@ class HistoryExtent:
 
 
 def every_input() -> ColumnElement[bool]:
-    """All input events."""
-    return entry.c.topic.in_(_INPUTS)
+    """All input events but erasures: the rows have the pseudonyms already, and would get pseudonyms of these."""
+    return and_(entry.c.topic.in_(_INPUTS), entry.c.type != _ERASURE)
 
 
 def inputs_about(tenant_id: str) -> ColumnElement[bool]:
     """The input events that can decide a tenant's months: its own, those of incidents that ever named it or were ever
-    platform-wide, all maintenance and erasures. More than needed changes no result."""
+    platform-wide, and all maintenance. More than needed changes no result."""
     named = select(named_tenant.c.subject).where(
         named_tenant.c.tenant_id == tenant_id, named_tenant.c.kind == "incident"
     )
@@ -44,8 +46,8 @@ def inputs_about(tenant_id: str) -> ColumnElement[bool]:
     )
     return or_(
         and_(entry.c.topic == INCIDENT_EVENTS, or_(entry.c.subject.in_(named), entry.c.subject.in_(platform))),
-        and_(entry.c.topic == CONTRACT_EVENTS, entry.c.type.not_in(("contract.set", "credit.claimed"))),
-        and_(entry.c.topic == CONTRACT_EVENTS, entry.c.subject == tenant_id),
+        and_(entry.c.topic == CONTRACT_EVENTS, entry.c.type.not_in((*_OF_TENANT, _ERASURE))),
+        and_(entry.c.topic == CONTRACT_EVENTS, entry.c.type.in_(_OF_TENANT), entry.c.subject == tenant_id),
     )
 
 

@@ -18,7 +18,6 @@ from board.access.audit_sender import audit_record
 from board.ingest.records import AUDIT, IngestRecord
 from board.proposals.effect import EffectRequest, compute_effect
 from board.proposals.publishing import ApprovedPublisher
-from board.proposals.stored import get_proposal
 from board.queries.months import revisions
 from board.store.engine import open_engine, writing
 from board.store.own_tables import audit_outbox
@@ -97,12 +96,9 @@ class Deployment:
         ingest(self.engine, records)
 
     def compute(self, proposal_id: str) -> dict[str, Any]:
-        with self.engine.connect() as connection:
-            proposal = get_proposal(connection, proposal_id)
-        assert proposal is not None
         limits = Settings().time_limits()
         url = str(self.engine.url)
-        compute_effect(lambda *_: None, EffectRequest(url, policies(), limits, proposal, self.clock.now()))
+        compute_effect(lambda *_: None, EffectRequest(url, policies(), limits, proposal_id, self.clock.now()))
         found = self.person("eva", Role.ADMIN).get(f"/api/v1/proposals/{proposal_id}").json()
         assert found["effect"]["current"]
         result: dict[str, Any] = found["effect"]["result"]
