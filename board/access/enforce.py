@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from board.access.body_limit import limited_receive
 from board.access.csrf import FIELD, HEADER, LARGEST_FORM, FormTooLarge, carries_token
+from board.access.four_eyes import token_denied
 from board.access.identity import Identity, set_identity
 from board.access.requirement import GRANTED, Address, Addresses
 from board.access.sign_in import Refused, SignIn
 from board.error_responses import refusal_answer
 from board.pages.addresses import raw_path
-from connect.actions.permissions import Denied, may_read, without_token
+from connect.actions.permissions import Denied, may_read
 from connect.actions.person import Person
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -83,9 +84,7 @@ class AccessControl:
         if person is None:
             return _sign_in_first(request, self._sign_in.settings.sign_in)
         decision = may_read(person, requirement.permission, scoped=requirement.scoped)
-        settings = self._sign_in.settings
-        if identity.token is not None and settings.sign_in != "local" and not settings.tokens_in_proposals:
-            decision = without_token(person, requirement.permission) or decision
+        decision = token_denied(identity, self._sign_in.settings, requirement.permission) or decision
         if not isinstance(decision, Denied):
             setattr(request.state, GRANTED, requirement)
             return None

@@ -8,12 +8,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection
 
-from board.access.identity import identity_of
+from board.access.four_eyes import token_denied
+from board.access.identity import Identity, identity_of
 from board.access.requirement import requires
 from board.actions.offers import proposal_offers
 from board.charts.timeline import EventKind, shape
-from board.dependencies import Context, ReadConnection, Scope
+from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.incident_actions import actions_view
@@ -25,12 +27,15 @@ from board.pages.proposal_texts import proposal_phrases
 from board.pages.render import id_in_address, is_part, page
 from board.pages.texts import board_phrases
 from board.pages.urgency import deadline_of, nearest
+from board.proposals.proposal import Proposal, Status
+from board.proposals.stored import proposals_about
 from board.queries.incident_state import ClockRow
 from board.queries.incidents import IncidentRow, get_incident
 from board.queries.notifications import notifications_of
 from board.queries.timeline import TimelineKey, TimelineRow, read_timeline
 from board.viewer import Viewer, viewer
-from connect.actions.permissions import Permission
+from connect.actions.permissions import Denied, Permission, may_read
+from connect.actions.texts import labels_of
 from streams.policy.phrases import policy_phrases
 
 router = APIRouter(dependencies=[requires(Permission.READ_INCIDENTS, scoped=True)])
@@ -105,18 +110,31 @@ def incident(
         shortened=_PAGE_EVENTS if more else None,
         acts=actions_view(context, identity_of(request), row, seen_by),
         action_phrases=action_page_phrases(seen_by.language),
-        propose_text=_propose_text(request, row, seen_by),
+        propose_text=_propose_text(request, context, row, seen_by),
+        proposals=_proposals(connection, identity_of(request), wanted, now),
+        proposal_texts=proposal_phrases(seen_by.language),
+        title_of=lambda name: labels_of(name, seen_by.language).title,
         **part,
     )
 
 
-def _propose_text(request: Request, row: IncidentRow, seen_by: Viewer) -> str | None:
+def _propose_text(request: Request, context: BoardContext, row: IncidentRow, seen_by: Viewer) -> str | None:
     """The text of the link to the forms that propose; None where the viewer can propose nothing."""
     identity = identity_of(request)
+    if identity is None or token_denied(identity, context.settings, Permission.PROPOSE) is not None:
+        return None
+    offers = proposal_offers(identity.person, row.incident_id, row.state)
+    return proposal_phrases(seen_by.language).propose_link if offers else None
+
+
+def _proposals(
+    connection: Connection, identity: Identity | None, incident_id: str, now: int
+) -> list[tuple[Proposal, Status]]:
+    """The proposals about the incident that the viewer may see, the latest first, with how they stand."""
     person = None if identity is None else identity.person
-    return (
-        proposal_phrases(seen_by.language).propose_link if proposal_offers(person, row.incident_id, row.state) else None
-    )
+    if person is None or isinstance(may_read(person, Permission.READ_PROPOSALS, scoped=True), Denied):
+        return []
+    return [(each, each.status(now)) for each in proposals_about(connection, person, incident_id)]
 
 
 def _title(row: IncidentRow, seen_by: Viewer) -> str:

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from board.access.four_eyes import token_denied
 from board.access.identity import CurrentPerson, identity_of
 from board.access.requirement import requires
 from board.actions.limits import limited
@@ -18,7 +19,7 @@ from board.background.jobs import TooManyJobs
 from board.dependencies import BoardContext, Context, ReadConnection
 from board.pages.access_texts import access_phrases
 from board.pages.errors import error_page
-from board.pages.proposal_texts import ProposalPhrases, proposal_phrases
+from board.pages.proposal_texts import proposal_phrases
 from board.pages.proposal_values import effect_view, proposed_values
 from board.pages.render import page
 from board.pages.tenant_area import local_text
@@ -28,7 +29,7 @@ from board.proposals.stored import count_open, list_proposals
 from board.proposals.view import ProposalView, proposing, start_effect, view_of, visible_proposal
 from board.viewer import viewer
 from connect.actions.outcome import Invalid
-from connect.actions.permissions import Allowed, Denied, Permission, allowed
+from connect.actions.permissions import Denied, Permission, allowed
 from connect.actions.person import Person
 from connect.actions.texts import labels_of, problem_text
 from streams.money import formatted
@@ -85,7 +86,7 @@ def proposal(
     if found is None:
         return _absent(request, proposal_id, sent)
     view, busy = view_of(context, connection, found), False
-    if _lacks_effect(view) and _may(person, Permission.PROPOSE, found):
+    if _lacks_effect(view) and _denied(request, context, person, Permission.PROPOSE, found) is None:
         busy = not _start(context, found)
         view = view_of(context, connection, found)
     return _page(request, context, connection, person, view, busy=busy, sent=sent)
@@ -170,6 +171,7 @@ def _page(
 ) -> Response:
     language, now = viewer(request).language, context.time_source.now()
     phrases, found = proposal_phrases(language), view.proposal
+    denied = _denied(request, context, person, Permission.APPROVE, found)
     waits = sent in _DECISIONS.values() and view.status == "proposed"
     running = view.job is not None and not view.job.ended
     event_pending = view.event in {"waits", "sent"} and found.decided is not None and now - found.decided.at < _ASKS_FOR
@@ -184,9 +186,9 @@ def _page(
         proposal=found,
         values=proposed_values(found, language),
         effect=None if view.effect is None else effect_view(view.effect.data),
-        offers=_offers(context, connection, person, view, now),
-        hint=_hint(phrases, person, view),
-        may_compute=view.status == "proposed" and _may(person, Permission.PROPOSE, found),
+        offers=() if denied is not None else _offers(context, connection, person, view, now),
+        hint=_hint(request, person, view, denied),
+        may_compute=view.status == "proposed" and _denied(request, context, person, Permission.PROPOSE, found) is None,
         busy=busy,
         waits=waits,
         asks=busy or waits or running or event_pending,
@@ -212,19 +214,30 @@ def _offers(
     )
 
 
-def _hint(phrases: ProposalPhrases, person: Person, view: ProposalView) -> str | None:
+def _hint(request: Request, person: Person, view: ProposalView, denied: Denied | None) -> str | None:
     """Why nothing, or less than everything, is offered."""
+    language = viewer(request).language
+    phrases = proposal_phrases(language)
     if view.status != "proposed":
         return None
-    if not _may(person, Permission.APPROVE, view.proposal):
+    if denied is not None and denied.cause == "token":
+        return access_phrases(language).denied_hint(denied, person)
+    if denied is not None:
         return phrases.status_hint["read_only"]
     if same_person(person.who, view.proposal.proposed.who):
         return phrases.status_hint["own"]
     return None if view.effect_is_current else phrases.status_hint["decline_only"]
 
 
-def _may(person: Person, permission: Permission, found: Proposal) -> bool:
-    return isinstance(allowed(person, permission, found.concerned), Allowed)
+def _denied(
+    request: Request, context: BoardContext, person: Person, permission: Permission, found: Proposal
+) -> Denied | None:
+    """Why a request of the person that needs the permission would be refused."""
+    decision = allowed(person, permission, found.concerned)
+    if isinstance(decision, Denied):
+        return decision
+    identity = identity_of(request)
+    return None if identity is None else token_denied(identity, context.settings, permission)
 
 
 def _lacks_effect(view: ProposalView) -> bool:

@@ -124,6 +124,13 @@ def list_proposals(connection: Connection, person: Person) -> list[Proposal]:
     return [each for each in found if sees(person, each)]
 
 
+def proposals_about(connection: Connection, person: Person, incident_id: str) -> list[Proposal]:
+    """The proposals about an incident that a person may see, the latest first; at most `MOST_LISTED`."""
+    query = select(table.c.data).where(table.c.incident_id == incident_id).order_by(table.c.proposed_at.desc())
+    found = [_proposal(data) for data in connection.execute(query.limit(MOST_LISTED)).scalars()]
+    return [each for each in found if sees(person, each)]
+
+
 def count_open(connection: Connection, person: Person, now: int) -> int:
     """How many proposals that a person may see can be approved now."""
     if person.tenants is None:

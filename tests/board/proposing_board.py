@@ -31,9 +31,9 @@ LINES = [line for line in story(40) if json.loads(line)["subject"] != "inc-1"]
 
 
 class Deployment:
-    """A board whose topics are kept here: what is sent is read back by `turn`."""
+    """A board whose topics are kept here: what is sent is read back by `turn`. `given` are settings of the board."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **given: Any) -> None:
         self.clock = MovingClock(NOW)
         self.engine: Engine = open_engine(f"sqlite:///{directory}/board.db")
         upgrade(self.engine)
@@ -44,7 +44,7 @@ class Deployment:
         self._audit = 0
         self.sent: list[Any] = []
         self.ingest_topics()
-        settings = board_settings(directory)
+        settings = board_settings(directory, **given)
         self.app = access_app(self.engine, settings, self.clock)
         self._settings = settings
         self.publisher = ApprovedPublisher(self.engine, self._send, lambda: True, self.clock)

@@ -11,12 +11,13 @@ import pytest
 from fastapi.testclient import TestClient
 from page_client import shown
 from proposing_board import Deployment
-from signed_in import csrf_of
+from signed_in import HTML, csrf_of
 
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY
 
+URL = "https://board.example"
 MARKUP = "<script>alert(1)</script>"
 
 
@@ -230,3 +231,47 @@ def test_pages_are_in_japanese_too(deployment: Deployment) -> None:
         ("/proposals/none?sent=proposed", "まだ記録されていません"),
     ):
         assert expected in shown(ann.get(path).text)
+
+
+def test_an_incident_lists_its_proposals(deployment: Deployment) -> None:
+    ann, bob = deployment.browser("ann"), deployment.browser("bob")
+    assert 'id="proposals"' not in ann.get("/incidents/outage").text
+    first, second = recorded(deployment, ann), recorded(deployment, bob, reason="a test")
+    decide(bob, first, "decline")
+    deployment.turn()
+    page = deployment.browser("vera", Role.VIEWER).get("/incidents/outage").text
+    listed = page[page.index('id="proposals"') :].partition("</section>")[0]
+    assert set(re.findall(r'href="(/proposals/[^"]+)"', listed)) == {first, second}
+    assert "declined" in listed
+    assert "/incidents/" not in listed
+    pat = deployment.browser("pat", tenants={"acme"})
+    assert 'id="proposals"' not in pat.get("/incidents/outage").text, "it concerns globex too"
+    assert "提案" in ann.get("/incidents/outage?lang=ja").text
+
+
+def test_who_signed_in_with_a_token_is_offered_nothing_that_a_proxy_has_to_vouch_for(tmp_path: Path) -> None:
+    made = Deployment(
+        tmp_path, sign_in="proxy", public_url=URL, proxy_networks="10.0.0.0/8", roles="ops=responder", host="0.0.0.0"
+    )
+    try:
+        headers = {"X-Forwarded-User": "kim", "X-Forwarded-Groups": "ops"}
+        kim = TestClient(
+            made.app, base_url=URL, client=("10.1.2.3", 5), headers={**HTML, **headers}, follow_redirects=False
+        )
+        bearer = {**HTML, "Authorization": f"Bearer {made.token('ann')}"}
+        ann = TestClient(made.app, base_url=URL, headers=bearer, follow_redirects=False)
+        assert "/proposals/new?" in kim.get("/incidents/outage").text
+        address = recorded(made, kim)
+        page = ann.get(address)
+        assert page.status_code == 200
+        assert "with a token" in shown(page.text)
+        for form in ("/withdraw", "/decline", "/effect"):
+            assert f"{address}{form}" not in page.text
+            assert ann.post(f"{address}{form}").status_code == 403
+        assert made.app.state.context.background.effects.all() == []
+        assert "/proposals/new?" not in ann.get("/incidents/outage").text
+        assert ann.get("/proposals/new?incident=outage").status_code == 403
+        assert offered(kim, address) == {"withdraw"}
+    finally:
+        made.app.state.context.background.effects.close()
+        made.engine.dispose()
