@@ -8,7 +8,7 @@ import typer
 
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.waiting import Wait, publish_facts
+from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -26,6 +26,7 @@ def claim(
     ] = "customer",
     yes: Annotated[bool, typer.Option("--yes", help="Claim a credit of 0.00 without confirmation.")] = False,
     wait: Wait = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -55,13 +56,14 @@ def claim(
     checked_record(event)
     match earlier_claim(log_of(settings), tenant, month):
         case Unchanged(reason):
-            typer.echo(f"{month} was claimed at {reason.values['at']}; nothing was published")
+            said = f"{month} was claimed at {reason.values['at']}; nothing was published"
+            print_unchanged(said, as_json=as_json)
             return
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
     _check_statement(settings, tenant, month, yes=yes)
     claimed = f"credit of {month} is claimed for {safe(tenant)}"
-    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed))
+    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed), as_json=as_json)
 
 
 def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ from cli.support.console import print_rows
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import References
-from cli.support.waiting import Wait, publish_facts
+from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 if TYPE_CHECKING:
     from streams.sla.events import Event
@@ -39,6 +39,7 @@ def schedule(
     announced_at: Annotated[str | None, typer.Option(help="When it was announced, RFC 3339; default: now.")] = None,
     who: WhoOption = None,
     wait: Wait = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -76,7 +77,7 @@ def schedule(
     }
     found = scheduling(event, standing, announced_now=announced_at is None)
     if found is None:
-        typer.echo(f"{maintenance} is scheduled so already; nothing was published")
+        print_unchanged(f"{maintenance} is scheduled so already; nothing was published", as_json=as_json)
         return
     fact, plan = found
     references = References()
@@ -86,12 +87,18 @@ def schedule(
     if plan.announced_at > plan.start:
         typer.echo("warning: it was announced after its start, so it excludes no downtime", err=True)
     state = "scheduled" if standing is None else "changed"
-    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is {state}"))
+    done = f"{maintenance} is {state}"
+    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(done), as_json=as_json)
 
 
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")
 def cancel(
-    maintenance: _Id, who: WhoOption = None, wait: Wait = None, brokers: Brokers = None, prefix: Prefix = None
+    maintenance: _Id,
+    who: WhoOption = None,
+    wait: Wait = None,
+    as_json: AsJson = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
 ) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
     from connect.actions.windows import cancelling
@@ -114,9 +121,10 @@ def cancel(
     }
     fact = cancelling(event, standing)
     if fact is None:
-        typer.echo(f"{maintenance} is cancelled already; nothing was published")
+        print_unchanged(f"{maintenance} is cancelled already; nothing was published", as_json=as_json)
         return
-    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(f"{maintenance} is cancelled"))
+    done = f"{maintenance} is cancelled"
+    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(done), as_json=as_json)
 
 
 @maintenance_app.command("list", epilog="Example: sla maintenance list --json")

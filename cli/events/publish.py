@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from cli.support.exits import FOUND, WRONG_USE
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
 from cli.support.references import References
-from cli.support.waiting import Wait, report_results, results_reader
+from cli.support.waiting import AsJson, ReportedResults, Wait, report_results, results_reader
 from streams.lines import arriving_lines, check_readable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def publish(
         bool, typer.Option("--check-time/--no-check-time", help="Refuse events that workers reject for their time.")
     ] = True,
     wait: Wait = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -71,11 +73,25 @@ def publish(
             typer.echo(f"warning: {warning}", err=True)
         _print_summary(published, keep_going=keep_going)
         backfill = published.backfill
-        fine = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
+        found = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
+    if as_json:
+        typer.echo(json.dumps(_as_object(published, found), ensure_ascii=False))
     if published.bad:
         raise typer.Exit(WRONG_USE)
-    if not fine:
+    if not found.fine:
         raise typer.Exit(FOUND)
+
+
+def _as_object(published: Published, found: ReportedResults) -> dict[str, object]:
+    """The result for programs: what was published and what the workers made of it, and the lines that were wrong."""
+    return {
+        "published": published.acknowledged,
+        **found.fields(),
+        "invalid_lines": [
+            {"line": each.number, "code": each.rejection.code, "message": each.rejection.message}
+            for each in published.bad
+        ],
+    }
 
 
 def _print_summary(published: Published, *, keep_going: bool) -> None:

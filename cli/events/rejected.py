@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from cli.support.console import print_rows
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.waiting import Wait, report_results, results_reader
+from cli.support.waiting import AsJson, Wait, print_unchanged, report_results, results_reader
 
 if TYPE_CHECKING:
     from connect.kafka_io.rejected_records import RejectedRecord
@@ -88,6 +89,7 @@ def retry(
     ] = None,
     backfill: Annotated[bool, typer.Option("--backfill", help="Send it as history being loaded.")] = False,
     wait: Wait = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -114,18 +116,21 @@ def retry(
             retried = superseded(entries)
             chosen = [entry for entry in entries if entry.rejected.code == code and entry.original not in retried]
         if not chosen:
-            typer.echo(f"nothing was rejected as {code}")
+            print_unchanged(f"nothing was rejected as {code}", as_json=as_json)
             return
         text = None if corrected is None else _one_event(corrected)
         clock = SystemTimeSource()
         records = [retry_record(entry, settings, clock, corrected=text, backfill=backfill) for entry in chosen]
-        with results_reader(settings, wait) as results:
+        with results_reader(settings, wait) as reader:
             sent = send(settings, records)
             typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
             loading = any(record.backfill for record in records)
             inputs = [each for each in sent if not each.topic.endswith((".shared", "-internal"))]
-            fine = report_results(results, inputs, settings, required=wait is True, backfill=loading)
-    if not fine:
+            results = report_results(reader, inputs, settings, required=wait is True, backfill=loading)
+    if as_json:
+        originals = [entry.original for entry in chosen]
+        typer.echo(json.dumps({**results.fields(), "originals": originals}, ensure_ascii=False))
+    if not results.fine:
         raise typer.Exit(FOUND)
 
 

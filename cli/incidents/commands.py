@@ -60,14 +60,8 @@ def list_(
     settings = settings_of(brokers, prefix)
     with open_states(settings, lambda state: state.data in wanted) as states:
         found = chosen((state.data for state in states.values()), wanted, sort, SystemTimeSource().now())
-    if as_json:
-        from streams.serde.cloudevents_json import format_line
-
-        for view in found:
-            typer.echo(format_line(dict(view.state)))
-        return
-    print_views(found)
-    if not found:
+    print_views(found, as_json=as_json)
+    if not found and not as_json:
         typer.echo("there are no such incidents", err=True)
 
 
@@ -105,16 +99,17 @@ def watch(
     tenant: _Tenant = None,
     component: _Component = None,
     text: _Text = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
     """Watch the clocks of open incidents count down, the nearest deadline first. Ctrl-C ends it.
 
     Without a terminal, it prints the clocks as lines of values separated by tabs, and then each incident again when it
-    changes.
+    changes; with --json each line is the data of its incident.state event.
     """
-    from cli.incidents.live import watch_lines, watch_terminal
-    from cli.incidents.rows import chosen
+    from cli.incidents.live import json_line, plain_line, watch_lines, watch_terminal
+    from cli.incidents.rows import PLAIN_HEADS, chosen
     from cli.incidents.states import open_states
     from streams.time_source import SystemTimeSource
 
@@ -126,27 +121,34 @@ def watch(
     with open_states(settings_of(brokers, prefix), keep) as states:
         if once:
             found = chosen((state.data for state in states.values()), wanted, "deadline", clock.now())
-            print_views(found)
+            print_views(found, as_json=as_json)
             return
         try:
-            if plain_console().is_terminal:
+            if as_json:
+                watch_lines(states, printed, clock, typer.echo, json_line)
+            elif plain_console().is_terminal:
                 watch_terminal(states, wanted, clock)
             else:
-                watch_lines(states, printed, clock, typer.echo)
+                typer.echo("\t".join(PLAIN_HEADS))
+                watch_lines(states, printed, clock, typer.echo, plain_line)
         except KeyboardInterrupt:
             raise typer.Exit from None
 
 
-def print_views(views: Sequence[IncidentView]) -> None:
-    """Incidents as a table on a terminal, else as lines of values separated by tabs."""
-    from cli.incidents.rows import PLAIN_HEADS, plain_cells
+def print_views(views: Sequence[IncidentView], *, as_json: bool = False) -> None:
+    """Incidents as lines of JSON, as a table on a terminal, else as lines of values separated by tabs."""
+    from cli.incidents.live import json_line, plain_line
+    from cli.incidents.rows import PLAIN_HEADS
     from cli.incidents.table import table_lines
 
     console = plain_console()
-    if not console.is_terminal:
+    if as_json:
+        for view in views:
+            typer.echo(json_line(view))
+    elif not console.is_terminal:
         typer.echo("\t".join(PLAIN_HEADS))
         for view in views:
-            typer.echo("\t".join(map(safe, plain_cells(view))))
+            typer.echo(plain_line(view))
     elif views:
         for line in table_lines(views, console.width):
             console.print(line, soft_wrap=True)

@@ -9,10 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from cli.incidents.rows import PLAIN_HEADS, IncidentView, Wanted, chosen, plain_cells
+from cli.incidents.rows import IncidentView, Wanted, chosen, plain_cells
 from cli.incidents.table import table_lines
 from cli.support.console import plain_console, safe
 from connect.client.received import ReceivedEvent
+from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.time_source import TimeSource
 
@@ -65,12 +66,25 @@ def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: T
             time.sleep(_EVERY_S - clock.now() % SECOND / SECOND)
 
 
+def plain_line(view: IncidentView) -> str:
+    """An incident under PLAIN_HEADS, separated by tabs."""
+    return "\t".join(map(safe, plain_cells(view)))
+
+
+def json_line(view: IncidentView) -> str:
+    """The data of an incident's state as one JSON object."""
+    return format_line(dict(view.state))
+
+
 def watch_lines(
-    states: Mapping[str, ReceivedEvent], printed: dict[str, int], clock: TimeSource, echo: Callable[[str], None]
+    states: Mapping[str, ReceivedEvent],
+    printed: dict[str, int],
+    clock: TimeSource,
+    echo: Callable[[str], None],
+    line: Callable[[IncidentView], str],
 ) -> None:
     """Print all incidents, then each again when it changes; `printed` tells their revisions. Raises SlaError as
     above."""
-    echo("\t".join(PLAIN_HEADS))
     while True:
         now = clock.now()
         for view in chosen((state.data for state in states.values()), Wanted(), "deadline", now):
@@ -78,7 +92,7 @@ def watch_lines(
             if printed.get(name) == revision:
                 continue
             printed[name] = revision
-            echo("\t".join(map(safe, plain_cells(view))))
+            echo(line(view))
         time.sleep(_EVERY_S)
 
 

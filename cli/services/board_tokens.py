@@ -40,6 +40,7 @@ def add(
             "that the provider gives the person (the claim sub). Default: NAME.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the token and whose it is as one object.")] = False,
     file: _File = None,
 ) -> None:
     """Make a token for a person and print it. It is printed once: the file has only its digest.
@@ -54,9 +55,10 @@ def add(
         try:
             identity = name if person_id is None else person_id
             person = Person(identity, full_name or identity, frozenset(role), frozenset(tenant) if tenant else None)
-            typer.echo(add_token(_file(file), person, SystemTimeSource().now(), name=name))
+            secret = add_token(_file(file), person, SystemTimeSource().now(), name=name)
         except InvalidInputError as error:
             wrong_use(str(error))
+    typer.echo(json.dumps({**_fields(name, person), "secret": secret}, ensure_ascii=False) if as_json else secret)
 
 
 @tokens_app.command("list", epilog="Example: sla board tokens list --json")
@@ -74,21 +76,19 @@ def list_tokens(
             person = each.person
             tenants = None if person.tenants is None else sorted(person.tenants)
             if as_json:
-                line = {
-                    "token": each.name,
-                    "id": person.id,
-                    "name": person.name,
-                    "roles": sorted(person.roles),
-                    "tenants": tenants,
-                }
-                typer.echo(json.dumps({**line, "created_at": each.created_at}, ensure_ascii=False))
+                line = {**_fields(each.name, person), "created_at": each.created_at}
+                typer.echo(json.dumps(line, ensure_ascii=False))
             else:
                 limits = "all tenants" if tenants is None else f"tenants {','.join(tenants)}"
                 typer.echo(f"{each.name}\t{','.join(sorted(person.roles))}\t{limits}\t{each.created_at}\t{person.id}")
 
 
 @tokens_app.command("remove", epilog="Example: sla board tokens remove kim")
-def remove(name: _Name, file: _File = None) -> None:
+def remove(
+    name: _Name,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the name of the token as one JSON object.")] = False,
+    file: _File = None,
+) -> None:
     """Remove a token. The board refuses it from then on, and ends the sessions that began with it.
 
     Exit code 2: there is no such token, or the file can't be used.
@@ -97,7 +97,18 @@ def remove(name: _Name, file: _File = None) -> None:
 
     with one_line():
         remove_token(_file(file), name)
-    typer.echo(f"the token of {name} is removed")
+    typer.echo(json.dumps({"removed": name}, ensure_ascii=False) if as_json else f"the token of {name} is removed")
+
+
+def _fields(name: str, person: Person) -> dict[str, object]:
+    """A token and its person for programs. `tenants` is null for all."""
+    return {
+        "token": name,
+        "id": person.id,
+        "name": person.name,
+        "roles": sorted(person.roles),
+        "tenants": None if person.tenants is None else sorted(person.tenants),
+    }
 
 
 def _file(given: Path | None) -> Path:

@@ -72,6 +72,7 @@ def dry_run(
     against: Annotated[
         Path | None, typer.Option("--against", help="Another mapping file: show only what differs from it.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each request.")] = False,
 ) -> None:
     """Show what a request's body would be published as, or why not. Needs no service, no broker and no secret.
 
@@ -85,7 +86,10 @@ def dry_run(
     if explain and against is not None:
         wrong_use("--explain and --against are two views of a request; write one of them")
     with one_line():
-        where, options = mapping or ctx.obj or read_intake_settings().mapping, DryRunOptions(source, path, explain)
+        where, options = (
+            mapping or ctx.obj or read_intake_settings().mapping,
+            DryRunOptions(source, path, explain, as_json),
+        )
         try:
             sources, bodies = load_mapping(where), bodies_in(file)
             fine = (

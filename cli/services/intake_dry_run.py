@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
 
 
 class DryRunOptions(NamedTuple):
-    """The source and the address of the requests, where they do not say it, and whether to explain the mapping."""
+    """The source and the address of the requests, where they do not say it; whether to explain the mapping, and to
+    print one JSON object for each request."""
 
     source: str | None = None
     path: str | None = None
     explain: bool = False
+    as_json: bool = False
 
 
 class RecordedBody(NamedTuple):
@@ -42,16 +46,63 @@ def bodies_in(place: Path) -> list[RecordedBody]:
     return [RecordedBody(each.name, each.read_bytes()) for each in files]
 
 
+@dataclass(frozen=True, slots=True)
+class BodyOutcome:
+    """What becomes of a body: `translation` is None where the request would be refused, which `refusal` says. `why` is
+    what each entry of the mapping gives, where it was asked for."""
+
+    name: str
+    sender: Source
+    translation: Translation | None
+    refusal: str = ""
+    why: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing would be rejected."""
+        return self.translation is not None and not self.translation.rejected
+
+    def lines(self) -> list[str]:
+        """For people."""
+        head = f"as {self.sender.name} ({self.sender.format}):"
+        told = [self.refusal] if self.translation is None else describe(self.translation)
+        return [head, *told, *self.why]
+
+    def fields(self) -> dict[str, object]:
+        """For programs; `events` are in the JSON form, each with its topic."""
+        found: dict[str, object] = {
+            "file": self.name or None,
+            "source": self.sender.name,
+            "format": self.sender.format,
+            "accepted": self.accepted,
+            "refused": self.refusal or None,
+        }
+        if self.translation is not None:
+            found["events"] = [
+                {"topic": each.record.topic, "event": _json_event(each.record.value)}
+                for each in self.translation.events
+            ]
+            found["ignored"] = [{"item": each.item, "reason": each.reason} for each in self.translation.ignored]
+            found["rejected"] = [
+                {"item": each.item, "code": each.code, "reason": each.reason} for each in self.translation.rejected
+            ]
+            found["left_out_by_sender"] = self.translation.truncated
+        return found | ({"why": list(self.why)} if self.why else {})
+
+
 def show(where: Path, sources: Mapping[str, Source], bodies: Sequence[RecordedBody], options: DryRunOptions) -> bool:
     """Print the outcomes of each body; whether nothing would be rejected. `where` is the mapping file."""
     fine, senders = True, {}
     for body in bodies:
+        outcome = outcome_of(sources, body, options)
+        senders[outcome.sender.name] = outcome.sender
+        fine &= outcome.accepted
+        if options.as_json:
+            typer.echo(json.dumps(outcome.fields(), ensure_ascii=False))
+            continue
         if body.name:
             typer.echo(f"{body.name}:")
-        sender, lines, accepted = outcomes(sources, body, options)
-        senders[sender.name] = sender
-        fine &= accepted
-        for line in lines:
+        for line in outcome.lines():
             typer.echo(f"  {line}" if body.name else line)
     for sender in senders.values():
         for warning in sender.warnings:
@@ -65,18 +116,21 @@ def compare(
     """Print what two mappings make of each body where it differs; whether nothing does."""
     differing = 0
     for body in bodies:
-        old, new = (
-            {_without_lines(line): line for line in outcomes(each, body, options)[1]} for each in (before, after)
-        )
+        outcomes = [outcome_of(each, body, options) for each in (before, after)]
+        old, new = ({_without_lines(line): line for line in each.lines()} for each in outcomes)
         if old.keys() == new.keys():
             continue
         differing += 1
+        if options.as_json:
+            sides = dict(zip(("before", "after"), (each.fields() for each in outcomes), strict=True))
+            typer.echo(json.dumps({"file": body.name or None, **sides}, ensure_ascii=False))
+            continue
         typer.echo(f"{body.name or 'the request'}:")
         for sign, these, others in (("-", old, new), ("+", new, old)):
             for key, line in these.items():
                 if key not in others:
                     typer.echo(f"{sign} {line}")
-    typer.echo(f"{differing} of {len(bodies)} requests differ")
+    typer.echo(f"{differing} of {len(bodies)} requests differ", err=options.as_json)
     return not differing
 
 
@@ -85,10 +139,8 @@ def _without_lines(line: str) -> str:
     return re.sub(r"\bline \d+", "line", line)
 
 
-def outcomes(
-    sources: Mapping[str, Source], body: RecordedBody, options: DryRunOptions
-) -> tuple[Source, list[str], bool]:
-    """The sender of a body, lines about its outcomes, and whether everything would be accepted."""
+def outcome_of(sources: Mapping[str, Source], body: RecordedBody, options: DryRunOptions) -> BodyOutcome:
+    """What becomes of a body."""
     from connect.intake.formats.registry import max_body_of
     from connect.intake.settings import read_intake_settings
 
@@ -96,9 +148,9 @@ def outcomes(
     size, limit = len(body.content), max_body_of(sender, read_intake_settings().max_body)
     if size > limit:
         refusal = f"refuse the request (413): the body has {size:,} bytes; at most {limit:,} are allowed"
-        return sender, [f"as {sender.name} ({sender.format}):", refusal], False
+        return BodyOutcome(body.name, sender, None, refusal)
     why = explanation(sender, body.content) if options.explain else []
-    return sender, [*describe(sender, translation), *why], not translation.rejected
+    return BodyOutcome(body.name, sender, translation, why=tuple(why))
 
 
 def explanation(source: Source, content: bytes) -> list[str]:
@@ -118,18 +170,14 @@ def explanation(source: Source, content: bytes) -> list[str]:
     return lines
 
 
-def describe(source: Source, translation: Translation) -> list[str]:
+def describe(translation: Translation) -> list[str]:
     """The outcomes of a body, line by line: events in the JSON form, then what is ignored or rejected and why."""
-    from streams.serde.cloudevents_json import format_line, to_json
-    from streams.serde.codec import decode
-    from streams.sla.events import Rejection
+    from streams.serde.cloudevents_json import format_line
 
     lines = []
     for event in translation.events:
         lines.append(f"publish to {event.record.topic}: {event.event_type} of {event.subject}")
-        decoded = decode(event.record.value)
-        assert not isinstance(decoded, Rejection)
-        lines.append(f"  {format_line(to_json(*decoded))}")
+        lines.append(f"  {format_line(_json_event(event.record.value))}")
     for ignored in translation.ignored:
         lines.append(f"ignore {ignored.item or 'the request'}: {ignored.reason}")
     for rejected in translation.rejected:
@@ -138,7 +186,17 @@ def describe(source: Source, translation: Translation) -> list[str]:
         lines.append(f"missing: the sender left {translation.truncated} alerts out; set max_alerts: 0")
     if not lines:
         lines.append("nothing: the request contains no item")
-    return [f"as {source.name} ({source.format}):", *lines]
+    return lines
+
+
+def _json_event(value: bytes | None) -> dict[str, object]:
+    from streams.serde.cloudevents_json import to_json
+    from streams.serde.codec import decode
+    from streams.sla.events import Rejection
+
+    decoded = decode(value)
+    assert not isinstance(decoded, Rejection)
+    return to_json(*decoded)
 
 
 def translate_body(
@@ -149,7 +207,7 @@ def translate_body(
     from connect.intake.formats import cloudevents, rest
     from connect.intake.formats.registry import detect, format_of
 
-    (name, path, _), content = options, body.content
+    name, path, content = options.source, options.path, body.content
     form = rest.FORMAT if path is not None else detect(content)
     if name is not None:
         chosen = sources.get(name) or wrong_use(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.waiting import AsJson
 
 if TYPE_CHECKING:
     from connect.notify.page_store_rows import Parked, StateRow
@@ -53,6 +55,7 @@ def retry(
     ids: Ids = None,
     everything: Everything = False,
     destination: Destination = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -63,8 +66,8 @@ def retry(
     from connect.notify.page_store_rows import retry_rows
 
     with one_line():
-        count = _replace(settings_of(brokers, prefix), ids, destination, retry_rows, everything=everything)
-    typer.echo(f"{count:,} queued again" if count else "nothing is parked")
+        done = _replace(settings_of(brokers, prefix), ids, destination, retry_rows, everything=everything)
+    _print_done("queued again", done, as_json=as_json)
 
 
 @parked_app.command(epilog="Example: sla notify parked discard --all --destination former")
@@ -72,6 +75,7 @@ def discard(
     ids: Ids = None,
     everything: Everything = False,
     destination: Destination = None,
+    as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
@@ -82,10 +86,17 @@ def discard(
     from connect.notify.page_store_rows import discard_row
 
     with one_line():
-        count = _replace(
+        done = _replace(
             settings_of(brokers, prefix), ids, destination, lambda each: (discard_row(each),), everything=everything
         )
-    typer.echo(f"{count:,} discarded" if count else "nothing is parked")
+    _print_done("discarded", done, as_json=as_json)
+
+
+def _print_done(what: str, ids: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({what.replace(" ", "_"): list(ids)}, ensure_ascii=False))
+    else:
+        typer.echo(f"{len(ids):,} {what}" if ids else "nothing is parked")
 
 
 def _replace(
@@ -95,8 +106,8 @@ def _replace(
     rows_of: Callable[[Parked], Iterable[StateRow]],
     *,
     everything: bool,
-) -> int:
-    """Write these rows for each parked message that a command names; how many there are."""
+) -> list[str]:
+    """Write these rows for each parked message that a command names; their ids."""
     if bool(ids) == everything:
         wrong_use("which messages? write their IDs, or --all")
     parked = [each for each in _parked(settings) if destination in {None, each[1].destination}]
@@ -104,7 +115,7 @@ def _replace(
     if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
         wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
     _write(settings, [(where, row) for where, each in chosen for row in rows_of(each)])
-    return len(chosen)
+    return [each.message.id for _, each in chosen]
 
 
 def _parked(settings: Settings) -> list[tuple[int, Parked]]:

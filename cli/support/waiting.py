@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,7 +14,7 @@ from cli.support.console import safe
 from cli.support.exits import FOUND
 
 if TYPE_CHECKING:
-    from connect.actions.input_results import InputResultReader
+    from connect.actions.input_results import InputResultReader, InputResults
     from connect.kafka_io.batches import SentRange
     from streams.settings import Settings
 
@@ -25,6 +26,41 @@ Wait = Annotated[
     bool | None,
     typer.Option("--wait/--no-wait", help="Report what workers made of the input; default: on a terminal."),
 ]
+
+
+#: `--json` of a command that publishes.
+AsJson = Annotated[bool, typer.Option("--json", help="Print what came of it as one JSON object.")]
+
+
+class ReportedResults(NamedTuple):
+    """What the workers made of published input; `found` is None where nobody waited for it."""
+
+    fine: bool
+    found: InputResults | None
+
+    def fields(self) -> dict[str, object]:
+        """For programs: `outcome` is accepted, rejected (some of it), or not_read_yet; then the numbers, null where
+        nobody waited, and each rejected input."""
+        if self.found is None:
+            return {"outcome": "not_read_yet", "accepted": None, "unread": None, "rejected": []}
+        outcome = "rejected" if self.found.rejected else "not_read_yet" if self.found.unread else "accepted"
+        rejected = [
+            {
+                "topic": each.topic,
+                "partition": each.partition,
+                "offset": each.offset,
+                "id": each.event_id,
+                "code": each.code,
+                "message": each.message,
+            }
+            for each in self.found.rejected
+        ]
+        return {"outcome": outcome, "accepted": self.found.accepted, "unread": self.found.unread, "rejected": rejected}
+
+
+def print_unchanged(reason: str, *, as_json: bool) -> None:
+    """It is so already, and nothing was published; `reason` says it to people."""
+    typer.echo(json.dumps({"outcome": "unchanged", "reason": reason}, ensure_ascii=False) if as_json else reason)
 
 
 def results_reader(settings: Settings, wait: bool | None) -> AbstractContextManager[InputResultReader | None]:
@@ -43,11 +79,11 @@ def report_results(
     backfill: bool = False,
     timeout_s: float | None = None,
     echo: Callable[[str], None] = lambda line: typer.echo(line, err=True),
-) -> bool:
-    """Wait for the results of published input and print them. False when some input was rejected or, where waiting was
-    `required`, when no worker has read all of it in time."""
+) -> ReportedResults:
+    """Wait for the results of published input and print them. They are not fine when some input was rejected or, where
+    waiting was `required`, when no worker has read all of it in time."""
     if reader is None or not sent:
-        return True
+        return ReportedResults(fine=True, found=None)
     timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     found = reader.wait(sent, timeout_s)
     parts = [f"{found.accepted:,} accepted", f"{len(found.rejected):,} rejected"]
@@ -62,7 +98,7 @@ def report_results(
     if backfill and found.accepted:
         idle = _in_words(settings.backfill_quiet)
         echo(f"alerts and statements of this history follow when no more of it has arrived for {idle}")
-    return not (found.rejected or (found.unread and required))
+    return ReportedResults(fine=not (found.rejected or (found.unread and required)), found=found)
 
 
 def publish_facts(
@@ -72,16 +108,23 @@ def publish_facts(
     *,
     wait: bool | None,
     done: Callable[[int], None],
+    as_json: bool = False,
 ) -> None:
-    """Publish contract facts, call `done` with their number, and report their results. Ends the command with
-    exit code 1 when one was rejected. Raises ClientError, BrokerProblem."""
+    """Publish contract facts, call `done` with their number, and report their results; `as_json`: print the results
+    with the events as one JSON object instead of `done`. Ends the command with exit code 1 when one was rejected.
+    Raises ClientError, BrokerProblem."""
     from connect.kafka_io.contract_topic import publish
 
-    with results_reader(settings, wait) as results:
-        sent = publish(settings, events, source)
-        done(len(sent))
-        if not report_results(results, sent, settings, required=wait is True):
-            raise typer.Exit(FOUND)
+    facts = list(events)
+    with results_reader(settings, wait) as reader:
+        sent = publish(settings, facts, source)
+        if not as_json:
+            done(len(sent))
+        results = report_results(reader, sent, settings, required=wait is True)
+    if as_json:
+        typer.echo(json.dumps({**results.fields(), "events": facts}, ensure_ascii=False))
+    if not results.fine:
+        raise typer.Exit(FOUND)
 
 
 def _in_words(micros: int) -> str:

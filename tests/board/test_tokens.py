@@ -142,6 +142,19 @@ def test_the_command_adds_lists_and_removes(tmp_path: Path) -> None:
     entry = TokensFile(tmp_path / "tokens.json").find(script.stdout.strip())
     assert entry is not None
     assert (entry.name, entry.person.id) == ("pat-script", "pat")
+    ann = json.loads(run(tokens_app, ["add", "ann", "--role", "viewer", "--json", *file]).stdout)
+    assert {**ann, "secret": ""} == {
+        "token": "ann",
+        "id": "ann",
+        "name": "ann",
+        "roles": ["viewer"],
+        "tenants": None,
+        "secret": "",
+    }
+    entry = TokensFile(Path(file[1])).find(ann["secret"])
+    assert entry is not None
+    assert entry.name == "ann"
+    assert json.loads(run(tokens_app, ["remove", "ann", "--json", *file]).stdout) == {"removed": "ann"}
     assert run(tokens_app, ["remove", "pat-script", *file]).exit_code == 0
     assert run(tokens_app, ["remove", "pat", *file]).exit_code == 0
     gone = run(tokens_app, ["remove", "pat", *file])

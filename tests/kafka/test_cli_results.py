@@ -79,8 +79,12 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
 
     # Rejected, with code and message, though it was published.
     old = opened("old", now - 40 * DAY)
-    done = deployed("publish", "-", "--wait", "--no-check-time", stdin=lines(opened("inc-3", now), old))
+    done = deployed("publish", "-", "--wait", "--no-check-time", "--json", stdin=lines(opened("inc-3", now), old))
     assert done.exit_code == 1
+    reported = json.loads(done.stdout)
+    assert (reported["published"], reported["outcome"], reported["accepted"]) == (2, "rejected", 1)
+    assert [(each["id"], each["code"]) for each in reported["rejected"]] == [("incident.opened-old", "too_late")]
+    assert reported["invalid_lines"] == []
     published, counts, reject = done.stderr.splitlines()
     assert (published, counts) == ("2 events published", "1 accepted, 1 rejected")
     assert "(id incident.opened-old): too_late: time " in reject
@@ -90,8 +94,10 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     assert again.exit_code == 2
     assert "would be rejected again: too_late" in again.stderr
     assert "--backfill" in again.stderr
-    history = deployed("rejected", "retry", "1", "--backfill", "--wait")
+    history = deployed("rejected", "retry", "1", "--backfill", "--wait", "--json")
     assert history.exit_code == 0, history.stderr
+    assert json.loads(history.stdout)["outcome"] == "accepted"
+    assert len(json.loads(history.stdout)["originals"]) == 1
     assert history.stderr.splitlines() == [
         "1 record sent again",
         "1 accepted, 0 rejected",
@@ -114,8 +120,16 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     imported = deployed("contracts", "import", "-", "--yes", "--wait", stdin=json.dumps(terms).encode())
     assert imported.exit_code == 0, imported.stderr
     assert imported.stderr.splitlines()[-1] == "1 accepted, 0 rejected"
-    scheduled = deployed("maintenance", "schedule", "db-move", *WINDOW, "--component", "apj", "--wait")
+    scheduled = deployed("maintenance", "schedule", "db-move", *WINDOW, "--component", "apj", "--wait", "--json")
     assert scheduled.exit_code == 0, scheduled.stderr
+    reported = json.loads(scheduled.stdout)
+    assert (reported["outcome"], reported["events"][0]["type"]) == ("accepted", "maintenance.scheduled")
+    again = deployed("maintenance", "schedule", "db-move", *WINDOW, "--component", "apj", "--json")
+    assert json.loads(again.stdout)["outcome"] == "unchanged"
+    claimed = json.loads(deployed("claim", "acme", "2099-01", "--json", "--no-wait").stdout)
+    assert (claimed["outcome"], claimed["accepted"]) == ("not_read_yet", None)
+    clocks = [json.loads(each) for each in deployed("incidents", "watch", "--once", "--json").stdout.splitlines()]
+    assert {each["incident_id"] for each in clocks} >= {"inc-1", "inc-2"}
     assert scheduled.stderr.splitlines() == [
         "warning: component apj is declared by no policy here; did you mean api?",
         "1 accepted, 0 rejected",

@@ -144,7 +144,8 @@ def test_parked_messages_are_listed_and_tried_again_while_it_runs(
         assert "HTTP 400" in run("notify", "parked", "list", "--destination", "pager").stdout
         destinations.answer = lambda _: 202
         assert run("notify", "parked", "retry", "nobody").exit_code == 2
-        assert run("notify", "parked", "retry", "e1", "--destination", "hook").stdout == "1 queued again\n"
+        retried = run("notify", "parked", "retry", "e1", "--destination", "hook", "--json")
+        assert json.loads(retried.stdout) == {"queued_again": ["e1"]}
         wait(lambda: destinations.keys("hook") == ["e1"], notifier.log.read_text)
         assert run("notify", "parked", "retry", "--all").stdout == "1 queued again\n"
         wait(lambda: destinations.keys("pager") == ["trigger inc-1/response/1"], notifier.log.read_text)
@@ -159,7 +160,8 @@ def test_parked_messages_are_listed_and_tried_again_while_it_runs(
         wait(lambda: notifier.measured("sla_notify_parked_total", "hook") == 2, notifier.log.read_text)
         assert run("notify", "parked", "discard").exit_code == 2
         assert run("notify", "parked", "discard", "nobody").exit_code == 2
-        assert run("notify", "parked", "discard", "e2", "--destination", "hook").stdout == "1 discarded\n"
+        discarded = run("notify", "parked", "discard", "e2", "--destination", "hook", "--json")
+        assert json.loads(discarded.stdout) == {"discarded": ["e2"]}
         assert '"destination": "pager"' in run("notify", "parked", "list", "--json").stdout
         assert run("notify", "parked", "discard", "--all").stdout == "1 discarded\n"
         assert run("notify", "parked", "list").stdout == "nothing is parked\n"

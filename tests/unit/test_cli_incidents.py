@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.incidents.details import detail_lines
-from cli.incidents.live import ClockScreen, watch_lines
+from cli.incidents.live import ClockScreen, json_line, plain_line, watch_lines
 from cli.incidents.outcome_view import as_object, exit_code, outcome_lines
 from cli.incidents.rows import PLAIN_HEADS, IncidentView, Order, Wanted, chosen, countdown, plain_cells
 from cli.incidents.table import table_lines
@@ -207,7 +207,10 @@ def test_the_clocks_count_down_and_an_empty_screen_says_so() -> None:
     assert "no incident is open" in [line.plain for line in ClockScreen({}, open_, time).lines(80, 24)]
 
 
-def test_without_a_terminal_changes_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", [plain_line, json_line])
+def test_without_a_terminal_changes_are_lines(
+    line: Callable[[IncidentView], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     states = received(URGENT)
     printed: dict[str, int] = {}
     lines: list[str] = []
@@ -223,12 +226,11 @@ def test_without_a_terminal_changes_are_lines(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("cli.incidents.live.time.sleep", pause)
     with pytest.raises(KeyboardInterrupt):
-        watch_lines(states, printed, FixedTime(), lines.append)
-    assert [line.split("\t")[:3] for line in lines] == [
-        ["incident", "severity", "status"],
-        ["urgent", "P2", "open"],
-        ["urgent", "P2", "resolved"],
-    ]
+        watch_lines(states, printed, FixedTime(), lines.append, line)
+    if line is json_line:
+        assert [(each["revision"], each["status"]) for each in map(json.loads, lines)] == [(4, "open"), (5, "resolved")]
+    else:
+        assert [each.split("\t")[:3] for each in lines] == [["urgent", "P2", "open"], ["urgent", "P2", "resolved"]]
     assert printed == {"urgent": 5}
 
 

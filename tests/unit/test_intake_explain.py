@@ -76,6 +76,27 @@ def test_a_folder_is_tried_as_a_whole(tmp_path: Path) -> None:
     assert (code, "which source sends other.json?" in output) == (2, True)
 
 
+def test_programs_get_one_object_for_each_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("alertmanager-firing", "alertmanager-unmapped", "alertmanager-watchdog"):
+        shutil.copy(DATA / f"{name}.json", tmp_path)
+    code, output = ran(tmp_path, "--mapping", EXAMPLE, "--json")
+    firing, unmapped, watchdog = map(json.loads, output.splitlines())
+    assert code == 1
+    assert (firing["file"], firing["format"], firing["accepted"]) == ("alertmanager-firing.json", "alertmanager", True)
+    assert {each["topic"] for each in firing["events"]} == {"incident-events"}
+    assert firing["events"][0]["event"]["type"] == "incident.opened"
+    assert (unmapped["accepted"], {each["code"] for each in unmapped["rejected"]}) == (False, {"invalid"})
+    assert (watchdog["accepted"], watchdog["events"], len(watchdog["ignored"])) == (True, [], 1)
+    (explained,) = map(
+        json.loads, ran(tmp_path / f"{name}.json", "--mapping", EXAMPLE, "--json", "--explain")[1].splitlines()
+    )
+    assert "ignore[0]: matches" in " ".join(explained["why"])
+    monkeypatch.setenv("SLA_INTAKE_MAX_BODY", "1024")
+    large = tmp_path / "alertmanager-firing.json"
+    (refused,) = map(json.loads, ran(large, "--mapping", EXAMPLE, "--json")[1].splitlines())
+    assert (refused["accepted"], "413" in refused["refused"]) == (False, True)
+
+
 def test_a_folder_without_files_is_no_input(tmp_path: Path) -> None:
     code, output = ran(tmp_path, "--mapping", EXAMPLE)
     assert (code, "has no file" in output) == (2, True)
@@ -98,6 +119,12 @@ def test_two_mappings_are_compared_over_recorded_requests(tmp_path: Path) -> Non
     signs = [(line[0], json.loads(line[2:])["data"]["component"]) for line in output.splitlines() if "{" in line]
     assert set(signs) == {("-", "api"), ("+", "ui")}
     assert ran(requests, "--mapping", changed, "--against", EXAMPLE, "--explain")[0] == 2
+    done = CliRunner().invoke(
+        app, ["intake", "test", *map(str, (requests, "--mapping", changed, "--against", EXAMPLE, "--json"))]
+    )
+    sides = json.loads(done.stdout.splitlines()[0])
+    assert [sides[side]["events"][0]["event"]["data"]["component"] for side in ("before", "after")] == ["api", "ui"]
+    assert done.stderr.endswith("of 3 requests differ\n")
 
 
 VALUES = st.sampled_from(["a", "b", "A", "*", "", None, 7, True, ["a", "b"], {"x": "a"}])
