@@ -183,8 +183,12 @@ class EventWords:
         yield f"{previous} → {data.get('severity')}" if previous else str(data.get("severity"))
         yield str(data.get("rule"))
         for clock in data.get("clocks", ()):
-            deadline = self.phrases.deadline_was.format(time=self.time(clock["deadline"]))
-            yield f"{self.clock(clock['metric'], clock['instance'])}: {deadline}"
+            deadline = clock["deadline"]
+            what = self.phrases.states["paused"] if deadline is None else self._deadline(deadline)
+            yield f"{self.clock(clock['metric'], clock['instance'])}: {what}"
+
+    def _deadline(self, text: str) -> str:
+        return self.phrases.deadline_was.format(time=self.time(text))
 
     def _closed(self, data: Mapping[str, Any]) -> Iterator[str]:
         yield self.common.statuses.get(str(data.get("reason")), self.common.statuses["unknown"])
@@ -202,7 +206,7 @@ class EventWords:
             yield self.phrases.threshold.format(percent=f"{100 * float(data['threshold']):g}", clock=clock)
         else:
             yield clock
-        yield self.phrases.deadline_was.format(time=self.time(data["deadline"]))
+        yield self._deadline(data["deadline"])
         if data.get("cause") not in {None, "elapsed"}:
             yield self.phrases.causes.get(data["cause"], self.phrases.causes["unknown"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,9 @@ from sqlalchemy import Engine
 from board.charts.timeline import SHAPES, ChartEvent, ChartRow, ChartSpan, timeline_svg
 from board.pages.incident_texts import incident_phrases
 from board.store.engine import writing
-from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
+from streams.i18n.catalogues import LANGUAGES, Language
+from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
+from streams.topics import TOPIC_OF
 
 
 @pytest.fixture
@@ -213,3 +216,28 @@ def test_a_pause_is_shown(empty_read_model: Engine) -> None:
     assert "(deadline changed 2 times)" in shown(text)
     assert 'class="span waiting"' in text
     assert 'class="span paused"' in text
+
+
+GOLDEN = Path(__file__).parents[2] / "schemas" / "golden"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_event_of_the_contract_is_shown(empty_read_model: Engine, language: Language) -> None:
+    """Golden events have a null and an absent value wherever the contract allows one."""
+    with writing(empty_read_model).begin() as connection:
+        add_incident(connection, "inc-1")
+        for offset, file in enumerate(sorted(GOLDEN.glob("*.json"))):
+            event = json.loads(file.read_text(encoding="utf-8"))
+            topic = TOPIC_OF.get(event["type"])
+            if topic in {"incident-events", "incidents", "alerts"}:
+                add_entry(
+                    connection,
+                    "inc-1",
+                    offset,
+                    topic=topic,
+                    type=event["type"],
+                    occurred_at=parse_rfc3339(event["time"]),
+                    data=json.dumps(event["data"]),
+                )
+    text = shown(page(page_client(empty_read_model, NOW), "inc-1", language))
+    assert incident_phrases(language).states["paused"] in text  # the clock that is paused while it is classified
