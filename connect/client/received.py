@@ -21,14 +21,14 @@ class ReceivedEvent(dict[str, Any]):
         """States only: the incident is no longer retained. `subject` names it, `data` is empty."""
 
     @classmethod
-    def deletion(cls, key: bytes, timestamp_ms: int, position: Position) -> ReceivedEvent:
+    def deletion(cls, incident: str, timestamp_ms: int, position: Position) -> ReceivedEvent:
         """A record without value on the topic of states: a deleted key."""
         event = {
             "specversion": "1.0",
             "id": f"{position.topic}/{position.partition}/{position.offset}",
             "type": "incident.state",
             "source": "/sla/incidents",
-            "subject": key.decode(),
+            "subject": incident,
             "time": instant_to_json(timestamp_ms * 1_000),
             "data": {},
         }
@@ -63,3 +63,11 @@ class ReceivedEvent(dict[str, Any]):
     def backfill(self) -> bool:
         """Whether it follows from loaded history, which must page nobody."""
         return bool(self.get("backfill"))
+
+
+def incident_of(key: bytes | None) -> str | None:
+    """The incident whose state a record of that key is; None where another program wrote the key."""
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None

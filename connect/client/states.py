@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from connect.client.consume import open_consumer
 from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
-from connect.client.received import ReceivedEvent
+from connect.client.received import ReceivedEvent, incident_of
 from connect.client.subscription import SHUTDOWN_MS
 from streams.errors import SlaError
 from streams.schema_registry.client import SchemaRegistry
@@ -171,9 +171,9 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
     def _take(self, polled: Mapping[Any, list[Any]]) -> None:
         for records in polled.values():
             for record in records:
-                if record.key is None:
+                incident = incident_of(record.key)
+                if incident is None:
                     continue
-                incident = record.key.decode()
                 stored = _Stored(Position(record.topic, record.partition, record.offset), record.value)
                 if record.value is None or not self._wanted(stored):
                     self._stored.pop(incident, None)
@@ -186,7 +186,14 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
                     )
 
     def _wanted(self, stored: _Stored) -> bool:
-        return self._keep is None or self._keep(self._event(stored))
+        """What can't be decoded is stored: whoever looks it up is told."""
+        if self._keep is None:
+            return True
+        try:
+            event = self._event(stored)
+        except UndecodableRecord:
+            return True
+        return self._keep(event)
 
     def _event(self, stored: _Stored) -> ReceivedEvent:
         decoded = self._decode(stored.value, len(stored.value))

@@ -20,7 +20,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
-from connect.client.received import ReceivedEvent
+from connect.client.received import ReceivedEvent, incident_of
 from streams.errors import RegistryUnavailable
 from streams.schema_registry.schema_source import backoff
 from streams.serde.cloudevents_json import to_json
@@ -145,8 +145,8 @@ class Subscription:
     def _event(self, record: Any) -> ReceivedEvent | None:
         """The event of a record; None for one to skip."""
         position = Position(record.topic, record.partition, record.offset)
-        if record.value is None and self._deletions and record.key is not None:
-            return ReceivedEvent.deletion(record.key, record.timestamp, position)
+        if record.value is None and self._deletions and (incident := incident_of(record.key)) is not None:
+            return ReceivedEvent.deletion(incident, record.timestamp, position)
         decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):
             problem = UndecodableRecord(position, decoded, record.value)

@@ -55,7 +55,7 @@ ENDED = value_of(opened("10:00", of="other"), resolved("10:05", of="other"), of=
 class FakeConsumer:
     """Polls the records of two partitions; what is appended later comes with the next poll."""
 
-    def __init__(self, *records: tuple[str, bytes | None], faults: tuple[Exception, ...] = ()) -> None:
+    def __init__(self, *records: tuple[str | bytes, bytes | None], faults: tuple[Exception, ...] = ()) -> None:
         self.log: list[Record] = []
         self.faults = list(faults)
         self.at = 0
@@ -64,8 +64,8 @@ class FakeConsumer:
         for key, value in records:
             self.append(key, value)
 
-    def append(self, key: str, value: bytes | None) -> None:
-        self.log.append(Record(TOPIC, 0, len(self.log), key.encode(), value))
+    def append(self, key: str | bytes, value: bytes | None) -> None:
+        self.log.append(Record(TOPIC, 0, len(self.log), key if isinstance(key, bytes) else key.encode(), value))
 
     def assign(self, partitions: list[Any]) -> None:
         assert partitions == PLACES
@@ -172,6 +172,21 @@ def test_a_state_of_a_later_release_is_told_where_it_is_looked_up(view: Any) -> 
         found["later"]
 
 
+def test_with_keep_a_state_of_a_later_release_is_told_where_it_is_looked_up_too(view: Any) -> None:
+    found = view(FakeConsumer(("later", b"\xc3\x01" + bytes(8)), ("inc", NEW)), keep=lambda _: True)
+    found.wait_until_caught_up(timeout=10)
+    assert found["inc"].subject == "inc"
+    with pytest.raises(UndecodableRecord):
+        found["later"]
+
+
+@pytest.mark.parametrize("value", [NEW, b"garbage", None])
+def test_a_record_whose_key_is_no_text_does_not_end_the_view(view: Any, value: bytes | None) -> None:
+    found = view(FakeConsumer((b"\xff", value), ("inc", NEW)))
+    found.wait_until_caught_up(timeout=10)
+    assert list(found) == ["inc"]
+
+
 def test_a_wait_has_an_end(view: Any) -> None:
     class Endless(FakeConsumer):
         def end_offsets(self, partitions: list[Any]) -> Mapping[Any, int]:
@@ -195,3 +210,13 @@ def test_a_subscription_tells_that_an_incident_is_no_longer_retained() -> None:
     assert found[2].time.isoformat() == "2026-03-02T10:00:00+00:00"
     with pytest.raises(UndecodableRecord):
         list(Subscription(FakeConsumer(("inc", None))))
+
+
+def test_a_subscription_gives_a_deletion_whose_key_is_no_text_to_whoever_takes_what_is_undecodable() -> None:
+    told: list[UndecodableRecord] = []
+    subscription = Subscription(
+        FakeConsumer((b"\xff", None), ("inc", NEW)), remember=0, deletions=True, on_undecodable=told.append
+    )
+    found = next(iter(subscription))
+    assert found.subject == "inc"
+    assert [each.position.offset for each in told] == [0]
