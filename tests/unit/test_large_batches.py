@@ -13,7 +13,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_taking import ONE, TWO, Fetcher
+from test_taking import ONE, TWO, Fetcher, damaged
 
 from streams.kafka.batch_reader import FetcherReader
 from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, TooLarge, decompress_into
@@ -174,3 +174,64 @@ def test_another_partition_is_taken_meanwhile(monkeypatch: pytest.MonkeyPatch) -
         assert (rest.start, rest.end) == (1, 2)
 
     asyncio.run(take())
+
+
+def got(*fetched: bytes, most: int | None = None) -> list[list[Any]]:
+    """What a consumer's `getmany` returns of one fetch, call by call, until nothing is left of it."""
+
+    async def get() -> list[list[Any]]:
+        fetcher: Any = Fetcher()
+        fetcher.has(ONE, b"".join(fetched))
+        found = []
+        while some := await fetcher.fetched_records([ONE], 0, most):
+            found.append(some[ONE])
+        assert fetcher._records == {}
+        assert fetcher.states[ONE].position == found[-1][-1].offset + 1
+        return found
+
+    return asyncio.run(get())
+
+
+@CODECS
+def test_getmany_is_bounded_too(codec: int) -> None:
+    bomb = batch([b"z" * 10 * MIB] * 12, codec, base=1)
+    tracemalloc.start()
+    try:
+        found = got(batch([b"before"], codec), bomb, batch([b"after"], codec, base=13))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    records = [record for each in found for record in each]
+    assert [(record.offset, record.key) for record in records] == [(0, b"k"), (12, None), (13, b"k")]
+    unread = records[1].value
+    assert isinstance(unread, UnreadBatch)
+    assert (unread.first, unread.last, records[1].timestamp) == (1, 12, 1_000)
+    assert peak < 2 * MAX_BATCH_BYTES + 2 * len(bomb) + MIB
+
+
+def test_getmany_does_not_read_records_of_too_many_headers() -> None:
+    found = got(batch([b"v"], ZSTD, headers=4_000_000), batch([b"after"], ZSTD, base=1))
+    assert [type(record.value) for each in found for record in each] == [UnreadBatch, bytes]
+
+
+@CODECS
+def test_one_call_of_getmany_returns_a_part_of_a_large_batch(codec: int) -> None:
+    values = [b"%d" % number + b"y" * 240_000 for number in range(120)]
+    found = got(batch(values, codec))
+    assert [record.value for each in found for record in each] == values
+    assert all(sum(len(record.value) for record in each) <= TAKEN_BYTES + 240_010 for each in found)
+    assert [len(each) for each in got(batch([b"", b"", b""], codec), most=2)] == [2, 1]
+
+
+def test_getmany_returns_what_comes_before_a_damaged_batch() -> None:
+    async def get() -> None:
+        fetcher: Any = Fetcher()
+        fetcher.has(ONE, batch([b"1", b"2"], ZSTD) + damaged(batch([b"3"], ZSTD, base=2)))
+        assert [record.value for record in (await fetcher.fetched_records([ONE]))[ONE]] == [b"1", b"2"]
+        assert fetcher.states[ONE].position == 2
+        fetcher.has(ONE, damaged(batch([b"3"], ZSTD, base=2)))
+        with pytest.raises(CorruptRecordException):
+            await fetcher.fetched_records([ONE])
+        assert fetcher.states[ONE].position == 2
+
+    asyncio.run(get())

@@ -2,7 +2,8 @@
 
 Kafka allows any bytes as a header's name, so any writer of an input topic could stop the stream (R27). With the patch a
 name that is not UTF-8 reads as text with \\xNN for each bad byte, and is written that way where its record is copied.
-Without it, such a record stops its partition.
+Batches are read in bounded memory (record_batches). Without it, such a record stops its partition, and a batch takes
+what it decompresses to.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
 
-from streams.kafka.patches.record_batches import FetchedBatches
+from streams.kafka.patches.record_batches import FetchedBatches, part_of
+from streams.kafka.records import UnreadRecord
 
 
 class _Bytes(bytearray):
@@ -61,18 +64,23 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     def _unpack_records(self) -> Iterator[Any]:
         fetched = self._records.fetched
         try:
-            if self.whole:
-                self._records = FetchedBatches(fetched, DefaultRecordBatch)
+            self._records = FetchedBatches(fetched, DefaultRecordBatch, chunked=self.whole)
             yield from super()._unpack_records()
         except (UnicodeDecodeError, CorruptRecordException):
             self._records = FetchedBatches(fetched, _Batch, self.next_fetch_offset, chunked=self.whole)
             yield from super()._unpack_records()
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
-        return record.since(self.next_fetch_offset) if self.whole else super()._consumer_record(tp, record)
+        if self.whole:
+            return record.since(self.next_fetch_offset)
+        if isinstance(record, UnreadRecord):
+            unread = (record.offset, record.timestamp, 0, record.key, record.value, None, -1, 0, ())
+            return ConsumerRecord(tp.topic, tp.partition, *unread)
+        return super()._consumer_record(tp, record)
 
 
 def apply() -> None:
     """Make every aiokafka consumer of this process read any header name."""
     fetcher.MemoryRecords = _Fetched
     fetcher.PartitionRecords = _PartitionRecords
+    fetcher.FetchResult.getall = part_of

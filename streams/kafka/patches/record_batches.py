@@ -1,9 +1,9 @@
-"""Reads the records of a fetch in chunks: one batch at a time, or less of a large one, in bounded memory.
+"""Reads the records of a fetch one batch at a time, or less of a large one, in bounded memory.
 
-aiokafka iterates over records in Python and builds an object of eleven fields for each, which is a tenth of the cost of
-the small job (bench/small_cost.py). It also decompresses a batch whatever size it comes to: 45 KB of zstd can be a
-gigabyte. Here a batch that decompresses to more than `MAX_BATCH_BYTES`, or has a record of more than `MAX_HEADERS`
-headers, is not read; one `UnreadRecord` stands for it.
+aiokafka decompresses a batch whatever size it comes to: 45 KB of zstd can be a gigabyte. Here a batch that decompresses
+to more than `MAX_BATCH_BYTES`, or has a record of more than `MAX_HEADERS` headers, is not read; one `UnreadRecord`
+stands for it. This holds for `getmany`, and for `fetched`, which takes records in chunks: aiokafka iterates over them
+in Python and builds an object of eleven fields for each, a tenth of the cost of the small job (bench/small_cost.py).
 Which batches count (aborted transactions, markers, offsets below the position) stays aiokafka's decision.
 """
 
@@ -57,8 +57,21 @@ class Chunk(NamedTuple):
         return self._replace(records=[record for record in self.records if record.offset >= offset])
 
 
-class ChunkedBatch:
-    """A batch whose items are chunks. `make` is aiokafka's class of a batch, `data` the batch as stored in Kafka."""
+class _OpenedBatch(NamedTuple):
+    """A batch without compression, its size in bytes, and how many records it has at most."""
+
+    batch: Any
+    size: int
+    most: int
+
+    @property
+    def small(self) -> bool:
+        return self.size + _RECORD_BYTES * self.most <= _CHUNK_BYTES
+
+
+class BoundedBatch:
+    """A batch that is not read where it is too large. `make` is aiokafka's class of a batch, `data` the batch as stored
+    in Kafka."""
 
     def __init__(self, make: Callable[[Any], Any], data: memoryview) -> None:
         self._make = make
@@ -71,30 +84,24 @@ class ChunkedBatch:
     def __next__(self) -> Any:  # of a marker, its one record is asked for so
         return next(self._batch)
 
-    def __iter__(self) -> Iterator[Chunk]:
-        data, batch, size = self._data, self._batch, len(self._data)
+    def __iter__(self) -> Iterator[Any]:
+        opened = self._opened()
+        return iter((opened,)) if isinstance(opened, UnreadRecord) else iter(opened.batch)
+
+    def _opened(self) -> _OpenedBatch | UnreadRecord:
+        """The batch without compression, or what stands for it."""
+        data, batch = self._data, self._batch
         if batch.compression_type:
             try:
                 plain = self._decompressed(batch.compression_type)
             except TooLarge:
-                yield self._unread(MAX_BATCH_BYTES, "bytes")
-                return
-            data, batch, size = memoryview(plain), self._make(plain), len(plain)
+                return self._unread(MAX_BATCH_BYTES, "bytes")
+            data, batch = memoryview(plain), self._make(plain)
         count = max(1, batch.next_offset - batch.base_offset)
-        if size + _RECORD_BYTES * count <= _CHUNK_BYTES:
-            yield from _chunk(list(batch), size)
-            return
-        if _has_many_headers(data):
-            yield self._unread(MAX_HEADERS, "headers")
-            return
-        share, some, taken = size // count, list[Any](), 0
-        for record in batch:
-            some.append(record)
-            taken += share + _RECORD_BYTES + _HEADER_BYTES * len(record.headers)
-            if taken >= _CHUNK_BYTES:
-                yield from _chunk(some, share * len(some))
-                some, taken = [], 0
-        yield from _chunk(some, share * len(some))
+        opened = _OpenedBatch(batch, len(data), count)
+        if not opened.small and _has_many_headers(data):
+            return self._unread(MAX_HEADERS, "headers")
+        return opened
 
     def _decompressed(self, codec: int) -> bytearray:
         """The same batch without compression. Its checksum is not renewed: aiokafka has checked the original's."""
@@ -104,12 +111,34 @@ class ChunkedBatch:
         struct.pack_into(">i", plain, _LENGTH_AT, len(plain) - _LOG_OVERHEAD)
         return plain
 
-    def _unread(self, limit: int, unit: UnreadUnit) -> Chunk:
+    def _unread(self, limit: int, unit: UnreadUnit) -> UnreadRecord:
         batch, size = self._batch, len(self._data)
         last = batch.next_offset - 1
         digest = hashlib.sha256(self._data).hexdigest()
         value = UnreadBatch.of(batch.base_offset, last, size, digest, limit, unit)
-        return Chunk(last, [UnreadRecord(last, batch.max_timestamp, value)], _RECORD_BYTES)
+        return UnreadRecord(last, batch.max_timestamp, value)
+
+
+class ChunkedBatch(BoundedBatch):
+    """A batch whose items are chunks."""
+
+    def __iter__(self) -> Iterator[Chunk]:
+        opened = self._opened()
+        if isinstance(opened, UnreadRecord):
+            yield Chunk(opened.offset, [opened], _RECORD_BYTES)
+            return
+        batch, size, most = opened
+        if opened.small:
+            yield from _chunk(list(batch), size)
+            return
+        share, some, taken = size // most, list[Any](), 0
+        for record in batch:
+            some.append(record)
+            taken += share + _RECORD_BYTES + _HEADER_BYTES * len(record.headers)
+            if taken >= _CHUNK_BYTES:
+                yield from _chunk(some, share * len(some))
+                some, taken = [], 0
+        yield from _chunk(some, share * len(some))
 
 
 def _has_many_headers(data: memoryview) -> bool:
@@ -180,7 +209,7 @@ class FetchedBatches:
         data = self._peek()
         assert data is not None
         self._position += len(data)
-        return ChunkedBatch(self._make, data) if self._chunked else self._make(data)
+        return ChunkedBatch(self._make, data) if self._chunked else BoundedBatch(self._make, data)
 
     def _peek(self) -> memoryview | None:
         left = self._fetched[self._position :]
@@ -217,6 +246,29 @@ def fetched(fetcher: Fetcher, partition: TopicPartition) -> tuple[list[RawRecord
     if not result.has_more():
         _forget(fetcher, partition)
     return records, size
+
+
+def part_of(result: FetchResult, most: int | None = None) -> list[Any]:
+    """In place of `FetchResult.getall`: at most `most` records, and no more once they take `TAKEN_BYTES`. What comes
+    before a damaged record is returned; the error shows again when that is fetched anew."""
+    records: list[Any] = []
+    if not result.check_assignment(result._topic_partition) or not result.has_more():
+        return records
+    size = 0
+    try:
+        for record in result._partition_records:
+            records.append(record)
+            size += len(record.key or b"") + len(record.value or b"")
+            size += _RECORD_BYTES + _HEADER_BYTES * len(record.headers)
+            if size >= TAKEN_BYTES or len(records) == most:
+                result._update_position()
+                return records
+    except KafkaError:
+        if not records:
+            raise
+    result._update_position()
+    result._partition_records = None
+    return records
 
 
 def _forget(fetcher: Fetcher, partition: TopicPartition) -> None:
