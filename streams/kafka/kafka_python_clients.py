@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
+from streams.kafka.producer_id_reset import ask_anew
 from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
 
 Client = TypeVar("Client")
@@ -24,8 +25,10 @@ def consumer(**config: object) -> KafkaConsumer:
 
 
 def producer(**config: object) -> KafkaProducer:
-    """A KafkaProducer that waits for all replicas. Raises what its constructor raises."""
-    return _opened(KafkaProducer, CONSUMERS_ONLY, **({"acks": "all"} | config))
+    """A KafkaProducer that waits for all replicas, and goes on after any outage. Raises what its constructor raises."""
+    made = _opened(KafkaProducer, CONSUMERS_ONLY, **({"acks": "all"} | config))
+    ask_anew(made)
+    return made
 
 
 def admin(**config: object) -> KafkaAdminClient:
