@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -15,6 +16,7 @@ from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, Mess
 
 from connect.client.delivery import Delivery, Failures
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
+from connect.client.opened_in import ProcessOf
 from connect.client.outgoing import Instant, checked_record, instant, json_value
 from streams.kafka import kafka_python_clients
 from streams.kafka.partitioner import partition_of
@@ -88,15 +90,17 @@ class Publisher:
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failures = Failures()
         self._closed = False
+        self._process = ProcessOf("publisher")
 
     def publish(self, event: Mapping[str, object]) -> Delivery:
         """Send an event in the JSON form (a CloudEvents structured-mode object): one of one's own making, or the
         `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable; nothing was sent then."""
         if self._closed:
             raise ClientError("the publisher is closed")
+        self._process.check()
         checked = checked_record(event, self._clock.now(), self._limits)
         topic = f"{self._prefix}.{checked.topic}"
-        delivery = Delivery(event)
+        delivery = Delivery(deepcopy(dict(event)))  # as it was sent, whatever becomes of the caller's
         key = checked.event.subject
         try:
             partition = partition_of(key, len(self._producer.partitions_for(topic)))
@@ -116,6 +120,7 @@ class Publisher:
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything sent is acknowledged. Raises DeliveryFailed for what was not, unless its delivery has
         already reported it."""
+        self._process.check()
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
@@ -124,8 +129,9 @@ class Publisher:
         self._failures.raise_unreported()
 
     def close(self) -> None:
-        """Flush, then close the connection. Raises DeliveryFailed as `flush` does, after closing."""
-        if self._closed:
+        """Flush, then close the connection. Raises DeliveryFailed as `flush` does, after closing. In a process that was
+        forked since it closes nothing: the connection belongs to the other one."""
+        if self._closed or self._process.left:
             return
         self._closed = True
         try:

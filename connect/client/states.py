@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 
 from connect.client.consume import open_consumer
 from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
+from connect.client.opened_in import ProcessOf
 from connect.client.received import ReceivedEvent, incident_of
 from connect.client.subscription import SHUTDOWN_MS
 from streams.errors import SlaError
@@ -91,6 +92,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         self._failure: SlaError | None = None
         self._caught_up = threading.Event()
         self._stopped = threading.Event()
+        self._process = ProcessOf("view of states")
         self._thread = threading.Thread(target=self._run, name="incident-states", daemon=True)
         self._thread.start()
 
@@ -99,6 +101,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
     def wait_until_caught_up(self, timeout: float | None = None) -> None:
         """Wait until everything is read that the topic held when the view was opened. `timeout` in seconds; raises
         TimeoutError after it."""
+        self._process.check()
         done = self._caught_up.wait(timeout)
         self._check()
         if not done:
@@ -136,6 +139,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         self.close()
 
     def _check(self) -> None:
+        self._process.check()
         if self._failure is not None:
             raise self._failure
 

@@ -20,6 +20,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRecord
+from connect.client.opened_in import ProcessOf
 from connect.client.received import ReceivedEvent, incident_of
 from streams.errors import RegistryUnavailable
 from streams.schema_registry.schema_source import backoff
@@ -84,14 +85,15 @@ class Subscription:
         self._committed_at = seconds()
         self._stopped = threading.Event()
         self._closed = False
+        self._process = ProcessOf("subscription")
 
     def stop(self) -> None:
         """End the loop once the current event is handled; without one, within half a second."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Commit what was handled and leave the group."""
-        if self._closed:
+        """Commit what was handled and leave the group. Does nothing in a process that was forked since."""
+        if self._closed or self._process.left:
             return
         self._closed = True
         try:
@@ -110,6 +112,8 @@ class Subscription:
         self.close()
 
     def __iter__(self) -> Iterator[ReceivedEvent]:
+        if self._closed:
+            raise ClientError("the subscription is closed: it ends with its loop; open another one")
         try:
             while not self._stopped.is_set():
                 yield from self._poll_once()
@@ -118,6 +122,7 @@ class Subscription:
 
     def _poll_once(self) -> Iterator[ReceivedEvent]:
         """The events of one poll. Handled events are committed before the next poll, which may revoke partitions."""
+        self._process.check()
         try:
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         except KafkaError as error:

@@ -287,3 +287,22 @@ def test_a_handler_may_take_what_cannot_be_decoded() -> None:
 def test_what_the_promises_rest_on_is_not_the_callers_choice(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} can't be set"):
         consume_alerts("127.0.0.1:1", group="on-call", kafka={name: 1})
+
+
+def test_a_subscription_is_refused_in_a_process_that_was_forked_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = FakeBroker(map(credit, names(3)))
+    consumer = broker.consumer()
+    subscription = subscribed(consumer)
+    with monkeypatch.context() as forked:
+        forked.setattr("os.getpid", lambda: -1)
+        with pytest.raises(ClientError, match="the subscription was opened before this process was forked"):
+            ids(subscription)
+        assert (consumer.closed, broker.commits) == (0, []), "the connection is the other process's"
+    assert ids(subscription) == names(3)
+
+
+def test_a_subscription_ends_with_its_loop() -> None:
+    subscription = subscribed(FakeBroker(map(credit, names(3))).consumer())
+    assert ids(subscription) == names(3)
+    with pytest.raises(ClientError, match="the subscription is closed: it ends with its loop; open another one"):
+        ids(subscription)

@@ -21,8 +21,11 @@ from connect.client import (
 )
 from connect.client.publisher import _connected
 from streams.kafka.partitioner import partition_of
+from streams.sla.instants import format_rfc3339
+from streams.time_source import SystemTimeSource
 
 KIM = Who("support", "kim")
+NOW_TEXT = format_rfc3339(SystemTimeSource().now())
 REFUSED = TopicAuthorizationFailedError("sla.incident-events")
 
 
@@ -226,3 +229,39 @@ def test_asyncio_can_wait_for_it() -> None:
 def test_what_the_promises_rest_on_is_not_to_be_chosen(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} can't be set"):
         _connected("127.0.0.1:1", 1.0, {name: 1})
+
+
+def test_a_delivery_keeps_the_event_that_was_sent_when_the_caller_changes_its_own() -> None:
+    producer = FakeProducer(NotEnoughReplicasError(), NotEnoughReplicasError())
+    desk = publisher(producer)
+    event = {
+        **{"specversion": "1.0", "id": "one", "type": "incident.responded", "source": "/desk", "subject": "inc-1"},
+        **{"time": NOW_TEXT, "data": {"who": {"kind": "support", "id": "kim"}}},
+    }
+    first = desk.publish(event)
+    event["id"] = "two"
+    event["data"]["who"]["id"] = "lee"  # type: ignore[index]
+    desk.publish(event)
+    with pytest.raises(DeliveryFailed) as caught:
+        desk.close()
+    assert [(each["id"], each["data"]["who"]["id"]) for each in caught.value.events] == [  # type: ignore[index]
+        ("one", "kim"),
+        ("two", "lee"),
+    ]
+    assert first.event["id"] == "one"
+
+
+def test_a_publisher_is_refused_in_a_process_that_was_forked_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that sends is not there: an event would wait for ever, and nobody would know."""
+    producer = FakeProducer()
+    desk = publisher(producer)
+    with monkeypatch.context() as forked:
+        forked.setattr("os.getpid", lambda: -1)
+        for use in (lambda: desk.responded("inc-1", who=KIM), desk.flush):
+            with pytest.raises(ClientError, match="the publisher was opened before this process was forked"):
+                use()
+        desk.close()
+        assert producer.sent == []
+    desk.responded("inc-1", who=KIM)
+    desk.close()
+    assert len(producer.sent) == 1

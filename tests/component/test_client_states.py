@@ -187,6 +187,18 @@ def test_a_record_whose_key_is_no_text_does_not_end_the_view(view: Any, value: b
     assert list(found) == ["inc"]
 
 
+def test_a_view_is_refused_in_a_process_that_was_forked_since(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that follows the topic is not there: the view would stay as it was."""
+    found = view(FakeConsumer(("inc", NEW)))
+    found.wait_until_caught_up(timeout=10)
+    with monkeypatch.context() as forked:
+        forked.setattr("os.getpid", lambda: -1)
+        for use in (lambda: found["inc"], lambda: found.wait_until_caught_up(timeout=10)):
+            with pytest.raises(ClientError, match="the view of states was opened before this process was forked"):
+                use()
+    assert found["inc"].subject == "inc"
+
+
 def test_a_wait_has_an_end(view: Any) -> None:
     class Endless(FakeConsumer):
         def end_offsets(self, partitions: list[Any]) -> Mapping[Any, int]:
