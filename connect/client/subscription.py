@@ -126,7 +126,11 @@ class Subscription:
         try:
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
         except KafkaError as error:
-            raise BrokerUnavailable(f"Kafka refuses to send events: {error or type(error).__name__}") from error
+            if not error.retriable:
+                raise BrokerUnavailable(f"Kafka refuses to send events: {error or type(error).__name__}") from error
+            _LOG.warning("poll_failed: it is tried again: %s", error or type(error).__name__)
+            self._stopped.wait(_POLL_MS / 1_000)
+            return
         except UnicodeDecodeError as error:  # kafka-python would raise it again
             message = "a header name of a record is not UTF-8; another program wrote it: who may write to the topic?"
             raise ClientError(message) from error

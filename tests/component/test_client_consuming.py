@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from kafka import TopicPartition
-from kafka.errors import CommitFailedError, GroupAuthorizationFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+)
 
 from connect.client import (
     BrokerUnavailable,
@@ -263,6 +269,21 @@ def test_refusals_are_told() -> None:
     consumer.refusal = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
     with pytest.raises(ClientError, match="a header name of a record is not UTF-8"):
         ids(subscribed(consumer))
+
+
+def test_while_no_broker_answers_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that hung and then died: the group's coordinator is not known, and nobody takes a connection."""
+    broker = FakeBroker(map(credit, names(3)))
+    consumer = broker.consumer()
+    consumer.refusal = KafkaConnectionError("111 ECONNREFUSED")
+    credits_ = subscribed(consumer)
+
+    def back(timeout: float | None = None) -> bool:
+        consumer.refusal = None
+        return False
+
+    monkeypatch.setattr(credits_._stopped, "wait", back)
+    assert ids(credits_) == names(3)
 
 
 def test_what_cannot_be_decoded_ends_it_with_coordinates_and_comes_again() -> None:
