@@ -16,6 +16,14 @@ from streams.errors import SettingsError
 
 #: How long a connection waits for another's lock, and for a connection to PostgreSQL.
 _WAIT_S: Final = 10
+#: A server that has vanished without a word, as in a failover, is noticed within half a minute; the system's settings
+#: take hours. In seconds; `tcp_user_timeout` in milliseconds.
+_KEEPALIVES: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _WRITES = "writes"
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for each other
@@ -46,7 +54,7 @@ def open_engine(url: str) -> Engine:
         pool_pre_ping=True,
         pool_recycle=1800,
         isolation_level="REPEATABLE READ",
-        connect_args={"connect_timeout": _WAIT_S, "application_name": "sla-board"},
+        connect_args={"connect_timeout": _WAIT_S, "application_name": "sla-board", **_KEEPALIVES},
     )
 
 

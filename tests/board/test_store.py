@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -112,3 +113,14 @@ def test_what_is_no_usable_url_is_refused_with_what_is(url: str, message: str) -
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
 def test_postgresql_is_reached_by_psycopg(scheme: str) -> None:
     assert database_url(f"{scheme}://ann@db/board").drivername == "postgresql+psycopg"
+
+
+def test_a_postgresql_server_that_vanishes_is_noticed(postgresql: str) -> None:
+    engine = open_engine(postgresql)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        given = driver.info.get_parameters()
+    engine.dispose()
+    idle, interval, count = (int(given[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert idle + interval * count <= 30
+    assert int(given["tcp_user_timeout"]) <= 30_000
