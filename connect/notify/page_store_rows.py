@@ -30,6 +30,10 @@ _KINDS = ("page", "pending", "parked", "retry")
 _SUMMARY = "summary"
 
 
+#: A row of a worker, at most. One that another program wrote and that is larger could not be written again.
+LARGEST_ROW = 4 * 1024 * 1024
+
+
 class StateRow(NamedTuple):
     """One row to be written; without a value it deletes its key."""
 
@@ -129,7 +133,7 @@ def retried_row(destination: str, message: Message) -> StateRow:
 
 
 def read_message(value: bytes) -> tuple[str, Message]:
-    """Incident and message of a row. Raises one of `UNREADABLE` for an invalid row."""
+    """Incident and message of a row. Raises one of `UNREADABLE` for an invalid row, and for one that is too large."""
     found = _object(value)
     # A release before did not store attempts: its messages may have been sent.
     message = Message(**{"attempted": True, **{name: found[name] for name in Message._fields if name in found}})
@@ -277,6 +281,8 @@ def _json(value: Mapping[str, object]) -> bytes:
 
 
 def _object(value: bytes) -> dict[str, Any]:
+    if len(value) > LARGEST_ROW:
+        raise ValueError(f"a row has at most {LARGEST_ROW:,} bytes")
     found = json.loads(value)
     if not isinstance(found, dict):
         raise ValueError("a row is a JSON object")

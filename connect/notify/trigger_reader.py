@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -13,12 +13,18 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import UNREADABLE, prefix_of, read_key, read_message
 from connect.notify.triggers import PageTrigger, page_trigger
 from streams.runtime.processor import RetryLater
-from streams.serde.cloudevents_json import to_json
+from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import CONFLUENT, Codec
 from streams.sla.events import Rejection
 
 #: What a topic of outputs holds at most: a closing lists every clock of its incident.
 LARGEST_RECORD = 5 * 1024 * 1024
+#: What is stored of an event, as JSON in bytes: far more than any event of the workers has, and so little that a row
+#: with it can be written. A closing's list of clocks is cut where it is stored, and does not count.
+LARGEST_EVENT = 2 * 1024 * 1024
+_LONGEST_INCIDENT_ID = 1024
+#: JSON may have six bytes for one.
+_NEVER_TOO_LARGE = LARGEST_EVENT // 8
 #: The first unreadable records are logged one by one, later ones now and then: all of them are counted.
 _LOGGED_ONE_BY_ONE = 20
 _LOGGED_EVERY = 1_000
@@ -53,7 +59,11 @@ class TriggerReader:
             if isinstance(decoded, Rejection):
                 self._skip(record, f"{decoded.code}: {decoded.message}")
                 return None
-            found = page_trigger(to_json(*decoded), record.timestamp)
+            event = to_json(*decoded)
+            if len(record.value) > _NEVER_TOO_LARGE and (why := _too_large(event)) is not None:
+                self._skip(record, why)
+                return None
+            found = page_trigger(event, record.timestamp)
         except Exception as error:  # such as a row of an agent's state
             self._skip(record, f"no event: {type(error).__name__}")
             return None
@@ -79,3 +89,12 @@ class TriggerReader:
             return
         where = f"{record.topic}/{record.partition}/{record.offset}"
         self._log.warning("record_unreadable", where=where, reason=why[:200], skipped=self._skipped)
+
+
+def _too_large(event: Mapping[str, Any]) -> str | None:
+    """Why the rows about an event could not be written, or None."""
+    if (length := len(event["subject"])) > _LONGEST_INCIDENT_ID:
+        return f"its incident's id has {length:,} characters; at most {_LONGEST_INCIDENT_ID:,} are allowed"
+    data = {name: value for name, value in event["data"].items() if name != "clocks"}
+    size = len(format_line({**event, "data": data}).encode())
+    return f"it has {size:,} bytes; at most {LARGEST_EVENT:,} are allowed" if size > LARGEST_EVENT else None

@@ -16,10 +16,19 @@ from structlog.testing import capture_logs
 from connect.notify import alert_consumer, delivery_queue
 from connect.notify.alert_consumer import PARKED_RETENTION, AlertConsumer
 from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
-from connect.notify.page_store_rows import Parked, StateRow, StoredPages, changes, parked_row, retry_rows
+from connect.notify.page_store_rows import (
+    Parked,
+    StateRow,
+    StoredPages,
+    changes,
+    parked_row,
+    pending_row,
+    retry_rows,
+)
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.trigger_reader import TriggerReader
@@ -29,6 +38,7 @@ from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encod
 from streams.sla.instants import SECOND
 from tests.page_triggers import event, trigger, value_of
 
+MIB = 1024 * 1024
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
 
 
@@ -208,6 +218,32 @@ def test_rubbish_is_counted_told_with_its_place_and_passed_over() -> None:
             await desk.until(lambda: desk.kafka.committed_at == {ALERTS: 8, INCIDENTS: 8})
         assert desk.unreadable() == 15
         assert {log["where"] for log in logs if "where" in log} >= {"sla.alerts/0/0", "sla.incidents/0/6"}
+
+    play(scenario)
+
+
+def test_an_alert_whose_rows_could_not_be_written_is_passed_over() -> None:
+    """Kafka refuses a row of more than 5 MiB: the worker would read the same alert again for ever. Nothing that the
+    workers write comes near; JSON has six bytes for a control character."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        with capture_logs() as logs:
+            await desk.start()
+            desk.kafka.put(ALERTS, value_of(event("breached", component="\x01" * MIB)))
+            desk.kafka.put(ALERTS, value_of(event("breached", "i" * MIB)))
+            desk.kafka.put(ALERTS, value_of(event("breached", "inc-2", component="c" * MIB)))
+            message = Message("m", "trigger", "response/1", event("breached", "inc-3", summary="m" * 5 * MIB), 0, 0, 0)
+            row = pending_row("d", "inc-3", message)
+            desk.kafka.put(ROWS, row.value, key=b"d\x1fretry\x1fm")
+            await desk.until(lambda: desk.heard == ["breached-inc-2--"])
+            await desk.until(lambda: desk.unreadable() == 3)
+        reasons = [str(log["reason"]) for log in logs if log["event"] == "record_unreadable"]
+        assert any("bytes; at most 2,097,152 are allowed" in each for each in reasons)
+        assert any("incident's id has 1,048,576 characters; at most 1,024 are allowed" in each for each in reasons)
+        stored = StoredPages("d")
+        stored.read(row.key, row.value)
+        assert (stored.unreadable, list(stored.pages())) == (1, [])
 
     play(scenario)
 
