@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypedDict
 
@@ -49,13 +49,17 @@ def instant(value: Instant, field: str) -> str:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidEvent(Rejection("invalid", f"{field}: has no time zone; use an aware datetime"))
-        return format_rfc3339(to_micros(value))
+        try:
+            return format_rfc3339(to_micros(value))
+        except OverflowError as error:
+            raise InvalidEvent(Rejection("invalid", f"{field}: {value} is before the year 1 in UTC")) from error
     return value
 
 
-def listed(values: Sequence[str] | None) -> object:
-    """A list for JSON. A text stays a text, and is refused: it would become a list of its characters."""
-    return values if values is None or isinstance(values, str) else list(values)
+def listed(values: Iterable[str] | None) -> object:
+    """A list for JSON. A text stays a text, and is refused: it would become a list of its characters. So does what is no
+    list at all."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
 def json_value(value: object, name: str) -> object:
