@@ -57,8 +57,8 @@ def instant(value: Instant, field: str) -> str:
 
 
 def listed(values: Iterable[str] | None) -> object:
-    """A list for JSON. A text stays a text, and is refused: it would become a list of its characters. So does what is no
-    list at all."""
+    """A list for JSON. A text stays a text, and is refused: it would become a list of its characters. What is no list
+    at all stays as it is, and is refused too."""
     return list(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
