@@ -153,6 +153,9 @@ class DeliveryQueue:
 
     def _applied(self, change: PageChange) -> list[StateRow]:
         self._unwritten |= change.keys
+        for key in change.keys:
+            if not self._pages.foldable([key]):
+                self._digests.forget_alone(key)
         return change.rows
 
     def _enqueue(self, key: PageKey) -> None:

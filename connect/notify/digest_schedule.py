@@ -68,6 +68,10 @@ class DigestSchedule:
         """No other page waits with it: it need not wait again, whatever the rate."""
         self._alone.add(key)
 
+    def forget_alone(self, key: PageKey) -> None:
+        """The page has no alert any more that could be sent alone."""
+        self._alone.discard(key)
+
     def clear(self) -> None:
         """Forget all pages; the rate stays."""
         self._waiting.clear()

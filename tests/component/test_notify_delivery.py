@@ -334,6 +334,27 @@ def test_one_page_beyond_the_rate_waits_and_is_told_alone() -> None:
     play(scenario)
 
 
+def test_a_page_that_ended_before_it_was_told_alone_waits_as_others_when_it_opens_again() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("pagerduty", pages_per_minute=1))
+        bench.start()
+        await bench.give(trigger("breached", "inc-0"))
+        await bench.pass_to(30)
+        await bench.give(trigger("breached", "inc-1"))
+        bench.sender.answers = [Failed("slower", 120 * SECOND, True)]
+        await bench.give(trigger("met", "inc-0"))
+        await bench.pass_to(91)  # inc-1 is to be told alone, but nothing may be sent yet
+        await bench.give(trigger("met", "inc-1"))
+        await bench.pass_to(180)
+        await bench.give(trigger("breached", "inc-2", "other"))
+        await bench.give(trigger("breached", "inc-1", "again"))
+        assert [id_ for _, _, id_ in bench.sender.heard][-1] == "other"
+        await bench.pass_to(241)
+        assert [id_ for _, _, id_ in bench.sender.heard][-1] == "again"
+
+    play(scenario)
+
+
 def test_one_page_beyond_the_rate_is_not_starved_by_pages_of_other_partitions() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty", pages_per_minute=2))
