@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
+from connect.feedback_links import quoted_deployment
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import Language
 
@@ -60,11 +61,12 @@ def digest_key(deployment: str, name: str) -> str:
 
 def _bounded_key(deployment: str, name: str) -> str:
     """At most 255 bytes, so that it is short enough whether a service counts bytes or characters."""
-    key = f"{deployment}/{name}"
+    quoted = quoted_deployment(deployment)
+    key = f"{quoted}/{name}"
     if len(key.encode()) <= LONGEST_DEDUP_KEY:
         return key
     digest = sha256(key.encode()).hexdigest()
-    named = f"{deployment}/{digest}"
+    named = f"{quoted}/{digest}"
     return named if len(named.encode()) <= LONGEST_DEDUP_KEY else digest
 
 

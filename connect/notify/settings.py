@@ -8,20 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
+from connect.feedback_links import check_deployment
 from streams.configuration.environment import EnvironmentSettings, from_environment
 from streams.configuration.fields import PositiveDuration, about
-
-#: Leaves room for the rest of a dedup key.
-_LONGEST_DEPLOYMENT_BYTES = 200
-
-
-def _deployment(name: str) -> str:
-    size = len(name.encode(errors="replace"))
-    if not name.isprintable() or name != name.strip() or size > _LONGEST_DEPLOYMENT_BYTES:
-        raise ValueError(
-            "allowed: 1 to 100 printable characters, at most 200 bytes in UTF-8, without spaces at the ends"
-        )
-    return name
 
 
 class NotifySettings(EnvironmentSettings):
@@ -46,7 +35,7 @@ class NotifySettings(EnvironmentSettings):
         description="Port of /live, /ready and /metrics; 0: any free one.",
         json_schema_extra=about(allowed="a port, 0 to 65535"),
     )
-    deployment: Annotated[str, AfterValidator(_deployment)] | None = Field(
+    deployment: Annotated[str, AfterValidator(check_deployment)] | None = Field(
         None,
         description="Name of this deployment in dedup keys; default: the topic prefix.",
         json_schema_extra=about(allowed="1 to 100 printable characters", example="production-eu"),

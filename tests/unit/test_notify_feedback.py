@@ -37,7 +37,7 @@ def body(
 
 def test_a_title_ends_in_the_incident() -> None:
     assert body(PAGER, "breached")["payload"]["summary"] == "P1 on API · [sla/inc-1]"
-    assert body(PAGER, "breached", deployment="eu/prod")["payload"]["summary"] == "P1 on API · [eu/prod/inc-1]"
+    assert body(PAGER, "breached", deployment="eu/prod")["payload"]["summary"] == "P1 on API · [eu%2Fprod/inc-1]"
     assert body(replace(PAGER, title_links=False), "breached")["payload"]["summary"] == "P1 on API · inc-1"
     assert body(PAGER, "breached", key=None)["payload"]["summary"] == "P1 on API · inc-1"
     long = body(PAGER, "breached", incident="界" * 128)

@@ -217,14 +217,14 @@ def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_routing(EXAMPLE).destinations["on-call"].timeout == 10 * SECOND
 
 
-@pytest.mark.parametrize("name", ["", "x" * 101, "日" * 67, "eu\nprod", " eu", "eu\u202e"])
+@pytest.mark.parametrize("name", ["", "x" * 101, "日" * 64, "/" * 64, "eu\nprod", " eu", "eu\u202e"])
 def test_a_deployment_has_a_short_printable_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("SLA_NOTIFY_DEPLOYMENT", name)
     with pytest.raises(SettingsError, match="SLA_NOTIFY_DEPLOYMENT"):
         read_notify_settings()
 
 
-@pytest.mark.parametrize("name", ["eu", "eu prod", "x" * 100, "東京" * 33])
+@pytest.mark.parametrize("name", ["eu", "eu prod", "eu/prod", "x" * 100, "東京" * 31])
 def test_a_deployment_may_be_named_in_any_script(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("SLA_NOTIFY_DEPLOYMENT", name)
     assert read_notify_settings().deployment == name

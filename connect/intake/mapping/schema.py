@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from connect.feedback_links import check_deployment
 from connect.intake.formats.registry import FORMATS
 from connect.intake.mapping.feedback_rules import FeedbackType, Visibility
 from connect.intake.mapping.paths import parse_path
@@ -180,7 +181,7 @@ class SourceKeys(ConfigKeys):
     who: list[MappingRuleKeys] = Field(
         [], description="Where the id of the person is who acts (formats pagerduty, slack)."
     )
-    deployment: str = Field(
+    deployment: Annotated[str, AfterValidator(check_deployment)] = Field(
         DEFAULT_PREFIX,
         description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are (formats pagerduty, slack).",
         min_length=1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from connect.feedback_links import LinkedIncident, deployment_of_key, title_link
+from connect.feedback_links import LinkedIncident, deployment_of_key, has_link, quoted_incident, title_link
 from connect.notify.destinations.answers import judge_status
 from connect.notify.destinations.kind import (
     Destination,
@@ -124,10 +124,14 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     language = destination.language_of(message)
     summary = [plain(data["summary"], LONGEST_SUMMARY)] if data.get("summary") else []
     link = _link(message, about) if destination.title_links else None
+    start = [title(event, language), *summary]
+    heading = plain(" · ".join([*start, link or about]), _LONGEST_SUMMARY)
+    if link is None and has_link(heading):
+        heading = plain(" · ".join([*start, quoted_incident(about)]), _LONGEST_SUMMARY)
     details = dict(facts(event, message.clock, language, destination.zone))
     return head | {
         "payload": {
-            "summary": plain(" · ".join([title(event, language), *summary, link or about]), _LONGEST_SUMMARY),
+            "summary": heading,
             "source": plain(about, _LONGEST_SOURCE),
             "severity": severity(destination, event["type"], data["severity"]),
             "timestamp": event["time"],
