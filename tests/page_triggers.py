@@ -35,7 +35,8 @@ def event(name: str, incident: str = "inc-1", id_: str | None = None, **data: An
 
 
 def trigger(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> PageTrigger:
-    found = page_trigger(event(name, incident, id_, **data))
+    """A closing comes in a later transaction than alerts."""
+    found = page_trigger(event(name, incident, id_, **data), at=int(name == "closed"))
     assert not isinstance(found, str), found
     return found
 

@@ -12,14 +12,13 @@ from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
 from connect.notify.message import DIGEST, Message, dedup_key
-from connect.notify.triggers import JsonObject, PageTrigger
+from connect.notify.triggers import BREACH, JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
 from streams.topics import DEFAULT_PREFIX
 
 #: Clocks that the message of a closing lists, the latest; an incident may have thousands of update windows.
 _MOST_CLOCKS = 1_000
 _UPDATE = "update"
-_BEFORE_CLOSING = ("response", "resolution")
 
 
 class _NewMessage(NamedTuple):
@@ -52,6 +51,9 @@ class Page:
 
     folded: Mapping[str, FoldedClock] = field(default_factory=dict)
     """Clocks whose alerts are in digests; the clock is empty where a release before did not store it."""
+
+    breached: frozenset[str] = frozenset()
+    """Clocks, open or folded, whose latest alert is a breach; releases before did not store it."""
 
     @property
     def over(self) -> bool:
@@ -131,9 +133,23 @@ class Page:
             return self._ended(trigger, {trigger.clock}, destination, now, busy)
         # A closing that is read late must not end what a reopened incident has been paged for since.
         paged_at = [*self.open.items(), *((clock, folded.at) for clock, folded in self.folded.items())]
-        ended = {clock for clock, at in paged_at if at < trigger.at or (at == trigger.at and _may_end(trigger, clock))}
+        ended = {
+            clock for clock, at in paged_at if at < trigger.at or (at == trigger.at and self._ends(trigger, clock))
+        }
         since = {clock for clock, at in paged_at if at > trigger.at}
         return self._ended(trigger, ended - since, destination, now, busy)
+
+    def _ends(self, closing: PageTrigger, clock: str) -> bool:
+        """Whether a closing ends the page of a clock whose latest alert is of the same transaction. That alert may be
+        of the reopening after it. A closing lists the clocks that it ends. A clock may have been paged before and not
+        be listed, as late evidence has taken it back; then a breach was retracted before the closing. Nothing is
+        published about a reminder or warning that was taken back, so their pages end: it is better to page twice than
+        to leave a page open."""
+        metric, _, instance = clock.partition("/")
+        listed = closing.data.get("clocks", ())
+        return clock not in self.breached or any(
+            each["metric"] == metric and str(each["instance"]) == instance for each in listed
+        )
 
     def _alerted(
         self,
@@ -156,10 +172,12 @@ class Page:
         opens = not unended and (clock not in self.open or clock in unpaged)
         still_open = {each: at for each, at in self.open.items() if each not in unpaged} | {clock: trigger.at}
         keys = {each: named for each, named in self.keys.items() if each in still_open and each != clock}
+        breached = self.breached - {clock} | ({clock} if trigger.type == BREACH else set())
         page = replace(
             self,
             language=language,
             open=still_open,
+            breached=breached & (still_open.keys() | self.folded.keys()),
             keys=keys if used is None else {**keys, clock: used},
             pending=waiting,
         )
@@ -184,6 +202,7 @@ class Page:
             open={clock: at for clock, at in self.open.items() if clock not in ends},
             keys={clock: named for clock, named in self.keys.items() if clock not in ends},
             folded={clock: folded for clock, folded in self.folded.items() if clock not in clocks},
+            breached=self.breached.difference(clocks),
             pending=waiting,
         )
         return page._enqueue(added, trigger, destination, now, now)
@@ -220,17 +239,6 @@ class Page:
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
-
-
-def _may_end(closing: PageTrigger, clock: str) -> bool:
-    """Whether a closing ends the page of a clock that an alert of the same transaction opened. Such an alert may be of
-    the reopening after it: a closing lists every response and resolution that came before. Of update windows it
-    lists only those that still follow: a late resolution takes back the others, and their pages must end."""
-    metric, _, instance = clock.partition("/")
-    listed = closing.data.get("clocks", ())
-    return metric not in _BEFORE_CLOSING or any(
-        each["metric"] == metric and str(each["instance"]) == instance for each in listed
-    )
 
 
 def _unpaged(dropped: Collection[Message]) -> set[str]:

@@ -2,7 +2,7 @@
 
 | key (parts separated by U+001F) | value |
 |---|---|
-| destination, `page`, incident | its clocks: open ones, their dedup keys, those in digests; and its language |
+| destination, `page`, incident | its clocks: open ones with keys, those in digests, those breached; its language |
 | destination, `pending`, incident, message id | a message that waits: its event, tries, next try |
 | destination, `parked`, message id | a message that was not delivered, and why |
 | destination, `retry`, message id | an operator's request to retry a parked message |
@@ -101,15 +101,24 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
 
 def _stored_state(page: Page) -> object:
     """What the row of a page holds; None where it has no row."""
-    return (page.open, page.keys, page.folded, page.language) if page.open or page.folded else None
+    stored = (page.open, page.keys, page.folded, page.breached, page.language)
+    return stored if page.open or page.folded else None
 
 
 def _page_row(page: Page) -> bytes | None:
     if not page.open and not page.folded:
         return None
-    row = {"incident": page.incident, "open": dict(page.open), "keys": dict(page.keys), "language": page.language}
-    folded = {clock: each._asdict() for clock, each in page.folded.items()}
-    return _json({**row, "folded": folded} if folded else row)
+    row: dict[str, object] = {
+        "incident": page.incident,
+        "open": dict(page.open),
+        "keys": dict(page.keys),
+        "language": page.language,
+    }
+    if page.folded:
+        row["folded"] = {clock: each._asdict() for clock, each in page.folded.items()}
+    if page.breached:
+        row["breached"] = sorted(page.breached)
+    return _json(row)
 
 
 def pending_row(destination: str, incident: str, message: Message) -> StateRow:
@@ -265,6 +274,7 @@ def _page(incident: str, row: Mapping[str, Any]) -> Page:
         language=_language(row["language"]),
         keys={str(clock): str(named) for clock, named in row.get("keys", {}).items()},
         folded=folded,
+        breached=frozenset(map(str, row.get("breached", ()))),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 JsonObject = Mapping[str, Any]
 Action = Literal["trigger", "resolve", "close"]
 
-TRIGGERS = ("sla.warning", "sla.update_due", "sla.breached")
+BREACH = "sla.breached"
+TRIGGERS = ("sla.warning", "sla.update_due", BREACH)
 _ACTIONS: Mapping[str, Action] = {
     **dict.fromkeys(TRIGGERS, "trigger"),
     "sla.met": "resolve",

@@ -164,24 +164,41 @@ def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() 
     page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=7), PAGER, 7, busy=False)
     page = folded(page, "sla/digest/1")
     page = page.apply(replace(trigger("breached", metric="update", instance=1), at=8), PAGER, 8, busy=False)
-    late, last = (replace(trigger("closed", id_=f"c{at}"), at=at) for at in (6, 8))
+    late, last = (replace(trigger("closed", id_=f"c{at}"), at=at) for at in (6, 9))
     assert page.apply(late, PAGER, 9, busy=False) == page
     assert page.apply(last, PAGER, 9, busy=False).over
 
 
 @pytest.mark.parametrize(
-    ("clock", "open_after"),
-    [("response/1", []), ("response/2", ["response/2"]), ("update/7", [])],
-    ids=["it was paged before", "it was paged after the reopening", "a late resolution took the window back"],
-)
-def test_a_closing_and_an_alert_of_one_transaction(clock: str, open_after: list[str]) -> None:
+    ("names", "clock", "open_after"),
+    [
+        (["warning", "breached"], "response/1", []),
+        (["breached"], "response/2", ["response/2"]),
+        (["breached"], "update/7", ["update/7"]),
+        (["due", "breached"], "update/7", ["update/7"]),
+        (["due"], "update/7", []),
+        (["breached", "retracted"], "update/7", []),
+        (["breached", "retracted", "due"], "update/7", []),
+        (["warning"], "response/2", []),
+    ],
+    ids=[
+        "the closing lists it", "paged after the reopening", "a window of the reopening",
+        "with its reminder", "perhaps a window that a late resolution took back", "certainly one",
+        "perhaps one, with another deadline", "perhaps a response that a new severity took back",
+    ],
+)  # fmt: skip
+def test_a_closing_and_an_alert_of_one_transaction(names: list[str], clock: str, open_after: list[str]) -> None:
     """They carry one timestamp, which does not tell which came first."""
     metric, _, instance = clock.partition("/")
-    alert = replace(trigger("breached", metric=metric, instance=int(instance)), at=8)
-    page = Page("inc-1").apply(alert, PAGER, 8, busy=False)
+    page = Page("inc-1")
+    for name in names:
+        alert = replace(trigger(name, metric=metric, instance=int(instance)), at=8)
+        page = page.apply(alert, PAGER, 8, busy=False)
     listed = [{**trigger("closed").data["clocks"][0], "metric": "response", "instance": 1}]
-    page = page.apply(replace(trigger("closed", clocks=listed), at=8), PAGER, 9, busy=False)
-    assert [*page.open] == open_after
+    closed = replace(trigger("closed", clocks=listed), at=8)
+    assert [*page.apply(closed, PAGER, 9, busy=False).open] == open_after
+    in_digest = folded(page, "sla/digest/1").apply(closed, PAGER, 9, busy=False)
+    assert [*in_digest.folded] == open_after
 
 
 def test_a_page_whose_end_was_not_delivered_is_updated_by_the_next_alert_of_its_clock() -> None:
