@@ -77,7 +77,12 @@ def verify(
         readable_again(history.names) as files,
         unknown_fields_refused(history.names),
     ):
-        found = _findings(submitted.statements, chosen, settings, files, backfill=backfill)
+        found, applied = _findings(submitted.statements, chosen, settings, files, backfill=backfill)
+    if names and not applied:
+        wrong_use(
+            f"{', '.join(names)}: no event to verify with; allowed: input events, as `sla tail --json` prints them. "
+            "Without --events a statement is checked by itself"
+        )
     show = _print_json if as_json else _print_lines
     show(submitted, found, events=from_topics or bool(names))
     if any(finding.difference is not None for finding in found):
@@ -123,7 +128,8 @@ class Finding(NamedTuple):
 
 def _findings(
     statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
-) -> list[Finding]:
+) -> tuple[list[Finding], int]:
+    """The finding of each statement, and how many events could be applied."""
     from streams.replay.verify import ReplayedMonths, check_as_accepted, check_with_events
     from streams.sla.credits.verify import check_alone
 
@@ -132,7 +138,7 @@ def _findings(
         months.setdefault((given.tenant, given.month), []).append(given)
     alone = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
     if not names:
-        return [Finding(difference) for difference in alone]
+        return [Finding(difference) for difference in alone], 0
     limits = settings.time_limits()
     with counting("events read") as one:
         log = ReplayedMonths(policies, limits, backfill=backfill)
@@ -147,7 +153,7 @@ def _findings(
         for position, refused in agreed.items():
             index = differing[position]
             found[index] = Finding(alone[index], refused)
-    return found
+    return found, log.events
 
 
 def _title(given: SubmittedStatement) -> str:

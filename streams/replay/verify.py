@@ -72,6 +72,8 @@ class ReplayedMonths:
         accepted_before = None if evidence is None else evidence.names
         self._replay = Replay(time_limits, backfill=backfill, accepted_before=accepted_before)
         self.refused: list[RefusedInput] = []
+        self.events = 0
+        """How many lines had an event that can be applied."""
         self._incidents = IncidentStore(policies, time_limits)
         self.recomputation = Recomputation(policies, time_limits)
 
@@ -82,6 +84,7 @@ class ReplayedMonths:
             self._apply(step)
 
     def _apply(self, step: Step) -> None:
+        self.events += isinstance(step, InputLine)
         if isinstance(step, InputLine) and step.accepted_before:
             self._note_refusal(step)
         if isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES and not self._take(step):

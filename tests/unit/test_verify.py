@@ -219,6 +219,22 @@ def test_events_that_are_missing_name_their_incident(verify: Verify) -> None:
     assert "(incidents inc-2)" in result.stdout
 
 
+@pytest.mark.parametrize("text", ["", "no event\n", "\n{}\n"], ids=["empty", "no JSON", "no event"])
+def test_a_file_without_events_is_no_reason_to_doubt_a_statement(text: str, verify: Verify, tmp_path: Path) -> None:
+    file = tmp_path / "inputs.jsonl"
+    file.write_text(text, encoding="utf-8")
+    result = verify.run([final()], None, "--events", str(file))
+    assert result.exit_code == 2
+    assert f"{file}: no event to verify with" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_file_of_statements_has_no_events(verify: Verify, tmp_path: Path) -> None:
+    file = tmp_path / "statements.jsonl"
+    result = verify.run([final()], None, "--events", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
 def test_r26_only_what_was_known_then_counts(verify: Verify) -> None:
     """A late amendment makes an adjusted statement; the final one before it is right as it was."""
     final_one, adjusted = (
