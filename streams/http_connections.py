@@ -23,6 +23,9 @@ from streams.log_damper import LogDamper
 
 #: How many connections asyncio accepts before it closes any, and how many the system holds ready meanwhile.
 ACCEPTED_AT_ONCE, BACKLOG = 8, 1024
+#: Of the head of a request that aiohttp reads: its first line, its headers, and each of them, so 264 KiB in all. h11,
+#: which reads those of the board, keeps at most 16 KiB of a head that is not complete.
+MAX_LINE_BYTES, MAX_HEADERS, MAX_HEADER_BYTES = 8190, 64, 4096
 _MOST_CONNECTIONS = 2048
 #: Open files that connections leave to Kafka, to files, and to connections that are accepted and not closed yet.
 _OTHER_FILES = 64

@@ -15,6 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from streams.http_connections import (
     ACCEPTED_AT_ONCE,
     BACKLOG,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_LINE_BYTES,
     ConnectionLimits,
     ConnectionTable,
     HttpMetrics,
@@ -111,6 +114,9 @@ class HttpServer:
             shutdown_timeout=shutdown_timeout_s,
             logger=ServerLog(measured),
             auto_decompress=False,
+            max_line_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER_BYTES,
         )
 
     async def __aenter__(self) -> Self:

@@ -108,6 +108,15 @@ def test_a_head_that_does_not_end_is_closed_and_a_stream_is_not() -> None:
     asyncio.run(scenario())
 
 
+def test_a_head_that_is_too_large_is_refused_before_it_ends() -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(20), served(ConnectionLimits()) as pages:
+            answer = await pages.ask(b"GET /live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000)
+            assert answer.startswith(b"HTTP/1.1 400 ")
+
+    asyncio.run(scenario())
+
+
 def test_a_body_is_read_and_its_answer_written() -> None:
     async def scenario() -> None:
         async with asyncio.timeout(20), served(ConnectionLimits()) as pages:

@@ -123,6 +123,36 @@ def test_a_kept_connection_and_pipelined_requests_are_answered() -> None:
     run(scenario)
 
 
+def head(*headers: bytes, path: bytes = b"/live") -> bytes:
+    return b"".join([b"GET ", path, b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", *headers, b"\r\n"])
+
+
+LARGE_HEADS = {
+    "65 headers": head(*(b"X-%d: 1\r\n" % number for number in range(63))),
+    "a header of 5 KiB": head(b"X-Long: " + b"x" * 5_000 + b"\r\n"),
+    "a path of 9 KiB": head(path=b"/live?" + b"x" * 9_000),
+}
+
+
+@pytest.mark.parametrize("sent", LARGE_HEADS.values(), ids=LARGE_HEADS)
+def test_a_large_head_is_refused(sent: bytes) -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            assert (await server.ask(sent))[0] == 400
+            assert server.metric("sla_http_requests_malformed_total") == 1
+
+    run(scenario)
+
+
+def test_the_largest_head_is_read() -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            largest = head(*(b"X-%02d: %s\r\n" % (number, b"x" * 4_000) for number in range(62)))
+            assert (await server.ask(largest))[0] == 200
+
+    run(scenario)
+
+
 MALFORMED = [
     post("/v1/hooks/prometheus", b"zz\r\n{}", Transfer_Encoding="chunked", **token("prometheus")),
     post("/v1/hooks/prometheus", b"f" * 40 + b"\r\n{}", Transfer_Encoding="chunked", **token("prometheus")),
