@@ -39,8 +39,9 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
-chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, then kills, pauses, broken brokers and networks for real
+chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provider, then kills, pauses, broken brokers and networks
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
+	@$(BIN)/python -m pytest tests/providers
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs the index, takes minutes)

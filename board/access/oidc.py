@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import authlib.deprecate
 import httpx
+import structlog
 
 with warnings.catch_warnings():  # it prefers another package to the httpx that it works with
     warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
@@ -43,6 +44,8 @@ _RETRY_AFTER: Final = 5 * SECOND
 _LOCK_TIMEOUT_S: Final = 2.0
 #: How far the provider's clock may be away.
 _LEEWAY_S: Final = 60
+#: The log names at most so many claims of an id token.
+_NAMED_CLAIMS: Final = 50
 
 
 class OidcProblem(Exception):  # noqa: N818 -- it names what is wrong
@@ -191,8 +194,17 @@ class Oidc:
         tenants = None
         if settings.oidc_tenants_claim:
             tenants = limited_to(_texts(claims, settings.oidc_tenants_claim))
-        roles = roles_of_groups(_texts(claims, settings.oidc_roles_claim), settings.roles)
-        return Person(str(claims["sub"]), name, roles, tenants)
+        groups = _texts(claims, settings.oidc_roles_claim)
+        if not groups:
+            structlog.get_logger("board").warning(
+                "roles_claim_missing",
+                person=str(claims["sub"]),
+                claim=settings.oidc_roles_claim,
+                claims=sorted(claims)[:_NAMED_CLAIMS],
+                consequence="the person has no role",
+                remedy="have the provider put the claim into id tokens, or set SLA_BOARD_OIDC_ROLES_CLAIM",
+            )
+        return Person(str(claims["sub"]), name, roles_of_groups(groups, settings.roles), tenants)
 
 
 def _derived(purpose: str, secret: str) -> str:

@@ -154,6 +154,17 @@ def test_without_a_role_everything_is_refused_with_the_reason(app: FastAPI) -> N
     assert "Signed in as Lee: no role" in answer.text
 
 
+def test_the_log_says_that_the_claim_of_roles_is_missing(
+    empty_read_model: Engine, tmp_path: Path, issuer: str, clock: MovingClock
+) -> None:
+    """Keycloak puts its realm roles into access tokens alone unless it is told otherwise."""
+    app = access_app(empty_read_model, settings_of(tmp_path, issuer, oidc_roles_claim="realm_access.roles"), clock)
+    with capture_logs() as logs:
+        enter(browser(app, URL), "kim")
+    (found,) = [each for each in logs if each["event"] == "roles_claim_missing"]
+    assert (found["person"], found["claim"], "groups" in found["claims"]) == ("kim", "realm_access.roles", True)
+
+
 def test_tenants_are_those_of_the_claim(
     empty_read_model: Engine, tmp_path: Path, issuer: str, clock: MovingClock
 ) -> None:
