@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from proposing_board import Deployment
+from signed_in import browser
 
 from board.ingest.retention import expire
 from board.proposals.stored import get_proposal
@@ -169,6 +170,48 @@ def test_foreign_tenants_and_roles_are_refused(deployment: Deployment) -> None:
     assert decide(both, "approve", shared).status_code == 202
     for role in (Role.VIEWER, Role.BILLING):
         assert decide(deployment.person(f"p-{role}", role), "approve", shared).status_code == 403
+
+
+def test_every_role_and_step_at_own_and_foreign_tenants(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """401 or 403 by role, 404 for what is another tenant's, and what the step gives otherwise."""
+    monkeypatch.setattr("board.api.proposals.start_effect", lambda *_: None)  # a process for each
+    eva = deployment.person("eva", Role.ADMIN)
+    proposals = {incident: proposed(deployment, eva, incident=incident) for incident in ("waiting", "late-p1")}
+    for each in proposals.values():
+        deployment.compute(each)
+    people = [(role, tenants) for role in Role for tenants in (None, {"acme"})]
+    clients = {
+        (role, tenants is not None): deployment.person(f"{role}-{tenants}", role, tenants) for role, tenants in people
+    }
+    wrong = []
+    for (role, limited), client in [((None, False), browser(deployment.app)), *clients.items()]:
+        for incident, proposal_id in proposals.items():
+            at = f"/api/v1/proposals/{proposal_id}"
+            body = {"action": "annul", "form": {"reason": "x"}, "revision": revision(eva, incident), "action_id": "x"}
+            answers = {
+                "list": (client.get("/api/v1/proposals"), 200),
+                "show": (client.get(at), 200),
+                "propose": (client.post(f"/api/v1/incidents/{incident}/proposals", json=body), 202),
+                "effect": (client.post(f"{at}/effect"), 202),
+                "approve": (client.post(f"{at}/approve", json={}), 202),
+                "decline": (client.post(f"{at}/decline", json={}), 202),
+                "withdraw": (client.post(f"{at}/withdraw", json={}), 409),  # it is another's
+            }
+            for step, (answer, given) in answers.items():
+                if role is None and step not in {"list", "show"}:
+                    given = 401
+                elif role in {Role.VIEWER, Role.BILLING} and step not in {"list", "show"}:
+                    given = 403
+                elif limited and incident == "late-p1" and step != "list":
+                    given = 404
+                if answer.status_code != given:
+                    wrong.append((role, limited, step, incident, answer.status_code, given, answer.text[:200]))
+    assert wrong == []
+    for limited, seen in ((False, {"waiting", "late-p1"}), (True, {"waiting"})):
+        listed = clients[Role.RESPONDER, limited].get("/api/v1/proposals").json()["proposals"]
+        assert {each["incident_id"] for each in listed} == seen
 
 
 @pytest.mark.parametrize(
