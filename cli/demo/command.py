@@ -89,8 +89,12 @@ def _keep(console: Console, stack: Stack) -> None:
         console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
         console.print("for sla      export SLA_BROKERS=" + stack.bootstrap)
         console.print("Broker, worker and board stay up. Ctrl-C stops them, within ten seconds.")
-        while stack.worker_code() is None and board.code() is None:
-            time.sleep(0.5)
+        try:
+            while stack.worker_code() is None and board.code() is None:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            console.print("\nstopping the board, the worker and Kafka")
+            raise
         worker_runs = stack.worker_code() is None
     raise StackError(f"the board ended; see {board.log}" if worker_runs else f"the worker ended; see {stack.log}")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
 from rich.console import Console
 
-from cli.demo import live
+from cli.demo import command, live
 from cli.demo.command import DEFAULT_POLICY, history
 from cli.demo.summary import print_history
 from cli.replay.outcome import outcome_of
@@ -44,3 +49,22 @@ def test_a_live_event_fits_80_columns() -> None:
     assert printed.getvalue().count("\n") == 2
     assert " 47 ms" in printed.getvalue().splitlines()[0]
     assert wrapped(printed) == []
+
+
+def test_ctrl_c_is_answered_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it stops takes seconds."""
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    board = SimpleNamespace(url="http://127.0.0.1:8090", how_to_sign_in=list, code=lambda: None, log=tmp_path)
+    monkeypatch.setattr(command, "LocalBoard", lambda *_, **__: nullcontext(board))
+    monkeypatch.setattr(command, "publish_lines", lambda *_: None)
+    monkeypatch.setattr("time.sleep", interrupted)
+    stack = SimpleNamespace(
+        bootstrap="127.0.0.1:9092", broker=SimpleNamespace(data_dir=tmp_path), worker_code=lambda: None
+    )
+    printed = StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        command._keep(Console(file=printed, width=COLUMNS), cast(Any, stack))
+    assert printed.getvalue().splitlines()[-1] == "stopping the board, the worker and Kafka"
