@@ -25,6 +25,8 @@ from board.ingest.thread import Ingest
 from board.metrics import BoardMetrics
 from board.proposals.proposal import SOURCE
 from board.proposals.publishing import ApprovedPublisher
+from board.proposals.repeated import RepeatedWork
+from board.proposals.starting import EffectStarter
 from board.queries.system import read_position
 from board.settings import BoardSettings
 from board.store.engine import open_engine
@@ -94,6 +96,12 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         audit = AuditSender(engine, kafka, metrics=metrics)
         publisher = ActionPublisher(kafka, SOURCE, time)
         approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
+        publishing = RepeatedWork(
+            "approved-publisher",
+            approved.publish_waiting,
+            waits="approved_event_waits",
+            failed="approved_event_not_published",
+        )
         app = create_app(
             engine,
             settings,
@@ -105,6 +113,12 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             ingest=lambda: ingest.status,
             workers=lambda: watch.status,
         )
+        effects = RepeatedWork(
+            "effect-starter",
+            EffectStarter(app.state.context).start_missing,
+            waits="effect_start_waits",
+            failed="effect_not_started",
+        )
         with engine.connect() as connection:
             changes.publish(Change(read_position(connection)))
         prepare_process()
@@ -113,7 +127,8 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         ingest.start()
         watch.start()
         audit.start()
-        approved.start()
+        publishing.start()
+        effects.start()
         address = _url(listener)
         log.info("board_started", address=address, database=engine.url.render_as_string())
         listening(address)
@@ -129,7 +144,8 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
                 asyncio.to_thread(ingest.stop, _FINISH_S),
                 asyncio.to_thread(watch.stop, _FINISH_S),
                 asyncio.to_thread(audit.stop, _FINISH_S),
-                asyncio.to_thread(approved.stop, _FINISH_S),
+                asyncio.to_thread(publishing.stop, _FINISH_S),
+                asyncio.to_thread(effects.stop, _FINISH_S),
                 asyncio.to_thread(app.state.context.background.close),
                 asyncio.to_thread(app.state.context.actions.close, _FINISH_S),
             )

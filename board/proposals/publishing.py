@@ -4,25 +4,20 @@ event is the same each time and counts once (R1)."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-import structlog
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from board.proposals.proposal import Proposal, input_event, input_event_id
 from board.proposals.stored import get_proposal
 from board.store.tables import entry, proposal, reject
 from connect.actions.outcome import JsonEvent
-from streams.errors import SlaError
 from streams.serde.input_records import INCIDENT_EVENTS
 from streams.sla.events import Position
 from streams.sla.instants import DAY, MINUTE
 from streams.time_source import TimeSource
 
-_LOOK_S: Final = 1.0
 #: An event that was acknowledged and is not read back is sent again after this.
 _AGAIN: Final = MINUTE
 #: Later, the workers would reject it as too late (R5).
@@ -38,8 +33,8 @@ class PublishedEvent(NamedTuple):
 
 
 class ApprovedPublisher:
-    """A thread that publishes what is approved, from `start` to `stop`. `is_current` says whether the read model has
-    reached the end of the topics: before, an event may be in the topic unseen."""
+    """Publishes what is approved. `is_current` says whether the read model has reached the end of the topics: before,
+    an event may be in the topic unseen."""
 
     def __init__(
         self,
@@ -53,18 +48,6 @@ class ApprovedPublisher:
         self._is_current = is_current
         self._time = time_source
         self._sent: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="approved-publisher", daemon=True)
-
-    def start(self) -> None:
-        """Begin publishing."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """End the thread."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
 
     def publish_waiting(self) -> int:
         """Publish what is approved and not read back yet; how many events. Raises SlaError and SQLAlchemyError."""
@@ -80,20 +63,6 @@ class ApprovedPublisher:
             self._send([event])
             self._sent[name] = now
         return len(due)
-
-    def _run(self) -> None:
-        log, failing = structlog.get_logger("board"), False
-        while not self._stop.is_set():
-            try:
-                self.publish_waiting()
-                failing = False
-            except (SlaError, SQLAlchemyError, TimeoutError) as error:
-                if not failing:
-                    log.warning("approved_event_waits", reason=str(error).partition("\n")[0])
-                failing = True
-            except Exception:
-                log.exception("approved_event_not_published", consequence="it is tried again")
-            self._stop.wait(_LOOK_S * (5 if failing else 1))
 
 
 def unpublished(connection: Connection, since: int) -> list[Proposal]:
