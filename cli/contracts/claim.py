@@ -56,8 +56,8 @@ def claim(
     checked_record(event)
     match earlier_claim(log_of(settings), tenant, month):
         case Unchanged(reason):
-            said = f"{month} was claimed at {reason.values['at']}; nothing was published"
-            print_unchanged(said, as_json=as_json)
+            unchanged = f"{month} was claimed at {reason.values['at']}; nothing was published"
+            print_unchanged(unchanged, as_json=as_json)
             return
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")

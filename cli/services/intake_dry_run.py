@@ -65,8 +65,8 @@ class BodyOutcome:
     def lines(self) -> list[str]:
         """For people."""
         head = f"as {self.sender.name} ({self.sender.format}):"
-        told = [self.refusal] if self.translation is None else describe(self.translation)
-        return [head, *told, *self.why]
+        outcomes = [self.refusal] if self.translation is None else describe(self.translation)
+        return [head, *outcomes, *self.why]
 
     def fields(self) -> dict[str, object]:
         """For programs; `events` are in the JSON form, each with its topic."""

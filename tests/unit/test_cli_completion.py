@@ -29,7 +29,11 @@ def sla(*arguments: str, **environment: str) -> str:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("sla to", ["topics"]), ("sla topics ", ["apply", "show", "asyncapi"]), ("sla policy show --lang ", ["en", "ja"])],
+    [
+        ("sla to", ["topics"]),
+        ("sla topics ", ["apply", "show", "asyncapi", "acls"]),
+        ("sla policy show --lang ", ["en", "ja"]),
+    ],
 )
 def test_bash_completes_commands_subcommands_and_values(line: str, expected: list[str]) -> None:
     words = line.split()
