@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,16 +44,14 @@ def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
         found[name or "comment"] = json.loads(value) if name == "data" else value.strip()
 
 
-def test_a_change_arrives_within_a_second(address: str, changes: Changes) -> None:
+def test_a_change_is_the_next_that_arrives(address: str, changes: Changes) -> None:
     with httpx.stream("GET", address + URL, timeout=5) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         following = events(response)
         assert next(following) == {"retry": "2000"}
         assert wait_until(lambda: changes.subscribers == 1)
-        began = time.monotonic()
         changes.publish(Change(41, frozenset({"b", "a"}), frozenset({("acme", "2026-10")}), rejects=True))
         event = next(following)
-        assert time.monotonic() - began < 1
     assert event["event"] == "change"
     assert event["id"] == "41"
     assert event["data"] == {
@@ -127,8 +124,6 @@ def test_streams_end_with_the_server(empty_read_model: Engine) -> None:
         following = events(response)
         next(following)
         assert wait_until(lambda: changes.subscribers == 1)
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
     assert list(following) == []
     client.close()
 

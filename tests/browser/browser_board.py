@@ -26,14 +26,6 @@ from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
 
 MANY = 10_000
-#: Notes when an element with a text appears, so that the time of a test's own polling does not count.
-APPEARED = """([selector, text]) => new Promise((resolve) => {
-  const there = () => [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
-  if (there()) return resolve(Date.now());
-  new MutationObserver((_, observer) => {
-    if (there()) { observer.disconnect(); resolve(Date.now()); }
-  }).observe(document.body, { childList: true, subtree: true, characterData: true });
-})"""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -44,7 +36,7 @@ def started_chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(_NAMES)} is on the path; apt-get install chromium brings one")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    expect.set_options(timeout=20_000)  # a busy machine; what must be fast is measured in the browser
+    expect.set_options(timeout=20_000)  # a busy machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser

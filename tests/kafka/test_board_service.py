@@ -73,9 +73,7 @@ def test_what_is_published_arrives_at_an_open_connection_and_is_built_again(
         assert next(lines) == "retry: 2000"
         published = run("publish", "-", "--no-wait", stdin=json.dumps(_EVENT).encode())
         assert published.exit_code == 0, published.output
-        acknowledged = time.monotonic()
         data = next(json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
-        assert time.monotonic() - acknowledged < 3  # a second, and what a busy machine adds
     assert data["incidents"] == ["inc-1"]
     assert httpx.get(f"{address}/api/v1/system").json()["position"] == data["position"]
 
