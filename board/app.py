@@ -17,6 +17,7 @@ from board.actions import other_api as other_actions_api
 from board.actions.present import BoardPresent, SeenStates
 from board.actions.runner import READ_BACK_S, ActionRunner
 from board.api import attainment, changes, incidents, rejects, statements, tenants
+from board.api import audit as audit_api
 from board.api import policies as policies_api
 from board.api import proposals as proposals_api
 from board.api import system as system_api
@@ -29,6 +30,7 @@ from board.health import health_router
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.pages import (
+    audit,
     claim,
     contract_import,
     erasure,
@@ -65,6 +67,7 @@ _API: tuple[APIRouter, ...] = (
     actions_api.router,
     other_actions_api.router,
     attainment.router,
+    audit_api.router,
     changes.router,
     incidents.router,
     policies_api.router,
@@ -78,6 +81,7 @@ _API: tuple[APIRouter, ...] = (
 _PAGES: tuple[APIRouter, ...] = (
     static_files.router,
     live.router,
+    audit.router,
     incident_actions.router,
     incident.router,
     claim.router,
@@ -125,7 +129,7 @@ def create_app(
     board_metrics = metrics or BoardMetrics()
     time_source = time_source or SystemTimeSource()
     seen = SeenStates()
-    audit = AuditLog(engine, time_source, board_metrics)
+    audit_log = AuditLog(engine, time_source, board_metrics)
     service = ActionService(
         kafka,
         BoardPresent(kafka, engine, seen),
@@ -146,7 +150,7 @@ def create_app(
         Background.of(time_source, settings.job_memory_bytes),
         RecentResults(time_source),
         workers,
-        ActionRunner(service, seen, audit, time_source),
+        ActionRunner(service, seen, audit_log, time_source),
     )
     for router in _API:
         app.include_router(router, prefix=API_PREFIX)
@@ -157,7 +161,7 @@ def create_app(
         "/api/openapi.json", lambda: openapi_of(app), include_in_schema=False, dependencies=[open_to_all()]
     )
     add_error_handlers(app)
-    app.state.sign_in = SignIn(engine, settings, time_source, audit)
+    app.state.sign_in = SignIn(engine, settings, time_source, audit_log)
     app.state.addresses = Addresses(app)
     app.add_middleware(AccessControl, addresses=app.state.addresses, sign_in=app.state.sign_in)
     app.add_middleware(BrowserProtection, settings=settings, on_error=answer_to_bug)

@@ -32,6 +32,8 @@ from streams.sla.instants import Month, format_rfc3339, next_month
 router = APIRouter(route_class=ApiRoute, tags=["overview"], dependencies=[requires(Permission.READ_OVERVIEW)])
 
 _DEFAULT_MONTHS = 13
+#: Of months, as `MonthText` has it.
+_FIRST_YEAR = 1970
 _MOST_MONTHS = 36
 _MOST_TENANTS = 100
 
@@ -198,7 +200,7 @@ def _months(connection: Connection, now: int, first: str | None, last: str | Non
             return recent
         last = max(recent[-1], first)
     if first is None:
-        number = max(int(last[:4]) * 12 + int(last[5:]) - _DEFAULT_MONTHS, 12)
+        number = max(int(last[:4]) * 12 + int(last[5:]) - _DEFAULT_MONTHS, _FIRST_YEAR * 12)
         first = f"{number // 12:04d}-{number % 12 + 1:02d}"
     found = [Month(first)]
     while found[-1] < last and len(found) <= _MOST_MONTHS:

@@ -34,6 +34,7 @@ NAVIGATION = (
     ("maintenance", "/maintenance"),
     ("policies", "/policies"),
     ("rejected", "/rejected"),
+    ("audit", "/audit"),
     ("system", "/system"),
 )
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"

@@ -12,7 +12,7 @@ from streams.sla.instants import DAY, HOUR, MINUTE, SECOND
 
 #: Texts by key; the annotation lists the keys.
 Texts = Mapping[str, str]
-PAGES = ("live", "overview", "tenants", "proposals", "maintenance", "policies", "rejected", "system")
+PAGES = ("live", "overview", "tenants", "proposals", "maintenance", "policies", "rejected", "audit", "system")
 STATUSES = ("open", "resolved", "merged", "annulled", "unknown")
 METRICS = ("response", "update", "resolution", "unknown")
 ERRORS = ("not_found", "invalid", "unavailable", "internal")

@@ -146,6 +146,8 @@ def _tenants(data: Mapping[str, object]) -> str:
 
 def _what(event_type: str, data: Mapping[str, object]) -> str:
     clock = f"{data.get('metric', 'update')} {data.get('instance')}"
+    if event_type.startswith(("audit.", "action.")):
+        return _audited(event_type, data)
     match event_type:
         case "sla.warning":
             share = f"{100 * cast(float, data['threshold']):g} %"
@@ -171,6 +173,20 @@ def _what(event_type: str, data: Mapping[str, object]) -> str:
             return f"{data['month']}: {_money(data['amount'])} ({data['cause']})"
         case _:
             return "  ".join(f"{name}={_brief(value)}" for name, value in data.items() if _is_telling(name, value))
+
+
+def _audited(event_type: str, data: Mapping[str, object]) -> str:
+    """What was done to what, what came of it and why, by whom and from where."""
+    if event_type.startswith("audit."):
+        did = data.get("action") or data["what"]
+        about, outcome, roles = data.get("about"), data["outcome"], data.get("roles")
+    else:
+        did, about, outcome, roles = data.get("action"), data.get("incident_id"), event_type.partition(".")[2], None
+    done = " ".join(str(each) for each in (did, about) if each)
+    reason = f" ({data['reason']})" if data.get("reason") else ""
+    who = f" by {data['person']}" if data.get("person") else ""
+    having = f" [{', '.join(map(str, roles))}]" if isinstance(roles, list) and roles else ""
+    return f"{done}: {outcome}{reason}{who}{having} from {data['address']} ({data['way']})".removeprefix(": ")
 
 
 def _money(value: object) -> str:

@@ -6,22 +6,25 @@ from typing import Any
 
 import pytest
 import schemathesis
-from board_rows import app_of
+from board_rows import NOW, app_of
 from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from signed_in import MovingClock, access_app, board_settings, token_of
 from sqlalchemy import Engine
 
 from board.api.openapi import openapi_of
+from board.settings import BoardSettings
 from connect.actions.catalogue import ACTIONS
+from connect.actions.person import Role
 
-_HEADERS = {"Host": "127.0.0.1"}
 #: It never ends: tests/board/test_event_stream.py has its tests.
 _STREAM = "/api/v1/changes"
 #: It asks Kafka: tests/kafka/test_board_actions_kafka.py has its test.
 _OF_KAFKA = "/api/v1/inputs/{topic}/{partition}/{offset}"
 PATHS = (
     "/api/v1/attainment",
+    "/api/v1/audit",
     "/api/v1/incidents",
     "/api/v1/incidents/{incident_id}",
     "/api/v1/overview",
@@ -43,8 +46,20 @@ BARE = ("/api/v1/policies", "/api/v1/proposals", "/api/v1/system")
 
 
 @pytest.fixture(scope="module")
-def schema(read_model: Engine) -> Any:
-    return schemathesis.openapi.from_asgi("/api/openapi.json", app_of(read_model), headers=_HEADERS)
+def board(tmp_path_factory: pytest.TempPathFactory) -> BoardSettings:
+    return board_settings(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture(scope="module")
+def headers(board: BoardSettings) -> dict[str, str]:
+    """Those of somebody who may read everything."""
+    return {"Host": "127.0.0.1", "Authorization": f"Bearer {token_of(board, 'ada', Role.ADMIN)}"}
+
+
+@pytest.fixture(scope="module")
+def schema(read_model: Engine, board: BoardSettings, headers: dict[str, str]) -> Any:
+    app = access_app(read_model, board, MovingClock(NOW))
+    return schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=headers)
 
 
 def test_the_document_names_every_address(read_model: Engine) -> None:
@@ -67,7 +82,9 @@ def test_the_document_names_every_address(read_model: Engine) -> None:
     [(path, mode) for path in PATHS for mode in GenerationMode if path not in BARE or mode.is_positive],
     ids=lambda value: value.value if isinstance(value, GenerationMode) else value,
 )
-def test_every_answer_is_as_the_document_says(schema: Any, path: str, mode: GenerationMode) -> None:
+def test_every_answer_is_as_the_document_says(
+    schema: Any, headers: dict[str, str], path: str, mode: GenerationMode
+) -> None:
     """No error of the server, no status or content that is not in the document, and wrong requests are refused."""
     operation = schema[path]["GET"]
 
@@ -75,6 +92,6 @@ def test_every_answer_is_as_the_document_says(schema: Any, path: str, mode: Gene
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def answered(case: Any) -> None:
         # A cursor that was made up, or a first month after the last, is refused although its form is right.
-        case.call_and_validate(headers=_HEADERS, excluded_checks=[positive_data_acceptance])
+        case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
     answered()

@@ -129,6 +129,10 @@ def test_a_wrong_span_of_months_is_refused(client: TestClient, given: dict[str, 
     assert "allowed: 1 to 36 months" in answer.json()["detail"]
 
 
+def test_a_span_without_a_first_month_begins_no_earlier_than_months_do(client: TestClient) -> None:
+    assert got(client, "/attainment", to="1970-02")["months"] == ["1970-01", "1970-02"]
+
+
 def test_the_overview_has_figures_that_agree_with_the_lists(client: TestClient) -> None:
     shown = got(client, "/overview", **{"from": "2025-10", "to": "2026-11"})
     opened = got(client, "/incidents", status="open", limit=200)["incidents"]

@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po, write_po
 
 from board.pages.access_texts import AccessPhrases
 from board.pages.action_texts import ActionPagePhrases
+from board.pages.audit_texts import AuditPhrases
 from board.pages.contract_import_texts import ImportPhrases
 from board.pages.incident_texts import IncidentPhrases
 from board.pages.live_texts import LivePhrases
@@ -47,6 +48,7 @@ DOMAINS: Mapping[str, type] = {
     "board": BoardPhrases,
     "board_access": AccessPhrases,
     "board_actions": ActionPagePhrases,
+    "board_audit": AuditPhrases,
     "board_contracts": ImportPhrases,
     "board_incident": IncidentPhrases,
     "board_live": LivePhrases,
