@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ _PATTERN = {False: "literal", True: "prefixed"}
 
 def acls(
     roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]…", help="Only these roles.")] = None,
+    *,
     prefix: Prefix = None,
     app_id: Annotated[str | None, typer.Option("--app-id", help="Default: SLA_APP_ID, else sla.")] = None,
     users: Annotated[
@@ -36,6 +37,7 @@ def acls(
     authentication: Annotated[
         Literal["tls", "scram-sha-512"], typer.Option(help="With --format kafkauser: how these users sign in.")
     ] = "tls",
+    cluster: Annotated[str, typer.Option(help="With --format kafkauser: name of Strimzi's Kafka resource.")] = "kafka",
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Print the least access with which each process and service works. Asks no broker."""
@@ -68,10 +70,10 @@ def acls(
                 for each in granted[role]:
                     typer.echo(_command(names[role], each))
         case "kafkauser":
-            import yaml
+            from cli.kafka_io.strimzi import kafka_user, manifests
 
-            resources = [_kafka_user(names[role], authentication, granted[role]) for role in chosen]
-            typer.echo(yaml.safe_dump_all(resources, sort_keys=False), nl=False)
+            users = (kafka_user(cluster, names[role], authentication, granted[role]) for role in chosen)
+            typer.echo(manifests(users), nl=False)
 
 
 def _check_role(role: str, known: Mapping[str, str]) -> None:
@@ -108,23 +110,3 @@ def _command(user: str, grant: Grant) -> str:
     if grant.prefixed:
         words += ["--resource-pattern-type", "prefixed"]
     return shlex.join(words)
-
-
-def _kafka_user(user: str, authentication: str, granted: Sequence[Grant]) -> dict[str, Any]:
-    return {
-        "apiVersion": "kafka.strimzi.io/v1",
-        "kind": "KafkaUser",
-        "metadata": {"name": user, "labels": {"strimzi.io/cluster": "kafka"}},
-        "spec": {
-            "authentication": {"type": authentication},
-            "authorization": {"type": "simple", "acls": [_strimzi_acl(each) for each in granted]},
-        },
-    }
-
-
-def _strimzi_acl(grant: Grant) -> dict[str, object]:
-    resource = {"type": "cluster"}
-    if grant.resource != "cluster":
-        kind = "transactionalId" if grant.resource == "transactional-id" else grant.resource
-        resource = {"type": kind, "name": grant.name, "patternType": "prefix" if grant.prefixed else "literal"}
-    return {"resource": resource, "operations": list(grant.operations)}

@@ -1,4 +1,4 @@
-"""`sla topics apply|show|asyncapi|acls`: creates topics as declared, shows where they differ, documents them."""
+"""`sla topics`: creates topics as declared, shows where they differ, documents them and the access that they need."""
 
 from __future__ import annotations
 
@@ -118,6 +118,22 @@ def asyncapi(
 
 
 topics_app.command(epilog="Example: sla topics acls worker intake --format commands")(acls)
+
+
+@topics_app.command(epilog="Example: sla topics kafkatopics --replication 3 | kubectl apply -n kafka -f -")
+def kafkatopics(
+    prefix: Prefix = None,
+    partitions: _Partitions = None,
+    replication: _Replication = None,
+    cluster: Annotated[str, typer.Option(help="Name of Strimzi's Kafka resource.")] = "kafka",
+) -> None:
+    """Print the topics as declared as Strimzi's KafkaTopic resources, without asking a broker."""
+    from cli.kafka_io.strimzi import kafka_topic, manifests
+    from streams.topics import declared
+
+    settings = _settings(None, prefix, partitions, replication)
+    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    typer.echo(manifests(kafka_topic(cluster, spec) for spec in specs), nl=False)
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:

@@ -13,12 +13,14 @@ from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.notify.routing.file import load_routing
 from connect.notify.settings import NotifySettings
+from streams.configuration.variables import known_variables
 from streams.policy.load import load_policies
 from streams.service_process import health_routes
 from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = ROOT / "deploy" / "k8s"
+K8S = ROOT / "deploy" / "k8s"
+BASE, COMPONENTS_AT = K8S / "base", K8S / "components"
 KUBERNETES = "1.37"
 KUSTOMIZATION = yaml.safe_load((BASE / "kustomization.yaml").read_text())
 FILES = sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
@@ -57,8 +59,7 @@ def test_every_file_is_listed_and_every_listed_file_exists() -> None:
         name.partition("=")[2] for each in KUSTOMIZATION["configMapGenerator"] for name in each.get("files", [])
     ]
     files = (path.relative_to(BASE) for path in BASE.rglob("*") if path.is_file())
-    there = {str(path) for path in files if path.parts[0] not in {"intake", "notify"}}
-    assert there == {*generated, *FILES, "kustomization.yaml", "README.md"}
+    assert {str(path) for path in files} == {*generated, *FILES, "kustomization.yaml"}
 
 
 def test_referenced_objects_are_made_here_or_optional() -> None:
@@ -87,7 +88,8 @@ def test_selectors_find_the_workers() -> None:
 def test_settings_are_real_and_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {f"SLA_{name.upper()}" for name in Settings.model_fields}
     assert set(SETTINGS) <= known
-    spoken_of = set(re.findall(r"SLA_[A-Z_]+", (BASE / "README.md").read_text() + (BASE / "settings.env").read_text()))
+    known = known_variables()
+    spoken_of = set(re.findall(r"SLA_[A-Z_]+", (K8S / "README.md").read_text() + (BASE / "settings.env").read_text()))
     assert spoken_of <= known
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -158,10 +160,11 @@ def test_policies_are_the_projects_and_load_as_kubernetes_mounts_them(tmp_path: 
 
 # -- the intake and the notifier, components of their own --------------------------------------------------------------
 
-INTAKE, NOTIFY = BASE / "intake", BASE / "notify"
+INTAKE, NOTIFY, BOARD = (COMPONENTS_AT / name for name in ("intake", "notify", "board"))
 DEPLOYMENT, SERVICE = yaml.safe_load_all((INTAKE / "intake.yaml").read_text())
 NOTIFIER = yaml.safe_load((NOTIFY / "notify.yaml").read_text())
-COMPONENTS = {"intake": DEPLOYMENT, "notify": NOTIFIER}
+BOARD_DEPLOYMENT = next(yaml.safe_load_all((BOARD / "board.yaml").read_text()))
+COMPONENTS = {"intake": DEPLOYMENT, "notify": NOTIFIER, "board": BOARD_DEPLOYMENT}
 
 
 @pytest.mark.parametrize("manifest", [DEPLOYMENT, SERVICE, NOTIFIER], ids=["intake", "service", "notify"])
@@ -177,9 +180,12 @@ def test_components_are_as_hardened_as_the_worker_and_run_as_it(name: str) -> No
     (only,) = spec["containers"]
     assert only["securityContext"] == container("Deployment")["securityContext"]
     assert only["image"] == container("Deployment")["image"]
-    listed = yaml.safe_load((BASE / name / "kustomization.yaml").read_text())
-    files = {*listed["resources"], *(file for each in listed["configMapGenerator"] for file in each["files"])}
-    assert {path.name for path in (BASE / name).iterdir()} == {"kustomization.yaml", *files}
+    listed = yaml.safe_load((COMPONENTS_AT / name / "kustomization.yaml").read_text())
+    made_of = (
+        file for each in listed["configMapGenerator"] for file in (*each.get("files", ()), *each.get("envs", ()))
+    )
+    files = {*listed["resources"], *made_of}
+    assert {path.name for path in (COMPONENTS_AT / name).iterdir()} == {"kustomization.yaml", *files}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +203,7 @@ def test_components_are_asked_where_they_answer(name: str, settings: Any, file: 
         assert only[probe]["httpGet"]["path"] in HEALTH_PATHS
     mounted = Path(given[file])
     assert str(mounted.parent) in [each["mountPath"] for each in only["volumeMounts"] if each.get("readOnly")]
-    assert (BASE / name / mounted.name).is_file()
+    assert (COMPONENTS_AT / name / mounted.name).is_file()
 
 
 def test_the_components_files_can_be_used() -> None:
