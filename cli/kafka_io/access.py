@@ -72,8 +72,8 @@ def acls(
         case "kafkauser":
             from cli.kafka_io.strimzi import kafka_user, manifests
 
-            users = (kafka_user(cluster, names[role], authentication, granted[role]) for role in chosen)
-            typer.echo(manifests(users), nl=False)
+            resources = (kafka_user(cluster, names[role], authentication, granted[role]) for role in chosen)
+            typer.echo(manifests(resources), nl=False)
 
 
 def _check_role(role: str, known: Mapping[str, str]) -> None:
