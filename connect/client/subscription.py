@@ -131,9 +131,6 @@ class Subscription:
             _LOG.warning("poll_failed: it is tried again: %s", error or type(error).__name__)
             self._stopped.wait(_POLL_MS / 1_000)
             return
-        except UnicodeDecodeError as error:  # kafka-python would raise it again
-            message = "a header name of a record is not UTF-8; another program wrote it: who may write to the topic?"
-            raise ClientError(message) from error
         for partition, records in polled.items():
             for record in records:
                 try:

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
+from streams.kafka.any_header_names import read_any
 from streams.kafka.producer_id_reset import ask_anew
 from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
 
@@ -20,7 +21,8 @@ Client = TypeVar("Client")
 
 
 def consumer(**config: object) -> KafkaConsumer:
-    """A KafkaConsumer with that configuration. Raises what its constructor raises."""
+    """A KafkaConsumer with that configuration, which reads any header name. Raises what its constructor raises."""
+    read_any()
     return _opened(KafkaConsumer, PRODUCERS_ONLY, **config)
 
 

@@ -12,8 +12,10 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.record.memory_records import MemoryRecords as KafkaPythonRecords
 
 from streams.kafka import patches
+from streams.kafka.any_header_names import read_any
 
 
 class Name(str):
@@ -132,3 +134,17 @@ def test_whole_batches_are_the_same_records(
         offset += gap
     start = min(start, len(transactions[0][1]) - 1)
     assert [each.offset for each in read(fetched, aborted, start)] == [each for each in expected if each >= start]
+
+
+@pytest.mark.parametrize("compression", [0, 1, 2, 3, 4], ids=["none", "gzip", "snappy", "lz4", "zstd"])
+def test_kafka_python_reads_them_too(compression: int) -> None:
+    """A client's consumer could not read past such a record either."""
+    read_any()
+    read_any()
+    fetched = batch(5, ["a", Name("b"), "c"], compression=compression)
+    records = [each for found in KafkaPythonRecords(fetched) for each in found]
+    assert [(each.offset, each.value, each.headers) for each in records] == [
+        (5, b"5", [("a", b"v"), ("last", None)]),
+        (6, b"6", [("\\xffb", b"v"), ("last", None)]),
+        (7, b"7", [("c", b"v"), ("last", None)]),
+    ]

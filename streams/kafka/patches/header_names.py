@@ -17,19 +17,9 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
+from streams.kafka.any_header_names import LenientBytes
 from streams.kafka.patches.record_batches import FetchedBatches, part_of
 from streams.kafka.records import UnreadRecord
-
-
-class _Bytes(bytearray):
-    """Bytes whose slices decode as text whatever they are."""
-
-    def __getitem__(self, at: Any) -> Any:
-        part = super().__getitem__(at)
-        return _Bytes(part) if isinstance(at, slice) else part
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return super().decode(encoding, "backslashreplace")
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
@@ -39,8 +29,8 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        if not isinstance(self._buffer, _Bytes):
-            self._buffer = _Bytes(self._buffer)
+        if not isinstance(self._buffer, LenientBytes):
+            self._buffer = LenientBytes(self._buffer)
 
 
 class _Fetched(MemoryRecords):  # type: ignore[misc]
