@@ -25,8 +25,9 @@ demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and serv
 	@$(BIN)/sla demo
 
 # Three processes for two cores: tests that wait for Kafka leave room for tests that compute (tests/conftest.py).
+# Bytecode is kept, whatever the environment says: hundreds of processes would compile the same modules.
 test: $(INSTALLED) ## all tests, three files at a time, each with the broker that it needs
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings
 	@echo "check: lint";    $(BIN)/ruff check --quiet .

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
+from starlette.routing import BaseRoute
 
 from board import static_files
 from board.access.audit import AuditLog
@@ -103,6 +104,20 @@ _PAGES: tuple[APIRouter, ...] = (
 )
 
 
+def _routes() -> list[BaseRoute]:
+    """The routes of the API and of the pages."""
+    everything = APIRouter()
+    for router in _API:
+        everything.include_router(router, prefix=API_PREFIX)
+    for router in _PAGES:
+        everything.include_router(router, include_in_schema=False)
+    return everything.routes
+
+
+#: They hold no state, so applications share them: FastAPI takes 0.1 s to work out what they need.
+_ROUTES = _routes()
+
+
 def create_app(
     engine: Engine,
     settings: BoardSettings,
@@ -124,7 +139,13 @@ def create_app(
     sends events (without one, the first action connects to Kafka).
     """
     app = FastAPI(
-        title="SLA board", version="1", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="SLA board",
+        version="1",
+        routes=_ROUTES,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     board_metrics = metrics or BoardMetrics()
     time_source = time_source or SystemTimeSource()
@@ -152,10 +173,6 @@ def create_app(
         workers,
         ActionRunner(service, seen, audit_log, time_source),
     )
-    for router in _API:
-        app.include_router(router, prefix=API_PREFIX)
-    for router in _PAGES:
-        app.include_router(router, include_in_schema=False)
     app.include_router(health_router(engine, board_metrics, ingest), include_in_schema=False)
     app.add_api_route(
         "/api/openapi.json", lambda: openapi_of(app), include_in_schema=False, dependencies=[open_to_all()]
