@@ -126,14 +126,16 @@ def kafkatopics(
     partitions: _Partitions = None,
     replication: _Replication = None,
     cluster: Annotated[str, typer.Option(help="Name of Strimzi's Kafka resource.")] = "kafka",
+    as_json: _Json = False,
 ) -> None:
-    """Print the topics as declared as Strimzi's KafkaTopic resources, without asking a broker."""
+    """Print the topics as declared as Strimzi's KafkaTopic resources, YAML or JSON lines, without asking a broker."""
     from cli.kafka_io.strimzi import kafka_topic, manifests
     from streams.topics import declared
 
     settings = _settings(None, prefix, partitions, replication)
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-    typer.echo(manifests(kafka_topic(cluster, spec) for spec in specs), nl=False)
+    resources = [kafka_topic(cluster, spec) for spec in specs]
+    typer.echo("\n".join(map(json.dumps, resources)) if as_json else manifests(resources).rstrip("\n"))
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:

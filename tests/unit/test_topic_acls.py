@@ -71,6 +71,16 @@ def test_kafkausers_are_strimzis() -> None:
             assert acl["operations"]
 
 
+def test_kafkatopics_have_the_declared_settings() -> None:
+    words = ["topics", "kafkatopics", "--prefix", "eu", "--replication", "3", "--cluster", "events"]
+    found = list(yaml.safe_load_all(CliRunner().invoke(app, words).stdout))
+    lines = CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == found
+    assert [each["spec"]["topicName"] for each in found] == [spec.name for spec in declared("eu")]
+    assert found[0]["metadata"] == {"name": "eu.incident-events", "labels": {"strimzi.io/cluster": "events"}}
+    assert found[0]["spec"]["config"] == declared("eu", replication=3)[0].config()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
