@@ -10,8 +10,11 @@ from typing import Protocol
 
 from connect.actions.input_results import InputResultReader, InputResults
 from connect.actions.outcome import JsonEvent
+from connect.client.delivery import Delivery
+from connect.client.errors import DeliveryFailed
 from connect.client.publisher import Publisher
 from connect.kafka_io.batches import SentRange
+from streams.errors import SlaError
 from streams.settings import Settings
 from streams.sla.events import Position
 from streams.time_source import TimeSource
@@ -44,11 +47,22 @@ class ActionPublisher:
         self._publisher: Publisher | None = None
 
     def send(self, events: Sequence[JsonEvent]) -> list[Position]:
-        """Publish and wait for the acknowledgements. Raises InvalidEvent, BrokerUnavailable, DeliveryFailed,
-        RegistryUnavailable, RegistryRefused."""
-        publisher = self._connected()
-        deliveries = [publisher.publish(event) for event in events]
-        return [delivery.result(_ACKNOWLEDGED_S * 2) for delivery in deliveries]
+        """Publish and wait for the acknowledgements. Raises DeliveryFailed where an event may be in Kafka; otherwise
+        InvalidEvent, BrokerUnavailable, RegistryUnavailable, RegistryRefused."""
+        publisher, deliveries = self._connected(), list[Delivery]()
+        try:
+            for event in events:
+                deliveries.append(publisher.publish(event))
+            return [delivery.result(_ACKNOWLEDGED_S * 2) for delivery in deliveries]
+        except DeliveryFailed:
+            raise
+        except TimeoutError as error:
+            raise DeliveryFailed("Kafka has not acknowledged in time", events, retriable=True) from error
+        except SlaError as error:
+            if not deliveries:
+                raise
+            told = f"after {len(deliveries):,} of {len(events):,} events: {error}"
+            raise DeliveryFailed(told, events, retriable=True) from error
 
     def results(self) -> AbstractContextManager[Results]:
         """A reader of results, to be entered before `send`."""
