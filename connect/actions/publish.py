@@ -61,8 +61,8 @@ class ActionPublisher:
         except SlaError as error:
             if not deliveries:
                 raise
-            told = f"after {len(deliveries):,} of {len(events):,} events: {error}"
-            raise DeliveryFailed(told, events, retriable=True) from error
+            message = f"after {len(deliveries):,} of {len(events):,} events: {error}"
+            raise DeliveryFailed(message, events, retriable=True) from error
 
     def results(self) -> AbstractContextManager[Results]:
         """A reader of results, to be entered before `send`."""
