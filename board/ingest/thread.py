@@ -33,6 +33,7 @@ from board.ingest.writer import TransactionWriter, transactions
 from board.metrics import BoardMetrics
 from board.store.engine import write_transaction
 from streams.errors import SlaError
+from streams.kafka.causes import explained_error
 from streams.kafka.topic_descriptions import KafkaPythonError
 from streams.settings import Settings
 from streams.sla.instants import HOUR, SECOND
@@ -124,12 +125,10 @@ class Ingest:
                 failure = None
             except (ReadModelRefused, SlaError) as error:
                 failure = str(error)
-            except (KafkaError, KafkaPythonError) as error:
-                failure = f"Kafka at {self._kafka.brokers}: {error or type(error).__name__}"
+            except (KafkaError, KafkaPythonError, OSError) as error:
+                failure = explained_error(error, self._kafka.brokers)
             except SQLAlchemyError as error:
                 failure = f"the database: {_first_line(error)}"
-            except OSError as error:
-                failure = f"Kafka at {self._kafka.brokers} does not answer: {error}"
             except Exception as error:
                 self._log.exception("ingest_crashed", consequence="it starts again")
                 failure = f"internal error: {error!r}"

@@ -27,6 +27,7 @@ def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Diag
     from kafka.errors import KafkaError
 
     from streams.kafka import kafka_python_clients
+    from streams.kafka.causes import cause_of
 
     with ThreadPoolExecutor(max_workers=8) as threads:
         reached = list(threads.map(_connect, settings.bootstrap()))
@@ -43,11 +44,12 @@ def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Diag
             **settings.client_security(),
         )
     except (KafkaError, OSError, ValueError) as error:
-        mend = (
+        what, _, check = cause_of(error).text.partition("; ")
+        mend = check or (
             "the address is open, but what answers does not speak Kafka with these settings: compare "
-            f"SLA_SECURITY_PROTOCOL ({settings.security_protocol}), SLA_SASL_… and SLA_SSL_CAFILE with its listener"
+            "SLA_SECURITY_PROTOCOL, SLA_SASL_… and SLA_SSL_CAFILE with its listener"
         )
-        yield Diagnosis("fail", "brokers", f"{where}: {str(error) or type(error).__name__}", mend)
+        yield Diagnosis("fail", "brokers", f"{where}: {what}", mend)
         return
     with closing(admin):
         try:

@@ -154,10 +154,12 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
     """One line instead of a traceback when the brokers can't be reached or refuse."""
     from kafka.errors import KafkaError
 
+    from streams.kafka.causes import explained_error
+
     try:
         yield
     except KafkaError as error:
-        wrong_use(f"Kafka at {', '.join(settings.bootstrap())}: {error}")
+        wrong_use(explained_error(error, ", ".join(settings.bootstrap())))
 
 
 def _print(specs: Sequence[TopicSpec], differing: Mapping[str, list[TopicDifference]]) -> None:

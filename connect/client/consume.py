@@ -10,6 +10,7 @@ from kafka.errors import KafkaError
 from connect.client.errors import BrokerUnavailable
 from connect.client.subscription import REMEMBERED, SHUTDOWN_MS, OnUndecodable, Subscription
 from streams.kafka import kafka_python_clients
+from streams.kafka.causes import explained_error
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
 
@@ -111,8 +112,7 @@ def open_consumer(
             **(defaults | dict(given) | dict(kafka)),
         )
     except (KafkaError, OSError) as error:
-        message = f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({error})"
-        raise BrokerUnavailable(message) from error
+        raise BrokerUnavailable(explained_error(error, brokers)) from error
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)

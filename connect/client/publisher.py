@@ -19,6 +19,7 @@ from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.opened_in import ProcessOf
 from connect.client.outgoing import Instant, checked_record, instant, json_value
 from streams.kafka import kafka_python_clients
+from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import writing_frame
@@ -216,9 +217,7 @@ def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> P
             **(defaults | dict(kafka)),
         )
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {brokers}: is it running, and is the address right? ({_describe(error)})"
-        ) from error
+        raise BrokerUnavailable(explained_error(error, brokers)) from error
     return made
 
 

@@ -20,6 +20,7 @@ from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.kafka.shutdown import end_producer
 from streams.serde.confluent_framing import Framing
@@ -132,7 +133,7 @@ class KafkaPublisher:
             raise self._refused(records, error) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition
             self._broken = True
-            raise self._failed(f"Kafka: {error or type(error).__name__}") from error
+            raise self._failed(explained_error(error)) from error
         finally:
             self.in_flight.release(sum(record.size for record in records[len(sent) :]))
 
@@ -184,7 +185,7 @@ class KafkaPublisher:
                     await self._fetch_partitions(self._producer)
                     self._log_available()
             except (KafkaError, OSError, TimeoutError, ValueError, SlaError) as error:
-                reason = str(error) if isinstance(error, SlaError) else f"Kafka does not answer: {error!r}"
+                reason = str(error) if isinstance(error, SlaError) else explained_error(error)
                 if reason != self._unavailable_reason:
                     self._log.warning("kafka_unavailable", reason=reason)
                 self._unavailable_reason = reason

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.causes import TokenRefused, explained_error
 
 REQUEST_TIMEOUT_MS = 10_000
 
@@ -27,12 +28,8 @@ def explained(bootstrap: Iterable[str]) -> Iterator[None]:
     where = ", ".join(bootstrap)
     try:
         yield
-    except KafkaConnectionError as error:
-        raise BrokerProblem(f"no Kafka broker answers at {where}: is it running, and is the address right?") from error
-    except KafkaTimeoutError as error:
-        raise BrokerProblem(f"Kafka at {where} did not answer in time") from error
-    except (KafkaError, OSError) as error:
-        raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
+    except (KafkaError, OSError, TokenRefused) as error:
+        raise BrokerProblem(explained_error(error, where)) from error
     except ValueError as error:
         raise BrokerProblem(f"{where}: not the address of a broker; write host:port ({error})") from error
     finally:

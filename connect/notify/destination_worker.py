@@ -16,6 +16,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.routing.rules import Routing
 from streams.errors import SlaError
+from streams.kafka.causes import explained_error
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
@@ -69,7 +70,7 @@ class DestinationWorker:
                 try:
                     await self._run_once()
                 except (KafkaError, OSError, SlaError) as error:
-                    failure = str(error) if isinstance(error, SlaError) else f"Kafka: {error!r}"
+                    failure = str(error) if isinstance(error, SlaError) else explained_error(error)
                     if failure != self.failure:
                         self._log.warning("kafka_unavailable", reason=failure)
                     self.failure = failure

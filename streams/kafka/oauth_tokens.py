@@ -16,17 +16,13 @@ from typing import Any
 from aiokafka.abc import AbstractTokenProvider as AiokafkaTokenProvider
 from kafka.net.sasl.oauth import AbstractTokenProvider as KafkaPythonTokenProvider
 
-from streams.errors import SlaError
+from streams.kafka.causes import TokenRefused
 
 _TIMEOUT_S = 10.0
 _LARGEST_ANSWER = 256 * 1024
 #: A token is replaced when this share of its lifetime is over.
 _USED_SHARE = 0.8
 _DEFAULT_LIFETIME_S = 300.0
-
-
-class TokenRefused(SlaError):  # noqa: N818 -- it names what happened
-    """The token endpoint gives no token; the text says why and has no secret."""
 
 
 @dataclass(frozen=True, slots=True)

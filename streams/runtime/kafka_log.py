@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
+from streams.kafka.causes import cause_of, explained_error
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
@@ -54,14 +55,14 @@ class Offsets:
         try:
             return await self._descriptions.describe(names)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
-            raise TaskInterrupted(f"topics: {error!r}") from error
+            raise TaskInterrupted(explained_error(error, ",".join(self._settings.brokers))) from error
 
     async def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Delete records below an offset, by (topic, partition). Raises TaskInterrupted."""
         try:
             await self._descriptions.delete_before(offsets)
         except (KafkaPythonError, OSError, RuntimeError) as error:
-            raise TaskInterrupted(f"records can't be deleted: {error!r}") from error
+            raise TaskInterrupted(f"records can't be deleted: {cause_of(error).text}") from error
 
     async def topic_ids(self, names: Iterable[str]) -> dict[str, bytes]:
         """The id of each topic, as far as the broker tells it."""
@@ -91,7 +92,7 @@ class Offsets:
             except Exception as error:
                 for _, answer in waiting:
                     if not answer.done():
-                        answer.set_exception(TaskInterrupted(f"end offsets: {error!r}"))
+                        answer.set_exception(TaskInterrupted(f"end offsets: {cause_of(error).text}"))
             else:
                 for _, answer in waiting:
                     if not answer.done():
@@ -197,4 +198,4 @@ class KafkaLog:
         return {each.topic: ends[each] for each in self._inputs}
 
     def _interrupted(self, what: str, error: Exception) -> TaskInterrupted:
-        return TaskInterrupted(f"{what}: {error!r}", agent=self._agent, partition=self._partition)
+        return TaskInterrupted(f"{what}: {cause_of(error).text}", agent=self._agent, partition=self._partition)

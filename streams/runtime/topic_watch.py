@@ -39,7 +39,7 @@ class TopicWatch:
             found = await self._offsets.topics(sorted(self._needed | self._legacy))
         except TaskInterrupted as error:
             if not self.ids:
-                self.problem = {"reason": f"Kafka does not answer: {error}"}
+                self.problem = {"reason": str(error)}
             return False
         missing = sorted(self._needed - found.keys())
         if missing != self._missing:

@@ -11,6 +11,7 @@ from aiokafka import errors as kafka
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.kafka import aiokafka_clients
+from streams.kafka.causes import cause_of
 from streams.kafka.shutdown import abandon_transaction
 from streams.runtime.checkpoint import CHECKPOINT_KEY
 from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, WriteRefused
@@ -143,8 +144,9 @@ class KafkaTransactions:
             if isinstance(seen, _FENCED):
                 return TaskFenced(repr(seen), agent=self._agent, partition=self._partition)
             if isinstance(seen, _REFUSED):
-                return WriteRefused(repr(seen), agent=self._agent, partition=self._partition)
+                reason = f"Kafka refuses what is written: {cause_of(seen).text}"
+                return WriteRefused(reason, agent=self._agent, partition=self._partition)
             if seen.__cause__ is None:
                 break
             seen = seen.__cause__
-        return TaskInterrupted(repr(seen), agent=self._agent, partition=self._partition)
+        return TaskInterrupted(cause_of(error).text, agent=self._agent, partition=self._partition)

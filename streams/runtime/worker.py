@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from streams.http_connections import ConnectionLimits, HttpMetrics
+from streams.kafka.causes import cause_of
 from streams.metrics import REGISTRY
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.settings import RuntimeSettings
@@ -68,7 +69,7 @@ async def run_worker(
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and (error := starting.exception()) is not None:
-            logger.error("worker_start_failed", error=repr(error))
+            logger.error("worker_start_failed", error=repr(error), reason=cause_of(error).text)
             stopped.cancel()
             return 1
         crashed = asyncio.create_task(manager.crashed())

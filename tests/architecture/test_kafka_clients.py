@@ -53,5 +53,6 @@ def test_private_parts_of_aiokafka_are_imported_by_patches_alone() -> None:
         if isinstance(node, ast.ImportFrom) and any((node.module or "").startswith(each) for each in private)
     }
     assert importing == {
-        f"streams/kafka/patches/{name}.py" for name in ("header_names", "rebootstrap", "record_batches")
+        f"streams/kafka/patches/{name}.py"
+        for name in ("bootstrap_cause", "header_names", "rebootstrap", "record_batches")
     }

@@ -217,7 +217,7 @@ def test_it_waits_for_a_broker_and_for_topics(world: World) -> None:
         world.away, world.absent = True, {"sla.rejected"}
         publisher = publisher_of(world)
         publisher.start()
-        await until(lambda: "does not answer" in (publisher.unready() or ""))
+        await until(lambda: "away" in (publisher.unready() or ""))
         world.away = False
         await until(lambda: "no topic sla.rejected; `sla topics apply`" in (publisher.unready() or ""))
         world.absent = set()

@@ -49,7 +49,7 @@ def test_it_is_not_ready_before_the_first_answer_nor_without_one() -> None:
     watched = watch(topics)
     assert watched.problem is not None
     assert not asyncio.run(watched.look())
-    assert watched.problem == {"reason": "Kafka does not answer: topics: NoBrokersAvailable"}
+    assert watched.problem == {"reason": "topics: NoBrokersAvailable"}
 
 
 def test_missing_topics_are_named_with_the_prefix_and_what_to_do() -> None:

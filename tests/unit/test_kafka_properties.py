@@ -17,8 +17,9 @@ import pytest
 
 from streams.errors import SettingsError
 from streams.kafka import aiokafka_clients
+from streams.kafka.causes import TokenRefused
 from streams.kafka.connection_options import ConnectionOptions
-from streams.kafka.oauth_tokens import ClientCredentials, TokenCache, TokenRefused
+from streams.kafka.oauth_tokens import ClientCredentials, TokenCache
 from streams.kafka.properties import PROPERTIES, variable_of
 from streams.settings import read_settings
 

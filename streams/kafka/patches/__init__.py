@@ -14,7 +14,7 @@ import structlog
 
 #: The aiokafka versions that the patches are written for.
 SUPPORTED: Final = "0.14."
-PATCHES: Final = ("header_names", "rebootstrap")
+PATCHES: Final = ("header_names", "bootstrap_cause", "rebootstrap")
 
 _applied: dict[str, bool] = {}
 
