@@ -27,9 +27,13 @@ class Follower:
             enable_auto_commit=False,
             fetch_max_wait_ms=50,
         )
-        found = [(topic, self._consumer.partitions_for_topic(topic) or set()) for topic in topics]
-        self._consumer.assign([TopicPartition(topic, number) for topic, numbers in found for number in sorted(numbers)])
-        self._consumer.seek_to_beginning()
+        try:
+            found = [(topic, self._consumer.partitions_for_topic(topic) or set()) for topic in topics]
+            self._consumer.assign([TopicPartition(topic, number) for topic, those in found for number in sorted(those)])
+            self._consumer.seek_to_beginning()
+        except BaseException:
+            self._consumer.close()
+            raise
 
     def poll(self, seconds: float) -> list[dict[str, object]]:
         """The events that arrive within some seconds, at the latest when the first ones are here."""

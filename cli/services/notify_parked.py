@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -153,9 +154,9 @@ def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:
             bootstrap_servers=list(settings.bootstrap()), retries=5, **settings.client_security()
         )
         topic = f"{settings.topic_prefix}.{TOPIC}"
-        for partition, row in rows:
-            producer.send(topic, key=row.key, value=row.value, partition=partition).get(_ACK_S)
-        producer.close()
+        with closing(producer):
+            for partition, row in rows:
+                producer.send(topic, key=row.key, value=row.value, partition=partition).get(_ACK_S)
     except KafkaError as error:
         raise BrokerProblem(f"Kafka at {where}: {error or type(error).__name__}") from error
 

@@ -84,10 +84,10 @@ def _subscription(
     *,
     states: bool = False,
 ) -> Subscription:
-    consumer, _ = open_consumer(brokers, topic, {"group_id": group, "client_id": f"sla-{group}"}, kafka, start)
-    consumer.subscribe([topic])
     # The registry client does not retry: the subscription does, so it can be stopped in between.
     codec = reading_codec(schema_registry, 0.0)
+    consumer, _ = open_consumer(brokers, topic, {"group_id": group, "client_id": f"sla-{group}"}, kafka, start)
+    consumer.subscribe([topic])
     # States are absolute: the same one again does no harm, and an incident's id may be used anew after its deletion.
     remember = 0 if states else REMEMBERED
     return Subscription(
@@ -113,8 +113,11 @@ def open_consumer(
         )
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(explained_error(error, brokers)) from error
-    partitions = consumer.partitions_for_topic(topic)
-    if not partitions:
+    try:
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
+    except BaseException:
         consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
-        raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
+        raise
     return consumer, frozenset(partitions)

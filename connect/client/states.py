@@ -73,11 +73,11 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         """`brokers` is `host:port,…`; `kafka` goes to kafka.KafkaConsumer. Raises BrokerUnavailable."""
         topic = f"{prefix}.incident-state"
         given = {"group_id": None, "client_id": "sla-states"}
+        decode = reading_codec(schema_registry, _REGISTRY_S).decode
         consumer, numbers = open_consumer(brokers, topic, given, kafka or {}, "earliest")
         partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         consumer.assign(partitions)
         consumer.seek_to_beginning()
-        decode = reading_codec(schema_registry, _REGISTRY_S).decode
         self._follow(consumer, partitions, decode, keep, limit)
 
     def _follow(

@@ -1,4 +1,5 @@
-"""A client that finds no broker ends whole: no thread of it goes on looking for one and logging about it."""
+"""A client that finds no broker, or that a broker refuses, ends whole: no thread of it goes on looking for one and
+logging about it."""
 
 from __future__ import annotations
 
@@ -7,10 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from cli.kafka_io.follower import Follower
 from cli.kafka_io.topic_admin import apply_topics
-from connect.client import BrokerUnavailable, IncidentPublisher, consume_alerts
+from cli.services import notify_parked
+from connect.client import BrokerUnavailable, IncidentPublisher, IncidentStates, consume_alerts
+from connect.kafka_io.connection import BrokerProblem
+from connect.notify.page_store_rows import StateRow
+from streams.settings import Settings
 from streams.topics import declared
 
 BRIEFLY = {"bootstrap_timeout_ms": 200}
@@ -47,3 +53,45 @@ def test_nothing_of_it_lives_on(connect: Callable[[str], None], nobody: str, mon
     with pytest.raises((BrokerUnavailable, KafkaError)):
         connect(nobody)
     assert network_threads() <= before
+
+
+class Refused:
+    """A client that is connected, and may neither read nor write."""
+
+    closed = False
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        raise TopicAuthorizationFailedError(topic)
+
+    def send(self, topic: str, **_: object) -> None:
+        raise TopicAuthorizationFailedError(topic)
+
+    def close(self, **_: object) -> None:
+        self.closed = True
+
+
+def follow(address: str) -> None:
+    Follower(address, ["sla.alerts"])
+
+
+def look_up(address: str) -> None:
+    IncidentStates(address)
+
+
+@pytest.mark.parametrize("connect", [consume, follow, look_up])
+def test_a_consumer_that_may_not_read_is_closed(
+    connect: Callable[[str], None], nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Refused()
+    monkeypatch.setattr("streams.kafka.kafka_python_clients.consumer", lambda **_: refused)
+    with pytest.raises(TopicAuthorizationFailedError):
+        connect(nobody)
+    assert refused.closed
+
+
+def test_a_producer_that_may_not_write_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Refused()
+    monkeypatch.setattr("streams.kafka.kafka_python_clients.producer", lambda **_: refused)
+    with pytest.raises(BrokerProblem):
+        notify_parked._write(Settings(), [(0, StateRow(b"key", None))])
+    assert refused.closed
