@@ -102,9 +102,10 @@ class ProposalBody(BaseModel):
 
 
 class ProposalListBody(BaseModel):
-    """Proposals: those that wait first, then the latest; at most 500."""
+    """A page of proposals."""
 
     proposals: list[ProposalBody]
+    next_cursor: str | None
 
 
 def proposal_body(view: ProposalView) -> ProposalBody:

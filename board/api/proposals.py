@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy import Connection
 
 from board.access.identity import CurrentPerson
@@ -22,12 +22,12 @@ from board.api.proposal_bodies import (
     proposal_body,
 )
 from board.api.route import json_response
-from board.api.types import Id
+from board.api.types import CursorText, Id, PageSize, decode_cursor, encode_cursor
 from board.background.jobs import TooManyJobs
 from board.dependencies import Context, ReadConnection
 from board.proposals.decisions import ProposalRefused, Written
+from board.proposals.listing import ProposalKey, list_proposals
 from board.proposals.proposal import Decision, Proposal
-from board.proposals.stored import list_proposals
 from board.proposals.view import proposing, start_effect, view_of, visible_proposal
 from connect.actions.outcome import Invalid, Moved, Unchanged
 from connect.actions.permissions import Denied, Permission
@@ -73,10 +73,19 @@ def propose(
     dependencies=_READ,
     summary="List proposals",
 )
-def proposals(context: Context, connection: ReadConnection, person: CurrentPerson) -> Response:
-    """Those that the person may see."""
-    found = [proposal_body(view_of(context, connection, each)) for each in list_proposals(connection, person)]
-    return json_response(ProposalListBody(proposals=found))
+def proposals(
+    context: Context,
+    connection: ReadConnection,
+    person: CurrentPerson,
+    limit: Annotated[PageSize, Query()] = 50,
+    cursor: Annotated[CursorText | None, Query()] = None,
+) -> Response:
+    """Those that the person may see: first those that can be decided, the latest of each first."""
+    after = None if cursor is None else ProposalKey(*decode_cursor(cursor, int, int, str))
+    page = list_proposals(connection, person, context.time_source.now(), after=after, limit=limit)
+    found = [proposal_body(view_of(context, connection, each)) for each in page.proposals]
+    following = None if page.after is None else encode_cursor(*page.after)
+    return json_response(ProposalListBody(proposals=found, next_cursor=following))
 
 
 @router.get(

@@ -27,8 +27,8 @@ from board.pages.proposal_texts import proposal_phrases
 from board.pages.render import id_in_address, is_part, page
 from board.pages.texts import board_phrases
 from board.pages.urgency import deadline_of, nearest
+from board.proposals.listing import proposals_about
 from board.proposals.proposal import Proposal, Status
-from board.proposals.stored import proposals_about
 from board.queries.incident_state import ClockRow
 from board.queries.incidents import IncidentRow, get_incident
 from board.queries.notifications import notifications_of

@@ -33,7 +33,7 @@ from board.pages.errors import error_page
 from board.pages.maintenance_texts import maintenance_phrases
 from board.pages.render import local, page, segment
 from board.queries.tenant_scope import TenantScope
-from board.queries.windows import STANDINGS, WindowRow, get_window, known_tenants, list_windows
+from board.queries.windows import STANDINGS, WindowKey, WindowRow, get_window, known_tenants, list_windows
 from board.viewer import viewer
 from connect.actions.catalogue import ACTIONS, Action
 from connect.actions.form import FormField
@@ -52,16 +52,19 @@ _LIST = "/maintenance"
 
 
 @router.get("/maintenance", dependencies=[requires(Permission.READ_TENANTS, scoped=True)])
-def maintenance_list(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> HTMLResponse:
-    """The windows: current, upcoming, past, cancelled; with the form that schedules one."""
+def maintenance_list(
+    request: Request, connection: ReadConnection, context: Context, scope: Scope, standing: str = "", after: str = ""
+) -> HTMLResponse:
+    """The windows: current, upcoming, past, cancelled; with the form that schedules one. `standing` and `after`
+    continue one of the lists."""
     now = context.time_source.now()
-    windows = list_windows(connection, scope)
-    by_standing = {each: [row for row in windows if row.standing(now) == each] for each in STANDINGS}
-    by_standing["upcoming"].reverse()
+    chosen = [each for each in STANDINGS if each == standing] or STANDINGS
+    found = {each: list_windows(connection, each, now, scope, after=_key(after)) for each in chosen}
     return _page(
         request,
         "maintenance/list.html",
-        by_standing={name: rows for name, rows in by_standing.items() if rows},
+        by_standing={name: each.windows for name, each in found.items() if each.windows},
+        more={name: "" if each.after is None else "~".join(map(str, each.after)) for name, each in found.items()},
         section=_schedule_section(request, context, connection, scope),
     )
 
@@ -203,6 +206,12 @@ def _as_it_is(request: Request, row: WindowRow) -> Entered:
 def _concerned(scope: TenantScope) -> Concerned:
     """Whom a new window may concern: a person who is limited to tenants plans for these alone."""
     return PLATFORM if scope.tenants is None else scope.tenants
+
+
+def _key(after: str) -> WindowKey | None:
+    """Where a list goes on; None for a text that no page has as its link."""
+    at, found, name = after.partition("~")
+    return WindowKey(int(at), name) if found and at.isdecimal() and len(at) <= 18 and "\0" not in name else None
 
 
 def _address(row: WindowRow) -> str:

@@ -24,8 +24,8 @@ from board.pages.proposal_values import effect_view, proposed_values
 from board.pages.render import page
 from board.pages.tenant_area import local_text
 from board.proposals.decisions import ProposalRefused, Written
+from board.proposals.listing import ProposalKey, count_open, list_proposals
 from board.proposals.proposal import Decision, Proposal, same_person
-from board.proposals.stored import count_open, list_proposals
 from board.proposals.view import ProposalView, proposing, start_effect, view_of, visible_proposal
 from board.viewer import viewer
 from connect.actions.outcome import Invalid
@@ -41,6 +41,7 @@ router = APIRouter(include_in_schema=False)
 _READ = [requires(Permission.READ_PROPOSALS, scoped=True)]
 _APPROVE = [requires(Permission.APPROVE, scoped=True)]
 _LARGEST_FORM = 64 * 1024
+_PAGE_ROWS = 100
 _DECISIONS: dict[str, Decision] = {"approve": "approved", "decline": "declined", "withdraw": "withdrawn"}
 #: The page asks so long what became of an event. Later it has to be loaded again.
 _ASKS_FOR = 10 * MINUTE
@@ -56,18 +57,21 @@ class NotDecided:
 
 
 @router.get("/proposals", dependencies=_READ)
-def proposal_list(request: Request, context: Context, connection: ReadConnection, person: CurrentPerson) -> Response:
-    """Those that wait first, then the latest."""
+def proposal_list(
+    request: Request, context: Context, connection: ReadConnection, person: CurrentPerson, after: str = ""
+) -> Response:
+    """Those that can be decided first, then the latest; `after` continues the list."""
     now = context.time_source.now()
     language = viewer(request).language
-    found = list_proposals(connection, person)
+    found = list_proposals(connection, person, now, after=_key(after), limit=_PAGE_ROWS)
     return page(
         request,
         "proposals/list.html",
         active="proposals",
         phrases=proposal_phrases(language),
         title_of=lambda name: labels_of(name, language).title,
-        proposals=[(each, each.status(now)) for each in found],
+        proposals=[(each, each.status(now)) for each in found.proposals],
+        next_page=None if found.after is None else "~".join(map(str, found.after)),
         waiting=count_open(connection, person, now),
     )
 
@@ -238,6 +242,14 @@ def _denied(
         return decision
     identity = identity_of(request)
     return None if identity is None else token_denied(identity, context.settings, permission)
+
+
+def _key(after: str) -> ProposalKey | None:
+    """Where a list goes on; None for a text that no page has as its link."""
+    match after.split("~", 2):
+        case [("0" | "1") as ended, at, name] if at.isdecimal() and len(at) <= 18 and "\0" not in name:
+            return ProposalKey(int(ended), int(at), name)
+    return None
 
 
 def _lacks_effect(view: ProposalView) -> bool:

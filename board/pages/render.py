@@ -17,7 +17,7 @@ from board.access.identity import Identity, identity_of
 from board.pages.access_texts import access_phrases
 from board.pages.addresses import raw_path
 from board.pages.texts import BoardPhrases, board_phrases
-from board.proposals.stored import count_open
+from board.proposals.listing import count_open
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
 from connect.actions.permissions import Allowed, Permission, may_read

@@ -32,6 +32,7 @@ class BoardPhrases:
     shortcuts: str
     shortcut_keys: Annotated[Texts, ("search", "down", "up", "open", "help", "close")]
     close: str
+    more: str
     connecting: str
     live: str
     stale: str

@@ -14,8 +14,9 @@ from board.access.audit import AuditLog
 from board.access.identity import Identity
 from board.proposals.audited import note_not_decided, note_not_proposed
 from board.proposals.effect import stored_effect
+from board.proposals.listing import sees
 from board.proposals.proposal import SOURCE, Decision, Ignored, Proposal, same_person
-from board.proposals.stored import get_proposal, sees
+from board.proposals.stored import get_proposal
 from board.store.engine import writing
 from board.store.own_tables import audit_outbox
 from board.store.tables import incident

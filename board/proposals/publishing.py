@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, select
 
 from board.proposals.proposal import Proposal, input_event, input_event_id
 from board.proposals.stored import get_proposal
-from board.store.tables import entry, proposal, reject
+from board.store.proposal_tables import proposal
+from board.store.tables import entry, reject
 from connect.actions.outcome import JsonEvent
 from streams.serde.input_records import INCIDENT_EVENTS
 from streams.sla.events import Position

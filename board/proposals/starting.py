@@ -12,7 +12,8 @@ from board.proposals.proposal import Proposal
 from board.proposals.stored import get_proposal
 from board.proposals.view import start_effect
 from board.store.own_tables import proposal_effect
-from board.store.tables import incident, proposal
+from board.store.proposal_tables import proposal
+from board.store.tables import incident
 
 #: Proposals that are looked at, the oldest first.
 _MOST = 500

@@ -6,19 +6,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from board.proposals.proposal import DECISIONS, Decided, Proposal, ProposalEvent, Proposed, WithoutEffect, fold
 from board.store.own_tables import proposal_effect
-from board.store.tables import proposal as table
+from board.store.proposal_tables import proposal as table
+from board.store.proposal_tables import proposal_tenant
 from connect.actions.catalogue import ACTIONS
-from connect.actions.person import Person
 from streams.sla.erasure import Erasures
 from streams.sla.events import Who
 
 _DECISIONS = {f"action.{name}": name for name in DECISIONS}
-#: Proposals that a list has at most, those that wait first, then the latest.
-MOST_LISTED = 500
 #: Instead of a text of an erased tenant: a reason may not be empty.
 _ERASED = "-"
 
@@ -65,8 +63,7 @@ def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> 
         found[name] = fold(found[name], event)
     for name, present in found.items():
         if present is not None and present != before[name]:
-            connection.execute(delete(table).where(table.c.proposal_id == name))
-            connection.execute(insert(table).values(_row(present)))
+            _write(connection, present)
 
 
 def redact_proposals(connection: Connection, incidents: Iterable[str], erasures: Erasures) -> None:
@@ -74,11 +71,10 @@ def redact_proposals(connection: Connection, incidents: Iterable[str], erasures:
     stay: the rules of decisions need them."""
     for incident_id in incidents:
         query = select(table.c.data).where(table.c.incident_id == incident_id)
-        for before in map(_proposal, connection.execute(query).scalars().all()):
+        for before in map(read_proposal, connection.execute(query).scalars().all()):
             after = _redacted(before, erasures)
             if after != before:
-                name = after.proposed.proposal_id
-                connection.execute(update(table).where(table.c.proposal_id == name).values(_row(after)))
+                _write(connection, after)
 
 
 def delete_effects(connection: Connection) -> None:
@@ -92,7 +88,7 @@ def expire_proposals(connection: Connection, before: int, most: int) -> int:
     names = connection.execute(select(table.c.proposal_id).where(ended).limit(most)).scalars().all()
     for name in names:
         connection.execute(delete(proposal_effect).where(proposal_effect.c.proposal_id == name))
-        connection.execute(delete(table).where(table.c.proposal_id == name))
+        _delete(connection, name)
     return len(names)
 
 
@@ -113,42 +109,25 @@ def _redacted(found: Proposal, erasures: Erasures) -> Proposal:
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """A proposal by its id."""
     data = connection.execute(select(table.c.data).where(table.c.proposal_id == proposal_id)).scalar()
-    return None if data is None else _proposal(data)
-
-
-def list_proposals(connection: Connection, person: Person) -> list[Proposal]:
-    """The proposals that a person may see: those that wait first, then the latest; at most `MOST_LISTED`."""
-    waiting = table.c.status != "proposed"
-    query = select(table.c.data).order_by(waiting, table.c.proposed_at.desc()).limit(MOST_LISTED)
-    found = [_proposal(data) for data in connection.execute(query).scalars()]
-    return [each for each in found if sees(person, each)]
-
-
-def proposals_about(connection: Connection, person: Person, incident_id: str) -> list[Proposal]:
-    """The proposals about an incident that a person may see, the latest first; at most `MOST_LISTED`."""
-    query = select(table.c.data).where(table.c.incident_id == incident_id).order_by(table.c.proposed_at.desc())
-    found = [_proposal(data) for data in connection.execute(query.limit(MOST_LISTED)).scalars()]
-    return [each for each in found if sees(person, each)]
-
-
-def count_open(connection: Connection, person: Person, now: int) -> int:
-    """How many proposals that a person may see can be approved now."""
-    if person.tenants is None:
-        query = select(func.count()).where(table.c.status == "proposed", table.c.expires_at >= now)
-        return int(connection.execute(query).scalar_one())
-    return sum(each.status(now) == "proposed" for each in list_proposals(connection, person))
-
-
-def sees(person: Person, proposal: Proposal) -> bool:
-    """Somebody limited to tenants sees only proposals all of whose tenants are the person's own."""
-    if person.tenants is None:
-        return True
-    tenants = proposal.proposed.tenants
-    return bool(tenants) and person.tenants.issuperset(tenants or ())
+    return None if data is None else read_proposal(data)
 
 
 def _who(fields: Mapping[str, Any]) -> Who:
     return Who("customer" if fields["kind"] == "customer" else "support", fields["person"])
+
+
+def _write(connection: Connection, found: Proposal) -> None:
+    name = found.proposed.proposal_id
+    _delete(connection, name)
+    connection.execute(insert(table).values(_row(found)))
+    if tenants := sorted(set(found.proposed.tenants or ())):
+        rows = [{"proposal_id": name, "tenant_id": tenant} for tenant in tenants]
+        connection.execute(insert(proposal_tenant), rows)
+
+
+def _delete(connection: Connection, name: str) -> None:
+    for each in (proposal_tenant, table):
+        connection.execute(delete(each).where(each.c.proposal_id == name))
 
 
 def _row(proposal: Proposal) -> dict[str, Any]:
@@ -171,7 +150,8 @@ def _row(proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _proposal(text: str) -> Proposal:
+def read_proposal(text: str) -> Proposal:
+    """The proposal of a row's `data`."""
     data = json.loads(text)
     proposed, decided = data["proposed"], data["decided"]
     tenants, who = proposed["tenants"], Who(*proposed["who"])

@@ -11,9 +11,10 @@ from board.background.jobs import Job
 from board.dependencies import BoardContext
 from board.proposals.decisions import Proposing, state_of
 from board.proposals.effect import EffectRequest, StoredEffect, compute_effect, stored_effect
+from board.proposals.listing import sees
 from board.proposals.proposal import Proposal, Status
 from board.proposals.publishing import PublishedEvent, published_event
-from board.proposals.stored import get_proposal, sees
+from board.proposals.stored import get_proposal
 from connect.actions.outcome import State
 from connect.actions.person import Person
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_, select
 
 from board.store.tables import contract, maintenance, named_tenant, reject
 from streams.serde.input_records import CONTRACT_EVENTS
@@ -52,7 +52,7 @@ def contract_history(connection: Connection, tenant_id: str) -> ContractHistory:
     return history
 
 
-def rejected_fact(table: Table) -> ColumnElement[bool]:
+def rejected_fact(table: FromClause) -> ColumnElement[bool]:
     """Whether the record that a row is from was rejected."""
     return exists().where(
         reject.c.original_topic == CONTRACT_EVENTS,

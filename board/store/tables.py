@@ -318,19 +318,3 @@ erased_tenant = Table(
     Column("pseudonym", String(64), primary_key=True),
     Column("key_check", String(64), nullable=False),
 )
-
-#: Proposals (R17) as the audit log tells them. `status` is `proposed`, `approved`, `declined` or `withdrawn`: the
-#: first valid decision of the partition. `data` is the whole of it as JSON.
-proposal = Table(
-    "proposal",
-    metadata,
-    Column("proposal_id", String(256), primary_key=True),
-    Column("incident_id", String(256), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("decided_at", BigInteger),
-    Column("data", Text, nullable=False),
-    Index("proposal_by_status", "status", "proposed_at"),
-    Index("proposal_by_incident", "incident_id"),
-)

@@ -11,7 +11,7 @@ from story import erased, texts
 from board.ingest.retention import expire
 from board.proposals.stored import get_proposal
 from board.store.own_tables import proposal_effect
-from board.store.tables import proposal
+from board.store.proposal_tables import proposal
 from streams.sla.instants import DAY
 
 SECRET = "secret of acme"

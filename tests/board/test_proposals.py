@@ -161,7 +161,7 @@ def test_foreign_tenants_and_roles_are_refused(deployment: Deployment) -> None:
     deployment.compute(shared)
     limited = deployment.person("kim", tenants={"acme"})
     assert limited.get(f"/api/v1/proposals/{shared}").status_code == 404
-    assert limited.get("/api/v1/proposals").json() == {"proposals": []}
+    assert limited.get("/api/v1/proposals").json() == {"proposals": [], "next_cursor": None}
     assert decide(limited, "approve", shared).status_code == 404
     assert propose(ann, incident="late-p1").status_code == 202
     assert limited.post("/api/v1/incidents/late-p1/proposals", json=_body()).status_code == 404

@@ -3,7 +3,8 @@
 from alembic import context
 
 import board.store.audit_tables
-import board.store.own_tables  # noqa: F401 -- both add their tables to the metadata
+import board.store.own_tables
+import board.store.proposal_tables  # noqa: F401 -- each adds its tables to the metadata
 from board.store.tables import metadata
 
 context.configure(
