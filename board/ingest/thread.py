@@ -175,16 +175,14 @@ class Ingest:
     def _begin(self, positions: dict[Place, int], ends: dict[Place, int], total: int) -> None:
         left = sum(max(end - positions[place], 0) for place, end in ends.items())
         self._targets = dict(ends)
-        self._metrics.up.set(1)
-        status = self._board.change(
-            failure=None, positions=dict(positions), ends=dict(ends), read=total - left, total=total
-        )
+        status = self._board.change(positions=dict(positions), ends=dict(ends), read=total - left, total=total)
         self._log.info("ingest_started", partitions=len(positions), lag=status.lag)
 
     def _applied(
         self, changes: AppliedChanges, count: int, positions: dict[Place, int], ends: dict[Place, int]
     ) -> None:
         before = self._board.status
+        self._goes_on()
         status = self._board.change(
             positions=dict(positions),
             ends=ends,
@@ -194,9 +192,18 @@ class Ingest:
         )
         self._on_applied(changes, status.position)
 
+    def _goes_on(self) -> None:
+        """What failed is over. A session that has only begun does not say so: it may fail in the same way, as with a
+        database that can be read and not written."""
+        if self._board.status.failure is not None:
+            self._board.change(failure=None)
+        self._metrics.up.set(1)
+
     def _show_end(self, positions: dict[Place, int], ends: dict[Place, int]) -> None:
         left = sum(max(end - positions[place], 0) for place, end in self._targets.items())
         before = self._board.status
+        if left == 0:
+            self._goes_on()
         status = self._board.change(
             ends=before.ends | ends,
             read=before.total - left,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
+from board.ingest.apply import AppliedChanges
 from board.ingest.thread import Ingest
 from streams.settings import read_settings
 from streams.sla.instants import DAY
@@ -52,3 +53,19 @@ def test_a_thread_that_was_never_started_is_stopped_at_once(empty_read_model: En
     ingest = ingest_of(empty_read_model)
     ingest.stop()
     assert not ingest._thread.is_alive()
+
+
+def test_a_failure_lasts_until_a_transaction_is_committed_or_nothing_is_left(empty_read_model: Engine) -> None:
+    """A database on a full disk can be read: each new session begins, and fails where it writes."""
+    ingest, place = ingest_of(empty_read_model), ("alerts", 0)
+    nothing = AppliedChanges()
+    for committed in (True, False):
+        ingest._board.change(failure="the database: disk full", reached_end=True)
+        ingest._begin({place: 3}, {place: 5}, 5)
+        ingest._show_end({place: 3}, {place: 5})
+        assert ingest.status.failure == "the database: disk full"
+        if committed:
+            ingest._applied(nothing, 1, {place: 4}, {place: 5})
+        else:
+            ingest._show_end({place: 5}, {place: 5})
+        assert ingest.status.failure is None
