@@ -36,7 +36,8 @@ SHUTDOWN_S = 5.0
 
 
 class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One membership in the destination's consumer group. `on_ready` is called whenever its partitions are loaded."""
+    """One membership in the destination's consumer group. `on_ready` is called whenever its partitions are loaded, with
+    what is wrong with them, or None."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         kafka: PageStore,
         delivery: DeliveryQueue,
         metrics: NotifyMetrics,
-        on_ready: Callable[[], None],
+        on_ready: Callable[[str | None], None],
         codec: Codec,
         *,
         clock: TimeSource,
@@ -148,7 +149,25 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log_unknown_destinations(others)
         self._delivery.resume()
         self._log.info("partitions_assigned", partitions=sorted(stored), waiting=self._delivery.pending)
-        self._on_ready()
+        problem = self._absent_partitions(assigned)
+        if problem is not None:
+            self._log.error("partitions_incomplete", reason=problem)
+        self._on_ready(problem)
+
+    def _absent_partitions(self, assigned: Iterable[TopicPartition]) -> str | None:
+        """Members of the group get the same partitions of all three topics, unless one of them is no notifier."""
+        found: dict[str, set[int]] = {self._kafka.topic(each): set() for each in (ALERTS, INCIDENTS, TOPIC)}
+        for each in assigned:
+            found[each.topic].add(each.partition)
+        every = set().union(*found.values())
+        absent = {topic: sorted(every - partitions) for topic, partitions in found.items() if partitions != every}
+        if not absent:
+            return None
+        named = "; ".join(f"{topic} {', '.join(map(str, partitions))}" for topic, partitions in absent.items())
+        return (
+            f"another program uses the consumer group of this destination, and has partitions that the notifier needs "
+            f"({named}): their alerts are not delivered; stop that program, or give it a group of its own"
+        )
 
     def _responsible_for(self, destination: str) -> bool:
         """One worker of the notifier also looks after destinations that were removed from the routing file."""
@@ -226,9 +245,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     request = self._reader.retry_request(record)
                     if request is not None:
                         rows[where.partition] += self._delivery.retry(where.partition, *request)
+        mine = self._kafka.consumer.assignment()
         for partition, ordering in self._orderings.items():
-            if ordering:
-                where = TopicPartition(alerts, partition)
+            where = TopicPartition(alerts, partition)
+            if ordering and where in mine:
                 if ordering.barrier is None:
                     ordering.barrier = (await self._kafka.ends([where]))[where]
                 close(partition, ordering.read_up_to(await self._kafka.consumer.position(where)))

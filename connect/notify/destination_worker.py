@@ -117,5 +117,5 @@ class DestinationWorker:
             self._disabled, self._delivery = delivery.health.disabled, None
             await kafka.stop()
 
-    def _connected(self) -> None:
-        self.failure = None
+    def _connected(self, problem: str | None) -> None:
+        self.failure = problem

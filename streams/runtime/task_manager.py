@@ -16,6 +16,7 @@ from aiokafka.structs import TopicPartition
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
+from streams.runtime.inputs_elsewhere import InputsElsewhere
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.ownership import PrefixOwner
@@ -55,6 +56,7 @@ class TaskManager:
         self.tasks: dict[tuple[str, int], StreamTask] = {}
         self.assigned = False
         self._incomplete: list[dict[str, object]] = []
+        self._inputs_elsewhere = InputsElsewhere(settings.app_id)
         self._watch: asyncio.Task[None] | None = None
         self._frozen: dict[tuple[str, int], int] = {}
         """How often each task had started when its state was last hidden from the garbage collector."""
@@ -164,6 +166,7 @@ class TaskManager:
         owned = {(each.topic, each.partition) for each in assigned}
         await self._stop_tasks(list(self.tasks))  # none are left after a revocation
         self._incomplete = []
+        elsewhere: list[tuple[str, int]] = []
         if beyond := [each for each in owned if each[1] >= self.settings.partitions]:
             self._topics.reject_partition_count(beyond[0][0], beyond[0][1] + 1)
             return
@@ -173,13 +176,15 @@ class TaskManager:
                 missing = [each for each in spec.topics if each not in topics and each not in spec.legacy_topics]
                 if spec.internal.issuperset(topics) and missing:
                     # A worker of a release before internal topics has the inputs, and does not subscribe to these.
-                    self._logger.info("inputs_at_earlier_release", agent=spec.name, partition=partition)
+                    elsewhere.append((spec.name, partition))
+                    self._logger.warning("inputs_at_earlier_release", agent=spec.name, partition=partition)
                 elif missing:
                     # Another worker may own them (unequal partition counts), or the topic does not exist yet.
                     self._incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
                     self._logger.error("partitions_incomplete", agent=spec.name, partition=partition, missing=missing)
                 else:
                     self._start_task(replace(spec, topics=topics), partition)
+        self._inputs_elsewhere.assigned(elsewhere, self._clock.now())
         self.assigned = True
         self._rebalance.end()
         self._logger.info("partitions_assigned", tasks=len(self.tasks))
@@ -295,6 +300,7 @@ class TaskManager:
         elif not self.assigned:
             reasons.append({"reason": "no partitions assigned"})
         reasons += self._incomplete
+        reasons += self._inputs_elsewhere.problems(self._clock.now())
         reasons += [
             {
                 "agent": task.agent,

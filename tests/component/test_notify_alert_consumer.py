@@ -145,6 +145,7 @@ class Desk:
         self.kafka = FakeKafka(self.bench)
         routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
         self.ready = 0
+        self.problem: str | None = None
         self.consumer = AlertConsumer(
             "d",
             routing,
@@ -159,8 +160,9 @@ class Desk:
         )
         self.reading: asyncio.Task[None] | None = None
 
-    def _ready(self) -> None:
+    def _ready(self, problem: str | None) -> None:
         self.ready += 1
+        self.problem = problem
 
     async def start(self) -> None:
         self.bench.running = asyncio.create_task(self.bench.delivery.run())
@@ -369,6 +371,27 @@ def test_a_worker_that_is_full_takes_nothing_more(monkeypatch: pytest.MonkeyPatc
         desk.bench.sender.open.set()
         await desk.until(lambda: len(desk.heard) == 200)
         assert desk.bench.sender.most_at_once == 4
+
+    play(scenario)
+
+
+def test_partitions_that_another_program_of_the_group_has_are_a_problem() -> None:
+    """Its alerts would be read by nobody who delivers them, and nobody would know."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.start()
+        assert desk.problem is None
+        del desk.kafka.logs[ALERTS], desk.kafka.at[ALERTS]  # the position of a partition of others raises
+        await desk.consumer.on_partitions_assigned([INCIDENTS, ROWS])
+        assert desk.problem is not None
+        assert "(sla.alerts 0): their alerts are not delivered" in desk.problem
+        desk.kafka.put(INCIDENTS, value_of(event("closed")))
+        await desk.until(lambda: INCIDENTS in desk.kafka.held)
+        assert desk.reading is not None
+        assert not desk.reading.done(), "other partitions are served"
+        await desk.consumer.on_partitions_assigned([])
+        assert desk.problem is None, "another notifier has them all"
 
     play(scenario)
 

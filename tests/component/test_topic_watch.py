@@ -12,9 +12,12 @@ from structlog.testing import capture_logs
 from streams.kafka.topic_descriptions import TopicDescription
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
+from streams.runtime.inputs_elsewhere import InputsElsewhere
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task_manager import TaskManager
 from streams.runtime.topic_watch import TopicWatch
+from streams.sla.instants import MINUTE
+from tests.unit.memory_clock import Stopped
 
 SETTINGS = RuntimeSettings("sla", ("127.0.0.1:1",), prefix="eu", partitions=4)
 ID = b"i" * 16
@@ -136,14 +139,32 @@ def test_a_worker_beside_one_that_knows_no_internal_topics_is_ready_unless_its_o
     begun: list[int] = []
 
     async def assign() -> list[dict[str, object]]:
-        manager = TaskManager(SETTINGS, [spec])
+        manager = TaskManager(SETTINGS, [spec], Stopped(0))
         manager._topics._offsets = Topics({**all_topics(), "eu.own": TopicDescription(4, ID)})  # type: ignore[assignment]
         assert await manager._topics.look()
         monkeypatch.setattr(manager, "_start_task", lambda _, partition: begun.append(partition))
         await manager._on_assigned(manager.app, {TopicPartition(topic, 0) for topic in assigned})
-        return manager.unready()
+        found = manager.unready()
+        manager._clock = Stopped(11 * MINUTE)
+        later = [each for each in manager.unready() if each not in found]
+        assert len(later) == (assigned == ["eu.own"]), "the inputs of this partition are with another member for long"
+        return found
 
     reasons = asyncio.run(assign())
     assert begun == started
     assert [each["missing"] for each in reasons if "missing" in each] == incomplete
     assert len(reasons) == len(incomplete)
+
+
+def test_inputs_that_another_member_keeps_are_a_reason_after_ten_minutes() -> None:
+    """A rolling upgrade does not take so long: another program uses the group, and nobody decides these inputs."""
+    inputs = InputsElsewhere("sla")
+    inputs.assigned([("diary", 1), ("diary", 0)], 0)
+    inputs.assigned([("diary", 0), ("diary", 2)], 6 * MINUTE)
+    assert inputs.problems(10 * MINUTE) == []
+    (problem,) = inputs.problems(11 * MINUTE)
+    assert (problem["agent"], problem["partition"]) == ("diary", 0)
+    assert "for 11 minutes another member of the consumer group sla has had the inputs" in str(problem["reason"])
+    assert [each["partition"] for each in inputs.problems(17 * MINUTE)] == [0, 2]
+    inputs.assigned([], 17 * MINUTE)
+    assert inputs.problems(60 * MINUTE) == []
