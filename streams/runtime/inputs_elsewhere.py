@@ -7,12 +7,11 @@ another program that uses the workers' consumer group: nobody decides these inpu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from typing import Final
 
-from streams.sla.instants import MINUTE
-
-#: How long a rolling upgrade may take; the same patience as for a ledger that waits for a partition.
-PATIENCE = 10 * MINUTE
+_MINUTE_US: Final = 60_000_000
+#: How long a rolling upgrade may take; a ledger that waits for a partition is given the same time.
+LIMIT_US: Final = 10 * _MINUTE_US
 
 AgentPartition = tuple[str, int]
 
@@ -33,13 +32,12 @@ class InputsElsewhere:
         return [
             {"agent": agent, "partition": partition, "reason": self._reason(now - since)}
             for (agent, partition), since in sorted(self._since.items())
-            if now - since > PATIENCE
+            if now - since > LIMIT_US
         ]
 
     def _reason(self, lasted: int) -> str:
-        minutes = timedelta(microseconds=lasted) // timedelta(minutes=1)
         return (
-            f"for {minutes} minutes another member of the consumer group {self._group} has had the inputs of this "
+            f"for {lasted // _MINUTE_US} minutes another member of the consumer group {self._group} has had the inputs of this "
             "partition: a worker of an earlier release, or another program that must not use this group; see "
             f"`kafka-consumer-groups.sh --describe --members --verbose --group {self._group}`"
         )
