@@ -37,7 +37,7 @@ class InputsElsewhere:
 
     def _reason(self, lasted: int) -> str:
         return (
-            f"for {lasted // _MINUTE_US} minutes another member of the consumer group {self._group} has had the inputs of this "
-            "partition: a worker of an earlier release, or another program that must not use this group; see "
+            f"for {lasted // _MINUTE_US} minutes another member of the consumer group {self._group} has had the inputs "
+            "of this partition: a worker of an earlier release, or another program that must not use this group; see "
             f"`kafka-consumer-groups.sh --describe --members --verbose --group {self._group}`"
         )
