@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.demo.live import play
-from cli.demo.open_incidents import open_incident_lines
+from cli.demo.open_incidents import claimable_month_lines, open_incident_lines
 from cli.demo.summary import print_history
 from cli.embedded_kafka.node_files import BrokerError, free_port
 from cli.events.publish_lines import publish_lines
@@ -81,11 +81,14 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
 
 def _keep(console: Console, stack: Stack) -> None:
     """Open some incidents, start the board and stay until Ctrl-C."""
-    publish_lines(open_incident_lines(SystemTimeSource().now()), [stack.bootstrap])
+    now = SystemTimeSource().now()
+    publish_lines(claimable_month_lines(now), [stack.bootstrap], backfill=True)
+    publish_lines(open_incident_lines(now), [stack.bootstrap])
     settings = _SETTINGS | _KEEP_SETTINGS
     with LocalBoard(stack.bootstrap, stack.broker.data_dir, free_port(), environment=settings) as board:
         console.print(f"\n[bold]board[/bold]        {board.url}")
         console.print("             an incident breaches within three minutes: watch it on the first page")
+        console.print("             northwind can claim a credit: see Tenants")
         console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
         console.print("for sla      export SLA_BROKERS=" + stack.bootstrap)
         console.print("Broker, worker and board stay up. Ctrl-C stops them, within ten seconds.")

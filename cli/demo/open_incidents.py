@@ -1,4 +1,5 @@
-"""Incidents that `sla demo --keep` leaves open, so that the board has deadlines that count down."""
+"""What `sla demo --keep` adds for people to work with: open incidents, whose deadlines count down on the board, and a
+month with a credit that can be claimed."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from streams.sla.instants import HOUR, MINUTE, format_rfc3339
+from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
 
 _SUPPORT = {"who": {"kind": "support", "id": "kim"}}
 _PUBLIC = {**_SUPPORT, "visibility": "public", "text": "We have found the cause and are working on it."}
@@ -58,3 +59,43 @@ def open_incident_lines(now: int) -> Iterator[str]:
                 "data": step.data,
             }
         )
+
+
+_TENANT = "northwind"
+#: Of every month that is between 2 and 3 %: one full point under 99 %.
+_OUTAGE = 18 * HOUR
+#: The policy of the demo wants one each hour.
+_UPDATE_EVERY = 50 * MINUTE
+
+
+def claimable_month_lines(now: int) -> Iterator[str]:
+    """The JSON lines of history, to be published as backfill: a tenant, and its outage in the latest month that has a
+    final statement at `now` (microseconds). Its credit can be claimed."""
+    start = _month_start(_month_start(now - 4 * DAY) - DAY)
+    began = start + 9 * DAY + 8 * HOUR
+    contract = {
+        "tenant_id": _TENANT,
+        "valid_from": format_rfc3339(start),
+        "plan": "code-hosting",
+        "monthly_charge": {"amount_minor": 240_000, "currency": "USD"},
+        "tier": 2,
+        "emergency_member": True,
+    }
+    incident = f"demo-outage-{format_rfc3339(start)[:7]}"
+    opening = _opened("git_operations", "complete_outage", "monitor", "A storage cluster lost its quorum.", _TENANT)
+    facts: list[tuple[str, str, int, Mapping[str, object]]] = [
+        ("contract.set", _TENANT, start, contract),
+        ("incident.opened", incident, began, opening),
+        ("incident.responded", incident, began + 10 * MINUTE, _SUPPORT),
+    ]
+    for at in range(began + 10 * MINUTE + _UPDATE_EVERY, began + _OUTAGE, _UPDATE_EVERY):
+        facts.append(("incident.updated", incident, at, _PUBLIC))
+    facts.append(("incident.resolved", incident, began + _OUTAGE, {}))
+    for number, (kind, subject, at, data) in enumerate(facts):
+        event = {"specversion": "1.0", "id": f"{incident}-{number}", "type": kind, "source": "/demo"}
+        yield json.dumps({**event, "subject": subject, "time": format_rfc3339(at), "data": data})
+
+
+def _month_start(instant: int) -> int:
+    """The start of the calendar month (UTC) that an instant is in."""
+    return parse_rfc3339(format_rfc3339(instant)[:8] + "01T00:00:00Z")

@@ -70,10 +70,11 @@ class Broker:
     def alive(self) -> bool:
         return self._node.watch is not None and self._node.watch.poll() is None
 
-    def stop(self) -> None:
-        """Ends Kafka cleanly, by force if it takes too long; a temporary data directory is removed."""
+    def stop(self, *, keep_data: bool = False) -> None:
+        """Ends Kafka cleanly, by force if it takes too long; a temporary data directory is removed, unless somebody is
+        to read its logs."""
         self._end(signal.SIGTERM)
-        if self._node.temporary:
+        if self._node.temporary and not keep_data:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def kill(self) -> None:

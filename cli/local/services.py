@@ -20,7 +20,7 @@ from cli.local.stack import StackError, StackStopped, answers
 from connect.actions.person import Person, Role
 from streams.time_source import SystemTimeSource
 
-_READY_S = 30.0
+_READY_S = 60.0
 _STOP_S = 25.0
 _MAPPING = """\
 # Made by `sla up`: services may send plain JSON and CloudEvents with the token in {token}.

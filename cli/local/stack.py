@@ -140,6 +140,6 @@ class Stack:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.stop_worker()
-        self.broker.stop()
+        self.broker.stop(keep_data=isinstance(error, StackError))  # the error names a log in there

@@ -1,11 +1,13 @@
-"""The incidents that `sla demo --keep` leaves open: what the board is to show of them."""
+"""What `sla demo --keep` adds to the history: what the board is to show of it."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 from cli.demo.command import DEFAULT_POLICY, history
-from cli.demo.open_incidents import open_incident_lines
+from cli.demo.open_incidents import claimable_month_lines, open_incident_lines
 from cli.replay.outcome import data_of
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
@@ -32,3 +34,15 @@ def test_they_are_open_of_different_severity_and_the_next_deadline_is_near() -> 
     assert "demo-git" in breached  # whoever opens the board sees a deadline pass
     breaches = [each for each in outputs if each["type"] == "sla.breached"]
     assert [str(each["subject"]).rpartition("-")[0] for each in breaches] == ["demo-api"]
+
+
+@pytest.mark.parametrize("today", ["2026-11-20", "2026-12-01", "2026-12-04", "2027-01-01", "2027-03-31", "2028-03-05"])
+def test_a_credit_can_be_claimed_on_every_day(today: str) -> None:
+    now = parse_rfc3339(f"{today}T12:00:00Z")
+    policies = Policies.of(load_policies(default_policies_dir()), DEFAULT_POLICY)
+    outputs = list(simulate(claimable_month_lines(now), policies, until=now, backfill=True))
+    assert not [each for each in outputs if each["type"] in {"sla.rejected", "sla.breached"}]
+    statements = [data_of(each) for each in outputs if each["type"] == "credit.statement"]
+    (final,) = [each for each in statements if each["status"] == "final" and each["downtime_s"]]
+    assert final["credit"] == {"amount_minor": 24_000, "currency": "USD"}
+    assert parse_rfc3339(str(final["claimable_until"])) > now

@@ -59,7 +59,7 @@ def test_ctrl_c_is_answered_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     board = SimpleNamespace(url="http://127.0.0.1:8090", how_to_sign_in=list, code=lambda: None, log=tmp_path)
     monkeypatch.setattr(command, "LocalBoard", lambda *_, **__: nullcontext(board))
-    monkeypatch.setattr(command, "publish_lines", lambda *_: None)
+    monkeypatch.setattr(command, "publish_lines", lambda *_, **__: None)
     monkeypatch.setattr("time.sleep", interrupted)
     stack = SimpleNamespace(
         bootstrap="127.0.0.1:9092", broker=SimpleNamespace(data_dir=tmp_path), worker_code=lambda: None

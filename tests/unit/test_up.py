@@ -37,7 +37,7 @@ def signals() -> Iterator[None]:
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
     """A stack without Kafka, whose worker is ready as soon as it has printed something."""
-    broker = SimpleNamespace(bootstrap="127.0.0.1:1", data_dir=tmp_path, alive=True, stop=lambda: None)
+    broker = SimpleNamespace(bootstrap="127.0.0.1:1", data_dir=tmp_path, alive=True, stop=lambda **_: None)
     monkeypatch.setattr(stack, "start_broker", lambda *_: broker)
     monkeypatch.setattr(stack, "apply_topics", lambda *_: None)
     monkeypatch.setattr(stack.Stack, "ready", lambda self: "started" in self.log.read_text())
@@ -105,6 +105,17 @@ def test_a_stop_while_a_process_starts_is_no_failure_of_that_process(
     monkeypatch.setattr(services, "answers", lambda _: False)
     with pytest.raises(stack.StackStopped), services.LocalIntake("127.0.0.1:1", tmp_path, None, 1, set_event()):
         pass
+
+
+def test_the_log_that_an_error_names_stays(local: stack.Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a temporary directory."""
+    kept: list[bool] = []
+    monkeypatch.setattr(local.broker, "stop", lambda *, keep_data: kept.append(keep_data))
+    with local:
+        pass
+    with pytest.raises(stack.StackError), local:
+        raise stack.StackError("see board.log")
+    assert kept == [False, True]
 
 
 @pytest.mark.usefixtures("local")
