@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from billed_at_once import write_policies
 from click.testing import Result
 from on_kafka import PARTITIONS, Run
 from typer.testing import CliRunner
@@ -38,9 +39,12 @@ def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     prefix = "with-worker"
     apply_topics(broker, declared(prefix, 2))
     port = free_port()
-    named = {"SLA_BROKERS": broker, "SLA_TOPIC_PREFIX": prefix, "SLA_APP_ID": prefix}
+    folder = tmp_path_factory.mktemp("worker")
+    policies = str(write_policies(folder / "policies"))
+    named = {"SLA_BROKERS": broker, "SLA_TOPIC_PREFIX": prefix, "SLA_APP_ID": prefix, "SLA_POLICIES": policies}
     settings = {"SLA_PARTITIONS": "2", "SLA_HEALTH_PORT": str(port), "SLA_BACKFILL_QUIET": "PT1S"}
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    settings |= {"SLA_MARK_EVERY": "PT1S"}
+    log = folder / "worker.log"
     with (
         log.open("wb") as file,
         subprocess.Popen(WORKER, stdout=file, stderr=file, env={**os.environ, **named, **settings}) as worker,
