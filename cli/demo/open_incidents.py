@@ -64,8 +64,8 @@ def open_incident_lines(now: int) -> Iterator[str]:
 _TENANT = "northwind"
 #: Of every month that is between 2 and 3 %: one full point under 99 %.
 _OUTAGE = 18 * HOUR
-#: The policy of the demo wants one each hour.
-_UPDATE_EVERY = 50 * MINUTE
+#: The policy of the demo wants one every two hours.
+_UPDATE_EVERY = 100 * MINUTE
 
 
 def claimable_month_lines(now: int) -> Iterator[str]:
@@ -82,7 +82,8 @@ def claimable_month_lines(now: int) -> Iterator[str]:
         "emergency_member": True,
     }
     incident = f"demo-outage-{format_rfc3339(start)[:7]}"
-    opening = _opened("git_operations", "complete_outage", "monitor", "A storage cluster lost its quorum.", _TENANT)
+    # P2 with a contract and without: workers may read the contract after the incident.
+    opening = _opened("git_operations", "material_aspect", "monitor", "A storage cluster lost its quorum.", _TENANT)
     facts: list[tuple[str, str, int, Mapping[str, object]]] = [
         ("contract.set", _TENANT, start, contract),
         ("incident.opened", incident, began, opening),
