@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated
 
 from board.pages.texts import Texts
+from connect.actions.revision import COMPARED
 from streams.i18n.catalogues import Language, load
 
 
@@ -29,6 +30,8 @@ class ActionPagePhrases:
     claimed: str
     retry_hint: str
     change: str
+    state_fields: Annotated[Texts, COMPARED]
+    coverage: Annotated[Texts, ("covered", "not_covered")]
     recent: str
     outcomes: Annotated[
         Texts,

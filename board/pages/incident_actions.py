@@ -21,6 +21,7 @@ from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.incident_texts import incident_phrases
 from board.pages.render import incident_address, is_part, page
+from board.pages.state_changes import shown_changes
 from board.queries.incidents import IncidentRow, get_incident
 from board.queries.tenant_scope import TenantScope
 from board.viewer import Viewer, viewer
@@ -152,12 +153,11 @@ def _message(request: Request, action: Action, outcome: Outcome) -> dict[str, An
     found = outcome_message(request, action, outcome)
     more: dict[str, Any] = {"message": found.text, "tone": found.tone}
     if isinstance(outcome, Moved):
-        more |= {"changes": _changes(outcome), "recent": _recent(outcome, viewer(request))}
+        more |= {
+            "changes": shown_changes(outcome.changes or (), viewer(request)),
+            "recent": _recent(outcome, viewer(request)),
+        }
     return more
-
-
-def _changes(outcome: Moved) -> tuple[tuple[str, str, str], ...]:
-    return tuple((each.field, _shown(each.before), _shown(each.after)) for each in outcome.changes or ())
 
 
 def _recent(outcome: Moved, seen_by: Viewer) -> tuple[tuple[str, str], ...]:
@@ -168,14 +168,6 @@ def _recent(outcome: Moved, seen_by: Viewer) -> tuple[tuple[str, str], ...]:
         who = data.get("who", {}) if isinstance(data, dict) else {}
         found.append((events.get(str(each["type"]), str(each["type"])), str(who.get("id", "–"))))
     return tuple(found)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{_shown(each)}" for each in value.values())
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "–"
-    return "–" if value is None else str(value)
 
 
 def _section(request: Request, view: ActionsView, status: int) -> Response:

@@ -19,8 +19,8 @@ from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.incident_texts import incident_phrases
 from board.pages.proposal_texts import proposal_phrases
-from board.pages.proposal_values import plain
 from board.pages.render import page
+from board.pages.state_changes import shown_changes
 from board.proposals.decisions import Written
 from board.proposals.view import proposing
 from board.queries.incidents import IncidentRow, get_incident
@@ -121,7 +121,7 @@ def _not_proposed(
             text = message("unchanged", problem_text(reason, language))
             return HTTPStatus.CONFLICT, NotProposed(action, entered, text)
         case Moved(changes=changes):
-            found = tuple((each.field, plain(each.before), plain(each.after)) for each in changes or ())
+            found = shown_changes(changes or (), viewer(request))
             text = message("moved" if found else "moved_unknown")
             return HTTPStatus.CONFLICT, NotProposed(action, entered, text, changes=found)
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from board.pages.state_changes import shown_changes
 from board.proposals.proposal import Proposal
+from board.viewer import Viewer
 from connect.actions.catalogue import ACTIONS
+from connect.actions.outcome import FieldChange
 from connect.actions.texts import labels_of
 from streams.i18n.catalogues import Language
 from streams.sla.instants import SECOND, parse_rfc3339
@@ -83,8 +86,8 @@ def proposed_values(proposal: Proposal, language: Language) -> list[ShownValue]:
     return list(_values(proposed.form, proposed.action, labels.fields, labels.choices))
 
 
-def effect_view(data: Mapping[str, Any]) -> EffectView:
-    """A stored effect."""
+def effect_view(data: Mapping[str, Any], seen_by: Viewer) -> EffectView:
+    """A stored effect in the language and the zone of the viewer."""
     rejection, breaches = data["rejection"], data["breaches"]
     return EffectView(
         rejection=None if rejection is None else (rejection["code"], rejection["message"]),
@@ -93,22 +96,13 @@ def effect_view(data: Mapping[str, Any]) -> EffectView:
         new=tuple(map(_breach, data["breaches_new"])),
         gone_in_total=breaches["gone"],
         new_in_total=breaches["new"],
-        changes=tuple((each["field"], plain(each["before"]), plain(each["after"])) for each in data["changes"]),
+        changes=shown_changes(
+            (FieldChange(each["field"], each["before"], each["after"]) for each in data["changes"]), seen_by
+        ),
         months=tuple(map(_month, data["months"])),
         more_months=data["months_changed"] - len(data["months"]),
         credits=tuple(sorted((name, amount) for name, amount in data["credit_change"].items() if amount)),
     )
-
-
-def plain(value: object) -> str:
-    """A value of an incident's state in one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(plain(each) for each in value.values())
-    if isinstance(value, list):
-        return ", ".join(map(plain, value)) or "–"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "–" if value is None else str(value)
 
 
 def _values(

@@ -189,7 +189,7 @@ def _page(
         view=view,
         proposal=found,
         values=proposed_values(found, language),
-        effect=None if view.effect is None else effect_view(view.effect.data),
+        effect=None if view.effect is None else effect_view(view.effect.data, viewer(request)),
         offers=() if denied is not None else _offers(context, connection, person, view, now),
         hint=_hint(request, person, view, denied),
         may_compute=view.status == "proposed" and _denied(request, context, person, Permission.PROPOSE, found) is None,

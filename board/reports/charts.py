@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from board.charts.bars import AvailabilityBar, availability_chart
 from board.charts.columns import Column, ColumnGroup, column_chart
@@ -17,16 +16,13 @@ _MOST_MONTHS, _MOST_LOWEST = 12, 10
 _LABEL = 8
 
 
-def pictures(report: Report, policies: Policies | None, phrases: ReportPhrases) -> Iterator[str]:
-    """Availability by month, or of the tenants' months with the lowest; shares of clocks met by severity."""
+def pictures(report: Report, policies: Policies | None, phrases: ReportPhrases) -> Iterator[tuple[str, str]]:
+    """`availability`: by month, or of the tenants' months with the lowest; `attainment`: shares of clocks met by
+    severity. Each with its SVG."""
     if report.statements:
-        yield _figure(_availability(report.statements, policies, phrases), phrases.availability_caption)
+        yield "availability", inline(_availability(report.statements, policies, phrases))
     if report.attainment:
-        yield _figure(_attainment(report, phrases), phrases.attainment_caption)
-
-
-def _figure(picture: str, caption: str) -> str:
-    return f"<figure>{inline(picture)}<figcaption>{escape(caption)}</figcaption></figure>\n"
+        yield "attainment", inline(_attainment(report, phrases))
 
 
 def inline(picture: str) -> str:

@@ -82,7 +82,10 @@ def as_html(report: Report, title: str, policies: Policies | None = None, langua
         HEAD.format(title=escape(title), language=language),
         f"<main>\n<h1>{escape(title)}</h1>\n",
         f"<p>{as_of}</p>\n",
-        *pictures(report, policies, phrases),
+        *(
+            f"<figure>{picture}<figcaption>{escape(phrases.captions[name])}</figcaption></figure>\n"
+            for name, picture in pictures(report, policies, phrases)
+        ),
         *(_table(each, phrases.guarantee_words["missed"]) for each in tables_of(report, language)),
         "</main>\n</body>\n</html>\n",
     ]

@@ -45,11 +45,10 @@ class ReportPhrases:
     guarantee_words: Annotated[Texts, ("met", "missed")]
     metrics: Annotated[Texts, ("response", "update", "resolution")]
     share: str
-    availability_caption: str
+    captions: Annotated[Texts, ("availability", "attainment")]
     availability_name: str
     lowest_name: str
     availability_hover: str
-    attainment_caption: str
     attainment_name: str
     attainment_hover: str
     quarter: str

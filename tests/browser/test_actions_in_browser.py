@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from acting import ActingBoard
 from board_server import served
 from browser_board import RunningBoard, Viewport
@@ -58,7 +59,10 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
     board.app.state.context.actions.close(2)
 
 
-def test_forms_of_other_pages_are_accessible_and_work(story_board: RunningBoard, tab: OpenTab, tmp_path: Path) -> None:
+def test_forms_of_other_pages_are_accessible_and_work(
+    story_board: RunningBoard, tab: OpenTab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
     board = ActingBoard(story_board.engine, tmp_path)
     opened = tab()
     page = opened.page
@@ -79,4 +83,18 @@ def test_forms_of_other_pages_are_accessible_and_work(story_board: RunningBoard,
         page.locator("#actions summary").click()
         page.locator("#actions textarea").fill("asked")
         assert problems_of_axe(page, STANDARDS) == []
+        page.goto(f"{address}/tenants")
+        page.get_by_role("link", name="Import contracts").click()
+        head = "tenant_id,valid_from,plan,amount_minor,currency,emergency_member"
+        file = f"{head}\ninitech9,2026-01-01T00:00:00Z,scalr-emergency,100,JPY,no\n".encode()
+        page.locator("#file").set_input_files({"name": "terms.csv", "mimeType": "text/csv", "buffer": file})
+        page.get_by_role("button", name="Show what changes").click()
+        expect(page.locator("#difference")).to_be_visible()
+        assert problems_of_axe(page, STANDARDS) == []
+        page.set_viewport_size(PHONE)
+        assert not is_too_wide(page)
+        assert board.publisher.events == []
+        page.get_by_role("button", name="Publish these changes").click()
+        expect(page.get_by_role("status")).to_contain_text("the workers accepted it")
+        assert [each["subject"] for each in board.publisher.events] == ["initech9"]
     board.app.state.context.actions.close(2)

@@ -42,8 +42,23 @@ PAGES = {
     "rejected": "/rejected",
     "reject": "/rejected/{reject}",
     "system": "/system",
+    "maintenance": "/maintenance",
+    "proposals": "/proposals",
+    "fleet-report": "/reports/fleet?quarter=2026-Q2",
+    "fleet-report-empty": "/reports/fleet?quarter=1999-Q1",
 }
 MAY_FAIL = {"incident-unknown"}
+#: Heads of columns of one word that stand on several lines.
+BROKEN_HEADS = """() => [...document.querySelectorAll("thead th")].map((head) => head.textContent.trim()).filter(
+  (text, index) => {
+    const head = document.querySelectorAll("thead th")[index], range = document.createRange();
+    range.selectNodeContents(head);
+    const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+    return text.length > 1 && !/[\\s、・：（]/.test(text) && lines.size > 1;
+  })"""
+#: Tables that are stacked on a phone, and are scrolled nevertheless.
+WIDE_STACKS = """() => [...document.querySelectorAll(".scroll:has(> .stacked)")].filter(
+  (box) => box.scrollWidth > box.clientWidth).map((box) => box.getAttribute("aria-labelledby"))"""
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +122,9 @@ def test_every_page_can_be_read_in_the_dark_and_in_japanese(
     for name in visited(opened, addresses):
         assert opened.page.locator("html").get_attribute("lang") == "ja"
         found[name] = problems_of_axe(opened.page, ["color-contrast", "label", "link-name", "button-name"])
+        opened.page.set_viewport_size({"width": 800, "height": 900})
+        found[name] += [f"the head {head} is broken within a word" for head in opened.page.evaluate(BROKEN_HEADS)]
+        opened.page.set_viewport_size({"width": 1280, "height": 800})
         opened.page.screenshot(path=pictures / f"{name}-dark-ja.png")
     assert {name: problems for name, problems in found.items() if problems} == {}
 
@@ -117,6 +135,7 @@ def test_no_page_scrolls_sideways_on_a_phone(addresses: dict[str, str], tab: Ope
     for name in visited(opened, addresses):
         if is_too_wide(opened.page):
             wide.append(name)
+        wide += [f"{name}: {each}" for each in opened.page.evaluate(WIDE_STACKS)]
         opened.page.screenshot(path=pictures / f"{name}-phone.png")
     assert wide == []
 
