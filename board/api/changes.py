@@ -39,7 +39,8 @@ async def changes(
     request: Request, context: Context, scope: Scope, after: _Position | None = None, last_event_id: _LastId = None
 ) -> EventStream:
     """Server-sent events. `change` names incidents and tenant months that changed, and says whether rejects or
-    notifications did; `resync` says that the names are incomplete: load again what you show.
+    notifications did; an incident is named too when a proposal about it was made or decided. `resync` says that the
+    names are incomplete: load again what you show.
 
     The id of each event is the position of the read model. With `Last-Event-ID`, or `after`, the first event has what
     changed since that position, or is `resync` if that is no longer known. A comment comes every 15 s without changes.

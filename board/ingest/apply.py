@@ -28,8 +28,8 @@ OnSkipped = Callable[[IngestRecord, Rejection], None]
 
 @dataclass(frozen=True, slots=True)
 class AppliedChanges:
-    """What a batch changed: incidents by id, tenant months as (tenant id, month). With `resync` others may have changed
-    too: a tenant was erased."""
+    """What a batch changed: incidents by id, also those whose proposals changed, and tenant months as (tenant id,
+    month). With `resync` others may have changed too: a tenant was erased."""
 
     incidents: frozenset[str] = frozenset()
     tenant_months: frozenset[tuple[str, str]] = frozenset()
@@ -73,20 +73,21 @@ class Applier:
             _add_newest(batch, versions, on_skipped)
         if self._erasures is None:
             self._erasures = restore_erasures(connection, self.pseudonym_key)
-        self._write(connection, batch, self._erasures)
+        discussed = self._write(connection, batch, self._erasures)
         erased = redact_batch(connection, batch, self._erasures)
         if erased:
             self._known.clear()
         subjects = {row["subject"] for row in batch.entries if row["topic"] != "contract-events"}
         return AppliedChanges(
-            frozenset(subjects | batch.incidents.keys()),
+            frozenset(subjects | discussed | batch.incidents.keys()),
             frozenset((row["tenant_id"], row["month"]) for row in (*batch.statements, *batch.credits)),
             bool(batch.rejects),
             bool(batch.notifications),
             erased,
         )
 
-    def _write(self, connection: Connection, batch: RowBatch, erasures: Erasures) -> None:
+    def _write(self, connection: Connection, batch: RowBatch, erasures: Erasures) -> set[str]:
+        """Write the rows; the incidents whose proposals changed."""
         self._write_incidents(connection, batch)
         upsert(connection, tables.entry, batch.entries, "keep")
         apply_verdicts(connection, batch.verdicts)
@@ -96,7 +97,7 @@ class Applier:
         upsert(connection, tables.contract, batch.contracts, "earliest")
         upsert(connection, tables.maintenance, batch.maintenance, "earliest")
         upsert(connection, tables.reject, batch.rejects, "keep")
-        apply_proposals(connection, batch.proposals)
+        discussed = apply_proposals(connection, batch.proposals)
         batch.audited = apply_audit(connection, batch.audit)
         stored, gone = _split(batch.notifications.items())
         delete_keys(connection, tables.notification.c.key, gone)
@@ -108,6 +109,7 @@ class Applier:
             if len(self._known) + len(new) > _MOST_KNOWN:
                 self._known.clear()
             self._known.update(new)
+        return discussed
 
     @staticmethod
     def _write_incidents(connection: Connection, batch: RowBatch) -> None:

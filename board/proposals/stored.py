@@ -52,8 +52,8 @@ def proposal_event(event_type: str, fields: Mapping[str, Any]) -> ProposalEvent 
     )
 
 
-def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> None:
-    """Fold events, in the order of their partitions, into the table."""
+def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> set[str]:
+    """Fold events, in the order of their partitions, into the table; the incidents whose proposals changed."""
     found: dict[str, Proposal | None] = {}
     before: dict[str, Proposal | None] = {}
     for event in events:
@@ -61,9 +61,10 @@ def apply_proposals(connection: Connection, events: Iterable[ProposalEvent]) -> 
         if name not in found:
             found[name] = before[name] = get_proposal(connection, name)
         found[name] = fold(found[name], event)
-    for name, present in found.items():
-        if present is not None and present != before[name]:
-            _write(connection, present)
+    changed = [each for name, each in found.items() if each is not None and each != before[name]]
+    for each in changed:
+        _write(connection, each)
+    return {each.proposed.incident_id for each in changed}
 
 
 def redact_proposals(connection: Connection, incidents: Iterable[str], erasures: Erasures) -> None:

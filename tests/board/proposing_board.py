@@ -93,7 +93,7 @@ class Deployment:
             self._audit += 1
         with writing(self.engine).begin() as connection:
             connection.execute(audit_outbox.delete())
-        ingest(self.engine, records)
+        self.changed = ingest(self.engine, records)
 
     def compute(self, proposal_id: str) -> dict[str, Any]:
         limits = Settings().time_limits()

@@ -98,7 +98,7 @@ def test_from_the_incident_to_the_approved_event(deployment: Deployment) -> None
     text = bob.get(address).text
     assert "It is in effect" in shown(text)
     assert MARKUP not in text
-    assert "hx-get" not in text
+    assert "every 1s" not in text
     assert [event["data"]["approver"]["id"] for event in deployment.sent] == ["bob"]
     assert "annulled" in shown(ann.get("/incidents/outage").text)
     assert "/proposals/new?" not in ann.get("/incidents/outage").text

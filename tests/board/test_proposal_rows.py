@@ -68,3 +68,16 @@ def test_retention_deletes_ended_proposals_with_their_effects(tmp_path: Path) ->
         assert connection.execute(select(func.count()).select_from(proposal)).scalar() == 0
         assert connection.execute(select(func.count()).select_from(proposal_effect)).scalar() == 0
     board.engine.dispose()
+
+
+def test_an_incident_counts_as_changed_with_its_proposals(tmp_path: Path) -> None:
+    board = Deployment(tmp_path)
+    name = _proposed(board)
+    assert board.changed.incidents == {"outage"}
+    for _ in range(2):
+        board.person("bob").post(f"/api/v1/proposals/{name}/decline", json={"reason": "no"})
+    board.turn()
+    assert board.changed.incidents == {"outage"}
+    board.turn()
+    assert board.changed.incidents == set()
+    board.engine.dispose()

@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from proposing_board import Deployment
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
 
+from board.changes import Change
+
 OpenTab = Callable[..., Viewport]
 
 
@@ -53,10 +55,14 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         assert not is_too_wide(phone)
         assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
         phone.screenshot(path=pictures / "proposal-phone-dark-ja.png", full_page=True)
+        expect(ann.locator("#freshness")).to_have_attribute("data-state", "live")
+        ann.locator("#reason").fill("half a sentence")
         bob.get_by_role("button", name="Approve").click()
         expect(bob.locator("#proposal")).to_contain_text("Your decision is sent.")
         board.turn()
         expect(bob.locator("#proposal")).to_contain_text("It is in effect")
+        board.app.state.context.changes.publish(Change(1, frozenset({"outage"})))
+        expect(ann.locator("#proposal")).to_contain_text("It is in effect")  # nobody has touched ann's page
         assert [event["data"]["approver"]["id"] for event in board.sent] == ["bob"]
     effects.close()
     board.engine.dispose()
