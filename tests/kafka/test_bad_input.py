@@ -158,14 +158,14 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
     expected = asyncio.run(load())
     stack.start_worker()
 
-    follower = Follower(stack.bootstrap, ["sla.incidents", "sla.alerts"])
     seen: Counter[str] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     wanted = {(kind, name) for kind in KINDS for name in names}
-    while time.monotonic() < deadline and not wanted <= done.keys():
-        for output in follower.poll(0.2):
-            seen[str(output["id"])] += 1
-            done[str(output["type"]), str(output["subject"])] += 1
+    with Follower(stack.bootstrap, ["sla.incidents", "sla.alerts"]) as follower:
+        while time.monotonic() < deadline and not wanted <= done.keys():
+            for output in follower.poll(0.2):
+                seen[str(output["id"])] += 1
+                done[str(output["type"]), str(output["subject"])] += 1
     assert {key: done[key] for key in wanted} == dict.fromkeys(wanted, 1)
     assert max(seen.values()) == 1
 

@@ -160,7 +160,6 @@ def test_what_a_former_release_left_is_applied_once_through_a_kill(stack: Stack)
     now = SystemTimeSource().now() - MINUTE
     asyncio.run(write(stack.bootstrap, now))
     deadline = time.monotonic() + PATIENCE_S
-    follower = Follower(stack.bootstrap, ["sla.incidents", "sla.alerts", "sla.impacts", "sla.rejected"])
     seen: Counter[str] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     wanted = {(kind, f"inc-{number}") for kind in KINDS for number in range(INCIDENTS)}
@@ -171,13 +170,14 @@ def test_what_a_former_release_left_is_applied_once_through_a_kill(stack: Stack)
                 seen[str(output["id"])] += 1
                 done[str(output["type"]), str(output["subject"])] += 1
 
-    stack.start_worker()
-    read_until(len(wanted) // 5)
-    stack.kill_worker()
-    killed_at = len(wanted & done.keys())
-    assert 0 < killed_at < len(wanted)
-    stack.start_worker()
-    read_until(len(wanted))
+    with Follower(stack.bootstrap, ["sla.incidents", "sla.alerts", "sla.impacts", "sla.rejected"]) as follower:
+        stack.start_worker()
+        read_until(len(wanted) // 5)
+        stack.kill_worker()
+        killed_at = len(wanted & done.keys())
+        assert 0 < killed_at < len(wanted)
+        stack.start_worker()
+        read_until(len(wanted))
     assert {key: done[key] for key in wanted} == dict.fromkeys(wanted, 1)
     assert max(seen.values()) == 1
     assert follower.rejected == 0

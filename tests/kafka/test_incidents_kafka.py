@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +213,10 @@ def test_the_service_performs_what_is_about_no_incident(sla: Callable[..., Resul
     *_, reject = [json.loads(line) for line in sla("rejected", "list", "--json").stdout.splitlines()]
     original = f"{reject['topic']}/{reject['partition']}/{reject['offset']}"
     corrected = {"corrected": json.dumps(json.loads(opened("inc-5")) | {"id": "new"})}
-    with open_states(settings) as states:
-        service = ActionService(settings, CommandPresent(settings, states))
+    with (
+        open_states(settings) as states,
+        closing(ActionService(settings, CommandPresent(settings, states))) as service,
+    ):
         for action, subject, form, outcome in (
             ("import-contracts", "", terms, Accepted),
             ("import-contracts", "", terms, Unchanged),
@@ -229,7 +232,6 @@ def test_the_service_performs_what_is_about_no_incident(sla: Callable[..., Resul
         ):
             done = service.perform(ada, action, subject, form, action_id=str(uuid.uuid4()), now=now())
             assert isinstance(done, outcome), (action, done)
-        service.close()
         deadline = time.monotonic() + 20
         while "inc-5" not in states and time.monotonic() < deadline:
             time.sleep(0.05)
