@@ -45,14 +45,16 @@ chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provid
 	@$(BIN)/python -m pytest tests/providers
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-lock: $(INSTALLED) ## resolve pyproject.toml into requirements.lock again (needs the index, takes minutes)
+COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --generate-hashes \
+  --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: $(INSTALLED) ## resolve pyproject.toml into the requirements.lock of the project and of the image again (needs the index, takes minutes)
 	@echo "lock: pip-tools comes into an environment of its own"
 	@$(BIN)/python -m venv .venv/lock
 	@.venv/lock/bin/pip install --quiet --disable-pip-version-check "pip-tools>=7.5,<8"
 	@echo "lock: resolving (minutes)"
-	@env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --extra dev \
-	  --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements.lock pyproject.toml
+	@$(COMPILE) --extra dev -o requirements.lock pyproject.toml
+	@echo "lock: resolving what the image needs of it (minutes)"
+	@$(COMPILE) --extra postgresql --extra build --constraint requirements.lock -o deploy/image/requirements.lock pyproject.toml
 
 $(LOCKED): requirements.lock
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(FIND_PYTHON); \

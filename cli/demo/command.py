@@ -20,6 +20,7 @@ from cli.kafka_io.follower import Follower
 from cli.local.services import LocalBoard
 from cli.local.stack import Stack, StackError
 from cli.replay.outcome import Outcome, disagreements, outcome_of
+from streams.installed_files import shipped
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.sla.policy import Policies
@@ -104,7 +105,7 @@ def _keep(console: Console, stack: Stack) -> None:
 
 def history() -> Iterator[str]:
     """The lines of examples/data: contracts, then incidents."""
-    folder = Path(__file__).resolve().parents[2] / "examples" / "data"
+    folder = shipped("examples", "data")
     for name in _HISTORY:
         with (folder / name).open(encoding="utf-8") as lines:
             yield from lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.config_files.scalars import close_to, days_of, listed, minutes_of
 from streams.config_files.yaml_reader import check_content, read_checked
+from streams.installed_files import shipped
 from streams.policy.digest import digest_of, exact
 from streams.policy.document import PolicyDocument, RuleKeys
 from streams.policy.targets import SeverityKeys, TargetKeys, UpdateKeys
@@ -73,8 +73,7 @@ def policy_files(root: Path) -> list[Path]:
 
 def default_policies_dir() -> Path:
     """The policies that come with the product: those of a checkout, else those of the installation."""
-    checkout = Path(__file__).resolve().parents[2] / "policies"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sla-clocks" / "policies"
+    return shipped("policies")
 
 
 def read_document(path: Path, *, in_tree: bool = False) -> PolicyDocument:
