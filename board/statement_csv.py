@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from board.arithmetic import ArithmeticLine
-from board.queries.months import EvidenceItem
+from board.queries.statements import EvidenceItem
 from streams.csv_text import csv_text
 from streams.sla.credits.submitted import SubmittedStatement
 from streams.sla.instants import SECOND, format_rfc3339

@@ -12,7 +12,7 @@ from board.api.problems import described, not_found
 from board.api.route import ApiRoute, json_response
 from board.api.types import EvidenceBody, Id, InstantText, MoneyBody, MonthText
 from board.dependencies import ReadConnection, Scope
-from board.queries.months import StatementDetail, claims, issued_credits, revisions
+from board.queries.statements import StatementDetail, claims, issued_credits, revisions
 from connect.actions.permissions import Permission
 from streams.sla.events import Position
 from streams.sla.instants import format_rfc3339

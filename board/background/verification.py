@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from board.background.jobs import Report
 from board.queries.history import every_input, extent, history_lines, inputs_about, whole_history_lines
-from board.queries.months import StatementDetail, revisions
+from board.queries.statements import StatementDetail, revisions
 from board.store.engine import open_engine
 from board.store.tables import entry, erased_tenant
 from streams.errors import SlaError

@@ -27,7 +27,7 @@ from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.render import local, segment
 from board.pages.tenant_texts import tenant_phrases
-from board.queries import months
+from board.queries import statements
 from board.viewer import viewer
 from connect.actions.catalogue import ACTIONS
 from connect.actions.claims import ClaimedStatement, statement_problem
@@ -54,7 +54,7 @@ def claim_section(
     message: FormMessage | None = None,
 ) -> ActionSection | None:
     """What the month's page offers to those who may claim; None where there is nothing to claim, or to say."""
-    known = months.revisions(connection, tenant, month)
+    known = statements.revisions(connection, tenant, month)
     if not known or not may_act(request, _ACTION.name, {tenant}):
         return None
     terms = known[-1].terms
@@ -69,7 +69,7 @@ def claim_section(
     zero = problem is not None and problem.code == "claim_zero"
     notes: list[str] = []
     forms: tuple[SectionForm, ...] = ()
-    claimed = months.claims(connection, tenant, month, standing=True)
+    claimed = statements.claims(connection, tenant, month, standing=True)
     if claimed:
         notes.append(phrases.claimed.format(time=local(claimed[0].occurred_at, seen_by, "%Y-%m-%d %H:%M")))
     elif problem is not None and not zero:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from board.arithmetic import ArithmeticLine, arithmetic
-from board.queries import months
+from board.queries import statements
 from board.queries.contracts import contract_history
-from board.queries.months import CreditRow, NamedIncident, StatementDetail
+from board.queries.statements import CreditRow, NamedIncident, StatementDetail
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope
 from board.reports.customer import CustomerStatement, of_revisions
 from board.statement_changes import TermChange, changes
@@ -57,7 +57,7 @@ class MonthView:
     other_incidents: tuple[NamedIncident, ...]
     under_contract: int | None
     credits: tuple[CreditRow, ...]
-    claims: tuple[months.ClaimRow, ...]
+    claims: tuple[statements.ClaimRow, ...]
     revisions: tuple[RevisionRow, ...]
 
 
@@ -71,18 +71,18 @@ def month_view(
 ) -> MonthView | None:
     """The latest revision of a month, or the one that is asked for; None when there is none. Incidents are named as a
     person of the scope may see them."""
-    known = months.revisions(connection, tenant_id, month)
+    known = statements.revisions(connection, tenant_id, month)
     chosen = [one for one in known if revision in {None, one.terms.revision}]
     if not chosen:
         return None
     detail = chosen[-1]
     terms = detail.terms
     policy = policies.exact(*terms.policy[:2])
-    credits = months.issued_credits(connection, tenant_id, month)
+    credits = statements.issued_credits(connection, tenant_id, month)
     settled = [one.terms for one in known if one.terms.status != "provisional"]
     before = next((one for one in reversed(settled) if one.revision < terms.revision), None)
     issued = sum(one.amount_minor for one in credits if one.revision < terms.revision)
-    links = months.incident_links(connection, _incident_ids(detail), scope)
+    links = statements.incident_links(connection, _incident_ids(detail), scope)
     contracts = contract_history(connection, tenant_id)
     spans, other = _spans(terms, contracts, links)
     return MonthView(
@@ -95,7 +95,7 @@ def month_view(
         other_incidents=tuple(other),
         under_contract=_contracted(terms, contracts) if len(contracts) else None,
         credits=tuple(credits),
-        claims=tuple(months.claims(connection, tenant_id, month)),
+        claims=tuple(statements.claims(connection, tenant_id, month)),
         revisions=tuple(_revisions(known)),
     )
 
@@ -106,12 +106,12 @@ def customer_statement(
     """The statement for the customer: the latest revision of a month, or the one that is asked for."""
     known = {
         one.terms.revision: one.terms
-        for one in months.revisions(connection, tenant_id, month)
+        for one in statements.revisions(connection, tenant_id, month)
         if revision is None or one.terms.revision <= revision
     }
     if not known or revision not in {None, *known}:
         return None
-    issued = months.issued_credits(connection, tenant_id, month)
+    issued = statements.issued_credits(connection, tenant_id, month)
     credits = [(each.revision, each.amount_minor) for each in issued if each.revision <= max(known)]
     return of_revisions(known, credits, policies)
 

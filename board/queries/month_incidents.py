@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, or_, select
 
-from board.queries.months import NamedIncident
+from board.queries.statements import NamedIncident
 from board.store.tables import incident, incident_tenant
 
 #: Incidents of these kinds have no time of their own.

@@ -18,7 +18,7 @@ from board.access.audit_sender import audit_record
 from board.ingest.records import AUDIT, IngestRecord
 from board.proposals.effect import EffectRequest, compute_effect
 from board.proposals.publishing import ApprovedPublisher
-from board.queries.months import revisions
+from board.queries.statements import revisions
 from board.store.engine import open_engine, writing
 from board.store.own_tables import audit_outbox
 from board.store.schema import upgrade

@@ -21,7 +21,7 @@ from board.access.tokens import remove_token
 from board.changes import Change
 from board.proposals.proposal import Proposed
 from board.proposals.stored import apply_proposals
-from board.queries.months import NamedIncident, incident_links, revisions
+from board.queries.statements import NamedIncident, incident_links, revisions
 from board.queries.tenant_scope import TenantScope
 from board.store.engine import open_engine, writing
 from board.store.tables import entry, incident, incident_tenant, named_tenant
