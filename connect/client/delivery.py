@@ -76,3 +76,30 @@ class Failures:
             message = f"{total:,} events were not acknowledged{listed}, the first: {unreported[0]}"
             retriable = retriable and all(failure.retriable for failure in unreported)
             raise DeliveryFailed(message, events, retriable=retriable, count=total)
+
+
+class UnacknowledgedBytes:
+    """The bytes of events that Kafka has not acknowledged, at most `limit`, or one event. Thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def reserve(self, size: int, timeout_s: float) -> bool:
+        """Wait until there is room for so many bytes; False where there is none in time."""
+
+        def fits() -> bool:
+            return self._used == 0 or self._used + size <= self._limit
+
+        with self._changed:
+            if not self._changed.wait_for(fits, timeout_s):
+                return False
+            self._used += size
+            return True
+
+    def release(self, size: int) -> None:
+        """These bytes are acknowledged, or given up."""
+        with self._changed:
+            self._used -= size
+            self._changed.notify_all()

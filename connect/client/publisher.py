@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, cast
 
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
-from connect.client.delivery import Delivery, Failures
+from connect.client.delivery import Delivery, Failures, UnacknowledgedBytes
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.opened_in import ProcessOf
 from connect.client.outgoing import Instant, checked_record, instant, json_value
@@ -33,6 +33,11 @@ _LOG = logging.getLogger(__name__)
 #: Options that the guarantees of this module depend on.
 _FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries", "key_serializer", "value_serializer"})
 _CONNECT_S = 10.0
+#: Bytes of events that Kafka has not acknowledged, with what Python needs for each: kafka-python has no such limit.
+_MOST_BYTES = 32 * 1024 * 1024
+_EVENT_BYTES = 1024
+#: How long an event waits for room.
+_ROOM_S = 10.0
 #: How much longer Kafka's client may take to notice that a delivery has timed out.
 _GRACE_S = 5.0
 #: Errors that persist when the event is sent again.
@@ -90,6 +95,7 @@ class Publisher:
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failures = Failures()
+        self._unacknowledged = UnacknowledgedBytes(_MOST_BYTES)
         self._closed = False
         self._process = ProcessOf("publisher")
 
@@ -103,17 +109,27 @@ class Publisher:
         topic = f"{self._prefix}.{checked.topic}"
         delivery = Delivery(deepcopy(dict(event)))  # as it was sent, whatever becomes of the caller's
         key = checked.event.subject
+        value = self._frame(checked.value)
+        size = len(value) + _EVENT_BYTES
+        if not self._unacknowledged.reserve(size, _ROOM_S):
+            raise BrokerUnavailable(
+                f"Kafka at {self._brokers} acknowledges too little: events of {_MOST_BYTES // 2**20} MiB wait for it; "
+                "nothing was sent: wait for deliveries, or send less"
+            )
         try:
             partition = partition_of(key, len(self._producer.partitions_for(topic)))
-            value = self._frame(checked.value)
             sent = self._producer.send(
                 topic, key=key.encode(), value=value, headers=checked.headers, partition=partition
             )
-        except KafkaError as error:
+        except BaseException as error:
+            self._unacknowledged.release(size)
+            if not isinstance(error, KafkaError):
+                raise
             raise BrokerUnavailable(
                 f"{topic} can't be written at {self._brokers} ({_describe(error)}); nothing was sent: is Kafka "
                 "running, and does the topic exist? `sla topics apply` creates it"
             ) from error
+        sent.add_both(lambda _: self._unacknowledged.release(size))
         sent.add_callback(partial(_acknowledged, delivery))
         sent.add_errback(partial(self._not_acknowledged, delivery))
         return delivery

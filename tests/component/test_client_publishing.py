@@ -19,6 +19,7 @@ from connect.client import (
     Position,
     Who,
 )
+from connect.client import publisher as publisher_module
 from connect.client.publisher import _connected
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
@@ -265,3 +266,31 @@ def test_a_publisher_is_refused_in_a_process_that_was_forked_since(monkeypatch: 
     desk.responded("inc-1", who=KIM)
     desk.close()
     assert len(producer.sent) == 1
+
+
+def test_what_kafka_does_not_acknowledge_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an outage a busy service would else collect events until its memory is full."""
+    monkeypatch.setattr(publisher_module, "_MOST_BYTES", 5_000)
+    monkeypatch.setattr(publisher_module, "_ROOM_S", 0.01)
+    producer = FakeProducer(NotEnoughReplicasError())
+    desk = publisher(producer)
+
+    def publish(count: int) -> None:
+        for number in range(count):
+            desk.responded(f"inc-{number}", who=KIM)
+
+    with pytest.raises(BrokerUnavailable, match=r"acknowledges too little: .* nothing was sent: wait for deliveries"):
+        publish(10)
+    sent = len(producer.sent)
+    assert 2 <= sent <= 4
+    with pytest.raises(DeliveryFailed):
+        desk.flush()  # what is given up makes room, as what is acknowledged does
+    publish(sent)
+    producer.absent = KafkaTimeoutError()
+    desk.flush()
+    for _ in range(10):
+        with pytest.raises(BrokerUnavailable, match="can't be written"):
+            publish(1)
+    producer.absent = None
+    publish(sent)
+    desk.close()
