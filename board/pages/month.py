@@ -127,11 +127,17 @@ def customer_file(
     request: Request, connection: Connection, policies: Policies, tenant: str, month: str, kind: str
 ) -> Response:
     """The latest revision for the customer, as `sla report --customer` gives it, or that of `?revision=`: one page that
-    needs nothing else in the language of the viewer, or JSON."""
+    needs nothing else in the language of the viewer, JSON or CSV."""
     found = customer_statement(connection, policies, tenant, month, _revision(request))
     if found is None:
         return error_page(request, 404)
-    text = statement_json(found) if kind == "json" else statement_html(found, viewer(request).language)
+    match kind:
+        case "json":
+            text = statement_json(found)
+        case "csv":
+            text = statement_csv(found.terms, found.lines)
+        case _:
+            text = statement_html(found, viewer(request).language)
     return _file(found.terms, kind, text)
 
 

@@ -69,7 +69,7 @@ def _number(text: str | None) -> int:
 @router.get("/tenants/{rest:path}")
 def tenant_address(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
     """`/tenants/ID` (`?until=MONTH`: the months up to it), `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement`,
-    `…/statement.csv`, and for the customer `…/statement.html` and `…/statement.json`; ids are one segment."""
+    `…/statement.csv`, and for the customer `…/customer.html`, `.json` and `.csv`; ids are one segment."""
     match path_segments(request)[1:]:
         case [tenant, *_] if not scope.sees(tenant):
             return _unknown(request, tenant)
@@ -81,7 +81,7 @@ def tenant_address(request: Request, connection: ReadConnection, context: Contex
             return month_page(request, connection, context, scope, tenant, month, "statement.html")
         case [tenant, month, "statement.csv"] if _MONTH.fullmatch(month):
             return month_csv(request, connection, context.policies, tenant, month)
-        case [tenant, month, ("statement.html" | "statement.json") as name] if _MONTH.fullmatch(month):
+        case [tenant, month, ("customer.html" | "customer.json" | "customer.csv") as name] if _MONTH.fullmatch(month):
             return customer_file(request, connection, context.policies, tenant, month, name.partition(".")[2])
         case [tenant, month, "verification"] if _MONTH.fullmatch(month):
             return verification_part(request, context, tenant, month)

@@ -231,15 +231,18 @@ def test_the_board_gives_the_statement_for_the_customer(
 ) -> None:
     found, month = statement
     client = page_client(read_model, NOW)
-    address = f"/tenants/{TENANT}/{month}/statement"
-    assert f'href="{address}.html?revision={found.terms.revision}&amp;lang=en"' in client.get(f"{address}?lang=en").text
+    address = f"/tenants/{TENANT}/{month}/customer"
+    linked = client.get(f"/tenants/{TENANT}/{month}/statement?lang=en").text
+    for kind in ("html", "csv", "json"):
+        assert f'href="{address}.{kind}?revision={found.terms.revision}&amp;lang=en"' in linked
     page = client.get(f"{address}.html?lang={language}")
     assert page.text == statement_html(found, language)
     assert "attachment" in page.headers["content-disposition"]
     assert client.get(f"{address}.json").text == statement_json(found)
+    assert client.get(f"{address}.csv").text == statement_csv(found.terms, found.lines)
     told = json.loads(statement_json(found))
     assert told["downtime_s"] * 1_000_000 == found.terms.downtime
     assert told["issued_minor"] == found.issued
     assert found.terms.digest not in statement_json(found) + statement_csv(found.terms, found.lines)
-    assert client.get(f"/tenants/{TENANT}/1999-01/statement.html").status_code == 404
+    assert client.get(f"/tenants/{TENANT}/1999-01/customer.html").status_code == 404
     assert client.get(f"{address}.json?revision=99").status_code == 404
