@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -18,8 +19,9 @@ from connect.intake import translate
 from connect.intake.formats import slack
 from connect.intake.formats.slack_reply import reply
 from connect.intake.formats.source_format import AuthenticationError, Credentials
-from connect.intake.mapping_file import load_mapping
+from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.outcome import RequestOutcome
+from connect.intake.permissions import FOUR_EYES
 from connect.intake.translate import Translation
 from connect.intake.web.signatures import Secret
 from streams.sla.events import Rejection
@@ -79,6 +81,26 @@ def test_an_update_needs_a_text(text: object) -> None:
         found = decided(press("update", state={"values": values}))
         assert (found.events, found.rejected) == ([], [])
         assert "there is no text" in found.ignored[0].reason
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "update", "resolve"])
+def test_a_scoped_source_reaches_incidents_of_its_tenants_only(action: str) -> None:
+    scoped = replace(SOURCE, only_tenants=("acme",), id_prefixes=("prom-acme-",))
+    own = translate.webhook(scoped, form(press(action, incident="prom-acme-7")))
+    assert [each["subject"] for each in published(own)] == ["prom-acme-7"]
+    (refused,) = translate.webhook(scoped, form(press(action))).rejected
+    assert (refused.code, "may not reach inc-42; its ids begin with prom-acme-" in refused.reason) == (
+        "forbidden",
+        True,
+    )
+
+
+@pytest.mark.parametrize("event_type", [*sorted(FOUR_EYES), "incident.opened", "credit.claimed", "tenant.erased"])
+def test_no_button_becomes_what_takes_two_people_or_another_role(tmp_path: Path, event_type: str) -> None:
+    file = tmp_path / "intake.yaml"
+    file.write_text(EXAMPLE.read_text("utf-8").replace("resolve: incident.resolved", f"resolve: {event_type}"), "utf-8")
+    with pytest.raises(MappingError, match=f"slack.events.resolve.*'{event_type}'"):
+        load_mapping(file)
 
 
 @pytest.mark.parametrize(
