@@ -15,6 +15,7 @@ from cli.support.options import Brokers, Prefix, settings_of
 
 if TYPE_CHECKING:
     from cli.credits.months import MonthStatement
+    from streams.settings import Settings
 
 credits_app = typer.Typer(help="List tenants' months and their credits.", no_args_is_help=True, add_completion=False)
 
@@ -31,6 +32,9 @@ def list_(
         Literal["provisional", "final", "adjusted"] | None, typer.Option(help="Only statements with this status.")
     ] = None,
     with_credit: Annotated[bool, typer.Option("--with-credit", help="Only months with a credit above zero.")] = False,
+    claimable: Annotated[
+        bool, typer.Option("--claimable", help="Only credits that can be claimed now and were not claimed.")
+    ] = False,
     as_json: AsJson = False,
     brokers: Brokers = None,
     prefix: Prefix = None,
@@ -43,11 +47,14 @@ def list_(
     from cli.credits.months import tenant_months
 
     _check_month(month)
+    settings = settings_of(brokers, prefix)
     found = [
         each
-        for each in tenant_months(settings_of(brokers, prefix), tenant, month)
+        for each in tenant_months(settings, tenant, month)
         if status in {None, each.terms.status} and (each.terms.credit > 0 or not with_credit)
     ]
+    if claimable:
+        found = _claimable(settings, found)
     if as_json:
         for each in found:
             _print_json(each)
@@ -82,6 +89,17 @@ def show(
     console = plain_console()
     for line in month_lines(found[0], policy, SystemTimeSource().now(), console.width if console.is_terminal else 0):
         console.print(line, soft_wrap=True)
+
+
+def _claimable(settings: Settings, months: Sequence[MonthStatement]) -> list[MonthStatement]:
+    """Those with a credit that a claim of now would issue."""
+    from connect.kafka_io.contract_topic import log_of
+    from streams.time_source import SystemTimeSource
+
+    now = SystemTimeSource().now()
+    open_ = [each for each in months if each.terms.credit > 0 and now <= (each.terms.claimable_until or 0)]
+    claims = log_of(settings).claims if open_ else {}
+    return [each for each in open_ if (each.terms.tenant, each.terms.month) not in claims]
 
 
 def _print(months: Sequence[MonthStatement]) -> None:
