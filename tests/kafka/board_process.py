@@ -62,7 +62,7 @@ class BoardProcess(CommandProcess):
 
 def until(client: httpx.Client, path: str, wanted: Callable[[Any], bool]) -> Any:
     """The answer, once it is as wanted: the read model follows the topics by a moment."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         answer = client.get(path)
         if answer.status_code == 200 and wanted(answer.json()):

@@ -119,15 +119,18 @@ def test_an_incident_is_worked_on(sla: Callable[..., Result], broker: str, deplo
     # Every event names who caused it.
     records = read_topics([broker], [f"{deployment['SLA_TOPIC_PREFIX']}.incident-events"])
     events = [found for record in records if not isinstance(found := decode(record.value), Rejection)]
-    people = [to_json(*each)["data"]["who"] for each in events if each[1]["source"] == "/sla/cli"]  # type: ignore[index]
+    mine = [each for each in events if each[1]["source"] == "/sla/cli" and each[1]["subject"] in {"inc-1", "inc-2"}]
+    people = [to_json(*each)["data"]["who"] for each in mine]  # type: ignore[index]
     assert len(people) == 9
     assert people.count({"kind": "support", "id": "kim"}) == 9
 
     listed = sla("incidents", "list", "--status", "all", "--tenant", "acme")
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
     assert [(row[0], row[2]) for row in rows] == [("incident", "status"), ("inc-1", "open"), ("inc-2", "merged")]
-    assert sla("incidents", "watch", "--once").stdout.splitlines()[1].startswith("inc-1\tP3\topen\t")
-    assert sla("incidents", "list", "--severity", "P1").stderr == "there are no such incidents\n"
+    assert (
+        sla("incidents", "watch", "--once", "--tenant", "acme").stdout.splitlines()[1].startswith("inc-1\tP3\topen\t")
+    )
+    assert sla("incidents", "list", "--severity", "P1", "--tenant", "acme").stderr == "there are no such incidents\n"
 
 
 def test_what_is_wrong_is_said_and_not_published(sla: Callable[..., Result]) -> None:
@@ -179,11 +182,11 @@ def test_months_are_listed_and_their_arithmetic_is_shown(sla: Callable[..., Resu
     terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - 70 * DAY), "emergency_member": True, **CONTRACT}
     assert sla("contracts", "import", "-", "--yes", "--wait", stdin=json.dumps(terms).encode()).exit_code == 0
     deadline = time.monotonic() + 40
-    while not (rows := sla("credits", "list", "--status", "final").stdout.splitlines()[1:]):
+    while not (rows := sla("credits", "list", "--status", "final", "--tenant", "acme").stdout.splitlines()[1:]):
         assert time.monotonic() < deadline, "no final statement appeared"
     tenant, month, status, _, _, _, credit, currency, until_ = rows[0].split("\t")
     assert (tenant, status, credit, currency) == ("acme", "final", "0", "USD")
-    assert sla("credits", "list", "--with-credit").stderr == "there are no such months\n"
+    assert sla("credits", "list", "--with-credit", "--tenant", "acme").stderr == "there are no such months\n"
     detail = sla("credits", "show", "acme", month)
     assert detail.exit_code == 0, detail.stderr
     assert "    $1,000.00 × 0 ÷ 100 = 0 = $0.00" in detail.stdout.splitlines()
