@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from acting import ActingBoard
+from audit_topic import acted, audit_topic
+from board_history import NOW
 from board_server import served
 from browser_board import RunningBoard, Viewport
 from playwright.sync_api import Page, expect
+from replayed import ingest
 from signed_in import token_of
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
 
@@ -79,6 +82,17 @@ def test_forms_of_other_pages_are_accessible_and_work(
             page.set_viewport_size(PHONE)
             assert not is_too_wide(page), path
             page.set_viewport_size({"width": 1280, "height": 800})
+        events = [
+            acted(f"a{n}", NOW + n, "resolve", "late-p1", outcome="moved", reason="revision 1 is 2 now")
+            for n in range(3)
+        ]
+        events.append(acted("a4", NOW, "approve", "late-p1", outcome="refused", reason="expired", proposal_id="p1"))
+        ingest(story_board.engine, audit_topic(events).records)
+        page.goto(f"{address}/audit")
+        assert problems_of_axe(page, STANDARDS) == []
+        page.set_viewport_size(PHONE)
+        assert not is_too_wide(page)
+        page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(f"{address}/tenants/acme")
         page.locator("#actions summary").click()
         page.locator("#actions textarea").fill("asked")
