@@ -108,6 +108,25 @@ def test_from_sign_in_to_a_met_clock(board: BoardProcess) -> None:
         outcomes.append(answer.json()["outcome"])
     assert outcomes == ["accepted"] * 4 + ["unchanged"]
 
+    # All of it is in the audit log, as it came back from Kafka.
+    done = [
+        ("respond", "accepted", 1),
+        ("resolve", "moved", 0),
+        ("resolve", "accepted", 1),
+        ("schedule-maintenance", "accepted", 1),
+        *[("edit-maintenance", "accepted", 1)] * 3,
+        ("edit-maintenance", "unchanged", 0),
+    ]
+
+    def audited(found: Any) -> list[Any]:
+        about = {incident, f"window-{incident}"}
+        return [each for each in reversed(found["events"]) if each["about"] in about]
+
+    admin, log = board.browser("ada", Role.ADMIN), "/api/v1/audit?type=audit.acted&person=kim&limit=200"
+    found = audited(until(admin, log, lambda found: len(audited(found)) >= len(done)))
+    assert [(each["action"], each["outcome"], each["events"]) for each in found] == done
+    assert found[2]["event_ids"] == [resolved.json()["events"][0]["id"]]
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
