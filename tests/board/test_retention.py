@@ -8,15 +8,25 @@ import pytest
 from board_history import NOW, TENANTS, story
 from databases import Database
 from interleaving import apply_in_pieces, interleaved
-from replayed import replayed
+from replayed import ingest, replayed
 from slow_model import dump, text_of
 from sqlalchemy import func, select
-from story import policies
+from story import erased, policies, texts
 
 from board.ingest import retention
 from board.ingest.rebuild import empty
 from board.ingest.retention import expire
-from board.store.tables import contract, entry, incident, incident_tenant, named_tenant, reject, statement, verdict
+from board.store.tables import (
+    contract,
+    entry,
+    incident,
+    incident_tenant,
+    maintenance,
+    named_tenant,
+    reject,
+    statement,
+    verdict,
+)
 from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.instants import DAY, format_rfc3339
 
@@ -46,6 +56,11 @@ def test_old_rows_go_in_slices_and_open_incidents_keep_theirs(
         assert set(connection.execute(select(incident_tenant.c.incident_id)).scalars()) <= known
         assert "inc-1" not in set(connection.execute(select(named_tenant.c.subject)).scalars())
     assert sum(expire(database.engine, before)) == 0
+    # A tenant that is erased later is still known to be in an old window.
+    ingest(database.engine, replayed(texts([erased(format_rfc3339(NOW), of="acme")]), policies(), NOW))
+    with database.engine.connect() as connection:
+        plans = connection.execute(select(maintenance.c.data).where(maintenance.c.maintenance_id == "m-2")).scalars()
+        assert ["erased-" in plan and "acme" not in plan for plan in plans] == [True]
 
 
 def test_a_rebuild_and_a_database_that_lived_on_come_to_the_same(database: Database) -> None:
