@@ -303,6 +303,9 @@ def test_the_pages_are_in_japanese_too(client: TestClient) -> None:
 def test_the_strips_are_in_the_zone_of_the_contract(client: TestClient) -> None:
     page = client.get("/tenants/hooli/2026-06").text
     assert "times in Asia/Tokyo" in page
+    facts = shown(page[: page.index('id="arithmetic"')])
+    for name in ("As of", "Claimable until"):
+        assert re.search(rf"{name} \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d , Asia/Tokyo", facts)
 
 
 def test_a_statement_can_be_printed(client: TestClient) -> None:
