@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -264,6 +265,25 @@ def test_what_was_sent_twice_to_the_log_is_one_proposal(deployment: Deployment) 
     assert proposed(deployment, ann) == proposal_id
     with deployment.engine.connect() as connection:
         assert get_proposal(connection, proposal_id) == before
+
+
+def test_a_list_goes_on_where_it_was_and_nowhere_else(deployment: Deployment) -> None:
+    ann = deployment.person("ann")
+    names = {proposed(deployment, ann, incident=each, action_id=each) for each in ("outage", "waiting", "linked")}
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = ann.get("/api/v1/proposals", params={"limit": 1, **({"cursor": cursor} if cursor else {})}).json()
+        found += [each["proposal_id"] for each in answer["proposals"]]
+        cursor = answer["next_cursor"]
+    assert len(found) == 3
+    assert set(found) == names
+    for wrong in ("x", "W10", "WzAsMCwwXQ"):
+        assert ann.get("/api/v1/proposals", params={"cursor": wrong}).status_code == 400
+    for wrong in ("x", "~", "2~1~x", "0~-1~x", "0~1~\0", f"0~{'9' * 30}~x", "0~²~x", "9999999999999999999~w", MARKUP):
+        for path in ("/proposals?", "/maintenance?", "/maintenance?standing=past&", "/maintenance?standing=none&"):
+            answer = ann.get(f"{path}after={quote(wrong)}")
+            assert answer.status_code == 200, (path, wrong)
+            assert MARKUP not in answer.text
 
 
 def _body() -> dict[str, Any]:
