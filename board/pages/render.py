@@ -20,7 +20,8 @@ from board.pages.texts import BoardPhrases, board_phrases
 from board.proposals.listing import count_open
 from board.static_files import static_files
 from board.viewer import LANGUAGE_COOKIE, Viewer, known_language, viewer
-from connect.actions.permissions import Allowed, Permission, may_read
+from connect.actions.permissions import TABLE, Allowed, Permission, may_read
+from connect.actions.person import Role
 from streams.sla.instants import to_datetime
 from streams.sla.severity import SEVERITIES
 
@@ -77,12 +78,15 @@ def is_part(request: Request) -> bool:
 
 
 def _offered(request: Request, address: str) -> bool:
-    """Whether the navigation leads to an address: not where it would be refused. Who is not signed in is asked to."""
+    """Whether the navigation leads to an address: not where it would be refused. Who is not signed in is led to what
+    viewers may see, and asked to sign in there."""
     identity = identity_of(request)
-    if identity is None or identity.person is None:
+    if identity is None:
         return True
     found = request.app.state.addresses.find("GET", address)
     permission = found and found.requirement.permission
+    if identity.person is None:
+        return not permission or Role.VIEWER in TABLE[permission]
     return not permission or isinstance(may_read(identity.person, permission, scoped=found.requirement.scoped), Allowed)
 
 

@@ -105,6 +105,14 @@ def test_only_admins_without_a_limit_read_it_and_are_led_to_it(
     assert ('href="/audit"' in start.text) == may
 
 
+def test_nobody_is_led_to_it_before_the_sign_in(engine: Engine, tmp_path: Path) -> None:
+    proxy = {"sign_in": "proxy", "public_url": "https://board.example", "proxy_networks": "10.0.0.0/8"}
+    app = access_app(engine, board_settings(tmp_path, **proxy), MovingClock(MONDAY))
+    start = TestClient(app, base_url="https://board.example").get("/sign-in", headers={"Accept": "text/html"})
+    assert 'href="/system"' in start.text
+    assert 'href="/audit"' not in start.text
+
+
 def test_the_api_has_every_field(admin: TestClient) -> None:
     found = {each["event_id"]: each for each in admin.get("/api/v1/audit").json()["events"]}
     assert list(found) == ["e9", "p1", "e8", "e7", "e6", "e5", "e4", "e3", "e2", "e1"]
