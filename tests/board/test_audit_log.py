@@ -78,8 +78,8 @@ def lines() -> list[dict[str, Any]]:
 def history(*, erase: bool = True) -> list[IngestRecord]:
     facts = [opened("10:00", of="own", tenants=["acme", "zeta"])]
     if erase:
-        facts.append(erased("2026-04-10T00:00:00Z", of="acme"))
-    return [*replayed(texts(facts), policies(), MONDAY + 60 * DAY), *audit_topic(lines()).records]
+        facts.append(erased("2026-03-03T00:00:00Z", of="acme"))
+    return [*replayed(texts(facts), policies(), MONDAY + 2 * DAY), *audit_topic(lines()).records]
 
 
 def stored(database: Database) -> dict[str, dict[str, Any]]:
@@ -121,7 +121,7 @@ def test_rows_are_the_same_whatever_is_read_first_and_name_no_erased_tenant(data
     records = history()
     audit = [record for record in records if record.topic == "audit"]
     others = [record for record in records if record.topic != "audit"]
-    orders = [[*audit, *others], [*others, *audit], *(interleaved(records, Random(seed)) for seed in range(3))]
+    orders = [[*audit, *others], [*others, *audit], *(interleaved(records, Random(seed)) for seed in range(2))]
     orders.append([*audit[:11], *others, *audit[11:]])
     contents = set()
     for number, order in enumerate(orders):
@@ -188,8 +188,8 @@ def test_old_events_are_deleted_with_their_tenants(database: Database) -> None:
 @pytest.mark.parametrize("name", ["a/b", "x" * 300, ""])
 def test_a_path_may_name_a_tenant_with_slashes(database: Database, name: str) -> None:
     line = audit_line("audit.denied", "e1", MONDAY, what="x", about=f"GET /tenants/{name}/2026-06", outcome="denied")
-    facts = [erased("2026-04-10T00:00:00Z", of="a/b")]
-    records = replayed(texts(facts), policies(), MONDAY + 60 * DAY)
+    facts = [erased("2026-03-03T00:00:00Z", of="a/b")]
+    records = replayed(texts(facts), policies(), MONDAY + 2 * DAY)
     ingest(database.engine, [*audit_topic([line]).records, *records], Applier(Codec(), "sla", KEY))
     about = stored(database)["e1"]["about"]
     assert about == (f"GET /tenants/{Erasures(KEY).pseudonym('a/b')}/2026-06" if name == "a/b" else line["about"])
