@@ -60,8 +60,9 @@ class TenantChanges:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceView:
-    """What an import changes: the first tenants, the number of the others, and whole numbers. `not_in_file` is None for
-    people who are limited to tenants."""
+    """What an import changes: the first tenants, the number of the others, and whole numbers; `unchanged` counts lines.
+    `same_tenants` are the first of those of which nothing changes. `not_in_file` is None for people who are limited to
+    tenants."""
 
     digest: str
     tenants: tuple[TenantChanges, ...]
@@ -69,6 +70,7 @@ class DifferenceView:
     added: int
     changed: int
     unchanged: int
+    same_tenants: tuple[str, ...]
     not_in_file: int | None
 
 
@@ -182,6 +184,7 @@ def _difference_view(
         len(new),
         len(by_tenant) - len(new),
         found.unchanged,
+        found.same_tenants[:_MOST_TENANTS],
         found.not_in_file if scope.tenants is None else None,
     )
 

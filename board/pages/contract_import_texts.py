@@ -22,6 +22,7 @@ class ImportPhrases:
     publish: str
     difference_title: str
     counts: str
+    same_tenants: str
     not_in_file: str
     columns: Annotated[Texts, ("tenant", "line", "kind", "from", "terms")]
     kinds: Annotated[Texts, ("new_tenant", "new_terms", "corrected")]

@@ -52,11 +52,13 @@ class ContractChange(NamedTuple):
 
 
 class ContractDifference(NamedTuple):
-    """Facts to publish, the number of rows that are known already, and of tenants that the file does not name."""
+    """Facts to publish, the number of rows that are known already, and of tenants that the file does not name.
+    `same_tenants` are those of the file of which nothing changes, in order."""
 
     changes: list[ContractChange]
     unchanged: int
     not_in_file: int
+    same_tenants: tuple[str, ...] = ()
 
 
 def difference(
@@ -90,7 +92,9 @@ def difference(
             at += 1
     in_file = known.contracts.keys() & {row.tenant for row in rows}
     not_in_file = (len(known.contracts) if tenants is None else tenants) - len(in_file)
-    return ContractDifference(changes, unchanged, not_in_file)
+    changed = {change.row.tenant for change in changes}
+    same = dict.fromkeys(row.tenant for row in ordered if row.tenant not in changed)
+    return ContractDifference(changes, unchanged, not_in_file, tuple(same))
 
 
 def terms_of(contract: Contract) -> ContractSet:

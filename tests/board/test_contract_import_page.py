@@ -51,12 +51,13 @@ def test_what_was_shown_is_published(board: ActingBoard) -> None:
     assert 'href="/contracts/import"' in bill.get("/tenants").text
     start = fields_of(bill.get(PAGE).text)
     assert "digest" not in start
-    text = "\n".join((HEAD, SAME, DEARER, NEW))
+    text = "\n".join((HEAD, SAME, DEARER, NEW, SAME.replace("acme", "globex")))
     seen = send(bill, {**start, "preview": "1"}, text.encode())
     page = shown(seen.text)
     assert seen.status_code == 200
-    assert "New tenants: 1. Tenants with other terms: 1. Lines without a change: 1." in page
-    assert "Tenants that it does not name: 1." in page
+    assert "New tenants: 1. Tenants with other terms: 1. Lines without a change: 2." in page
+    assert "Tenants that it does not name: 0." in page
+    assert "Without a change: globex" in page
     assert "monthly charge: $5,000.00 (USD) → $7,000.00 (USD)" in page
     assert re.search(r"initech 4 New tenant .* There is no policy gold here", page)
     assert board.publisher.events == []
