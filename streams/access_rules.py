@@ -35,6 +35,8 @@ class _Role:
     write: tuple[str, ...] = ()
     purge: tuple[str, ...] = ()
     """Topics of which it deletes records that are no longer needed."""
+    checked: tuple[str, ...] = ()
+    """Topics whose cleanup policy it looks at, so that it is not ready with one that loses records."""
     own_groups: str | None = None
     """First part of the names of the consumer groups that it joins."""
 
@@ -52,12 +54,14 @@ _ROLES: Mapping[str, _Role] = {
         read=(*_INPUTS, *_INTERNAL, LEGACY, *_CHANGELOGS),
         write=(*_DECIDED, *_INTERNAL, "credits", "tenant-months", "rejected", *_CHANGELOGS),
         purge=_INTERNAL,
+        checked=(*_INPUTS, *_INTERNAL, *_CHANGELOGS),
     ),
-    "intake": _Role("sla intake", write=(*_INPUTS, "rejected")),
+    "intake": _Role("sla intake", write=(*_INPUTS, "rejected"), checked=(*_INPUTS, "rejected")),
     "notifier": _Role(
         "sla notify",
         read=("alerts", "incidents", "notifications"),
         write=("notifications",),
+        checked=("alerts", "incidents", "notifications"),
         own_groups="{prefix}-notify-",
     ),
     "billing": _Role(
@@ -95,7 +99,12 @@ def grants(role: str, prefix: str, app_id: str) -> list[Grant]:
         return _operator(prefix, app_id)
     needs = _ROLES[role]
     topics: dict[str, list[Operation]] = {}
-    for operation, names in (("Read", needs.read), ("Write", needs.write), ("Delete", needs.purge)):
+    for operation, names in (
+        ("Read", needs.read),
+        ("Write", needs.write),
+        ("Delete", needs.purge),
+        ("DescribeConfigs", needs.checked),
+    ):
         for name in names:
             topics.setdefault(name, []).append(operation)  # type: ignore[arg-type]
     found = [Grant("topic", f"{prefix}.{name}", tuple(operations)) for name, operations in topics.items()]

@@ -42,6 +42,8 @@ from streams.time_source import SystemTimeSource, TimeSource
 _BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _TAKE_S = 0.25
 _HOUSEKEEPING = 30 * SECOND
+#: How often topics are looked for, so that a board says within seconds that they or Kafka are away.
+_LOOK_EVERY = 5 * SECOND
 _RETENTION_EVERY = HOUR
 
 OnApplied = Callable[[AppliedChanges, int], None]
@@ -150,7 +152,8 @@ class Ingest:
             source.seek(positions)
             ends = {place: each.end for place, each in ranges.items()}
             self._begin(positions, ends, sum(each.end - each.start for each in ranges.values()))
-            housekeeping_at = self._time.now()
+            partitions = Counter(topic for topic, _ in ranges)
+            housekeeping_at = look_at = self._time.now()
             while not self._stopping:
                 for work in transactions(await source.take(_TAKE_S), positions):
                     changes, count = await self._in_database(lambda work=work: self._writer.write(work))  # type: ignore[misc]
@@ -159,6 +162,11 @@ class Ingest:
                     if self._stopping:
                         return
                 self._show_end(positions, source.ends())
+                if self._time.now() >= look_at:
+                    look_at = self._time.now() + _LOOK_EVERY
+                    found = await source.topic_ids()  # raises when Kafka or a topic is away
+                    if any(found[topic][0] != count for topic, count in partitions.items()):
+                        raise CheckpointMoved  # the next session reads the new partitions, too
                 if self._time.now() >= housekeeping_at:
                     housekeeping_at = self._time.now() + _HOUSEKEEPING
                     await self._keep_house(source, positions)

@@ -23,6 +23,7 @@ from streams.kafka import aiokafka_clients
 from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.kafka.shutdown import end_producer
+from streams.kafka.topic_shape import TopicShape
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 
@@ -65,7 +66,7 @@ class KafkaPublisher:
     """An idempotent producer that reconnects when it failed. `start` returns at once; `unready` gives the state.
 
     `make` gives an unstarted producer. `frame` gives the framing of events; it may block and raise SlaError, and is
-    retried until it returns. Times are in seconds.
+    retried until it returns. `topics` is asked for problems. Times are in seconds.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class KafkaPublisher:
         limit: int,
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
+        topics: TopicShape | None = None,
     ) -> None:
+        self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._make = make
         self._prefix = prefix
@@ -105,7 +108,7 @@ class KafkaPublisher:
         self._unavailable_reason = "stopped"
 
     def unready(self) -> str | None:
-        return self._unavailable_reason
+        return self._unavailable_reason or (None if self._topics is None else self._topics.problem)
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         producer = self._producer

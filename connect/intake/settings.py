@@ -59,7 +59,7 @@ class IntakeSettings(EnvironmentSettings):
         description="Retry-After of refused requests; Zendesk obeys values below 60.",
         json_schema_extra=about(unit="seconds"),
     )
-    stop_within: PositiveDuration = Field("PT20S", description="Time that open requests have at shutdown.")  # type: ignore[assignment]
+    stop_within: PositiveDuration = Field("PT6S", description="Time that open requests have at shutdown.")  # type: ignore[assignment]
 
 
 def read_intake_settings(**given: object) -> IntakeSettings:

@@ -13,16 +13,18 @@ from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import PageStore
+from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
+from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
 from connect.notify.routing.file import load_routing
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
 from streams.errors import SettingsError
+from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
-from streams.service_process import HttpServer, health_app, stop_on_signals
+from streams.service_process import HttpServer, Reasons, health_app, stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
 
@@ -76,16 +78,24 @@ async def serve(
         )
         for name, destination in routing.destinations.items()
     ]
+    shape = TopicShape(
+        kafka.bootstrap(),
+        kafka.client_security(),
+        kafka.topic_prefix,
+        events=(ALERTS, INCIDENTS),
+        states=(NOTIFICATIONS,),
+    )
     stop = stop_on_signals()
     running: list[asyncio.Task[None]] = []
     code = 0
     limits = kafka.connection_limits()
-    app = pages(workers, metrics)
+    app = pages(workers, metrics, shape)
     async with HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits) as server:
         log.info("notifier_started", address=server.address, destinations=sorted(routing.destinations))
         listening(server.address)
         try:
             running = [asyncio.create_task(worker.run()) for worker in workers]
+            running.append(asyncio.create_task(shape.run()))
             running += [] if summaries is None else [asyncio.create_task(summaries.run())]
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
@@ -103,10 +113,16 @@ async def serve(
     return code
 
 
-def pages(workers: Sequence[DestinationWorker], metrics: NotifyMetrics) -> web.Application:
-    """The health pages; not ready while a worker has no connection to Kafka. A failing destination does not count."""
+def pages(
+    workers: Sequence[DestinationWorker], metrics: NotifyMetrics, shape: TopicShape | None = None
+) -> web.Application:
+    """The health pages; not ready while a worker has no connection to Kafka or the topics have a problem. A failing
+    destination does not count."""
 
     def unready() -> list[dict[str, object]]:
-        return [{"destination": each.name, "reason": each.failure} for each in workers if each.failure is not None]
+        found: Reasons = [
+            {"destination": each.name, "reason": each.failure} for each in workers if each.failure is not None
+        ]
+        return found if found or shape is None or shape.problem is None else [{"reason": shape.problem}]
 
     return health_app(metrics.registry, unready)

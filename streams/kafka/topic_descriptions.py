@@ -1,16 +1,20 @@
 """Describes topics, and deletes records that all readers have applied: what aiokafka 0.14 lacks, on kafka-python.
 
-kafka-python blocks, so it runs in a thread, one request at a time.
+kafka-python blocks, so it runs in a thread, one request at a time. The thread is a daemon: a request that a silent
+broker never answers keeps no process from ending.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError as KafkaPythonError
 
 from streams.kafka import kafka_python_clients
@@ -18,13 +22,19 @@ from streams.kafka import kafka_python_clients
 __all__ = ["KafkaPythonError", "TopicDescription", "TopicDescriptions"]
 
 _T = TypeVar("_T")
+_CLEANUP = "cleanup.policy"
+#: A broker that does not answer for so long is reported; the caller asks again.
+_CONNECT_MS = 5_000
+_CLOSE_S = 2.0
 
 
 class TopicDescription(NamedTuple):
-    """An existing topic: its number of partitions, and its id (empty if the broker tells none)."""
+    """An existing topic: its number of partitions, its id (empty if the broker tells none), and its cleanup policy
+    (empty if it was not asked for, or this user may not see it)."""
 
     partitions: int
     topic_id: bytes
+    cleanup: str = ""
 
 
 class TopicDescriptions:
@@ -38,18 +48,20 @@ class TopicDescriptions:
             "bootstrap_servers": list(brokers),
             "client_id": "sla-topics",
             "request_timeout_ms": timeout_ms,
-            "bootstrap_timeout_ms": timeout_ms,
+            "bootstrap_timeout_ms": min(timeout_ms, _CONNECT_MS),
             **security,
         }
         self._admin: Any = None
         self._names: set[str] = set()
+        self._with_cleanup: set[str] = set()
         self._lock = asyncio.Lock()
         self._next: asyncio.Task[dict[str, TopicDescription]] | None = None
 
-    async def describe(self, names: Iterable[str]) -> dict[str, TopicDescription]:
-        """Those of the topics that exist."""
+    async def describe(self, names: Iterable[str], cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
+        """Those of the topics that exist. The cleanup policies of `cleanup_of` are asked for, too."""
         wanted = set(names)
         self._names |= wanted
+        self._with_cleanup |= set(cleanup_of)
         if self._next is None:
             self._next = asyncio.create_task(self._describe())
         found = await asyncio.shield(self._next)
@@ -62,21 +74,33 @@ class TopicDescriptions:
             await self._run(lambda admin: admin.delete_records(wanted))
 
     async def close(self) -> None:
-        """Close the connection."""
-        async with self._lock:
-            admin, self._admin = self._admin, None
-            if admin is not None:
-                await asyncio.to_thread(admin.close)
+        """Close the connection; a request under way is left to end by itself."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S), self._lock:
+                admin, self._admin = self._admin, None
+                if admin is not None:
+                    await _in_daemon(admin.close)
 
     async def _describe(self) -> dict[str, TopicDescription]:
         async with self._lock:
             self._next, names = None, sorted(self._names)
-            found = await self._run(lambda admin: admin.describe_topics(names))
-        return {
+            return await self._run(lambda admin: self._found(admin, names))
+
+    def _found(self, admin: Any, names: list[str]) -> dict[str, TopicDescription]:
+        found = {
             each["name"]: TopicDescription(len(each["partitions"]), _topic_id(each.get("topic_id")))
-            for each in found
+            for each in admin.describe_topics(names)
             if not each["error_code"]
         }
+        asked = [
+            ConfigResource(ConfigResourceType.TOPIC, name, [_CLEANUP])
+            for name in sorted(self._with_cleanup & found.keys())
+        ]
+        if not asked:
+            return found
+        configs = admin.describe_configs(asked, config_filter="all").get("topic", {})
+        policies = {name: str(config[_CLEANUP]["value"]) for name, config in configs.items() if _CLEANUP in config}
+        return {name: each._replace(cleanup=policies.get(name, "")) for name, each in found.items()}
 
     async def _run(self, work: Callable[[Any], _T]) -> _T:
         def run() -> _T:
@@ -84,7 +108,28 @@ class TopicDescriptions:
                 self._admin = kafka_python_clients.admin(**self._config)
             return work(self._admin)
 
-        return await asyncio.to_thread(run)
+        return await _in_daemon(run)
+
+
+async def _in_daemon(work: Callable[[], _T]) -> _T:
+    """As asyncio.to_thread, in a thread that the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[_T] = loop.create_future()
+
+    def settle(set_answer: Callable[[Any], None], value: object) -> None:
+        if not answer.done():
+            set_answer(value)
+
+    def run() -> None:
+        try:
+            settled: tuple[Callable[[Any], None], object] = (answer.set_result, work())
+        except BaseException as error:
+            settled = (answer.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *settled)
+
+    threading.Thread(target=run, daemon=True, name="sla-topics").start()
+    return await answer
 
 
 def _topic_id(value: object) -> bytes:

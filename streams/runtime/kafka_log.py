@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import cause_of, explained_error
+from streams.kafka.shutdown import end_consumer
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
@@ -50,10 +51,10 @@ class Offsets:
         starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
         return starts
 
-    async def topics(self, names: Iterable[str]) -> dict[str, TopicDescription]:
-        """Those of the topics that exist. Raises TaskInterrupted."""
+    async def topics(self, names: Iterable[str], cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
+        """Those of the topics that exist, some with their cleanup policy. Raises TaskInterrupted."""
         try:
-            return await self._descriptions.describe(names)
+            return await self._descriptions.describe(names, cleanup_of)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             raise TaskInterrupted(explained_error(error, ",".join(self._settings.brokers))) from error
 
@@ -80,7 +81,7 @@ class Offsets:
             self._requester.cancel()
         await self._descriptions.close()
         consumers, self._consumers = self._consumers, {}
-        await asyncio.gather(*(consumer.stop() for consumer in consumers.values()), return_exceptions=True)
+        await asyncio.gather(*(end_consumer(consumer) for consumer in consumers.values()))
 
     async def _request_ends(self) -> None:
         await asyncio.sleep(0)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from streams.kafka.topic_descriptions import TopicDescription
+from streams.kafka.topic_shape import cleanup_problem
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.kafka_log import Offsets
@@ -29,14 +31,17 @@ class TopicWatch:
         self._inputs = {topic for spec in agents for topic in spec.topics}
         self._legacy = {topic for spec in agents for topic in spec.legacy_topics}
         self._needed = self._inputs.union(*(spec.writes for spec in agents))
-        self._needed |= {settings.changelog(spec.name) for spec in agents}
+        self._changelogs = {settings.changelog(spec.name) for spec in agents}
+        self._needed |= self._changelogs
         self._missing: list[str] = []
         self._logger = structlog.get_logger(__name__)
 
     async def look(self) -> bool:
         """Whether every topic is there. An unavailable Kafka changes nothing but the first answer."""
         try:
-            found = await self._offsets.topics(sorted(self._needed | self._legacy))
+            found = await self._offsets.topics(
+                sorted(self._needed | self._legacy), sorted(self._inputs | self._changelogs)
+            )
         except TaskInterrupted as error:
             if not self.ids:
                 self.problem = {"reason": str(error)}
@@ -49,14 +54,17 @@ class TopicWatch:
             else:
                 self._logger.info("topics_found")
         self.existing = frozenset(found)
-        self.problem = self._problem(missing) if missing else None
+        shape = None if missing else self._shape_problem(found)
+        if shape is not None and (self.problem is None or shape["reason"] != self.problem.get("reason")):
+            self._logger.error("topics_misshapen", **shape)
+        self.problem = self._problem(missing) if missing else shape
         read = (self._inputs | self._legacy) & found.keys()
         self.ids = {topic: found[topic].topic_id for topic in read if found[topic].topic_id}
         for topic in sorted(read):
             if found[topic].partitions != self._settings.partitions:
                 self.reject_partition_count(topic, found[topic].partitions)
                 return False
-        return not missing
+        return not missing and shape is None
 
     def reject_partition_count(self, topic: str, found: int) -> None:
         """Refuse to work: with another partition count, keys would be routed to other partitions than before."""
@@ -64,6 +72,17 @@ class TopicWatch:
             f"{topic} has {found} partitions, SLA_PARTITIONS is {self._settings.partitions}: it must be the number "
             "that all topics were created with; topics that were enlarged since have to be created anew"
         )
+
+    def _shape_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:
+        """A topic that loses state or events, or is too small for what is written to it."""
+        for topic in sorted(self._needed - self._inputs):
+            if found[topic].partitions < self._settings.partitions:
+                reason = (
+                    f"{topic} has {found[topic].partitions} partitions, SLA_PARTITIONS is {self._settings.partitions}"
+                )
+                return {"reason": f"{reason}: create the topic anew with as many", "topic": topic}
+        wrong = cleanup_problem(found, sorted(self._inputs), sorted(self._changelogs))
+        return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
 
     def _problem(self, missing: list[str]) -> dict[str, object]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -18,7 +18,8 @@ from streams.runtime.task_manager import TaskManager
 from streams.service_process import HttpServer, health_app, stop_on_signals
 from streams.time_source import TimeSource
 
-_STOP_S = 30.0
+#: What is not finished by then is fenced by the next owner.
+_STOP_S = 8.0
 _LIMITS = ConnectionLimits()
 _HTTP_METRICS = HttpMetrics(REGISTRY)
 

@@ -178,7 +178,7 @@ def installed(broker: Broker, network: Network) -> Iterator[None]:
         AIOKafkaProducer=partial(FakeProducer, broker, network), AIOKafkaConsumer=partial(FakeConsumer, broker, network)
     )
 
-    async def topics(_: Offsets, names: Iterable[str]) -> dict[str, TopicDescription]:
+    async def topics(_: Offsets, names: Iterable[str], _cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
         found = {name: TopicDescription(1, name.encode().ljust(16)[:16]) for name in names}
         try:
             return await network.send("ends", lambda: found)

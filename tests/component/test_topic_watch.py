@@ -29,7 +29,7 @@ class Topics:
     def __init__(self, found: dict[str, TopicDescription] | None) -> None:
         self.found = found
 
-    async def topics(self, names: Iterable[str]) -> dict[str, TopicDescription]:
+    async def topics(self, names: Iterable[str], _cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
         if self.found is None:
             raise TaskInterrupted("topics: NoBrokersAvailable")
         return {name: self.found[name] for name in names if name in self.found}
@@ -168,3 +168,30 @@ def test_inputs_that_another_member_keeps_are_a_reason_after_ten_minutes() -> No
     assert [each["partition"] for each in inputs.problems(17 * MINUTE)] == [0, 2]
     inputs.assigned([], 17 * MINUTE)
     assert inputs.problems(60 * MINUTE) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "described", "reason"),
+    [
+        ("eu.diary-changelog", TopicDescription(4, ID, "delete"), "cleanup.policy delete, which loses state"),
+        (
+            "eu.diary-changelog",
+            TopicDescription(4, ID, "compact,delete"),
+            "it must be compact: `sla topics apply` sets it",
+        ),
+        ("eu.in", TopicDescription(4, ID, "compact"), "cleanup.policy compact, which loses events"),
+        ("eu.out", TopicDescription(3, ID), "eu.out has 3 partitions, SLA_PARTITIONS is 4"),
+    ],
+)
+def test_a_topic_of_another_shape_keeps_it_from_being_ready(
+    topic: str, described: TopicDescription, reason: str
+) -> None:
+    topics = Topics(all_topics() | {topic: described})
+    watched = watch(topics)
+    assert not asyncio.run(watched.look())
+    assert watched.refused is None
+    assert watched.problem is not None
+    assert reason in str(watched.problem["reason"])
+    topics.found = all_topics()
+    assert asyncio.run(watched.look())
+    assert watched.problem is None

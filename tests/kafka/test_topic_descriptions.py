@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from on_kafka import put
 
 from streams.kafka.topic_descriptions import TopicDescriptions
+from streams.kafka.topic_shape import TopicShape
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.kafka_log import Offsets
 from streams.runtime.settings import RuntimeSettings
@@ -70,3 +71,33 @@ def test_records_behind_the_reader_are_deleted(broker: str, prefix: str) -> None
     where = TopicPartition(name, 0)
     assert (consumer.beginning_offsets([where])[where], consumer.end_offsets([where])[where]) == (7, 10)
     consumer.close()
+
+
+def test_topics_that_are_missing_or_lose_records_are_noticed_at_the_next_look(broker: str, prefix: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    shape = TopicShape([broker], {}, f"{prefix}sla", events=["alerts"], states=["notifications"])
+    alerts, notifications = f"{prefix}sla.alerts", f"{prefix}sla.notifications"
+
+    async def look_until(reason: str | None) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                await shape.look()
+                if shape.problem is None if reason is None else reason in str(shape.problem):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def scenario() -> None:
+        await look_until(f"there is no topic {alerts} and 1 more")
+        compacted = {"cleanup.policy": "compact"}
+        admin.create_topics([NewTopic(alerts, 2, 1), NewTopic(notifications, 2, 1, topic_configs=compacted)])
+        await look_until(None)
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, alerts, compacted)])
+        await look_until(f"{alerts} has cleanup.policy compact, which loses events")
+        admin.delete_topics([notifications])
+        await look_until(f"there is no topic {notifications}")
+        await shape._descriptions.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        admin.close()

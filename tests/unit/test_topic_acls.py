@@ -45,7 +45,7 @@ def test_json_has_one_grant_a_line() -> None:
         "resource": "topic",
         "name": "eu.incident-events",
         "pattern": "literal",
-        "operations": ["Write"],
+        "operations": ["Write", "DescribeConfigs"],
     }
     assert len(lines) == len(grants("intake", "eu", "sla"))
 

@@ -1,0 +1,93 @@
+"""Whether the topics of a process are there and have a shape that loses nothing; looked at every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+
+import structlog
+
+from streams.kafka.causes import explained_error
+from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
+
+_EVERY_S = 5.0
+_REQUEST_MS = 5_000
+
+
+class TopicShape:
+    """What was found at the last `look`. `events` are topics whose records must all be kept, `states` those whose
+    newest record of each key is the state; all have one number of partitions."""
+
+    def __init__(
+        self,
+        brokers: Collection[str],
+        security: Mapping[str, object],
+        prefix: str,
+        *,
+        events: Iterable[str],
+        states: Iterable[str] = (),
+    ) -> None:
+        self.problem: str | None = None
+        """Why the process is not ready; None while all is well, and before the first answer."""
+        self._brokers = ",".join(brokers)
+        self._prefix = prefix
+        self._events = [f"{prefix}.{each}" for each in events]
+        self._states = [f"{prefix}.{each}" for each in states]
+        self._descriptions = TopicDescriptions(brokers, security, _REQUEST_MS)
+        self._logger = structlog.get_logger(__name__)
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            await self._descriptions.close()
+
+    async def look(self) -> None:
+        """Ask Kafka, and set `problem`."""
+        try:
+            names = [*self._events, *self._states]
+            problem = self._problem(await self._descriptions.describe(names, names))
+        except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
+            problem = explained_error(error, self._brokers)
+        if problem != self.problem:
+            if problem is None:
+                self._logger.info("topics_usable")
+            else:
+                self._logger.warning("topics_unusable", reason=problem)
+        self.problem = problem
+
+    def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
+        names = [*self._events, *self._states]
+        if missing := [name for name in names if name not in found]:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            return (
+                f"there is no topic {missing[0]}{more}: create the topics with `sla topics apply`, or correct "
+                f"SLA_TOPIC_PREFIX, which is {self._prefix}"
+            )
+        other = next((name for name in names if found[name].partitions != found[names[0]].partitions), None)
+        if other is not None:
+            return (
+                f"{names[0]} has {found[names[0]].partitions} partitions, {other} has {found[other].partitions}: all "
+                "topics of a deployment must have one number of partitions"
+            )
+        wrong = cleanup_problem(found, self._events, self._states)
+        return None if wrong is None else wrong[1]
+
+
+def cleanup_problem(
+    found: Mapping[str, TopicDescription], events: Iterable[str], states: Iterable[str]
+) -> tuple[str, str] | None:
+    """A topic whose cleanup policy loses records, and the reason as a sentence. A policy that this user may not see is
+    not checked."""
+    for topics, lost, wanted in ((states, "state", "compact"), (events, "events", "delete")):
+        for topic in topics:
+            policies = set(filter(None, found[topic].cleanup.split(",")))
+            if policies and (policies != {"compact"} if wanted == "compact" else "compact" in policies):
+                return topic, (
+                    f"{topic} has cleanup.policy {found[topic].cleanup}, which loses {lost}; it must be {wanted}: "
+                    "`sla topics apply` sets it"
+                )
+    return None

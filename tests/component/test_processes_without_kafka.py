@@ -1,0 +1,166 @@
+"""Worker, intake, notifier and board without Kafka: not ready, with the reason, and ended by SIGTERM in ten seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.embedded_kafka.node_files import free_port
+
+ROOT = Path(__file__).parents[2]
+PORTS = {
+    "worker": "SLA_HEALTH_PORT",
+    "intake": "SLA_INTAKE_PORT",
+    "notify": "SLA_NOTIFY_PORT",
+    "board": "SLA_BOARD_PORT",
+}
+_START_S, _REASON_S, _STOP_S = 60.0, 20.0, 10.0
+
+
+class Process:
+    """`sla <command>` as a process of its own."""
+
+    def __init__(self, command: str, brokers: str, folder: Path) -> None:
+        port = free_port()
+        self.name = command
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder / f"{command}.log"
+        secrets = {
+            f"SLA_INTAKE_{name}": "secret-000000000001"
+            for name in ("PROMETHEUS_TOKEN", "ZENDESK_SECRET", "JIRA_SECRET", "BILLING_TOKEN", "SERVICES_TOKEN")
+        }
+        environment = {
+            **os.environ,
+            **secrets,
+            PORTS[command]: str(port),
+            "SLA_BROKERS": brokers,
+            "SLA_LOG_FORMAT": "json",
+            "SLA_INTAKE_MAPPING": str(ROOT / "examples" / "intake.yaml"),
+            "SLA_NOTIFY_ROUTES": str(_routes(folder)),
+            "SLA_BOARD_DATABASE_URL": f"sqlite:///{folder}/board.db",
+        }
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from cli.main import main; main()", command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON; 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except OSError:
+            return 0, None
+
+    def wait_until_live(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while self.get("/live")[0] != 200:
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def wait_for_reason(self) -> None:
+        """Until /ready says why Kafka can't be used; it is never ready before."""
+        deadline = time.monotonic() + _REASON_S
+        while True:
+            status, body = self.get("/ready")
+            assert status == 503, body
+            if any(text in json.dumps(body["reasons"]) for text in ("no Kafka broker answers", "does not answer")):
+                return
+            assert time.monotonic() < deadline, body
+            time.sleep(0.1)
+
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def code(self, deadline: float) -> int | None:
+        """The exit code; None if it has not ended by then."""
+        try:
+            return self._process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _routes(folder: Path) -> Path:
+    routes = folder / "notify.yaml"
+    key = folder / "key"
+    key.write_text("k" * 32)
+    lines = ["version: 1", "destinations:", f"  duty: {{kind: pagerduty, routing_key: {{file: {key}}}}}"]
+    routes.write_text("\n".join([*lines, "routes:", "  - {to: duty}", ""]))
+    return routes
+
+
+@contextmanager
+def _silent_broker() -> Iterator[str]:
+    """An address that accepts connections and never answers."""
+    kept: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    kept.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for each in kept:
+            each.close()
+
+
+@contextmanager
+def _refusing_broker() -> Iterator[str]:
+    """An address that nobody listens at."""
+    yield f"127.0.0.1:{free_port()}"
+
+
+BROKERS = {"refusing": _refusing_broker, "silent": _silent_broker}
+
+
+@pytest.mark.parametrize("kind", BROKERS)
+def test_processes_say_that_kafka_is_away_and_end_in_time(kind: str, tmp_path: Path) -> None:
+    with BROKERS[kind]() as brokers, ExitStack() as started:
+        processes = []
+        for command in PORTS:
+            folder = tmp_path / command
+            folder.mkdir()
+            process = Process(command, brokers, folder)
+            started.callback(process.kill)
+            processes.append(process)
+        for process in processes:
+            process.wait_until_live()
+        for process in processes:
+            process.wait_for_reason()
+        asked = time.monotonic()
+        for process in processes:
+            process.terminate()
+        codes = {process.name: process.code(asked + _STOP_S) for process in processes}
+        assert codes == dict.fromkeys(PORTS, 0), [process.log.read_text()[-2_000:] for process in processes]

@@ -1,0 +1,93 @@
+"""Whether the topics of a process can be used: what is missing, of another shape, or would lose records."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from kafka.errors import KafkaConnectionError
+
+from streams.kafka.topic_descriptions import TopicDescription
+from streams.kafka.topic_shape import TopicShape
+
+
+def _found(**changes: TopicDescription | None) -> dict[str, TopicDescription]:
+    usual = {"alerts": TopicDescription(8, b"", "delete"), "notifications": TopicDescription(8, b"", "compact")}
+    return {f"eu.{name}": each for name, each in (usual | changes).items() if each is not None}
+
+
+class _Descriptions:
+    def __init__(self, answers: list[dict[str, TopicDescription] | Exception]) -> None:
+        self.answers = answers
+        self.closed = False
+
+    async def describe(self, _names: object, _cleanup_of: object) -> dict[str, TopicDescription]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def _shape(*answers: dict[str, TopicDescription] | Exception) -> Any:
+    shape: Any = TopicShape(["k:1"], {}, "eu", events=["alerts"], states=["notifications"])
+    shape._descriptions = _Descriptions(list(answers))
+    return shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"alerts": TopicDescription(8, b"")}, None),  # this user may not see the policy
+        (
+            {"alerts": None},
+            "there is no topic eu.alerts: create the topics with `sla topics apply`, or correct SLA_TOPIC",
+        ),
+        ({"alerts": None, "notifications": None}, "there is no topic eu.alerts and 1 more"),
+        ({"notifications": TopicDescription(4, b"", "compact")}, "eu.alerts has 8 partitions, eu.notifications has 4"),
+        ({"alerts": TopicDescription(8, b"", "compact")}, "eu.alerts has cleanup.policy compact, which loses events"),
+        (
+            {"notifications": TopicDescription(8, b"", "delete")},
+            "eu.notifications has cleanup.policy delete, which los",
+        ),
+        (
+            {"notifications": TopicDescription(8, b"", "compact,delete")},
+            "it must be compact: `sla topics apply` sets it",
+        ),
+    ],
+)
+def test_what_is_wrong_with_topics_is_said(changes: dict[str, TopicDescription | None], reason: str | None) -> None:
+    shape = _shape(_found(**changes))
+    asyncio.run(shape.look())
+    assert shape.problem is None if reason is None else reason in str(shape.problem)
+
+
+def test_kafka_that_went_away_is_a_problem_until_it_answers_again() -> None:
+    shape = _shape(_found(), KafkaConnectionError("111 ECONNREFUSED"), _found())
+    problems = []
+    for _ in range(3):
+        asyncio.run(shape.look())
+        problems.append(shape.problem)
+    assert problems[::2] == [None, None]
+    assert str(problems[1]).startswith("no Kafka broker answers at k:1")
+
+
+def test_it_looks_again_and_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.kafka.topic_shape._EVERY_S", 0.0)
+    shape = _shape(_found(alerts=None), _found())
+    descriptions = shape._descriptions
+
+    async def scenario() -> None:
+        running = asyncio.create_task(shape.run())
+        while descriptions.answers:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert shape.problem is None
+    assert descriptions.closed
