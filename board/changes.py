@@ -49,9 +49,10 @@ class Change:
 
 
 class ChangeSubscription:
-    """The changes for one reader, in the loop that subscribed."""
+    """The changes for one reader, in the loop that subscribed. `reader` names whom it is counted for."""
 
-    def __init__(self, first: Change | None) -> None:
+    def __init__(self, first: Change | None, reader: str) -> None:
+        self.reader = reader
         self._loop = asyncio.get_running_loop()
         self._pending = first
         self._wake = asyncio.Event()
@@ -117,13 +118,14 @@ class Changes:
                 each.offer(change)
 
     @contextmanager
-    def subscribe(self, after: int | None = None) -> Iterator[ChangeSubscription]:
-        """The changes from now on, or from position `after` on; called in an event loop.
+    def subscribe(self, after: int | None = None, reader: str = "") -> Iterator[ChangeSubscription]:
+        """The changes from now on, or from position `after` on; called in an event loop. `reader` is a person or an
+        address.
 
         Where changes since `after` are no longer remembered, the first change says `resync`.
         """
         with self._lock:
-            subscription = ChangeSubscription(None if after is None else self._since(after))
+            subscription = ChangeSubscription(None if after is None else self._since(after), reader)
             if self._closed:
                 subscription.close()
             self._subscriptions.add(subscription)
@@ -145,6 +147,11 @@ class Changes:
         """How many subscriptions there are."""
         with self._lock:
             return len(self._subscriptions)
+
+    def subscribers_of(self, reader: str) -> int:
+        """How many of them are counted for a reader."""
+        with self._lock:
+            return sum(each.reader == reader for each in self._subscriptions)
 
     def _since(self, after: int) -> Change | None:
         """What changed after a position; None when nothing did."""

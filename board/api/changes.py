@@ -13,7 +13,7 @@ from board.api.problems import described
 from board.api.route import ApiRoute
 from board.changes import Change
 from board.dependencies import Context, Scope, narrowing
-from board.event_stream import EventStream, event_stream
+from board.event_stream import EventStream, event_stream, reader_of
 from connect.actions.permissions import Permission
 
 router = APIRouter(
@@ -49,6 +49,7 @@ async def changes(
         context.changes,
         last_event_id if last_event_id is not None else after,
         encode_change,
+        reader=reader_of(request),
         narrow=narrowing(context, scope),
         still_allowed=sign_in_of(request).still_vouches(request),
     )

@@ -16,7 +16,7 @@ from board.access.requirement import requires
 from board.access.sign_in import sign_in_of
 from board.changes import Change
 from board.dependencies import BoardContext, Context, ReadConnection, Scope, narrowing
-from board.event_stream import EventStream, event_stream
+from board.event_stream import EventStream, event_stream, reader_of
 from board.ingest.status import IngestStatus
 from board.pages.live_rows import live_phrases, row_html
 from board.pages.render import is_part, page
@@ -183,6 +183,7 @@ async def follow(
         context.changes,
         last_event_id,
         encode,
+        reader=reader_of(request),
         narrow=narrowing(context, scope),
         still_allowed=sign_in_of(request).still_vouches(request),
         heartbeat=status,

@@ -147,3 +147,16 @@ def test_there_is_a_limit_to_streams(address: str, monkeypatch: pytest.MonkeyPat
     answer = httpx.get(address + URL)
     assert answer.status_code == 503
     assert "event streams are open" in answer.json()["detail"]
+
+
+def test_one_reader_does_not_take_all_streams(empty_read_model: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MOST_OF_ONE", 1)
+    with served(app_of(empty_read_model)) as address, httpx.stream("GET", address + URL, timeout=5) as response:
+        following = events(response)
+        next(following)
+        answer = httpx.get(address + URL)
+        assert answer.status_code == 503
+        assert "1 of your event streams are open" in answer.json()["detail"]
+        monkeypatch.setattr("board.api.changes.reader_of", lambda _: "person lee")
+        with httpx.stream("GET", address + URL, timeout=5) as other:
+            assert other.status_code == 200
