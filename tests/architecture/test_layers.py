@@ -72,9 +72,10 @@ def test_modules_are_short() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_no_app_is_made_by_an_import(path: Path) -> None:
     """A module-level Faust app would be configured by whoever imports it first."""
+    body = parsed(path).body if "App(" in path.read_text() else []
     made = [
         ast.unparse(node)
-        for statement in parsed(path).body
+        for statement in body
         if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for node in ast.walk(statement)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"faust.App", "App"}

@@ -23,7 +23,10 @@ ALLOWED = {
 
 def names_of_severities(path: Path) -> list[str]:
     """Names and strings in a module that name a severity, docstrings aside."""
-    tree = ast.parse(path.read_text())
+    source = path.read_text(encoding="utf-8")
+    if not NAMED.search(source):
+        return []
+    tree = ast.parse(source)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)

@@ -9,6 +9,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,12 +159,17 @@ def identifiers(path: Path) -> Iterator[Identifier]:
                 yield Identifier(name, path, node.lineno)
 
 
+@cache
+def retired_word(name: str) -> str | None:
+    """The retired word in a name, with its replacement; most names are in many modules."""
+    joined = f"_{'_'.join(parts(name))}_"
+    return next((f"{word} → {replacement}" for word, replacement in RETIRED.items() if f"_{word}_" in joined), None)
+
+
 def retired(identifier: Identifier) -> str | None:
     """The retired word in an identifier, with its replacement."""
-    joined = f"_{'_'.join(parts(identifier.name))}_"
-    for word, replacement in RETIRED.items():
-        if f"_{word}_" in joined:
-            return f"{word} → {replacement}"
+    if (word := retired_word(identifier.name)) is not None:
+        return word
     if identifier.is_class and identifier.name in RETIRED_CLASSES:
         return f"{identifier.name} → {RETIRED_CLASSES[identifier.name]}"
     return None

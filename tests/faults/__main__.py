@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cli.embedded_kafka.startup_cache import make_startup_cache
+
 from .run import Result
 from .scenarios import SCENARIOS, play
 
@@ -34,6 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
+    make_startup_cache()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="sla-faults-"))
     results = []
     began = time.monotonic()

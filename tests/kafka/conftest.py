@@ -16,14 +16,20 @@ from typer.testing import CliRunner
 from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import free_port
+from cli.embedded_kafka.startup_cache import make_startup_cache
 from cli.kafka_io.topic_admin import apply_topics
 from cli.local.stack import WORKER, answers
 from cli.main import app
 from streams.topics import declared
 
 _numbers = itertools.count(1)
-# Brokers of tests live for seconds: Java's second compiler costs more than it gains, a third of a start.
-node_files._JVM += ("-XX:TieredStopAtLevel=1",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_lived_brokers() -> None:
+    """Brokers of tests live for seconds: the work of starts is done once, and Java's second compiler stays away."""
+    make_startup_cache()
+    node_files._JVM += ("-XX:TieredStopAtLevel=1",)
 
 
 @pytest.fixture(scope="session")

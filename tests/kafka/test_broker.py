@@ -13,7 +13,17 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
 from cli.embedded_kafka.broker import Broker, BrokerError, main, start_broker
-from cli.embedded_kafka.node_files import answers, check_port, claim
+from cli.embedded_kafka.jars import kafka_jars
+from cli.embedded_kafka.node_files import (
+    answers,
+    check_port,
+    claim,
+    java_command,
+    java_environment,
+    startup_cache_of,
+    startup_cache_options,
+)
+from cli.embedded_kafka.startup_cache import make_startup_cache
 
 pytestmark = pytest.mark.kafka
 
@@ -127,6 +137,29 @@ def test_restart_and_crash_keep_the_data_and_the_directory_is_taken(
 def test_a_setting_kafka_refuses_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match=r"^Kafka ended while starting: [^\n]*num.io.threads[^\n]*broker.log$"):
         start_broker(tmp_path, extra={"num.io.threads": "none"})
+
+
+def started(java: tuple[str, ...] | None) -> tuple[int, bool]:
+    """The exit code of a program of Kafka's, and whether it took classes from a startup cache."""
+    jars = kafka_jars()
+    command = java_command(jars, "kafka.tools.StorageTool", "random-uuid", java=java)
+    command.insert(1, "-Xlog:class+load")
+    ran = subprocess.run(
+        command, cwd=jars[0].parent, env=java_environment(os.environ), capture_output=True, text=True, check=False
+    )
+    return ran.returncode, "kafka.tools.StorageTool source: shared objects file" in ran.stdout
+
+
+def test_a_damaged_startup_cache_stops_no_start(tmp_path: Path) -> None:
+    made = make_startup_cache()
+    assert made == startup_cache_of(kafka_jars())
+    assert started(None) == (0, True)
+    whole = made.read_bytes()
+    damaged = tmp_path / "damaged.aot"
+    middle = len(whole) // 2
+    for content in (whole[:middle], whole[:middle] + bytes(64) + whole[middle + 64 :], b"no cache"):
+        damaged.write_bytes(content)
+        assert started(startup_cache_options(damaged)) == (0, False), len(content)
 
 
 STARTER = """

@@ -58,10 +58,11 @@ def amounts_of(
             under = minutes_under_contract(contracts, tenant, start, end)
             if end < earliest or not under:
                 continue
-            ruling = contracts.ruling(tenant, max(under))
+            last = max(under)
+            ruling = contracts.ruling(tenant, last)
             assert ruling is not None
             # The last instant under contract, not its last minute, is what decides the version (R25).
-            policy = version_at(contracts.policies, ruling["plan"], max(under))
+            policy = version_at(contracts.policies, ruling["plan"], last)
             final = end + policy.statements.grace // MICROS
             if final <= until:
                 claims = [
@@ -85,7 +86,7 @@ def minutes_under_contract(contracts: Contracts, tenant: str, start: int, end: i
     edges = [start, *(at for at in contracts.changes(tenant) if start < at < end), end]
     for begin, finish in pairwise(edges):
         if contracts.ruling(tenant, begin) is not None:
-            under |= set(range(begin, finish))
+            under.update(range(begin, finish))
     return under
 
 

@@ -67,7 +67,7 @@ def deadline(target: Target, hours: BusinessHours, start: int, pauses: Spans) ->
         left = target.within // MICROS
     at, always = start, target.business_days is None and target.clock == "always"
     while left:
-        resting = any(begin <= at < end for begin, end in pauses)
+        resting = pauses and any(begin <= at < end for begin, end in pauses)
         if not resting and (always or is_open(hours, at)):
             left -= 1
         at += 1

@@ -1,17 +1,20 @@
 """The embedded Kafka's files: settings, pinned jars and their download, and one clear line for each refusal."""
 
+import contextlib
 import hashlib
+import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from cli.embedded_kafka import jars
+from cli.embedded_kafka import jars, startup_cache
 from cli.embedded_kafka.jars import LOCK_FILE, default_cache, kafka_jars, missing, read_lock
 from cli.embedded_kafka.node_files import (
     BrokerError,
@@ -20,8 +23,11 @@ from cli.embedded_kafka.node_files import (
     free_port,
     properties_text,
     server_properties,
+    startup_cache_of,
+    startup_cache_options,
     why_ended,
 )
+from cli.embedded_kafka.startup_cache import make_startup_cache
 
 JARS = {"a-1.jar": b"first", "b-2.jar": b"second" * 1000}
 
@@ -164,6 +170,67 @@ def test_the_cache_directory() -> None:
     assert default_cache({}) == Path.home() / ".cache/sla-clocks/kafka-4.3.1"
     assert LOCK_FILE.name == "kafka-jars.lock"
     assert jars.KAFKA_VERSION in LOCK_FILE.read_text().splitlines()[0]
+
+
+@pytest.fixture
+def three_starts_of_a_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[Path | None]]:
+    """Three at once ask for the startup cache of a jar."""
+    (tmp_path / "a-1.jar").write_bytes(JARS["a-1.jar"])
+    monkeypatch.setattr(startup_cache, "kafka_jars", lambda: [tmp_path / "a-1.jar"])
+
+    def starts() -> list[Path | None]:
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(lambda _: make_startup_cache(), range(3)))
+
+    return starts
+
+
+def test_a_startup_cache_that_cannot_be_made_is_not_tried_again(
+    three_starts_of_a_cache: Callable[[], list[Path | None]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tried: list[Path] = []
+
+    def refused(data_dir: Path, **_: object) -> None:
+        tried.append(data_dir)
+        raise BrokerError("no memory")
+
+    monkeypatch.setattr(startup_cache, "start_broker", refused)
+    assert three_starts_of_a_cache() == [None, None, None]
+    cache = startup_cache_of([tmp_path / "a-1.jar"])
+    assert (len(tried), cache.stat().st_size, startup_cache_options(cache)) == (1, 0, ())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.jar", cache.name, "startup.lock"]
+
+
+def test_the_startup_cache_is_made_once_for_its_jars_and_the_newest_three_are_kept(
+    three_starts_of_a_cache: Callable[[], list[Path | None]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jar, commands = tmp_path / "a-1.jar", []
+    for age in range(4):
+        earlier = tmp_path / f"startup-{age}.aot"
+        earlier.touch()
+        os.utime(earlier, (1_000 - age, 1_000 - age))
+
+    def run(command: list[str], **_: object) -> None:
+        commands.append(command)
+        written = next(word for word in command if word.startswith("-XX:AOTCache="))
+        Path(written.partition("=")[2]).write_bytes(b"cache")
+
+    monkeypatch.setattr(startup_cache, "start_broker", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(startup_cache.subprocess, "run", run)
+    cache = startup_cache_of([jar])
+    assert three_starts_of_a_cache() == [cache] * 3
+    assert len(commands) == 1
+    assert startup_cache_options(cache)[0] == f"-XX:AOTCache={cache}"
+    assert {path.name for path in tmp_path.glob("*.aot")} == {cache.name, "startup-0.aot", "startup-1.aot"}
+    os.utime(jar, (2_000, 2_000))
+    assert startup_cache_of([jar]) != cache, "Java refuses a cache whose jars have another time"
+    assert startup_cache_of([jar], ("-XX:+UseG1GC",)) != startup_cache_of([jar])
+
+
+def test_a_startup_cache_that_has_no_place_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(startup_cache, "kafka_jars", lambda: [tmp_path / "absent" / "a-1.jar"])
+    assert make_startup_cache() is None
+    assert startup_cache_options(tmp_path / "absent" / "startup.aot") == ()
 
 
 def test_settings_of_a_single_node(tmp_path: Path) -> None:
