@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import requests
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from signed_in import MovingClock, access_app, board_settings, browser, csrf_of
@@ -34,8 +35,9 @@ KIM, PAT, LEE = "kim", "pat", "lee"
 def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
     try:
         started = Keycloak(tmp_path_factory.mktemp("keycloak") / "keycloak.log")
-    except (httpx.HTTPError, OSError) as error:
-        pytest.skip(f"Keycloak is downloaded at its first use, and Maven Central does not answer: {error}")
+    except (requests.ConnectionError, requests.Timeout) as error:
+        reason = type(error).__name__
+        pytest.skip(f"Keycloak is downloaded at its first use, and Maven Central does not answer ({reason})")
     with started as running:
         running.admin("POST", "", realm())
         _roles_in_id_tokens(running)
