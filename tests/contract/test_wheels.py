@@ -59,7 +59,11 @@ def environment(folder: Path, wheel: Path, libraries: Path) -> Path:
     """A virtual environment with the wheel, which finds other distributions in a folder; its directory of programs."""
     venv.create(folder, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--no-deps", "--prefix", str(folder), str(wheel)], check=True, timeout=120)
+    subprocess.run(
+        [*pip, "install", "--ignore-installed", "--no-deps", "--prefix", str(folder), str(wheel)],
+        check=True,
+        timeout=120,
+    )
     (packages,) = folder.glob("lib/python3.*/site-packages")
     (packages / "libraries.pth").write_text(f"{libraries}\n")
     return folder / "bin"
