@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.metrics import REJECT_SHARES, AgentCounters
 from agents.reject_share import RejectShare
 from streams.internal_topics import internal_topic
-from streams.metrics import REJECT_SHARES, AgentCounters
 from streams.runtime.processor import Record
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing

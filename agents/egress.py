@@ -20,7 +20,7 @@ class Egress:
         """Encode an output and send it to its topic, partitioned by its subject. Returns it in single-object encoding,
         so that it can be copied."""
         context = self._context
-        context.count.output(output.type)
+        context.count.output(output)
         value, headers = context.codec.encode_output(output, context.source)
         send = Send(
             context.topics.name(topic),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.metrics import LEDGER_WAITS, LEDGER_WATERMARKS
+from agents.metrics import LEDGER_WAITS, LEDGER_WATERMARKS
 from streams.sla.credits.ledger_timers import LedgerTimers
 from streams.sla.instants import MINUTE, SECOND, format_rfc3339
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from board.access.requirement import open_to_all
+from board.incident_gauges import IncidentGauges
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from streams.service_process import Reasons, liveness, readiness
@@ -23,6 +24,7 @@ def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], I
     the topics were read to their end once.
     """
     router = APIRouter(dependencies=[open_to_all()])
+    incidents = IncidentGauges(engine, measured)
 
     @router.get("/live")
     @router.get("/healthz")
@@ -37,6 +39,7 @@ def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], I
 
     @router.get("/metrics")
     def metrics() -> Response:
+        incidents.refresh()
         return Response(generate_latest(measured.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -7,10 +7,12 @@ notifier and a board construct theirs in a registry of their own.
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 
 REGISTRY = CollectorRegistry()
 
@@ -40,6 +42,7 @@ _TASK = ("agent", "partition")
 _COMMIT_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _LAG_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _ACKNOWLEDGED_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600)
 
@@ -56,11 +59,27 @@ def _seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> 
     return Metric(name, "histogram", "seconds", text, labels, buckets)
 
 
+# Every process
+BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python version of the process.", "version", "python")
+
 # Worker: tasks
 TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
 TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)
 TASK_WRITES = _counter("sla_task_writes", "records", "Outputs and changelog rows committed.", *_TASK)
 TASK_COMMIT = _seconds("sla_task_commit_seconds", "Duration of a transaction's commit.", _COMMIT_S, "agent")
+TASK_TRANSACTION = _seconds(
+    "sla_task_transaction_seconds",
+    "Time from the first record or timer of a transaction to the end of its commit.",
+    _COMMIT_S,
+    "agent",
+)
+TASK_ARRIVAL_TO_COMMIT = _seconds(
+    "sla_task_arrival_to_commit_seconds",
+    "Time from the arrival in Kafka of a transaction's first record to the end of its commit: then its alerts can be "
+    "read.",
+    _LATENCY_S,
+    "agent",
+)
 TASK_TIMER_LAG = _seconds(
     "sla_task_timer_lag_seconds",
     "Time from the earliest due timer of a transaction to its commit.",
@@ -74,6 +93,12 @@ TASK_RECOVERY_LEFT = _gauge(
     "Remaining changelog of a recovery: offsets to read (what=offsets) or rows to restore (what=rows).",
     *_TASK,
     "what",
+)
+TASK_LAG = _gauge(
+    "sla_task_lag_records",
+    "offsets",
+    "Consumer lag: offsets of the input topics that the task has not applied yet. Only from the worker that runs it.",
+    *_TASK,
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(
@@ -96,6 +121,37 @@ FLAGGED_TOTAL = _counter(
     "events",
     "Classifications published with a flag such as `unknown_component` or `update_limit` (R20, R28).",
     "flag",
+)
+BREACHES = _counter(
+    "sla_breaches",
+    "deadlines",
+    "Breached deadlines; those of loaded history are left out.",
+    "severity",
+    "metric",
+)
+BREACHES_RETRACTED = _counter(
+    "sla_breaches_retracted",
+    "deadlines",
+    "Breaches that later evidence retracted; those of loaded history are left out.",
+    "severity",
+    "metric",
+)
+REMINDERS = _counter(
+    "sla_reminders",
+    "events",
+    "Warnings before a deadline (type=sla.warning) and reminders of an update (type=sla.update_due); those of loaded "
+    "history are left out.",
+    "severity",
+    "metric",
+    "type",
+)
+STATEMENTS = _counter("sla_statements", "statements", "Statements of tenants' months by status.", "status")
+CREDITS_ISSUED = _counter("sla_credits_issued", "credits", "Credits issued to billing.", "cause", "currency")
+CREDITS_AMOUNT = _counter(
+    "sla_credits_issued_minor_units",
+    "minor units",
+    "Amount of the credits issued to billing, in the smallest unit of the currency (cents, yen).",
+    "currency",
 )
 INCIDENT_STATES_FAILED = _counter(
     "sla_incident_states_failed", "incidents", "Changes of an incident whose present state could not be published."
@@ -186,6 +242,12 @@ NOTIFY_UNREADABLE = _counter("sla_notify_unreadable", "records", "Skipped record
 NOTIFY_DELIVERED = _seconds(
     "sla_notify_delivered_seconds", "Time from reading an alert to its delivery.", _DELIVERED_S, "destination"
 )
+NOTIFY_ARRIVAL_TO_DELIVERY = _seconds(
+    "sla_notify_arrival_to_delivery_seconds",
+    "Time from the record time of an alert, at which its input arrived in Kafka or its timer fired, to its delivery.",
+    _DELIVERED_S,
+    "destination",
+)
 NOTIFY_PENDING = _gauge("sla_notify_pending", "messages", "Messages waiting for delivery.", "destination")
 NOTIFY_BEHIND = _gauge(
     "sla_notify_behind_records", "records", "Consumer lag: Kafka records not read yet.", "destination"
@@ -208,6 +270,22 @@ BOARD_LAG = _gauge(
 )
 BOARD_TRANSACTION = _seconds(
     "sla_board_transaction_seconds", "Duration of a database transaction that applies records.", _COMMIT_S
+)
+BOARD_ARRIVAL_TO_VISIBLE = _seconds(
+    "sla_board_arrival_to_visible_seconds",
+    "Time from the record time of a transaction's first alert, at which its input arrived in Kafka or its timer fired, "
+    "until the board shows it. Not measured before the topics were read to their end.",
+    _LATENCY_S,
+)
+OPEN_INCIDENTS = _gauge("sla_open_incidents", "incidents", "Open incidents, as the board has read them.", "severity")
+OPEN_INCIDENTS_BREACHED = _gauge(
+    "sla_open_incidents_breached", "incidents", "Open incidents with a breached deadline.", "severity"
+)
+NEXT_DEADLINE = _gauge(
+    "sla_next_deadline_timestamp_seconds",
+    "seconds",
+    "Unix time of the next deadline of an open incident; minus time() it is the time left. Absent while no clock runs.",
+    "severity",
 )
 BOARD_UP = _gauge(
     "sla_board_up", "0 or 1", "1 while topics are read and the database accepts what follows from them, else 0."
@@ -232,53 +310,12 @@ BOARD_AUDIT_WAITING = _gauge(
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 
-INPUTS = INPUTS_TOTAL.counter()
-FLAGGED = FLAGGED_TOTAL.counter()
-UNKNOWN_REFERENCES = UNKNOWN_REFERENCES_TOTAL.counter()
-STATES_FAILED = INCIDENT_STATES_FAILED.counter()
-OUTPUTS = OUTPUTS_TOTAL.counter()
-REJECTED = REJECTED_TOTAL.counter()
-FORWARDED = FORWARDED_TOTAL.counter()
-REJECT_SHARES = REJECT_SHARE.gauge()
-LEDGER_WATERMARKS = LEDGER_WATERMARK.gauge()
-LEDGER_WAITS = LEDGER_WAITING.gauge()
 SCHEMA_REGISTRY_REQUESTS = REGISTRY_REQUESTS.counter()
 SCHEMA_IDS_AWAITED = REGISTRY_AWAITED.gauge()
 
 
-class AgentCounters:
-    """The counters of one agent with their labels bound once: binding costs more than counting."""
-
-    def __init__(self, agent: str) -> None:
-        self.applied = INPUTS.labels(agent, "applied")
-        self.duplicate = INPUTS.labels(agent, "duplicate")
-        self.forwarded = FORWARDED.labels(agent)
-        self._agent = agent
-        self._outputs: dict[str, Counter] = {}
-        self._flags: dict[str, Counter] = {}
-
-    def output(self, kind: str) -> None:
-        """Count one output."""
-        counter = self._outputs.get(kind)
-        if counter is None:
-            counter = self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
-        counter.inc()
-
-    def flagged(self, flag: str) -> None:
-        """Count one classification with a flag."""
-        counter = self._flags.get(flag)
-        if counter is None:
-            counter = self._flags[flag] = FLAGGED.labels(flag)
-        counter.inc()
-
-    def unknown_reference(self, kind: str) -> None:
-        """Count one unknown plan, component or tenant."""
-        UNKNOWN_REFERENCES.labels(kind).inc()
-
-    def state_failed(self) -> None:
-        """Count one state of an incident that could not be published."""
-        STATES_FAILED.inc()
-
-    def rejected(self, code: str) -> None:
-        """Count one rejected input."""
-        REJECTED.labels(self._agent, code).inc()
+def measure_process(registry: CollectorRegistry) -> None:
+    """Add what every process measures of itself: its release, and the usual `process_` and `python_gc_` metrics."""
+    BUILD.gauge(registry).labels(version("sla-clocks"), platform.python_version()).set(1)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)

@@ -29,7 +29,7 @@ from board.ingest.retention import expire
 from board.ingest.skipped import SkippedLog
 from board.ingest.source import TopicSource
 from board.ingest.status import IngestStatus, StatusBoard
-from board.ingest.writer import TransactionWriter, transactions
+from board.ingest.writer import TransactionWriter, Work, transactions
 from board.metrics import BoardMetrics
 from board.store.engine import write_transaction
 from streams.errors import SlaError
@@ -159,6 +159,7 @@ class Ingest:
                     changes, count = await self._in_database(lambda work=work: self._writer.write(work))  # type: ignore[misc]
                     positions.update(work.after)
                     self._applied(changes, count, positions, ends | source.ends())
+                    self._measure(work)
                     if self._stopping:
                         return
                 self._show_end(positions, source.ends())
@@ -199,6 +200,13 @@ class Ingest:
             applied_at=self._time.now(),
         )
         self._on_applied(changes, status.position)
+
+    def _measure(self, work: Work) -> None:
+        """How long the first alert of a transaction took until it shows."""
+        if self._board.status.reached_end:
+            first = min((record.timestamp for record in work.records if record.topic == "alerts"), default=None)
+            if first is not None:
+                self._metrics.arrival_to_visible_seconds.observe(max(self._time.now() - first, 0) / SECOND)
 
     def _goes_on(self) -> None:
         """What failed is over. A session that has only begun does not say so: it may fail in the same way, as with a

@@ -13,6 +13,7 @@ class IntakeMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        metrics.measure_process(registry)
         self.http = HttpMetrics(registry)
         self.requests = metrics.INTAKE_REQUESTS.counter(registry)
         self.published = metrics.INTAKE_PUBLISHED.counter(registry)

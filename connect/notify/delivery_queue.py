@@ -274,6 +274,9 @@ class DeliveryQueue:
                 self.health.succeeded(self.pending)
                 self._metrics.tries.labels(name, "delivered").inc()
                 self._metrics.delivered_seconds.labels(name).observe(max(now - message.since, 0) / SECOND)
+                if message.action == "trigger" and message.record_at:
+                    taken = max(now / SECOND - message.record_at / 1_000, 0)
+                    self._metrics.arrival_to_delivery_seconds.labels(name).observe(taken)
                 return self._pages.delivered(key)
             case Failed(reason, retry_after, rate_limited):
                 self._metrics.tries.labels(name, "failed").inc()

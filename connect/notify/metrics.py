@@ -13,6 +13,7 @@ class NotifyMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        metrics.measure_process(registry)
         self.http = HttpMetrics(registry)
         self.tries = metrics.NOTIFY_TRIES.counter(registry)
         self.parked = metrics.NOTIFY_PARKED.counter(registry)
@@ -20,6 +21,7 @@ class NotifyMetrics:
         self.discarded = metrics.NOTIFY_DISCARDED.counter(registry)
         self.unreadable = metrics.NOTIFY_UNREADABLE.counter(registry)
         self.delivered_seconds = metrics.NOTIFY_DELIVERED.histogram(registry)
+        self.arrival_to_delivery_seconds = metrics.NOTIFY_ARRIVAL_TO_DELIVERY.histogram(registry)
         self.pending = metrics.NOTIFY_PENDING.gauge(registry)
         self.behind = metrics.NOTIFY_BEHIND.gauge(registry)
         self.open_pages = metrics.NOTIFY_OPEN_PAGES.gauge(registry)

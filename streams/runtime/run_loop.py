@@ -212,11 +212,20 @@ class RunLoop:
         started = perf_counter()
         await self._transactions.commit(write)
         metrics.COMMIT_SECONDS.labels(self._labels[0]).observe(perf_counter() - started)
-        if transaction.due is not None:
-            lag_us = self._clock.now() - transaction.due
-            metrics.TIMER_LAG_SECONDS.labels(self._labels[0]).observe(lag_us / 1_000_000)
+        self._measure(transaction)
         metrics.RECORDS.labels(*self._labels).inc(transaction.records)
         metrics.TIMERS.labels(*self._labels).inc(transaction.fired)
         metrics.WRITES.labels(*self._labels).inc(len(write.effects.sends) + len(write.effects.rows))
         metrics.QUEUED.labels(*self._labels).set(self._builder.queue.size)
         self._on_committed(transaction.fired, write.offsets, transaction.quarantined)
+
+    def _measure(self, transaction: OpenTransaction) -> None:
+        """Observe how long a committed transaction took, since when it began, and since what led to it."""
+        agent, now = self._labels[0], self._clock.now()
+        for histogram, since in (
+            (metrics.TRANSACTION_SECONDS, transaction.opened),
+            (metrics.ARRIVAL_TO_COMMIT_SECONDS, transaction.arrived),
+            (metrics.TIMER_LAG_SECONDS, transaction.due),
+        ):
+            if since is not None:  # clocks of brokers and workers differ a little
+                histogram.labels(agent).observe(max(now - since, 0) / 1_000_000)

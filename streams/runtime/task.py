@@ -134,6 +134,10 @@ class StreamTask(TaskStatus):
         """The next offset to deliver of `topic`; None while the task does not read."""
         return self._input.queue.received(topic) if self.state is TaskState.RUNNING else None
 
+    def applied(self) -> Mapping[str, int]:
+        """Per input topic, the offset up to which everything is applied; empty while the task does not run."""
+        return self._input.queue.positions() if self.state is TaskState.RUNNING else {}
+
     def accepts(self, topic: str) -> bool:
         """Whether the queue has room."""
         return self._input.queue.accepts(topic)

@@ -14,6 +14,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.agent_spec import AgentSpec
+from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
 from streams.runtime.inputs_elsewhere import InputsElsewhere
@@ -62,6 +63,7 @@ class TaskManager:
         """How often each task had started when its state was last hidden from the garbage collector."""
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
+        self._lag = ConsumerLag(self._offsets)
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
         self._stalled: GroupStalled | None = None
@@ -121,7 +123,7 @@ class TaskManager:
             self.app = self._make_app()
 
     async def _watch_topics(self) -> None:
-        """Look for missing and recreated topics, and for problems that processors report."""
+        """Look for missing and recreated topics, and for problems that processors report; measure the lag."""
         while True:
             await asyncio.sleep(_TOPICS_WATCH_S)
             if await self._topics.look():
@@ -133,6 +135,7 @@ class TaskManager:
             for task in self.tasks.values():
                 task.check_topics(self._topics.ids)
                 task.look_for_problems()
+            await self._lag.measure(list(self.tasks.values()))
 
     def crash(self) -> BaseException | None:
         """Why the worker must stop: the Faust app crashed, or state or topics do not fit this deployment. Else None."""

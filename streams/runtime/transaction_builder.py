@@ -32,6 +32,8 @@ class OpenTransaction:
     """CPU time spent on it so far."""
     opened: int = 0
     """When its first record or timer was taken."""
+    arrived: int | None = None
+    """When its first record arrived in Kafka."""
     due: int | None = None
     """The earliest timer in it that was fired by the wall clock."""
     full: bool = False
@@ -155,6 +157,8 @@ class TransactionBuilder:
                 raise self._record_failed(record, error) from error
             queue.pop(topic)
             self.time = arrival
+            if not transaction.records:
+                transaction.arrived = raw.timestamp * 1_000
             transaction.records += 1
             if transaction.records >= self._limits.records or self._full(transaction):
                 transaction.full = True

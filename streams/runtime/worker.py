@@ -11,7 +11,7 @@ import structlog
 
 from streams.http_connections import ConnectionLimits, HttpMetrics
 from streams.kafka.causes import cause_of
-from streams.metrics import REGISTRY
+from streams.metrics import REGISTRY, measure_process
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task_manager import TaskManager
@@ -22,6 +22,7 @@ from streams.time_source import TimeSource
 _STOP_S = 8.0
 _LIMITS = ConnectionLimits()
 _HTTP_METRICS = HttpMetrics(REGISTRY)
+measure_process(REGISTRY)
 
 
 #: State is millions of small long-lived objects; Python's default thresholds would scan them far too often.

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from board_rows import app_of
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
+from board.incident_gauges import IncidentGauges
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
+from board.queries.overview import open_by_severity
 from board.service import listening_socket
+from streams.sla.instants import SECOND
+from streams.sla.severity import SEVERITIES
 
 
 def client_of(engine: Engine, **given: object) -> TestClient:
@@ -63,6 +67,49 @@ def test_metrics_are_those_of_the_board(empty_read_model: Engine) -> None:
     answer = client_of(empty_read_model, metrics=metrics).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "sla_board_up 1.0" in answer.text
+
+
+def test_open_incidents_and_the_next_deadline_are_counted_when_they_are_read(read_model: Engine) -> None:
+    measured = BoardMetrics()
+    text = client_of(read_model, metrics=measured).get("/metrics").text
+    with read_model.connect() as connection:
+        rows = open_by_severity(connection)
+    assert rows
+    for row in rows:
+        assert f'sla_open_incidents{{severity="{row.severity}"}} {row.open}.0' in text
+        assert f'sla_open_incidents_breached{{severity="{row.severity}"}} {row.breached}.0' in text
+    absent = set(SEVERITIES) - {row.severity for row in rows}
+    assert all(f'sla_open_incidents{{severity="{severity}"}} 0.0' in text for severity in absent)
+    sample = measured.registry.get_sample_value
+    deadlines = {
+        row.severity: sample("sla_next_deadline_timestamp_seconds", {"severity": row.severity}) for row in rows
+    }
+    assert deadlines == {row.severity: row.next_deadline and row.next_deadline / SECOND for row in rows}
+
+
+def test_open_incidents_are_counted_every_few_seconds_and_absent_without_the_database(
+    read_model: Engine, tmp_path: Path
+) -> None:
+    measured, now, reads = BoardMetrics(), [100.0], 0
+    gauges = IncidentGauges(read_model, measured, lambda: now[0])
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal reads
+        reads += "next_deadline" in statement
+
+    event.listen(read_model, "before_cursor_execute", count)
+    try:
+        gauges.refresh()
+        gauges.refresh()
+        assert reads == 1
+        now[0] += 5
+        gauges.refresh()
+        assert reads == 2
+    finally:
+        event.remove(read_model, "before_cursor_execute", count)
+    away = IncidentGauges(create_engine(f"sqlite:///{tmp_path}/missing/board.db"), measured)
+    away.refresh()
+    assert measured.registry.get_sample_value("sla_open_incidents", {"severity": SEVERITIES[0]}) is None
 
 
 def test_requests_are_measured_by_surface_and_status(empty_read_model: Engine) -> None:

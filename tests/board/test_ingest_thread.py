@@ -9,9 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from board.ingest.apply import AppliedChanges
+from board.ingest.records import IngestRecord
 from board.ingest.thread import Ingest
+from board.ingest.writer import Work
+from board.metrics import BoardMetrics
 from streams.settings import read_settings
-from streams.sla.instants import DAY
+from streams.sla.instants import DAY, SECOND
+from streams.time_source import SystemTimeSource
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -69,3 +73,27 @@ def test_a_failure_lasts_until_a_transaction_is_committed_or_nothing_is_left(emp
         else:
             ingest._show_end({place: 5}, {place: 5})
         assert ingest.status.failure is None
+
+
+class FixedTime(SystemTimeSource):
+    def now(self) -> int:
+        return 100 * SECOND
+
+
+def test_how_long_an_alert_took_until_it_shows_is_measured_once_the_topics_are_read(empty_read_model: Engine) -> None:
+    measured = BoardMetrics()
+    settings = read_settings(brokers="127.0.0.1:1")
+    ingest = Ingest(empty_read_model, settings, retention=DAY, metrics=measured, time_source=FixedTime())
+
+    def seconds() -> tuple[float | None, ...]:
+        name = "sla_board_arrival_to_visible_seconds"
+        return tuple(measured.registry.get_sample_value(f"{name}_{each}") for each in ("count", "sum"))
+
+    of_topics = {"incidents": 10, "alerts": 98, "rejected": 20}
+    records = [IngestRecord(topic, 0, 0, at * SECOND, None, None) for topic, at in of_topics.items()]
+    ingest._measure(Work(records=[*records, IngestRecord("alerts", 0, 1, 99 * SECOND, None, None)]))
+    assert seconds() == (0, 0), "what a rebuilt board reads is old"
+    ingest._board.change(reached_end=True)
+    ingest._measure(Work(records=records))
+    ingest._measure(Work(records=[each for each in records if each.topic != "alerts"]))
+    assert seconds() == (1, 2)

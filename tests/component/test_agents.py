@@ -29,9 +29,9 @@ from story import (
 )
 
 from agents import incidents
+from agents.metrics import FORWARDED
 from cli.demo.command import history
 from cli.replay.outcome import disagreements, outcome_of
-from streams.metrics import FORWARDED
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.runtime.processor import Record

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from notify_bench import Bench, destination, failed, play
 
@@ -27,6 +29,24 @@ def test_a_page_a_reminder_and_an_end_are_told_in_order_and_leave_nothing(kind: 
         assert [id_ for _, _, id_ in bench.sender.heard] == ["warning-inc-1--", "breached-inc-1--", "met-inc-1--"]
         assert bench.store.left() == []
         assert bench.delivery.pending == bench.delivery.open_pages == 0
+
+    play(scenario)
+
+
+def test_the_way_of_an_alert_is_measured_from_its_record_to_its_delivery() -> None:
+    async def scenario() -> None:
+        bench = Bench(destination("webhook"))
+        bench.sender.answers = [Failed("HTTP 500")]
+        bench.start()
+        await bench.pass_to(30)
+        await bench.give(replace(trigger("breached"), at=10_000), replace(trigger("met"), at=31_000))
+        await bench.pass_to(100)
+        labels = {"destination": bench.to.name}
+        count, seconds = (
+            bench.metrics.registry.get_sample_value(f"sla_notify_arrival_to_delivery_seconds_{each}", labels)
+            for each in ("count", "sum")
+        )
+        assert (count, seconds) == (1, 25), "20 s until it was read, 5 s until the second try; the end does not count"
 
     play(scenario)
 

@@ -1,0 +1,50 @@
+"""How many offsets of their input topics the tasks of a worker have not applied yet, as a gauge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from aiokafka.structs import TopicPartition
+
+from streams.runtime import metrics
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.task import StreamTask
+
+
+class Ends(Protocol):
+    """Answers with the last stable offset of partitions."""
+
+    async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """Raises TaskInterrupted."""
+        ...
+
+
+class ConsumerLag:
+    """Measures the lag of the running tasks with one request for all of them."""
+
+    def __init__(self, offsets: Ends) -> None:
+        self._offsets = offsets
+        self._measured: set[tuple[str, str]] = set()
+
+    async def measure(self, tasks: Iterable[StreamTask]) -> None:
+        """Set the gauge of each running task, and remove those of all others: another worker may have them. While Kafka
+        does not answer, the gauges stay as they are."""
+        applied = {
+            (task.agent, str(task.partition)): {
+                TopicPartition(topic, task.partition): offset for topic, offset in task.applied().items()
+            }
+            for task in tasks
+        }
+        applied = {labels: positions for labels, positions in applied.items() if positions}
+        wanted = sorted({place for positions in applied.values() for place in positions})
+        try:
+            ends = await self._offsets.ends(tuple(wanted)) if wanted else {}
+        except TaskInterrupted:
+            return
+        for labels, positions in applied.items():
+            lag = sum(max(ends[place] - offset, 0) for place, offset in positions.items())
+            metrics.LAG.labels(*labels).set(lag)
+        for labels in self._measured - applied.keys():
+            metrics.LAG.remove(*labels)
+        self._measured = set(applied)
