@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ from streams.serde.codec import Codec
 from streams.settings import Settings
 
 LINES = [line for line in story(40) if json.loads(line)["subject"] != "inc-1"]
+
+
+@cache
+def _beginning() -> tuple[IngestRecord, ...]:
+    """What the topics of every deployment begin with."""
+    return tuple(replayed(LINES, policies(), NOW))
 
 
 class Deployment:
@@ -68,7 +75,8 @@ class Deployment:
     def ingest_topics(self) -> None:
         """Read what the topics have more than before: the history is replayed as a whole, so by content."""
         new = []
-        for record in replayed(self.lines, policies(), self.clock.now()):
+        begun = (self.lines, self.clock.now()) == (LINES, NOW)
+        for record in _beginning() if begun else replayed(self.lines, policies(), self.clock.now()):
             what = (record.topic, record.key, record.value)
             if what not in self._read:
                 self._read.add(what)
