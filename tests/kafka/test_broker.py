@@ -157,7 +157,7 @@ def test_a_damaged_startup_cache_stops_no_start(tmp_path: Path) -> None:
     whole = made.read_bytes()
     damaged = tmp_path / "damaged.aot"
     middle = len(whole) // 2
-    for content in (whole[:middle], whole[:middle] + bytes(64) + whole[middle + 64 :], b"no cache"):
+    for content in (whole[:middle], whole[:middle] + bytes(64) + whole[middle + 64 :]):
         damaged.write_bytes(content)
         assert started(startup_cache_options(damaged)) == (0, False), len(content)
 
