@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
+from streams.service_process import run_process
 from streams.settings import Settings, read_settings
 from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
@@ -145,7 +145,7 @@ def main() -> int:
         foreign = package_conflicts()
         if foreign:
             raise SlaError("; ".join(foreign))
-        return asyncio.run(work(settings))
+        return run_process(work(settings))
     except (SlaError, PolicyError, OSError) as error:
         structlog.get_logger("agents.worker").error("worker_start_failed", reason=str(error))
         return 2

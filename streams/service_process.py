@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -28,6 +30,27 @@ from streams.http_log import ServerLog
 
 Reasons = list[dict[str, object]]
 _DEFAULT_LIMITS = ConnectionLimits()
+_CLOSE_S = 1.5
+
+
+def run_process(serving: Coroutine[object, object, int]) -> int:
+    """Run the coroutine of a process as asyncio.run does, and return its exit code. Clients of a Kafka that does not
+    answer may keep the loop from closing; the process then ends all the same, `_CLOSE_S` after the coroutine."""
+    closing: list[threading.Timer] = []
+
+    async def serve() -> int:
+        code = await serving
+        timer = threading.Timer(_CLOSE_S, os._exit, [code])
+        timer.daemon = True
+        timer.start()
+        closing.append(timer)
+        return code
+
+    try:
+        return asyncio.run(serve())
+    finally:
+        for timer in closing:
+            timer.cancel()
 
 
 def stop_on_signals() -> asyncio.Event:

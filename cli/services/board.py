@@ -47,12 +47,11 @@ def board(
     """
     if ctx.invoked_subcommand is not None:
         return
-    import asyncio
-
     from board.service import serve
     from board.settings import read_board_settings
     from streams.config_files.problems import PolicyError
     from streams.logs import configure_logs
+    from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)
@@ -63,7 +62,7 @@ def board(
             _rebuild(kafka, settings)
             return
         try:
-            code = asyncio.run(serve(kafka, settings))
+            code = run_process(serve(kafka, settings))
         except (PolicyError, OSError) as error:
             wrong_use(str(error))
     raise typer.Exit(code)

@@ -34,12 +34,11 @@ def intake(
         if mapping is not None:
             ctx.obj = mapping
         return
-    import asyncio
-
     from connect.intake.service import serve
     from connect.intake.settings import read_intake_settings
     from streams.config_files.problems import PolicyError
     from streams.logs import configure_logs
+    from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)
@@ -48,7 +47,7 @@ def intake(
         }
         configure_logs(json=None if kafka.log_format is None else kafka.log_format == "json", level=kafka.log_level)
         try:
-            code = asyncio.run(serve(kafka, read_intake_settings(**given)))
+            code = run_process(serve(kafka, read_intake_settings(**given)))
         except (PolicyError, OSError) as error:
             wrong_use(str(error))
     raise typer.Exit(code)

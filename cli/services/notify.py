@@ -41,12 +41,11 @@ def notify(
     if ctx.invoked_subcommand is not None:
         ctx.obj = routes
         return
-    import asyncio
-
     from connect.notify.service import serve
     from connect.notify.settings import read_notify_settings
     from streams.config_files.problems import PolicyError
     from streams.logs import configure_logs
+    from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)
@@ -54,7 +53,7 @@ def notify(
         given = {name: value for name, value in options.items() if value is not None}
         configure_logs(json=None if kafka.log_format is None else kafka.log_format == "json", level=kafka.log_level)
         try:
-            code = asyncio.run(serve(kafka, read_notify_settings(**given)))
+            code = run_process(serve(kafka, read_notify_settings(**given)))
         except (PolicyError, OSError) as error:
             wrong_use(str(error))
     raise typer.Exit(code)

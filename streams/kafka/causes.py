@@ -129,13 +129,13 @@ def _classified(error: BaseException) -> KafkaCause | None:
     for kind, classify in _BY_TYPE:
         if isinstance(error, kind):
             return classify(error)
+    if re.search("Timeout|TimedOut", type(error).__name__):
+        return KafkaCause(CauseKind.TIMEOUT, "no answer in time")
     code = getattr(type(error), "errno", None)
     if isinstance(code, int):
         known = _BY_CODE.get(code)
         detail = error.args[0] if error.args and isinstance(error.args[0], str) else ""
         return KafkaCause(known.kind, f"{known.text} ({detail})") if known is not None and detail else known
-    if "Timeout" in type(error).__name__:
-        return KafkaCause(CauseKind.TIMEOUT, "no answer in time")
     return next((classify(error) for text, classify in _BY_TEXT if text in str(error)), None)
 
 
@@ -161,6 +161,10 @@ def _name(error: BaseException) -> KafkaCause:
     return KafkaCause(
         CauseKind.NAME, f"the host name can't be resolved ({error.args[-1]}); check SLA_BROKERS and the DNS"
     )
+
+
+def _none_answers(_: BaseException) -> KafkaCause:
+    return KafkaCause(CauseKind.REFUSED, "none of the known brokers answers")
 
 
 def _refused(_: BaseException) -> KafkaCause:
@@ -194,6 +198,8 @@ def _system(error: BaseException) -> KafkaCause | None:
 #: What kafka-python says where it raises its own error instead of the system's.
 _BY_TEXT: Final[tuple[tuple[str, Callable[[BaseException], KafkaCause]], ...]] = (
     ("ECONNREFUSED", _refused),
+    ("No node_id provided", _none_answers),
+    ("Unable to get cluster metadata", _none_answers),
     ("DNS Resolution failure", _name),
     ("Invalid frame length", _closed),
     ("socket disconnected", _closed),

@@ -38,9 +38,18 @@ async def end_consumer(consumer: Any) -> None:
 
 
 async def _in_time(client: Any, method: str, within_s: float = _STOP_S) -> bool:
-    """Await a method, named by its path of attributes; False if it fails, takes longer, or is not there."""
-    with contextlib.suppress(Exception):
+    """Await a method, named by its path of attributes; False if it fails, takes longer, or is not there.
+
+    aiokafka lets the cancellation of its own tasks out: that counts as a failure, unless this task is cancelled itself.
+    """
+    try:
         async with asyncio.timeout(within_s):
             await attrgetter(method)(client)()
             return True
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    except Exception:
+        return False
     return False

@@ -20,6 +20,8 @@ from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
 
 _REPLAY_FETCH_BYTES = 8 * 1_048_576
+#: An outage of Kafka is noticed after so long; these requests are small.
+_DESCRIBE_MS = 5_000
 
 
 class Offsets:
@@ -31,7 +33,9 @@ class Offsets:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
-        self._descriptions = TopicDescriptions(settings.brokers, settings.security, settings.request_timeout_ms)
+        self._descriptions = TopicDescriptions(
+            settings.brokers, settings.security, min(settings.request_timeout_ms, _DESCRIBE_MS)
+        )
         self._consumers: dict[str | None, Any] = {}
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []

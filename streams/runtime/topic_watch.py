@@ -37,14 +37,15 @@ class TopicWatch:
         self._logger = structlog.get_logger(__name__)
 
     async def look(self) -> bool:
-        """Whether every topic is there. An unavailable Kafka changes nothing but the first answer."""
+        """Whether Kafka answers, and every topic is there in its shape."""
         try:
             found = await self._offsets.topics(
                 sorted(self._needed | self._legacy), sorted(self._inputs | self._changelogs)
             )
         except TaskInterrupted as error:
-            if not self.ids:
-                self.problem = {"reason": str(error)}
+            if self.problem is None:
+                self._logger.warning("kafka_unavailable", reason=str(error))
+            self.problem = {"reason": str(error)}
             return False
         missing = sorted(self._needed - found.keys())
         if missing != self._missing:

@@ -164,3 +164,21 @@ def test_processes_say_that_kafka_is_away_and_end_in_time(kind: str, tmp_path: P
             process.terminate()
         codes = {process.name: process.code(asked + _STOP_S) for process in processes}
         assert codes == dict.fromkeys(PORTS, 0), [process.log.read_text()[-2_000:] for process in processes]
+
+
+def test_a_process_whose_loop_does_not_close_ends_with_its_code(tmp_path: Path) -> None:
+    """As with a client of Kafka whose task ignores that it is cancelled."""
+    program = tmp_path / "stuck.py"
+    program.write_text(
+        "import asyncio\nfrom streams import service_process\nservice_process._CLOSE_S = 0.1\n"
+        "async def stuck():\n"
+        "    while True:\n"
+        "        try: await asyncio.sleep(60)\n"
+        "        except asyncio.CancelledError: pass\n"
+        "async def serve():\n"
+        "    asyncio.get_running_loop().stuck = asyncio.create_task(stuck())\n"
+        "    await asyncio.sleep(0)\n"
+        "    return 3\n"
+        "raise SystemExit(service_process.run_process(serve()))\n"
+    )
+    assert subprocess.run([sys.executable, str(program)], timeout=30, check=False).returncode == 3

@@ -82,13 +82,16 @@ def test_topics_that_are_created_later_are_found_and_ones_that_go_are_missed() -
     assert watched.problem is not None
 
 
-def test_an_outage_later_is_no_word_about_topics() -> None:
+def test_an_outage_later_is_a_reason_of_its_own_and_forgets_no_topic() -> None:
     topics = Topics(all_topics())
     watched = watch(topics)
     assert asyncio.run(watched.look())
     topics.found = None
     assert not asyncio.run(watched.look())
-    assert (watched.problem, watched.ids) == (None, {"eu.in": ID})
+    assert (watched.problem, watched.ids) == ({"reason": "topics: NoBrokersAvailable"}, {"eu.in": ID})
+    topics.found = all_topics()
+    assert asyncio.run(watched.look())
+    assert watched.problem is None
 
 
 def test_another_number_of_partitions_is_refused() -> None:

@@ -71,6 +71,8 @@ RAISED: list[tuple[CauseKind, BaseException, str]] = [
     (CauseKind.NAME, kafka_python.KafkaConnectionError("DNS Resolution failure"), "can't be resolved"),
     (CauseKind.REFUSED, ConnectionRefusedError(111, "refused"), "the connection was refused"),
     (CauseKind.REFUSED, kafka_python.KafkaConnectionError("111 ECONNREFUSED"), "the connection was refused"),
+    (CauseKind.REFUSED, kafka_python.NodeNotReadyError("No node_id provided"), "none of the known brokers answers"),
+    (CauseKind.REFUSED, aio.KafkaError("Unable to get cluster metadata over all known brokers"), "none of the known"),
     (CauseKind.REFUSED, OSError(errno.EHOSTUNREACH, "No route to host"), "the host can't be reached"),
     (CauseKind.CLOSED, ConnectionResetError(), "closed before an answer"),
     (CauseKind.CLOSED, asyncio.IncompleteReadError(b"", 4), "closed before an answer"),
@@ -78,6 +80,8 @@ RAISED: list[tuple[CauseKind, BaseException, str]] = [
     (CauseKind.CLOSED, ClosedAtFirstRequest(), "a listener that expects authentication"),
     (CauseKind.TIMEOUT, TimeoutError(), "no answer in time"),
     (CauseKind.TIMEOUT, aio.KafkaTimeoutError(), "no answer in time"),
+    (CauseKind.TIMEOUT, aio.RequestTimedOutError(), "no answer in time"),
+    (CauseKind.TIMEOUT, kafka_python.RequestTimedOutError("Request timed out after 4999 ms"), "no answer in time"),
     (CauseKind.TIMEOUT, kafka_python.KafkaTimeoutError("Unable to bootstrap"), "no answer in time"),
     (CauseKind.OTHER, aio.KafkaError("something new"), "something new"),
 ]
