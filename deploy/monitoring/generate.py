@@ -1,22 +1,50 @@
 """`python -m deploy.monitoring.generate [--check]` writes what follows from the tables of monitoring, or checks it.
 
-That is docs/metrics.md.
+That is docs/metrics.md from the table of metrics, the alert rules of Prometheus and of its operator from rules.py, and
+the dashboards of Grafana from dashboards.py.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
-from deploy.monitoring import metrics_table
+import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from deploy.monitoring import dashboards, metrics_table, rules
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+#: kustomize reads no files outside of a component's folder, so dashboards are there, and compose mounts that folder.
+COMPONENT: Final = "deploy/k8s/components/monitoring"
+DASHBOARDS: Final = f"{COMPONENT}/dashboards"
+_WRITTEN: Final = "# Written by `python -m deploy.monitoring.generate` from deploy/monitoring/rules.py.\n"
 
 
 def files() -> Mapping[str, str]:
     """Path from the root and text of each generated file."""
-    return {"docs/metrics.md": metrics_table.document()}
+    found = {
+        "docs/metrics.md": metrics_table.document(),
+        "deploy/monitoring/rules.yaml": _yaml(rules.as_data()),
+        f"{COMPONENT}/prometheus-rule.yaml": _yaml(
+            {
+                "apiVersion": "monitoring.coreos.com/v1",
+                "kind": "PrometheusRule",
+                "metadata": {"name": "sla"},
+                "spec": rules.as_data(),
+            }
+        ),
+    }
+    for each in dashboards.DASHBOARDS:
+        text = json.dumps(dashboards.as_data(each), indent=1, ensure_ascii=False)
+        found[f"{DASHBOARDS}/{each.uid}.json"] = f"{text}\n"
+    return found
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    return _WRITTEN + yaml.safe_dump(data, sort_keys=False, width=10_000)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ Metrics of open incidents come from the board, which holds all of them; every bo
 `sum`. All other figures are of one process: sum them. A counter starts at 0 with its process; a worker that repeats a \
 transaction after a failure counts its outputs again.
 
-[What to watch](operations.md#what-to-watch) says which of them call for somebody.
+[Alert rules and dashboards](operations.md#alerts-and-dashboards) use these names.
 """
 #: What the first words of names say of the process; the first that fits.
 _PROCESSES = {

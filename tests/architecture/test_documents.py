@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_the_documents_that_exist_are_linked_from_the_readme() -> None:
     assert sorted(name for name in documents if f"({name})" not in readme) == []
 
 
+@cache
 def names_in_code() -> str:
     """The text of every module of the product: where metrics and settings are declared."""
     return "\n".join(path.read_text(encoding="utf-8") for each in PACKAGES for path in (ROOT / each).rglob("*.py"))

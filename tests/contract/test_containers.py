@@ -89,7 +89,7 @@ def test_compose_refers_to_what_exists() -> None:
             assert port.startswith("127.0.0.1:"), f"{name}: {port} is open to the network"
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
+            assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"]
 
 
 def test_the_board_trusts_the_proxy_alone() -> None:
@@ -110,3 +110,17 @@ def test_prometheus_reads_the_ports_that_are_served(monkeypatch: pytest.MonkeyPa
     credentials = webhook["http_config"]["authorization"]["credentials"]
     assert credentials == SERVICES["intake"]["environment"]["SLA_INTAKE_PROMETHEUS_TOKEN"]
     assert webhook["url"] == f"http://intake:{SERVICES['intake']['environment']['HEALTH']}/v1/hooks/prometheus"
+
+
+def test_prometheus_and_grafana_read_the_products_rules_and_dashboards() -> None:
+    mounted = {
+        service: dict(reversed(volume.split(":")[:2]) for volume in SERVICES[service]["volumes"])
+        for service in ("prometheus", "grafana")
+    }
+    config = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text("utf-8"))
+    (rules,) = config["rule_files"]
+    assert mounted["prometheus"][rules] == "./deploy/monitoring/rules.yaml"
+    provisioned = yaml.safe_load((ROOT / "deploy" / "compose" / "grafana-dashboards.yml").read_text("utf-8"))
+    (provider,) = provisioned["providers"]
+    folder = ROOT / mounted["grafana"][provider["options"]["path"]]
+    assert {path.name for path in folder.iterdir()} == {"sla-business.json", "sla-operations.json"}

@@ -3,6 +3,7 @@ of topics, access and settings. Without kustomize (or kubectl, which has it) the
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -151,3 +152,14 @@ def test_topics_and_users_are_those_of_the_tables() -> None:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.stderr
         assert (K8S / "components" / "strimzi" / file).read_text() == result.stdout, f"{file} is out of date"
+
+
+def test_production_has_alert_rules_and_dashboards() -> None:
+    (rules,) = of_kind("overlays/prod", "PrometheusRule")
+    assert rules["spec"]["groups"]
+    (dashboards,) = (
+        each
+        for each in of_kind("overlays/prod", "ConfigMap")
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    )
+    assert {json.loads(text)["uid"] for text in dashboards["data"].values()} == {"sla-business", "sla-operations"}

@@ -1,12 +1,35 @@
-"""What is made for monitoring: generated files are current, and name only metrics that exist."""
+"""What is made for monitoring: generated files are current, name only metrics that exist, and every rule has a
+runbook."""
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from deploy.monitoring import generate
+import pytest
+import yaml
+
+from cli.main import walk
+from deploy.monitoring import dashboards, generate
+from deploy.monitoring.metrics_table import series_names
+from deploy.monitoring.rules import RULES, RUNBOOKS, Rule
 
 FILES = generate.files()
+PANELS = [panel for each in dashboards.DASHBOARDS for row in each.rows.values() for panel in row]
+#: What every process has beside the table of metrics (`streams.metrics.measure_process`).
+OF_THE_PROCESS = {
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+}
+HEADS = ["## Signs", "## Cause", "## Check", "## What to do", "## Escalate"]
+RUNBOOK_FILES = sorted((generate.ROOT / "docs" / "runbooks").glob("*.md"))
+
+
+def series_in(expression: str) -> set[str]:
+    """The names of series in PromQL: label matchers and the arguments of `by` and `on` left out."""
+    bare = re.sub(r"\{[^}]*\}|\b(?:by|on) \([^)]*\)", "", expression)
+    return set(re.findall(r"\b(?:sla|process)_[a-z_]+\b", bare))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -20,3 +43,65 @@ def test_every_metric_has_its_process_and_its_row() -> None:
         assert table.count(f"| `{name}` |") == 1
     heads = [line for line in table.splitlines() if line.startswith("## ")]
     assert len(heads) == len(set(heads)) == 6
+
+
+def test_rules_and_dashboards_name_only_metrics_that_exist() -> None:
+    known = series_names() | OF_THE_PROCESS
+    named = {name: series_in(rule.expression) for rule in RULES for name in [rule.name]}
+    named |= {panel.title: set().union(*map(series_in, panel.queries.values())) for panel in PANELS}
+    assert {name: found - known for name, found in named.items() if found - known} == {}
+    assert all(named.values()), "a rule or panel without a metric"
+    assert set().union(*named.values()) >= OF_THE_PROCESS, "an exception that is not needed any more"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_has_its_runbook(rule: Rule) -> None:
+    text = (generate.ROOT / "docs" / "runbooks" / rule.runbook).read_text("utf-8")
+    assert text.startswith(f"# {rule.name}: ")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == HEADS
+    assert all(len(section.strip().split("\n", 1)[-1]) > 20 for section in text.split("\n## ")[1:])
+
+
+def test_the_list_of_alerts_in_the_operations_document_is_complete() -> None:
+    text = (generate.ROOT / "docs" / "operations.md").read_text("utf-8")
+    listed = re.findall(r"^\| \[(Sla\w+)\]\(runbooks/([a-z-]+\.md)\) \| (\w+) \|", text, re.MULTILINE)
+    assert listed == [(rule.name, rule.runbook, rule.severity) for rule in RULES]
+
+
+def test_every_runbook_has_its_rule_and_names_are_unique() -> None:
+    assert [path.name for path in RUNBOOK_FILES] == sorted({rule.runbook for rule in RULES})
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_runbooks_name_only_commands_that_exist() -> None:
+    commands, found = dict(walk()), 0
+    for path in RUNBOOK_FILES:
+        for line in re.findall(r"`sla ([^`]*)`", path.read_text("utf-8")):
+            words = line.split()
+            name = max((" ".join(words[:count]) for count in (1, 2, 3) if " ".join(words[:count]) in commands), key=len)
+            options = {option for parameter in commands[name].params for option in parameter.opts}
+            assert set(re.findall(r"--[a-z-]+", line)) <= options, f"{path.name}: sla {line}"
+            below = set(getattr(commands[name], "commands", {}))
+            assert not below or words == name.split(), f"{path.name}: sla {line}"
+            found += 1
+    assert found > 30
+
+
+def test_prometheus_and_its_operator_get_the_same_rules() -> None:
+    rules = yaml.safe_load(FILES["deploy/monitoring/rules.yaml"])
+    assert yaml.safe_load(FILES[f"{generate.COMPONENT}/prometheus-rule.yaml"])["spec"] == rules
+    found = [each for group in rules["groups"] for each in group["rules"]]
+    assert [each["annotations"]["runbook_url"] for each in found] == [RUNBOOKS + rule.runbook for rule in RULES]
+
+
+def test_panels_do_not_overlap_and_fit_into_the_columns() -> None:
+    for each in dashboards.DASHBOARDS:
+        taken: set[tuple[int, int]] = set()
+        panels = dashboards.as_data(each)["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        for panel in panels:
+            at = panel["gridPos"]
+            cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+            assert not cells & taken, panel["title"]
+            assert max(x for x, _ in cells) < 24
+            taken |= cells
