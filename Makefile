@@ -36,6 +36,7 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 	@echo "check: layers";  $(BIN)/lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
 	@echo "check: schemas"; $(BIN)/python -m schemas.gate
 	@echo "check: settings"; $(BIN)/python -m cli.settings.generate --check
+	@echo "check: monitoring"; $(BIN)/python -m deploy.monitoring.generate --check
 
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench

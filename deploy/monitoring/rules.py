@@ -13,6 +13,10 @@ from typing import Any, Final, Literal
 #: What runbook_url begins with; deploy/k8s/README.md says how to put an address of one's own.
 RUNBOOKS: Final = "https://sla-clocks.example/docs/runbooks/"
 
+#: On every alert, so that Alertmanager can keep them away from the intake: to it, a critical alert is an outage of the
+#: company's service.
+OF_THE_PRODUCT: Final = {"product": "sla-clocks"}
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -35,7 +39,7 @@ class Rule:
             "alert": self.name,
             "expr": self.expression,
             **({"for": self.hold} if self.hold else {}),
-            "labels": {"severity": self.severity},
+            "labels": {"severity": self.severity, **OF_THE_PRODUCT},
             "annotations": {"summary": self.summary, "runbook_url": RUNBOOKS + self.runbook},
         }
 

@@ -223,7 +223,7 @@ def unit_test(rule: Rule, series: Series, minutes: int, labels: dict[str, str] |
     expected = []
     if labels is not None:
         annotations = {"summary": summary(rule, labels), "runbook_url": RUNBOOKS + rule.runbook}
-        expected = [{"exp_labels": {"severity": rule.severity, **labels}, "exp_annotations": annotations}]
+        expected = [{"exp_labels": {**rule.as_data()["labels"], **labels}, "exp_annotations": annotations}]
     return {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from connect.intake.mapping_file import load_mapping
+from deploy.monitoring.rules import OF_THE_PRODUCT, RULES
 from streams.configuration.variables import check_variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,8 @@ def test_prometheus_reads_the_ports_that_are_served(monkeypatch: pytest.MonkeyPa
     for name, value in SERVICES["intake"]["environment"].items():
         monkeypatch.setenv(name, value)
     assert set(load_mapping(ROOT / "deploy" / "compose" / "intake.yaml")) == {"prometheus", "services"}
-    receiver = yaml.safe_load((ROOT / "deploy" / "compose" / "alertmanager.yml").read_text())["receivers"][0]
+    alertmanager = yaml.safe_load((ROOT / "deploy" / "compose" / "alertmanager.yml").read_text())
+    (receiver,) = (each for each in alertmanager["receivers"] if each["name"] == alertmanager["route"]["receiver"])
     webhook = receiver["webhook_configs"][0]
     credentials = webhook["http_config"]["authorization"]["credentials"]
     assert credentials == SERVICES["intake"]["environment"]["SLA_INTAKE_PROMETHEUS_TOKEN"]
@@ -124,3 +126,13 @@ def test_prometheus_and_grafana_read_the_products_rules_and_dashboards() -> None
     (provider,) = provisioned["providers"]
     folder = ROOT / mounted["grafana"][provider["options"]["path"]]
     assert {path.name for path in folder.iterdir()} == {"sla-business.json", "sla-operations.json"}
+
+
+def test_alerts_about_the_product_itself_do_not_become_incidents() -> None:
+    """A critical one would be an outage of all tenants, with credits."""
+    alertmanager = yaml.safe_load((ROOT / "deploy" / "compose" / "alertmanager.yml").read_text("utf-8"))
+    (route,) = alertmanager["route"]["routes"]
+    assert route["matchers"] == [f'{name}="{value}"' for name, value in OF_THE_PRODUCT.items()]
+    (receiver,) = (each for each in alertmanager["receivers"] if each["name"] == route["receiver"])
+    assert receiver == {"name": "operators"}
+    assert all(rule.as_data()["labels"].items() >= OF_THE_PRODUCT.items() for rule in RULES)

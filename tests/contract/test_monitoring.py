@@ -10,8 +10,9 @@ import yaml
 
 from cli.main import walk
 from deploy.monitoring import dashboards, generate
-from deploy.monitoring.metrics_table import series_names
+from deploy.monitoring.metrics_table import exported_name, series_names
 from deploy.monitoring.rules import RULES, RUNBOOKS, Rule
+from streams.metrics import ALL
 
 FILES = generate.files()
 PANELS = [panel for each in dashboards.DASHBOARDS for row in each.rows.values() for panel in row]
@@ -22,6 +23,7 @@ OF_THE_PROCESS = {
     "process_open_fds",
     "process_resident_memory_bytes",
 }
+OF_PROMETHEUS = {"instance", "job", "le"}
 HEADS = ["## Signs", "## Cause", "## Check", "## What to do", "## Escalate"]
 RUNBOOK_FILES = sorted((generate.ROOT / "docs" / "runbooks").glob("*.md"))
 
@@ -52,6 +54,27 @@ def test_rules_and_dashboards_name_only_metrics_that_exist() -> None:
     assert {name: found - known for name, found in named.items() if found - known} == {}
     assert all(named.values()), "a rule or panel without a metric"
     assert set().union(*named.values()) >= OF_THE_PROCESS, "an exception that is not needed any more"
+
+
+def labels_in(expression: str) -> set[str]:
+    """The labels that PromQL matches, groups or joins by."""
+    found = set(re.findall(r"(\w+)=~?\"", expression))
+    for names in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
+        found |= {name.strip() for name in names.split(",")}
+    return found
+
+
+def test_rules_and_dashboards_name_only_labels_that_their_metrics_have() -> None:
+    has = {exported_name(metric): set(metric.labels) for metric in ALL}
+    queries = {rule.name: rule.expression for rule in RULES}
+    queries |= {f"{panel.title} {legend}": query for panel in PANELS for legend, query in panel.queries.items()}
+    wrong = {}
+    for name, query in queries.items():
+        metrics = {re.sub("_(bucket|sum|count)$", "", series) for series in series_in(query)}
+        known = set().union(*(has.get(each, set()) for each in metrics)) | OF_PROMETHEUS
+        if labels_in(query) - known:
+            wrong[name] = labels_in(query) - known
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

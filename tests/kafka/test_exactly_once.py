@@ -113,6 +113,11 @@ def test_a_timer_acts_without_further_input_and_in_time(toy: Toy) -> None:
     assert max(late) < 1_000, f"ms after due: {sorted(late)[-5:]}"
     assert toy.get("/live")[0] == 200
     assert 'sla_task_records_total{agent="toy"' in toy.get("/metrics")[1]
+
+    def lags() -> list[str]:
+        return [line for line in toy.get("/metrics")[1].splitlines() if line.startswith("sla_task_lag_records{")]
+
+    toy.wait_for(lambda: lags() and all(line.endswith(" 0.0") for line in lags()), "a measured lag of 0")
     worker.terminate()
     assert worker.wait(30) == 0, toy.log()
 
