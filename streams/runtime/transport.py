@@ -23,6 +23,7 @@ from yarl import URL
 
 from streams.kafka import aiokafka_clients
 from streams.kafka.batch_reader import BatchReader, batch_reader
+from streams.kafka.shutdown import end_consumer
 from streams.runtime.interfaces import Batch
 from streams.runtime.settings import RuntimeSettings
 
@@ -65,6 +66,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         left = self._taken_at + _FETCH_PAUSE_S - monotonic()
         if left > 0:
             await asyncio.sleep(left)
+
+    async def on_thread_stop(self) -> None:
+        """As Faust's, which waits for as long as a request may take when Kafka is away."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await end_consumer(self._consumer)
 
     def close_all(self, partitions: Iterable[TopicPartition]) -> None:
         """A valid position keeps aiokafka from looking for a committed one; pausing keeps it from fetching there."""

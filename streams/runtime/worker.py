@@ -81,12 +81,13 @@ async def run_worker(
         reason = manager.crash()
         if reason is not None:
             logger.error("worker_failed", error=type(reason).__name__, reason=str(reason))
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await manager.stop()
-        except TimeoutError:
-            logger.exception("worker_stop_timed_out", seconds=_STOP_S)
+        # Faust's services ignore a cancellation, so this waits for the time alone.
+        stopping = asyncio.create_task(manager.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=_STOP_S)
+        if not done:
+            logger.error("worker_stop_timed_out", seconds=_STOP_S)
             return 1
+        stopping.result()
     logger.info("worker_stopped")
     return 0 if reason is None else 1
 
