@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from intake_samples import published, simulated
 
 from connect.contract_import.file import read_rows
 from connect.intake import translate
 from connect.intake.formats import alertmanager, cloudevents, json_body
 from connect.intake.formats.rest import ROUTES
+from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import load_mapping
 from connect.intake.translate import Translation
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
+from streams.sla.instants import parse_rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
@@ -46,11 +50,85 @@ def test_a_ticket_that_is_no_incident_any_more_ends_it() -> None:
 
 
 def test_a_ticket_that_becomes_an_incident_is_one_from_then_on() -> None:
-    (opened,) = retyped("QUESTION", "INCIDENT").events
+    opened, *without_effect = retyped("QUESTION", "INCIDENT").events
     changed = recorded("zendesk-priority")
     assert opened.event_type == "incident.opened"
+    assert [each.event_type for each in without_effect] == ["incident.reopened", "incident.reclassified"]
     assert changed["detail"]["created_at"] < changed["time"]
     assert opened.time == translate.webhook(ZENDESK, json.dumps(changed).encode()).events[-1].time
+
+
+def retyped_at(at: str, before: str, after: str, **detail: str) -> Json:
+    payload = recorded("zendesk-created") | {"id": f"change-{at}", "time": f"2026-04-10T{at}:00Z"}
+    payload |= {"type": "zen:event-type:ticket.type_changed", "event": {"previous": before, "current": after}}
+    payload["detail"] |= {"type": after, "updated_at": payload["time"], **detail}
+    return payload
+
+
+def retyped_issue(at: str, before: str, after: str) -> Json:
+    payload = recorded("jira-priority") | {"timestamp": parse_rfc3339(f"2026-04-10T{at}:00Z") // 1_000}
+    item = {"field": "issuetype", "from": "1", "fromString": before, "to": "2", "toString": after}
+    payload["changelog"] = {"id": f"1{at.replace(':', '')}", "items": [item]}
+    payload["issue"]["fields"]["issuetype"] = {"id": "2", "name": after}
+    payload["issue"]["fields"]["status"] = {"name": "Open"}
+    return payload
+
+
+def outages(source: Source, payloads: list[Json]) -> list[tuple[str, str | None]]:
+    """Start and end of each outage that the agents make of these webhooks, which all arrive in the end."""
+    lines = []
+    for payload in payloads:
+        for each in published(translate.webhook(source, json.dumps(payload).encode())):
+            lines.append(json.dumps(each | {"receivedtime": "2026-04-10T12:00:00Z"}))
+    outputs = [json.loads(line) for line in simulated(lines)]
+    assert [each["data"] for each in outputs if each["type"] == "sla.rejected"] == []
+    last = [each["data"]["intervals"] for each in outputs if each["type"] == "impact.changed"][-1]
+    return [(each["start"][11:16], each["end"] and each["end"][11:16]) for each in last]
+
+
+STORIES = [
+    (ZENDESK, recorded("zendesk-created"), retyped_at, "INCIDENT", "TASK"),
+    (JIRA, recorded("jira-created"), retyped_issue, "Incident", "Task"),
+]
+
+
+@pytest.mark.parametrize(("source", "created", "retype", "incident", "task"), STORIES)
+def test_a_ticket_that_is_an_incident_again_counts_again(
+    source: Source, created: Json, retype: Callable[[str, str, str], Json], incident: str, task: str
+) -> None:
+    """Its incident was resolved when the mapping began to ignore it."""
+    story = [
+        created,
+        retype("09:00", incident, task),
+        retype("10:00", task, incident),
+        retype("10:30", incident, task),
+        retype("11:00", task, incident),
+    ]
+    expected = [("08:00", "09:00"), ("10:00", "10:30"), ("11:00", None)]
+    assert outages(source, story) == outages(source, [*reversed(story), *story]) == expected
+
+
+def test_a_ticket_that_is_ignored_first_and_an_incident_twice() -> None:
+    story = [retyped_at("09:00", "TASK", "INCIDENT"), retyped_at("09:30", "INCIDENT", "TASK")]
+    story.append(retyped_at("11:00", "QUESTION", "INCIDENT"))
+    assert outages(ZENDESK, story) == [("09:00", "09:30"), ("11:00", None)]
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({"status": "SOLVED"}, ["incident.opened", "incident.resolved"]),
+        ({"status": "PENDING"}, ["incident.opened", "incident.reopened", "incident.reclassified", "incident.waiting"]),
+        (
+            {"status": "SOLVED", "updated_at": "2026-04-10T09:05:00Z"},
+            ["incident.opened", "incident.reopened", "incident.reclassified"],
+        ),
+    ],
+)
+def test_a_ticket_that_becomes_an_incident_has_the_state_of_its_status(detail: Json, expected: list[str]) -> None:
+    """Changes of its status were left aside while it was ignored; later ones have events of their own."""
+    payload = retyped_at("09:00", "TASK", "INCIDENT", **detail)
+    assert types(translate.webhook(ZENDESK, json.dumps(payload).encode())) == expected
 
 
 @pytest.mark.parametrize(

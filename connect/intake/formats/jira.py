@@ -73,11 +73,9 @@ def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOu
         return
     if kind == "jira:issue_created":
         fields = payload["issue"]["fields"]
-        status = fields.get("status")
-        first = {"toString": status.get("name")} if isinstance(status, dict) else {}
         # The fields may show a later status than the first: the change has a webhook of its own then.
         untouched = fields.get("updated") == fields.get("created")
-        state = _state(payload, first, source) if untouched else "open"
+        state = _present_state(payload, source) if untouched else "open"
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
     ignored = ignored_by_rule(source, payload)
@@ -127,9 +125,7 @@ def _updated(
         before = "resolved" if cleared else source.states.of(status[0].get("fromString"))
         found += tickets.status_changed(ticket, before, _state(payload, status[-1], source), source)
     elif cleared:
-        now = payload["issue"]["fields"].get("status")
-        name = {"toString": now.get("name")} if isinstance(now, dict) else {}
-        found += tickets.status_changed(ticket, "resolved", _state(payload, name, source), source)
+        found += tickets.status_changed(ticket, "resolved", _present_state(payload, source), source)
     relevant = [each for each in found if not isinstance(each, IgnoredItem)]
     yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
 
@@ -137,14 +133,14 @@ def _updated(
 def _fields_changed(
     payload: dict[str, Any], items: list[dict[str, Any]], ticket: Ticket, source: Source
 ) -> Iterator[ItemOutcome]:
-    issue = payload["issue"]
+    issue, state = payload["issue"], _present_state(payload, source)
     before = fields_before(issue["fields"], items, source.paths())
     if before.unknown:
         names = {field_name(item) for item in items}
-        yield from tickets.fields_set(ticket, payload, lambda path: len(path) > 2 and path[2] in names, source)
+        yield from tickets.fields_set(ticket, payload, lambda path: len(path) > 2 and path[2] in names, source, state)
     else:
         view = {**payload, "issue": {**issue, "fields": before.fields}}
-        yield from tickets.fields_changed(ticket, view, payload, source)
+        yield from tickets.fields_changed(ticket, view, payload, source, state)
 
 
 def _has_texts(item: dict[str, Any]) -> bool:
@@ -162,6 +158,12 @@ def _state(payload: dict[str, Any], item: dict[str, Any], source: Source) -> str
         if isinstance(category, dict) and category.get("key") == "done":
             return "resolved"
     return source.states.of(name if isinstance(name, str) else None)
+
+
+def _present_state(payload: dict[str, Any], source: Source) -> str:
+    """What the issue's status means."""
+    status = payload["issue"]["fields"].get("status")
+    return _state(payload, {"toString": status.get("name")} if isinstance(status, dict) else {}, source)
 
 
 def _ticket(payload: dict[str, Any], kind: str, source: Source) -> Ticket:

@@ -42,10 +42,12 @@ def ticket_opened(ticket: Ticket, view: object, source: Source, state: str = "op
         yield from status_changed(ticket, "open", state, source)
 
 
-def fields_changed(ticket: Ticket, before: object, after: object, source: Source) -> Iterator[ItemOutcome]:
+def fields_changed(
+    ticket: Ticket, before: object, after: object, source: Source, state: str = "open"
+) -> Iterator[ItemOutcome]:
     """Fields changed. The first change that can be mapped opens the incident as of the ticket's creation; later changes
-    reclassify it. A ticket that was ignored until now opens its incident now; one that is ignored from now on resolves
-    it."""
+    reclassify it. A ticket that was ignored until now opens its incident now, in the `state` that its status means; one
+    that is ignored from now on resolves it."""
     was, found = classify(source, before, ticket.title), classify(source, after, ticket.title)
     if found == was:
         yield IgnoredItem("", "the mapping does not depend on the change")
@@ -57,7 +59,7 @@ def fields_changed(ticket: Ticket, before: object, after: object, source: Source
         yield from _opening(ticket, found, source)
         return
     if isinstance(was, IgnoredByRule):
-        yield from _opening(ticket._replace(created=ticket.time), found, source)
+        yield from _counted_from_now_on(ticket, found, source, state)
         return
     if not isinstance(was, Classified):
         yield from _opening(ticket, found, source)
@@ -79,19 +81,23 @@ def fields_changed(ticket: Ticket, before: object, after: object, source: Source
 
 
 def fields_set(
-    ticket: Ticket, after: object, changed: Callable[[tuple[str, ...]], bool], source: Source
+    ticket: Ticket, after: object, changed: Callable[[tuple[str, ...]], bool], source: Source, state: str = "open"
 ) -> Iterator[ItemOutcome]:
     """Fields changed whose values before are unknown. What the mapping derives from a `changed` path is published as it
-    is now; a value that is the same as before has no effect."""
+    is now; a value that is the same as before has no effect. `state` is what the status means."""
     found = classify(source, after, ticket.title)
+    may_differ = any(changed(condition.path.names) for conditions in source.ignore for condition in conditions)
     if isinstance(found, IgnoredByRule):
-        if any(changed(condition.path.names) for conditions in source.ignore for condition in conditions):
+        if may_differ:
             yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
         else:
             yield IgnoredItem("", found.reason)
         return
     if isinstance(found, Unmapped):
         yield RejectedItem("", "invalid", f"ticket {ticket.key}: {found.reason}")
+        return
+    if may_differ:  # it may have been ignored until now
+        yield from _counted_from_now_on(ticket, found, source, state)
         return
     fields = classification_fields(found)
     rules = {"component": source.component, "impact": source.impact, "tier": source.tier, "tenants": source.tenants}
@@ -133,6 +139,19 @@ def comment_added(ticket: Ticket, text: str | None, public: bool, source: Source
         "text": None if text is None else truncate_text(text),
     }
     yield _fact(ticket, "incident.updated", source, data)
+
+
+def _counted_from_now_on(ticket: Ticket, found: Classified, source: Source, state: str) -> Iterator[ItemOutcome]:
+    """The mapping ignored the ticket until now. Its incident may have been opened and resolved before that, which
+    nothing here knows; so it is opened, reopened and reclassified, of which only what changes it has an effect (R2)."""
+    data = opened_fields(found, "ticket", ticket.key)
+    name = f"{ticket.subject}-opened-{ticket.change}"
+    yield EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.time, data))
+    if state != "resolved":
+        yield _fact(ticket, "incident.reopened", source, {})
+        yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
+    if state != "open":
+        yield from status_changed(ticket, "open", state, source)
 
 
 def _opening(ticket: Ticket, found: Classified | Unmapped | IgnoredByRule, source: Source) -> Iterator[ItemOutcome]:

@@ -18,7 +18,7 @@ from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.web import signatures
-from streams.sla.instants import SECOND
+from streams.sla.instants import SECOND, parse_rfc3339
 
 PREFIX = "zen:event-type:ticket."
 STATES = States(
@@ -102,7 +102,7 @@ def _event(
         return
     if kind in _FIELDS or kind == "tags_changed":
         before, after = _views(kind, payload, change)
-        yield from tickets.fields_changed(ticket, before, after, source)
+        yield from tickets.fields_changed(ticket, before, after, source, _state(payload, source))
         return
     ignored = ignored_by_rule(source, payload)
     if isinstance(ignored, IgnoredByRule):
@@ -167,6 +167,17 @@ def _views(kind: str, payload: dict[str, Any], change: dict[str, Any]) -> tuple[
     name = _FIELDS[kind]
     before, now = ({**detail, name: change.get(which)} for which in ("previous", "current"))
     return {**payload, "detail": before}, {**payload, "detail": now}
+
+
+def _state(payload: dict[str, Any], source: Source) -> str:
+    """What the status means that the ticket has at an event. A later status, which `detail` may show already, does not
+    count: it has an event of its own."""
+    detail = payload["detail"]
+    try:
+        later = parse_rfc3339(detail.get("updated_at")) > parse_rfc3339(payload["time"])
+    except (TypeError, ValueError):
+        later = False
+    return "open" if later else source.states.of(_text(detail.get("status")))
 
 
 def _author(author: object) -> dict[str, object]:
