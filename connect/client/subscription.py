@@ -39,6 +39,9 @@ _COMMIT_MS = 5_000
 SHUTDOWN_MS = 5_000
 REMEMBERED = 10_000
 
+#: Outputs about an incident's clocks: each may be published again after it was taken back.
+_PUBLISHED_AGAIN = frozenset(["sla.breached", "sla.breach_retracted", "sla.met", "incident.closed"])
+
 OnUndecodable = Callable[[UndecodableRecord], None]
 
 
@@ -56,9 +59,10 @@ class Subscription:
 
     An event counts as handled when the loop asks for the next one; its offset is committed then, at most a second
     later, and at the end. **At least once**: after a crash, or when the loop is left by an exception or `break`, what
-    was not committed comes again, also the event of that moment. Ids that come again within this process are left out
-    (the latest 10,000); what must not be done twice by another process either keeps the id where it keeps its effect
-    (examples/billing.py). `stop`, from a signal handler or another thread, ends the loop after the current event.
+    was not committed comes again, also the event of that moment. Records that come again within this process are left
+    out (the latest 10,000), and so are other records with the id of a credit or statement. What must not be done twice
+    by another process either keeps the id where it keeps its effect (examples/billing.py). `stop`, from a signal
+    handler or another thread, ends the loop after the current event.
 
     Raises UndecodableRecord for a record that is no event of this release, unless `on_undecodable` takes it, and
     BrokerUnavailable when Kafka refuses, RegistryRefused when a schema registry does. While neither answers it waits.
@@ -80,7 +84,8 @@ class Subscription:
         self._remember = remember
         self._deletions = deletions
         self._seconds = seconds
-        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._recent: OrderedDict[str, Position] = OrderedDict()
+        """Ids, each with the position where it was read last."""
         self._handled: dict[Any, int] = {}
         self._committed_at = seconds()
         self._stopped = threading.Event()
@@ -139,7 +144,8 @@ class Subscription:
                     return
                 if event is not None:
                     yield event
-                    self._recent[event.id] = None
+                    self._recent[event.id] = event.position
+                    self._recent.move_to_end(event.id)
                     if len(self._recent) > self._remember:
                         self._recent.popitem(last=False)
                 self._handled[partition] = record.offset + 1
@@ -161,7 +167,15 @@ class Subscription:
             self._on_undecodable(problem)
             return None
         event = ReceivedEvent(to_json(*decoded), position)
-        return None if event.id in self._recent else event
+        return None if self._known(event) else event
+
+    def _known(self, event: ReceivedEvent) -> bool:
+        """Whether it was handled. What late evidence has taken back of an incident and later evidence brings back is
+        published again, with the same id (R3): only its position tells it from a record that comes again."""
+        last = self._recent.get(event.id)
+        if last is None or event.type not in _PUBLISHED_AGAIN:
+            return last is not None
+        return last[:2] == event.position[:2] and event.position.offset <= last.offset
 
     def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
         """Waits for the schema registry; raises RegistryUnavailable only when it is stopped meanwhile."""

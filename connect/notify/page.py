@@ -161,9 +161,9 @@ class Page:
         key: str,
         due: int,
     ) -> Page:
-        if any(each.id == trigger.id for each in self.pending):
-            return self
         clock = trigger.clock
+        if self._waits(trigger):
+            return self
         waiting, replaced = self._replaced(destination, busy, {clock}, trigger)
         unpaged = _unpaged(replaced)
         # A page whose end has not been sent yet is still open there: a new alert of its clock updates it.
@@ -181,7 +181,14 @@ class Page:
             keys=keys if used is None else {**keys, clock: used},
             pending=waiting,
         )
-        return page._enqueue([_NewMessage(trigger.id, "trigger", clock, used, opens)], trigger, destination, now, due)
+        name = f"{trigger.id}/{trigger.at}" if any(each.id == trigger.id for each in waiting) else trigger.id
+        return page._enqueue([_NewMessage(name, "trigger", clock, used, opens)], trigger, destination, now, due)
+
+    def _waits(self, alert: PageTrigger) -> bool:
+        """Whether an alert that was read again waits already. Late evidence may take a breach back, and later evidence
+        may bring it back: it has the same id then (R3), and waits behind its retraction."""
+        waiting = [each for each in self.pending if each.id == alert.id or each.clock in {alert.clock, ""}]
+        return any(each.id == alert.id for each in waiting) and waiting[-1].action == "trigger"
 
     def _ended(
         self, trigger: PageTrigger, clocks: Collection[str], destination: Destination, now: int, busy: bool

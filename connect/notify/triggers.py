@@ -9,12 +9,14 @@ from typing import Any, Literal, cast
 JsonObject = Mapping[str, Any]
 Action = Literal["trigger", "resolve", "close"]
 
-BREACH = "sla.breached"
+BREACH, RETRACTED = "sla.breached", "sla.breach_retracted"
+#: The cause of a breach whose clock had a published verdict before (R12).
+LATE_EVIDENCE = "late_evidence"
 TRIGGERS = ("sla.warning", "sla.update_due", BREACH)
 _ACTIONS: Mapping[str, Action] = {
     **dict.fromkeys(TRIGGERS, "trigger"),
     "sla.met": "resolve",
-    "sla.breach_retracted": "resolve",
+    RETRACTED: "resolve",
     "incident.closed": "close",
 }
 

@@ -27,6 +27,7 @@ from connect.client import (
     consume_alerts,
 )
 from streams.serde.codec import encode
+from tests import page_triggers
 
 PLACE = TopicPartition("sla.credits", 0)
 OTHER = TopicPartition("sla.credits", 1)
@@ -230,6 +231,24 @@ def test_ids_that_come_again_are_left_out_as_long_as_they_are_remembered() -> No
     again = ["a", "b", "a", "b", "c", "a"]
     assert ids(subscribed(FakeBroker(map(credit, again)).consumer())) == ["a", "b", "c"]
     assert ids(subscribed(FakeBroker(map(credit, again)).consumer(), remember=1)) == again
+
+
+def verdict(name: str, id_: str) -> bytes:
+    return page_triggers.value_of(page_triggers.event(name, id_=id_))
+
+
+def test_a_breach_that_is_back_after_its_retraction_is_told_again_and_once() -> None:
+    """It has the same id (R3); a consumer that misses it would believe the retraction."""
+    log = [verdict(*each) for each in [("breached", "b"), ("retracted", "r"), ("breached", "b"), ("met", "m")]]
+    assert ids(subscribed(FakeBroker(log).consumer())) == ["b", "r", "b", "m"]
+    broker, clock = FakeBroker(log), Seconds()
+    moved = subscribed(broker.consumer(CommitFailedError()), seconds=clock)
+    handled = []
+    for each in moved:
+        handled.append(each.id)
+        clock.now += 0.6  # the first commit, after two events, fails, and they come again
+    assert handled == ["b", "r", "b", "m"]
+    assert broker.committed == 4
 
 
 def test_partitions_that_moved_before_a_commit_are_left_to_their_new_owner() -> None:

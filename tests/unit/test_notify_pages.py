@@ -225,6 +225,30 @@ def test_the_same_notice_again_adds_nothing() -> None:
     assert page.apply(again, PAGER, 9, busy=False) is page
 
 
+@pytest.mark.parametrize("to", [PAGER, ROOM, HOOK])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_breach_that_was_taken_back_and_is_back_again_keeps_its_page(to: Destination, busy: bool) -> None:
+    """Late evidence retracts it and later evidence brings it back with its id (R3), all while the destination waits."""
+    page, log = Page("inc-1"), dict[bytes, bytes | None]()
+    breach = trigger("breached", id_="b", metric="response", instance=1)
+    story = [breach, trigger("retracted", id_="r", metric="response", instance=1), replace(breach, at=2)]
+    for now, each in enumerate(story):
+        before, page = page, page.apply(each, to, now, busy=busy and now > 0)
+        log |= dict(changes(to.name, before, page))
+        if busy and now == 0:
+            before, page = page, page.started()
+            log |= dict(changes(to.name, before, page))
+    kept = StoredPages(to.name)
+    for key, value in log.items():
+        kept.read(key, value)
+    assert list(kept.pages()) == [page]
+    assert list(page.open) == ["response/1"]
+    assert page.pending[-1].action == "trigger"
+    actions = [each.action for each in page.pending]
+    assert actions == (["trigger", "resolve", "trigger"] if to is HOOK else ["trigger", "trigger"][: 1 + busy])
+    assert len({each.id for each in page.pending}) == len(actions)
+
+
 def test_an_end_goes_where_the_page_is_whatever_it_says_now() -> None:
     """Severity and tenants may have changed since: routes are not asked."""
     page = after(PAGER, "breached").started().delivered()

@@ -13,7 +13,7 @@ from connect.notify.destinations.phrases import title
 from connect.notify.destinations.secrets import read_signing_secrets, read_url_secret
 from connect.notify.destinations.text import HEADERS
 from connect.notify.message import Message
-from connect.notify.triggers import JsonObject
+from connect.notify.triggers import LATE_EVIDENCE, RETRACTED, JsonObject
 from connect.secret_refs import SecretKeys
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
@@ -48,14 +48,23 @@ def read_secrets(destination: Destination, environment: Mapping[str, str]) -> Se
 def prepare(destination: Destination, secrets: Secrets, incident: str, message: Message, now: int) -> PreparedRequest:
     """The request for a message, signed with every key."""
     content = format_line(body_of(destination, incident, message))
-    moment = to_datetime(now)
-    signatures = " ".join(Webhook(key).sign(message.id, moment, content) for key in secrets.signing)
+    moment, name = to_datetime(now), webhook_id(message)
+    signatures = " ".join(Webhook(key).sign(name, moment, content) for key in secrets.signing)
     signed = {
-        "webhook-id": message.id,
+        "webhook-id": name,
         "webhook-timestamp": str(int(moment.timestamp())),
         "webhook-signature": signatures,
     }
     return PreparedRequest(secrets.main, HEADERS | signed, content.encode())
+
+
+def webhook_id(message: Message) -> str:
+    """The same on every attempt: the id of the event. A breach that late evidence takes back may be brought back by
+    later evidence, and taken back again, each with the same event id (R3); so the id names the record too where that
+    is possible, for consumers ignore an id that they know."""
+    name, data = str(message.event["id"]), message.event["data"]
+    again = message.event["type"] == RETRACTED or data.get("cause") == LATE_EVIDENCE
+    return f"{name}-{message.record_at}" if again else name
 
 
 def body_of(destination: Destination, incident: str, message: Message) -> JsonObject:
