@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -136,6 +137,81 @@ def kafkatopics(
     specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
     resources = [kafka_topic(cluster, spec) for spec in specs]
     typer.echo("\n".join(map(json.dumps, resources)) if as_json else manifests(resources).rstrip("\n"))
+
+
+@topics_app.command(epilog="Example: sla topics backup inputs.jsonl --brokers kafka:9092")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; it may not exist.")],
+    as_json: _Json = False,
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+) -> None:
+    """Write every record of the two input topics to a file, with its arrival: what everything else follows from.
+
+    The file has JSON lines and is for `sla topics restore` only. It holds what is in the topics when this starts.
+    """
+    from cli.kafka_io.backup import write_backup
+    from cli.support.progress import counting
+
+    settings = _settings(brokers, prefix, None, None)
+    inputs = [spec.name for spec in _inputs(settings)]
+    if file.exists():
+        wrong_use(f"{file} exists; name another file")
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        with one_line(), counting("records") as one, unfinished.open("wb") as out:
+            security = settings.aiokafka_security()
+            counts = write_backup(out, settings.bootstrap(), settings.topic_prefix, inputs, security, one)
+        unfinished.rename(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _print_counts(counts, as_json=as_json)
+
+
+@topics_app.command(epilog="Example: sla topics restore inputs.jsonl --prefix sla2 --partitions 16")
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `sla topics backup` wrote.", exists=True)],
+    brokers: Brokers = None,
+    prefix: Prefix = None,
+    partitions: _Partitions = None,
+    replication: _Replication = None,
+    as_json: _Json = False,
+) -> None:
+    """Write a backup into new, empty input topics, each record with the arrival that it had.
+
+    Missing input topics are created. With the number of partitions of the backup every record goes to its partition,
+    otherwise to that of its key. No publisher may write to the topics meanwhile.
+    """
+    from cli.kafka_io.backup import restore_backup
+    from cli.support.progress import counting
+
+    settings = _settings(brokers, prefix, partitions, replication)
+    with _plain_errors(settings), one_line(), counting("records") as one, file.open("rb") as backed_up:
+        counts = restore_backup(
+            backed_up,
+            settings.bootstrap(),
+            settings.topic_prefix,
+            _inputs(settings),
+            settings.aiokafka_security(),
+            settings.client_security(),
+            one,
+        )
+    _print_counts(counts, as_json=as_json)
+
+
+def _inputs(settings: Settings) -> list[TopicSpec]:
+    from streams.topics import declared
+
+    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    return [spec for spec in specs if spec.arrival_time]
+
+
+def _print_counts(counts: Mapping[str, int], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(counts))
+        return
+    for name, count in counts.items():
+        typer.echo(f"{name}: {count:,} record{'' if count == 1 else 's'}")
 
 
 def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:

@@ -31,7 +31,7 @@ def sla(*arguments: str, **environment: str) -> str:
     ("line", "expected"),
     [
         ("sla to", ["topics"]),
-        ("sla topics ", ["apply", "show", "asyncapi", "acls", "kafkatopics"]),
+        ("sla topics ", ["apply", "show", "asyncapi", "acls", "kafkatopics", "backup", "restore"]),
         ("sla policy show --lang ", ["en", "ja"]),
     ],
 )
