@@ -13,7 +13,7 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo test check bench chaos lock
+.PHONY: help setup demo test check bench chaos lock release releasable
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \2/p' Makefile | awk '{verb = $$2; $$1 = $$2 = ""; printf "make %-7s%s\n", verb, $$0}'
@@ -45,6 +45,12 @@ chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provid
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
 	@$(BIN)/python -m pytest tests/providers
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+releasable:
+	@$(BIN)/python deploy/release.py --check "$(VERSION)"
+
+release: $(INSTALLED) releasable check test ## VERSION=0.2.0: check, test, cut the changelog, build both wheels twice alike, tag; nothing is pushed
+	@$(BIN)/python deploy/release.py "$(VERSION)"
 
 COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --generate-hashes \
   --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

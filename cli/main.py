@@ -9,9 +9,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer import _completion_shared
 from typer.core import TyperCommand, TyperGroup
 
 from cli.support.closed_output import end_on_closed_output
@@ -134,6 +136,10 @@ class LazyGroup(TyperGroup):
         return None if entry is None else TyperCommand(cmd_name, help=entry.summary)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = " or ".join(map(repr, get_close_matches(args[0], COMMANDS)))
+            hint = f"Did you mean {close}?" if close else "`sla --help` lists the commands."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load(name), rest
 
@@ -179,11 +185,16 @@ def _unwrap_help(command: Any) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from cli.support.build import build_facts
 
-        typer.echo(f"sla {version('sla-clocks')}")
+        for name, value in build_facts().items():
+            typer.echo(f"{name} {value}")
         raise typer.Exit
 
+
+#: zsh loads the installed script by the first completion, which otherwise stays without an answer.
+_ZSH_FIRST = '\nif [ "$funcstack[1]" = "_%(prog_name)s" ]; then %(complete_func)s "$@"; fi\n'
+_completion_shared._completion_scripts["zsh"] += _ZSH_FIRST
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -191,7 +202,13 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=
 @app.callback(epilog="Example: sla simulate examples/outage.jsonl --until 2026-05-10T00:00:00Z")
 def sla(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print version, commit and Kafka clients, and end.",
+            is_eager=True,
+            callback=_print_version,
+        ),
     ] = False,
 ) -> None:
     """Track support targets and uptime guarantees: events in, alerts and service credits out."""

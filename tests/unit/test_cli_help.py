@@ -61,4 +61,23 @@ def test_the_version_is_that_of_the_package() -> None:
     from importlib.metadata import version
 
     shown = CliRunner().invoke(app, ["--version"])
-    assert (shown.exit_code, shown.stdout) == (0, f"sla {version('sla-clocks')}\n")
+    first, *rest = shown.stdout.splitlines()
+    assert (shown.exit_code, first) == (0, f"sla {version('sla-clocks')}")
+    assert [line.split()[0] for line in rest] == ["commit", "Python", "aiokafka", "kafka-python", "faust-streaming"]
+    assert f"aiokafka {version('aiokafka')}" in rest
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("reprot", "No such command 'reprot'. Did you mean 'report'?"),
+        ("contract", "Did you mean 'contracts'?"),
+        ("xyzzy", "`sla --help` lists the commands."),
+        ("topics aply", "Did you mean 'apply'?"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_was_meant(typed: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ended = CliRunner().invoke(app, typed.split())
+    assert ended.exit_code == 2
+    assert hint in " ".join(ended.output.replace("│", " ").split())

@@ -1,0 +1,55 @@
+"""What a release changes in files, and which versions it refuses. The command itself is rehearsed in a clone."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+_spec = importlib.util.spec_from_file_location("release", ROOT / "deploy" / "release.py")
+assert _spec is not None
+assert _spec.loader is not None
+release = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(release)
+
+PRESENT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n### Try\n- New.\n\n## [0.1.0] - 2026-01-01\n- Old.\n"
+
+
+@pytest.mark.parametrize("name", release.PLACES)
+def test_the_version_stands_where_a_release_changes_it(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    changed = release.with_version(text, release.PLACES[name], PRESENT, "99.0.0")
+    assert "99.0.0" in changed
+    assert len(changed.splitlines()) == len(text.splitlines())
+    with pytest.raises(release.Refused, match="found it 0 times"):
+        release.with_version(changed, release.PLACES[name], PRESENT, "99.0.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("", "write three numbers"),
+        ("0.2", "write three numbers"),
+        ("v0.2.0", "write three numbers"),
+        ("0.02.0", "write three numbers"),
+        ("0.1.0", "is not above the present 0.1.0"),
+        ("0.0.9", "is not above the present 0.1.0"),
+    ],
+)
+def test_other_versions_are_refused(version: str, why: str) -> None:
+    release.check_version("0.10.0", "0.9.9")
+    with pytest.raises(release.Refused, match=why):
+        release.check_version(version, "0.1.0")
+
+
+def test_what_was_unreleased_gets_the_version_and_its_day() -> None:
+    done = release.cut(CHANGELOG, "0.2.0", "2026-11-27")
+    assert done == CHANGELOG.replace("[Unreleased]\n", "[Unreleased]\n\n## [0.2.0] - 2026-11-27\n")
+    with pytest.raises(release.Refused, match="nothing under Unreleased"):
+        release.cut(done, "0.3.0", "2026-11-27")
+    with pytest.raises(release.Refused, match="has no line"):
+        release.cut("# Changelog\n", "0.3.0", "2026-11-27")
