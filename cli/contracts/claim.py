@@ -61,35 +61,37 @@ def claim(
             return
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
-    _check_statement(settings, tenant, month, yes=yes)
-    claimed = f"credit of {month} is claimed for {safe(tenant)}"
+    amount = _amount(settings, tenant, month, yes=yes)
+    claimed = f"credit of {month} is claimed for {safe(tenant)}" + (f": {amount}" if amount else "")
     publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed), as_json=as_json)
 
 
-def _check_statement(settings: Settings, tenant: str, month: str, *, yes: bool) -> None:
-    """End the command when the claim would be rejected; ask when there is nothing to claim by now (R26)."""
+def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
+    """What the latest statement of the month grants, with its revision; empty without a statement. Ends the command
+    when the claim would be rejected; asks when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
     from cli.support.console import safe
     from connect.actions.claims import ClaimedStatement, statement_problem
+    from streams.money import formatted
     from streams.sla.events import Money
     from streams.time_source import SystemTimeSource
 
     found = read_report(settings, tenant, [month], ("credits",)).statements
     if not found:
-        return
+        return ""
     row = found[0]
     credit = Money(row.credit_minor, row.currency)
     statement = ClaimedStatement(row.status, row.revision, credit, row.claimable_until)
     problem = statement_problem(statement, tenant, month, SystemTimeSource().now())
+    amount = f"{formatted(row.credit_minor, row.currency)} (revision {row.revision}, {row.status})"
     if problem is None:
-        return
-    values = problem.values
+        return amount
     if problem.code == "claim_late":
-        wrong_use(f"credit of {month} could be claimed until {values['until']}; a claim now is rejected too_late")
-    typer.echo(
-        f"the credit of {month} for {safe(tenant)} is {values['amount']} (revision {row.revision}, {row.status})",
-        err=True,
-    )
+        wrong_use(
+            f"credit of {month} could be claimed until {problem.values['until']}; a claim now is rejected too_late"
+        )
+    typer.echo(f"the credit of {month} for {safe(tenant)} is {amount}", err=True)
     if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
+    return amount

@@ -26,6 +26,9 @@ def import_(
         bool, typer.Option("--dry-run", help="Show the difference only; exit code 1 if there is one.")
     ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
+    unknown_plans: Annotated[
+        bool, typer.Option("--unknown-plans", help="With --yes: publish plans that no policy here has, too.")
+    ] = False,
     who: WhoOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the difference as one JSON object; needs --yes or --dry-run.")
@@ -38,9 +41,11 @@ def import_(
 
     A line holds tenant_id, valid_from (RFC 3339), valid_to, plan, amount_minor and currency (JSON: monthly_charge with
     both), tier, time_zone, emergency_member. If any line is wrong, each wrong one is named and nothing is published.
-    The same import again publishes nothing. Terms that the file does not name stay. Exit code 1: not published.
+    The same import again publishes nothing. Terms that the file does not name stay. With --yes, where
+    nobody reads the warning, a plan that no policy here has is an error. Exit code 1: not published.
     """
     from cli.contracts.terms_view import counted, difference_lines, difference_object
+    from cli.support.console import safe
     from connect.actions.build import with_fields
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
@@ -75,6 +80,15 @@ def import_(
         return
     if dry_run:
         raise typer.Exit(FOUND)
+    unknown = sorted({change.row.terms.plan for change in found.changes} - plans)
+    if unknown and yes and not unknown_plans:
+        names = ", ".join(map(safe, unknown))
+        typer.echo(
+            f"no policy here declares {names}: correct the plan, or give --unknown-plans where the workers have its "
+            "policy; nothing was published",
+            err=True,
+        )
+        raise typer.Exit(WRONG_USE)
     if not yes and not typer.confirm(f"publish {counted(len(found.changes), 'fact')}?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)

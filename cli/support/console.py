@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _PADDING, _EDGES = 3, 1
 #: Texts of wide characters have no spaces between words: they fold anywhere, but not into narrower columns than this.
 _WIDE_TEXT = 12
+#: A cell up to this long, such as an amount, an instant or a state, is never folded.
+_WHOLE = 28
 #: Piped tables have one line for each row, however long.
 _PIPED_WIDTH = 100_000
 
@@ -35,8 +37,8 @@ def print_rows(
 ) -> None:
     """Print rows as a table whose columns in `right` are aligned to the right; control characters are replaced.
 
-    Sentences fold where the terminal is narrow, words such as ids do not. Where the words have no room, each row
-    becomes lines of `head: value`, so that ids can be copied.
+    Sentences fold where the terminal is narrow; words such as ids, amounts and instants do not. Where these have no
+    room, each row becomes lines of `head: value`, so that ids can be copied.
     """
     from rich.cells import cell_len
 
@@ -58,8 +60,8 @@ def print_rows(
 
 
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], available: int) -> list[int] | None:
-    """The columns' widths: what they need, or where that is too much, at least their longest word. None where even
-    that is too much. A column of single words keeps its width."""
+    """The columns' widths: what they need, or where that is too much, at least their longest word and their longest
+    short cell. None where even that is too much. A column of single words keeps its width."""
     from rich.cells import cell_len
 
     columns = [[head, *(row[place] for row in rows)] for place, head in enumerate(heads)]
@@ -68,7 +70,14 @@ def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], available: int)
     def word_width(word: str) -> int:
         return len(word) if cell_len(word) == len(word) else min(cell_len(word), _WIDE_TEXT)
 
-    least = [max(map(word_width, " ".join(column).split()), default=0) for column in columns]
+    least = [
+        max(
+            [word_width(word) for word in " ".join(column).split()]
+            + [cell_len(line) for cell in column for line in cell.split("\n") if cell_len(line) <= _WHOLE],
+            default=0,
+        )
+        for column in columns
+    ]
     room = available - sum(least) - _PADDING * len(columns) - _EDGES
     if room < 0:
         return None

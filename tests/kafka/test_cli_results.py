@@ -263,6 +263,15 @@ def test_a_claim_after_its_window_is_refused(run: Run, broker: str, topics: str,
     assert [each["type"] for each in tailed(run, "contract-events")] == ["contract.set"]
 
 
+def test_a_claim_says_what_it_claims(run: Run, broker: str, topics: str, now: int) -> None:
+    terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - DAY), "emergency_member": True, **CONTRACT}
+    assert run("contracts", "import", "-", "--yes", stdin=json.dumps(terms).encode()).exit_code == 0
+    put(broker, f"{topics}.credits", statement("final", 5_000, now + DAY), "acme")
+    claimed = run("claim", "acme", "2026-03")
+    assert claimed.exit_code == 0, claimed.stderr
+    assert claimed.stdout.startswith("credit of 2026-03 is claimed for acme: $50.00 (revision ")
+
+
 def reject_again(broker: str, topics: str, original: Record, code: str, message: str) -> None:
     send = rejected(original, code, message, f"{topics}.rejected", 0)
     producer = KafkaProducer(bootstrap_servers=broker)

@@ -42,6 +42,9 @@ def test_an_import_shows_the_difference_asks_and_publishes_once(run: Run, tmp_pa
     assert dry.stdout.splitlines()[-1] == "2 facts to publish, 0 unchanged, 0 tenants not in the file"
     declined = run("contracts", "import", file, stdin=b"n\n")
     assert (declined.exit_code, declined.stderr) == (1, "nothing was published\n")
+    unread = run("contracts", "import", file, "--yes")
+    assert unread.exit_code == 2
+    assert unread.stderr.startswith("no policy here declares golden: correct the plan, or give --unknown-plans")
     assert facts(run) == []
 
     done = run("contracts", "import", file, stdin=b"y\n")

@@ -79,6 +79,19 @@ def test_a_narrow_terminal_shows_each_row_as_lines_that_can_be_copied(
     assert "…" not in shown
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120])
+def test_no_amount_address_instant_or_state_is_cut_or_folded(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cells = ("acme-corporation", "2026-04", "provisional, revision 12", "99.951000 %", "missed", "3h 12m")
+    cells = (*cells, "$1,000.00 (USD) (10 %)", "$1,000.00 (USD)", "kafka-1.example.com:9092", "2026-04-30 23:59 UTC")
+    print_rows(tuple("abcdefghij"), [cells])
+    shown = capsys.readouterr().out
+    assert [cell for cell in cells if cell not in shown] == []
+
+
 def test_a_terminal_with_room_shows_a_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
