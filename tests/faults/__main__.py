@@ -1,6 +1,6 @@
 """`python -m tests.faults`: every fault on a real broker, scenario by scenario, judged after each.
 
-    python -m tests.faults [--seed N] [--only NAME…] [--short] [--jobs N] [--keep DIR] [--report FILE]
+    python -m tests.faults [--seed N] [--only NAME…] [--short] [--jobs N] [--keep DIR] [--report FILE] [--from REVISION]
 
 Three scenarios run at a time, each on a broker of its own: most of their time is waiting.
 
@@ -10,6 +10,7 @@ Exit code 1 when any scenario has a problem; the line that replays it is printed
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import shutil
 import sys
@@ -21,6 +22,7 @@ from cli.embedded_kafka.startup_cache import make_startup_cache
 
 from .run import Result
 from .scenarios import SCENARIOS, play
+from .upgrading import REVISION
 
 
 def main() -> int:
@@ -32,9 +34,16 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="few of each fault")
     parser.add_argument("--jobs", type=int, default=3, help="scenarios at a time (3)")
     parser.add_argument("--keep", type=Path, help="keep logs and data here")
+    parser.add_argument(
+        "--from",
+        dest="revision",
+        help="what rolling-upgrade upgrades from: a revision of this repository (the last release, else HEAD~20)",
+    )
     parser.add_argument("--report", type=Path, help="write the figures as a Markdown table")
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    if options.revision is not None:
+        os.environ[REVISION] = options.revision
     print(f"seed {seed}", flush=True)
     make_startup_cache()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="sla-faults-"))

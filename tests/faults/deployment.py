@@ -111,11 +111,15 @@ class Worker:
 
 
 class Deployment:
-    """Use as a context manager. Its data lie in `folder`; `settings` come on top of SETTINGS."""
+    """Use as a context manager. Its data lie in `folder`; `settings` come on top of SETTINGS; workers that start run
+    the code in `tree`."""
 
-    def __init__(self, brokers: Brokers, folder: Path, *, replication: int = 1, **settings: str) -> None:
+    def __init__(
+        self, brokers: Brokers, folder: Path, *, replication: int = 1, tree: Path = ROOT, **settings: str
+    ) -> None:
         self.brokers = brokers
         self.folder = folder
+        self.tree = tree
         self.workers: list[Worker] = []
         self._replication = replication
         self._settings = {**SETTINGS, **settings}
@@ -147,8 +151,8 @@ class Deployment:
                 stdout=file,
                 stderr=file,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **given},
-                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(self.tree), **given},
+                cwd=self.tree,
             )
         worker = Worker(name, process, port, log)
         self.workers.append(worker)

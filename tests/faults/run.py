@@ -145,15 +145,18 @@ def execute(
     rate: float = 120.0,
     brokers: Callable[[Path], object] = one_broker,
     replication: int = 1,
+    tree: Callable[[Path], Path] = lambda _: ROOT,
     mixed_in: Callable[[Run], Callable[[], Sent | None]] | None = None,
     held_back: bool = False,
 ) -> Result:
-    """Run a scenario and judge it (`held_back` as oracle.judge has it). Whatever goes wrong is in its problems."""
+    """Run a scenario and judge it (`held_back` as oracle.judge has it). Its first workers run the code in `tree`, made
+    in the folder. Whatever goes wrong is in its problems."""
     result = Result(name, seed)
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication) as deployment:  # type: ignore[attr-defined]
+        code = tree(folder)
+        with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication, tree=code) as deployment:  # type: ignore[attr-defined]
             run = Run(deployment, result, short=short)
             try:
                 _execute(run, scenario, rate, mixed_in, held_back)

@@ -9,7 +9,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from . import brokers, disk, hostile, kills, network, plain_faust, poison, readers, recovering, timers, workers
+from . import (
+    brokers,
+    disk,
+    hostile,
+    kills,
+    network,
+    plain_faust,
+    poison,
+    readers,
+    recovering,
+    timers,
+    upgrading,
+    workers,
+)
 from .run import Result, Scenario, execute
 
 
@@ -33,6 +46,7 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "broker-restarts": _plan(brokers.restarts, rate=120.0),
     "churn": _plan(workers.churn, rate=120.0),
     "scale": _plan(workers.scale),
+    "rolling-upgrade": _plan(upgrading.rolling_upgrade, tree=upgrading.earlier_tree),
     "clock-behind": _plan(timers.clock_behind, rate=100.0),
     "clock-ahead": _plan(timers.clock_ahead, rate=100.0),
     "silent-partition": _plan(timers.silent_partition, rate=100.0, mixed_in=timers.elsewhere),

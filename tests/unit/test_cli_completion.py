@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer._completion_shared import get_completion_script
+
+from cli.main import LazyGroup
 
 ROOT = Path(__file__).parents[2]
 #: What no completion may wait for. Commands import it when they run.
@@ -45,6 +48,14 @@ def test_bash_completes_commands_subcommands_and_values(line: str, expected: lis
 def test_zsh_shows_what_options_mean() -> None:
     found = sla(_SLA_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="sla rejected list --")
     assert '"--code":"Only records with this code."' in found
+
+
+def test_zsh_answers_the_tab_that_loads_the_script() -> None:
+    """compinit reads the installed file at the first Tab and expects its answer; sourced, it must not call it."""
+    script = get_completion_script(prog_name="sla", complete_var="_SLA_COMPLETE", shell="zsh")
+    assert LazyGroup
+    assert script.startswith("#compdef sla")
+    assert script.splitlines()[-1] == 'if [ "$funcstack[1]" = "_sla" ]; then _sla_completion "$@"; fi'
 
 
 def test_fish_completes_options() -> None:
