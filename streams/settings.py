@@ -143,6 +143,7 @@ class Settings(KafkaSection, RegistrySection, RulesSection, WorkerSection, HttpS
             session_timeout_ms=self.session_timeout // 1000,
             heartbeat_interval_ms=max(self.session_timeout // 10_000, 100),
             security=self.aiokafka_security(),
+            admin_security=self.client_security(),
         )
 
 

@@ -34,7 +34,7 @@ class Offsets:
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
         self._descriptions = TopicDescriptions(
-            settings.brokers, settings.security, min(settings.request_timeout_ms, _DESCRIBE_MS)
+            settings.brokers, settings.admin_security, min(settings.request_timeout_ms, _DESCRIBE_MS)
         )
         self._consumers: dict[str | None, Any] = {}
         self._lock = asyncio.Lock()

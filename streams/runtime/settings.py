@@ -44,6 +44,8 @@ class RuntimeSettings:
     """Static membership: a restarted worker gets its partitions back without a rebalance."""
     security: Mapping[str, object] = field(default_factory=dict)
     """Passed to every aiokafka client: security_protocol, sasl_mechanism, ssl_context and so on."""
+    admin_security: Mapping[str, object] = field(default_factory=dict)
+    """The same for kafka-python clients, which take token providers of another class."""
 
     def changelog(self, agent: str) -> str:
         """The changelog topic of an agent."""

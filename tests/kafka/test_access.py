@@ -24,7 +24,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
-from secured_broker import Secured, secured_broker
+from secured_broker import CERTIFICATE, MECHANISMS, Secured, password, secured_broker
 from typer.testing import CliRunner
 
 from cli.kafka_io.topic_admin import apply_topics
@@ -72,9 +72,10 @@ EVERYBODY = (*ROLES, STRANGER)
 
 
 @pytest.fixture(scope="module")
-def kafka() -> Iterator[Secured]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A broker whose topics the operator has made."""
-    with secured_broker({role: grants(role, PREFIX, PREFIX) for role in ROLES}, [STRANGER]) as running:
+    granted = {role: grants(role, PREFIX, PREFIX) for role in ROLES}
+    with secured_broker(tmp_path_factory.mktemp("certificates"), granted, [STRANGER]) as running:
         options = running.client("operator")
         assert apply_topics(options.pop("bootstrap_servers"), declared(PREFIX, PARTITIONS), options).fine
         with closing(KafkaAdminClient(bootstrap_servers=running.open)) as admin:
@@ -91,11 +92,12 @@ def _has_coordinators(admin: KafkaAdminClient) -> bool:
     return True
 
 
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("user", EVERYBODY)
-def test_each_topic_is_open_to_those_who_need_it_and_to_nobody_else(kafka: Secured, user: str) -> None:
+def test_each_topic_is_open_to_those_who_need_it_and_to_nobody_else(kafka: Secured, user: str, mechanism: str) -> None:
     names = {"READ": _READ, "WRITE": _WRITE, "DELETE": _PURGE}
     assert set(EXPECTED) == {spec.name.removeprefix(f"{PREFIX}.") for spec in declared()}
-    with closing(KafkaAdminClient(**kafka.client(user))) as admin:
+    with closing(KafkaAdminClient(**kafka.client(user, mechanism))) as admin:
         found = {each["name"]: each for each in admin.describe_topics([f"{PREFIX}.{topic}" for topic in EXPECTED])}
     for topic, expected in EXPECTED.items():
         allowed = found[f"{PREFIX}.{topic}"]
@@ -126,7 +128,7 @@ def test_only_workers_take_a_transactional_id_of_a_task(kafka: Secured, user: st
 
 
 OUTAGE = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
-#: What people do with the command line, each as the least user who can.
+#: What people do with the command line, each as the least user who can. Each run has half of them.
 COMMANDS = (
     ("operator", ["topics", "show"]),
     ("operator", ["doctor"]),
@@ -177,19 +179,37 @@ def test_a_stranger_can_neither_write_a_changelog_nor_read_or_delete_anything(ka
         admin.delete_records({TopicPartition(f"{PREFIX}.credits", 0): -1})
 
 
+#: How each process and client proves who it is, in the two runs.
+PROVEN_BY = {
+    "worker": (CERTIFICATE, "OAUTHBEARER"),
+    "intake": ("PLAIN", CERTIFICATE),
+    "notifier": ("OAUTHBEARER", "SCRAM-SHA-256"),
+    "board": ("SCRAM-SHA-256", "PLAIN"),
+    "publisher": ("OAUTHBEARER", CERTIFICATE),
+    "on-call": (CERTIFICATE, "PLAIN"),
+    "operator": ("PLAIN", "OAUTHBEARER"),
+    "billing": ("OAUTHBEARER", CERTIFICATE),
+}
+
+
+@pytest.mark.parametrize("run", [0, 1], ids=["workers with certificates", "workers with tokens"])
 def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
-    kafka: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka: Secured, run: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a monitor's request to a page and a row on the board, each process as a user of its own."""
 
-    def started(user: str, command: str, port: str, **settings: str) -> CommandProcess:
-        environment = {**kafka.environment(user), "SLA_PARTITIONS": str(PARTITIONS), **settings}
-        return CommandProcess(command, port, tmp_path / f"{command}.log", environment)
+    def environment_of(user: str) -> dict[str, str]:
+        return {**kafka.environment(user, PROVEN_BY[user][run]), "SLA_PARTITIONS": str(PARTITIONS)}
 
-    def security(user: str) -> dict[str, object]:
-        return {name: value for name, value in kafka.client(user).items() if name != "bootstrap_servers"}
+    def started(user: str, command: str, port: str, **settings: str) -> CommandProcess:
+        return CommandProcess(command, port, tmp_path / f"{command}.log", {**environment_of(user), **settings})
+
+    def client(user: str) -> tuple[str, dict[str, object]]:
+        options = kafka.client(user, PROVEN_BY[user][run])
+        return options.pop("bootstrap_servers"), options
 
     before = len(kafka.denied())
+    incident = f"inc-{run + 1}"
     overdue = format_rfc3339(SystemTimeSource().now() - 3 * HOUR)
     with Destinations() as destinations, ExitStack() as processes:
         processes.enter_context(started("worker", "worker", "SLA_HEALTH_PORT", SLA_BACKFILL_QUIET="PT1S"))
@@ -200,24 +220,69 @@ def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
             started("board", "board", "SLA_BOARD_PORT", SLA_BOARD_DATABASE_URL=f"sqlite:///{tmp_path}/board.db")
         )
         with monkeypatch.context() as environment:
-            for name, value in kafka.environment("notifier").items():
+            own = environment_of("notifier")
+            for name, value in own.items():
                 environment.setenv(name, value)
-            processes.enter_context(NotifyProcess(kafka.bootstrap, PREFIX, tmp_path, destinations, "hook"))
+            processes.enter_context(NotifyProcess(own["SLA_BROKERS"], PREFIX, tmp_path, destinations, "hook"))
         status, answer = intake.post(
-            "/v1/incidents", json.dumps({"incident_id": "inc-1", "time": overdue, **OUTAGE}).encode(), SERVICES
+            "/v1/incidents", json.dumps({"incident_id": incident, "time": overdue, **OUTAGE}).encode(), SERVICES
         )
         assert status in {200, 202}, answer
-        with IncidentPublisher(kafka.bootstrap, "/monitors", kafka=security("publisher")) as publisher:
-            publisher.responded("inc-1", who=Who("support", "ann")).result(10)
-        with consume_alerts(kafka.bootstrap, group="on-call", kafka=security("on-call")) as alerts:
-            assert next(iter(alerts)).subject == "inc-1"
+        brokers, options = client("publisher")
+        with IncidentPublisher(brokers, "/monitors", kafka=options) as publisher:
+            publisher.responded(incident, who=Who("support", "ann")).result(10)
+        brokers, options = client("on-call")
+        with consume_alerts(brokers, group=f"on-call-{run}", kafka=options) as alerts:
+            assert any(alert.subject == incident for alert in alerts)
         wait(lambda: destinations.heard, kafka.denied)
-        wait(lambda: "inc-1" in board.get("/api/v1/incidents")[1], kafka.denied)
-        for user, words in COMMANDS:
+        wait(lambda: incident in board.get("/api/v1/incidents")[1], kafka.denied)
+        for user, words in COMMANDS[run::2]:
             with monkeypatch.context() as environment:
-                for name, value in {**kafka.environment(user), "SLA_PARTITIONS": str(PARTITIONS)}.items():
+                for name, value in environment_of(user).items():
                     environment.setenv(name, value)
                 result = CliRunner().invoke(app, words)
             assert result.exit_code == 0, (user, words, result.output, result.stderr)
         assert destinations.wrong == []
     assert kafka.denied()[before:] == []
+
+
+#: mechanism, settings that differ from those of the operator, what the command line says.
+REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
+    "a token that another key signed": (
+        "OAUTHBEARER",
+        {"SLA_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "FOREIGN"},
+        "authentication failed",
+    ),
+    "a wrong client secret": (
+        "OAUTHBEARER",
+        {"SLA_KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": "wrong-one"},
+        "answers 401",
+    ),
+    "a wrong password": ("PLAIN", {"SLA_KAFKA_SASL_PASSWORD": "wrong-one"}, "authentication failed"),
+    "another user's password": ("PLAIN", {"SLA_KAFKA_SASL_PASSWORD": password("worker")}, "authentication failed"),
+    "a certificate of another authority": (
+        CERTIFICATE,
+        {"SLA_KAFKA_SSL_CERTIFICATE_LOCATION": "foreign.pem"},
+        "certificate",
+    ),
+    "the certificate of a user without grants": (
+        CERTIFICATE,
+        {"SLA_KAFKA_SSL_CERTIFICATE_LOCATION": f"sla-{STRANGER}.pem"},
+        "not allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_command_line_says_why_a_user_is_refused(
+    kafka: Secured, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanism, changed, said = REFUSED[case]
+    replaced = {"FOREIGN": kafka.tokens.url.replace("/token", "/foreign")}
+    for name, value in {**kafka.environment("operator", mechanism), **changed}.items():
+        path = str(kafka.folder / value) if name in changed and value.endswith(".pem") else value
+        monkeypatch.setenv(name, replaced.get(value, path))
+    result = CliRunner().invoke(app, ["topics", "apply"])
+    assert result.exit_code == 2, result.output
+    assert said in result.output
+    assert not [value for value in changed.values() if value in result.output and not value.endswith(".pem")]

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
 
+from certificates import DAY, certificate, validity
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import HOST, free_port
-from streams.time_source import SystemTimeSource
-
-DAY = timedelta(days=1)
 
 #: Users of SASL PLAIN and their passwords; only `admin` is allowed anything.
 USERS = {"admin": "admin-secret", "stranger": "stranger-secret"}
@@ -86,51 +79,12 @@ def tls_broker(folder: Path) -> Iterator[TlsBroker]:
 
 
 def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    now = datetime.fromtimestamp(SystemTimeSource().now() / 1_000_000, UTC)
-    valid, past = (now - DAY, now + DAY), (now - 10 * DAY, now - DAY)
-    authority = _certificate(folder, "ca", valid)
-    _certificate(folder, "other-ca", valid)
+    valid, past = validity(-DAY, DAY), validity(-10 * DAY, -DAY)
+    authority = certificate(folder, "ca", valid)
+    certificate(folder, "other-ca", valid)
     here = [x509.IPAddress(ip_address(HOST)), x509.DNSName("localhost")]
-    _certificate(folder, "broker", valid, here, authority)
-    _certificate(folder, "expired", past, here, authority)
-    _certificate(folder, "othername", valid, [x509.DNSName("kafka.example")], authority)
-    _certificate(folder, "client", valid, [x509.DNSName("client")], authority)
+    certificate(folder, "broker", valid, here, authority)
+    certificate(folder, "expired", past, here, authority)
+    certificate(folder, "othername", valid, [x509.DNSName("kafka.example")], authority)
+    certificate(folder, "client", valid, [x509.DNSName("client")], authority)
     return folder / "ca.crt", folder / "other-ca.crt", folder / "client.pem"
-
-
-class _Authority(NamedTuple):
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-
-def _certificate(
-    folder: Path,
-    name: str,
-    validity: tuple[datetime, datetime],
-    names: Sequence[x509.GeneralName] = (),
-    signer: _Authority | None = None,
-) -> _Authority:
-    """A certificate in NAME.crt, and with its key in NAME.pem; without `signer` it is an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if signer is None else signer.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(validity[0])
-        .not_valid_after(validity[1])
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-    )
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    certificate = builder.sign(key if signer is None else signer.key, hashes.SHA256())
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    chain = b"" if signer is None else signer.certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / f"{name}.crt").write_bytes(pem)
-    (folder / f"{name}.pem").write_bytes(private + pem + chain)
-    return _Authority(certificate, key)

@@ -14,6 +14,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from aiokafka.abc import AbstractTokenProvider as AiokafkaTokenProvider
+from kafka.net.sasl.oauth import AbstractTokenProvider as KafkaPythonTokenProvider
 
 from streams.errors import SettingsError
 from streams.kafka import aiokafka_clients
@@ -43,6 +45,20 @@ def test_properties_and_short_names_are_the_same_settings(monkeypatch: pytest.Mo
     }
     assert read_settings().aiokafka_security() == expected
     assert read_settings().client_security() == expected
+
+
+def test_each_client_of_a_worker_gets_a_token_provider_of_its_own_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_MECHANISM": "OAUTHBEARER",
+        "SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://id.example/token",
+        "SASL_OAUTHBEARER_CLIENT_ID": "sla",
+        "SASL_OAUTHBEARER_CLIENT_SECRET": PASSWORD,
+    }.items():
+        monkeypatch.setenv(f"SLA_KAFKA_{name}", value)
+    runtime = read_settings().runtime()
+    assert isinstance(runtime.security["sasl_oauth_token_provider"], AiokafkaTokenProvider)
+    assert isinstance(runtime.admin_security["sasl_oauth_token_provider"], KafkaPythonTokenProvider)
 
 
 def test_without_any_property_clients_get_no_options() -> None:
