@@ -62,8 +62,8 @@ def database_url(url: str) -> URL:
     """The parsed URL with its driver. Raises SettingsError."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError(f"SLA_BOARD_DATABASE_URL: not a database URL; {_ALLOWED}") from error
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"SLA_BOARD_DATABASE_URL: not a database URL; {_ALLOWED}") from None
     kind = parsed.get_backend_name()
     if kind in {"postgresql", "postgres"}:
         if importlib.util.find_spec("psycopg") is None:
