@@ -13,7 +13,7 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo test check bench chaos lock release releasable
+.PHONY: help setup demo test check audit bench chaos lock release releasable
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \2/p' Makefile | awk '{verb = $$2; $$1 = $$2 = ""; printf "make %-7s%s\n", verb, $$0}'
@@ -38,6 +38,15 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 	@echo "check: settings"; $(BIN)/python -m cli.settings.generate --check
 	@echo "check: monitoring"; $(BIN)/python -m deploy.monitoring.generate --check
 
+audit: $(INSTALLED) .venv/audit/.installed ## static analysis, secrets, licences, bill of materials, known vulnerabilities (needs the index once)
+	@deploy/audit/run
+
+.venv/audit/.installed: deploy/audit/requirements.lock
+	@echo "audit: the tools come into an environment of their own"
+	@$(BIN)/python -m venv --clear .venv/audit
+	@.venv/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
+
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
@@ -54,7 +63,7 @@ release: $(INSTALLED) releasable check test ## VERSION=0.2.0: check, test, cut t
 
 COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --generate-hashes \
   --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-lock: $(INSTALLED) ## resolve pyproject.toml into the requirements.lock of the project and of the image again (needs the index, takes minutes)
+lock: $(INSTALLED) ## resolve pyproject.toml into the requirements.lock of the project, of the image and of the audit again (needs the index, takes minutes)
 	@echo "lock: pip-tools comes into an environment of its own"
 	@$(BIN)/python -m venv .venv/lock
 	@.venv/lock/bin/pip install --quiet --disable-pip-version-check "pip-tools>=7.5,<8"
@@ -62,6 +71,7 @@ lock: $(INSTALLED) ## resolve pyproject.toml into the requirements.lock of the p
 	@$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	@echo "lock: resolving what the image needs of it (minutes)"
 	@$(COMPILE) --extra postgresql --extra build --constraint requirements.lock -o deploy/image/requirements.lock pyproject.toml
+	@$(COMPILE) -o deploy/audit/requirements.lock deploy/audit/requirements.in
 
 $(LOCKED): requirements.lock
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(FIND_PYTHON); \

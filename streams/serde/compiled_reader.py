@@ -78,7 +78,7 @@ class _Compiler:
 
     def compile(self, schema: Mapping[str, object]) -> ReadRecord:
         self._write(f"return {self._record(fields_of(schema))}, at")
-        exec(compile("\n".join(self._lines), "<avro reader>", "exec"), self._names)
+        exec(compile("\n".join(self._lines), "<avro reader>", "exec"), self._names)  # nosec B102
         return cast(ReadRecord, self._names["read"])
 
     def _write(self, *lines: str) -> None:

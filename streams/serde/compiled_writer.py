@@ -124,7 +124,7 @@ class _Compiler:
         """Writes these parts one after the other."""
         source = f"def write({arguments}):\n    return b''.join(({', '.join(parts)},))"
         made: dict[str, Callable[..., bytes]] = {}
-        exec(compile(source, "<avro writer>", "exec"), self._names, made)
+        exec(compile(source, "<avro writer>", "exec"), self._names, made)  # nosec B102
         return made["write"]
 
     def _name(self, value: object = None) -> str:
