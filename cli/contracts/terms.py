@@ -1,4 +1,4 @@
-"""`sla contracts import|list|show`: terms from a file, the difference first; the terms in the topic."""
+"""`sla contracts import|list|show|erase`: terms from a file, the difference first; the terms in the topic."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.contracts.erase import erase
 from cli.support.author import WhoOption, named_by
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
@@ -14,7 +15,9 @@ from cli.support.waiting import Wait, publish_facts
 from streams.lines import STDIN, check_readable, read_lines
 
 contracts_app = typer.Typer(
-    help="Import contract terms from a file; list the current ones.", no_args_is_help=True, add_completion=False
+    help="Import contract terms from a file; list the current ones; erase a tenant.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -26,9 +29,6 @@ def import_(
         bool, typer.Option("--dry-run", help="Show the difference only; exit code 1 if there is one.")
     ] = False,
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
-    unknown_plans: Annotated[
-        bool, typer.Option("--unknown-plans", help="With --yes: publish plans that no policy here has, too.")
-    ] = False,
     who: WhoOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the difference as one JSON object; needs --yes or --dry-run.")
@@ -41,11 +41,10 @@ def import_(
 
     A line holds tenant_id, valid_from (RFC 3339), valid_to, plan, amount_minor and currency (JSON: monthly_charge with
     both), tier, time_zone, emergency_member. If any line is wrong, each wrong one is named and nothing is published.
-    The same import again publishes nothing. Terms that the file does not name stay. With --yes, where
-    nobody reads the warning, a plan that no policy here has is an error. Exit code 1: not published.
+    The same import again publishes nothing. Terms that the file does not name stay. A plan that
+    no policy here has is published with a warning: the workers may have its policy. Exit code 1: not published.
     """
     from cli.contracts.terms_view import counted, difference_lines, difference_object
-    from cli.support.console import safe
     from connect.actions.build import with_fields
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
@@ -80,15 +79,6 @@ def import_(
         return
     if dry_run:
         raise typer.Exit(FOUND)
-    unknown = sorted({change.row.terms.plan for change in found.changes} - plans)
-    if unknown and yes and not unknown_plans:
-        names = ", ".join(map(safe, unknown))
-        typer.echo(
-            f"no policy here declares {names}: correct the plan, or give --unknown-plans where the workers have its "
-            "policy; nothing was published",
-            err=True,
-        )
-        raise typer.Exit(WRONG_USE)
     if not yes and not typer.confirm(f"publish {counted(len(found.changes), 'fact')}?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
@@ -150,6 +140,9 @@ def show(
             typer.echo(f"credit of {month} claimed at {format_rfc3339(event.time)}")
     if tenant in log.erased:
         typer.echo("erased: goes by its pseudonym everywhere else")
+
+
+contracts_app.command(epilog="Example: sla contracts erase acme --reason 'request 4711' --who support:kim")(erase)
 
 
 def _instant(text: str | None) -> int:

@@ -42,9 +42,6 @@ def test_an_import_shows_the_difference_asks_and_publishes_once(run: Run, tmp_pa
     assert dry.stdout.splitlines()[-1] == "2 facts to publish, 0 unchanged, 0 tenants not in the file"
     declined = run("contracts", "import", file, stdin=b"n\n")
     assert (declined.exit_code, declined.stderr) == (1, "nothing was published\n")
-    unread = run("contracts", "import", file, "--yes")
-    assert unread.exit_code == 2
-    assert unread.stderr.startswith("no policy here declares golden: correct the plan, or give --unknown-plans")
     assert facts(run) == []
 
     done = run("contracts", "import", file, stdin=b"y\n")
@@ -211,3 +208,23 @@ def test_facts_name_who_caused_them(run: Run, tmp_path: Path, monkeypatch: pytes
     wrong = run("maintenance", "schedule", "other", *WINDOW, "--platform", "--who", "kim")
     assert wrong.exit_code == 2
     assert wrong.stderr.startswith("--who: kim is not allowed; allowed: KIND:ID")
+
+
+def test_an_erasure_asks_for_the_id_and_is_published_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLA_WHO", "support:kim")
+    words = ("contracts", "erase", "acme", "--reason", "request 4711")
+    unknown = run(*words, "--yes")
+    assert (unknown.exit_code, "there is no contract of acme" in unknown.stderr) == (2, True)
+    assert run("contracts", "import", file_of(tmp_path, ACME), "--yes").exit_code == 0
+    mistyped = run(*words, stdin=b"acne\n")
+    assert (mistyped.exit_code, "nothing was published" in mistyped.stderr) == (1, True)
+    assert "SLA_PSEUDONYM_KEY is not set" in mistyped.stderr
+    assert run(*words, "--json").exit_code == 2
+    done = run(*words, stdin=b"acme\n")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "acme is erased"), done.stderr
+    again = run(*words, "--json", "--yes")
+    assert json.loads(again.stdout)["outcome"] == "unchanged"
+    (event,) = [each for each in tailed(run, "contract-events") if each["type"] == "tenant.erased"]
+    assert event["data"] == {"tenant_id": "acme", "who": {"kind": "support", "id": "kim"}, "reason": "request 4711"}

@@ -87,7 +87,11 @@ RAISED: list[tuple[CauseKind, BaseException, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "error", "text"), RAISED, ids=[f"{kind}-{error!r}"[:60] for kind, error, _ in RAISED])
+@pytest.mark.parametrize(
+    ("kind", "error", "text"),
+    RAISED,
+    ids=[f"{number}-{kind}-{type(error).__name__}" for number, (kind, error, _) in enumerate(RAISED)],
+)
 def test_each_error_has_its_cause(kind: CauseKind, error: BaseException, text: str) -> None:
     wrapped = aio.KafkaConnectionError("Unable to bootstrap")
     wrapped.__cause__ = error
