@@ -34,6 +34,7 @@ class ProposalPhrases:
             "action",
             "incident",
             "proposer",
+            "reason",
             "status",
             "time",
         ),
@@ -91,15 +92,28 @@ class ProposalPhrases:
             "difference",
             "downtime",
             "guarantee",
+            "issued",
             "month",
+            "more",
+            "not_collected",
             "tenant",
         ),
     ]
     months_heading: str
     more: str
     no_effect: str
+    no_payment: str
     not_recorded: str
     not_recorded_hint: str
+    payments: Annotated[
+        Texts,
+        (
+            "issued",
+            "not_collected",
+            "to_claim",
+            "to_issue",
+        ),
+    ]
     propose: str
     propose_heading: str
     propose_intro: str
@@ -129,6 +143,8 @@ class ProposalPhrases:
         ),
     ]
     revision: str
+    statements_due: str
+    statements_follow: str
     status_hint: Annotated[
         Texts,
         (

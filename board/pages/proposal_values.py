@@ -15,6 +15,9 @@ from connect.actions.texts import labels_of
 from streams.i18n.catalogues import Language
 from streams.sla.instants import SECOND, parse_rfc3339
 
+#: Pairs of currency and minor units, without zeros.
+_Amounts = tuple[tuple[str, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class ShownValue:
@@ -47,7 +50,8 @@ class ShownTerms:
 
 @dataclass(frozen=True, slots=True)
 class ShownMonth:
-    """A tenant's month before and after."""
+    """A tenant's month before and after. In minor units: what is `issued` so far, what is issued or can be claimed
+    `more`, and what was issued and is not collected back."""
 
     tenant: str
     month: str
@@ -55,12 +59,17 @@ class ShownMonth:
     final: bool
     before: ShownTerms
     after: ShownTerms
+    issued: int
+    more: int
+    not_collected: int
 
 
 @dataclass(frozen=True, slots=True)
 class EffectView:
     """What a proposal changes. `rejection` is why the workers would reject it: code and message; `changes` are fields
-    of the incident with their values; `credits` are differences in minor units by currency."""
+    of the incident with their values. `credits` are differences in minor units by currency; `payments` say what was
+    issued for the months and what follows, by the names of `board.proposals.issued`, and are empty where that is not
+    known or nothing. `adjusted_after` has the microseconds after which the statements of final months follow."""
 
     rejection: tuple[str, str] | None
     events: int
@@ -71,7 +80,9 @@ class EffectView:
     changes: tuple[tuple[str, str, str], ...]
     months: tuple[ShownMonth, ...]
     more_months: int
-    credits: tuple[tuple[str, int], ...]
+    credits: _Amounts
+    payments: tuple[tuple[str, _Amounts], ...]
+    adjusted_after: tuple[int, ...]
 
     @property
     def empty(self) -> bool:
@@ -101,8 +112,22 @@ def effect_view(data: Mapping[str, Any], seen_by: Viewer) -> EffectView:
         ),
         months=tuple(map(_month, data["months"])),
         more_months=data["months_changed"] - len(data["months"]),
-        credits=tuple(sorted((name, amount) for name, amount in data["credit_change"].items() if amount)),
+        credits=_amounts(data["credit_change"]),
+        payments=tuple(_payments(data)),
+        adjusted_after=tuple(
+            sorted({round(each.get("adjust_after_s", 0) * SECOND) for each in data["months"] if each["final"]} - {0})
+        ),
     )
+
+
+def _payments(data: Mapping[str, Any]) -> Iterator[tuple[str, _Amounts]]:
+    totals = {name: _amounts(data.get(name, {})) for name in ("issued", "to_issue", "to_claim", "not_collected")}
+    if any(totals.values()):
+        yield from ((name, amounts) for name, amounts in totals.items() if amounts or name != "to_claim")
+
+
+def _amounts(totals: Mapping[str, int]) -> _Amounts:
+    return tuple(sorted((name, amount) for name, amount in totals.items() if amount))
 
 
 def _values(
@@ -137,4 +162,7 @@ def _month(data: Mapping[str, Any]) -> ShownMonth:
         data["final"],
         terms(data["before"]),
         terms(data["after"]),
+        data.get("issued_minor", 0),
+        data.get("to_issue_minor", 0) + data.get("to_claim_minor", 0),
+        data.get("not_collected_minor", 0),
     )

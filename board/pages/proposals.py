@@ -16,7 +16,7 @@ from board.access.identity import CurrentPerson, identity_of
 from board.access.requirement import requires
 from board.actions.limits import limited
 from board.background.jobs import TooManyJobs
-from board.dependencies import BoardContext, Context, ReadConnection
+from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.access_texts import access_phrases
 from board.pages.errors import error_page
 from board.pages.proposal_texts import proposal_phrases
@@ -27,6 +27,7 @@ from board.proposals.decisions import ProposalRefused, Written
 from board.proposals.listing import ProposalKey, count_open, list_proposals
 from board.proposals.proposal import Decision, Proposal, same_person
 from board.proposals.view import ProposalView, proposing, start_effect, view_of, visible_proposal
+from board.queries.statements import incident_links
 from board.viewer import viewer
 from connect.actions.outcome import Invalid
 from connect.actions.permissions import Denied, Permission, allowed
@@ -58,12 +59,19 @@ class NotDecided:
 
 @router.get("/proposals", dependencies=_READ)
 def proposal_list(
-    request: Request, context: Context, connection: ReadConnection, person: CurrentPerson, after: str = ""
+    request: Request,
+    context: Context,
+    connection: ReadConnection,
+    person: CurrentPerson,
+    scope: Scope,
+    after: str = "",
 ) -> Response:
     """Those that can be decided first, then the latest; `after` continues the list."""
     now = context.time_source.now()
     language = viewer(request).language
     found = list_proposals(connection, person, now, after=_key(after), limit=_PAGE_ROWS)
+    incidents = incident_links(connection, sorted({each.proposed.incident_id for each in found.proposals}), scope)
+    titles = {each.incident_id: each.title_ja if language == "ja" else each.title_en for each in incidents}
     return page(
         request,
         "proposals/list.html",
@@ -71,6 +79,7 @@ def proposal_list(
         phrases=proposal_phrases(language),
         title_of=lambda name: labels_of(name, language).title,
         proposals=[(each, each.status(now)) for each in found.proposals],
+        titles={name: title for name, title in titles.items() if title},
         next_page=None if found.after is None else "~".join(map(str, found.after)),
         waiting=count_open(connection, person, now),
     )

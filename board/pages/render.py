@@ -52,10 +52,12 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
     seen_by = viewer(request)
     common = board_phrases(seen_by.language)
     identity = identity_of(request)
+    # Pages of proposals are loaded anew by htmx as a whole, with the number in the navigation.
+    counts = not is_part(request) or values.get("active") == "proposals"
     values |= {
         "identity": identity,
         "navigation": [each for each in NAVIGATION if _offered(request, each[1])],
-        "open_proposals": _open_proposals(request, identity) if status_code < 400 and not is_part(request) else 0,
+        "open_proposals": _open_proposals(request, identity) if status_code < 400 and counts else 0,
         "access_phrases": access_phrases(seen_by.language),
         "csrf": "" if identity is None else identity.csrf or "",
     }

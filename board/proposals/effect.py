@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, s
 from sqlalchemy.exc import OperationalError
 
 from board.background.jobs import Report
+from board.proposals.issued import with_issued
 from board.proposals.proposal import SOURCE, Proposal, input_event_id
 from board.proposals.stored import get_proposal
 from board.queries.history import ever_platform, every_input, extent, history_lines, inputs_about, whole_history_lines
@@ -110,7 +111,9 @@ def _compute(report: Report, engine: Engine, request: EffectRequest) -> _Compute
             if number % _REPORT_EVERY == 0:
                 report(number, history.events)
             replayed.read(number, line)
-    return _Computed(present.revision, {**as_json(replayed.end()), "events": history.events}, erased)
+        data = with_issued(connection, as_json(replayed.end()), request.now)
+    data["months"] = data["months"][:MOST_MONTHS]
+    return _Computed(present.revision, {**data, "events": history.events}, erased)
 
 
 def _store(engine: Engine, request: EffectRequest, found: _Computed) -> bool:
@@ -174,7 +177,7 @@ def _wanted(connection: Connection, incident_id: str) -> ColumnElement[bool] | N
 
 
 def as_json(effect: AddedEventEffect) -> dict[str, Any]:
-    """The JSON form of an effect. Instants are RFC 3339, durations seconds, amounts minor units."""
+    """The JSON form of an effect, with all its months: RFC 3339 instants, seconds, minor units."""
     before, after = effect.before or {}, effect.after or {}
     changes = list(changes_between(before, after)) if before and after else []
     months = sorted(effect.months, key=lambda each: (-abs(each.after.credit - each.before.credit), each[:2]))
@@ -192,7 +195,7 @@ def as_json(effect: AddedEventEffect) -> dict[str, Any]:
         "breaches_new": [_breach(each) for each in effect.new[:MOST_BREACHES]],
         "breaches": {"gone": len(effect.gone), "new": len(effect.new)},
         "changes": [each._asdict() for each in changes],
-        "months": [_month(each) for each in months[:MOST_MONTHS]],
+        "months": [_month(each) for each in months],
         "months_changed": len(months),
         "credit_change": totals,
     }
@@ -223,4 +226,7 @@ def _month(month: MonthEffect) -> dict[str, Any]:
         "final": month.final,
         "before": terms(month.before),
         "after": terms(month.after),
+        "adjust_after_s": month.adjust_after / 1_000_000,
+        "claim": month.claim,
+        "claimable_until": format_rfc3339(month.claimable_until),
     }

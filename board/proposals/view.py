@@ -11,6 +11,7 @@ from board.background.jobs import Job
 from board.dependencies import BoardContext
 from board.proposals.decisions import Proposing, state_of
 from board.proposals.effect import EffectRequest, StoredEffect, compute_effect, stored_effect
+from board.proposals.issued import with_issued
 from board.proposals.listing import sees
 from board.proposals.proposal import Proposal, Status
 from board.proposals.publishing import PublishedEvent, published_event
@@ -53,12 +54,17 @@ class ProposalView:
 
 def view_of(context: BoardContext, connection: Connection, found: Proposal) -> ProposalView:
     """What is known of a proposal now."""
-    proposed = found.proposed
+    proposed, now = found.proposed, context.time_source.now()
+    effect = stored_effect(connection, proposed.proposal_id)
+    if effect is not None:
+        # Credits may have been issued since it was computed. What was issued after the decision is its consequence.
+        until = now if found.decided is None else found.decided.at
+        effect = effect._replace(data=with_issued(connection, effect.data, until))
     return ProposalView(
         found,
-        found.status(context.time_source.now()),
+        found.status(now),
         state_of(connection, proposed.incident_id),
-        stored_effect(connection, proposed.proposal_id),
+        effect,
         context.background.effects.latest(proposed.proposal_id),
         published_event(connection, found) if found.decided is not None else None,
     )

@@ -14,6 +14,7 @@ async function load() {
   const found = new DOMParser().parseFromString(await response.text(), "text/html");
   const fresh = document.adoptNode(found.querySelector("article.incident-page"));
   article().replaceWith(fresh);
+  document.getElementById("open-proposals")?.replaceWith(document.adoptNode(found.getElementById("open-proposals")));
   showActions(found.getElementById("actions"));
   htmx.process(fresh);
   setServerTime(Number(fresh.dataset.serverTime));

@@ -37,7 +37,9 @@ class MonthFigures(NamedTuple):
 
 
 class MonthEffect(NamedTuple):
-    """A tenant-month that differs. `final`: its final statement is due already, so an adjustment follows (R26)."""
+    """A tenant-month that differs. `final`: its final statement is due already, so an adjustment follows,
+    `adjust_after` microseconds after the event's arrival (R26). `claim` says whether its credit is issued by itself
+    (automatic) or must be claimed (required), until the instant `claimable_until`."""
 
     tenant: str
     month: Month
@@ -45,6 +47,9 @@ class MonthEffect(NamedTuple):
     final: bool
     before: MonthFigures
     after: MonthFigures
+    adjust_after: int
+    claim: str
+    claimable_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,17 @@ class AddedEvent:
                 )
             ):
                 continue
-            yield MonthEffect(*key, now.result.currency, now.final_at < self._at, _terms(was), _terms(now))
+            policy = now.result.policy
+            yield MonthEffect(
+                *key,
+                now.result.currency,
+                now.final_at < self._at,
+                _terms(was),
+                _terms(now),
+                policy.statements.adjust_after,
+                policy.credit.claim,
+                now.claimable_until,
+            )
 
     def _touched_months(self, impacts: list[Impact]) -> Iterator[tuple[str, Month]]:
         for tenant in self._months.tenants():

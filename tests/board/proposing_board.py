@@ -27,6 +27,7 @@ from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.serde.codec import Codec
 from streams.settings import Settings
+from streams.sla.credits.submitted import SubmittedStatement
 
 LINES = [line for line in story(40) if json.loads(line)["subject"] != "inc-1"]
 
@@ -112,9 +113,13 @@ class Deployment:
         result: dict[str, Any] = found["effect"]["result"]
         return result
 
-    def credit(self, tenant: str, month: str) -> tuple[int, int]:
+    def statement(self, tenant: str, month: str) -> SubmittedStatement:
+        """The latest of a month."""
         with self.engine.connect() as connection:
-            latest = max((each.terms for each in revisions(connection, tenant, month)), key=lambda each: each.revision)
+            return max((each.terms for each in revisions(connection, tenant, month)), key=lambda each: each.revision)
+
+    def credit(self, tenant: str, month: str) -> tuple[int, int]:
+        latest = self.statement(tenant, month)
         return latest.revision, latest.credit
 
     def _send(self, events: Any) -> None:

@@ -84,19 +84,26 @@ def test_from_the_incident_to_the_approved_event(deployment: Deployment) -> None
     assert "Annul: outage" in text
     assert "a drill" in text
     assert "Credits change by: -" in text
+    assert "Issued so far $500.00 Will still be issued nothing Issued, and not collected back $500.00" in text
+    assert "Final months get an adjusted statement 1 h 00 min after the approval" in text
     assert "Breaches that go: " in text
     assert " acme " in text
     assert offered(bob, address) == {"approve", "decline"}
     answer = decide(bob, address, "approve", reason=MARKUP)
     assert answer.headers["location"] == f"{address}?sent=approved"
     assert "Your decision is sent." in shown(bob.get(answer.headers["location"]).text)
+    assert re.search(r'id="open-proposals"><span [^>]*>1<', bob.get("/").text)
     deployment.log()
-    text = bob.get(answer.headers["location"]).text
+    # What htmx loads has the number of the navigation too.
+    text = bob.get(answer.headers["location"], headers={"HX-Request": "true"}).text
+    assert 'hx-select-oob="#open-proposals"' in text
+    assert 'id="open-proposals"></span>' in text
     assert "The event is about to be published." in shown(text)
     assert 'hx-trigger="every 1s"' in text
     deployment.turn()
     text = bob.get(address).text
     assert "It is in effect" in shown(text)
+    assert "their adjusted statements are due about 2026-11-20 13:00" in shown(text)
     assert MARKUP not in text
     assert "every 1s" not in text
     assert [event["data"]["approver"]["id"] for event in deployment.sent] == ["bob"]
@@ -131,7 +138,10 @@ def test_who_is_offered_what(deployment: Deployment) -> None:
     assert "There are no proposals" in shown(pat.get("/proposals").text)
     both = deployment.browser("lee", tenants={"acme", "globex"})
     assert "decline" in offered(both, address)
-    assert "outage" in shown(both.get("/proposals").text)
+    listed = both.get("/proposals").text
+    title = "P1 API: complete outage"
+    assert f'<span class="cut" title="{title}">{title}</span><span class="mono">outage</span>' in listed
+    assert '<span class="cut" title="a drill">a drill</span>' in listed
     assert ann.post(f"{address}/withdraw", data={"reason": ""}).status_code == 403  # without the session's token
     assert decide(ann, address, "withdraw").status_code == 303
     deployment.turn()

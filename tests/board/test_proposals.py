@@ -8,15 +8,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from board_history import NOW
 from fastapi.testclient import TestClient
 from proposing_board import Deployment
 from signed_in import browser
 
 from board.ingest.retention import expire
+from board.proposals.issued import AMOUNTS, with_issued
 from board.proposals.stored import get_proposal
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
-from streams.sla.instants import DAY, HOUR
+from streams.sla.instants import DAY, HOUR, parse_rfc3339
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -67,6 +69,11 @@ def test_a_proposal_that_another_person_approves_changes_the_statement_as_predic
     assert after[0] == before[0] + 1
     assert after[1] == month["after"]["credit_minor"] < before[1]
     assert effect["credit_change"]["USD"] < 0
+    # What was issued does not come back, and the statement says so.
+    assert month["issued_minor"] == 30_000
+    assert month["not_collected_minor"] == 30_000 - after[1] == deployment.statement("acme", month["month"]).waived
+    assert (month["to_issue_minor"], month["to_claim_minor"]) == (0, 0)
+    assert month["adjust_after_s"] == 3600
     found = ann.get(f"/api/v1/proposals/{proposal_id}").json()
     assert found["status"] == "approved"
     assert found["decided"]["person"] == "bob"
@@ -75,6 +82,30 @@ def test_a_proposal_that_another_person_approves_changes_the_statement_as_predic
     assert ann.get("/api/v1/incidents/outage").json()["state"]["status"] == "annulled"
     deployment.turn()
     assert len(deployment.sent) == 1
+
+
+def test_an_effect_says_what_was_issued_what_follows_and_what_is_not_collected_back(deployment: Deployment) -> None:
+    def amounts(month: dict[str, Any], after: int, until: int = NOW) -> tuple[int, ...]:
+        given = {"currency": "USD", "after": {"credit_minor": after}, "claim": "required", **month}
+        data = {"months": [given], "months_changed": 1}
+        with deployment.engine.connect() as connection:
+            found = with_issued(connection, data, until)
+        assert found["issued"] == {"USD": found["months"][0]["issued_minor"]}
+        return tuple(found["months"][0][name] for name in AMOUNTS)
+
+    paid = {"tenant_id": "acme", "month": "2026-06"}  # 300 dollars, as claimed on 10 July
+    assert amounts(paid, 10_000) == (30_000, 0, 0, 20_000)
+    assert amounts(paid, 45_000) == (30_000, 15_000, 0, 0)
+    assert amounts(paid, 45_000, until=parse_rfc3339("2026-07-09T00:00:00Z")) == (0, 0, 45_000, 0)
+    unpaid = {"tenant_id": "initech", "month": "2026-06", "claimable_until": "2026-09-02T00:00:00Z"}
+    assert amounts(unpaid, 10_000) == (0, 0, 0, 0)  # too late to claim
+    assert amounts(unpaid, 10_000, until=parse_rfc3339("2026-09-02T00:00:00Z")) == (0, 0, 10_000, 0)
+    assert amounts({**unpaid, "claim": "automatic"}, 10_000) == (0, 10_000, 0, 0)
+    refused = {"tenant_id": "acme", "month": "2026-03"}  # its claim was rejected
+    assert amounts(refused, 10_000) == (0, 0, 10_000, 0)
+    not_listed = {"months": [], "months_changed": 300, "issued": {"USD": 7}}
+    with deployment.engine.connect() as connection:
+        assert with_issued(connection, not_listed, NOW) == not_listed
 
 
 def test_contracts_older_than_the_retention_count_in_an_effect(deployment: Deployment) -> None:

@@ -45,6 +45,7 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         expect(ann.locator("#proposal")).to_contain_text("Credits change by")
         sign_in(bob, address, board.token("bob"))
         bob.get_by_role("link", name="Proposals 1").click()
+        bob.screenshot(path=pictures / "proposals.png", full_page=True)
         assert problems_of_axe(bob, STANDARDS) == []
         bob.get_by_role("link", name="Annul").click()
         assert problems_of_axe(bob, STANDARDS) == []
@@ -61,6 +62,8 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         expect(bob.locator("#proposal")).to_contain_text("Your decision is sent.")
         board.turn()
         expect(bob.locator("#proposal")).to_contain_text("It is in effect")
+        expect(bob.locator("#open-proposals")).to_be_empty()
+        bob.screenshot(path=pictures / "proposal-decided.png", full_page=True)
         board.app.state.context.changes.publish(Change(1, frozenset({"outage"})))
         expect(ann.locator("#proposal")).to_contain_text("It is in effect")  # nobody has touched ann's page
         assert [event["data"]["approver"]["id"] for event in board.sent] == ["bob"]
