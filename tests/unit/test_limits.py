@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from story import (
     Line,
+    annulled,
     contract,
     linked,
     maintenance,
+    micros,
     opened,
     reclassified,
+    reopened,
     resolved,
     responded,
     run,
@@ -24,6 +27,8 @@ from story import (
 from streams.serde import codec
 from streams.serde.codec import MAX_RECORD_BYTES
 from streams.sla.events import REJECT_CODES, Rejection
+from streams.sla.incidents.stored_incident import MAX_EVENTS, RESERVED_ENDS, RESERVED_EVENTS
+from streams.sla.instants import SECOND, format_rfc3339
 
 
 def refused(*lines: Line) -> list[tuple[str, str]]:
@@ -175,3 +180,23 @@ def test_r27_every_refusal_has_a_code_of_the_closed_list() -> None:
 def test_r27_the_list_of_codes_is_closed() -> None:
     rule = "undecodable unknown_schema unknown_type invalid conflict orphan future too_late four_eyes oversize cycle"
     assert {*REJECT_CODES} == {*rule.split(), "forbidden", "internal"}
+
+
+def test_r28_an_incident_that_was_reopened_without_end_can_still_end() -> None:
+    """A program closes it again and again, and another one opens it when it takes no more of that."""
+    fill = MAX_EVENTS + RESERVED_EVENTS - 1
+    storm = [resolved(format_rfc3339(micros("10:01") + n * SECOND)) for n in range(fill - 1)]
+    storm.append(reopened("11:00"))
+    beyond = [reopened("12:00"), severity_set("12:10", "P4"), resolved("13:00"), reopened("13:10"), annulled("14:00")]
+    outputs = run(opened("10:00"), *storm, *beyond, until="15:00")
+    assert [told[9:] for told in tell(outputs, "rejected")] == [f"oversize line {fill + n}" for n in (2, 3, 5)]
+    assert tell(outputs, "closed")[-2][:21] == "closed resolved 13:00"
+    assert tell(outputs, "closed")[-1][:21] == "closed annulled 14:00"
+
+
+def test_r28_ends_that_come_without_end_leave_room_to_annul() -> None:
+    most = MAX_EVENTS + RESERVED_EVENTS + RESERVED_ENDS
+    ends = [resolved(format_rfc3339(micros("10:01") + n * SECOND)) for n in range(most)]
+    outputs = run(opened("10:00"), *ends, annulled("14:00"), until="15:00")
+    assert tell(outputs, "rejected") == [f"rejected oversize line {most + 1}"]
+    assert tell(outputs, "closed")[-1][:21] == "closed annulled 14:00"

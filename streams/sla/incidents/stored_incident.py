@@ -8,11 +8,22 @@ from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.timeline import Timeline
 
 MAX_EVENTS = 2000
-#: The facts that may not use the last `RESERVED_EVENTS` of an incident, so that it can always end (R28).
+#: How many events more others than `BOUND_TYPES` may use, and then how many more those that end an incident or correct
+#: it by two people, so that it can always end, however often it was reopened (R28).
+RESERVED_EVENTS, RESERVED_ENDS = 200, 100
 BOUND_TYPES = frozenset(
     ["incident.updated", "incident.update_requested", "incident.waiting", "incident.waiting_ended", "incident.linked"]
 )
-RESERVED_EVENTS = 200
+_ENDS = frozenset(["incident.resolved", "incident.merged"])
+_CORRECTIONS = frozenset(["incident.amended", "incident.annulled"])
+
+
+def _most_events(event_type: str) -> int:
+    """With how many events an incident takes no further one of a type."""
+    if event_type in BOUND_TYPES:
+        return MAX_EVENTS
+    ends = 2 if event_type in _CORRECTIONS else 1 if event_type in _ENDS else 0
+    return MAX_EVENTS + RESERVED_EVENTS + ends * RESERVED_ENDS
 
 
 class StoredIncident:
@@ -39,7 +50,7 @@ class StoredIncident:
     def oversize(self, event: ev.Event) -> str | None:
         """Why the incident can't take one more event of this kind (R28)."""
         count = len(self.buffered) + len(self.timeline.facts)
-        if count >= MAX_EVENTS + (0 if event.type in BOUND_TYPES else RESERVED_EVENTS):
+        if count >= _most_events(event.type):
             return f"incident {event.subject} has {count} events, the most an incident may have"
         if isinstance(event.payload, LISTED):
             listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.buffered)])
