@@ -50,9 +50,10 @@ audit: $(INSTALLED) .venv/audit/.installed ## static analysis, secrets, licences
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
-chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provider, then kills, pauses, broken brokers and networks
+chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
 	@$(BIN)/python -m pytest tests/providers
+	@$(BIN)/python -m pytest tests/kafka/operations_guide.py
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 releasable:

@@ -1,4 +1,7 @@
-"""docs/operations.md, from an empty cluster to a verified breach, a backup and its restoration: run as written."""
+"""docs/operations.md, from an empty cluster to a verified breach, a backup and its restoration: run as written.
+
+It takes a minute and more, so `make chaos` runs it, not `make test`: its name keeps it out of there.
+"""
 
 from __future__ import annotations
 
