@@ -117,7 +117,7 @@ def _build(revision: str, place: Path) -> dict[str, str]:
         subprocess.Popen(["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE) as archive,
         tarfile.open(fileobj=archive.stdout, mode="r|") as files,
     ):
-        files.extractall(tree)
+        files.extractall(tree, filter="data")
     environment = {**os.environ, "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct", revision)}
     environment |= {"PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]

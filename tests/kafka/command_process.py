@@ -38,6 +38,11 @@ class CommandProcess:
 
     def start(self) -> None:
         """Returns when it is ready."""
+        self.launch()
+        wait(self.ready, lambda: f"sla {self._command} is not ready: {self.log.read_text()}")
+
+    def launch(self) -> None:
+        """Returns before it serves."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", "from cli.main import main; main()", self._command],
@@ -47,7 +52,6 @@ class CommandProcess:
                 env=self._environment,
                 cwd=ROOT,
             )
-        wait(self.ready, lambda: f"sla {self._command} is not ready: {self.log.read_text()}")
 
     @property
     def pid(self) -> int:
@@ -59,6 +63,10 @@ class CommandProcess:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         return self.get("/ready")[0] == 200
+
+    def told(self) -> str:
+        """What its log and its readiness say."""
+        return self.log.read_text() + self.get("/ready")[1]
 
     def kill(self) -> None:
         """End it as a crash would."""

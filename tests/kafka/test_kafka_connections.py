@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from command_process import CommandProcess, wait
+from intake_process import MAPPING
+from intake_process import SECRETS as INTAKE_SECRETS
+from marked_secrets import marked, shown_in
 from tls_broker import USERS, TlsBroker, tls_broker
 from typer.testing import CliRunner
 
@@ -134,3 +139,47 @@ def test_commands_say_what_a_user_is_not_allowed(secured: TlsBroker, environment
     found = CliRunner().invoke(app, ["topics", "apply"], env=environment)
     assert found.exit_code == 2
     assert "not allowed" in found.output
+
+
+REGISTRY = {"SLA_SCHEMA_REGISTRY_USERNAME": "sla", "SLA_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}
+#: A process, the variable of its port, settings, and what it says of the failure that it meets first.
+PROCESSES: dict[str, tuple[str, Mapping[str, str], str]] = {
+    "worker": ("SLA_HEALTH_PORT", {}, "authentication failed"),
+    "worker of a registry": ("SLA_HEALTH_PORT", REGISTRY, "schema registry"),
+    "intake": ("SLA_INTAKE_PORT", {}, "authentication failed"),
+    "notify": ("SLA_NOTIFY_PORT", {}, "authentication failed"),
+    "board": ("SLA_BOARD_PORT", REGISTRY, "database"),
+}
+
+
+def test_no_secret_of_any_setting_is_shown_when_processes_fail(
+    secured: TlsBroker, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Every password and token is wrong, and the database, the registry and the proxy can't be reached."""
+    secrets = marked(INTAKE_SECRETS)
+    assert shown_in(" ".join(secrets.values()), secrets) == list(secrets)
+    routes = tmp_path / "notify.yaml"
+    routes.write_text(
+        "version: 1\ndestinations:\n"
+        "  pager: {kind: pagerduty, routing_key: {env: PAGER_KEY}}\n"
+        "  room: {kind: slack, url: {env: ROOM_URL}}\n"
+        "  hook: {kind: webhook, url: {env: HOOK_URL}, secrets: [{env: HOOK_KEY}]}\n"
+        "routes: [{to: [pager, room, hook]}]\n"
+    )
+    common = environment | secrets | {"SLA_INTAKE_MAPPING": str(MAPPING), "SLA_NOTIFY_ROUTES": str(routes)}
+    started = {
+        name: CommandProcess(name.split()[0], port, tmp_path / f"{name}.log", {**common, **own})
+        for name, (port, own, _) in PROCESSES.items()
+    }
+    with ExitStack() as running:
+        for process in started.values():
+            process.launch()
+            running.callback(process.kill)
+        listed = {name: Path(f"/proc/{process.pid}/cmdline").read_text() for name, process in started.items()}
+        for name, process in started.items():
+            said = PROCESSES[name][2]
+            wait(lambda process=process, said=said: said in process.told(), process.told, 30)
+            shown = process.told() + listed[name] + process.get("/metrics")[1] + process.get("/live")[1]
+            assert shown_in(shown, secrets) == [], name
+    for process in started.values():
+        assert shown_in(process.log.read_text(), secrets) == []

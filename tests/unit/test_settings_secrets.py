@@ -50,7 +50,7 @@ def test_an_address_with_credentials_is_refused_without_showing_them(
         ("SLA_X: 'https://u:p@h/x' is wrong", "SLA_X: '***@h/x' is wrong"),  # pragma: allowlist secret
         ("SLA_X: 'https://token@h/x' is wrong", "SLA_X: '***@h/x' is wrong"),
         ("'u:p@ss@h:1' and 'k:2'", "'***@h:1' and 'k:2'"),
-        ("allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",) * 2,
+        ("allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",) * 2,  # pragma: allowlist secret
         ("allowed: postgresql://USER@HOST/DATABASE",) * 2,
         ("give kim@example.com: or another",) * 2,
     ],
