@@ -246,35 +246,3 @@ def test_r3_ids_are_of_what_is_said_and_never_twice() -> None:
     ids = [o["id"] for o in run(*lines, amended("13:30", counts=False), until="2 10:00")]
     assert len(set(ids)) == len(ids)
     assert ids == [o["id"] for o in run(*lines, amended("13:30", counts=False), until="2 10:00")]
-
-
-def test_r12_breaches_that_are_found_after_the_end_are_followed_by_their_closing() -> None:
-    """Once, after the last of them, so that what they have opened is ended: an output of its own."""
-    together = [opened("10:00", received="15:58"), resolved("16:02", received="15:58")]
-    said = run(*together, until="18:00")
-    closing = "closed resolved 16:02 response1=breached" + "".join(f" update{n}=breached" for n in (1, 2, 3, 4))
-    assert tell(said, "closed", "breached") == [
-        f"{closing} update5=cancelled",
-        "breached response 1 12:00",
-        *(f"breached update {n - 12} {n}:00" for n in (13, 14, 15, 16)),
-        f"{closing} update5=cancelled",
-    ]
-    closings = [each for each in said if each["type"] == "incident.closed"]
-    assert closings[0]["data"] == closings[1]["data"]
-    assert closings[0]["id"] != closings[1]["id"]
-
-
-def test_r12_a_breach_that_is_found_after_a_reopening_has_no_closing() -> None:
-    lines = [
-        opened("10:00", received="16:00"),
-        resolved("13:30", received="16:00"),
-        reopened("15:30", received="16:00"),
-    ]
-    said = tell(run(*lines, until="17:00"), "closed", "breached")
-    assert [line.split()[0] for line in said] == ["closed", "breached", "breached"]
-
-
-def test_r12_closings_of_loaded_history_are_not_repeated() -> None:
-    lines = [opened("10:00", backfill=True), resolved("13:30", backfill=True)]
-    said = tell(run(*lines, until="1 12:00"), "closed", "breached")
-    assert [line.split()[0] for line in said] == ["closed", "breached", "breached"]

@@ -180,7 +180,6 @@ def test_r15_late_evidence_still_corrects_a_resolved_incident() -> None:
         "met response 1 11:00",
         "closed resolved 12:30 response1=met update1=breached update2=cancelled",
         "breached update 1 12:00",
-        "closed resolved 12:30 response1=met update1=breached update2=cancelled",
     ]
 
 

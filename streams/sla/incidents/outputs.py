@@ -155,9 +155,7 @@ class OutputBuilder:
         }
         return self._output("sla.met", (*met.key, met.at), met.at, data, met.key.metric)
 
-    def closed(self, digest: str, late: ClockKey | None = None) -> Output:
-        """`late` is the last breach that was published after this ending had been: the closing that follows it is an
-        output of its own, with an id of its own."""
+    def closed(self, digest: str) -> Output:
         ending = self._fold.ending
         assert ending is not None
         data: dict[str, object] = {
@@ -165,7 +163,7 @@ class OutputBuilder:
             "reason": ending.reason,
             "clocks": [self._verdict(clock) for clock in self._fold.clocks if clock.revision >= 0],
         }
-        return self._output("incident.closed", (ending.at, digest, *(late or ())), ending.at, data)
+        return self._output("incident.closed", (ending.at, digest), ending.at, data)
 
     def _verdict(self, clock: SlaClock) -> dict[str, object]:
         """Wall and business time from the clock's start to its end, pauses not deducted."""

@@ -208,7 +208,6 @@ class Timeline:
         for breach in first_due:
             self._breached(breach, detected_at)
         self._notices(due)
-        self._publish_ending()
         self.processed_until = max(self.processed_until, due + 1)
 
     # -- publishing --------------------------------------------------------------------------------------------------
@@ -254,7 +253,9 @@ class Timeline:
         """Publish ending, impacts and link, each when it differs from what was published."""
         folded, published = self.live, self.published
         if folded.ending is not None:
-            self._publish_ending()
+            digest = closed_digest(folded)
+            if digest != published.closing.digest:
+                self._publish(ClosingEntry(digest), self._builder.closed(digest))
         elif published.closing.digest is not None:
             self._record(ClosingEntry(None))
         impacts = folded.impacts()
@@ -265,21 +266,6 @@ class Timeline:
             self._publish(ImpactsEntry(revision, digest), output)
         if folded.merged_into != published.link.into:
             self._publish_link(cause)
-
-    def _publish_ending(self) -> None:
-        """Publish the ending when it differs from what was published, and again after the last of the breaches that are
-        published only now: whoever pages for them reads their end. Loaded history pages nobody, so its endings are not
-        repeated."""
-        if self.live.ending is None:
-            return
-        digest = closed_digest(self.live)
-        if digest != self.published.closing.digest:
-            self._publish(ClosingEntry(digest), self._builder.closed(digest))
-        elif not self.pending and not self.backfilled:
-            late = [entry.key for entry in self.entries if isinstance(entry, BreachEntry)]
-            if late:
-                last = max(late, key=lambda key: (key.deadline, key.metric, key.instance))
-                self._publish(ClosingEntry(digest), self._builder.closed(digest, last))
 
     def _publish_link(self, cause: Fact | Cause) -> None:
         """R16: a merge leaves a link on both incidents; one that no longer follows is removed from both."""
