@@ -61,7 +61,7 @@ def month_page(
         terms=view.detail.terms,
         evidence=view.detail.evidence[:MOST_EVIDENCE],
         more_evidence=max(0, len(view.detail.evidence) - MOST_EVIDENCE),
-        strips=_strips(view, phrases, request),
+        strips=_strips(view, phrases, request, with_incidents=template == "month.html"),
         before=before,
         after=after,
         job=context.background.verifications.latest(_key(tenant, month, view.detail.terms.revision)),
@@ -76,7 +76,7 @@ def _revision(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _strips(view: MonthView, phrases: TenantPhrases, request: Request) -> str:
+def _strips(view: MonthView, phrases: TenantPhrases, request: Request, *, with_incidents: bool) -> str:
     terms = view.detail.terms
     zone = terms.period.zone
     common = board_phrases(viewer(request).language)
@@ -88,7 +88,7 @@ def _strips(view: MonthView, phrases: TenantPhrases, request: Request) -> str:
             end=local_text(row.end, zone),
             length=common.duration(row.end - row.start),
         )
-        return "\n".join([shown, *(link.incident_id for link in row.incidents)])
+        return "\n".join([shown, *(link.incident_id for link in row.incidents if with_incidents)])
 
     spans = [
         StripSpan(row.kind, row.start, row.end, hover(row))

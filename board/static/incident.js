@@ -12,13 +12,15 @@ async function load() {
   const response = await fetch(location.href);
   if (!response.ok) return;
   const found = new DOMParser().parseFromString(await response.text(), "text/html");
-  const fresh = document.adoptNode(found.querySelector("article.incident-page"));
-  article().replaceWith(fresh);
+  for (const id of ["incident-head", "incident-detail"]) {
+    const part = document.adoptNode(found.getElementById(id));
+    document.getElementById(id).replaceWith(part);
+    htmx.process(part);
+  }
   document.getElementById("open-proposals")?.replaceWith(document.adoptNode(found.getElementById("open-proposals")));
   showActions(found.getElementById("actions"));
-  htmx.process(fresh);
-  setServerTime(Number(fresh.dataset.serverTime));
-  watchCountdowns(fresh);
+  setServerTime(Number(found.querySelector("article.incident-page").dataset.serverTime));
+  watchCountdowns(article());
 }
 
 /** Offers what makes sense now. A form that is open stays as it is filled, and so does the last message. */
@@ -27,7 +29,7 @@ function showActions(offered) {
   if (shown?.querySelector("details[open]")) return;
   if (!offered || !shown) {
     shown?.remove();
-    if (offered) article().before(document.adoptNode(offered));
+    if (offered) document.getElementById("incident-head").after(document.adoptNode(offered));
   } else {
     offered.querySelector("#action-result").replaceWith(shown.querySelector("#action-result"));
     shown.replaceWith(document.adoptNode(offered));

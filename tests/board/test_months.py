@@ -314,6 +314,20 @@ def test_a_statement_can_be_printed(client: TestClient) -> None:
     assert "final, revision 5" in page.text
 
 
+def test_the_statement_for_printing_has_nothing_internal(client: TestClient) -> None:
+    """As the files for customers: no incidents, no places in topics, no digest, no flags."""
+    month = client.get("/tenants/acme/2026-06").text
+    printed = client.get("/tenants/acme/2026-06/statement").text
+    digest = re.search(r"[0-9a-f]{64}", month)
+    assert digest is not None
+    for internal in (digest[0], 'href="/incidents/', "outage</a>", '<dd class="mono">', "/policies/scalr"):
+        assert internal in month, internal
+        assert internal not in printed, internal
+    main = printed[printed.index("<article") : printed.index("</article>")]
+    assert not re.search(r"inc-\d|\boutage\n", main)
+    assert "$600.00" in main
+
+
 def test_the_csv_has_every_term_and_every_span(client: TestClient) -> None:
     answer = client.get("/tenants/acme/2026-06/statement.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
