@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster
-from story import contract, micros, opened, policies, resolved
+from story import claimed, contract, micros, opened, policies, resolved, texts
 
+from cli.replay.outcome import Outcome, data_of, outcome_of
 from streams.internal_topics import COPY, TO_INCIDENTS, wrap
+from streams.replay.simulate import simulate
 from streams.runtime.processor import Effects, Record
-from streams.sla.instants import DAY, HOUR, SECOND
+from streams.sla.instants import DAY, HOUR, SECOND, Month, parse_rfc3339
 from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
 
 START = micros("10:00")
@@ -140,3 +144,32 @@ def test_the_ledger_asks_only_those_that_lag_and_only_once() -> None:
     cluster.fire(ledger, due + HOUR)
     again = [send for send in cluster.sends if send.topic == "sla.incidents-internal" and b"partition-" in send.key]
     assert again == asked
+
+
+def test_r26_a_ledger_that_catches_up_ends_at_the_amounts_of_one_that_did_not() -> None:
+    """The incident partition of a late outage is ahead of the other one: the final statement waits for that, and may
+    count what arrived after its instant. What is issued too much is waived."""
+    cluster = Cluster(policies(), partitions=2)
+    ahead = next(name for name in ("a", "b", "c", "d", "e") if cluster.own(name) != cluster.own("acme"))
+    lines = [
+        contract("09:00"),
+        claimed("2026-03-20T00:00:00Z", "2026-03"),
+        opened("2026-04-04T01:00:00Z", of=ahead, tenants=["acme"], started="2026-03-25T00:00:00Z"),
+        resolved("2026-04-04T01:00:01Z", of=ahead, restored="2026-03-27T00:00:00Z"),
+    ]
+    for line in lines:
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    until = parse_rfc3339("2026-04-14T00:00:00Z")
+    cluster.pass_time(until)
+    outcome = cluster.outcome()
+    in_turn = outcome_of(simulate(texts(lines), policies(), until=until))
+    assert in_turn.kinds["credit.statement"] == 2, "a final statement without the outage, and an adjusted one with it"
+    assert amounts(outcome) == amounts(in_turn) == (172_800, 50_000, 50_000)
+
+
+def amounts(outcome: Outcome) -> tuple[int, int, int]:
+    """Downtime and credit of March by its highest statement, and what was issued and not waived."""
+    month = ("acme", Month("2026-03"))
+    data: Any = data_of(outcome.statements[month])
+    credit, waived = (data[name]["amount_minor"] for name in ("credit", "waived"))
+    return data["downtime_s"], credit, outcome.issued[month] - waived
