@@ -132,3 +132,10 @@ def test_only_the_clock_is_excused_from_the_ban() -> None:
     product = [path for path in MODULES if path.relative_to(ROOT).parts[0] in PACKAGES]
     excused = [named(path) for path in product if re.search(r"noqa:.*(TID251|DTZ)", path.read_text())]
     assert excused == ["streams/time_source.py"]
+
+
+def test_no_two_test_files_outside_packages_have_one_name() -> None:
+    """pytest imports them by their base name."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = [path.name for path in files]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

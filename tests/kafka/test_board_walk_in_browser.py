@@ -108,7 +108,7 @@ def test_from_an_alarm_to_a_met_clock_and_from_a_proposal_to_a_changed_statement
     bob = tab().page
     sign_in(bob, board, "bob")
     bob.get_by_role("link", name="Proposals 1").click()
-    bob.get_by_role("link", name="Annul").click()
+    bob.get_by_role("link", name="Annul").first.click()  # those that wait come first
     change = bob.locator("#effect ~ .body .large").inner_text()
     bob.screenshot(path=pictures / "walk-proposal.png", full_page=True)
     bob.get_by_role("button", name="Approve").click()
