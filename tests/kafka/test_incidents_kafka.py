@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,14 @@ def test_what_is_wrong_is_said_and_not_published(sla: Callable[..., Result]) -> 
 
 def test_a_watch_that_is_piped_ends_with_0_at_ctrl_c(sla: Callable[..., Result]) -> None:
     assert sla("publish", "-", "--wait", stdin=opened("inc-7")).exit_code == 0
-    command = [sys.executable, "-c", "from cli.main import main; main()", "incidents", "watch", "--text", "inc-7"]
+    # A shell starts background jobs with SIGINT ignored, and children inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; from cli.main import main; main()"
+    command = [sys.executable, "-c", program, "incidents", "watch", "--text", "inc-7"]
     root = Path(__file__).parents[2]
     watching = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with watching:
+    with watching, ExitStack() as ending:
+        ending.callback(watching.kill)
         assert watching.stdout is not None
         assert watching.stdout.readline().startswith("incident\tseverity\t")
         assert watching.stdout.readline().startswith("inc-7\tP2\topen\t")
