@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
+from cli.settings.generated_files import write_or_check
 from cli.settings.table import SECTIONS, settings_of, variables
 from streams.configuration.variables import FILE, OTHER_VARIABLES
 from streams.kafka.connection_options import SHORT_NAMES
 from streams.kafka.properties import PROPERTIES, variable_of
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _INTRODUCTION: Final = """\
 # Configuration
 
@@ -99,17 +98,10 @@ def _one_line(docstring: str | None) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write both files, or with --check say which differ; the exit code."""
     files = {
-        _ROOT / "docs" / "configuration.md": document(),
-        _ROOT / "streams" / "configuration" / "variables.txt": "".join(f"{name}\n" for name in variables()),
+        "docs/configuration.md": document(),
+        "streams/configuration/variables.txt": "".join(f"{name}\n" for name in variables()),
     }
-    code = 0
-    for path, text in files.items():
-        if "--check" not in arguments:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"{path.relative_to(_ROOT)} differs from the settings: run python -m cli.settings.generate")
-            code = 1
-    return code
+    return write_or_check(files, "cli.settings.generate", check="--check" in arguments)
 
 
 if __name__ == "__main__":

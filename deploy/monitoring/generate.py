@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from cli.settings.generated_files import write_or_check
 from deploy.monitoring import dashboards, metrics_table, rules
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 #: kustomize reads no files outside of a component's folder, so dashboards are there, and compose mounts that folder.
 COMPONENT: Final = "deploy/k8s/components/monitoring"
 DASHBOARDS: Final = f"{COMPONENT}/dashboards"
@@ -49,16 +48,7 @@ def _yaml(data: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write all files, or with --check say which differ; the exit code."""
-    code = 0
-    for name, text in files().items():
-        path = ROOT / name
-        if "--check" not in arguments:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"{name} is out of date: run python -m deploy.monitoring.generate")
-            code = 1
-    return code
+    return write_or_check(files(), "deploy.monitoring.generate", check="--check" in arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from deploy.monitoring import generate
+from cli.settings.generated_files import ROOT
 from deploy.monitoring.dashboards import DASHBOARDS
 from deploy.monitoring.rules import RULES, RUNBOOKS, Rule
 
@@ -266,5 +266,5 @@ def test_each_rule_fires_for_its_case_and_for_nothing_else(tmp_path: Path) -> No
         data = {"rule_files": [f"{name}.rules.yaml"], "evaluation_interval": "1m", "tests": tests}
         (tmp_path / f"{name}.tests.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
         files.append(f"{name}.tests.yaml")
-    promtool(tmp_path, "check", "rules", str(generate.ROOT / "deploy" / "monitoring" / "rules.yaml"))
+    promtool(tmp_path, "check", "rules", str(ROOT / "deploy" / "monitoring" / "rules.yaml"))
     promtool(tmp_path, "test", "rules", *files)

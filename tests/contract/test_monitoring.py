@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cli.main import walk
+from cli.settings.generated_files import ROOT
 from deploy.monitoring import dashboards, generate
 from deploy.monitoring.metrics_table import exported_name, series_names
 from deploy.monitoring.rules import RULES, RUNBOOKS, Rule
@@ -25,7 +26,7 @@ OF_THE_PROCESS = {
 }
 OF_PROMETHEUS = {"instance", "job", "le"}
 HEADS = ["## Signs", "## Cause", "## Check", "## What to do", "## Escalate"]
-RUNBOOK_FILES = sorted((generate.ROOT / "docs" / "runbooks").glob("*.md"))
+RUNBOOK_FILES = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 
 
 def series_in(expression: str) -> set[str]:
@@ -36,7 +37,7 @@ def series_in(expression: str) -> set[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_generated_files_are_current(name: str) -> None:
-    assert (generate.ROOT / name).read_text("utf-8") == FILES[name], "run python -m deploy.monitoring.generate"
+    assert (ROOT / name).read_text("utf-8") == FILES[name], "run python -m deploy.monitoring.generate"
 
 
 def test_every_metric_has_its_process_and_its_row() -> None:
@@ -79,14 +80,14 @@ def test_rules_and_dashboards_name_only_labels_that_their_metrics_have() -> None
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_rule_has_its_runbook(rule: Rule) -> None:
-    text = (generate.ROOT / "docs" / "runbooks" / rule.runbook).read_text("utf-8")
+    text = (ROOT / "docs" / "runbooks" / rule.runbook).read_text("utf-8")
     assert text.startswith(f"# {rule.name}: ")
     assert [line for line in text.splitlines() if line.startswith("## ")] == HEADS
     assert all(len(section.strip().split("\n", 1)[-1]) > 20 for section in text.split("\n## ")[1:])
 
 
 def test_the_list_of_alerts_in_the_operations_document_is_complete() -> None:
-    text = (generate.ROOT / "docs" / "operations.md").read_text("utf-8")
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     listed = re.findall(r"^\| \[(Sla\w+)\]\(runbooks/([a-z-]+\.md)\) \| (\w+) \|", text, re.MULTILINE)
     assert listed == [(rule.name, rule.runbook, rule.severity) for rule in RULES]
 
