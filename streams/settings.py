@@ -14,6 +14,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.settings import RuntimeSettings
 from streams.sla.arrival import TimeLimits
 from streams.sla.policy import Policies, UnknownPolicyError
+from streams.topics import TopicSpec, declared
 
 
 class RulesSection(EnvironmentSettings):
@@ -128,6 +129,10 @@ class WorkerSection(EnvironmentSettings):
 
 class Settings(KafkaSection, RegistrySection, RulesSection, WorkerSection, HttpSection, LogSection):
     """Every setting with the prefix SLA_. Durations are written in ISO 8601 and stored in microseconds."""
+
+    def topics(self) -> list[TopicSpec]:
+        """Every topic of this deployment as declared."""
+        return declared(self.topic_prefix, self.partitions, self.replication)
 
     def runtime(self) -> RuntimeSettings:
         return RuntimeSettings(

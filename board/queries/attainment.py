@@ -163,11 +163,6 @@ def attainment_by_tenant(
     return rows
 
 
-def backfilled_verdicts(connection: Connection, months: Sequence[str]) -> int:
-    """How many verdicts of these months are of loaded history."""
-    return sum(one.total for one in verdict_counts(connection, months) if one.backfill)
-
-
 def _of_months(months: Sequence[str]) -> list[ColumnElement[bool]]:
     return [verdict.c.month.in_(months), verdict.c.verdict.in_(("met", "breached"))]
 

@@ -58,20 +58,6 @@ def incidents_of_month(
         .limit(limit)
     )
     return [
-        MonthIncident(
-            NamedIncident(
-                row.incident_id,
-                row.title_en,
-                row.title_ja,
-                row.severity,
-                row.component,
-                row.started_at,
-                row.restored_at,
-            ),
-            row.component,
-            row.impact,
-            row.policy,
-            row.policy_version,
-        )
+        MonthIncident(NamedIncident.of(row), row.component, row.impact, row.policy, row.policy_version)
         for row in connection.execute(query)
     ]

@@ -79,6 +79,14 @@ class NamedIncident:
     started_at: int | None = None
     restored_at: int | None = None
 
+    @classmethod
+    def of(cls, row: Row[Any]) -> NamedIncident:
+        """From a row of the table `incident`."""
+        return cls(
+            *(row.incident_id, row.title_en, row.title_ja, row.severity, row.component),
+            *(row.started_at, row.restored_at),
+        )
+
 
 def revisions(connection: Connection, tenant_id: str, month: str) -> list[StatementDetail]:
     """The statements of a tenant's month in order of revision, at most the last `MOST_REVISIONS`."""
@@ -168,14 +176,6 @@ def incident_links(
         some = incident.c.incident_id.in_(incident_ids[first : first + 500])
         query = select(incident).where(some, *scope.incident_conditions())
         for row in connection.execute(query):
-            found[row.incident_id] = NamedIncident(
-                row.incident_id,
-                row.title_en,
-                row.title_ja,
-                row.severity,
-                row.component,
-                row.started_at,
-                row.restored_at,
-            )
+            found[row.incident_id] = NamedIncident.of(row)
     links = [found.get(name) or NamedIncident(name) for name in incident_ids]
     return sorted(links, key=lambda link: (link.started_at is None, link.started_at or 0, link.incident_id))

@@ -98,9 +98,8 @@ def _dotted(version: object) -> str:
 
 def _topics(admin: Any, settings: Settings) -> list[Diagnosis]:
     from cli.kafka_io.topic_admin import actual_of, differences_of
-    from streams.topics import declared
 
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
+    specs = settings.topics()
     actual = actual_of(admin, specs)
     absent = [spec.name for spec in specs if spec.name not in actual]
     asked = admin.describe_topics(absent) if absent else []

@@ -43,11 +43,8 @@ def _about_topics(body: Callable[..., None]) -> Callable[..., None]:
         replication: _Replication = None,
         as_json: _Json = False,
     ) -> None:
-        from streams.topics import declared
-
         settings = _settings(brokers, prefix, partitions, replication)
-        specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-        body(settings, specs, as_json=as_json)
+        body(settings, settings.topics(), as_json=as_json)
 
     command.__name__, command.__doc__ = body.__name__, body.__doc__
     return command
@@ -108,13 +105,11 @@ def asyncapi(
     """Print the AsyncAPI 3 document of the public topics as declared, without asking a broker."""
     from streams.asyncapi.document import document, text
     from streams.asyncapi.markdown import markdown
-    from streams.topics import declared
 
     if html:
         wrong_use("--html was replaced by --markdown, which prints the same page for people as Markdown")
     settings = _settings(brokers, prefix, partitions, replication)
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-    described = document(specs, settings.bootstrap())
+    described = document(settings.topics(), settings.bootstrap())
     typer.echo(markdown(described) if as_markdown else text(described), nl=False)
 
 
@@ -131,11 +126,9 @@ def kafkatopics(
 ) -> None:
     """Print the topics as declared as Strimzi's KafkaTopic resources, YAML or JSON lines, without asking a broker."""
     from cli.kafka_io.strimzi import kafka_topic, manifests
-    from streams.topics import declared
 
     settings = _settings(None, prefix, partitions, replication)
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-    resources = [kafka_topic(cluster, spec) for spec in specs]
+    resources = [kafka_topic(cluster, spec) for spec in settings.topics()]
     typer.echo("\n".join(map(json.dumps, resources)) if as_json else manifests(resources).rstrip("\n"))
 
 
@@ -200,10 +193,7 @@ def restore(
 
 
 def _inputs(settings: Settings) -> list[TopicSpec]:
-    from streams.topics import declared
-
-    specs = declared(settings.topic_prefix, settings.partitions, settings.replication)
-    return [spec for spec in specs if spec.arrival_time]
+    return [spec for spec in settings.topics() if spec.arrival_time]
 
 
 def _print_counts(counts: Mapping[str, int], *, as_json: bool) -> None:
