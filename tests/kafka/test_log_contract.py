@@ -30,7 +30,9 @@ class KafkaRig:
 
     def create_topics(self) -> None:
         stamped = {"message.timestamp.type": "LogAppendTime"}
-        names = {self.topic: stamped, output(self): stamped, self.settings.changelog(AGENT): {}}
+        # Compacted as in the product: the checks write times of 2023, which retention would delete within minutes.
+        compacted = {"cleanup.policy": "compact"}
+        names = {self.topic: stamped, output(self): stamped, self.settings.changelog(AGENT): compacted}
         admin = KafkaAdminClient(bootstrap_servers=list(self.settings.brokers))
         admin.create_topics([NewTopic(name, 1, 1, topic_configs=conf) for name, conf in names.items()])
         admin.close()
