@@ -27,6 +27,7 @@ class Fact(NamedTuple):
     digest: bytes
     position: ev.Position
     backfill: bool
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, event: ev.Event, arrival: int, position: ev.Position) -> Fact:
@@ -43,6 +44,7 @@ class Fact(NamedTuple):
             event.digest,
             position,
             event.backfill,
+            event.traceparent,
         )
 
     def event(self, incident_id: str) -> ev.Event:
@@ -92,6 +94,7 @@ class Fold(SlaClocks):
         "subject",
         "summary",
         "ticket_id",
+        "traceparent",
     )
 
     def __init__(self, opening: Fact, context: FoldContext) -> None:
@@ -101,6 +104,7 @@ class Fold(SlaClocks):
         self.windows_exhausted = False
         self.opened_at = opening.time
         self.opened_by = opening.source
+        self.traceparent = opening.traceparent
         self.resolved_by = ""
         self.backfill = opening.backfill
         self.channel = opened.channel

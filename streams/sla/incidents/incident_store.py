@@ -29,6 +29,7 @@ from streams.sla.incidents.steps import (
     StepIndex,
     TimerDecision,
     TombstoneExpired,
+    traced,
 )
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.policy import Policies
@@ -142,16 +143,14 @@ class IncidentStore:
         was_redacted = stored.redacted
         self._state.index_tenants(stored, new)
         if stored.redacted:
-            new = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in new]
+            new = [self._state.redacted(fact) for fact in new]
             if not was_redacted:
                 self._state.redact(stored)
                 timeline = self._state.folded(stored)
         timeline.add(new, self._state.context)
         rewritten = stored.redacted and not was_redacted
         decision = self._state.rewritten(stored, fact.arrival) if rewritten else self._state.applied(stored, new)
-        if traceparent is not None:
-            decision = decision._replace(outputs=[o._replace(traceparent=traceparent) for o in decision.outputs])
-        return decision
+        return decision._replace(outputs=traced(decision.outputs, traceparent))
 
     def buffer(self, fact: Fact, incident_id: str) -> None:
         """Keep a fact of an unknown incident until its opening arrives (R4). Also how a buffered fact is restored."""

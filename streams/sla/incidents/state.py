@@ -13,7 +13,7 @@ from streams.sla.incidents.incident_queue import IncidentQueue
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
 from streams.sla.incidents.reevaluation import ReevaluationQueue
 from streams.sla.incidents.schedule import Schedule
-from streams.sla.incidents.steps import NAMING, Applied, Rewritten, Step
+from streams.sla.incidents.steps import NAMING, Applied, Rewritten, Step, traced
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.incidents.tenant_index import TenantIndex
 from streams.sla.incidents.timeline import Timeline
@@ -69,9 +69,12 @@ class IncidentState:
 
     def applied(self, stored: StoredIncident, facts: list[Fact], *, changed: bool = False) -> Applied:
         """What follows, with a step of the new facts where there is something to record. `changed` says that the
-        incident's state changed even if there is no fact and no output."""
+        incident's state changed even if there is no fact and no output. What follows from no fact of the incident, but
+        from a timer or a contract fact, belongs to the trace of its opening."""
         timeline = stored.timeline
         outputs, entries = timeline.take()
+        if outputs and not facts:
+            outputs = traced(outputs, timeline.live.traceparent)
         due = self.schedule.set(stored)
         # A timer that leads to no output needs no row: fired again after a restart it leads to none again. A timer
         # that is earlier than the last row says does need one.
@@ -83,10 +86,15 @@ class IncidentState:
         stored.recorded_due = due.at
         return Applied(outputs, step)
 
+    def redacted(self, fact: Fact) -> Fact:
+        """A fact of an incident that names an erased tenant, as it is stored (R29): its trace goes as other external
+        ids do."""
+        return fact._replace(payload=self.erasures.payload(fact.payload), traceparent=None)
+
     def redact(self, stored: StoredIncident) -> None:
         """Remove from an incident's facts what may not stay of an erased tenant; it is folded on the next access."""
         old = stored.timeline
-        facts = [fact._replace(payload=self.erasures.payload(fact.payload)) for fact in old.facts]
+        facts = [self.redacted(fact) for fact in old.facts]
         stored.redacted, stored.timeline = True, Timeline(old.id)
         stored.timeline.restore(facts, old.published.entries(), old.processed_until)
 

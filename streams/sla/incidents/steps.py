@@ -114,6 +114,11 @@ class Rewritten(NamedTuple):
     crashed: str | None = None
 
 
+def traced(outputs: list[ev.Output], traceparent: str | None) -> list[ev.Output]:
+    """The outputs as part of a trace; as they are where there is none."""
+    return outputs if traceparent is None else [output._replace(traceparent=traceparent) for output in outputs]
+
+
 InputDecision = Applied | Duplicate | Rejected | Buffered | Rewritten
 TimerDecision = Applied | Reevaluated | Rewritten | Orphaned | Evicted | TombstoneExpired | ContractsEvicted
 Decision = InputDecision | TimerDecision
