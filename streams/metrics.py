@@ -219,6 +219,25 @@ INTAKE_ACKNOWLEDGED = _seconds(
 INTAKE_HELD = _gauge(
     "sla_intake_held_bytes", "bytes", "Memory of request bodies being read and of records not yet acknowledged.", "what"
 )
+INTAKE_MAPPING_INFO = _gauge(
+    "sla_intake_mapping_info", "1", "1, with the first digits of the SHA-256 of the mapping file in force.", "digest"
+)
+INTAKE_MAPPING_LOADED = _gauge(
+    "sla_intake_mapping_loaded_timestamp_seconds",
+    "seconds",
+    "Unix time at which the mapping and its secrets were last read successfully.",
+)
+INTAKE_MAPPING_OUTDATED = _gauge(
+    "sla_intake_mapping_outdated",
+    "0 or 1",
+    "1 while the mapping file or a secret that it names can't be used, so that the one before stays in force; else 0.",
+)
+INTAKE_MAPPING_LOADS = _counter(
+    "sla_intake_mapping_loads",
+    "loads",
+    "Times that the mapping and its secrets were read, by result: loaded, refused.",
+    "result",
+)
 
 # Notifier
 NOTIFY_TRIES = _counter(

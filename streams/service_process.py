@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -76,9 +76,11 @@ def health_routes(
     registry: CollectorRegistry,
     unready: Callable[[], Reasons],
     crash: Callable[[], BaseException | None] = lambda: None,
+    details: Callable[[], Mapping[str, object]] = dict,
 ) -> Sequence[web.RouteDef]:
     """`/live` (also `/healthz`): 500 once `crash` returns an error. `/ready`: 503 with the reasons while `unready`
-    returns any. `/metrics`: the registry in Prometheus' text format."""
+    returns any; `details` are further fields, which change no status. `/metrics`: the registry in Prometheus' text
+    format."""
 
     async def live(_: web.Request) -> web.Response:
         status, body = liveness(crash())
@@ -86,7 +88,7 @@ def health_routes(
 
     async def ready(_: web.Request) -> web.Response:
         status, body = readiness(unready())
-        return web.json_response(body, status=status)
+        return web.json_response(body | dict(details()), status=status)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

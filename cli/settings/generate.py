@@ -27,7 +27,8 @@ precedence. A wrong value ends the process with exit code 2 and a message that n
 - **Secrets** can be read from files: the same name with `_FILE` is the path of a file that holds the value, such as
   `SLA_SASL_PASSWORD_FILE=/run/secrets/kafka`. A final line break is removed. No message and no log shows a secret.
 - **Durations** are ISO 8601 (`PT30S`, `PT2H`, `P35D`), booleans `true` or `false`, sizes bytes.
-- Certificates and secrets are read at the start; restart the process to use new ones.
+- Certificates and secrets are read at the start; restart the process to use new ones. The intake reads the files of
+  secrets that its mapping names again when they change, and those for Kafka for each new connection.
 """
 _PROPERTIES: Final = """\
 ## Kafka client properties

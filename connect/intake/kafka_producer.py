@@ -235,13 +235,15 @@ class KafkaPublisher:
         self._waiting.clear()
 
 
-def kafka_producer(bootstrap: Sequence[str], security: Mapping[str, object], timeout_s: float) -> Callable[[], Any]:
-    """Makes producers for a cluster."""
+def kafka_producer(
+    bootstrap: Sequence[str], security: Callable[[], Mapping[str, object]], timeout_s: float
+) -> Callable[[], Any]:
+    """Makes producers for a cluster. `security` is asked for each of them, so a new connection has new credentials."""
 
     def make() -> Any:
         return aiokafka_clients.idempotent_producer(
             bootstrap,
-            security,
+            security(),
             client_id="sla-intake",
             linger_ms=_LINGER_MS,
             max_batch_size=_BATCH_BYTES,

@@ -13,7 +13,7 @@ from connect.intake.mapping.paths import FieldPath, below_root, parse_path
 from connect.intake.mapping.rules import EVERY, Condition, MappingRule, Source, States
 from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError
-from streams.config_files.yaml_reader import read_checked
+from streams.config_files.yaml_reader import check_content
 
 
 class MappingError(PolicyError):
@@ -22,7 +22,12 @@ class MappingError(PolicyError):
 
 def load_mapping(path: Path) -> dict[str, Source]:
     """The sources of a mapping file by name. Raises MappingError, OSError when it can't be read."""
-    document, places = read_checked(path, MappingKeys, cross_checks, MappingError)
+    return mapping_in(path.read_bytes(), str(path))
+
+
+def mapping_in(content: bytes, file: str) -> dict[str, Source]:
+    """The sources in the content of a mapping file by name. Raises MappingError; its problems name `file`."""
+    document, places = check_content(content, file, MappingKeys, cross_checks, MappingError)
     identities = frozenset(_identity(name, keys) for name, keys in document.sources.items())
     return {
         name: _source(name, keys, places, identities, _id_prefixes(name, document.sources))

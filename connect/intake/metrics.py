@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from streams import metrics
 from streams.http_connections import HttpMetrics
+from streams.sla.instants import SECOND
 
 
 class IntakeMetrics:
@@ -23,3 +24,20 @@ class IntakeMetrics:
         self.truncated = metrics.INTAKE_TRUNCATED.counter(registry)
         self.acknowledged_seconds = metrics.INTAKE_ACKNOWLEDGED.histogram(registry)
         self.held_bytes = metrics.INTAKE_HELD.gauge(registry)
+        self._mapping_info = metrics.INTAKE_MAPPING_INFO.gauge(registry)
+        self._mapping_loaded = metrics.INTAKE_MAPPING_LOADED.gauge(registry)
+        self._mapping_outdated = metrics.INTAKE_MAPPING_OUTDATED.gauge(registry)
+        self._mapping_loads = metrics.INTAKE_MAPPING_LOADS.counter(registry)
+
+    def mapping_in_force(self, digest: str, now: int) -> None:
+        """A mapping was loaded; `now` in microseconds since 1970."""
+        self._mapping_info.clear()
+        self._mapping_info.labels(digest).set(1)
+        self._mapping_loaded.set(now / SECOND)
+        self._mapping_outdated.set(0)
+        self._mapping_loads.labels("loaded").inc()
+
+    def mapping_refused(self) -> None:
+        """A mapping or a secret that it names can't be used."""
+        self._mapping_outdated.set(1)
+        self._mapping_loads.labels("refused").inc()

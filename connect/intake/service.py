@@ -10,17 +10,16 @@ import structlog
 
 from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.kafka_records import REJECTED_TOPIC
-from connect.intake.mapping_file import load_mapping
+from connect.intake.loaded_mapping import MappingLoader
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
-from connect.intake.web.signatures import read_secrets
-from streams.errors import SettingsError
+from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.schema_source import writing_frame
 from streams.schema_registry.subjects import INPUT_TYPES
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.service_process import HttpServer, stop_on_signals
-from streams.settings import Settings
+from streams.settings import Settings, read_settings
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource, TimeSource
 
@@ -39,12 +38,8 @@ async def serve(
     Raises MappingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.intake")
-    try:
-        sources = load_mapping(settings.mapping)
-    except FileNotFoundError as error:
-        message = f"there is no mapping file {settings.mapping}; set SLA_INTAKE_MAPPING or write --mapping"
-        raise SettingsError(message) from error
-    secrets = read_secrets(sources.values(), os.environ)
+    loader = MappingLoader(settings.mapping, os.environ)
+    mapping = loader.load()
     timeout_s, access = settings.ack_timeout / SECOND, kafka.schema_registry()
     shape = TopicShape(
         kafka.bootstrap(),
@@ -53,15 +48,16 @@ async def serve(
         events=(INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC),
     )
     publisher = KafkaPublisher(
-        kafka_producer(kafka.bootstrap(), kafka.aiokafka_security(), timeout_s),
+        kafka_producer(kafka.bootstrap(), lambda: _read_again(kafka).aiokafka_security(), timeout_s),
         kafka.topic_prefix,
         settings.max_in_flight,
         timeout_s,
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
         shape,
     )
-    intake = Intake(sources, secrets, settings, publisher, clock or SystemTimeSource())
-    stop = stop_on_signals()
+    intake = Intake(mapping, settings, publisher, clock or SystemTimeSource())
+    reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
+    stop, asked = stop_on_signals(), ask_on_hangup()
     server = HttpServer(
         intake.app(),
         settings.host,
@@ -72,15 +68,21 @@ async def serve(
         shutdown_timeout_s=settings.stop_within / SECOND,
     )
     publisher.start()
-    watching = asyncio.create_task(shape.run())
+    watching = [asyncio.create_task(shape.run()), asyncio.create_task(reload.run(asked))]
     try:
         async with server:
-            log.info("intake_started", address=server.address, sources=sorted(sources))
+            log.info("intake_started", address=server.address, sources=sorted(mapping.sources))
             listening(server.address)
             await stop.wait()
             intake.stopping = True
     finally:
-        watching.cancel()
-        await asyncio.gather(publisher.stop(), watching, return_exceptions=True)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(publisher.stop(), *watching, return_exceptions=True)
     log.info("intake_stopped")
     return 0
+
+
+def _read_again(kafka: Settings) -> Settings:
+    """The settings with the present content of the files that hold secrets. Raises SettingsError."""
+    return read_settings(brokers=kafka.brokers, topic_prefix=kafka.topic_prefix)

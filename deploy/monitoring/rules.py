@@ -203,6 +203,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             " / sum by (source) (rate(sla_intake_requests_total[5m])) > 0.5",
         ),
         Rule(
+            "SlaMappingRefused",
+            "warning",
+            "5m",
+            "The intake {{ $labels.instance }} refuses its new mapping or secrets and goes on with the old ones",
+            "max by (instance) (sla_intake_mapping_outdated) == 1",
+        ),
+        Rule(
             "SlaChangeNotApplied",
             "warning",
             "",

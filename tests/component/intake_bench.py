@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping_file import load_mapping
 from connect.intake.outcome import Reply
 from connect.intake.settings import IntakeSettings
@@ -149,7 +150,7 @@ async def served(publisher: RecordPublisher | None = None, **changed: object) ->
     async def post(reply: Reply) -> int:
         return await bench.take_reply(reply)
 
-    intake = Intake(sources, read_secrets(sources.values(), SECRETS), settings, way, clock, post)
+    intake = Intake(LoadedMapping(sources, read_secrets(sources.values(), SECRETS)), settings, way, clock, post)
     async with TestClient(TestServer(intake.app())) as client:
         bench = Bench(client, way, clock, intake)  # type: ignore[arg-type]
         yield bench

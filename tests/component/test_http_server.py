@@ -13,6 +13,7 @@ from intake_bench import ROOT, SECRETS, HandClock, HeldPublisher, recorded, run,
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
@@ -68,8 +69,8 @@ def chunked(body: bytes) -> bytes:
 @asynccontextmanager
 async def listening(*, settings: IntakeSettings | None = None, **limits: float) -> AsyncIterator[Listening]:
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
-    secrets = read_secrets(sources.values(), SECRETS)
-    intake = Intake(sources, secrets, settings or IntakeSettings(), HeldPublisher(), HandClock())
+    mapping = LoadedMapping(sources, read_secrets(sources.values(), SECRETS))
+    intake = Intake(mapping, settings or IntakeSettings(), HeldPublisher(), HandClock())
     given = ConnectionLimits(**limits)  # type: ignore[arg-type]
     server = HttpServer(intake.app(), "127.0.0.1", 0, measured=intake.metrics.http, limits=given, shutdown_timeout_s=1)
     async with server:

@@ -244,7 +244,7 @@ def test_a_slow_kafka_is_503_over_http(world: World) -> None:
 
 def test_the_real_producer_is_idempotent_and_asks_for_all_replicas() -> None:
     async def scenario() -> None:
-        producer: Any = kafka_producer.kafka_producer(["127.0.0.1:1"], {}, 5.0)()
+        producer: Any = kafka_producer.kafka_producer(["127.0.0.1:1"], dict, 5.0)()
         assert producer._sender._acks == -1
         assert producer._txn_manager is not None
         await producer.stop()

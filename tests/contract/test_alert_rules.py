@@ -156,6 +156,11 @@ CASES: dict[str, Case] = {
             },
         ),
     ),
+    "SlaMappingRefused": Case(
+        {'sla_intake_mapping_outdated{instance="i1"}': "1x60"},
+        {"instance": "i1"},
+        ({'sla_intake_mapping_outdated{instance="i1"}': "0x60"},),
+    ),
     "SlaChangeNotApplied": growth(
         "sla_intake_unapplied_total", 'source="zendesk",change="deleted"', {"source": "zendesk"}
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
@@ -13,23 +13,22 @@ from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.kafka_producer import RecordPublisher
+from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
 from connect.intake.web.replies import Post, Replies, post_reply
-from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected
-from connect.intake.web.signatures import Secrets
 from streams.log_damper import LogDamper
 from streams.service_process import health_routes
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
-_MAX_LOGGED_CHARACTERS = 256
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,41 +38,49 @@ class Intake:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
-        secrets: Secrets,
+        mapping: LoadedMapping,
         settings: IntakeSettings,
         publisher: RecordPublisher,
         clock: TimeSource,
         post: Post = post_reply,
     ) -> None:
-        self._sources = dict(sources)
-        self._callers = [source for source in sources.values() if format_of(source).translate is None]
         self._settings = settings
         self._publisher = publisher
         self._clock = clock
-        self._guard = RequestGuard(secrets, clock)
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
         self._replies = Replies(post, settings.retry_after)
-        self._receiver = Receiver(
-            sources, self._guard, self._reader, publisher, self.metrics, settings, clock, self._replies
-        )
+        self._receiver = Receiver(self._reader, publisher, self.metrics, settings, clock, self._replies)
         self._damper = LogDamper(60 * SECOND)
-        for source in sources.values():
-            for warning in source.warnings:
-                self._log.warning("mapping_warning", source=source.name, warning=warning)
+        self._mapping = MappingInForce.of(mapping, clock)
+        self._mapping_problem: str | None = None
+        self.use(mapping)
         self.stopping = False
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
         held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
+
+    def use(self, mapping: LoadedMapping) -> None:
+        """Receive later requests by this mapping. Those in progress end with the one that they began with."""
+        self._mapping = MappingInForce.of(mapping, self._clock, self._mapping)
+        self._mapping_problem = None
+        self.metrics.mapping_in_force(mapping.digest, self._clock.now())
+        for source in mapping.sources.values():
+            for warning in source.warnings:
+                self._log.warning("mapping_warning", source=source.name, warning=warning)
+
+    def keep_mapping(self, problem: str) -> None:
+        """Note that a newer mapping was refused, and why; `/ready` shows it."""
+        self._mapping_problem = problem
+        self.metrics.mapping_refused()
 
     def app(self) -> web.Application:
         """The addresses."""
         app = web.Application(middlewares=[self._respond])
         app.add_routes(
             [
-                *health_routes(self.metrics.registry, self._unready),
+                *health_routes(self.metrics.registry, self._unready, details=self._details),
                 web.get("/openapi.json", self._openapi),
                 web.post("/v1/hooks/{name}", self._hook),
                 web.post("/v1/events", self._events),
@@ -89,42 +96,46 @@ class Intake:
     # -- requests of senders -------------------------------------------------------------------------------------------
 
     async def _hook(self, request: web.Request) -> web.Response:
-        source = self._sources.get(request.match_info["name"])
+        mapping = self._mapping
+        source = mapping.loaded.sources.get(request.match_info["name"])
         if source is None or format_of(source).translate is None:
             raise RequestRejected(404, "there is no such source of webhooks; the mapping file names them")
         request[_SOURCE] = source.name
-        return await self._receiver.receive(request, source, self._webhook_outcomes)
+        return await self._receiver.receive(request, mapping, source, self._webhook_outcomes)
 
     def _webhook_outcomes(self, source: Source, content: bytes) -> translate.Outcomes:
         return translate.webhook_outcomes(source, content, self._clock.now())
 
     async def _events(self, request: web.Request) -> web.Response:
-        source = self._caller(request)
+        mapping = self._mapping
+        source = self._caller(request, mapping)
         media_type = request.content_type
         if media_type not in cloudevents.MEDIA_TYPES:
             raise RequestRejected(415, f"Content-Type: allowed: {', '.join(cloudevents.MEDIA_TYPES)}")
         headers = {name.lower(): value for name, value in request.headers.items()}
         return await self._receiver.receive(
-            request, source, lambda _, body: translate.cloud_event_outcomes(media_type, headers, body)
+            request, mapping, source, lambda _, body: translate.cloud_event_outcomes(media_type, headers, body)
         )
 
     def _plain(self, route: rest.RestRoute) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            source = self._caller(request)
+            mapping = self._mapping
+            source = self._caller(request, mapping)
             if request.content_type != "application/json":
                 raise RequestRejected(415, "Content-Type: allowed: application/json")
             path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
             headers = {} if trace is None else {"traceparent": trace}
             return await self._receiver.receive(
                 request,
+                mapping,
                 source,
                 lambda sender, body: translate.plain_json_outcomes(sender, route, path_id, headers, body),
             )
 
         return handle
 
-    def _caller(self, request: web.Request) -> Source:
-        source = self._guard.caller(request, self._callers)
+    def _caller(self, request: web.Request, mapping: MappingInForce) -> Source:
+        source = mapping.guard.caller(request, mapping.callers)
         request[_SOURCE] = source.name
         return source
 
@@ -133,6 +144,10 @@ class Intake:
     def _unready(self) -> list[dict[str, object]]:
         trouble = "stopping" if self.stopping else self._publisher.unready()
         return [] if trouble is None else [{"reason": trouble}]
+
+    def _details(self) -> dict[str, object]:
+        found: dict[str, object] = {"digest": self._mapping.loaded.digest}
+        return {"mapping": found if self._mapping_problem is None else {**found, "refused": self._mapping_problem}}
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))

@@ -16,6 +16,7 @@ class TokenBucket:
     """A token bucket over an injected clock: `burst` requests at once, `per_second` in the long run."""
 
     def __init__(self, per_second: float, burst: int, now: int) -> None:
+        self.rate = (per_second, burst)
         self._per_second = per_second
         self._burst = burst
         self._tokens = float(burst)
@@ -33,10 +34,17 @@ class TokenBucket:
 
 
 class SourceRateLimits:
-    """A token bucket for each source."""
+    """A token bucket for each source. Those of `previous` are continued where the rate is the same, so that a reload
+    of the mapping grants no source a second burst."""
 
-    def __init__(self, sources: Mapping[str, Source], now: int) -> None:
-        self._buckets = {name: TokenBucket(each.per_second, each.burst, now) for name, each in sources.items()}
+    def __init__(self, sources: Mapping[str, Source], now: int, previous: SourceRateLimits | None = None) -> None:
+        continued: Mapping[str, TokenBucket] = {} if previous is None else previous._buckets
+        self._buckets: Mapping[str, TokenBucket] = {
+            name: bucket
+            if (bucket := continued.get(name)) is not None and bucket.rate == (each.per_second, each.burst)
+            else TokenBucket(each.per_second, each.burst, now)
+            for name, each in sources.items()
+        }
 
     def acquire(self, name: str, now: int) -> int | None:
         """As `TokenBucket.acquire`, for one source."""

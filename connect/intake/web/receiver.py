@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -23,9 +23,9 @@ from connect.intake.settings import IntakeSettings
 from connect.intake.translate import Outcomes, Translation
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
-from connect.intake.web.limits import RecentDigests, SourceRateLimits
+from connect.intake.web.limits import RecentDigests
+from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.replies import Replies
-from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import retry_after
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
@@ -47,8 +47,6 @@ class Receiver:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
-        guard: RequestGuard,
         reader: BodyReader,
         publisher: RecordPublisher,
         metrics: IntakeMetrics,
@@ -56,37 +54,38 @@ class Receiver:
         clock: TimeSource,
         replies: Replies,
     ) -> None:
-        self._guard = guard
         self._reader = reader
         self._publisher = publisher
         self._metrics = metrics
         self._settings = settings
         self._clock = clock
         self._replies = replies
-        self._rates = SourceRateLimits(sources, clock.now())
         self._recent_digests = RecentDigests()
         self._one_large_body = asyncio.Lock()
         self._log = structlog.get_logger("connect.intake")
 
-    async def receive(self, request: web.Request, source: Source, translate_body: TranslateBody) -> web.Response:
-        """The response once Kafka has acknowledged. Raises RequestRejected."""
-        self._guard.check_headers(request, source)
+    async def receive(
+        self, request: web.Request, mapping: MappingInForce, source: Source, translate_body: TranslateBody
+    ) -> web.Response:
+        """The response once Kafka has acknowledged; `source` is one of the mapping. Raises RequestRejected."""
+        mapping.guard.check_headers(request, source)
         signed = format_of(source).signature_header is not None
         if not signed:
-            self._limit_rate(source)
+            self.limit_rate(mapping, source)
         async with self._reader.receive(request, source.name, signed=signed) as body:
             arrival = self._clock.now()
             if signed:
-                self._guard.check(request, source, body.content)
-                self._limit_rate(source)
+                mapping.guard.check(request, source, body.content)
+                self.limit_rate(mapping, source)
                 body.prove()
             async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
                 translation = await self._publish(request, source, translate_body, body.content, arrival)
                 replying.translation = translation
         return responses.translation_response(translation, format_of(source).answer_status)
 
-    def _limit_rate(self, source: Source) -> None:
-        wait_s = self._rates.acquire(source.name, self._clock.now())
+    def limit_rate(self, mapping: MappingInForce, source: Source) -> None:
+        """Raises RequestRejected 429 where the source sends more than its rate allows."""
+        wait_s = mapping.rates.acquire(source.name, self._clock.now())
         if wait_s is not None:
             raise retry_after(429, f"{source.name} sends more than its rate allows", wait_s)
 

@@ -1,0 +1,208 @@
+"""The intake reads mapping and secrets again: a wrong one is refused, and requests end with the one they began with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from intake_bench import Bench, recorded, run, served, types
+from structlog.testing import capture_logs
+
+from connect.intake.loaded_mapping import MappingLoader
+from streams.config_files.reload import ConfigReload, ask_on_hangup
+from streams.serde.codec import decode
+from streams.sla.events import Rejection
+from streams.sla.instants import SECOND
+
+MAPPING = """\
+version: 1
+sources:
+  prometheus:
+    format: alertmanager
+    secrets: [{file: TOKEN}]
+    rate: {per_second: 0.1, burst: 2}
+    component: [{value: api}]
+    impact: [{value: IMPACT}]
+    tenants: [{scope: platform}]
+"""
+ALERTS = recorded("alertmanager-firing")
+
+
+class Files:
+    """A mapping file and a token as Kubernetes mounts them: links through `..data` to a folder that is exchanged."""
+
+    def __init__(self, place: Path) -> None:
+        self.mapping, self._place, self._version = place / "intake.yaml", place, 0
+        self.write()
+        for name in ("intake.yaml", "token"):
+            (place / name).symlink_to(Path("..data") / name)
+
+    def write(self, *, impact: str = "cosmetic", token: str = "first-token-000001") -> None:
+        self._version += 1
+        folder = self._place / f"..version-{self._version}"
+        folder.mkdir()
+        text = MAPPING.replace("IMPACT", impact).replace("TOKEN", str(self._place / "token"))
+        (folder / "intake.yaml").write_text(text, encoding="utf-8")
+        (folder / "token").write_text(f"{token}\n", encoding="utf-8")
+        (self._place / "..new").symlink_to(folder.name)
+        (self._place / "..new").rename(self._place / "..data")
+
+
+async def reload_of(bench: Bench, files: Files, environment: Mapping[str, str] | None = None) -> ConfigReload[object]:
+    loader = MappingLoader(files.mapping, environment or {})
+    bench.intake.use(loader.load())
+    return ConfigReload("mapping", loader, bench.intake.use, bench.intake.keep_mapping)  # type: ignore[arg-type]
+
+
+async def send(bench: Bench, token: str = "first-token-000001") -> int:
+    status, _, _ = await bench.hook("prometheus", ALERTS, Authorization=f"Bearer {token}")
+    bench.clock.at += 30 * SECOND
+    return status
+
+
+def impacts(bench: Bench) -> list[str]:
+    decoded = [decode(record.value) for record in bench.publisher.acknowledged]
+    return [str(each[1]["impact"]) for each in decoded if not isinstance(each, Rejection) and "impact" in each[1]]
+
+
+def metric(bench: Bench, name: str, **labels: str) -> float | None:
+    return bench.intake.metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_changed_secret_and_a_changed_mapping_hold_without_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload = await reload_of(bench, files)
+            assert await send(bench) == 202
+            files.write(token="second-token-00001")
+            await reload.look(at_once=False)
+            assert await send(bench) == 202, "seen once: it may be half written"
+            await reload.look(at_once=False)
+            assert [await send(bench), await send(bench, "second-token-00001")] == [401, 202]
+            before = await (await bench.client.get("/ready")).json()
+            files.write(token="second-token-00001", impact="complete_outage")
+            await reload.look(at_once=True)
+            assert await send(bench, "second-token-00001") == 202
+            after = await (await bench.client.get("/ready")).json()
+            assert (before["ready"], after["ready"]) == (True, True)
+            assert before["mapping"]["digest"] != after["mapping"]["digest"]
+            assert metric(bench, "sla_intake_mapping_info", digest=after["mapping"]["digest"]) == 1
+            assert metric(bench, "sla_intake_mapping_info", digest=before["mapping"]["digest"]) is None
+            assert metric(bench, "sla_intake_mapping_loaded_timestamp_seconds") == (bench.clock.at / SECOND) - 30
+
+    run(scenario)
+
+
+def test_a_wrong_mapping_is_refused_once_with_its_line_and_the_old_one_stays(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload = await reload_of(bench, files)
+            files.write(impact="huge")
+            with capture_logs() as logs:
+                for _ in range(5):
+                    await reload.look(at_once=False)
+            (entry,) = [each for each in logs if each["event"] == "mapping_refused"]
+            assert f"{files.mapping}:8: sources.prometheus.impact[0].value: 'huge'" in entry["reason"]
+            async with bench.client.get("/ready") as answer:
+                told = await answer.json()
+                assert (answer.status, told["ready"], told["mapping"]["refused"]) == (200, True, entry["reason"])
+            assert metric(bench, "sla_intake_mapping_outdated") == 1
+            assert metric(bench, "sla_intake_mapping_loads_total", result="refused") == 1
+            assert await send(bench) == 202
+            files.write(token="short")
+            await reload.look(at_once=True)
+            assert f"the file {tmp_path / 'token'} is too short" in str(reload.problem)
+            assert "short;" not in str(reload.problem).replace("too short;", "")
+            files.write()
+            await reload.look(at_once=True)
+            assert (reload.problem, metric(bench, "sla_intake_mapping_outdated")) == (None, 0)
+            async with bench.client.get("/ready") as answer:
+                assert "refused" not in (await answer.json())["mapping"]
+
+    run(scenario)
+
+
+def test_a_secret_that_comes_after_the_mapping_that_names_it_is_noticed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload = await reload_of(bench, files)
+            late = tmp_path / "late"
+            files.mapping.unlink()
+            text = MAPPING.replace("IMPACT", "cosmetic").replace("TOKEN", str(late))
+            files.mapping.write_text(text, encoding="utf-8")
+            await reload.look(at_once=True)
+            assert f"the file {late} can't be read" in str(reload.problem)
+            late.write_text("third-token-000001", encoding="utf-8")
+            for _ in range(2):
+                await reload.look(at_once=False)
+            assert reload.problem is None
+            assert await send(bench, "third-token-000001") == 202
+
+    run(scenario)
+
+
+def test_a_request_in_progress_ends_with_the_mapping_it_began_with(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload = await reload_of(bench, files)
+            arriving = asyncio.Event()
+
+            async def slowly():  # type: ignore[no-untyped-def]
+                yield ALERTS[:10]
+                arriving.set()
+                await reloaded.wait()
+                yield ALERTS[10:]
+
+            reloaded = asyncio.Event()
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer first-token-000001"}
+            asked = asyncio.create_task(
+                bench.client.post("/v1/hooks/prometheus", data=slowly(), headers=headers).__aenter__()
+            )
+            await arriving.wait()
+            files.write(impact="complete_outage", token="second-token-00001")
+            await reload.look(at_once=True)
+            reloaded.set()
+            assert (await asked).status == 202
+            assert set(impacts(bench)) == {"cosmetic"}
+            assert await send(bench, "second-token-00001") == 202
+            assert set(impacts(bench)) == {"cosmetic", "complete_outage"}
+
+    run(scenario)
+
+
+def test_a_hangup_asks_for_a_look_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload, asked = await reload_of(bench, files), ask_on_hangup()
+            looking = asyncio.create_task(reload.run(asked))
+            files.write(impact="complete_outage")
+            os.kill(os.getpid(), signal.SIGHUP)
+            while metric(bench, "sla_intake_mapping_loads_total", result="loaded") != 3:
+                await asyncio.sleep(0)
+            looking.cancel()
+            assert await send(bench) == 202
+            assert set(impacts(bench)) == {"complete_outage"}
+
+    run(scenario)
+
+
+def test_a_reload_grants_no_second_burst(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            reload = await reload_of(bench, Files(tmp_path))
+            for expected in (202, 202, 429):
+                assert (await bench.hook("prometheus", ALERTS, Authorization="Bearer first-token-000001"))[
+                    0
+                ] == expected
+                await reload.look(at_once=True)
+            assert types(bench).count("incident.opened") == 4
+
+    run(scenario)
