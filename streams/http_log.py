@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import structlog
 from aiohttp import web
@@ -14,6 +15,8 @@ from streams.log_damper import LogDamper
 
 _LOG_EVERY_S = 60.0
 _MAX_LOGGED_CHARACTERS = 200
+#: Senders that can set no header have their token in the address, which the reason may quote.
+_ADDRESS_TOKEN = re.compile(r"(?i)(\btoken(?:=|%3d))[^&#\s'\"]+")
 
 
 class ServerLog(logging.LoggerAdapter[logging.Logger]):
@@ -39,5 +42,6 @@ class ServerLog(logging.LoggerAdapter[logging.Logger]):
         kind = type(error).__name__
         left_out = self._damper.admit(kind, asyncio.get_running_loop().time())
         if left_out is not None:
-            reason = " ".join(getattr(error, "message", str(error)).split())[:_MAX_LOGGED_CHARACTERS]
+            given = " ".join(getattr(error, "message", str(error)).split())
+            reason = _ADDRESS_TOKEN.sub(r"\1…", given)[:_MAX_LOGGED_CHARACTERS]
             self._entries.warning("http_request_malformed", kind=kind, reason=reason, left_out=left_out)

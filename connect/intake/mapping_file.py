@@ -80,7 +80,7 @@ def _source(
         identities=identities,
         per_second=keys.rate.per_second,
         burst=keys.rate.burst,
-        allow=tuple(keys.allow),
+        allow=tuple(keys.allow) if "allow" in form.keys else form.publishes,
         allow_sources=tuple(keys.allow_sources),
         only_tenants=tuple(keys.only_tenants),
         warnings=tuple(_warnings(keys, fields)),

@@ -34,6 +34,7 @@ SECRETS = {
     "SLA_INTAKE_JIRA_SECRET": "jira-secret-00000001",
     "SLA_INTAKE_PAGERDUTY_SECRET": "pagerduty-secret-001",
     "SLA_INTAKE_SLACK_SECRET": "slack-secret-0000001",
+    "SLA_INTAKE_STATUSPAGE_TOKEN": "statuspage-token-001",
     "SLA_INTAKE_BILLING_TOKEN": "billing-token-000001",
     "SLA_INTAKE_SERVICES_TOKEN": "services-token-00001",
 }
@@ -143,7 +144,8 @@ async def served(publisher: RecordPublisher | None = None, **changed: object) ->
     """An intake with the shipped example mappings; `changed` are settings, unchecked."""
     clock, way = HandClock(), publisher or HeldPublisher()
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
-    sources |= load_mapping(ROOT / "examples" / "intake" / "feedback.yaml")
+    for name in ("feedback", "statuspage"):
+        sources |= load_mapping(ROOT / "examples" / "intake" / f"{name}.yaml")
     settings = IntakeSettings().model_copy(update=changed)
     bench: Bench
 

@@ -181,6 +181,21 @@ def test_what_is_no_http_is_400_and_no_traceback(sent: bytes, caplog: pytest.Log
     run(scenario)
 
 
+@pytest.mark.parametrize("address", ["/v1/hooks/status?token=SECRET", "/v1/hooks/status?a=1&Token=SECRET"])
+def test_a_malformed_request_is_logged_without_the_token_of_its_address(address: str) -> None:
+    """Statuspage sets no header: its token is in the address."""
+
+    async def scenario() -> None:
+        async with listening() as server:
+            with capture_logs() as logs:
+                line = f"POST {address.replace('SECRET', 'statuspage-token-001')} HTTP/x".encode()
+                assert (await server.ask(line + b"\r\nHost: x\r\n\r\n"))[0] == 400
+            (entry,) = [each for each in logs if each["event"] == "http_request_malformed"]
+            assert "statuspage-token-001" not in str(entry)
+
+    run(scenario)
+
+
 def test_a_body_that_follows_in_bad_chunks_is_408(caplog: pytest.LogCaptureFixture) -> None:
     """aiohttp does not tell the reader of a body that its framing has failed: the time for the body ends it."""
 

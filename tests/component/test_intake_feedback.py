@@ -1,4 +1,4 @@
-"""What people do in PagerDuty and Slack arrives over HTTP: proven, answered in time, counted once."""
+"""What people do in PagerDuty, Slack and Statuspage arrives over HTTP: proven, answered in time, counted once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
-from intake_bench import Bench, recorded, run, served, signed, types
+from intake_bench import SECRETS, Bench, recorded, run, served, signed, types
 from structlog.testing import capture_logs
 
 from connect.intake.formats import registry
@@ -155,5 +155,44 @@ def test_a_reply_that_cannot_be_posted_costs_no_event() -> None:
                     await bench.intake._replies.close()
                 assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["reply_not_delivered"]
             assert types(bench) == ["incident.responded"] * 3
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("name", ["resolved", "maintenance"])
+def test_statuspage_gets_in_by_the_token_of_its_address(name: str) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            secret = SECRETS["SLA_INTAKE_STATUSPAGE_TOKEN"]
+            body = recorded(f"statuspage/{name}")
+            with capture_logs() as logs:
+                for token in ("", "?token=", "?token=wrong-token-000001", f"?other={secret}"):
+                    status, answer, _ = await bench.post(f"/v1/hooks/status{token}", body)
+                    assert status == 401
+                    assert "?token=TOKEN" in str(answer["error"])
+                assert not bench.publisher.given
+                assert (await bench.post(f"/v1/hooks/status?token={secret}", body))[0] == 202
+            assert secret not in str(logs)
+            assert {each.topic for each in bench.publisher.given} == {
+                "contract-events" if name == "maintenance" else "incident-events"
+            }
+
+    run(scenario)
+
+
+def test_statuspage_is_not_told_of_rejects_and_what_is_kept_has_no_secret() -> None:
+    """Ten answers with an error within an hour, and Statuspage sends nothing more."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            secret = SECRETS["SLA_INTAKE_STATUSPAGE_TOKEN"]
+            body = recorded("statuspage/investigating").replace(b'"major"', b'"red"')
+            for _ in range(2):
+                status, answer, _ = await bench.post(f"/v1/hooks/status?token={secret}", body)
+                assert (status, len(answer["rejected"])) == (202, 1)  # type: ignore[arg-type]
+            (kept,) = bench.publisher.acknowledged
+            assert b"lbkhbwn21v5q" in kept.value
+            assert b"j0vqr9kl3513" not in kept.value
+            assert secret not in str(kept)
 
     run(scenario)

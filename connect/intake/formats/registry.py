@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from connect.intake.formats import alertmanager, jira, json_body, pagerduty, rest, slack, zendesk
+from connect.intake.formats import alertmanager, jira, json_body, pagerduty, rest, slack, statuspage, zendesk
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Source
 
@@ -13,7 +13,15 @@ MAX_SIGNED_BODY = 4 * 1024 * 1024
 #: Format name in the mapping file → format.
 FORMATS: dict[str, SourceFormat] = {
     each.name: each
-    for each in (alertmanager.FORMAT, zendesk.FORMAT, jira.FORMAT, pagerduty.FORMAT, slack.FORMAT, rest.FORMAT)
+    for each in (
+        alertmanager.FORMAT,
+        zendesk.FORMAT,
+        jira.FORMAT,
+        pagerduty.FORMAT,
+        slack.FORMAT,
+        statuspage.FORMAT,
+        rest.FORMAT,
+    )
 }
 
 

@@ -40,6 +40,8 @@ class Credentials(NamedTuple):
     """Microseconds since 1970."""
     replay_window: int
     """How far a signed timestamp may be from `now`, in microseconds."""
+    address_token: str | None = None
+    """`token` of the address's parameters, for senders that can set no header. It is never logged or kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class SourceFormat:
     keys: tuple[str, ...] = INCIDENT_KEYS
     """The keys of the mapping file that a source of this format may have beside those of every source."""
     required_keys: tuple[str, ...] = ("component", "impact", "tenants")
+    publishes: tuple[str, ...] = ("incident.*",)
+    """The types of events that its webhooks become; a format with the key `allow` publishes what that says."""
     tool_events: tuple[str, ...] = ()
     """The events of a tool that people work with. The key `events` says what each becomes; what it does not name
     becomes nothing."""

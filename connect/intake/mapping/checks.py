@@ -13,9 +13,9 @@ from streams.config_files.problems import KeyPath, Place, Problem, dotted
 from streams.config_files.scalars import close_to
 
 #: Keys of a source that are lists of rules.
-RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who")
+RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "incident")
 NEVER_APPLIES = "never applies: an entry before it always gives a value"
-_FORMAT_KEYS = tuple(dict.fromkeys((*INCIDENT_KEYS, *FEEDBACK_KEYS, *EVENT_KEYS)))
+_FORMAT_KEYS = tuple(dict.fromkeys((*INCIDENT_KEYS, "incident", *FEEDBACK_KEYS, *EVENT_KEYS)))
 _ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
 
 
@@ -87,7 +87,8 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
 def _unused(key: str, form: SourceFormat) -> str:
     """Why a source of a format has no such key."""
     if key in EVENT_KEYS:
-        return f"a source of format {form.name} publishes incident.* only; allowed: leaving it out"
+        publishes = ", ".join(form.publishes)
+        return f"a source of format {form.name} publishes {publishes} only; allowed: leaving it out"
     if form.translate is None and key in INCIDENT_KEYS:
         return f"events of format {form.name} carry this themselves; allowed: leaving it out"
     return f"a source of format {form.name} has no use for it; allowed: leaving it out"

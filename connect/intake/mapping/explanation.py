@@ -25,6 +25,7 @@ def explain(source: Source, view: object) -> Iterator[str]:
         "tenants": source.tenants,
         "summary": source.summary,
         "who": source.who,
+        "incident": source.incident,
     }
     for name, entries in rules.items():
         yield from _of_field(name, entries, view)

@@ -96,6 +96,8 @@ class Source:
     """What each event of a tool becomes; those that it lacks become nothing."""
     who: tuple[MappingRule, ...] = ()
     """Where the id of the person is who acts in a tool."""
+    incident: tuple[MappingRule, ...] = ()
+    """Which incident that exists already a payload is about; without a value it is an incident of its own."""
     deployment: str = DEFAULT_PREFIX
     """The deployment whose pages and posts it acts on."""
     id_prefixes: tuple[str, ...] = ()
@@ -110,5 +112,5 @@ class Source:
         """Every path that the mapping reads."""
         for conditions in self.ignore:
             yield from (condition.path for condition in conditions)
-        for rules in (self.component, self.impact, self.tier, self.tenants, self.summary, self.who):
+        for rules in (self.component, self.impact, self.tier, self.tenants, self.summary, self.who, self.incident):
             yield from paths_of(rules)

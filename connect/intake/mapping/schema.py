@@ -173,7 +173,7 @@ class SourceKeys(ConfigKeys):
     tenants: list[MappingRuleKeys] = Field([], description='Where the tenants come from; "*" is everyone.')
     summary: list[MappingRuleKeys] = Field([], description="Rules for the summary.")
     states: StatesKeys = Field(
-        StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira)."
+        StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira, statuspage)."
     )
     events: dict[str, FeedbackRuleKeys] = Field(
         {}, description="What each event of the tool becomes; the others become nothing (formats pagerduty, slack)."
@@ -181,9 +181,13 @@ class SourceKeys(ConfigKeys):
     who: list[MappingRuleKeys] = Field(
         [], description="Where the id of the person is who acts (formats pagerduty, slack)."
     )
+    incident: list[MappingRuleKeys] = Field(
+        [], description="Which incident that exists already the posts are about (format statuspage)."
+    )
     deployment: Annotated[str, AfterValidator(check_deployment)] = Field(
         DEFAULT_PREFIX,
-        description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are (formats pagerduty, slack).",
+        description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are "
+        "(formats pagerduty, slack, statuspage).",
         min_length=1,
     )
 

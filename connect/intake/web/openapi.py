@@ -108,8 +108,8 @@ def _events() -> dict[str, Any]:
 
 def _hook() -> dict[str, Any]:
     operation = _operation(
-        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management or PagerDuty (version 3), or "
-        "Slack's interactivity: the format in the mapping file decides.",
+        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management, PagerDuty (version 3) or Statuspage, "
+        "or Slack's interactivity: the format in the mapping file decides.",
         {
             "application/json": {"schema": {"type": "object"}},
             "application/x-www-form-urlencoded": {
@@ -127,7 +127,13 @@ def _hook() -> dict[str, Any]:
         "schema": schema,
         "description": "Name in the mapping file.",
     }
-    return {**operation, "parameters": [given], "security": [{"token": []}, {}]}
+    in_address = {
+        "name": "token",
+        "in": "query",
+        "schema": schema,
+        "description": "The token, for senders that can set no header (format statuspage).",
+    }
+    return {**operation, "parameters": [given, in_address], "security": [{"token": []}, {}]}
 
 
 def _body(route: rest.RestRoute) -> dict[str, Any]:

@@ -175,8 +175,8 @@ class Receiver:
 
 
 def request_digest(source: str, request: web.Request, content: bytes) -> bytes:
-    """Identifies what a request says: its source, path, media type, `ce-` headers and body. No address has parameters,
-    and headers such as `traceparent` change with every attempt."""
+    """Identifies what a request says: its source, path, media type, `ce-` headers and body. The only parameter
+    of an address is the token of its sender, and headers such as `traceparent` change with every attempt."""
     attributes = sorted((name.lower(), value) for name, value in request.headers.items() if _is_attribute(name))
     meaning = json.dumps([source, request.path, request.content_type, attributes])
     return hashlib.blake2b(meaning.encode() + b"\0" + content, digest_size=16).digest()

@@ -41,7 +41,9 @@ class RequestGuard:
     def check(self, request: web.Request, source: Source, content: bytes) -> None:
         """Raises RequestRejected 401 unless the request proves that the source sent it."""
         secrets, now = self._secrets[source.name], self._clock.now()
+        token = request.query.get("token")
+        credentials = Credentials(request.headers, content, secrets, now, source.replay_window, token)
         try:
-            format_of(source).authenticate(Credentials(request.headers, content, secrets, now, source.replay_window))
+            format_of(source).authenticate(credentials)
         except AuthenticationError as error:
             raise unauthorized(str(error)) from None

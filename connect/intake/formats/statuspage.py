@@ -1,0 +1,106 @@
+"""Atlassian Statuspage's webhooks: what support publishes on the status page is the promised update.
+
+Statuspage does not sign, and sends no header of ours. So the address that it is given ends in `?token=…`: the token is
+in no log and in nothing that is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.statuspage_incidents import incident_outcomes
+from connect.intake.formats.statuspage_maintenance import maintenance_outcomes
+from connect.intake.formats.statuspage_page import read_incident, view_of
+from connect.intake.mapping.rules import Source, States
+from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.web import signatures
+
+STATES = States(resolved=frozenset(["resolved", "completed", "postmortem"]))
+#: Whoever has this address may end the subscription.
+_UNSUBSCRIBE = re.compile(rb'("unsubscribe"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+_REMOVED = rb'\1"removed"'
+
+
+def authenticate(credentials: Credentials) -> None:
+    """Raises AuthenticationError unless the address ends in `?token=` and one of the source's tokens, or the header
+    `Authorization: Bearer …` has it."""
+    given = credentials.address_token
+    if given is not None and signatures.any_matches(credentials.secrets, lambda secret: secret.equals(given)):
+        return
+    if not signatures.bearer(credentials.secrets, credentials.headers.get("Authorization")):
+        raise AuthenticationError("the token is missing or unknown; the webhook's address ends in `?token=TOKEN`")
+
+
+def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+    """The outcomes of a webhook about an incident, a maintenance or a component."""
+    return page_outcomes(payload, source)
+
+
+def page_outcomes(payload: object, source: Source, *, history: bool = False) -> Iterator[ItemOutcome]:
+    """As `translate`. `history`: a snapshot from the page's public JSON, with what happened until then."""
+    if not isinstance(payload, dict) or not ("incident" in payload or "component_update" in payload):
+        reason = "not a webhook of Statuspage: it has neither `incident` nor `component_update`"
+        yield RejectedItem("", "invalid", reason)
+        return
+    if "incident" not in payload:
+        yield _component_changed(payload.get("component"), payload.get("component_update"))
+        return
+    try:
+        found = read_incident(payload, source)
+    except ValueError as error:
+        yield RejectedItem("", "invalid", str(error))
+        return
+    outcomes = maintenance_outcomes if found.is_maintenance else incident_outcomes
+    yield from outcomes(found, source, history=history)
+
+
+def without_secrets(body: bytes) -> bytes:
+    """The body without the address that ends the subscription."""
+    return _UNSUBSCRIBE.sub(_REMOVED, body)
+
+
+def _component_changed(component: object, update: object) -> ItemOutcome:
+    """A component's status alone does not say which outage it belongs to: a recovery does not name its beginning."""
+    name = str(component.get("name"))[:80] if isinstance(component, dict) else "a component"
+    status = str(update.get("new_status"))[:40] if isinstance(update, dict) else "changed"
+    return IgnoredItem(
+        "", f"{name} is {status}: a status without an incident on the page opens none; its monitor can, as a source"
+    )
+
+
+def _views(payload: object) -> Iterator[tuple[str, object]]:
+    incident = payload.get("incident") if isinstance(payload, dict) else None
+    if isinstance(payload, dict) and isinstance(incident, dict):
+        with suppress(ValueError):
+            yield "", view_of(payload, incident)
+
+
+def _looks_like(payload: object) -> bool:
+    return isinstance(payload, dict) and "page" in payload and ("incident" in payload or "component_update" in payload)
+
+
+def _path_problem(names: tuple[str, ...]) -> str | None:
+    if len(names) == 1:
+        return f"{names[0]} is not a text; allowed: {names[0]} and a field, such as incident.impact"
+    if names[:2] == ("incident", "incident_updates"):
+        return "posts come one after another; allowed: fields of the incident, such as incident.impact"
+    return None
+
+
+FORMAT = SourceFormat(
+    name="statuspage",
+    authenticate=authenticate,
+    looks_like=_looks_like,
+    translate=translate,
+    keys=(*(key for key in INCIDENT_KEYS if key != "replay_window"), "incident", "deployment"),
+    publishes=("incident.*", "maintenance.*"),
+    answer_status=202,  # Statuspage repeats what fails for an hour, then it quarantines the subscriber
+    without_secrets=without_secrets,
+    views=_views,
+    payload_roots=("incident", "page"),
+    path_problem=_path_problem,
+    default_states=STATES,
+)
