@@ -217,7 +217,10 @@ INTAKE_ACKNOWLEDGED = _seconds(
     _ACKNOWLEDGED_S,
 )
 INTAKE_HELD = _gauge(
-    "sla_intake_held_bytes", "bytes", "Memory of request bodies being read and of records not yet acknowledged.", "what"
+    "sla_intake_held_bytes",
+    "bytes",
+    "Memory of request bodies being read, of records not yet acknowledged, and of the last requests.",
+    "what",
 )
 INTAKE_MAPPING_INFO = _gauge(
     "sla_intake_mapping_info", "1", "1, with the first digits of the SHA-256 of the mapping file in force.", "digest"

@@ -102,3 +102,47 @@ def dry_run(
             wrong_use(f"{error.filename} can't be read: {error.strerror}")
     if not fine:
         raise typer.Exit(FOUND)
+
+
+@intake_app.command(epilog="Example: sla intake watch --url http://intake:8088 --last 50 --save requests")
+def watch(
+    url: Annotated[
+        str | None, typer.Option("--url", help="Address of the intake; default: this machine, SLA_INTAKE_PORT or 8088.")
+    ] = None,
+    last: Annotated[int, typer.Option(help="How many of the last requests to begin with.", min=1, max=10_000)] = 20,
+    once: Annotated[bool, typer.Option("--once", help="Print the last requests and end.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Folder to write the bodies into, for `sla intake test FOLDER`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each request.")] = False,
+) -> None:
+    """Show the last requests of a running intake and what became of each, then later ones. Ctrl-C ends it.
+
+    The intake keeps its last requests while it has SLA_INTAKE_OPERATOR_TOKEN; this command sends the same token.
+    """
+    import json
+
+    from cli.services.intake_watch import IntakeRequests, followed, lines
+    from cli.services.intake_watch import save as save_body
+    from connect.intake.settings import read_intake_settings
+    from streams.errors import SettingsError
+
+    with one_line():
+        settings = read_intake_settings()
+        if settings.operator_token is None:
+            raise SettingsError("set SLA_INTAKE_OPERATOR_TOKEN, here and at the intake, to the same token")
+        requests = IntakeRequests(url or f"http://127.0.0.1:{settings.port}", settings.operator_token)
+        try:
+            for each in followed(requests, last, once=once):
+                kept = save is None or save_body(each, save)
+                if as_json:
+                    typer.echo(json.dumps(each, ensure_ascii=False))
+                    continue
+                for line in lines(each):
+                    typer.echo(line)
+                if not kept:
+                    typer.echo("  not saved: the intake has not kept its body")
+        except KeyboardInterrupt:
+            return
+        except OSError as error:
+            wrong_use(f"{error.filename} can't be written: {error.strerror}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from cli.services.intake_watch import index_of
 from cli.support.exits import wrong_use
 
 if TYPE_CHECKING:
@@ -30,20 +31,24 @@ class DryRunOptions(NamedTuple):
 
 
 class RecordedBody(NamedTuple):
-    """A recorded request. `name` is empty for a single one."""
+    """A recorded request. `name` is empty for a single one; source and address are known of saved ones."""
 
     name: str
     content: bytes
+    source: str | None = None
+    path: str | None = None
 
 
 def bodies_in(place: Path) -> list[RecordedBody]:
-    """A file, or the files of a folder by name; hidden ones and folders within it are left out. Raises OSError."""
+    """A file, or the files of a folder by name; hidden ones and folders within it are left out. Raises OSError,
+    WatchFailed for a wrong index."""
     if not place.is_dir():
         return [RecordedBody("", place.read_bytes())]
     files = sorted(each for each in place.iterdir() if each.is_file() and not each.name.startswith("."))
     if not files:
         wrong_use(f"{place} has no file; write the body of a request, as sent, into each")
-    return [RecordedBody(each.name, each.read_bytes()) for each in files]
+    index = index_of(place)
+    return [RecordedBody(each.name, each.read_bytes(), **index.get(each.name, {})) for each in files]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +212,9 @@ def translate_body(
     from connect.intake.formats import cloudevents, rest
     from connect.intake.formats.registry import detect, format_of
 
-    name, path, content = options.source, options.path, body.content
+    content = body.content
+    name = options.source or (body.source if body.source in sources else None)
+    path = options.path or (None if body.path in {None, "/v1/events"} or _is_hook(body.path) else body.path)
     form = rest.FORMAT if path is not None else detect(content)
     if name is not None:
         chosen = sources.get(name) or wrong_use(
@@ -227,6 +234,10 @@ def translate_body(
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
         return chosen, translate.cloud_events(chosen, media_type, {}, content)
     return chosen, _plain_json(chosen, path, content)
+
+
+def _is_hook(path: str | None) -> bool:
+    return path is not None and path.startswith("/v1/hooks/")
 
 
 def _plain_json(source: Source, path: str, content: bytes) -> Translation:

@@ -9,20 +9,24 @@ from pathlib import Path
 
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import mapping_in
-from connect.intake.web.signatures import Secrets, read_secrets
+from connect.intake.settings import read_intake_settings
+from connect.intake.web.signatures import MIN_SECRET_CHARACTERS, Secret, Secrets, read_secrets
+from streams.configuration.variables import FILE
 from streams.errors import SettingsError
 
 _DIGEST_CHARACTERS = 16
+_OPERATOR = "SLA_INTAKE_OPERATOR_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedMapping:
     """The sources by name and the secrets of each. `digest` identifies the content of the mapping file: the first
-    hexadecimal digits of its SHA-256."""
+    hexadecimal digits of its SHA-256. `operator` is the token of whoever may see the last requests; None: nobody."""
 
     sources: Mapping[str, Source]
     secrets: Secrets
     digest: str = ""
+    operator: Secret | None = None
 
 
 class MappingLoader:
@@ -44,8 +48,22 @@ class MappingLoader:
         named = {ref.name for source in sources.values() for ref in source.secrets if ref.kind == "file"}
         self._secret_files = [Path(name) for name in sorted(named)]
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
-        return LoadedMapping(sources, read_secrets(sources.values(), self._environment), digest)
+        secrets = read_secrets(sources.values(), self._environment)
+        return LoadedMapping(sources, secrets, digest, _operator(read_intake_settings().operator_token, secrets))
 
     def files(self) -> Iterable[Path]:
-        """The mapping file, and the files of secrets that it named when it was last read."""
-        return [self._path, *self._secret_files]
+        """The mapping file, the files of secrets that it named when it was last read, and that of the operator."""
+        operator = self._environment.get(f"{_OPERATOR}{FILE}")
+        return [self._path, *self._secret_files, *([] if operator is None else [Path(operator)])]
+
+
+def _operator(token: str | None, secrets: Secrets) -> Secret | None:
+    """The operator's token. Raises SettingsError where it is short, or also proves a source."""
+    if token is None:
+        return None
+    if len(token) < MIN_SECRET_CHARACTERS:
+        raise SettingsError(f"{_OPERATOR} is too short; a secret has at least {MIN_SECRET_CHARACTERS} characters")
+    for name, of_source in secrets.items():
+        if any(secret.equals(token) for secret in of_source):
+            raise SettingsError(f"{_OPERATOR} is also a secret of the source {name}; choose another one")
+    return Secret(token)

@@ -59,6 +59,25 @@ class IntakeSettings(EnvironmentSettings):
         description="Retry-After of refused requests; Zendesk obeys values below 60.",
         json_schema_extra=about(unit="seconds"),
     )
+    operator_token: str | None = Field(
+        None,
+        repr=False,
+        description="Token with which `sla intake watch` reads the last requests; without it none is kept.",
+    )
+    recent_requests: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="How many of the last requests are kept for the operator.",
+        json_schema_extra=about(unit="requests"),
+    )
+    recent_bytes: int = Field(
+        4 * _MIB,
+        ge=64 * 1024,
+        le=256 * _MIB,
+        description="Memory of the last requests; of one, at most an eighth of it as a body.",
+        json_schema_extra=about(unit="bytes"),
+    )
     stop_within: PositiveDuration = Field("PT6S", description="Time that open requests have at shutdown.")  # type: ignore[assignment]
 
 

@@ -21,7 +21,7 @@ from connect.intake.mapping_file import load_mapping
 from connect.intake.outcome import Reply
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
-from connect.intake.web.signatures import read_secrets
+from connect.intake.web.signatures import Secret, read_secrets
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 
@@ -140,8 +140,10 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def served(publisher: RecordPublisher | None = None, **changed: object) -> AsyncIterator[Bench]:
-    """An intake with the shipped example mappings; `changed` are settings, unchecked."""
+async def served(
+    publisher: RecordPublisher | None = None, operator: str | None = None, **changed: object
+) -> AsyncIterator[Bench]:
+    """An intake with the shipped example mappings; `changed` are settings, unchecked. `operator` is its token."""
     clock, way = HandClock(), publisher or HeldPublisher()
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
     for name in ("feedback", "statuspage"):
@@ -152,7 +154,9 @@ async def served(publisher: RecordPublisher | None = None, **changed: object) ->
     async def post(reply: Reply) -> int:
         return await bench.take_reply(reply)
 
-    intake = Intake(LoadedMapping(sources, read_secrets(sources.values(), SECRETS)), settings, way, clock, post)
+    secrets = read_secrets(sources.values(), SECRETS)
+    mapping = LoadedMapping(sources, secrets, operator=None if operator is None else Secret(operator))
+    intake = Intake(mapping, settings, way, clock, post)
     async with TestClient(TestServer(intake.app())) as client:
         bench = Bench(client, way, clock, intake)  # type: ignore[arg-type]
         yield bench

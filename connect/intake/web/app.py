@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 import structlog
 from aiohttp import web
@@ -17,18 +18,22 @@ from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
-from connect.intake.web import responses
+from connect.intake.web import responses, signatures
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
+from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Post, Replies, post_reply
-from connect.intake.web.responses import RequestRejected
+from connect.intake.web.responses import RequestRejected, unauthorized
 from streams.log_damper import LogDamper
 from streams.service_process import health_routes
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
+#: What a request for the last requests gets without a `limit`.
+_REQUESTS_AT_ONCE = 100
+_LONGEST_NUMBER = 16
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,20 +56,24 @@ class Intake:
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
         self._replies = Replies(post, settings.retry_after)
-        self._receiver = Receiver(self._reader, publisher, self.metrics, settings, clock, self._replies)
+        self._recent = RecentRequests(settings.recent_requests, settings.recent_bytes)
+        self._receiver = Receiver(self._reader, publisher, self.metrics, settings, clock, self._replies, self._recent)
         self._damper = LogDamper(60 * SECOND)
         self._mapping = MappingInForce.of(mapping, clock)
         self._mapping_problem: str | None = None
         self.use(mapping)
         self.stopping = False
+        self._process = uuid4().hex
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
         held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
+        held_bytes.labels("recent").set_function(lambda: self._recent.held)
 
     def use(self, mapping: LoadedMapping) -> None:
         """Receive later requests by this mapping. Those in progress end with the one that they began with."""
         self._mapping = MappingInForce.of(mapping, self._clock, self._mapping)
         self._mapping_problem = None
+        self._recent.switch(on=mapping.operator is not None)
         self.metrics.mapping_in_force(mapping.digest, self._clock.now())
         for source in mapping.sources.values():
             for warning in source.warnings:
@@ -82,6 +91,7 @@ class Intake:
             [
                 *health_routes(self.metrics.registry, self._unready, details=self._details),
                 web.get("/openapi.json", self._openapi),
+                web.get("/v1/requests", self._requests),
                 web.post("/v1/hooks/{name}", self._hook),
                 web.post("/v1/events", self._events),
                 *(web.post(route.path, self._plain(route)) for route in rest.ROUTES),
@@ -152,6 +162,18 @@ class Intake:
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))
 
+    async def _requests(self, request: web.Request) -> web.Response:
+        """The last requests, for the operator alone: they contain what senders of every tenant wrote."""
+        operator = self._mapping.loaded.operator
+        if operator is None:
+            raise RequestRejected(404, "this intake keeps no requests; set SLA_INTAKE_OPERATOR_TOKEN to keep the last")
+        if not signatures.bearer((operator,), request.headers.get("Authorization")):
+            raise unauthorized("the operator's token is missing or wrong; tokens of sources are not accepted here")
+        after, limit = (_count(request, name, most) for name, most in (("after", 1 << 53), ("limit", 10_000)))
+        listed = self._recent.after(after or 0, limit or _REQUESTS_AT_ONCE)
+        body = b'{"process":"%s","requests":[%s]}' % (self._process.encode(), b",".join(listed))
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
     def _log_rejection(self, source: str, error: RequestRejected) -> None:
         left_out = self._damper.admit((source, error.status), self._clock.now())
         if left_out is not None:
@@ -166,6 +188,9 @@ class Intake:
             response: web.StreamResponse = await handler(request)
         except RequestRejected as error:
             self._log_rejection(request.get(_SOURCE, "unknown"), error)
+            if self._recent.on and request.method == "POST":
+                source = request.get(_SOURCE, "unknown")
+                self._recent.refuse(source, request.path, error.status, error.reason, self._clock.now())
             response = responses.rejection_response(error)
         except web.HTTPException as error:
             response = responses.rejection_response(RequestRejected(error.status, error.reason, _allowed(error)))
@@ -177,6 +202,16 @@ class Intake:
         if request.method == "POST":
             self.metrics.requests.labels(request.get(_SOURCE, "unknown"), str(response.status)).inc()
         return response
+
+
+def _count(request: web.Request, name: str, most: int) -> int | None:
+    """A number of the query, where it is there. Raises RequestRejected 400."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_NUMBER or int(text) > most:
+        raise RequestRejected(400, f"{name}: expected a number, at most {most:,}")
+    return int(text)
 
 
 def _allowed(error: web.HTTPException) -> dict[str, str]:

@@ -25,6 +25,7 @@ from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.limits import RecentDigests
 from connect.intake.web.mapping_in_force import MappingInForce
+from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
 from streams.sla.instants import SECOND
@@ -53,6 +54,7 @@ class Receiver:
         settings: IntakeSettings,
         clock: TimeSource,
         replies: Replies,
+        recent: RecentRequests,
     ) -> None:
         self._reader = reader
         self._publisher = publisher
@@ -60,6 +62,7 @@ class Receiver:
         self._settings = settings
         self._clock = clock
         self._replies = replies
+        self._recent = recent
         self._recent_digests = RecentDigests()
         self._one_large_body = asyncio.Lock()
         self._log = structlog.get_logger("connect.intake")
@@ -81,7 +84,11 @@ class Receiver:
             async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
                 translation = await self._publish(request, source, translate_body, body.content, arrival)
                 replying.translation = translation
-        return responses.translation_response(translation, format_of(source).answer_status)
+            response = responses.translation_response(translation, format_of(source).answer_status)
+            if self._recent.on:
+                shown, media_type = format_of(source).without_secrets(body.content), request.content_type
+                self._recent.add(source.name, request.path, media_type, shown, response.status, translation, arrival)
+        return response
 
     def limit_rate(self, mapping: MappingInForce, source: Source) -> None:
         """Raises RequestRejected 429 where the source sends more than its rate allows."""

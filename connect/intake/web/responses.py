@@ -51,13 +51,18 @@ def translation_response(translation: Translation, status: int | None = None) ->
     if not translation.rejected:
         return _json(status or ACCEPTED, body)
     first = translation.rejected[0]
-    body["rejected"] = [
-        _without_empty({"item": each.item, "code": each.code, "reason": each.reason})
-        for each in translation.rejected[:MAX_LISTED]
-    ]
+    body["rejected"] = rejected_items(translation)
     body["error"] = f"{first.item}: {first.reason}" if first.item else first.reason
     forbidden = all(each.code == "forbidden" for each in translation.rejected)
     return _json(status or (FORBIDDEN if forbidden else UNPROCESSABLE), body)
+
+
+def rejected_items(translation: Translation) -> list[dict[str, str]]:
+    """The first rejected items, as answers list them."""
+    return [
+        _without_empty({"item": each.item, "code": each.code, "reason": each.reason})
+        for each in translation.rejected[:MAX_LISTED]
+    ]
 
 
 def _without_empty(fields: dict[str, str]) -> dict[str, str]:

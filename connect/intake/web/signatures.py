@@ -10,7 +10,7 @@ from connect.intake.mapping.rules import Source
 from connect.secret_refs import read_secret
 from streams.sla.instants import parse_rfc3339
 
-_MIN_SECRET_CHARACTERS = 16
+MIN_SECRET_CHARACTERS = 16
 _BEARER = "bearer "
 
 
@@ -43,7 +43,7 @@ def read_secrets(sources: Iterable[Source], environment: Mapping[str, str]) -> S
     """The secrets of each source by its name. Raises SettingsError naming the variable or file, never its value."""
     return {
         source.name: tuple(
-            Secret(read_secret(source.name, ref, environment, _MIN_SECRET_CHARACTERS)) for ref in source.secrets
+            Secret(read_secret(source.name, ref, environment, MIN_SECRET_CHARACTERS)) for ref in source.secrets
         )
         for source in sources
     }
