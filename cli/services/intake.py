@@ -134,13 +134,13 @@ def watch(
         requests = IntakeRequests(url or f"http://127.0.0.1:{settings.port}", settings.operator_token)
         try:
             for each in followed(requests, last, once=once):
-                kept = save is None or save_body(each, save)
+                saved = save is None or save_body(each, save)
                 if as_json:
                     typer.echo(json.dumps(each, ensure_ascii=False))
                     continue
                 for line in lines(each):
                     typer.echo(line)
-                if not kept:
+                if not saved:
                     typer.echo("  not saved: the intake has not kept its body")
         except KeyboardInterrupt:
             return

@@ -126,7 +126,7 @@ def test_memory_is_bounded_and_refused_requests_displace_no_others() -> None:
     assert "body" not in json.loads(large), "over an eighth of the memory"
     recent.add("p", "/v1/hooks/p", "application/json", b"\xff", 202, Translation(), 0)
     for _ in range(500):
-        recent.refuse("q", "/x" * 1000, 401, "y" * 10_000, 0)
+        recent.add_rejected("q", "/x" * 1000, 401, "y" * 10_000, 0)
     kept = [json.loads(each) for each in recent.after(0, 1000)]
     assert [each["source"] for each in kept[:3]] == ["p", "p", "q"]
     assert kept[1]["body_base64"] == "/w=="
@@ -136,9 +136,9 @@ def test_memory_is_bounded_and_refused_requests_displace_no_others() -> None:
     assert "rejected" not in json.loads(recent.after(0, 1000)[-1]), "an outcome that is too large is left out"
     for _ in range(100):
         recent.add("p", "/v1/hooks/p", "application/json", b"x" * 8000, 202, Translation(), 0)
-        assert recent.held <= 64 * 1024 + 64 * 1024
+        assert recent.bytes_used <= 64 * 1024 + 64 * 1024
     recent.switch(on=False)
-    assert (recent.held, recent.after(0, 10)) == (0, [])
+    assert (recent.bytes_used, recent.after(0, 10)) == (0, [])
 
 
 def test_watched_requests_are_shown_and_saved_and_two_mappings_compared_over_them(

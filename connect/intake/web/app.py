@@ -67,7 +67,7 @@ class Intake:
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
         held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
-        held_bytes.labels("recent").set_function(lambda: self._recent.held)
+        held_bytes.labels("recent").set_function(lambda: self._recent.bytes_used)
 
     def use(self, mapping: LoadedMapping) -> None:
         """Receive later requests by this mapping. Those in progress end with the one that they began with."""
@@ -190,7 +190,7 @@ class Intake:
             self._log_rejection(request.get(_SOURCE, "unknown"), error)
             if self._recent.on and request.method == "POST":
                 source = request.get(_SOURCE, "unknown")
-                self._recent.refuse(source, request.path, error.status, error.reason, self._clock.now())
+                self._recent.add_rejected(source, request.path, error.status, error.reason, self._clock.now())
             response = responses.rejection_response(error)
         except web.HTTPException as error:
             response = responses.rejection_response(RequestRejected(error.status, error.reason, _allowed(error)))

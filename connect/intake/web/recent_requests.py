@@ -34,7 +34,7 @@ class RecentRequests:
         self._last = 0
 
     @property
-    def held(self) -> int:
+    def bytes_used(self) -> int:
         """Bytes kept."""
         return self._accepted.size + self._refused.size
 
@@ -62,7 +62,7 @@ class RecentRequests:
         if not self._accepted.add(self._last, _encoded(request | outcome | body)):
             self._accepted.add(self._last, _encoded(request))
 
-    def refuse(self, source: str, path: str, status: int, reason: str, now: int) -> None:
+    def add_rejected(self, source: str, path: str, status: int, reason: str, now: int) -> None:
         """A request that was refused, so that nothing of it is kept but the reason."""
         request = self._request(source, path[:_LONGEST_TEXT], status, now)
         self._refused.add(self._last, _encoded(request | {"error": reason[:_LONGEST_TEXT]}))
@@ -90,23 +90,23 @@ class _Ring:
         self.size = 0
         self._limit = limit
         self._max_bytes = max_bytes
-        self._kept: deque[tuple[int, bytes]] = deque()
+        self._objects: deque[tuple[int, bytes]] = deque()
 
     def add(self, number: int, encoded: bytes) -> bool:
         """False where the object alone is too large; nothing changes then."""
         if len(encoded) > self._max_bytes // 2:
             return False
-        self._kept.append((number, encoded))
+        self._objects.append((number, encoded))
         self.size += len(encoded)
-        while self.size > self._max_bytes or len(self._kept) > self._limit:
-            self.size -= len(self._kept.popleft()[1])
+        while self.size > self._max_bytes or len(self._objects) > self._limit:
+            self.size -= len(self._objects.popleft()[1])
         return True
 
     def after(self, number: int) -> Iterable[tuple[int, bytes]]:
-        return (each for each in self._kept if each[0] > number)
+        return (each for each in self._objects if each[0] > number)
 
     def clear(self) -> None:
-        self._kept.clear()
+        self._objects.clear()
         self.size = 0
 
 
