@@ -29,8 +29,8 @@ def page(alert: ReceivedEvent) -> None:
 
 
 def worth_a_page(alert: ReceivedEvent, now: datetime) -> bool:
-    """Breaches, what is due, and what takes a breach back."""
-    if alert.backfill or now - alert.time > STALE:
+    """Breaches, what is due, and what takes a breach back; nothing about incidents that have ended already."""
+    if alert.backfill or alert.incident_ended is not None or now - alert.time > STALE:
         return False
     return alert.type in {"sla.breached", "sla.update_due", "sla.breach_retracted"}
 

@@ -11,11 +11,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from streams.policy.load import default_policies_dir, load_policies
+from streams.replay import simulate as simulation
 from streams.replay.simulate import simulate
+from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import format_line
+from streams.serde.codec import encode_output
 from streams.sla.arrival import TimeLimits
+from streams.sla.events import Output
 from streams.sla.instants import DAY, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from streams.sla.policy import CreditRule, Policies, Policy, SeverityTargets
 
@@ -251,6 +256,9 @@ def texts(lines: Iterable[Line | str]) -> list[str]:
     ]
 
 
+_as_json = simulation._json
+
+
 def run(
     *lines: Line | str,
     until: str | None = None,
@@ -258,12 +266,20 @@ def run(
     backfill: bool = False,
     time_limits: TimeLimits | None = None,
     states: bool = False,
+    extensions: bool = False,
 ) -> list[Line]:
-    """What simulate says to the lines, with the final states if asked; every output goes through its JSON form."""
+    """What simulate says to the lines, with the final states if asked; every output goes through its JSON form. With
+    `extensions` outputs have what only the headers of Kafka have."""
     using = using or policies()
     end = None if until is None else micros(until)
-    outputs = simulate(texts(lines), using, until=end, backfill=backfill, time_limits=time_limits, states=states)
-    return [json.loads(format_line(output)) for output in outputs]
+    with patch.object(simulation, "_json", _with_extensions if extensions else _as_json):
+        outputs = simulate(texts(lines), using, until=end, backfill=backfill, time_limits=time_limits, states=states)
+        return [json.loads(format_line(output)) for output in outputs]
+
+
+def _with_extensions(output: Output, source: str) -> Line:
+    _, headers = encode_output(output, source)
+    return _as_json(output, source) | extensions_of(headers)
 
 
 def tell(outputs: Iterable[Line], *kinds: str) -> list[str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.support.console import safe
 from connect.kafka_io.reader import TopicRecord
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
+from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
 from streams.serde.json_values import instant_to_json
@@ -51,7 +52,7 @@ def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
     event_type, fields = decoded
     if event_type.startswith("state."):
         return _own_form(record, event_type, fields)
-    event = to_json(event_type, fields)
+    event = to_json(event_type, fields) | extensions_of(record.headers)
     return event if event.get("backfill") and "received_time" in fields else _received(event, record)
 
 

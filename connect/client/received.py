@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 from streams.serde.json_values import instant_to_json
 from streams.sla.events import Position
 
@@ -63,6 +64,13 @@ class ReceivedEvent(dict[str, Any]):
     def backfill(self) -> bool:
         """Whether it follows from loaded history, which must page nobody."""
         return bool(self.get("backfill"))
+
+    @property
+    def incident_ended(self) -> datetime | None:
+        """Of a breach that was published only after its incident had ended: when that was, UTC. Its `incident.closed`
+        may have been handled before, so nothing may follow that ends what the breach has led to."""
+        ended = self.get(INCIDENT_ENDED)
+        return None if ended is None else datetime.fromisoformat(ended)
 
 
 def incident_of(key: bytes | None) -> str | None:

@@ -24,6 +24,7 @@ from connect.client.opened_in import ProcessOf
 from connect.client.received import ReceivedEvent, incident_of
 from streams.errors import RegistryUnavailable
 from streams.schema_registry.schema_source import backoff
+from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import Decode, decode
 from streams.sla.events import Position, Rejection
@@ -166,7 +167,7 @@ class Subscription:
                 raise problem
             self._on_undecodable(problem)
             return None
-        event = ReceivedEvent(to_json(*decoded), position)
+        event = ReceivedEvent(to_json(*decoded) | extensions_of(record.headers), position)
         return None if self._known(event) else event
 
     def _known(self, event: ReceivedEvent) -> bool:

@@ -277,7 +277,7 @@ class DeliveryQueue:
                 if message.action == "trigger" and message.record_at:
                     taken = max(now / SECOND - message.record_at / 1_000, 0)
                     self._metrics.arrival_to_delivery_seconds.labels(name).observe(taken)
-                return self._pages.delivered(key)
+                return self._pages.delivered(key, now)
             case Failed(reason, retry_after, rate_limited):
                 self._metrics.tries.labels(name, "failed").inc()
                 self.health.failed(reason, retry_after, now, rate_limited=rate_limited, waiting=self.pending)
@@ -302,4 +302,4 @@ class DeliveryQueue:
             reason=reason, tries=message.tries + 1,
         )  # fmt: skip
         parked = Parked(name, key.incident, message._replace(tries=message.tries + 1), reason, now)
-        return [parked_row(parked), *self._pages.delivered(key)]
+        return [parked_row(parked), *self._pages.delivered(key, now)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from connect.notify.destinations.kind import Destination
 from connect.notify.digest import digest_page, ended, fold, incident_of_digest, key_of_digest, name_of, waiting_digest
-from connect.notify.message import Message, digest_key
+from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, changes
 from connect.notify.pending_pages import PageKey, PendingPages
@@ -80,7 +80,7 @@ class DestinationPages:
     def retry(self, partition: int, incident: str, message: Message, now: int) -> PageChange:
         """A parked message waits again."""
         key = PageKey(partition, incident)
-        return self._changed(key, self._page(key).requeued(message, now), now)
+        return self._changed(key, self._page(key).requeued(message, self._destination, now), now)
 
     def start(self, key: PageKey) -> list[StateRow]:
         """The first message of a page is about to be sent. What may be open there afterwards is stored before."""
@@ -89,9 +89,13 @@ class DestinationPages:
         must_store = self._destination.kind.latest_only and page.head.opens and not page.head.attempted
         return self._changed(key, page.started(), 0).rows if must_store else []
 
-    def delivered(self, key: PageKey) -> list[StateRow]:
-        """The first message is delivered, or parked."""
-        return self._changed(key, self._page(key).delivered(), 0).rows
+    def delivered(self, key: PageKey, now: int) -> list[StateRow]:
+        """The first message is delivered, or parked. A digest ends then if all of its alerts have ended before."""
+        page = self._page(key)
+        rows = self._changed(key, page.delivered(), now).rows
+        if page.head.late and page.head.clock == DIGEST and not self._members[key]:
+            rows += self._ended(key, now)
+        return rows
 
     def failed(self, key: PageKey, due: int, *, written: bool) -> list[StateRow]:
         """The first message was not delivered, and is tried again at `due`, unless a later one takes its place. That
@@ -153,13 +157,18 @@ class DestinationPages:
         name, before = self._destination.name, self.queue.get(key)
         rows, keys = list(changes(name, before, page)), {key}
         for over in self._put(key, page):
-            digest = self.queue.get(over)
-            if digest is not None:
-                after = ended(digest, self._destination, now, busy=over in self.in_flight)
-                rows += changes(name, digest, after)
-                keys.add(over)
-                self._put(over, after)
+            rows += self._ended(over, now)
+            keys.add(over)
         return PageChange(rows, keys)
+
+    def _ended(self, key: PageKey, now: int) -> list[StateRow]:
+        """The rows of a digest whose alerts have ended, unless it has a late one and still waits: people see it."""
+        digest = self.queue.get(key)
+        if digest is None or digest.waits_late:
+            return []
+        after = ended(digest, self._destination, now, busy=key in self.in_flight)
+        self._put(key, after)
+        return list(changes(self._destination.name, digest, after))
 
     def _put(self, key: PageKey, page: Page) -> list[PageKey]:
         """Replace a page; the digests that have no alert any more."""

@@ -15,6 +15,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page, folded
 from connect.notify.triggers import JsonObject, PageTrigger
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 from streams.sla.instants import format_rfc3339
 from streams.sla.severity import SEVERITIES
 
@@ -74,9 +75,14 @@ def fold(
         (page.incident, each[-1].event) for page, each in zip(pages, taken, strict=True)
         if waiting is None or not _has(waiting.event["data"]["digest"], page, key)
     ]  # fmt: skip
+    late = [each for messages in taken for each in messages if each.late]
     ids = sorted(each.id for messages in taken for each in messages)
     name = _hash([*ids, "" if waiting is None else waiting.id])
     event = _event(name, new, [each[-1].event for each in taken], len(ids), now, waiting)
+    if waiting is not None and waiting.late:
+        late.append(waiting)
+    if late:
+        event = {**event, INCIDENT_ENDED: late[-1].event[INCIDENT_ENDED]}
     digest = digest.apply(
         PageTrigger(event, "trigger", DIGEST, 0), destination, now, busy=busy, key=key,
         due=due if waiting is None else min(due, waiting.due),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from connect.notify.destinations.kind import MASKED, Destination, PreparedRequest
@@ -10,6 +11,7 @@ from connect.notify.message import Message
 from connect.notify.page import Page
 from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 from streams.sla.instants import parse_rfc3339
 from streams.topics import DEFAULT_PREFIX
 
@@ -29,9 +31,20 @@ class DryRun:
         self._deployment = deployment
         self._routing = routing
         self._pages: dict[tuple[str, str], Page] = {}
+        self._breached: dict[str, tuple[str, frozenset[str]]] = {}
+        """When each incident ended, by its last closing, and the clocks that the closing says are breached."""
 
     def apply(self, trigger: PageTrigger) -> Iterator[DryRunDelivery]:
-        """The requests that a trigger leads to."""
+        """The requests that a trigger leads to. A breach that follows the closing which lists it is one that was found
+        only after its incident had ended; the services learn it from a header, which the JSON form does not have."""
+        if trigger.action == "close":
+            breached = (each for each in trigger.data["clocks"] if each["verdict"] == "breached")
+            clocks = frozenset(f"{each['metric']}/{each['instance']}" for each in breached)
+            self._breached[trigger.incident] = str(trigger.data["closed_at"]), clocks
+        elif trigger.action == "trigger" and trigger.incident in self._breached:
+            ended, clocks = self._breached[trigger.incident]
+            if trigger.clock in clocks:
+                trigger = replace(trigger, event={**trigger.event, INCIDENT_ENDED: ended})
         everywhere = dict.fromkeys(self._routing.destinations)
         routed = self._routing.destinations_for(trigger) if trigger.action == "trigger" else everywhere
         at = parse_rfc3339(trigger.event["time"])

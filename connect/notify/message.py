@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
 from connect.feedback_links import quoted_deployment
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import Language
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 
 #: PagerDuty refuses a longer `dedup_key`.
 LONGEST_DEDUP_KEY = 255
@@ -15,6 +17,8 @@ LONGEST_DEDUP_KEY = 255
 
 #: In place of a clock: the message is a digest.
 DIGEST = "digest"
+#: The type of the message that ends the page of an alert whose incident had ended before it.
+_PAGE_ENDED = "sla.page_ended"
 
 
 class Message(NamedTuple):
@@ -43,6 +47,20 @@ class Message(NamedTuple):
 
     attempted: bool = False
     """Whether it may have been sent. Stored before the first attempt where that matters."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it is about an alert that was published only after its incident had ended. People see it all the
+        same, and its page ends with a message that follows it: no other one would end it. A digest is late if one of
+        its alerts is."""
+        return INCIDENT_ENDED in self.event
+
+    def end(self, unused: Collection[str]) -> Message:
+        """The message that follows a late alert and ends its page, without the fields that are not used there."""
+        data = {name: value for name, value in self.event["data"].items() if name not in unused}
+        event = {**self.event, "id": f"{self.event['id']}-ended", "type": _PAGE_ENDED, "data": data}
+        name = f"{self.id}/ended/{self.seq}"
+        return self._replace(id=name, action="resolve", event=event, seq=self.seq + 1, opens=False)
 
     def dedup_key(self, incident: str) -> str:
         """What ties it to the other messages about the same page."""

@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
 from connect.notify.message import DIGEST, Message, dedup_key
+from connect.notify.pending_messages import ends_never_needed, never_paged, superseded, unsent_ends, with_end
 from connect.notify.triggers import BREACH, JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
 from streams.topics import DEFAULT_PREFIX
 
 #: Clocks that the message of a closing lists, the latest; an incident may have thousands of update windows.
 _MOST_CLOCKS = 1_000
-_UPDATE = "update"
 
 
 class _NewMessage(NamedTuple):
@@ -73,10 +73,15 @@ class Page:
         """Whether its first message is an alert that a digest may have instead."""
         return bool(self.pending) and self.may_be_folded(self.head)
 
+    @property
+    def waits_late(self) -> bool:
+        """Whether a late alert waits, or is being sent."""
+        return any(each.late and each.action == "trigger" for each in self.pending)
+
     def may_be_folded(self, message: Message) -> bool:
-        """An alert that has not been tried, and whose clock will end."""
+        """An alert that has not been tried, and whose clock will end or whose incident has ended."""
         untried = message.action == "trigger" and message.tries == 0
-        return untried and message.clock != DIGEST and message.clock in self.open
+        return untried and message.clock != DIGEST and (message.clock in self.open or message.late)
 
     def started(self) -> Page:
         """The first message is about to be sent: from now on its page may be open at the destination."""
@@ -94,6 +99,8 @@ class Page:
         its clock takes its place, if there is one."""
         head, later = self.head, self.pending[1:]
         newer = next((each for each in later if each.clock == head.clock), None) if latest_only else None
+        if newer is not None and newer.late and newer.action == "resolve":  # it follows the alert, and replaces nothing
+            newer = None
         if newer is None or (newer.action == head.action == "trigger" and head.clock == DIGEST):  # its incidents differ
             return replace(self, pending=(head._replace(tries=head.tries + 1, due=due, attempted=True), *later))
         # The page may be open there: a later alert updates it, by the key that it has.
@@ -103,13 +110,13 @@ class Page:
             keys[head.clock] = head.key
         return replace(self, keys=keys, pending=(first, *(each for each in later if each is not newer)))
 
-    def requeued(self, message: Message, now: int) -> Page:
-        """A parked message waits again, as if it were new."""
+    def requeued(self, message: Message, destination: Destination, now: int) -> Page:
+        """A parked message waits again, as if it were new; the end of a late alert follows it again."""
         if any(each.id == message.id for each in self.pending):
             return self
         seq = self._next_seq(now)
         message = message._replace(seq=seq, since=now, due=now, tries=0, attempted=True, opens=False)
-        return replace(self, pending=(*self.pending, message))
+        return replace(self, pending=(*self.pending, *with_end(message, destination)))
 
     def apply(
         self,
@@ -165,12 +172,16 @@ class Page:
         if self._waits(trigger):
             return self
         waiting, replaced = self._replaced(destination, busy, {clock}, trigger)
-        unpaged = _unpaged(replaced)
+        unpaged = never_paged(replaced)
         # A page whose end has not been sent yet is still open there: a new alert of its clock updates it.
-        unended = [each for each in replaced if each.action == "resolve"]
+        unended = [each for each in unsent_ends(replaced) if each.clock == clock]
         used = unended[-1].key if unended else self.keys.get(clock) if clock in self.open else key
         opens = not unended and (clock not in self.open or clock in unpaged)
-        still_open = {each: at for each, at in self.open.items() if each not in unpaged} | {clock: trigger.at}
+        still_open = {each: at for each, at in self.open.items() if each not in unpaged}
+        if not trigger.late:
+            still_open[clock] = trigger.at
+        elif destination.kind.resolve_each_clock:  # else a closing may be one message, which is still sent
+            still_open.pop(clock, None)
         keys = {each: named for each, named in self.keys.items() if each in still_open and each != clock}
         breached = self.breached - {clock} | ({clock} if trigger.type == BREACH else set())
         page = replace(
@@ -178,15 +189,19 @@ class Page:
             language=language,
             open=still_open,
             breached=breached & (still_open.keys() | self.folded.keys()),
-            keys=keys if used is None else {**keys, clock: used},
+            keys={**keys, clock: used} if used is not None and clock in still_open else keys,
             pending=waiting,
         )
         name = f"{trigger.id}/{trigger.at}" if any(each.id == trigger.id for each in waiting) else trigger.id
         return page._enqueue([_NewMessage(name, "trigger", clock, used, opens)], trigger, destination, now, due)
 
     def _waits(self, alert: PageTrigger) -> bool:
-        """Whether an alert that was read again waits already. Late evidence may take a breach back, and later evidence
-        may bring it back: it has the same id then (R3), and waits behind its retraction."""
+        """Whether an alert that was read again waits already, or its end does. Late evidence may take a breach back,
+        and later evidence may bring it back: it has the same id then (R3), and waits behind its retraction."""
+        if alert.late:
+            return any(
+                each.late and each.id.startswith(alert.id) and each.record_at == alert.at for each in self.pending
+            )
         waiting = [each for each in self.pending if each.id == alert.id or each.clock in {alert.clock, ""}]
         return any(each.id == alert.id for each in waiting) and waiting[-1].action == "trigger"
 
@@ -194,13 +209,16 @@ class Page:
         self, trigger: PageTrigger, clocks: Collection[str], destination: Destination, now: int, busy: bool
     ) -> Page:
         ends = {clock for clock in clocks if clock in self.open}
-        waiting, replaced = self._replaced(destination, busy, ends)
-        unended = {each.clock: each.key for each in replaced if each.action == "resolve"}
-        needed = sorted(ends - (_unpaged(replaced) - unended.keys()))
+        closing = trigger.action == "close"
+        late = {each.clock for each in self.pending if each.late and not closing}
+        waiting, replaced = self._replaced(destination, busy, ends | late.intersection(clocks), keep_late=closing)
+        unpaged = never_paged(replaced)
+        unended = {each.clock: each.key for each in unsent_ends(replaced)}
+        needed = sorted((ends - unpaged) | unended.keys())
         keys = {**{clock: self.keys.get(clock) for clock in ends}, **unended}
-        if trigger.action == "close" and destination.kind.resolve_each_clock:
+        if closing and destination.kind.resolve_each_clock:
             added = [_NewMessage(f"{trigger.id}/{each}", "resolve", each, keys[each]) for each in needed]
-        elif trigger.action == "close":
+        elif closing:
             added = [_NewMessage(trigger.id, "resolve", "", None)] if needed else []
         else:
             added = [_NewMessage(trigger.id, "resolve", each, keys[each]) for each in needed]
@@ -215,13 +233,25 @@ class Page:
         return page._enqueue(added, trigger, destination, now, now)
 
     def _replaced(
-        self, destination: Destination, busy: bool, clocks: Collection[str], alert: PageTrigger | None = None
+        self,
+        destination: Destination,
+        busy: bool,
+        clocks: Collection[str],
+        alert: PageTrigger | None = None,
+        *,
+        keep_late: bool = False,
     ) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
         """What still waits, and what does not, after a new message about these clocks."""
         if not destination.kind.latest_only:
             return self.pending, ()
         sending, unsent = (self.pending[:1], self.pending[1:]) if busy else ((), self.pending)
-        out = [each for each in unsent if each.clock in clocks or (alert is not None and _superseded(each, alert))]
+        out = [
+            each
+            for each in unsent
+            if (each.clock in clocks and not (keep_late and each.late))
+            or (alert is not None and superseded(each, alert))
+        ]
+        out += ends_never_needed(out, unsent)
         return (*sending, *(each for each in unsent if each not in out)), tuple(out)
 
     def _enqueue(
@@ -237,6 +267,8 @@ class Page:
             for index, each in enumerate(added)
             if each.id not in known
         )  # fmt: skip
+        if trigger.late:
+            messages = tuple(each for message in messages for each in with_end(message, destination))
         return replace(self, pending=(*self.pending, *messages))
 
     def _overtaken(self, end: Message) -> bool:
@@ -248,17 +280,13 @@ class Page:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
 
 
-def _unpaged(dropped: Collection[Message]) -> set[str]:
-    """The clocks that one of these messages would have paged first, had it been sent."""
-    return {each.clock for each in dropped if each.opens and not each.attempted}
-
-
 def folded(page: Page, key: str) -> Page:
-    """The page after a digest with this dedup key has taken its alerts."""
+    """The page after a digest with this dedup key has taken its alerts. Clocks of late alerts have ended already."""
     taken = [each for each in page.pending if page.may_be_folded(each)]
-    unpaged = _unpaged(taken)
+    unpaged = never_paged(taken)
+    taken += ends_never_needed(taken, page.pending)
     clocks = dict(page.folded)
-    for clock in sorted({each.clock for each in taken}):
+    for clock in sorted({each.clock for each in taken if each.clock in page.open}):
         before = clocks.get(clock, FoldedClock(0, ())).digests
         clocks[clock] = FoldedClock(page.open[clock], tuple(dict.fromkeys((*before, key))))
     return replace(
@@ -268,16 +296,6 @@ def folded(page: Page, key: str) -> Page:
         pending=tuple(each for each in page.pending if each not in taken),
         folded=clocks,
     )
-
-
-def _superseded(message: Message, trigger: PageTrigger) -> bool:
-    """Whether a waiting page is about an earlier update of the same incident than a new one, so that it says nothing
-    more: a burst of late openings has many of them."""
-    if message.action != "trigger" or message.tries > 0:
-        return False
-    metric, _, instance = message.clock.partition("/")
-    newer, _, number = trigger.clock.partition("/")
-    return metric == newer == _UPDATE and int(instance) < int(number)
 
 
 def _stored_event(trigger: PageTrigger, destination: Destination) -> JsonObject:

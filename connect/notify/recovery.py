@@ -52,7 +52,7 @@ def _digest(
         page = digest_page(key) if over else replace(digest_page(key), open={DIGEST: 0})
     page = replace(page, pending=tuple(sorted((*page.pending, *moved), key=lambda each: each.seq)))
     page = replace(_incident(page), keys={DIGEST: key} if page.open else {})
-    return page if member or not page.open else ended(page, destination, now, busy=False)
+    return page if member or not page.open or page.waits_late else ended(page, destination, now, busy=False)
 
 
 def _incident(page: Page) -> Page:
@@ -64,8 +64,12 @@ def _incident(page: Page) -> Page:
     def waits_for_its_end(alert: Message) -> bool:
         return max(ends.get(alert.clock, -1), ends.get("", -1)) > alert.seq
 
-    # A tried alert without a page is one that an operator retries.
-    unpaged = [each for each in pending if each.action == "trigger" and (each.opens or not each.attempted)]
+    # A tried alert without a page is one that an operator retries; a late one has no page.
+    unpaged = [
+        each
+        for each in pending
+        if each.action == "trigger" and (each.opens or not each.attempted) and (not each.late or each.clock == DIGEST)
+    ]
     unstored = [each for each in unpaged if each.clock not in page.open and not waits_for_its_end(each)]
     if not unstored and pending == page.pending:
         return page

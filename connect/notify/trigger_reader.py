@@ -13,6 +13,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import UNREADABLE, prefix_of, read_key, read_message
 from connect.notify.triggers import PageTrigger, page_trigger
 from streams.runtime.processor import RetryLater
+from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import CONFLUENT, Codec
 from streams.sla.events import Rejection
@@ -59,7 +60,7 @@ class TriggerReader:
             if isinstance(decoded, Rejection):
                 self._skip(record, f"{decoded.code}: {decoded.message}")
                 return None
-            event = to_json(*decoded)
+            event = to_json(*decoded) | extensions_of(record.headers)
             if len(record.value) > _NEVER_TOO_LARGE and (why := _too_large(event)) is not None:
                 self._skip(record, why)
                 return None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
+
 JsonObject = Mapping[str, Any]
 Action = Literal["trigger", "resolve", "close"]
 
@@ -39,6 +41,12 @@ class PageTrigger:
     @property
     def type(self) -> str:
         return cast(str, self.event["type"])
+
+    @property
+    def late(self) -> bool:
+        """Whether it is an alert that was published only after its incident had ended: nothing else will end its
+        page."""
+        return self.type in TRIGGERS and INCIDENT_ENDED in self.event
 
     @property
     def incident(self) -> str:

@@ -70,6 +70,12 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "ce_subject": {"type": "string", "minLength": 1, "description": "`subject` of the value: the key."},
     "content-type": {"type": "string", "const": "application/avro", "description": "Media type of the value."},
     "ce_backfill": {"type": "string", "const": "true", "description": "Present where `backfill` of the value is true."},
+    "ce_incidentended": {
+        "type": "string",
+        "format": "date-time",
+        "description": "Of an alert that was published only after its incident had ended: when that was, as RFC 3339, "
+        "UTC. The value does not have it.",
+    },
     "ce_receivedtime": {
         "type": "string",
         "format": "date-time",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
-from streams.sla.instants import SECOND, format_rfc3339
+from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/avro")
+#: The extension of an alert whose incident had ended before the alert was published: when it ended, as RFC 3339.
+INCIDENT_ENDED = "incidentended"
+_INCIDENT_ENDED_HEADER = f"ce_{INCIDENT_ENDED}"
 
 
 def headers_for(
@@ -19,8 +23,10 @@ def headers_for(
     *,
     traceparent: str | None = None,
     backfill: bool = False,
+    incident_ended: int | None = None,
 ) -> list[tuple[str, bytes]]:
-    """The headers of one event; `time` in microseconds UTC. The value is authoritative, these are for generic tools."""
+    """The headers of one event; `time` and `incident_ended` in microseconds UTC. The value is authoritative, these are
+    for generic tools, except `ce_incidentended`, which no value has."""
     headers = [
         _SPEC_VERSION,
         ("ce_id", event_id.encode()),
@@ -32,9 +38,22 @@ def headers_for(
     ]
     if backfill:
         headers.append(("ce_backfill", b"true"))
+    if incident_ended is not None:
+        headers.append((_INCIDENT_ENDED_HEADER, _time(incident_ended)))
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
     return headers
+
+
+def extensions_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """The extension attributes that an event has in its headers only, as its JSON form has them: `incidentended`."""
+    for name, value in headers:
+        if name == _INCIDENT_ENDED_HEADER:
+            try:
+                return {INCIDENT_ENDED: format_rfc3339(parse_rfc3339((value or b"").decode()))}
+            except (ValueError, OverflowError):  # another program wrote it
+                return {}
+    return {}
 
 
 @lru_cache(maxsize=1024)

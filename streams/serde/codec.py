@@ -170,6 +170,7 @@ class Codec:
             output.time,
             traceparent=output.traceparent,
             backfill=output.backfill,
+            incident_ended=output.incident_ended,
         )
         return self._write(output.type, record), headers
 

@@ -247,3 +247,5 @@ class Output(NamedTuple):
     data: dict[str, object]
     backfill: bool = False
     traceparent: str | None = None
+    incident_ended: int | None = None
+    """Of an alert that is published only after its incident has ended: when it ended."""

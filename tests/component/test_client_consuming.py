@@ -38,6 +38,7 @@ class Record(NamedTuple):
     partition: int
     offset: int
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def credit(name: str) -> bytes:
@@ -122,6 +123,15 @@ def subscribed(consumer: FakeConsumer, **given: Any) -> Subscription:
     subscription = Subscription(consumer, **given)
     consumer.when_empty = subscription.stop
     return subscription
+
+
+def test_a_late_breach_says_when_its_incident_ended() -> None:
+    broker = FakeBroker([credit("late"), credit("ordinary")])
+    ended = ("ce_incidentended", b"2026-01-31T15:00:00Z")
+    broker.log[0] = broker.log[0]._replace(headers=(ended,))
+    with subscribed(broker.consumer()) as events:
+        found = {each.id: each.incident_ended for each in events}
+    assert found == {"late": datetime(2026, 1, 31, 15, tzinfo=UTC), "ordinary": None}
 
 
 def ids(events: Iterable[ReceivedEvent]) -> list[str]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from aiokafka.errors import CommitFailedError
-from aiokafka.structs import TopicPartition
-from notify_bench import Bench, destination, play
+from notify_bench import destination, play
+from notify_desk import ALERTS, INCIDENTS, ROWS, Desk, Record
 from structlog.testing import capture_logs
 
 from connect.notify import alert_consumer, delivery_queue
-from connect.notify.alert_consumer import PARKED_RETENTION, AlertConsumer
+from connect.notify.alert_consumer import PARKED_RETENTION
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import (
     Parked,
     StateRow,
@@ -30,7 +28,6 @@ from connect.notify.page_store_rows import (
     retry_rows,
 )
 from connect.notify.parked_messages import ParkedMessages
-from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.trigger_reader import TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
@@ -39,150 +36,6 @@ from streams.sla.instants import SECOND
 from tests.page_triggers import event, trigger, value_of
 
 MIB = 1024 * 1024
-ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
-
-
-class Record(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-
-
-class FakeKafka:
-    """One partition of each topic, by hand; a PageStore and its consumer in one."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.consumer = self
-        self.logs: dict[TopicPartition, list[Record]] = {ALERTS: [], INCIDENTS: [], ROWS: []}
-        self.at: dict[TopicPartition, int] = dict.fromkeys(self.logs, 0)
-        self.visible: dict[TopicPartition, int] = {}
-        """How far a topic can be read; default: all that is there."""
-        self.committed_at: dict[TopicPartition, int] = {}
-        self.steps: list[str] = []
-        self.held: set[TopicPartition] = set()
-        self.refuses: Exception | None = None
-
-    def put(self, where: TopicPartition, value: bytes | None, at: int = 0, key: bytes | None = b"k") -> None:
-        log = self.logs[where]
-        log.append(Record(where.topic, where.partition, len(log), at, key, value))
-
-    # -- of the consumer
-
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
-        await asyncio.sleep(0.001)
-        found = {}
-        for where, log in self.logs.items():
-            end = min(self.visible.get(where, len(log)), self.at[where] + max_records)
-            if where not in self.held and self.at[where] < end:
-                found[where] = log[self.at[where] : end]
-                self.at[where] = end
-                max_records -= len(found[where])
-                if max_records == 0:
-                    break
-        return found
-
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        if self.refuses is not None:
-            raise self.refuses
-        self.steps.append("commit")
-        self.committed_at |= offsets
-
-    async def position(self, where: TopicPartition) -> int:
-        return self.at[where]
-
-    def assignment(self) -> set[TopicPartition]:
-        return set(self.logs)
-
-    def paused(self) -> set[TopicPartition]:
-        return set(self.held)
-
-    def pause(self, *wheres: TopicPartition) -> None:
-        self.held |= set(wheres)
-
-    def resume(self, *wheres: TopicPartition) -> None:
-        self.held -= set(wheres)
-
-    def seek(self, where: TopicPartition, offset: int) -> None:
-        self.at[where] = offset
-
-    # -- of PageStore
-
-    topic = PageStore.topic
-    _prefix = "sla"
-
-    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
-        given = list(rows)
-        self.steps += ["rows"] if given else []
-        await self.bench.store.write(partition, given)
-
-    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {where: len(self.logs[where]) for where in partitions}
-
-    async def stored_pages(
-        self, partitions: Sequence[int], name: str, on_row: Any
-    ) -> Mapping[int, tuple[StoredPages, int]]:
-        for each in partitions:
-            for key, value in self.bench.store.log.get(each, {}).items():
-                on_row(each, key, value)
-        return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
-
-    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
-        for where in partitions:
-            self.at[where] = self.committed_at.get(where, 0)
-
-
-class Desk:
-    """A reader that runs."""
-
-    def __init__(
-        self, kind: Any = "pagerduty", codec: Codec | None = None, summaries: IncidentSummaries | None = None
-    ) -> None:
-        self.bench = Bench(destination(kind), summaries=summaries)
-        self.kafka = FakeKafka(self.bench)
-        routing = Routing({"d": self.bench.to}, (Route(Match(severity=frozenset({"P1"})), ("d",)),))
-        self.ready = 0
-        self.problem: str | None = None
-        self.consumer = AlertConsumer(
-            "d",
-            routing,
-            self.kafka,  # type: ignore[arg-type]
-            self.bench.delivery,
-            self.bench.metrics,
-            self._ready,
-            codec or Codec(),
-            clock=self.bench.clock,
-            earliest=False,
-            summaries=summaries,
-        )
-        self.reading: asyncio.Task[None] | None = None
-
-    def _ready(self, problem: str | None) -> None:
-        self.ready += 1
-        self.problem = problem
-
-    async def start(self) -> None:
-        self.bench.running = asyncio.create_task(self.bench.delivery.run())
-        self.reading = asyncio.create_task(self.consumer.run())
-        await self.consumer.on_partitions_assigned(self.kafka.assignment())
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                assert self.reading is not None
-                if self.reading.done():
-                    self.reading.result()
-                await asyncio.sleep(0.002)
-
-    @property
-    def heard(self) -> list[str]:
-        return [id_ for _, _, id_ in self.bench.sender.heard]
-
-    def unreadable(self) -> float | None:
-        return self.bench.metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": "d"})
 
 
 def test_rows_are_kept_before_offsets_are_committed() -> None:

@@ -244,6 +244,9 @@ def test_an_output_becomes_value_and_headers() -> None:
     )
     assert headers == headers_for("time.mark", "id-1", "/sla/incidents", "3", 1_000_000, backfill=True)
     assert ("ce_backfill", b"true") in headers
+    late_value, late = encode_output(output._replace(incident_ended=2_000_000), "/sla/incidents")
+    assert late_value == value
+    assert set(late) - set(headers) == {("ce_incidentended", b"1970-01-01T00:00:02Z")}
 
 
 @pytest.mark.parametrize("name", ["Incident.avsc", "a.v0.avsc", "a.json", ".avsc", "a..b.avsc"])

@@ -19,8 +19,11 @@ from story import (
     run,
     severity_set,
     tell,
+    told,
     updated,
 )
+
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 
 CLOCKS = ("met", "breached", "retracted")
 
@@ -246,3 +249,41 @@ def test_r3_ids_are_of_what_is_said_and_never_twice() -> None:
     ids = [o["id"] for o in run(*lines, amended("13:30", counts=False), until="2 10:00")]
     assert len(set(ids)) == len(ids)
     assert ids == [o["id"] for o in run(*lines, amended("13:30", counts=False), until="2 10:00")]
+
+
+def late_breaches(*lines: Line, until: str) -> list[str]:
+    """Each published breach, and when its incident had ended by then."""
+    found = run(*lines, until=until, extensions=True)
+    assert {each["type"] for each in found if INCIDENT_ENDED in each} <= {"sla.breached"}
+    return [
+        f"{each['data']['metric']} {each['data']['instance']} {told(each.get(INCIDENT_ENDED))}"
+        for each in found
+        if each["type"] == "sla.breached"
+    ]
+
+
+def test_r12_a_breach_that_is_found_after_the_end_says_when_that_was() -> None:
+    together = [opened("10:00", received="15:58"), resolved("15:30", received="15:58")]
+    assert late_breaches(*together, until="18:00") == [
+        "response 1 15:30", "update 1 15:30", "update 2 15:30", "update 3 15:30",
+    ]  # fmt: skip
+    in_time = [opened("10:00"), resolved("15:30")]
+    assert late_breaches(*in_time, until="18:00") == [
+        "response 1 never", "update 1 never", "update 2 never", "update 3 never",
+    ]  # fmt: skip
+
+
+def test_r12_late_evidence_after_the_end_and_a_merge() -> None:
+    moved = [opened("10:00"), responded("11:00"), updated("11:50"), resolved("12:40")]
+    assert late_breaches(*moved, responded("10:20", received="14:00"), until="18:00") == ["update 1 12:40"]
+    together = [opened("10:00", received="16:00"), merged("13:00", received="16:00")]
+    assert late_breaches(*together, until="18:00") == ["response 1 13:00"]
+
+
+def test_r12_a_breach_that_is_found_after_a_reopening_is_of_an_open_incident() -> None:
+    lines = [
+        opened("10:00", received="16:00"),
+        resolved("13:30", received="16:00"),
+        reopened("15:30", received="16:00"),
+    ]
+    assert late_breaches(*lines, until="17:00") == ["response 1 never", "update 1 never"]

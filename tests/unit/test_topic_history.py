@@ -34,6 +34,16 @@ RECORDS = [
 ]
 
 
+def test_a_late_alert_says_when_its_incident_ended() -> None:
+    late = RECORDS[0]._replace(headers=[("ce_incidentended", b"2026-01-01T11:00:00.5Z")])
+    event = event_of(late)
+    assert event["incidentended"] == "2026-01-01T11:00:00.5Z"
+    assert list(event)[-3:] == ["incidentended", "receivedtime", "data"]
+    for wrong in (b"yesterday", b"\xff", b"", None):
+        broken = late._replace(headers=[("ce_incidentended", wrong)])  # type: ignore[list-item]
+        assert "incidentended" not in event_of(broken)
+
+
 def in_turns(records: list[TopicRecord], most: int) -> list[list[TopicRecord]]:
     return [records[start : start + most] for start in range(0, len(records), most)]
 

@@ -99,8 +99,10 @@ class DestinationKind:
     """People read it: a waiting message is replaced by the next one about the same clock."""
     resolve_each_clock: bool = False
     """A closing is one message for each open clock, not one for all of them."""
+    ends_late_pages: bool = True
+    """A page about an incident that had ended before it is followed by its end."""
     unused_when_closing: frozenset[str] = frozenset()
-    """Large fields of a closing that `prepare` does not use, so they are not stored."""
+    """Large fields that `prepare` does not use in an end, so they are not stored."""
 
 
 @dataclass(frozen=True, slots=True)

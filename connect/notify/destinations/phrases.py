@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import Language, load
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 
 _LISTED_TENANTS = 20
 _LISTED_INCIDENTS = 10
@@ -33,6 +34,8 @@ class NotifyPhrases:
     metrics: Annotated[Mapping[str, str], ("response", "update", "resolution")]
     endings: Annotated[Mapping[str, str], ("resolved", "merged", "annulled")]
     policy: str
+    ended_before: str
+    ended_at: str
     digest: str
     digest_ended: str
     buttons: Annotated[Mapping[str, str], ("acknowledge", "update", "resolve")]
@@ -49,14 +52,14 @@ def notify_phrases(language: Language) -> NotifyPhrases:
 
 
 def title(event: JsonObject, language: Language) -> str:
-    """The alert's own title; of a closing also how the incident ended."""
+    """The alert's own title; of a closing also how the incident ended, of a late alert that it had ended."""
     data = event["data"]
     if (digest := data.get("digest")) is not None:
         phrases = notify_phrases(language)
         return phrases.digest_ended if "ended" in digest else phrases.digest.format(**_counts(digest))
-    text = str(data["title"][language])
-    ending = notify_phrases(language).endings.get(str(data.get("reason", "")))
-    return f"{text} ({ending})" if ending is not None else text
+    text, phrases = str(data["title"][language]), notify_phrases(language)
+    note = phrases.ended_before if INCIDENT_ENDED in event else phrases.endings.get(str(data.get("reason", "")))
+    return f"{text} ({note})" if note is not None else text
 
 
 def moment(rfc3339: str, zone: str) -> str:
@@ -86,6 +89,8 @@ def facts(event: JsonObject, clock: str, language: Language, zone: str) -> Seque
     if data.get("deadline"):
         found.append((phrases.deadline, moment(data["deadline"], zone)))
     found.append((phrases.at, moment(event["time"], zone)))
+    if INCIDENT_ENDED in event:
+        found.append((phrases.ended_at, moment(event[INCIDENT_ENDED], zone)))
     found.append((phrases.tenants, _tenants(data, phrases)))
     policy = data["policy"]
     found.append((phrases.policy, f"{policy['name']} {policy['version']}"))

@@ -89,10 +89,12 @@ def post_body(destination: Destination, message: Message) -> JsonObject:
 
 
 def _buttons(destination: Destination, message: Message) -> Sequence[JsonObject]:
-    """The blocks by which people act on the incident; none below digests and ends, and below posts of pages that a
-    release without named deployments opened."""
+    """The blocks by which people act on the incident; none below digests and ends, below alerts about an incident that
+    had ended, and below posts of pages that a release without named deployments opened."""
     incident = str(message.event["subject"])
     if not destination.buttons or message.action != "trigger" or message.clock == DIGEST or message.key is None:
+        return ()
+    if message.late:
         return ()
     deployment = deployment_of_key(message.key, incident, message.clock)
     if deployment is None:
@@ -140,5 +142,6 @@ SLACK = DestinationKind(
     give_up_after=6 * HOUR,
     concurrency=1,
     min_interval=SECOND,  # Slack accepts one message a second
+    ends_late_pages=False,  # the post says it
     unused_when_closing=frozenset({"clocks"}),
 )

@@ -15,6 +15,7 @@ from connect.notify.destinations.text import HEADERS
 from connect.notify.message import Message
 from connect.notify.triggers import LATE_EVIDENCE, RETRACTED, JsonObject
 from connect.secret_refs import SecretKeys
+from streams.serde.cloudevents_headers import INCIDENT_ENDED
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
 
@@ -72,7 +73,8 @@ def body_of(destination: Destination, incident: str, message: Message) -> JsonOb
     event = message.event
     key = {"dedup_key": message.dedup_key(incident)} if message.clock else {}
     text = title(event, destination.language_of(message))
-    added = {"event_id": event["id"], "action": message.action, **key, "text": text}
+    ended = {"incident_ended_at": event[INCIDENT_ENDED]} if message.late else {}
+    added = {"event_id": event["id"], "action": message.action, **key, "text": text, **ended}
     return {"type": event["type"], "timestamp": event["time"], "data": {**event["data"], **added}}
 
 

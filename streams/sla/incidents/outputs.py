@@ -138,7 +138,9 @@ class OutputBuilder:
             cause = "reclassified"
         data = self._clock(breach.key, breach.revision)
         data |= {"detected_at": detected_at, "cause": cause, "severity": breach.severity}
-        return self._output("sla.breached", breach.key, breach.at, data, breach.key.metric)
+        output = self._output("sla.breached", breach.key, breach.at, data, breach.key.metric)
+        ending = self._fold.ending
+        return output if ending is None else output._replace(incident_ended=ending.at)
 
     def retracted(self, key: ClockKey, revision: int, at: int, cause: str) -> Output:
         """`revision` is that of the clock's deadline as it stands now."""

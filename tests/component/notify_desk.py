@@ -1,0 +1,180 @@
+"""An alert consumer over a fake Kafka of one partition, and the delivery of its destination: what tests share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka.structs import TopicPartition
+from notify_bench import Bench, MemoryStore, destination
+
+from connect.notify.alert_consumer import AlertConsumer
+from connect.notify.destinations.kind import Destination
+from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.page_store import PageStore
+from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.routing.rules import Match, Route, Routing
+from streams.serde.codec import Codec
+
+ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
+
+
+class Record(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class FakeKafka:
+    """One partition of each topic, by hand; a PageStore and its consumer in one."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.consumer = self
+        self.logs: dict[TopicPartition, list[Record]] = {ALERTS: [], INCIDENTS: [], ROWS: []}
+        self.at: dict[TopicPartition, int] = dict.fromkeys(self.logs, 0)
+        self.visible: dict[TopicPartition, int] = {}
+        """How far a topic can be read; default: all that is there."""
+        self.committed_at: dict[TopicPartition, int] = {}
+        self.steps: list[str] = []
+        self.held: set[TopicPartition] = set()
+        self.refuses: Exception | None = None
+        self.turns: asyncio.Semaphore | None = None
+        """How often may be read; default: all the time."""
+
+    def put(
+        self,
+        where: TopicPartition,
+        value: bytes | None,
+        at: int = 0,
+        key: bytes | None = b"k",
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        log = self.logs[where]
+        log.append(Record(where.topic, where.partition, len(log), at, key, value, headers))
+
+    # -- of the consumer
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]:
+        await (asyncio.sleep(0.001) if self.turns is None else self.turns.acquire())
+        found = {}
+        for where, log in self.logs.items():
+            end = min(self.visible.get(where, len(log)), self.at[where] + max_records)
+            if where not in self.held and self.at[where] < end:
+                found[where] = log[self.at[where] : end]
+                self.at[where] = end
+                max_records -= len(found[where])
+                if max_records == 0:
+                    break
+        return found
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.steps.append("commit")
+        self.committed_at |= offsets
+
+    async def position(self, where: TopicPartition) -> int:
+        return self.at[where]
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.logs)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self.held)
+
+    def pause(self, *wheres: TopicPartition) -> None:
+        self.held |= set(wheres)
+
+    def resume(self, *wheres: TopicPartition) -> None:
+        self.held -= set(wheres)
+
+    def seek(self, where: TopicPartition, offset: int) -> None:
+        self.at[where] = offset
+
+    # -- of PageStore
+
+    topic = PageStore.topic
+    _prefix = "sla"
+
+    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
+        given = list(rows)
+        self.steps += ["rows"] if given else []
+        await self.bench.store.write(partition, given)
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {where: len(self.logs[where]) for where in partitions}
+
+    async def stored_pages(
+        self, partitions: Sequence[int], name: str, on_row: Any
+    ) -> Mapping[int, tuple[StoredPages, int]]:
+        for each in partitions:
+            for key, value in self.bench.store.log.get(each, {}).items():
+                on_row(each, key, value)
+        return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
+
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+        for where in partitions:
+            self.at[where] = self.committed_at.get(where, 0)
+
+
+class Desk:
+    """A reader that runs."""
+
+    def __init__(
+        self,
+        kind: Any = "pagerduty",
+        codec: Codec | None = None,
+        summaries: IncidentSummaries | None = None,
+        *,
+        to: Destination | None = None,
+        severities: frozenset[Any] = frozenset({"P1"}),
+        store: MemoryStore | None = None,
+    ) -> None:
+        self.bench = Bench(to or destination(kind), store, summaries=summaries)
+        self.kafka = FakeKafka(self.bench)
+        routing = Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),))
+        self.ready = 0
+        self.problem: str | None = None
+        self.consumer = AlertConsumer(
+            "d",
+            routing,
+            self.kafka,  # type: ignore[arg-type]
+            self.bench.delivery,
+            self.bench.metrics,
+            self._ready,
+            codec or Codec(),
+            clock=self.bench.clock,
+            earliest=False,
+            summaries=summaries,
+        )
+        self.reading: asyncio.Task[None] | None = None
+
+    def _ready(self, problem: str | None) -> None:
+        self.ready += 1
+        self.problem = problem
+
+    async def start(self) -> None:
+        self.bench.running = asyncio.create_task(self.bench.delivery.run())
+        self.reading = asyncio.create_task(self.consumer.run())
+        await self.consumer.on_partitions_assigned(self.kafka.assignment())
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                assert self.reading is not None
+                if self.reading.done():
+                    self.reading.result()
+                await asyncio.sleep(0.002)
+
+    @property
+    def heard(self) -> list[str]:
+        return [id_ for _, _, id_ in self.bench.sender.heard]
+
+    def unreadable(self) -> float | None:
+        return self.bench.metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": "d"})
