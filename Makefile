@@ -71,7 +71,7 @@ lock: $(INSTALLED) ## resolve pyproject.toml into the requirements.lock of the p
 	@echo "lock: resolving (minutes)"
 	@$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	@echo "lock: resolving what the image needs of it (minutes)"
-	@$(COMPILE) --extra postgresql --extra build --constraint requirements.lock -o deploy/image/requirements.lock pyproject.toml
+	@$(COMPILE) --extra postgresql --extra otel --extra build --constraint requirements.lock -o deploy/image/requirements.lock pyproject.toml
 	@$(COMPILE) -o deploy/audit/requirements.lock deploy/audit/requirements.in
 
 $(LOCKED): requirements.lock

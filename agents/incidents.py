@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from opentelemetry.trace import Tracer
+
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import (
@@ -21,6 +23,7 @@ from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
+from agents.decision_spans import DecisionSpans
 from agents.decision_writer import DecisionWriter
 from agents.egress import Egress
 from agents.incident_states import PROGRESS, IncidentStateWriter
@@ -42,7 +45,7 @@ from streams.sla.incidents.contract_retention import EVICTION
 from streams.sla.incidents.incident_queue import SLICE
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.reevaluation import QueueProgress
-from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
+from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten, outputs_of
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
@@ -68,6 +71,7 @@ class IncidentsProcessor:
         codec: Codec | None = None,
         framing: Framing | None = None,
         reject_limit: float = 0.5,
+        tracer: Tracer | None = None,
     ) -> None:
         """`max_cached` is how many incidents are cached as objects, all others are stored as rows; `mark_every` how
         many microseconds of stream time pass between two watermarks, at least."""
@@ -99,6 +103,7 @@ class IncidentsProcessor:
             states=states,
         )
         self._clock = clock
+        self._spans = None if tracer is None else DecisionSpans(tracer, clock, partition)
         self._watermarks = WatermarkWriter(context, egress, mark_every)
         self._backfill_idle_at = 0
         self._queue_rows: list[QueueProgress] = []
@@ -152,7 +157,11 @@ class IncidentsProcessor:
         """Receive a record, decide on it, write what follows."""
         match self._ingress.receive(record, effects):
             case Checked() as checked:
-                self._apply_input(checked, effects)
+                if self._spans is None:
+                    self._apply_input(checked, effects)
+                else:
+                    with self._spans.of_input(checked.event, checked.record):
+                        self._apply_input(checked, effects)
             case Copied() as copied:
                 self._apply_copy(copied, effects)
             case None:
@@ -286,9 +295,12 @@ class IncidentsProcessor:
             if first_due is None:
                 break
             try:
-                decision = self._store.fire(before, seen_at=self._clock.now())
+                now = self._clock.now()
+                decision = self._store.fire(before, seen_at=now)
                 assert decision is not None
                 self._writer.write_timer(decision, effects)
+                if self._spans is not None:
+                    self._spans.of_timer(first_due[1], outputs_of(decision), now)
                 self._quarantine_crashed(decision, effects)
                 if self._queue.progress:
                     self._write_queue(effects)

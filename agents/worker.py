@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from opentelemetry.trace import Tracer
 
 from agents import incidents, ledger
 from agents.context import Topics
@@ -27,6 +29,7 @@ from streams.settings import Settings, read_settings
 from streams.sla.instants import SECOND
 from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource, TimeSource
+from streams.tracing.exporting import start_traces
 
 MS = SECOND // 1_000
 INCIDENTS_COMMIT_INTERVAL = CommitInterval(per_record=10 * MS, maximum=60 * MS, offsets_only=SECOND // 2)
@@ -41,9 +44,10 @@ def agent_specs(
     *,
     codec: Codec | None = None,
     framing: Framing | None = None,
+    tracer: Tracer | None = None,
 ) -> list[AgentSpec]:
     """The agents of a worker: what each reads, and what runs on each of its partitions. All partitions share a codec,
-    so each schema id is requested once."""
+    so each schema id is requested once, and the tracer."""
     codec = codec or Codec()
     topics = Topics(settings.topic_prefix, settings.partitions)
     time_limits = settings.time_limits()
@@ -60,6 +64,7 @@ def agent_specs(
             codec=codec,
             framing=framing,
             reject_limit=settings.reject_share_limit,
+            tracer=tracer,
         )
 
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
@@ -106,14 +111,21 @@ def agent_specs(
 
 async def work(settings: Settings, clock: TimeSource | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; its exit code."""
-    clock = clock or SystemTimeSource()
+    traces = start_traces("sla-worker", os.environ)
+    try:
+        return await _work(settings, clock or SystemTimeSource(), traces.tracer)
+    finally:
+        await traces.stop()
+
+
+async def _work(settings: Settings, clock: TimeSource, tracer: Tracer | None) -> int:
     policies, access = settings.load_policies(), settings.schema_registry()
     if access is None:
-        return await _run(settings, agent_specs(settings, policies, clock), clock)
+        return await _run(settings, agent_specs(settings, policies, clock, tracer=tracer), clock)
     client, framing = RegistryClient(access), Framing()
     source = BackgroundSchemas(client, clock)
     codec = Codec(source)
-    specs = agent_specs(settings, policies, clock, codec=codec, framing=framing)
+    specs = agent_specs(settings, policies, clock, codec=codec, framing=framing, tracer=tracer)
     registration = Registration(client, access, settings.topic_prefix, codec=codec, framing=framing, clock=clock)
     try:
         return await _run(settings, specs, clock, registration if access.write else None)

@@ -22,6 +22,7 @@ from streams.service_process import HttpServer, stop_on_signals
 from streams.settings import Settings, read_settings
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource, TimeSource
+from streams.tracing.exporting import start_traces
 
 _KEEP_ALIVE_S = 75.0
 
@@ -55,7 +56,8 @@ async def serve(
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
         shape,
     )
-    intake = Intake(mapping, settings, publisher, clock or SystemTimeSource())
+    traces = start_traces("sla-intake", os.environ)
+    intake = Intake(mapping, settings, publisher, clock or SystemTimeSource(), tracer=traces.tracer)
     reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
     stop, asked = stop_on_signals(), ask_on_hangup()
     server = HttpServer(
@@ -79,6 +81,7 @@ async def serve(
         for task in watching:
             task.cancel()
         await asyncio.gather(publisher.stop(), *watching, return_exceptions=True)
+        await traces.stop()
     log.info("intake_stopped")
     return 0
 

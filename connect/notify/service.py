@@ -27,6 +27,7 @@ from streams.serde.codec import Codec
 from streams.service_process import HttpServer, Reasons, health_app, stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
+from streams.tracing.exporting import start_traces
 
 
 def group_of(prefix: str, destination: str) -> str:
@@ -58,6 +59,7 @@ async def serve(
     routing = read_routing(settings)
     secrets = read_destination_secrets(routing.destinations.values(), os.environ)
     metrics, time = NotifyMetrics(), clock or SystemTimeSource()
+    traces = start_traces("sla-notify", os.environ)
     access = kafka.schema_registry()
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
@@ -66,7 +68,7 @@ async def serve(
         DestinationWorker(
             name,
             routing,
-            HttpSender(destination, secrets[name], time),
+            HttpSender(destination, secrets[name], time, traces.tracer),
             lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name)),
             time,
             metrics,
@@ -109,6 +111,7 @@ async def serve(
             await asyncio.gather(*running, return_exceptions=True)  # requests in flight may end
             if schemas is not None:
                 await schemas.stop()
+            await traces.stop()
     log.info("notifier_stopped")
     return code
 

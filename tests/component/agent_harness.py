@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from opentelemetry.trace import Tracer
+
 from agents.context import Topics
 from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
@@ -88,12 +90,14 @@ class Cluster:
         max_cached: int = 4_000,
         codec: Codec | None = None,
         framing: Framing | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.topics = Topics("sla", partitions)
         self.clock = Stopped()
         self.sends: list[Send] = []
         self.codec = codec or Codec()
         self.framing = framing
+        self._tracer = tracer
         self.before_each: Callable[[StreamTask], None] = lambda _: None
         self._policies = policies
         self._time_limits = time_limits or TimeLimits()
@@ -120,6 +124,7 @@ class Cluster:
                 max_cached=self._at_hand,
                 codec=self.codec,
                 framing=self.framing,
+                tracer=self._tracer,
             )
         return LedgerProcessor(
             partition, self.topics, self._policies, self._time_limits, codec=self.codec, framing=self.framing

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
+from opentelemetry.trace import Tracer
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
@@ -141,7 +142,11 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def served(
-    publisher: RecordPublisher | None = None, operator: str | None = None, **changed: object
+    publisher: RecordPublisher | None = None,
+    operator: str | None = None,
+    *,
+    tracer: Tracer | None = None,
+    **changed: object,
 ) -> AsyncIterator[Bench]:
     """An intake with the shipped example mappings; `changed` are settings, unchecked. `operator` is its token."""
     clock, way = HandClock(), publisher or HeldPublisher()
@@ -156,7 +161,7 @@ async def served(
 
     secrets = read_secrets(sources.values(), SECRETS)
     mapping = LoadedMapping(sources, secrets, operator=None if operator is None else Secret(operator))
-    intake = Intake(mapping, settings, way, clock, post)
+    intake = Intake(mapping, settings, way, clock, post, tracer)
     async with TestClient(TestServer(intake.app())) as client:
         bench = Bench(client, way, clock, intake)  # type: ignore[arg-type]
         yield bench

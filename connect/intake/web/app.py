@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from aiohttp import web
+from opentelemetry.trace import Tracer
 
 from connect.intake import translate
 from connect.intake.byte_budget import ByteBudget
@@ -48,6 +49,7 @@ class Intake:
         publisher: RecordPublisher,
         clock: TimeSource,
         post: Post = post_reply,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
@@ -57,7 +59,9 @@ class Intake:
         self.metrics = IntakeMetrics()
         self._replies = Replies(post, settings.retry_after)
         self._recent = RecentRequests(settings.recent_requests, settings.recent_bytes)
-        self._receiver = Receiver(self._reader, publisher, self.metrics, settings, clock, self._replies, self._recent)
+        self._receiver = Receiver(
+            self._reader, publisher, self.metrics, settings, clock, self._replies, self._recent, tracer
+        )
         self._damper = LogDamper(60 * SECOND)
         self._mapping = MappingInForce.of(mapping, clock)
         self._mapping_problem: str | None = None

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
+from opentelemetry.trace import Tracer
 
 from connect.intake import translate
 from connect.intake.formats.registry import format_of
@@ -28,6 +29,7 @@ from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
+from connect.intake.web.traces import RequestTrace, RequestTraces
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
@@ -55,7 +57,9 @@ class Receiver:
         clock: TimeSource,
         replies: Replies,
         recent: RecentRequests,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._traces = RequestTraces(tracer, clock)
         self._reader = reader
         self._publisher = publisher
         self._metrics = metrics
@@ -75,15 +79,17 @@ class Receiver:
         signed = format_of(source).signature_header is not None
         if not signed:
             self.limit_rate(mapping, source)
+        started = self._clock.now()
         async with self._reader.receive(request, source.name, signed=signed) as body:
             arrival = self._clock.now()
             if signed:
                 mapping.guard.check(request, source, body.content)
                 self.limit_rate(mapping, source)
                 body.prove()
-            async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
-                translation = await self._publish(request, source, translate_body, body.content, arrival)
-                replying.translation = translation
+            with self._traces.of(request, source, started) as trace:
+                async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
+                    translation = await self._publish(request, source, translate_body, body.content, arrival, trace)
+                    replying.translation = translation
             response = responses.translation_response(translation, format_of(source).answer_status)
             if self._recent.on:
                 shown, media_type = format_of(source).without_secrets(body.content), request.content_type
@@ -105,12 +111,18 @@ class Receiver:
                 yield
 
     async def _publish(
-        self, request: web.Request, source: Source, translate_body: TranslateBody, content: bytes, arrival: int
+        self,
+        request: web.Request,
+        source: Source,
+        translate_body: TranslateBody,
+        content: bytes,
+        arrival: int,
+        trace: RequestTrace,
     ) -> Translation:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        for part in self._parts(source, translate_body, content):
+        for part in self._parts(source, translate_body, content, trace):
             await self._acknowledged([event.record for event in part.events])
             published.update(event.event_type for event in part.events)
             ignored += len(part.ignored)
@@ -125,12 +137,15 @@ class Receiver:
                 await self._acknowledged([reject_record(source.name, media_type, retained, items, arrival, digest)])
                 self._recent_digests.add(digest)
         self._count(source, listed, published, ignored, arrival)
+        trace.published(published.total(), len(listed.rejected))
         return listed
 
-    def _parts(self, source: Source, translate_body: TranslateBody, content: bytes) -> Iterator[Translation]:
+    def _parts(
+        self, source: Source, translate_body: TranslateBody, content: bytes, trace: RequestTrace
+    ) -> Iterator[Translation]:
         """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
         try:
-            yield from translate.in_parts(translate_body(source, content), source, _PART)
+            yield from translate.in_parts(trace.join(translate_body(source, content)), source, _PART)
         except Exception as error:
             self._log.exception("translation_failed", source=source.name)
             reason = f"the translation failed: {type(error).__name__}"

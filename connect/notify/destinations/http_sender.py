@@ -7,13 +7,16 @@ from typing import Protocol
 
 import aiohttp
 import structlog
+from opentelemetry.trace import Tracer
 
+from connect.notify.delivery_spans import DeliverySpans
 from connect.notify.destinations.answers import Failed, Outcome, Undeliverable
 from connect.notify.destinations.kind import Destination, Secrets
 from connect.notify.destinations.ssrf_guard import PrivateAddressError, guarded_socket
 from connect.notify.message import Message
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
+from streams.tracing.context import HEADER
 
 _LARGEST_ANSWER = 4096
 #: The status is known before the body, which is read for the log only.
@@ -35,7 +38,10 @@ class Sender(Protocol):
 class HttpSender:
     """Sends to one destination over connections of its own: no redirects, no proxies, no cookies."""
 
-    def __init__(self, destination: Destination, secrets: Secrets, clock: TimeSource) -> None:
+    def __init__(
+        self, destination: Destination, secrets: Secrets, clock: TimeSource, tracer: Tracer | None = None
+    ) -> None:
+        self._spans = DeliverySpans(tracer)
         self._destination = destination
         self._secrets = secrets
         self._clock = clock
@@ -43,11 +49,17 @@ class HttpSender:
         self._log = structlog.get_logger("connect.notify")
 
     async def send(self, incident: str, message: Message) -> Outcome:
+        with self._spans.attempt(self._destination, incident, message) as attempt:
+            attempt.outcome = await self._send(incident, message, attempt.traceparent)
+            return attempt.outcome
+
+    async def _send(self, incident: str, message: Message, traceparent: str | None) -> Outcome:
         kind = self._destination.kind
         try:
             request = kind.prepare(self._destination, self._secrets, incident, message, self._clock.now())
+            traced = {} if traceparent is None or not kind.continues_traces else {HEADER: traceparent}
             async with self._connection().post(
-                request.url, data=request.body, headers=request.headers, allow_redirects=False
+                request.url, data=request.body, headers={**request.headers, **traced}, allow_redirects=False
             ) as response:
                 accepted = 200 <= response.status < 300  # then the body says nothing, and may never end
                 answer = b"" if accepted else await _read_start(response)

@@ -97,4 +97,5 @@ WEBHOOK = DestinationKind(
     retry_schedule=RETRY_SCHEDULE,
     concurrency=8,
     latest_only=False,
+    continues_traces=True,
 )
