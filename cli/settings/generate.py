@@ -11,6 +11,7 @@ from cli.settings.table import SECTIONS, settings_of, variables
 from streams.configuration.variables import FILE, OTHER_VARIABLES
 from streams.kafka.connection_options import SHORT_NAMES
 from streams.kafka.properties import PROPERTIES, variable_of
+from streams.tracing.exporting import TRACE_VARIABLES
 
 _INTRODUCTION: Final = """\
 # Configuration
@@ -36,6 +37,13 @@ _PROPERTIES: Final = """\
 Clients of Kafka can be given these properties of librdkafka, as `SLA_KAFKA_` and the name in capitals with `_` for `.`,
 so that managed clusters work. Every client of a process gets them: consumers, producers and administration. Any other
 property is refused, since it would have no effect. Where a property has a shorter name too, set one of the two.
+"""
+_TRACES: Final = """\
+## Traces
+
+Standard variables of OpenTelemetry, which turn traces on and say where they go
+([Traces](operations.md#traces)). Intake, worker and notifier read them, where the extra `otel` is installed. The
+OpenTelemetry SDK reads further ones; a process ignores those that it does not know.
 """
 
 
@@ -78,6 +86,8 @@ def document() -> str:
             ],
         )
     )
+    parts.append(_TRACES)
+    parts.append(_table(("variable", "meaning"), [(f"`{name}`", text) for name, text in TRACE_VARIABLES.items()]))
     parts.append("## Other variables\n")
     parts.append(_table(("variable", "meaning"), [(f"`{name}`", text) for name, text in OTHER_VARIABLES.items()]))
     return "\n".join(parts)

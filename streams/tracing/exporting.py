@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,6 +19,26 @@ FLUSH_S = 2.0
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+#: The variables that an operator needs, and what for; the SDK reads most of them.
+TRACE_VARIABLES: Final[Mapping[str, str]] = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (
+        "Base of a collector's OTLP/HTTP address, such as `http://collector:4318`; turns traces on."
+    ),
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": (
+        "The whole address for traces instead, such as `http://collector:4318/v1/traces`."
+    ),
+    "OTEL_EXPORTER_OTLP_HEADERS": "Headers of every request, such as `authorization=Bearer …`: a secret.",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "CA certificates of the collector, as PEM.",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "`http/protobuf`, which is the default, and the only one that is supported.",
+    "OTEL_TRACES_EXPORTER": (
+        "`otlp` turns traces on, with the collector at `http://localhost:4318` unless an address is set; `none` off."
+    ),
+    "OTEL_SDK_DISABLED": "`true` turns traces off.",
+    "OTEL_SERVICE_NAME": "Name of the process in traces; default: `sla-intake`, `sla-worker`, `sla-notify`.",
+    "OTEL_RESOURCE_ATTRIBUTES": "Further attributes of the process, such as `deployment.environment.name=prod`.",
+    "OTEL_TRACES_SAMPLER": "Which traces are recorded; default: `parentbased_always_on`.",
+    "OTEL_TRACES_SAMPLER_ARG": "The share for samplers by ratio, such as `0.1`.",
+}
 _DEFAULT_ENDPOINT = "http://localhost:4318"
 
 

@@ -4,12 +4,14 @@ of topics, access and settings. Without kustomize (or kubectl, which has it) the
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -163,3 +165,18 @@ def test_production_has_alert_rules_and_dashboards() -> None:
         if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
     )
     assert {json.loads(text)["uid"] for text in dashboards["data"].values()} == {"sla-business", "sla-operations"}
+
+
+def test_the_component_for_traces_sets_the_address_and_opens_its_port(tmp_path: Path) -> None:
+    paths = {name: os.path.relpath(K8S / name, tmp_path.resolve()) for name in ("base", "components/tracing")}
+    overlay = {"resources": [paths["base"]], "components": [paths["components/tracing"]]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    path = str(tmp_path.resolve())
+    settings = next(each for each in of_kind(path, "ConfigMap") if each["metadata"]["name"].startswith("sla-settings"))
+    address = urlsplit(settings["data"]["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    policy = next(each for each in of_kind(path, "NetworkPolicy") if each["metadata"]["name"] == "sla-tracing")
+    kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+    (rule,) = policy["spec"]["egress"]
+    assert [port["port"] for port in rule["ports"]] == [address.port]
+    namespaces = [each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for each in rule["to"]]
+    assert namespaces == [str(address.hostname).partition(".")[2]]
