@@ -15,7 +15,7 @@ from connect.notify.message import Message
 from streams.tracing.context import HEADER, context_of, traceparent_of
 
 
-class Attempt:
+class DeliveryAttempt:
     """One attempt to deliver a message. `traceparent` makes the receiver continue the trace; None where there is
     none."""
 
@@ -31,11 +31,11 @@ class DeliverySpans:
         self._tracer = tracer
 
     @contextmanager
-    def attempt(self, destination: Destination, incident: str, message: Message) -> Iterator[Attempt]:
+    def attempt(self, destination: Destination, incident: str, message: Message) -> Iterator[DeliveryAttempt]:
         """The span of one attempt; the caller sets its outcome."""
         alert = cast(str | None, message.event.get(HEADER))
         if self._tracer is None or alert is None:
-            yield Attempt(alert)
+            yield DeliveryAttempt(alert)
             return
         span = self._tracer.start_span(f"deliver {destination.kind.name}", context_of(alert), SpanKind.CLIENT)
         span.set_attributes(
@@ -47,7 +47,7 @@ class DeliverySpans:
                 "sla.attempt": message.tries + 1,
             }
         )
-        attempt = Attempt(traceparent_of(span))
+        attempt = DeliveryAttempt(traceparent_of(span))
         try:
             yield attempt
         finally:
