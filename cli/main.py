@@ -87,6 +87,11 @@ COMMANDS = {
         "Import contract terms from a file; list the current ones.",
         "sla contracts import contracts.csv --dry-run",
     ),
+    "import": Command(
+        "cli.history.commands:import_app",
+        "Turn the history of a status page or of tickets into events.",
+        "sla import tickets tickets.csv --mapping import.yaml",
+    ),
     "maintenance": Command(
         "cli.contracts.maintenance:maintenance_app",
         "Schedule, cancel and list maintenance windows.",

@@ -42,9 +42,9 @@ class References:
             case CreditClaimed():
                 self._add_tenants([event.subject], where)
 
-    def warnings(self, settings: Settings, *, tenants: bool = True) -> Iterator[str]:
+    def warnings(self, settings: Settings, *, tenants: bool = True, topic: bool = True) -> Iterator[str]:
         """A sentence for each name that no policy here declares, or that no contract names. Tenants need a read of the
-        contract topic. Raises BrokerProblem."""
+        contract topic; without `topic`, the contracts among the events are all there are. Raises BrokerProblem."""
         from connect.kafka_io.contract_topic import log_of
         from streams.errors import SlaError
 
@@ -59,7 +59,7 @@ class References:
             yield from _unknown("component", self._components, declared, "declared by no policy here")
             yield from _unknown("plan", self._plans, policies.by_name.keys(), "no policy here")
         if tenants and (unresolved := self._tenants.keys() - self._with_contract):
-            known = log_of(settings).contracts.keys() | self._with_contract
+            known = (log_of(settings).contracts.keys() if topic else set()) | self._with_contract
             named = {tenant: self._tenants[tenant] for tenant in self._tenants if tenant in unresolved}
             yield from _unknown("tenant", named, known, "without a contract")
 

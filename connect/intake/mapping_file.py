@@ -66,8 +66,7 @@ def _source(
     form = FORMATS[keys.format]
     fields = {
         field: tuple(
-            _mapping_rule(each, place_of(places, (*here, field, index)).line, form)
-            for index, each in enumerate(entries)
+            mapping_rule(each, place_of(places, (*here, field, index)).line, form) for index, each in enumerate(entries)
         )
         for field in RULE_FIELDS
         if (entries := getattr(keys, field))
@@ -85,8 +84,8 @@ def _source(
         only_tenants=tuple(keys.only_tenants),
         warnings=tuple(_warnings(keys, fields)),
         replay_window=keys.replay_window,
-        ignore=tuple(_conditions(each, form) for each in keys.ignore),
-        states=_states(keys.states, form.default_states),
+        ignore=tuple(conditions_of(each, form) for each in keys.ignore),
+        states=states_of(keys.states, form.default_states),
         events={each: FeedbackRule(rule.becomes, rule.visibility) for each, rule in keys.events.items()},
         deployment=keys.deployment,
         id_prefixes=id_prefixes,
@@ -107,16 +106,16 @@ def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> 
             yield f"line {rule.line}: this entry of {field} {NEVER_APPLIES}"
 
 
-def _mapping_rule(keys: MappingRuleKeys, line: int, form: SourceFormat) -> MappingRule:
+def mapping_rule(keys: MappingRuleKeys, line: int, form: SourceFormat) -> MappingRule:
     table = keys.values
     values = None if table is None else {key if key == EVERY else key.casefold(): to for key, to in table.items()}
     path = None if keys.path is None else _path(keys.path, form)
     return MappingRule(
-        line, _conditions(keys.when, form), path, values, EVERY if keys.scope is not None else keys.value
+        line, conditions_of(keys.when, form), path, values, EVERY if keys.scope is not None else keys.value
     )
 
 
-def _conditions(keys: Mapping[str, list[str]], form: SourceFormat) -> tuple[Condition, ...]:
+def conditions_of(keys: Mapping[str, list[str]], form: SourceFormat) -> tuple[Condition, ...]:
     return tuple(
         Condition(_path(path, form), frozenset(value.casefold() for value in values)) for path, values in keys.items()
     )
@@ -127,7 +126,7 @@ def _path(text: str, form: SourceFormat) -> FieldPath:
     return below_root(path) if form.dotted_names else path
 
 
-def _states(keys: StatesKeys, default: States) -> States:
+def states_of(keys: StatesKeys, default: States) -> States:
     def of(given: list[str] | None, otherwise: frozenset[str]) -> frozenset[str]:
         return otherwise if given is None else frozenset(value.casefold() for value in given)
 

@@ -81,8 +81,8 @@ class SourceFormat:
     """The items of a payload that the mapping is applied to, each with its place, such as `alerts[2]`. An explanation
     of the mapping shows what it makes of each."""
     payload_roots: tuple[str, ...] = ()
-    """First parts of the paths that a mapping may use. They lie in what identifies a payload, so retries of the same
-    payload are idempotent (R1)."""
+    """First parts of the paths that a mapping may use; empty: any. They lie in what identifies a payload, so retries of
+    the same payload are idempotent (R1)."""
     dotted_names: bool = False
     """Whether everything below the first part of a path is one name, dots included: `labels.service.name`."""
     path_problem: Callable[[tuple[str, ...]], str | None] = lambda _: None

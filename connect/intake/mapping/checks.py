@@ -74,9 +74,9 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
         entries = keys.get(field)
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             if isinstance(entry, dict):
-                yield from _entry_problems(field, entry, (*here, field, index), form)
+                yield from entry_problems(field, entry, (*here, field, index), form)
         if field == "tenants":  # a tenant that is never found gets no credits
-            for index in _unreachable(entries):
+            for index in unreachable(entries):
                 yield (*here, field, index), f"{NEVER_APPLIES}; allowed: above that"
     ignored = keys.get("ignore")
     for index, each in enumerate(ignored if isinstance(ignored, list) and "ignore" in form.keys else []):
@@ -108,7 +108,7 @@ def _feedback_problems(keys: dict[str, object], here: KeyPath, form: SourceForma
             yield (*here, "who", index, "value"), what
 
 
-def _unreachable(entries: object) -> Iterator[int]:
+def unreachable(entries: object) -> Iterator[int]:
     """The places of rules that come after one that always gives a value."""
     always = False
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -120,9 +120,10 @@ def _unreachable(entries: object) -> Iterator[int]:
             always = True
 
 
-def _entry_problems(
+def entry_problems(
     field: str, entry: dict[str, object], here: KeyPath, form: SourceFormat
 ) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with an entry of a field."""
     if isinstance(entry.get("from"), str):
         yield from _root_problems(str(entry["from"]), (*here, "from"), form)
     when = entry.get("when")
@@ -147,7 +148,7 @@ def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tu
         names = parse_path(path).names
     except ValueError:
         return  # reported by the schema
-    if names[0] not in form.payload_roots:
+    if form.payload_roots and names[0] not in form.payload_roots:
         allowed = ", ".join(form.payload_roots)
         yield place, f"{path!r} begins with no part of {form.name} payloads that a mapping may use; allowed: {allowed}"
     elif (problem := form.path_problem(names)) is not None:

@@ -76,6 +76,8 @@ ScalarTexts = Annotated[
     list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
 ]
 PathText = Annotated[str, AfterValidator(_path)]
+SourceName = Annotated[str, AfterValidator(_name)]
+SourcePath = Annotated[str, AfterValidator(_source)]
 Conditions = dict[PathText, ScalarTexts]
 
 
@@ -147,7 +149,7 @@ class SourceKeys(ConfigKeys):
     secrets: list[SecretKeys] = Field(
         description="Tokens or signing keys; any of them proves the sender.", min_length=1
     )
-    source: Annotated[str | None, AfterValidator(lambda value: value if value is None else _source(value))] = Field(
+    source: SourcePath | None = Field(
         None, description="CloudEvents source of its events; default: /intake/ and its name."
     )
     rate: RateKeys = Field(RateKeys.model_validate({}), description="How many requests it may make.")
@@ -196,6 +198,4 @@ class MappingKeys(ConfigKeys):
     """The whole file."""
 
     version: Literal[1] = Field(description="Version of this format: 1.")
-    sources: dict[Annotated[str, AfterValidator(_name)], SourceKeys] = Field(
-        description="Each sender by its name.", min_length=1
-    )
+    sources: dict[SourceName, SourceKeys] = Field(description="Each sender by its name.", min_length=1)

@@ -1,0 +1,1 @@
+"""History of other systems as events: status pages, ticket systems."""

@@ -1,0 +1,116 @@
+"""The run of an import: rows shown, names checked, events written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from cli.history.view import STANDARD_OUTPUT, RowsShown, print_warnings, write_events
+from cli.support.exits import FOUND, wrong_use
+from cli.support.options import settings_of
+from cli.support.references import References
+from streams.lines import read_lines
+
+if TYPE_CHECKING:
+    from connect.history_import.rows import SourceRow
+    from streams.sla.events import Event
+
+
+class ImportOptions(NamedTuple):
+    """How rows are shown and where their events go. Without `output`, nothing is written."""
+
+    output: str | None
+    dry_run: bool
+    keep_going: bool
+    contracts: Sequence[str]
+    rows: int
+    as_json: bool
+
+    def check(self) -> None:
+        """Raises typer.Exit for options that contradict."""
+        if self.dry_run and self.output is not None:
+            wrong_use("--dry-run writes nothing; give it or --output")
+        if self.output == STANDARD_OUTPUT and self.as_json:
+            wrong_use("--json and --output - both print to standard output; give --output a file")
+        if self.output not in (None, STANDARD_OUTPUT) and not Path(str(self.output)).absolute().parent.is_dir():
+            wrong_use(f"--output: {self.output} can't be written: there is no such folder")
+
+
+def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions, *, updates: bool = True) -> None:
+    """Show what the rows of files become and write their events. `updates`: whether the files can have updates.
+
+    Raises typer.Exit 1 where a row is wrong.
+    """
+    from connect.history_import.event_store import EventStore
+    from connect.history_import.rows import imported
+
+    references = References()
+    for file in options.contracts:
+        for event in _contract_events(file):
+            references.add(event)
+    wrong = 0
+    with EventStore() as store:
+        for file, rows in files:
+            shown = RowsShown(
+                file, limit=options.rows, as_json=options.as_json, table=options.output != STANDARD_OUTPUT
+            )
+            before = store.count
+            for row in imported(rows, store):
+                shown.add(row)
+                for _, record in row.events:
+                    references.add(record.event, f"{file}, {row.place}")
+            shown.finish()
+            typer.echo(shown.summary(store.count - before), err=True)
+            wrong += shown.counts["wrong"]
+        if store.count and not updates:
+            print_warnings(
+                ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
+            )
+        print_warnings(references.warnings(settings_of(), tenants=bool(options.contracts), topic=False))
+        if store.count and not options.contracts:
+            print_warnings(["tenants were not checked; --contracts FILE checks them"])
+        if options.output is not None:
+            if wrong and not options.keep_going:
+                typer.echo("nothing was written; --keep-going writes the rest", err=True)
+            else:
+                write_events(store, options.output)
+                typer.echo(f"{store.count:,} events written; `sla publish FILE --backfill` loads them", err=True)
+    if wrong:
+        raise typer.Exit(FOUND)
+
+
+def _contract_events(file: str) -> Iterator[Event]:
+    """The contract facts of a file of events or of terms. Other events are skipped. Raises typer.Exit."""
+    from connect.contract_import.file import read_rows
+    from streams.serde.input_records import input_record_from_json
+    from streams.sla.events import Rejection
+
+    lines = list(read_lines(file))
+    found: list[object] = []
+    if any('"specversion"' in line for line in lines[:1]):
+        found = [json.loads(line) for line in lines if '"contract.set"' in line]
+    else:
+        rows, bad = read_rows(lines)
+        if bad:
+            wrong_use(f"{file}:{bad[0].line}: {bad[0].problem}")
+        found = [
+            {
+                "specversion": "1.0",
+                "id": "checked",
+                "type": "contract.set",
+                "source": "/checked",
+                "subject": row.tenant,
+                "time": "2026-01-01T00:00:00Z",
+                "data": row.data,
+            }
+            for row in rows
+        ]
+    for event in found:
+        record = input_record_from_json(event)
+        if isinstance(record, Rejection):
+            wrong_use(f"{file}: {record.message}")
+        yield record.event

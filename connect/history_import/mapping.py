@@ -1,0 +1,143 @@
+"""Reads an import file; reports every mistake at once, each with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from connect.history_import.schema import ImportKeys, UpdatesKeys
+from connect.history_import.times import TimeReader
+from connect.intake.formats import bearer_token
+from connect.intake.formats.source_format import SourceFormat
+from connect.intake.mapping.checks import NEVER_APPLIES, entry_problems, place_of, unreachable
+from connect.intake.mapping.paths import FieldPath, parse_path
+from connect.intake.mapping.rules import Condition, Source, States
+from connect.intake.mapping_file import MappingError, conditions_of, mapping_rule, states_of
+from streams.config_files.problems import KeyPath, Place, Problem, dotted
+from streams.config_files.yaml_reader import read_checked
+
+_RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary")
+#: Status names that mean the end in the systems whose exports the examples map.
+_STATES = States(
+    resolved=frozenset(
+        [
+            *("solved", "resolved", "closed", "done", "completed", "closed complete", "closed incomplete", "archived"),
+            *("canceled", "cancelled", "declined", "merged", "removed"),
+        ]
+    )
+)
+#: An export as the rules of a mapping see it: any path, nobody who sends it.
+_EXPORT = SourceFormat(
+    name="export", authenticate=bearer_token.authenticate, looks_like=lambda _: False, default_states=_STATES
+)
+
+
+class Updates(NamedTuple):
+    """Where the comments of a ticket are, and what the parts of one are."""
+
+    path: FieldPath
+    split: tuple[str, ...]
+    time: FieldPath
+    text: FieldPath | None
+    public: tuple[Condition, ...]
+    support: tuple[Condition, ...]
+
+
+class TicketMapping(NamedTuple):
+    """What an import file says. `source` has the rules of the mapping."""
+
+    source: Source
+    times: TimeReader
+    format: str | None
+    encoding: str
+    delimiter: str | None
+    rows: str | None
+    id: FieldPath
+    key: FieldPath | None
+    title: FieldPath | None
+    opened: FieldPath
+    started: FieldPath | None
+    responded: FieldPath | None
+    resolved: FieldPath | None
+    status: FieldPath | None
+    updates: Updates | None
+
+    def fields(self) -> Iterator[FieldPath]:
+        """The paths of fields that have to be values, not formulas. Titles and comments are free texts."""
+        named = (self.id, self.key, self.opened, self.started, self.responded, self.resolved, self.status)
+        yield from (path for path in named if path is not None)
+        source = self.source
+        for rule in (*source.component, *source.impact, *source.tier, *source.tenants):
+            yield from (condition.path for condition in rule.when)
+            if rule.path is not None:
+                yield rule.path
+
+    def paths(self) -> Iterator[FieldPath]:
+        """Every path that is read."""
+        yield from self.fields()
+        yield from self.source.paths()
+        yield from (path for path in (self.title, self.updates and self.updates.path) if path is not None)
+
+
+def load_import_mapping(path: Path) -> TicketMapping:
+    """Raises MappingError, OSError when it can't be read."""
+    keys, places = read_checked(path, ImportKeys, _cross_checks, MappingError)
+    rules: dict[str, Any] = {
+        field: tuple(
+            mapping_rule(each, place_of(places, (field, index)).line, _EXPORT)
+            for index, each in enumerate(getattr(keys, field))
+        )
+        for field in _RULE_FIELDS
+    }
+    source = Source(
+        name=keys.name,
+        format=_EXPORT.name,
+        secrets=(),
+        source=keys.source or f"/import/{keys.name}",
+        ignore=tuple(conditions_of(each, _EXPORT) for each in keys.ignore),
+        states=states_of(keys.states, _EXPORT.default_states),
+        **rules,
+    )
+    names = ("key", "title", "started", "responded", "resolved", "status")
+    return TicketMapping(
+        source=source,
+        times=TimeReader(keys.times.formats, None if keys.times.zone is None else ZoneInfo(keys.times.zone)),
+        format=keys.file.format,
+        encoding=keys.file.encoding,
+        delimiter=keys.file.delimiter,
+        rows=keys.file.rows,
+        id=parse_path(keys.id),
+        opened=parse_path(keys.opened),
+        updates=None if keys.updates is None else _updates(keys.updates),
+        **{name: None if getattr(keys, name) is None else parse_path(getattr(keys, name)) for name in names},
+    )
+
+
+def _updates(keys: UpdatesKeys) -> Updates:
+    return Updates(
+        parse_path(keys.path),
+        tuple(keys.split or ()),
+        parse_path(keys.time),
+        None if keys.text is None else parse_path(keys.text),
+        conditions_of(keys.public, _EXPORT),
+        conditions_of(keys.support, _EXPORT),
+    )
+
+
+def _cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
+    """Checks that span several keys; they run even when other keys are wrong."""
+    for path, what in _problems(data if isinstance(data, dict) else {}):
+        yield Problem(file, place_of(places, path), dotted(path), what)
+
+
+def _problems(keys: dict[str, object]) -> Iterator[tuple[KeyPath, str]]:
+    for field in _RULE_FIELDS:
+        entries = keys.get(field)
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            if isinstance(entry, dict):
+                yield from entry_problems(field, entry, (field, index), _EXPORT)
+        if field == "tenants":  # a tenant that is never found gets no credits
+            for index in unreachable(entries):
+                yield (field, index), f"{NEVER_APPLIES}; allowed: above that"

@@ -1,0 +1,76 @@
+"""What becomes of one row of a file: its events, checked as every input is, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from connect.history_import.event_store import EventStore
+from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem
+from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.sla.events import Rejection
+
+
+class SourceRow(NamedTuple):
+    """A row of a file and what it means. `place` says where it is, such as `line 7`; `key` is its name there."""
+
+    place: str
+    key: str
+    outcomes: Iterable[ItemOutcome]
+    notes: tuple[str, ...] = ()
+
+
+class ImportedRow(NamedTuple):
+    """What becomes of a row. With `problems` it has no events. `ignored` says why it is none of ours, `notes` what is
+    worth a look. `repeats` is the place of the row that says the same."""
+
+    place: str
+    key: str
+    events: tuple[tuple[Event, InputRecord], ...] = ()
+    notes: tuple[str, ...] = ()
+    ignored: str = ""
+    problems: tuple[str, ...] = ()
+    repeats: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """One word."""
+        if self.problems:
+            return "wrong"
+        return "repeated" if self.repeats else "ignored" if not self.events else "events"
+
+
+def imported(rows: Iterable[SourceRow], store: EventStore) -> Iterator[ImportedRow]:
+    """What becomes of each row. The events of good rows are added to the store; a row whose events the store has with
+    other content is wrong, and none of its events is added."""
+    for row in rows:
+        yield _imported(row, store)
+
+
+def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
+    events: list[tuple[Event, InputRecord]] = []
+    notes, problems = list(row.notes), list[str]()
+    ignored: list[str] = []
+    for outcome in row.outcomes:
+        match outcome:
+            case EventItem(_, event):
+                checked = input_record_from_json(event)
+                if isinstance(checked, Rejection):
+                    problems.append(f"{checked.code}: {checked.message}")
+                else:
+                    events.append((event, checked))
+            case IgnoredItem(_, reason, unapplied):
+                (ignored if unapplied is None else notes).append(reason)
+            case RejectedItem(_, _, reason):
+                problems.append(reason)
+    if problems:
+        return ImportedRow(row.place, row.key, notes=tuple(notes), problems=tuple(problems))
+    if not events:
+        return ImportedRow(row.place, row.key, notes=tuple(notes), ignored="; ".join(ignored) or "nothing happened")
+    known = store.known(events)
+    if isinstance(known, str):
+        return ImportedRow(row.place, row.key, notes=tuple(notes), problems=(known,))
+    if known is not None:
+        return ImportedRow(row.place, row.key, tuple(events), tuple(notes), repeats=known.place)
+    store.add(row.place, events)
+    return ImportedRow(row.place, row.key, tuple(events), tuple(notes))

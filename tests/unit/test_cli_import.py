@@ -1,0 +1,157 @@
+"""`sla import`: rows shown, wrong ones named, nothing written by halves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click import unstyle
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data" / "import"
+ZENDESK = (str(DATA / "zendesk.json"), "--mapping", str(ROOT / "examples" / "import" / "zendesk.yaml"))
+STATUSPAGE = ("--mapping", str(ROOT / "examples" / "intake" / "statuspage.yaml"))
+CONTRACTS = str(ROOT / "examples" / "data" / "contracts.jsonl")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["import", *arguments])
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> tuple[str, ...]:
+    """An export whose second row is wrong."""
+    first, *_ = (DATA / "zendesk.json").read_text(encoding="utf-8").splitlines()
+    file = tmp_path / "export.json"
+    file.write_text(f"{first}\n{first.replace('4711', '4720').replace('Acme Inc.', 'Umbrella')}\n", encoding="utf-8")
+    return (str(file), *ZENDESK[1:])
+
+
+def test_without_output_rows_are_shown_and_nothing_is_written() -> None:
+    shown = run("tickets", *ZENDESK, "--contracts", CONTRACTS)
+    assert shown.exit_code == 0, shown.output
+    (line,) = [each for each in shown.stdout.splitlines() if "4711" in each]
+    assert "api, complete_outage, acme; opened 2026-04-10T08:00:00Z; 4 updates; resolved 2026-04-10T09:50:00Z" in line
+    assert "the mapping ignores it: type is 'question'" in shown.stdout
+    assert "3 rows, 2 of them 7 events; 1 ignored" in shown.stderr
+    assert "warning" not in shown.stderr
+
+
+def test_the_table_fits_80_columns_and_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("tickets", *ZENDESK)
+    text = unstyle(shown.stdout)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "2026-04-10T09:50:00Z" in text
+
+
+def test_events_are_written_in_the_order_of_their_times_and_the_same_each_time(tmp_path: Path) -> None:
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for file in files:
+        done = run("tickets", *ZENDESK, "--output", str(file))
+        assert done.exit_code == 0, done.output
+        assert "7 events written; `sla publish FILE --backfill` loads them" in done.stderr
+    assert files[0].read_bytes() == files[1].read_bytes()
+    times = [json.loads(line)["time"] for line in files[0].read_text(encoding="utf-8").splitlines()]
+    assert times == sorted(times)
+    assert sorted(tmp_path.iterdir()) == files
+    simulated = CliRunner().invoke(app, ["simulate", str(files[0])])
+    assert simulated.exit_code == 0, simulated.output
+    assert "sla.met" in simulated.stdout
+    assert "sla.rejected" not in simulated.stdout
+    assert run("tickets", *ZENDESK, "--output", "-").stdout == files[0].read_text(encoding="utf-8")
+
+
+def test_a_wrong_row_is_named_and_nothing_is_written_unless_asked(wrong: tuple[str, ...], tmp_path: Path) -> None:
+    output = tmp_path / "events.jsonl"
+    output.write_text("before", encoding="utf-8")
+    refused = run("tickets", *wrong, "--output", str(output))
+    assert refused.exit_code == 1
+    assert f"{wrong[0]}:2: ticket 4720: tenants: organization.name is 'Umbrella', which line 28" in refused.stderr
+    assert "nothing was written" in refused.stderr
+    assert output.read_text(encoding="utf-8") == "before"
+    kept = run("tickets", *wrong, "--output", str(output), "--keep-going")
+    assert kept.exit_code == 1
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_names_that_nothing_declares_are_reported(tmp_path: Path) -> None:
+    contracts = tmp_path / "contracts.csv"
+    contracts.write_text(
+        "tenant_id,valid_from,plan,amount_minor,currency,emergency_member\n"
+        "acme,2026-01-01T00:00:00Z,no-such-plan,100,USD,yes\n",
+        encoding="utf-8",
+    )
+    shown = run("tickets", *ZENDESK, "--contracts", str(contracts))
+    assert shown.exit_code == 0
+    assert f"tenant tokyo-trading ({ZENDESK[0]}, line 3) is without a contract" in shown.stderr
+    assert "plan no-such-plan is no policy here" in shown.stderr
+    assert "tenants were not checked" in run("tickets", *ZENDESK).stderr
+
+
+def test_an_export_without_comments_warns_of_update_clocks() -> None:
+    mapping = str(ROOT / "examples" / "import" / "zendesk-csv.yaml")
+    shown = run("tickets", str(DATA / "zendesk.csv"), "--mapping", mapping)
+    assert "the mapping has no `updates`" in shown.stderr
+
+
+def test_json_has_one_object_for_each_row(wrong: tuple[str, ...]) -> None:
+    shown = run("tickets", *wrong, "--json")
+    assert shown.exit_code == 1
+    good, bad = map(json.loads, shown.stdout.splitlines())
+    assert (good["row"], good["key"], good["outcome"], len(good["events"])) == ("line 1", "4711", "events", 6)
+    assert (bad["row"], bad["outcome"], bad["events"]) == ("line 2", "wrong", [])
+    assert "Umbrella" in bad["problems"][0]
+
+
+def test_only_the_first_rows_are_shown() -> None:
+    shown = run("tickets", *ZENDESK, "--rows", "1")
+    assert "4713" not in shown.stdout
+    assert "2 more rows; --rows N shows more of them" in shown.stderr
+
+
+def saved_page(folder: Path) -> Path:
+    recorded = ROOT / "tests" / "data" / "intake" / "statuspage" / "resolved.json"
+    incident = json.loads(recorded.read_text(encoding="utf-8"))["incident"]
+    page = folder / "incidents.json"
+    page.write_text(json.dumps({"page": {"id": "j2mfxwj97wnj"}, "incidents": [incident]}), encoding="utf-8")
+    return page
+
+
+def test_a_status_page_is_imported_by_the_mapping_of_the_intake(tmp_path: Path) -> None:
+    page = saved_page(tmp_path)
+    shown = run("statuspage", str(page), *STATUSPAGE)
+    assert shown.exit_code == 0, shown.output
+    assert "api, complete_outage, every tenant; opened 2026-04-10T08:00:00Z; 2 updates; resolved" in shown.stdout
+    written = run("statuspage", str(page), str(page), *STATUSPAGE, "--source", "status", "--output", "-")
+    assert len(written.stdout.splitlines()) == 4
+    assert "1 repeated" in written.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("tickets", *ZENDESK, "--dry-run", "--output", "x"), "--dry-run writes nothing"),
+        (("tickets", *ZENDESK, "--json", "--output", "-"), "both print to standard output"),
+        (("tickets", "no-such-file", *ZENDESK[1:]), "no-such-file can't be read"),
+        (("tickets", ZENDESK[0], "--mapping", "no-such-file"), "no-such-file can't be read"),
+        (("tickets", ZENDESK[0], *STATUSPAGE), "sources: unknown key"),
+        (("tickets", str(DATA / "jira.csv"), *ZENDESK[1:]), "there is no column 'id'"),
+        (("tickets", *ZENDESK, "--output", "/no/such/folder/x"), "--output: /no/such/folder/x can't be written"),
+        (("statuspage", "no-such-file", *STATUSPAGE), "no-such-file can't be read"),
+        (("statuspage", ZENDESK[0], *STATUSPAGE), "not JSON"),
+        (("statuspage", CONTRACTS, *STATUSPAGE, "--source", "other"), "there is no source 'other'"),
+        (("statuspage", CONTRACTS, "--mapping", str(ROOT / "examples" / "intake.yaml")), "there are: none"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(arguments: tuple[str, ...], problem: str) -> None:
+    found: Any = run(*arguments)
+    assert found.exit_code == 2, found.output
+    assert problem in found.stderr
+    assert found.stdout == ""
