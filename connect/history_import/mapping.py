@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -34,6 +34,10 @@ _EXPORT = SourceFormat(
 )
 
 
+#: Fields for one time, of which the first that is not empty counts.
+FieldPaths = tuple[FieldPath, ...]
+
+
 class Updates(NamedTuple):
     """Where the comments of a ticket are, and what the parts of one are."""
 
@@ -57,17 +61,17 @@ class TicketMapping(NamedTuple):
     id: FieldPath
     key: FieldPath | None
     title: FieldPath | None
-    opened: FieldPath
-    started: FieldPath | None
-    responded: FieldPath | None
-    resolved: FieldPath | None
     status: FieldPath | None
+    opened: FieldPaths
+    started: FieldPaths
+    responded: FieldPaths
+    resolved: FieldPaths
     updates: Updates | None
 
     def fields(self) -> Iterator[FieldPath]:
         """The paths of fields that have to be values, not formulas. Titles and comments are free texts."""
-        named = (self.id, self.key, self.opened, self.started, self.responded, self.resolved, self.status)
-        yield from (path for path in named if path is not None)
+        yield from (path for path in (self.id, self.key, self.status) if path is not None)
+        yield from (*self.opened, *self.started, *self.responded, *self.resolved)
         source = self.source
         for rule in (*source.component, *source.impact, *source.tier, *source.tenants):
             yield from (condition.path for condition in rule.when)
@@ -100,7 +104,6 @@ def load_import_mapping(path: Path) -> TicketMapping:
         states=states_of(keys.states, _EXPORT.default_states),
         **rules,
     )
-    names = ("key", "title", "started", "responded", "resolved", "status")
     return TicketMapping(
         source=source,
         times=TimeReader(keys.times.formats, None if keys.times.zone is None else ZoneInfo(keys.times.zone)),
@@ -109,10 +112,23 @@ def load_import_mapping(path: Path) -> TicketMapping:
         delimiter=keys.file.delimiter,
         rows=keys.file.rows,
         id=parse_path(keys.id),
-        opened=parse_path(keys.opened),
         updates=None if keys.updates is None else _updates(keys.updates),
-        **{name: None if getattr(keys, name) is None else parse_path(getattr(keys, name)) for name in names},
+        key=_optional(keys.key),
+        title=_optional(keys.title),
+        status=_optional(keys.status),
+        opened=_paths(keys.opened),
+        started=_paths(keys.started),
+        responded=_paths(keys.responded),
+        resolved=_paths(keys.resolved),
     )
+
+
+def _optional(text: str | None) -> FieldPath | None:
+    return None if text is None else parse_path(text)
+
+
+def _paths(texts: Sequence[str] | None) -> FieldPaths:
+    return tuple(map(parse_path, texts or ()))
 
 
 def _updates(keys: UpdatesKeys) -> Updates:
@@ -120,7 +136,7 @@ def _updates(keys: UpdatesKeys) -> Updates:
         parse_path(keys.path),
         tuple(keys.split or ()),
         parse_path(keys.time),
-        None if keys.text is None else parse_path(keys.text),
+        _optional(keys.text),
         conditions_of(keys.public, _EXPORT),
         conditions_of(keys.support, _EXPORT),
     )

@@ -6,7 +6,7 @@ import codecs
 from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.history_import.times import RFC_3339, format_problem, needs_zone
 from connect.intake.mapping.schema import (
@@ -40,6 +40,11 @@ def _encoding(name: str) -> str:
     except LookupError as error:
         raise ValueError(f"{name!r} is no encoding; allowed: utf-8, utf-16, cp1252, shift_jis and others") from error
     return name
+
+
+PathTexts = Annotated[
+    list[PathText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
+]
 
 
 class FileKeys(ConfigKeys):
@@ -95,10 +100,10 @@ class ImportKeys(ConfigKeys):
     id: PathText = Field(description="What identifies a ticket for ever.")
     key: PathText | None = Field(None, description="Its name for people; default: the id.")
     title: PathText | None = Field(None, description="Its title.")
-    opened: PathText = Field(description="When it was created.")
-    started: PathText | None = Field(None, description="When the fault began; default: when it was created.")
-    responded: PathText | None = Field(None, description="When support first responded.")
-    resolved: PathText | None = Field(None, description="When it was resolved.")
+    opened: PathTexts = Field(description="When it was created; of several fields, the first that is not empty.")
+    started: PathTexts | None = Field(None, description="When the fault began; default: when it was created.")
+    responded: PathTexts | None = Field(None, description="When support first responded.")
+    resolved: PathTexts | None = Field(None, description="When it was resolved.")
     status: PathText | None = Field(None, description="Its status; `states` says what that means.")
     updates: UpdatesKeys | None = Field(None, description="Its comments.")
     states: StatesKeys = Field(StatesKeys.model_validate({}), description="What status names mean.")

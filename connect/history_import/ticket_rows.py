@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from connect.history_import.export_file import export_rows
-from connect.history_import.mapping import TicketMapping, Updates
+from connect.history_import.mapping import FieldPaths, TicketMapping, Updates
 from connect.history_import.rows import SourceRow
 from connect.history_import.times import ReadTime
 from connect.intake.formats import tickets
@@ -50,8 +50,8 @@ def _outcomes(fields: Mapping[str, object], mapping: TicketMapping, notes: list[
         raise ValueError(f"{mapping.id}: is empty; it identifies the ticket")
     opened = _time(fields, mapping.opened, mapping, notes)
     if opened is None:
-        raise ValueError(f"{mapping.opened}: is empty; it is when the ticket was created")
-    started, responded = (_time(fields, path, mapping, notes) for path in (mapping.started, mapping.responded))
+        raise ValueError(f"{_named(mapping.opened)}: is empty; it is when the ticket was created")
+    started, responded = (_time(fields, paths, mapping, notes) for paths in (mapping.started, mapping.responded))
     ended = _end(fields, mapping, notes)
     _in_order(mapping, opened, responded, ended)
     subject = f"{source.name}-{identity}"
@@ -93,20 +93,22 @@ def _end(fields: Mapping[str, object], mapping: TicketMapping, notes: list[str])
     state = mapping.source.states.of(status)
     if state != "resolved":
         if ended is not None:
-            notes.append(f"{mapping.status} is {quoted(status)}, which means open: {mapping.resolved} does not count")
+            notes.append(
+                f"{mapping.status} is {quoted(status)}, which means open: {_named(mapping.resolved)} does not count"
+            )
         if state != "open":
             notes.append(f"{mapping.status} is {quoted(status)}: since when it waits is not known, so no clock pauses")
         return None
     if ended is None:
-        where = "no field is mapped to `resolved`" if mapping.resolved is None else f"{mapping.resolved}: is empty"
+        where = f"{_named(mapping.resolved)}: is empty" if mapping.resolved else "no field is mapped to `resolved`"
         raise ValueError(f"{where}, but {mapping.status} is {quoted(status)}, which means resolved")
     return ended
 
 
 def _in_order(mapping: TicketMapping, opened: int, responded: int | None, ended: int | None) -> None:
-    for path, at in ((mapping.responded, responded), (mapping.resolved, ended)):
+    for paths, at in ((mapping.responded, responded), (mapping.resolved, ended)):
         if at is not None and at < opened:
-            raise ValueError(f"{path}: is before {mapping.opened}; check formats and zone of `times`")
+            raise ValueError(f"{_named(paths)}: is before {_named(mapping.opened)}; check formats and zone of `times`")
 
 
 def _updates(
@@ -115,7 +117,7 @@ def _updates(
     for number, comment in enumerate(_comments(fields, updates), 1):
         where = f"{updates.path}[{number}]."
         text = _text(comment, updates.text)
-        at = _time(comment, updates.time, mapping, notes, where)
+        at = _time(comment, (updates.time,), mapping, notes, where)
         if at is None:
             raise ValueError(f"{where}{updates.time}: is empty; it is when the comment was written")
         by = _SUPPORT if _all_hold(updates.support, comment) else _CUSTOMER
@@ -152,19 +154,25 @@ def _comments(fields: Mapping[str, object], updates: Updates) -> Iterator[Mappin
 
 
 def _time(
-    fields: Mapping[str, object], path: FieldPath | None, mapping: TicketMapping, notes: list[str], where: str = ""
+    fields: Mapping[str, object], paths: FieldPaths, mapping: TicketMapping, notes: list[str], where: str = ""
 ) -> int | None:
-    """Raises ValueError that names the field."""
-    text = _text(fields, path)
-    if text is None:
-        return None
-    try:
-        found: ReadTime = mapping.times.read(text)
-    except ValueError as error:
-        raise ValueError(f"{where}{path}: {error}") from error
-    if found.note:
-        notes.append(found.note)
-    return found.micros
+    """The first time at one of the paths. Raises ValueError that names the field."""
+    for path in paths:
+        text = _text(fields, path)
+        if text is None:
+            continue
+        try:
+            found: ReadTime = mapping.times.read(text)
+        except ValueError as error:
+            raise ValueError(f"{where}{path}: {error}") from error
+        if found.note:
+            notes.append(found.note)
+        return found.micros
+    return None
+
+
+def _named(paths: FieldPaths) -> str:
+    return " and ".join(map(str, paths))
 
 
 def _text(fields: Mapping[str, object], path: FieldPath | None) -> str | None:

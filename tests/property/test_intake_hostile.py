@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {
     **load_mapping(ROOT / "examples" / "intake.yaml"),
     **load_mapping(ROOT / "examples" / "intake" / "feedback.yaml"),
+    **load_mapping(ROOT / "examples" / "intake" / "statuspage.yaml"),
 }
 RECORDED = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "tests/data/intake").glob("*.json")
@@ -101,6 +102,21 @@ def test_presses_of_buttons(data: st.DataObject) -> None:
     told = RequestOutcome(tuple((each.event_type, each.subject) for each in found.events), problems)
     reply = form.reply(form.parse(content), source, told)
     assert reply is None or reply.url.startswith("https://hooks.slack.com/")
+
+
+PAGES = [
+    json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "tests/data/intake/statuspage").glob("*.json"))
+]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_webhooks_of_status_pages(data: st.DataObject) -> None:
+    source, form = SOURCES["status"], registry.FORMATS["statuspage"]
+    content = data.draw(mutated(data.draw(st.sampled_from(PAGES))))
+    answered(translate.webhook(source, content), source.name, form.without_secrets(content))
+    assert isinstance(list(form.views(form.parse(content))), list)
 
 
 @settings(max_examples=200)

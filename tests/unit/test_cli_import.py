@@ -134,6 +134,20 @@ def test_a_status_page_is_imported_by_the_mapping_of_the_intake(tmp_path: Path) 
     assert "1 repeated" in written.stderr
 
 
+def test_the_commands_of_the_document_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in text.splitlines() if line.startswith(("sla import", "sla simulate"))]
+    assert len(commands) == 4
+    for name in ("examples", "tests", "policies"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    page = saved_page(tmp_path)
+    (tmp_path / "scheduled-maintenances.json").write_bytes(page.read_bytes())
+    for command in commands:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -193,6 +193,16 @@ def test_an_open_ticket_with_an_end_stays_open_and_says_so(desk: Any) -> None:
     assert "no clock pauses" in rows[0].notes[0]
 
 
+def test_of_several_fields_the_first_that_is_not_empty_is_the_time(desk: Any) -> None:
+    mapping = MAPPING.replace("resolved: Resolved", "resolved: [Resolved, Closed]")
+    head, row = HEAD.replace("Title", "Closed"), "1,10.04.2026 12:00,10.04.2026 10:00,{},closed,API,high,Acme\n"
+    assert desk(head + row.format(""), mapping.replace("title: Title\n", ""))[1][1]["time"] == "2026-04-10T10:00:00Z"
+    _, events = desk(head + row.format("10.04.2026 11:00"), mapping.replace("title: Title\n", ""))
+    assert events[1]["time"] == "2026-04-10T09:00:00Z"
+    rows, _ = desk(head + row.format("").replace("10.04.2026 12:00", ""), mapping.replace("title: Title\n", ""))
+    assert "Resolved and Closed: is empty" in problem(rows)
+
+
 @pytest.mark.parametrize(
     ("given", "utc", "note"),
     [
