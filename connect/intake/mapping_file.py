@@ -87,6 +87,7 @@ def _source(
         ignore=tuple(conditions_of(each, form) for each in keys.ignore),
         states=states_of(keys.states, form.default_states),
         events={each: FeedbackRule(rule.becomes, rule.visibility) for each, rule in keys.events.items()},
+        component_incidents=keys.component_incidents,
         deployment=keys.deployment,
         id_prefixes=id_prefixes,
         **fields,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -115,6 +116,7 @@ PAGES = [
 def test_webhooks_of_status_pages(data: st.DataObject) -> None:
     source, form = SOURCES["status"], registry.FORMATS["statuspage"]
     content = data.draw(mutated(data.draw(st.sampled_from(PAGES))))
+    source = replace(source, component_incidents=data.draw(st.booleans()))
     answered(translate.webhook(source, content), source.name, form.without_secrets(content))
     assert isinstance(list(form.views(form.parse(content))), list)
 

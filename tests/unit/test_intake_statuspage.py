@@ -200,11 +200,81 @@ def test_components_come_from_the_posts_where_the_incident_does_not_list_them() 
     assert any("gives 'api'" in line for line in explain(SOURCE, view))
 
 
-def test_a_component_alone_opens_nothing_and_says_so() -> None:
+def component(number: int, at: str, old: str, new: str, **fields: Any) -> Json:
+    payload = recorded("statuspage/component")
+    payload["component"]["status"] = new
+    change = {"id": f"u{number}", "created_at": at, "old_status": old, "new_status": new}
+    payload["component_update"] |= change | fields
+    return payload
+
+
+BY_COMPONENT = replace(SOURCE, component_incidents=True)
+
+
+def test_a_component_alone_opens_nothing_unless_asked_and_says_so() -> None:
     translation = decided(SOURCE, recorded("statuspage/component"))
     assert not translation.events
     assert not translation.rejected
     assert "API is major_outage: a status without an incident" in translation.ignored[0].reason
+
+
+def test_a_component_that_flaps_is_one_incident_with_each_outage_in_any_order() -> None:
+    payloads = [
+        component(1, "2026-04-10T08:00:00Z", "operational", "degraded_performance"),
+        component(2, "2026-04-10T08:20:00Z", "degraded_performance", "major_outage"),
+        component(3, "2026-04-10T08:30:00Z", "major_outage", "operational"),
+        component(4, "2026-04-10T09:00:00Z", "operational", "partial_outage"),
+        component(5, "2026-04-10T09:10:00Z", "partial_outage", "operational"),
+    ]
+    found = set()
+    for order in permutations(payloads):
+        events = [each for payload in (*order, payloads[3]) for each in published(decided(BY_COMPONENT, payload))]
+        assert {each["subject"] for each in events} == {"status-rb5wq1dczvbm-2026q2"}
+        outputs = [json.loads(line) for line in simulated(lines_of(events))]
+        assert not [each for each in outputs if each["type"] == "sla.rejected"]
+        intervals = [each for each in outputs if each["type"] == "impact.changed"][-1]["data"]["intervals"]
+        found.add(tuple((each["impact"], each["start"][11:16], each["end"][11:16]) for each in intervals))
+    assert found == {
+        (
+            ("processing_delay", "08:00", "08:20"),
+            ("complete_outage", "08:20", "08:30"),
+            ("material_aspect", "09:00", "09:10"),
+        )
+    }
+
+
+def test_a_recovery_after_the_turn_of_a_quarter_ends_what_began_before() -> None:
+    recovered = published(decided(BY_COMPONENT, component(2, "2026-07-01T00:10:00Z", "major_outage", "operational")))
+    assert [each["subject"] for each in recovered] == ["status-rb5wq1dczvbm-2026q3", "status-rb5wq1dczvbm-2026q2"]
+    assert {(each["type"], each["time"]) for each in recovered} == {("incident.resolved", "2026-07-01T00:10:00Z")}
+    later = published(decided(BY_COMPONENT, component(2, "2026-07-09T00:10:00Z", "major_outage", "operational")))
+    assert [each["subject"] for each in later] == ["status-rb5wq1dczvbm-2026q3"]
+
+
+def test_maintenance_of_a_component_is_no_outage() -> None:
+    started = decided(BY_COMPONENT, component(1, "2026-04-10T08:00:00Z", "operational", "under_maintenance"))
+    assert not started.events
+    assert "no outage either" in started.ignored[0].reason
+    ended = published(decided(BY_COMPONENT, component(2, "2026-04-10T08:00:00Z", "major_outage", "under_maintenance")))
+    assert [each["type"] for each in ended] == ["incident.resolved"]
+
+
+def test_a_component_that_the_mapping_lacks_is_rejected() -> None:
+    payload = recorded("statuspage/component")
+    payload["component"]["name"] = "Billing"
+    (rejected,) = decided(BY_COMPONENT, payload).rejected
+    assert "component rb5wq1dczvbm: component: incident.components.name is 'Billing'" in rejected.reason
+    for part, fields in (
+        ("component", {"id": 7}),
+        ("component_update", {"id": None}),
+        ("component_update", {"created_at": 1}),
+    ):
+        broken = recorded("statuspage/component")
+        broken[part] |= fields
+        (rejected,) = decided(BY_COMPONENT, broken).rejected
+        assert rejected.reason.startswith(f"{part}.")
+    (rejected,) = decided(BY_COMPONENT, {"page": {}, "component_update": []}).rejected
+    assert rejected.reason.startswith("component: expected an object")
 
 
 def test_maintenance_becomes_a_window_with_all_its_components() -> None:

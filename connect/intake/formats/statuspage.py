@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.statuspage_components import component_outcomes
 from connect.intake.formats.statuspage_incidents import incident_outcomes
 from connect.intake.formats.statuspage_maintenance import maintenance_outcomes
 from connect.intake.formats.statuspage_page import read_incident, view_of
 from connect.intake.mapping.rules import Source, States
-from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.outcome import ItemOutcome, RejectedItem
 from connect.intake.web import signatures
 
 STATES = States(resolved=frozenset(["resolved", "completed", "postmortem"]))
@@ -46,7 +47,7 @@ def page_outcomes(payload: object, source: Source, *, history: bool = False) -> 
         yield RejectedItem("", "invalid", reason)
         return
     if "incident" not in payload:
-        yield _component_changed(payload.get("component"), payload.get("component_update"))
+        yield from component_outcomes(payload, source)
         return
     try:
         found = read_incident(payload, source)
@@ -60,15 +61,6 @@ def page_outcomes(payload: object, source: Source, *, history: bool = False) -> 
 def without_secrets(body: bytes) -> bytes:
     """The body without the address that ends the subscription."""
     return _UNSUBSCRIBE.sub(_REMOVED, body)
-
-
-def _component_changed(component: object, update: object) -> ItemOutcome:
-    """A component's status alone does not say which outage it belongs to: a recovery does not name its beginning."""
-    name = str(component.get("name"))[:80] if isinstance(component, dict) else "a component"
-    status = str(update.get("new_status"))[:40] if isinstance(update, dict) else "changed"
-    return IgnoredItem(
-        "", f"{name} is {status}: a status without an incident on the page opens none; its monitor can, as a source"
-    )
 
 
 def _views(payload: object) -> Iterator[tuple[str, object]]:
@@ -95,7 +87,7 @@ FORMAT = SourceFormat(
     authenticate=authenticate,
     looks_like=_looks_like,
     translate=translate,
-    keys=(*(key for key in INCIDENT_KEYS if key != "replay_window"), "incident", "deployment"),
+    keys=(*(key for key in INCIDENT_KEYS if key != "replay_window"), "incident", "deployment", "component_incidents"),
     publishes=("incident.*", "maintenance.*"),
     answer_status=202,  # Statuspage repeats what fails for an hour, then it quarantines the subscriber
     without_secrets=without_secrets,

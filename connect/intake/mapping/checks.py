@@ -15,7 +15,7 @@ from streams.config_files.scalars import close_to
 #: Keys of a source that are lists of rules.
 RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "incident")
 NEVER_APPLIES = "never applies: an entry before it always gives a value"
-_FORMAT_KEYS = tuple(dict.fromkeys((*INCIDENT_KEYS, "incident", *FEEDBACK_KEYS, *EVENT_KEYS)))
+_FORMAT_KEYS = tuple(dict.fromkeys((*INCIDENT_KEYS, "incident", "component_incidents", *FEEDBACK_KEYS, *EVENT_KEYS)))
 _ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
 
 

@@ -98,6 +98,8 @@ class Source:
     """Where the id of the person is who acts in a tool."""
     incident: tuple[MappingRule, ...] = ()
     """Which incident that exists already a payload is about; without a value it is an incident of its own."""
+    component_incidents: bool = False
+    """Whether the status of a page's component opens an incident."""
     deployment: str = DEFAULT_PREFIX
     """The deployment whose pages and posts it acts on."""
     id_prefixes: tuple[str, ...] = ()

@@ -186,6 +186,9 @@ class SourceKeys(ConfigKeys):
     incident: list[MappingRuleKeys] = Field(
         [], description="Which incident that exists already the posts are about (format statuspage)."
     )
+    component_incidents: bool = Field(
+        False, description="Whether the status of a component of the page opens an incident (format statuspage)."
+    )
     deployment: Annotated[str, AfterValidator(check_deployment)] = Field(
         DEFAULT_PREFIX,
         description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are "

@@ -1,0 +1,101 @@
+"""A component of a status page whose status changes, with or without an incident on the page.
+
+A recovery does not name the outage that it ends. So all outages of a component within a quarter are one incident that
+is reopened, which is found without any state: incidents are kept for longer than that after their end. A recovery in
+the first days of a quarter also ends what began in the one before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from connect.intake.formats.statuspage_page import instant, time_of
+from connect.intake.mapping.classification import (
+    Classified,
+    IgnoredByRule,
+    Unmapped,
+    classification_fields,
+    classify,
+    opened_fields,
+)
+from connect.intake.mapping.rules import Source
+from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from streams.sla.instants import DAY, to_datetime
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+#: Status of a component → the impact that Statuspage gives an incident with such a component. The others are no outage.
+_IMPACTS = {"major_outage": "critical", "partial_outage": "major", "degraded_performance": "minor"}
+_MONITOR: dict[str, object] = {"kind": "monitor"}
+#: How long an outage may last after the end of the quarter in which it began.
+_REACH = 7 * DAY
+
+
+def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[ItemOutcome]:
+    """The outcomes of a webhook about a component."""
+    try:
+        component, update = (_object(payload, name) for name in ("component", "component_update"))
+        identity, change = _id(component, "component.id"), _id(update, "component_update.id")
+        at = instant(update, "created_at", "component_update.")
+    except ValueError as error:
+        yield RejectedItem("", "invalid", str(error))
+        return
+    name, before, after = (
+        str(each)[:80] for each in (component.get("name"), update.get("old_status"), update.get("new_status"))
+    )
+    if not source.component_incidents:
+        reason = f"{name} is {after}: a status without an incident opens none, unless `component_incidents` is true"
+        yield IgnoredItem("", reason)
+        return
+    impact = _IMPACTS.get(after) or _IMPACTS.get(before)
+    if impact is None:
+        yield IgnoredItem("", f"{name} is {after} and was {before}, which is no outage either")
+        return
+    title = f"{name}: {after.replace('_', ' ')}"
+    shown = {"id": identity, "name": title, "impact": impact, "components": [component]}
+    page = payload.get("page")
+    match classify(source, {"page": page if isinstance(page, dict) else {}, "incident": shown}, title):
+        case IgnoredByRule(reason):
+            yield IgnoredItem("", reason)
+        case Unmapped(reason):
+            yield RejectedItem("", "invalid", f"component {identity}: {reason}")
+        case Classified() as found:
+            facts = _recovered(at) if after not in _IMPACTS else _failed(at, found)
+            for moment, kind, data in facts:
+                subject = f"{source.name}-{identity}-{_quarter(moment)}"
+                event_id = f"{subject}-{kind}-{change}"
+                yield EventItem("", event(f"incident.{kind}", event_id, source.source, subject, time_of(at), data))
+
+
+def _failed(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, object]]]:
+    """Opens the incident, or opens it again, or changes what it is: what is so already has no effect (R2)."""
+    yield at, "opened", opened_fields(found, "monitor")
+    yield at, "reopened", {"reason": "the component has failed again"}
+    yield at, "reclassified", classification_fields(found)
+
+
+def _recovered(at: int) -> Iterator[tuple[int, str, dict[str, object]]]:
+    data: dict[str, object] = {"who": _MONITOR}
+    yield at, "resolved", data
+    if _quarter(at - _REACH) != _quarter(at):
+        yield at - _REACH, "resolved", data
+
+
+def _quarter(at: int) -> str:
+    moment = to_datetime(at)
+    return f"{moment.year}q{(moment.month + 2) // 3}"
+
+
+def _object(payload: dict[str, Any], name: str) -> dict[str, Any]:
+    found = payload.get(name)
+    if not isinstance(found, dict):
+        raise ValueError(f"{name}: expected an object")
+    return found
+
+
+def _id(fields: dict[str, Any], name: str) -> str:
+    found = fields.get("id")
+    if not isinstance(found, str) or not _ID.fullmatch(found):
+        raise ValueError(f"{name}: expected letters, digits, `-` and `_`, at most 64")
+    return found
