@@ -169,7 +169,7 @@ def explanation(source: Source, content: bytes) -> list[str]:
     if form.translate is None or isinstance(payload, Rejection):
         return []
     lines = []
-    for item, view in form.views(payload):
+    for item, view in form.views(payload, source):
         lines.append(f"why, {item}:" if item else "why:")
         lines += [f"  {line}" for line in explain(source, view)]
     return lines
@@ -211,6 +211,7 @@ def translate_body(
     from connect.intake import translate
     from connect.intake.formats import cloudevents, rest
     from connect.intake.formats.registry import detect, format_of
+    from streams.time_source import SystemTimeSource
 
     content = body.content
     name = options.source or (body.source if body.source in sources else None)
@@ -222,13 +223,16 @@ def translate_body(
         )
     else:
         fitting = [each for each in sources.values() if form is None or each.format == form.name]
+        # A body that looks like another format may be of a sender whose mapping says where things are.
+        fitting = fitting or [each for each in sources.values() if each.body is not None]
         if len(fitting) != 1:
             names = ", ".join(each.name for each in fitting) or "none"
             what = body.name or "it"
             wrong_use(f"which source sends {what}? write --source NAME; of that format there are: {names}")
         chosen = fitting[0]
     if format_of(chosen).translate is not None:
-        return chosen, translate.webhook(chosen, content)
+        of_receipt = chosen.body is not None and chosen.body.of_receipt()
+        return chosen, translate.webhook(chosen, content, SystemTimeSource().now() if of_receipt else None)
     if path is None:
         batch = content.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED

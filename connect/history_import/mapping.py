@@ -11,10 +11,13 @@ from connect.history_import.schema import ImportKeys, UpdatesKeys
 from connect.history_import.times import TimeReader
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
-from connect.intake.mapping.checks import NEVER_APPLIES, entry_problems, place_of, unreachable
+from connect.intake.mapping.checks import place_of
+from connect.intake.mapping.entry_checks import NEVER_APPLIES, entry_problems, unreachable
+from connect.intake.mapping.entry_file import conditions_of, mapping_rule
+from connect.intake.mapping.mapping_rule import Condition
 from connect.intake.mapping.paths import FieldPath, parse_path
-from connect.intake.mapping.rules import Condition, Source, States
-from connect.intake.mapping_file import MappingError, conditions_of, mapping_rule, states_of
+from connect.intake.mapping.rules import Source, States
+from connect.intake.mapping_file import MappingError, states_of
 from streams.config_files.problems import KeyPath, Place, Problem, dotted
 from streams.config_files.yaml_reader import read_checked
 

@@ -9,14 +9,9 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.history_import.times import RFC_3339, format_problem, needs_zone
-from connect.intake.mapping.schema import (
-    Conditions,
-    MappingRuleKeys,
-    PathText,
-    SourceName,
-    SourcePath,
-    StatesKeys,
-)
+from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys
+from connect.intake.mapping.paths import parse_path
+from connect.intake.mapping.schema import SourceName, SourcePath, StatesKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to
 
@@ -42,6 +37,7 @@ def _encoding(name: str) -> str:
     return name
 
 
+PathText = Annotated[str, AfterValidator(lambda text: parse_path(text).text)]
 PathTexts = Annotated[
     list[PathText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
 ]

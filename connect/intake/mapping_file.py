@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connect.intake.formats.registry import FORMATS
-from connect.intake.formats.source_format import SourceFormat
-from connect.intake.mapping.checks import NEVER_APPLIES, RULE_FIELDS, cross_checks, place_of
+from connect.intake.mapping.body_file import authentication_of, body_rules_of
+from connect.intake.mapping.checks import RULE_FIELDS, cross_checks, place_of
+from connect.intake.mapping.entry_checks import NEVER_APPLIES
+from connect.intake.mapping.entry_file import conditions_of, mapping_rule
 from connect.intake.mapping.feedback_rules import FeedbackRule
-from connect.intake.mapping.paths import FieldPath, below_root, parse_path
-from connect.intake.mapping.rules import EVERY, Condition, MappingRule, Source, States
-from connect.intake.mapping.schema import MappingKeys, MappingRuleKeys, SourceKeys, StatesKeys
+from connect.intake.mapping.mapping_rule import EVERY, MappingRule
+from connect.intake.mapping.rules import Source, States
+from connect.intake.mapping.schema import MappingKeys, SourceKeys, StatesKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError
 from streams.config_files.yaml_reader import check_content
 
@@ -74,7 +76,7 @@ def _source(
     return Source(
         name=name,
         format=keys.format,
-        secrets=tuple(each.ref() for each in keys.secrets),
+        secrets=tuple(each.ref() for each in keys.secrets or ()),
         source=_identity(name, keys),
         identities=identities,
         per_second=keys.rate.per_second,
@@ -90,6 +92,8 @@ def _source(
         component_incidents=keys.component_incidents,
         deployment=keys.deployment,
         id_prefixes=id_prefixes,
+        authentication=authentication_of(keys.authentication),
+        body=None if keys.body is None else body_rules_of(keys.body, (*here, "body"), places, form),
         **fields,
     )
 
@@ -105,26 +109,6 @@ def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> 
         always = [index for index, rule in enumerate(rules) if rule.value is not None and not rule.when]
         for rule in rules[always[0] + 1 :] if always else ():
             yield f"line {rule.line}: this entry of {field} {NEVER_APPLIES}"
-
-
-def mapping_rule(keys: MappingRuleKeys, line: int, form: SourceFormat) -> MappingRule:
-    table = keys.values
-    values = None if table is None else {key if key == EVERY else key.casefold(): to for key, to in table.items()}
-    path = None if keys.path is None else _path(keys.path, form)
-    return MappingRule(
-        line, conditions_of(keys.when, form), path, values, EVERY if keys.scope is not None else keys.value
-    )
-
-
-def conditions_of(keys: Mapping[str, list[str]], form: SourceFormat) -> tuple[Condition, ...]:
-    return tuple(
-        Condition(_path(path, form), frozenset(value.casefold() for value in values)) for path, values in keys.items()
-    )
-
-
-def _path(text: str, form: SourceFormat) -> FieldPath:
-    path = parse_path(text)
-    return below_root(path) if form.dotted_names else path
 
 
 def states_of(keys: StatesKeys, default: States) -> States:

@@ -48,7 +48,7 @@ def webhook_outcomes(source: Source, content: bytes, received_at: int | None = N
     if isinstance(payload, Rejection):
         return Outcomes(iter([RejectedItem("", payload.code, payload.message)]))
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
-    return Outcomes(form.translate(payload, source, received_at), form.truncated(payload))
+    return Outcomes(form.translate(payload, source, received_at), form.truncated(payload, source))
 
 
 def cloud_event_outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Outcomes:

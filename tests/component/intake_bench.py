@@ -36,6 +36,8 @@ SECRETS = {
     "SLA_INTAKE_PAGERDUTY_SECRET": "pagerduty-secret-001",
     "SLA_INTAKE_SLACK_SECRET": "slack-secret-0000001",
     "SLA_INTAKE_STATUSPAGE_TOKEN": "statuspage-token-001",
+    "SLA_INTAKE_ZAMMAD_SECRET": "zammad-secret-000001",
+    "SLA_INTAKE_UPTIME_KUMA_TOKEN": "uptime-kuma-token-01",
     "SLA_INTAKE_BILLING_TOKEN": "billing-token-000001",
     "SLA_INTAKE_SERVICES_TOKEN": "services-token-00001",
 }
@@ -114,7 +116,8 @@ def recorded(name: str) -> bytes:
 
 
 def token(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {SECRETS[f'SLA_INTAKE_{name.upper()}_TOKEN']}"}
+    variable = f"SLA_INTAKE_{name.upper().replace('-', '_')}_TOKEN"
+    return {"Authorization": f"Bearer {SECRETS[variable]}"}
 
 
 def signed(name: str, body: bytes, at: int) -> dict[str, str]:
@@ -137,6 +140,9 @@ def signed(name: str, body: bytes, at: int) -> dict[str, str]:
         message = f"v0:{seconds}:".encode() + body
         made = hmac.digest(SECRETS["SLA_INTAKE_SLACK_SECRET"].encode(), message, "sha256").hex()
         return {"X-Slack-Signature": f"v0={made}", "X-Slack-Request-Timestamp": seconds}
+    if name == "zammad":
+        made = hmac.digest(SECRETS["SLA_INTAKE_ZAMMAD_SECRET"].encode(), body, "sha1").hex()
+        return {"X-Hub-Signature": f"sha1={made}"}
     return token(name)
 
 
@@ -151,7 +157,7 @@ async def served(
     """An intake with the shipped example mappings; `changed` are settings, unchecked. `operator` is its token."""
     clock, way = HandClock(), publisher or HeldPublisher()
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
-    for name in ("feedback", "statuspage"):
+    for name in ("feedback", "statuspage", "zammad", "uptime-kuma"):
         sources |= load_mapping(ROOT / "examples" / "intake" / f"{name}.yaml")
     settings = IntakeSettings().model_copy(update=changed)
     bench: Bench

@@ -88,6 +88,22 @@ def test_webhooks(data: st.DataObject) -> None:
     answered(translate.webhook(source, content), source.name, content)
 
 
+JSON_SENDERS = [
+    (load_mapping(ROOT / "examples" / "intake" / f"{folder.name}.yaml")[folder.name], json.loads(path.read_bytes()))
+    for folder in sorted((ROOT / "examples" / "intake" / "recorded").iterdir())
+    for path in sorted(folder.iterdir())
+]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_json(data: st.DataObject) -> None:
+    source, payload = data.draw(st.sampled_from(JSON_SENDERS))
+    content = data.draw(mutated(payload))
+    answered(translate.webhook(source, content, 1_791_800_000_000_000), source.name, content)
+    registry.format_of(source).without_secrets(content)
+
+
 PRESS = json.loads((ROOT / "tests/data/intake/slack/press.json").read_text(encoding="utf-8"))
 
 

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake.mapping.explanation import explain
+from connect.intake.mapping.mapping_rule import Condition, MappingRule
 from connect.intake.mapping.matching import attempts, first_match
 from connect.intake.mapping.paths import parse_path
-from connect.intake.mapping.rules import Condition, MappingRule, Source
+from connect.intake.mapping.rules import Source
 
 EXAMPLE = ROOT / "examples" / "intake.yaml"
 FEEDBACK = ROOT / "examples" / "intake" / "feedback.yaml"

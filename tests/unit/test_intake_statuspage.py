@@ -17,8 +17,8 @@ from connect.intake.formats import statuspage
 from connect.intake.formats.registry import detect
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.explanation import explain
+from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.paths import parse_path
-from connect.intake.mapping.rules import MappingRule
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.web.signatures import Secret
 
@@ -196,7 +196,7 @@ def test_components_come_from_the_posts_where_the_incident_does_not_list_them() 
     payload = snapshot("investigating")
     del payload["incident"]["components"]
     assert events_of(payload)[0]["data"]["component"] == "api"
-    ((_, view),) = statuspage.FORMAT.views(payload)
+    ((_, view),) = statuspage.FORMAT.views(payload, SOURCE)
     assert any("gives 'api'" in line for line in explain(SOURCE, view))
 
 

@@ -203,9 +203,9 @@ FORMAT = SourceFormat(
     authenticate=bearer_token.authenticate,
     looks_like=_looks_like,
     translate=translate,
-    views=_views,
+    views=lambda payload, _: _views(payload),
     payload_roots=("labels", "annotations"),
     dotted_names=True,
     path_problem=_path_problem,
-    truncated=truncated,
+    truncated=lambda payload, _: truncated(payload),
 )

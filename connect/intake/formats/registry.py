@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import json
 
-from connect.intake.formats import alertmanager, jira, json_body, pagerduty, rest, slack, statuspage, zendesk
+from connect.intake.formats import (
+    alertmanager,
+    jira,
+    json_body,
+    json_webhook,
+    pagerduty,
+    rest,
+    slack,
+    statuspage,
+    zendesk,
+)
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.rules import Source
 
@@ -21,6 +31,7 @@ FORMATS: dict[str, SourceFormat] = {
         slack.FORMAT,
         statuspage.FORMAT,
         rest.FORMAT,
+        json_webhook.FORMAT,  # the last one: any object looks like it
     )
 }
 
@@ -30,9 +41,15 @@ def format_of(source: Source) -> SourceFormat:
     return FORMATS[source.format]
 
 
+def signature_header_of(source: Source) -> str | None:
+    """The header that signs a source's bodies. None: the headers alone prove the sender."""
+    signed_by = None if source.authentication is None else source.authentication.signature_header
+    return signed_by or format_of(source).signature_header
+
+
 def max_body_of(source: Source, max_body: int) -> int:
     """The largest body in bytes that is read from a source, where `SLA_INTAKE_MAX_BODY` is `max_body`."""
-    return max_body if format_of(source).signature_header is None else min(max_body, MAX_SIGNED_BODY)
+    return max_body if signature_header_of(source) is None else min(max_body, MAX_SIGNED_BODY)
 
 
 def detect(body: bytes) -> SourceFormat | None:

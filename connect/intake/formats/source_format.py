@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from connect.intake.formats import json_body
+from connect.intake.mapping.authentication import Authentication
+from connect.intake.mapping.paths import FieldPath, parse_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome, Reply, RequestOutcome
 from connect.intake.web.signatures import Secret
@@ -19,6 +21,8 @@ from streams.sla.events import Rejection
 INCIDENT_KEYS = ("component", "impact", "tier", "tenants", "summary", "ignore", "states", "replay_window")
 #: Keys of a source through which people act on incidents that exist.
 FEEDBACK_KEYS = ("events", "who", "deployment", "ignore")
+#: Keys of a source that says where things are in its bodies.
+BODY_KEYS = ("body", "authentication")
 #: Keys of a source whose events carry the contract's fields.
 EVENT_KEYS = ("allow", "allow_sources")
 
@@ -42,6 +46,10 @@ class Credentials(NamedTuple):
     """How far a signed timestamp may be from `now`, in microseconds."""
     address_token: str | None = None
     """`token` of the address's parameters, for senders that can set no header. It is never logged or kept."""
+    scheme: Authentication | None = None
+    """How the sender authenticates, where the mapping file says it."""
+    remote: str | None = None
+    """The address that the connection comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,11 @@ class SourceFormat:
     """What to post to the sender once the outcome of a payload is known, beside the answer; None: nothing ever."""
     without_secrets: Callable[[bytes], bytes] = lambda body: body
     """The body as the rejected topic keeps it."""
-    views: Callable[[object], Iterable[tuple[str, object]]] = lambda payload: [("", payload)]
-    """The items of a payload that the mapping is applied to, each with its place, such as `alerts[2]`. An explanation
-    of the mapping shows what it makes of each."""
+    views: Callable[[object, Source], Iterable[tuple[str, object]]] = lambda payload, _: [("", payload)]
+    """The items of a source's payload that the mapping is applied to, each with its place, such as `alerts[2]`. An
+    explanation of the mapping shows what it makes of each."""
+    parse_path: Callable[[str], FieldPath] = parse_path
+    """A path of the mapping file. Raises ValueError, whose text says what is allowed."""
     payload_roots: tuple[str, ...] = ()
     """First parts of the paths that a mapping may use; empty: any. They lie in what identifies a payload, so retries of
     the same payload are idempotent (R1)."""
@@ -90,6 +100,7 @@ class SourceFormat:
     default_states: States = field(default_factory=States)
     """What status names mean where the mapping file does not say."""
     signature_header: str | None = None
-    """The header that signs the body. None: the headers alone prove the sender, so the body is read afterwards."""
-    truncated: Callable[[object], int] = lambda _: 0
+    """The header that signs the body. None: the headers alone prove the sender, so the body is read afterwards; a
+    source with `authentication` may have such a header all the same."""
+    truncated: Callable[[object, Source], int] = lambda _, __: 0
     """How many items the sender reports to have left out of a payload."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from connect.intake.formats.statuspage_incidents import SUPPORT, unknown_components
 from connect.intake.formats.statuspage_page import PageIncident, instant, sortable, time_of
 from connect.intake.mapping.classification import ignored_by_rule
+from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.matching import first_match
-from connect.intake.mapping.rules import EVERY, Source
+from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 
 

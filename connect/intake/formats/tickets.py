@@ -14,7 +14,8 @@ from connect.intake.mapping.classification import (
     opened_fields,
     truncate_text,
 )
-from connect.intake.mapping.rules import Source, paths_of
+from connect.intake.mapping.mapping_rule import paths_of
+from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 
 Author = dict[str, object]

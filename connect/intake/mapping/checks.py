@@ -6,17 +6,17 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from connect.intake.formats.registry import FORMATS
-from connect.intake.formats.source_format import EVENT_KEYS, FEEDBACK_KEYS, INCIDENT_KEYS, SourceFormat
-from connect.intake.mapping.paths import parse_path
-from connect.intake.mapping.rules import IMPACTS, TIERS
+from connect.intake.formats.source_format import BODY_KEYS, EVENT_KEYS, FEEDBACK_KEYS, INCIDENT_KEYS, SourceFormat
+from connect.intake.mapping.body_checks import body_problems, secret_problems
+from connect.intake.mapping.entry_checks import NEVER_APPLIES, condition_problems, entry_problems, unreachable
 from streams.config_files.problems import KeyPath, Place, Problem, dotted
 from streams.config_files.scalars import close_to
 
 #: Keys of a source that are lists of rules.
 RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "incident")
-NEVER_APPLIES = "never applies: an entry before it always gives a value"
-_FORMAT_KEYS = tuple(dict.fromkeys((*INCIDENT_KEYS, "incident", "component_incidents", *FEEDBACK_KEYS, *EVENT_KEYS)))
-_ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
+_FORMAT_KEYS = tuple(
+    dict.fromkeys((*INCIDENT_KEYS, "incident", "component_incidents", *FEEDBACK_KEYS, *EVENT_KEYS, *BODY_KEYS))
+)
 
 
 def cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> Iterator[Problem]:
@@ -68,8 +68,11 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
     for needed in form.required_keys:
         if not keys.get(needed):
             yield here, f"{needed}: has no entry; allowed: at least one entry"
+    yield from secret_problems(keys, here)
     if form.tool_events:
         yield from _feedback_problems(keys, here, form)
+    if "body" in form.keys:
+        yield from body_problems(keys, here, form)
     for field in (each for each in RULE_FIELDS if each in form.keys):
         entries = keys.get(field)
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -80,8 +83,7 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
                 yield (*here, field, index), f"{NEVER_APPLIES}; allowed: above that"
     ignored = keys.get("ignore")
     for index, each in enumerate(ignored if isinstance(ignored, list) and "ignore" in form.keys else []):
-        for path in each if isinstance(each, dict) else ():
-            yield from _root_problems(path, (*here, "ignore", index, path), form)
+        yield from condition_problems(each, (*here, "ignore", index), form)
 
 
 def _unused(key: str, form: SourceFormat) -> str:
@@ -106,53 +108,6 @@ def _feedback_problems(keys: dict[str, object], here: KeyPath, form: SourceForma
         if isinstance(entry, dict) and "value" in entry:
             what = "a person who is the same for everybody; allowed: `from` with a path, and `values`"
             yield (*here, "who", index, "value"), what
-
-
-def unreachable(entries: object) -> Iterator[int]:
-    """The places of rules that come after one that always gives a value."""
-    always = False
-    for index, entry in enumerate(entries if isinstance(entries, list) else []):
-        if not isinstance(entry, dict):
-            continue
-        if always:
-            yield index
-        elif not entry.get("when") and ("value" in entry or "scope" in entry):
-            always = True
-
-
-def entry_problems(
-    field: str, entry: dict[str, object], here: KeyPath, form: SourceFormat
-) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with an entry of a field."""
-    if isinstance(entry.get("from"), str):
-        yield from _root_problems(str(entry["from"]), (*here, "from"), form)
-    when = entry.get("when")
-    for path in when if isinstance(when, dict) else ():
-        yield from _root_problems(path, (*here, "when", path), form)
-    if "scope" in entry and field != "tenants":
-        yield (*here, "scope"), f"{field} has no scope; allowed: in tenants only"
-    known = _ALLOWED_VALUES.get(field)
-    if known is None:
-        return
-    table = entry.get("values")
-    given: list[tuple[KeyPath, object]] = [((*here, "value"), entry["value"])] if "value" in entry else []
-    if isinstance(table, dict):
-        given += [((*here, "values", key), value) for key, value in table.items()]
-    for path, value in given:
-        if str(value) not in known:
-            yield path, f"{value!r} is not a valid {field}{close_to(str(value), known)}; allowed: {', '.join(known)}"
-
-
-def _root_problems(path: str, place: KeyPath, form: SourceFormat) -> Iterator[tuple[KeyPath, str]]:
-    try:
-        names = parse_path(path).names
-    except ValueError:
-        return  # reported by the schema
-    if form.payload_roots and names[0] not in form.payload_roots:
-        allowed = ", ".join(form.payload_roots)
-        yield place, f"{path!r} begins with no part of {form.name} payloads that a mapping may use; allowed: {allowed}"
-    elif (problem := form.path_problem(names)) is not None:
-        yield place, f"{path!r} never matches: {problem}"
 
 
 def place_of(places: Mapping[KeyPath, Place], path: KeyPath) -> Place:

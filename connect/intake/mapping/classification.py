@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import lookup
-from connect.intake.mapping.rules import EVERY, IMPACTS, TIERS, Source
+from connect.intake.mapping.rules import IMPACTS, TIERS, Source
 from streams.sla.limits import MAX_TEXT_BYTES
 
 

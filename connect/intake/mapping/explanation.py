@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from connect.intake.mapping.body_rules import BodyRules
+from connect.intake.mapping.mapping_rule import EVERY, MappingRule
 from connect.intake.mapping.matching import attempts, why_unmet
-from connect.intake.mapping.rules import EVERY, MappingRule, Source
+from connect.intake.mapping.paths import lookup
+from connect.intake.mapping.rules import Source
 
 _LONGEST_VALUES = 200
 
@@ -18,6 +21,8 @@ def explain(source: Source, view: object) -> Iterator[str]:
             yield f"ignore[{index}]: matches, so it is ignored and nothing else counts"
         else:
             yield f"ignore[{index}]: does not match: {why_unmet(unmet, view)}"
+    if source.body is not None:
+        yield from _of_body(source.body, view)
     rules = {
         "component": source.component,
         "impact": source.impact,
@@ -28,6 +33,19 @@ def explain(source: Source, view: object) -> Iterator[str]:
         "incident": source.incident,
     }
     for name, entries in rules.items():
+        yield from _of_field(name, entries, view)
+
+
+def _of_body(rules: BodyRules, view: object) -> Iterator[str]:
+    """The parts of the incident's id, the times, and what the message means."""
+    for rule in rules.incident:
+        yield from _of_field("incident", [rule], view)
+    for name, times in (("time", rules.time), ("opened_at", rules.opened_at), ("resolved_at", rules.resolved_at)):
+        for time in times:
+            found = ["the time of receipt"] if time.path is None else lookup(view, time.path)
+            given = f"gives {_shown(name, found)}" if found else f"{time.path} is absent"
+            yield f"{name}, line {time.line}: {given}"
+    for name, entries in rules.lists().items():
         yield from _of_field(name, entries, view)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from connect.intake.mapping.mapping_rule import EVERY, Condition, MappingRule
 from connect.intake.mapping.paths import lookup
-from connect.intake.mapping.rules import EVERY, Condition, MappingRule
 
 _MAX_QUOTED_CHARACTERS = 60
 

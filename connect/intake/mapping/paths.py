@@ -23,6 +23,13 @@ class FieldPath:
     def __str__(self) -> str:
         return self.text
 
+    def values(self, view: object) -> list[object]:
+        """The JSON values at the path. Each item of a list on the way is followed."""
+        here: list[object] = [view]
+        for name in self.names:
+            here = [each[name] for each in _items(here) if isinstance(each, dict) and name in each]
+        return _items(here)
+
 
 @lru_cache(maxsize=1024)
 def parse_path(text: str) -> FieldPath:
@@ -62,11 +69,8 @@ def _quote(name: str) -> str:
 
 
 def lookup(view: object, path: FieldPath) -> list[str]:
-    """The texts at a path. Each item of a list on the way is followed; null and objects give no text."""
-    here: list[object] = [view]
-    for name in path.names:
-        here = [each[name] for each in _items(here) if isinstance(each, dict) and name in each]
-    return [_text(each) for each in _items(here) if not isinstance(each, dict) and each is not None and each != ""]
+    """The texts at a path; null and objects give no text."""
+    return [_text(each) for each in path.values(view) if not isinstance(each, dict) and each is not None and each != ""]
 
 
 def _items(values: Sequence[object]) -> list[object]:

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from connect.intake.mapping.authentication import Authentication
+from connect.intake.mapping.body_rules import BodyRules
 from connect.intake.mapping.feedback_rules import FeedbackRule
-from connect.intake.mapping.paths import FieldPath, lookup
+from connect.intake.mapping.mapping_rule import Condition, MappingRule, paths_of
+from connect.intake.mapping.paths import FieldPath
 from connect.secret_refs import SecretRef
 from streams.topics import DEFAULT_PREFIX
 
-#: In `tenants`: every tenant is affected, where the mapping says it. In a table of values: any other value. In a
-#: condition: any value.
-EVERY = "*"
 IMPACTS = ("complete_outage", "critical_performance", "material_aspect", "processing_delay", "cosmetic")
 TIERS = ("1", "2", "3")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Holds when one of the values at `path` is one of `values` (folded); `*` matches any value."""
-
-    path: FieldPath
-    values: frozenset[str]
-
-    def holds(self, view: object) -> bool:
-        """Whether a payload matches."""
-        found = lookup(view, self.path)
-        return any(value.casefold() in self.values for value in found) or (bool(found) and EVERY in self.values)
-
-
-@dataclass(frozen=True, slots=True)
-class MappingRule:
-    """One rule for a field's value. It applies when all of `when` hold. It gives `value`, or the value at `path`, which
-    the table `values` (folded) translates if there is one. `line` is its line in the mapping file."""
-
-    line: int
-    when: tuple[Condition, ...] = ()
-    path: FieldPath | None = None
-    values: Mapping[str, str] | None = None
-    value: str | None = None
-
-
-def paths_of(rules: Iterable[MappingRule]) -> Iterator[FieldPath]:
-    """Every path that rules read."""
-    for rule in rules:
-        yield from (condition.path for condition in rule.when)
-        if rule.path is not None:
-            yield rule.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +74,10 @@ class Source:
     identities: frozenset[str] = frozenset()
     """The CloudEvents sources of all senders of the file; this one may use only its own."""
 
+    authentication: Authentication | None = None
+    """How the sender authenticates; None: as its format says."""
+    body: BodyRules | None = None
+    """Where things are in the body (format json)."""
     warnings: tuple[str, ...] = ()
     """What the mapping file says in a way that is easily misread, each with its line."""
 

@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.feedback_links import check_deployment
 from connect.intake.formats.registry import FORMATS
+from connect.intake.mapping.body_keys import AuthenticationKeys, BodyKeys
+from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys, ScalarText
 from connect.intake.mapping.feedback_rules import FeedbackType, Visibility
-from connect.intake.mapping.paths import parse_path
 from connect.secret_refs import SecretKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to, parse_duration
@@ -20,17 +21,6 @@ from streams.topics import DEFAULT_PREFIX
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
 _MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
-
-
-def _scalar_text(value: object) -> object:
-    """Numbers and booleans as texts, the form in which payload values are compared."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _path(text: str) -> str:
-    return parse_path(text).text
 
 
 def _name(name: str) -> str:
@@ -71,14 +61,8 @@ def _window(value: int) -> int:
     return value
 
 
-ScalarText = Annotated[str, BeforeValidator(_scalar_text), Field(min_length=1)]
-ScalarTexts = Annotated[
-    list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
-]
-PathText = Annotated[str, AfterValidator(_path)]
 SourceName = Annotated[str, AfterValidator(_name)]
 SourcePath = Annotated[str, AfterValidator(_source)]
-Conditions = dict[PathText, ScalarTexts]
 
 
 class RateKeys(ConfigKeys):
@@ -86,31 +70,6 @@ class RateKeys(ConfigKeys):
 
     per_second: float = Field(50.0, description="Requests per second, on average.", gt=0, le=100_000)
     burst: int = Field(100, description="Largest burst of requests.", ge=1, le=1_000_000)
-
-
-class MappingRuleKeys(ConfigKeys):
-    """One rule for a field's value."""
-
-    when: Conditions = Field({}, description="Paths and the values they must have for this entry to apply.")
-    path: PathText | None = Field(None, alias="from", description="Path of the value in the payload.")
-    values: dict[ScalarText, ScalarText] | None = Field(
-        None, description="What each value of the payload means; `*` is any other."
-    )
-    value: Annotated[str | None, BeforeValidator(_scalar_text)] = Field(
-        None, description="The value itself.", min_length=1
-    )
-
-    scope: Literal["platform"] | None = Field(None, description="Instead of tenants: every tenant is affected.")
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(given is not None for given in (self.path, self.value, self.scope)) != 1:
-            raise ValueError(
-                "an entry has one origin; allowed: `from` with a path, or `value`, or `scope: platform` in tenants"
-            )
-        if self.values is not None and self.path is None:
-            raise ValueError("a table of values needs a path; allowed: `from` and `values`")
-        return self
 
 
 class StatesKeys(ConfigKeys):
@@ -146,9 +105,13 @@ class SourceKeys(ConfigKeys):
     """One sender."""
 
     format: Annotated[str, AfterValidator(_format)] = Field(description="Format of its requests.")
-    secrets: list[SecretKeys] = Field(
-        description="Tokens or signing keys; any of them proves the sender.", min_length=1
+    secrets: list[SecretKeys] | None = Field(
+        None, description="Tokens, passwords or signing keys; any of them proves the sender.", min_length=1
     )
+    authentication: AuthenticationKeys | None = Field(
+        None, description="How the sender authenticates (format json); default: bearer."
+    )
+    body: BodyKeys | None = Field(None, description="Where things are in the body (format json).")
     source: SourcePath | None = Field(
         None, description="CloudEvents source of its events; default: /intake/ and its name."
     )
@@ -164,7 +127,7 @@ class SourceKeys(ConfigKeys):
         description="The tenants that its events may affect, with ids that begin with its name; default: all.",
     )
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
-        300_000_000, description="How old a signed timestamp may be (formats zendesk, slack)."
+        300_000_000, description="How old a signed timestamp may be (formats zendesk, slack, json)."
     )
     ignore: list[Annotated[Conditions, Field(min_length=1)]] = Field(
         [], description="Payloads that are not incidents: every path of an entry has one of its values."

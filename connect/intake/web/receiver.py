@@ -14,7 +14,7 @@ from aiohttp import web
 from opentelemetry.trace import Tracer
 
 from connect.intake import translate
-from connect.intake.formats.registry import format_of
+from connect.intake.formats.registry import format_of, signature_header_of
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, reject_record
 from connect.intake.mapping.rules import Source
@@ -76,7 +76,7 @@ class Receiver:
     ) -> web.Response:
         """The response once Kafka has acknowledged; `source` is one of the mapping. Raises RequestRejected."""
         mapping.guard.check_headers(request, source)
-        signed = format_of(source).signature_header is not None
+        signed = signature_header_of(source) is not None
         if not signed:
             self.limit_rate(mapping, source)
         started = self._clock.now()

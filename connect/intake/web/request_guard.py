@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from connect.intake.formats.registry import format_of
+from connect.intake.formats.registry import format_of, signature_header_of
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.rules import Source
 from connect.intake.web import signatures
@@ -32,7 +32,7 @@ class RequestGuard:
 
     def check_headers(self, request: web.Request, source: Source) -> None:
         """What can be checked before the body is read. Raises RequestRejected 401."""
-        header = format_of(source).signature_header
+        header = signature_header_of(source)
         if header is None:
             self.check(request, source, b"")
         elif header not in request.headers:
@@ -40,9 +40,16 @@ class RequestGuard:
 
     def check(self, request: web.Request, source: Source, content: bytes) -> None:
         """Raises RequestRejected 401 unless the request proves that the source sent it."""
-        secrets, now = self._secrets[source.name], self._clock.now()
-        token = request.query.get("token")
-        credentials = Credentials(request.headers, content, secrets, now, source.replay_window, token)
+        credentials = Credentials(
+            request.headers,
+            content,
+            self._secrets[source.name],
+            self._clock.now(),
+            source.replay_window,
+            request.query.get("token"),
+            source.authentication,
+            request.remote,
+        )
         try:
             format_of(source).authenticate(credentials)
         except AuthenticationError as error:

@@ -31,9 +31,9 @@ class Secret:
         actual = hashlib.sha256(given.encode(errors="replace")).digest()
         return hmac.compare_digest(expected, actual)
 
-    def sign(self, message: bytes) -> bytes:
-        """HMAC-SHA256 of a message."""
-        return hmac.digest(self._value, message, hashlib.sha256)
+    def sign(self, message: bytes, algorithm: str = "sha256") -> bytes:
+        """HMAC of a message; the algorithm is one of hashlib's names."""
+        return hmac.digest(self._value, message, algorithm)
 
 
 Secrets = Mapping[str, tuple[Secret, ...]]

@@ -1,0 +1,76 @@
+"""Where things are in any JSON body, by the rules of a mapping file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from connect.intake.mapping.mapping_rule import MappingRule
+from connect.intake.mapping.paths import FieldPath
+
+#: What a message may mean for its incident, as the key `state` names it; several are separated by `, `.
+OPENED, UPDATED, RESOLVED, REOPENED, RECLASSIFIED = "opened", "updated", "resolved", "reopened", "reclassified"
+IGNORED, WAITING_ENDED = "ignored", "waiting_ended"
+WAITING = {"waiting_customer": "customer", "waiting_third_party": "third_party"}
+FACTS = (OPENED, "responded", UPDATED, "update_requested", *WAITING, WAITING_ENDED, RESOLVED, REOPENED, RECLASSIFIED)
+CHANNELS = ("monitor", "phone", "ticket", "api")
+AUTHORS = ("support", "customer", "monitor", "system")
+VISIBILITIES = ("public", "internal")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRule:
+    """Where a time is, and how it is written: `rfc3339`, `epoch_seconds`, `epoch_milliseconds`, or patterns of
+    strptime in a zone. `path` None: the time of receipt."""
+
+    line: int
+    path: FieldPath | None
+    formats: tuple[str, ...]
+    zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRules:
+    """The rules of the key `body` of a source of format json."""
+
+    incident: tuple[MappingRule, ...]
+    """Parts of the incident's id; each has to give one value."""
+    state: tuple[MappingRule, ...]
+    """What a message means: values of FACTS, or IGNORED."""
+    items: FieldPath | None = None
+    left_out: FieldPath | None = None
+    message: FieldPath | None = None
+    time: tuple[TimeRule, ...] = ()
+    opened_at: tuple[TimeRule, ...] = ()
+    resolved_at: tuple[TimeRule, ...] = ()
+    ticket: FieldPath | None = None
+    channel: str = CHANNELS[0]
+    author: tuple[MappingRule, ...] = ()
+    who: tuple[MappingRule, ...] = ()
+    text: tuple[MappingRule, ...] = ()
+    visibility: tuple[MappingRule, ...] = ()
+
+    def of_receipt(self) -> bool:
+        """Whether a time is that of receipt, so retries are not identical."""
+        return any(each.path is None for each in (*self.time, *self.opened_at, *self.resolved_at))
+
+    def lists(self) -> Mapping[str, tuple[MappingRule, ...]]:
+        """The lists of rules by key, of which the first that gives a value counts."""
+        return {
+            "state": self.state,
+            "author": self.author,
+            "who": self.who,
+            "text": self.text,
+            "visibility": self.visibility,
+        }
+
+    def facts(self) -> Iterator[str]:
+        """Every fact that a state may mean."""
+        for rule in self.state:
+            for given in (rule.values or {}).values() if rule.value is None else [rule.value]:
+                yield from facts_of(given)
+
+
+def facts_of(state: str) -> tuple[str, ...]:
+    """The facts of a state: `opened, resolved`."""
+    return tuple(state.split(", "))

@@ -1,0 +1,172 @@
+"""Paths into any JSON body: JMESPath (jmespath.org), without what could make evaluation costly.
+
+An evaluation takes time and memory that are at most proportional to the size of the body and the length of the
+expression: what builds new values from old ones (multi-select lists and hashes, most functions) is refused, and nothing
+inside a projection sees more than its own item. An expression that begins with `$` looks into the whole body, also
+where the body is a list of items; its result is kept, so that many items do not evaluate it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
+
+from connect.intake.mapping.paths import FieldPath
+from streams.config_files.scalars import close_to
+
+_MAX_CHARACTERS = 400
+_FUNCTIONS = ("contains", "ends_with", "join", "length", "not_null", "starts_with")
+#: Nodes that select values of the body; every expression has one.
+_SELECTING = frozenset(["field", "index", "slice", "flatten", "projection", "value_projection", "filter_projection"])
+_LOGIC = frozenset(["comparator", "or_expression", "and_expression", "not_expression"])
+_CHAINS = frozenset(["subexpression", "index_expression", "pipe"])
+_LEAVES = frozenset(["current", "identity", "literal", "function_expression"])
+_TRUE_OR_FALSE = frozenset(["contains", "ends_with", "starts_with"])
+_EXAMPLES = "status, alert.id, tags[?key=='env'].value | [0]"
+#: It keeps no state of an evaluation, so all expressions share it.
+_INTERPRETER = TreeInterpreter()
+
+
+class JsonItem:
+    """What expressions look into: an item of a body, and the body."""
+
+    __slots__ = ("_of_body", "body", "item")
+
+    def __init__(self, item: object, body: object, of_body: dict[str, object] | None = None) -> None:
+        self.item = item
+        self.body = body
+        self._of_body: dict[str, object] = {} if of_body is None else of_body
+
+    def of_body(self, text: str, search: Callable[[object], object]) -> object:
+        """The result of an expression over the body, evaluated once for all of its items."""
+        if text not in self._of_body:
+            self._of_body[text] = search(self.body)
+        return self._of_body[text]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionPath(FieldPath):
+    """A compiled expression; `names` is empty."""
+
+    search: Callable[[object], object] = field(compare=False, repr=False, default=lambda _: None)
+    """The result over a JSON value. Never raises: what can't be evaluated is null."""
+    whole_body: bool = False
+    true_or_false: bool = False
+    """Whether it gives true or false and nothing else."""
+
+    def values(self, view: object) -> list[object]:
+        """The JSON values that it selects: the items of a list, else the value itself."""
+        if not isinstance(view, JsonItem):
+            found = self.search(view)
+        elif self.whole_body:
+            found = view.of_body(self.text, self.search)
+        else:
+            found = self.search(view.item)
+        if isinstance(found, list):
+            return [each for each in found if not isinstance(each, list)]
+        return [] if found is None else [found]
+
+    def value(self, view: JsonItem) -> object:
+        """The result as it is; null where nothing is found."""
+        return view.of_body(self.text, self.search) if self.whole_body else self.search(view.item)
+
+
+@lru_cache(maxsize=4096)
+def parse_expression(text: str) -> ExpressionPath:
+    """Raises ValueError for an expression that is not valid, or that can't depend on the body."""
+    whole = text.startswith("$")
+    written = (text[1:].removeprefix(".") or "@") if whole else text
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"{text[:40]!r}… has {len(text)} characters; allowed: {_MAX_CHARACTERS}, {_EXAMPLES}")
+    try:
+        tree = cast("dict[str, Any]", jmespath.compile(written).parsed)
+    except (JMESPathError, RecursionError, ValueError) as error:
+        raise ValueError(
+            f"{text!r} is no JMESPath expression{_where(error)}; allowed: {_EXAMPLES}; a name with other characters "
+            'than letters, digits and _ is quoted: alert."event-id"'
+        ) from None
+    nodes = list(_nodes(tree))
+    for node in nodes:
+        if (problem := _refused(node)) is not None:
+            raise ValueError(f"{text!r}: {problem}")
+    if not any(node["type"] in _SELECTING for node in nodes) and written != "@":
+        raise ValueError(f"{text!r} is the same for every body; allowed: {_EXAMPLES}, or `value` for a constant")
+    names = _plain_names(tree)
+    search = _of_tree(tree) if names is None else _of_names(names)
+    return ExpressionPath(text, (), search, whole, _is_true_or_false(tree))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += [child for child in one["children"] if isinstance(child, dict)]
+
+
+def _refused(node: dict[str, Any]) -> str | None:
+    kind = node["type"]
+    if kind not in _SELECTING | _LOGIC | _CHAINS | _LEAVES:
+        what = {"multi_select_list": "[a, b]", "multi_select_dict": "{a: b}", "expref": "&a"}.get(kind, kind)
+        return f"{what} builds values and is not available; allowed: {_EXAMPLES}"
+    if kind != "function_expression":
+        return None
+    name = node["value"]
+    if name not in _FUNCTIONS:
+        near = close_to(name, _FUNCTIONS)
+        return f"function {name} is not available{near}; allowed: {', '.join(_FUNCTIONS)}"
+    if name == "join" and (not node["children"] or node["children"][0]["type"] != "literal"):
+        return "join needs a text as its separator; allowed: join(', ', names)"
+    return None
+
+
+def _plain_names(node: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names of a chain of fields, which most expressions are; None for any other."""
+    if node["type"] == "field":
+        return (node["value"],)
+    if node["type"] != "subexpression":
+        return None
+    parts = [_plain_names(child) for child in node["children"]]
+    return None if None in parts else tuple(name for part in parts if part is not None for name in part)
+
+
+def _of_names(names: tuple[str, ...]) -> Callable[[object], object]:
+    def search(value: object) -> object:
+        for name in names:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+    return search
+
+
+def _of_tree(tree: dict[str, Any]) -> Callable[[object], object]:
+    def search(value: object) -> object:
+        try:
+            found: object = _INTERPRETER.visit(tree, value)
+        except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
+            return None  # a function or a comparison that these values do not have
+        return found
+
+    return search
+
+
+def _is_true_or_false(node: dict[str, Any]) -> bool:
+    kind = node["type"]
+    if kind in {"or_expression", "and_expression"}:
+        return all(_is_true_or_false(child) for child in node["children"])
+    if kind == "function_expression":
+        return node["value"] in _TRUE_OR_FALSE
+    return kind in {"comparator", "not_expression"}
+
+
+def _where(error: Exception) -> str:
+    position = getattr(error, "lex_position", getattr(error, "lexer_position", None))
+    return f" (character {position + 1})" if isinstance(position, int) else ""

@@ -1,0 +1,146 @@
+"""Grafana, Datadog, Uptime Kuma and others by their example mappings: from opened to resolved, repeated, in disorder,
+and with parts that are missing or of another type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from json_senders import SENDERS, SOURCES, events_of, flat, outcome, recorded, requests
+
+from connect.intake import translate
+from connect.intake.formats.registry import format_of
+
+DAY = "2026-10-12T"
+CHECKOUT = "complete_outage"
+EXPECTED: dict[str, list[tuple[str, str, str]]] = {
+    "grafana": [(CHECKOUT, "07:51:03.157076Z", "10:51:03.157076Z")],
+    "datadog": [(CHECKOUT, "07:51:03Z", "10:51:03Z")],
+    "uptime-kuma": [
+        (CHECKOUT, "09:51:03.527Z", "10:51:03.101Z"),
+        (CHECKOUT, "2026-10-13T04:00:00Z", "2026-10-13T04:30:00Z"),
+    ],
+    "sentry": [("critical_performance", "09:51:00Z", "11:51:00Z")],
+    "opsgenie": [(CHECKOUT, "07:51:03Z", "08:51:03Z")],
+    "servicenow": [(CHECKOUT, "09:51:03Z", "11:00:00Z"), ("material_aspect", "11:00:00Z", "11:30:00Z")],
+    "freshdesk": [(CHECKOUT, "09:51:04Z", "10:51:04Z"), ("material_aspect", "10:51:04Z", "11:21:04Z")],
+    "zammad": [(CHECKOUT, "09:51:03.282Z", "11:00:00Z"), ("material_aspect", "11:00:00Z", "11:30:00Z")],
+    "github": [
+        (CHECKOUT, "09:51:03Z", "10:30:00Z"),
+        ("material_aspect", "10:30:00Z", "11:00:00Z"),
+        ("material_aspect", "11:10:00Z", "11:40:00Z"),
+    ],
+}
+ANSWERED = {
+    "opsgenie": "2026-10-12T08:01:03Z",
+    "servicenow": "2026-10-12T10:01:00Z",
+    "zammad": "2026-10-12T10:05:00.1Z",
+    "github": "2026-10-12T10:05:00Z",
+}
+
+
+def at(text: str) -> str:
+    return text if "T" in text else DAY + text
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_from_opened_to_resolved_in_any_order_and_however_often(sender: str) -> None:
+    batches = events_of(sender)
+    found = outcome(flat(batches))
+    intervals = next(iter(found[0].values()))
+    assert intervals == [["api", impact, at(start), at(end)] for impact, start, end in EXPECTED[sender]]
+    met = {when for kind, metric, _, _, when in found[1] if (kind, metric) == ("met", "response")}
+    assert met == ({ANSWERED[sender]} if sender in ANSWERED else set())
+    assert outcome(flat(reversed(batches))) == found
+    assert outcome(flat(batches + batches)) == found
+    facts = list(flat(batches))
+    for order in (facts[::-1], facts[1::2] + facts[::2], facts[len(facts) // 2 :] + facts[: len(facts) // 2]):
+        assert outcome(order) == found
+
+
+@pytest.mark.parametrize("sender", [each for each in SENDERS if each != "freshdesk"])
+def test_a_retry_is_the_same_events(sender: str) -> None:
+    """Freshdesk sends no time: its events have the time of receipt."""
+    for each in requests(sender):
+        at_once, later = (translate.webhook(SOURCES[sender], each.read_bytes(), at) for at in (1, 2))
+        assert [ready.record for ready in at_once.events] == [ready.record for ready in later.events]
+
+
+def variants(payload: Any) -> Iterator[Any]:
+    """The payload with each part in turn absent, null, or of another type."""
+    waiting: list[tuple[Any, ...]] = [()]
+    while waiting:
+        path = waiting.pop()
+        here = payload
+        for key in path:
+            here = here[key]
+        waiting += [
+            (*path, key)
+            for key in (here if isinstance(here, dict) else range(len(here[:1])) if isinstance(here, list) else ())
+        ]
+        for value in (None, 7.5, "", [], [[]], {"id": {}}, "\ud800"):
+            yield replaced(payload, path, value)
+        if path:
+            yield without(payload, path)
+
+
+def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
+    if not path:
+        return by
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], by)
+    return copy
+
+
+def without(value: Any, path: tuple[Any, ...]) -> Any:
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = without(value[path[0]], path[1:])
+    return copy
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_no_body_makes_it_raise_or_is_lost_without_a_word(sender: str) -> None:
+    source = SOURCES[sender]
+    for each in requests(sender)[:2]:
+        for payload in variants(json.loads(each.read_text(encoding="utf-8"))):
+            content = json.dumps(payload).encode()
+            found = translate.webhook(source, content, 1_791_800_000_000_000)
+            items = payload.get("alerts") if sender == "grafana" and isinstance(payload, dict) else None
+            assert found.events or found.ignored or found.rejected or items == [], payload
+            assert isinstance(format_of(source).without_secrets(content), bytes)
+
+
+def test_what_the_examples_ignore() -> None:
+    ignored = {
+        "uptime-kuma": ["5-test"],
+        "sentry": ["3-issue"],
+        "opsgenie": ["5-assign"],
+    }
+    for sender, names in ignored.items():
+        for name in names:
+            found = translate.webhook(SOURCES[sender], json.dumps(recorded(sender, name)).encode())
+            assert (len(found.ignored), found.events, found.rejected) == (1, [], []), sender
+
+
+def test_a_resolution_whose_opening_can_no_longer_be_mapped_still_ends_the_outage() -> None:
+    payload = recorded("grafana", "2-resolved")
+    payload["alerts"][0]["labels"]["service"] = "renamed"
+    del payload["alerts"][1:]
+    found = translate.webhook(SOURCES["grafana"], json.dumps(payload).encode())
+    assert [each.event_type for each in found.events] == ["incident.resolved"]
+    assert "labels.service is 'renamed', which line 22 of the mapping does not name" in found.rejected[0].reason
+
+
+def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
+    kept = format_of(SOURCES["uptime-kuma"]).without_secrets(json.dumps(recorded("uptime-kuma", "1-down")).encode())
+    assert b"an-invented-password" not in kept
+    expected = recorded("uptime-kuma", "1-down")
+    expected["monitor"]["basic_auth_pass"] = "(removed)"
+    assert json.loads(kept) == expected
+    plain = json.dumps(recorded("grafana", "1-firing")).encode()
+    assert format_of(SOURCES["grafana"]).without_secrets(plain) == plain
