@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from connect.history_import.event_store import EventStore
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem
+from streams.serde.cloudevents_json import format_line
 from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.events import Rejection
+
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SourceRow(NamedTuple):
@@ -44,7 +49,7 @@ def imported(rows: Iterable[SourceRow], store: EventStore) -> Iterator[ImportedR
     """What becomes of each row. The events of good rows are added to the store; a row whose events the store has with
     other content is wrong, and none of its events is added."""
     for row in rows:
-        yield _imported(row, store)
+        yield _imported(row._replace(key=_HALF_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", row.key)), store)
 
 
 def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
@@ -53,7 +58,8 @@ def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
     ignored: list[str] = []
     for outcome in row.outcomes:
         match outcome:
-            case EventItem(_, event):
+            case EventItem(_, given):
+                event = _encodable(given)
                 checked = input_record_from_json(event)
                 if isinstance(checked, Rejection):
                     problems.append(f"{checked.code}: {checked.message}")
@@ -74,3 +80,12 @@ def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
         return ImportedRow(row.place, row.key, tuple(events), tuple(notes), repeats=known.place)
     store.add(row.place, events)
     return ImportedRow(row.place, row.key, tuple(events), tuple(notes))
+
+
+def _encodable(event: Event) -> Event:
+    """The event without half surrogates, which JSON may have and UTF-8 can't."""
+    line = format_line(event)
+    if line.isascii() or not _HALF_SURROGATE.search(line):
+        return event
+    repaired: Event = json.loads(_HALF_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", line))
+    return repaired

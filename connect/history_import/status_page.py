@@ -42,7 +42,7 @@ def _incidents(document: object) -> Iterator[tuple[str, object, Any]]:
     if not lists and isinstance(document.get("months"), list):
         raise NotAPage(
             "this is history.json: it has neither posts nor components nor exact times; "
-            "save /api/v2/incidents.json and /api/v2/scheduled-maintenances.json of the page"
+            "save /api/v2/incidents/CODE.json for each `code` in it, and import those files"
         )
     if not lists:
         found = ", ".join(sorted(map(str, document))[:10]) or "nothing"

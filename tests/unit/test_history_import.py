@@ -274,6 +274,14 @@ def test_json_in_every_usual_form(desk: Any, text: str, monkeypatch: pytest.Monk
         assert not [row for row in rows if row.problems]
 
 
+def test_half_surrogates_are_repaired(desk: Any, tmp_path: Path) -> None:
+    broken = {**TICKET, "Title": "It \ud800 fails"}
+    _, events = desk(json.dumps([broken]))
+    assert events[0]["data"]["summary"] == "It \ufffd fails"
+    rows, _ = desk(json.dumps([{**broken, "Id": "\ud800"}]))
+    assert rows[0].key == "\ufffd"
+
+
 def test_a_list_of_another_name_is_named_in_the_import_file(desk: Any) -> None:
     _, events = desk(json.dumps({"data": [TICKET, 7]}), MAPPING + "file: {rows: data}\n")
     assert len(events) == 1
