@@ -129,14 +129,15 @@ def create_app(
     metrics: BoardMetrics | None = None,
     ingest: Callable[[], IngestStatus] = lambda: IngestStatus(failure=None, reached_end=True),
     workers: Callable[[], WorkersStatus] = WorkersStatus,
+    topics: Callable[[], str | None] = lambda: None,
     publisher: EventPublisher | None = None,
 ) -> FastAPI:
     """The application over a migrated database. It connects to nothing else. Raises ValueError when a route does not
     say who may use it.
 
     `changes` is where the ingest thread publishes; `metrics` is what `/metrics` shows; `ingest` gives the status of the
-    ingest thread (without one, the database counts as complete), `workers` what is known of the workers; `publisher`
-    sends events (without one, the first action connects to Kafka).
+    ingest thread (without one, the database counts as complete), `workers` what is known of the workers, `topics` why
+    the topics' shape loses records; `publisher` sends events (without one, the first action connects to Kafka).
     """
     app = FastAPI(
         title="SLA board",
@@ -173,7 +174,7 @@ def create_app(
         workers,
         ActionRunner(service, seen, audit_log, time_source),
     )
-    app.include_router(health_router(engine, board_metrics, ingest), include_in_schema=False)
+    app.include_router(health_router(engine, board_metrics, ingest, topics), include_in_schema=False)
     app.add_api_route(
         "/api/openapi.json", lambda: openapi_of(app), include_in_schema=False, dependencies=[open_to_all()]
     )

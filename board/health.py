@@ -19,9 +19,11 @@ from streams.service_process import Reasons, liveness, readiness
 HEALTH_PATHS = frozenset({"/live", "/healthz", "/ready", "/metrics"})
 
 
-def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], IngestStatus]) -> APIRouter:
-    """The three addresses. The board is not ready while its database can't be read, while the topics can't, or before
-    the topics were read to their end once.
+def health_router(
+    engine: Engine, measured: BoardMetrics, ingest: Callable[[], IngestStatus], topics: Callable[[], str | None]
+) -> APIRouter:
+    """The three addresses. The board is not ready while its database can't be read, while the topics can't or have a
+    shape that loses records (`topics` says which), or before the topics were read to their end once.
     """
     router = APIRouter(dependencies=[open_to_all()])
     incidents = IncidentGauges(engine, measured)
@@ -34,7 +36,7 @@ def health_router(engine: Engine, measured: BoardMetrics, ingest: Callable[[], I
 
     @router.get("/ready")
     def ready() -> Response:
-        status, body = readiness([*_database_problem(engine), *_ingest_problem(ingest())])
+        status, body = readiness([*_database_problem(engine), *(_ingest_problem(ingest()) or _topic_problem(topics()))])
         return JSONResponse(body, status)
 
     @router.get("/metrics")
@@ -52,6 +54,10 @@ def _database_problem(engine: Engine) -> Reasons:
     except SQLAlchemyError as error:
         return [{"database": engine.url.render_as_string(), "reason": str(getattr(error, "orig", None) or error)}]
     return []
+
+
+def _topic_problem(problem: str | None) -> Reasons:
+    return [] if problem is None else [{"reason": problem}]
 
 
 def _ingest_problem(status: IngestStatus) -> Reasons:

@@ -21,6 +21,7 @@ from board.app import create_app
 from board.changes import Change, Changes
 from board.connections import ConnectionLimiter
 from board.ingest.apply import AppliedChanges
+from board.ingest.records import COMPACTED, TOPICS
 from board.ingest.thread import Ingest
 from board.metrics import BoardMetrics
 from board.proposals.proposal import SOURCE
@@ -36,6 +37,7 @@ from connect.actions.publish import ActionPublisher
 from connect.kafka_io.progress_reader import ProgressReader
 from streams.errors import SettingsError
 from streams.http_connections import ACCEPTED_AT_ONCE, BACKLOG, ConnectionLimits, HttpMetrics
+from streams.kafka.topic_shape import TopicShape
 from streams.service_process import stop_on_signals
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource
@@ -93,6 +95,13 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             time_source=time,
         )
         watch = WorkerWatch(lambda: ProgressReader(kafka, time), settings.workers_every, time)
+        shape = TopicShape(
+            kafka.bootstrap(),
+            kafka.client_security(),
+            kafka.topic_prefix,
+            events=[topic for topic in TOPICS if topic not in COMPACTED],
+            states=COMPACTED,
+        )
         audit = AuditSender(engine, kafka, metrics=metrics)
         publisher = ActionPublisher(kafka, SOURCE, time)
         approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
@@ -112,6 +121,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             metrics=metrics,
             ingest=lambda: ingest.status,
             workers=lambda: watch.status,
+            topics=lambda: shape.problem,
         )
         effects = RepeatedWork(
             "effect-starter",
@@ -124,6 +134,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
         prepare_process()
         stop, server = stop_on_signals(), make_server(app, kafka.connection_limits(), metrics.http)
         running = asyncio.create_task(server.serve([listener]))
+        watching = asyncio.create_task(shape.run())
         ingest.start()
         watch.start()
         audit.start()
@@ -137,10 +148,12 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
             await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopped.cancel()
+            watching.cancel()
             changes.close()
             server.should_exit = True
             await asyncio.gather(
                 running,
+                asyncio.gather(watching, return_exceptions=True),
                 asyncio.to_thread(ingest.stop, _FINISH_S),
                 asyncio.to_thread(watch.stop, _FINISH_S),
                 asyncio.to_thread(audit.stop, _FINISH_S),

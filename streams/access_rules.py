@@ -82,6 +82,7 @@ _ROLES: Mapping[str, _Role] = {
             *(*_INTERNAL, *_CHANGELOGS),
         ),
         write=(*_INPUTS, "audit"),
+        checked=(*_INPUTS, "incidents", "alerts", "incident-state", "credits", "rejected", "notifications", "audit"),
     ),
 }
 _OPERATOR = "operator"

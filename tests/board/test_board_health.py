@@ -10,12 +10,15 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, event
 
 from board.incident_gauges import IncidentGauges
+from board.ingest.records import COMPACTED, TOPICS
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.queries.overview import open_by_severity
 from board.service import listening_socket
+from streams.access_rules import grants
 from streams.sla.instants import SECOND
 from streams.sla.severity import SEVERITIES
+from streams.topics import declared
 
 
 def client_of(engine: Engine, **given: object) -> TestClient:
@@ -38,6 +41,27 @@ def test_ready_once_the_topics_are_read_and_while_they_can_be(empty_read_model: 
     assert ready() == (200, [])
     status = IngestStatus(failure="Kafka at nowhere:9092 does not answer", reached_end=True)
     assert ready() == (503, [{"reason": "Kafka at nowhere:9092 does not answer"}])
+
+
+def test_not_ready_with_topics_that_lose_records(empty_read_model: Engine) -> None:
+    reason = "sla.alerts has cleanup.policy compact, which loses events; it must be delete"
+    client = client_of(empty_read_model, topics=lambda: reason)
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, [{"reason": reason}])
+    away = IngestStatus(failure="Kafka at nowhere:9092 does not answer", reached_end=True)
+    client = client_of(empty_read_model, ingest=lambda: away, topics=lambda: reason)
+    assert client.get("/ready").json()["reasons"] == [{"reason": "Kafka at nowhere:9092 does not answer"}]
+
+
+def test_the_board_may_look_at_the_shape_of_each_topic_that_it_reads() -> None:
+    checked = {
+        each.name.removeprefix("sla.")
+        for each in grants("board", "sla", "sla")
+        if each.resource == "topic" and "DescribeConfigs" in each.operations
+    }
+    assert checked == set(TOPICS)
+    compacted = {spec.name.removeprefix("sla.") for spec in declared() if spec.cleanup == "compact"}
+    assert set(COMPACTED) == compacted & set(TOPICS)
 
 
 def test_not_ready_without_its_database(tmp_path: Path) -> None:
