@@ -13,7 +13,7 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo test check audit bench chaos lock release releasable
+.PHONY: help setup demo test check scan audit bench chaos lock release releasable
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 \2/p' Makefile | awk '{verb = $$2; $$1 = $$2 = ""; printf "make %-7s%s\n", verb, $$0}'
@@ -38,8 +38,11 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 	@echo "check: settings"; $(BIN)/python -m cli.settings.generate --check
 	@echo "check: monitoring"; $(BIN)/python -m deploy.monitoring.generate --check
 
-audit: $(INSTALLED) .venv/audit/.installed ## static analysis, secrets, licences, bill of materials, known vulnerabilities (needs the index once)
+scan: $(INSTALLED) .venv/audit/.installed ## static analysis, secrets in the tree, licences, bill of materials (the tools come from the index once)
 	@deploy/audit/run
+
+audit: scan ## what scan does, and known vulnerabilities (asks a service on the internet)
+	@deploy/audit/run --vulnerabilities
 
 .venv/audit/.installed: deploy/audit/requirements.lock
 	@echo "audit: the tools come into an environment of their own"

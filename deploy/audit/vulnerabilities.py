@@ -20,13 +20,15 @@ def main(report: Path) -> int:
         for vulnerability in each.get("vulns", []):
             fixed = ", ".join(vulnerability["fix_versions"]) or "no version"
             print(f"audit: {each['name']} {each['version']}: {vulnerability['id']}, mended in {fixed}")
-    unchecked = sum("skip_reason" in each for each in packages)
+    unchecked = [each for each in packages if "skip_reason" in each]
     if not packages or unchecked:
-        what = f"{unchecked} of {len(packages)} packages" if packages else "all packages"
-        print(f"audit: NOT CHECKED for known vulnerabilities: {what}; the vulnerability service gave no answer")
+        what = f"{len(unchecked)} of {len(packages)} packages" if packages else "all packages"
+        reason = unchecked[0]["skip_reason"] if unchecked else "see build/audit/vulnerabilities.log"
+        print(f"audit: NOT CHECKED for known vulnerabilities: {what}: the service gave no answer ({reason})")
+        print("audit: run `make audit` where the service can be reached; `make scan` is all that this place can do")
     vulnerable = any(each.get("vulns") for each in packages)
     strict = os.environ.get("AUDIT_STRICT") == "1"
-    return int(vulnerable or (strict and (not packages or unchecked > 0)))
+    return int(vulnerable or (strict and (not packages or bool(unchecked))))
 
 
 if __name__ == "__main__":
