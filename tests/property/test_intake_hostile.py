@@ -134,7 +134,7 @@ def test_webhooks_of_status_pages(data: st.DataObject) -> None:
     content = data.draw(mutated(data.draw(st.sampled_from(PAGES))))
     source = replace(source, component_incidents=data.draw(st.booleans()))
     answered(translate.webhook(source, content), source.name, form.without_secrets(content))
-    assert isinstance(list(form.views(form.parse(content))), list)
+    assert isinstance(list(form.views(form.parse(content), source)), list)
 
 
 @settings(max_examples=200)

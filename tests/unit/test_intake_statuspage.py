@@ -243,6 +243,12 @@ def test_a_component_that_flaps_is_one_incident_with_each_outage_in_any_order() 
     }
 
 
+def test_the_mapping_is_explained_for_components_too() -> None:
+    ((_, view),) = statuspage.FORMAT.views(recorded("statuspage/component"), BY_COMPONENT)
+    assert any("gives 'complete_outage'" in line for line in explain(BY_COMPONENT, view))
+    assert not list(statuspage.FORMAT.views(recorded("statuspage/component"), SOURCE))
+
+
 def test_a_recovery_after_the_turn_of_a_quarter_ends_what_began_before() -> None:
     recovered = published(decided(BY_COMPONENT, component(2, "2026-07-01T00:10:00Z", "major_outage", "operational")))
     assert [each["subject"] for each in recovered] == ["status-rb5wq1dczvbm-2026q3", "status-rb5wq1dczvbm-2026q2"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, SourceFormat
-from connect.intake.formats.statuspage_components import component_outcomes
+from connect.intake.formats.statuspage_components import component_outcomes, read_component
 from connect.intake.formats.statuspage_incidents import incident_outcomes
 from connect.intake.formats.statuspage_maintenance import maintenance_outcomes
 from connect.intake.formats.statuspage_page import read_incident, view_of
@@ -63,11 +63,15 @@ def without_secrets(body: bytes) -> bytes:
     return _UNSUBSCRIBE.sub(_REMOVED, body)
 
 
-def _views(payload: object) -> Iterator[tuple[str, object]]:
-    incident = payload.get("incident") if isinstance(payload, dict) else None
-    if isinstance(payload, dict) and isinstance(incident, dict):
-        with suppress(ValueError):
+def _views(payload: object, source: Source) -> Iterator[tuple[str, object]]:
+    if not isinstance(payload, dict):
+        return
+    incident = payload.get("incident")
+    with suppress(ValueError):
+        if isinstance(incident, dict):
             yield "", view_of(payload, incident)
+        elif source.component_incidents and (found := read_component(payload)).is_outage:
+            yield "", found.view
 
 
 def _looks_like(payload: object) -> bool:
@@ -91,7 +95,7 @@ FORMAT = SourceFormat(
     publishes=("incident.*", "maintenance.*"),
     answer_status=202,  # Statuspage repeats what fails for an hour, then it quarantines the subscriber
     without_secrets=without_secrets,
-    views=lambda payload, _: _views(payload),
+    views=_views,
     payload_roots=("incident", "page"),
     path_problem=_path_problem,
     default_states=STATES,

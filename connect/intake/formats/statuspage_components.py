@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from connect.intake.formats.statuspage_page import instant, time_of
 from connect.intake.mapping.classification import (
@@ -32,40 +32,69 @@ _MONITOR: dict[str, object] = {"kind": "monitor"}
 _REACH = 7 * DAY
 
 
+class ComponentChange(NamedTuple):
+    """A change of a component's status at an instant in microseconds."""
+
+    component: str
+    change: str
+    name: str
+    before: str
+    after: str
+    at: int
+    view: dict[str, Any]
+    """What the paths of a mapping look into: the incident that Statuspage would make of it."""
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether an outage begins, changes or ends."""
+        return self.before in _IMPACTS or self.after in _IMPACTS
+
+
+def read_component(payload: dict[str, Any]) -> ComponentChange:
+    """Raises ValueError that names what is missing or wrong."""
+    component, update = (_object(payload, name) for name in ("component", "component_update"))
+    identity, change = _id(component, "component.id"), _id(update, "component_update.id")
+    at = instant(update, "created_at", "component_update.")
+    given = (component.get("name"), update.get("old_status"), update.get("new_status"))
+    name, before, after = (str(each)[:80] for each in given)
+    incident = {
+        "id": identity,
+        "name": f"{name}: {after.replace('_', ' ')}",
+        "impact": _IMPACTS.get(after) or _IMPACTS.get(before),
+        "components": [component],
+    }
+    page = payload.get("page")
+    view = {"page": page if isinstance(page, dict) else {}, "incident": incident}
+    return ComponentChange(identity, change, name, before, after, at, view)
+
+
 def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[ItemOutcome]:
     """The outcomes of a webhook about a component."""
     try:
-        component, update = (_object(payload, name) for name in ("component", "component_update"))
-        identity, change = _id(component, "component.id"), _id(update, "component_update.id")
-        at = instant(update, "created_at", "component_update.")
+        it = read_component(payload)
     except ValueError as error:
         yield RejectedItem("", "invalid", str(error))
         return
-    name, before, after = (
-        str(each)[:80] for each in (component.get("name"), update.get("old_status"), update.get("new_status"))
-    )
     if not source.component_incidents:
-        reason = f"{name} is {after}: a status without an incident opens none, unless `component_incidents` is true"
+        reason = (
+            f"{it.name} is {it.after}: a status without an incident opens none, unless `component_incidents` is true"
+        )
         yield IgnoredItem("", reason)
         return
-    impact = _IMPACTS.get(after) or _IMPACTS.get(before)
-    if impact is None:
-        yield IgnoredItem("", f"{name} is {after} and was {before}, which is no outage either")
+    if not it.is_outage:
+        yield IgnoredItem("", f"{it.name} is {it.after} and was {it.before}, which is no outage either")
         return
-    title = f"{name}: {after.replace('_', ' ')}"
-    shown = {"id": identity, "name": title, "impact": impact, "components": [component]}
-    page = payload.get("page")
-    match classify(source, {"page": page if isinstance(page, dict) else {}, "incident": shown}, title):
+    match classify(source, it.view, it.view["incident"]["name"]):
         case IgnoredByRule(reason):
             yield IgnoredItem("", reason)
         case Unmapped(reason):
-            yield RejectedItem("", "invalid", f"component {identity}: {reason}")
+            yield RejectedItem("", "invalid", f"component {it.component}: {reason}")
         case Classified() as found:
-            facts = _recovered(at) if after not in _IMPACTS else _failed(at, found)
+            facts = _failed(it.at, found) if it.after in _IMPACTS else _recovered(it.at)
             for moment, kind, data in facts:
-                subject = f"{source.name}-{identity}-{_quarter(moment)}"
-                event_id = f"{subject}-{kind}-{change}"
-                yield EventItem("", event(f"incident.{kind}", event_id, source.source, subject, time_of(at), data))
+                subject = f"{source.name}-{it.component}-{_quarter(moment)}"
+                event_id = f"{subject}-{kind}-{it.change}"
+                yield EventItem("", event(f"incident.{kind}", event_id, source.source, subject, time_of(it.at), data))
 
 
 def _failed(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, object]]]:
