@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import pairwise, permutations
 
 import pytest
 from intake_samples import SOURCES, ZENDESK, Json, decided, published, recorded, said, simulated
+
+from connect.intake.sortable_ids import sortable
+from streams.serde.cloudevents_json import format_line
+from streams.sla.instants import parse_rfc3339
 
 ZENDESK_STORY = ["created", "comment", "priority", "pending", "solved"]
 
@@ -84,9 +89,45 @@ def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() ->
     assert (opened["type"], opened["time"], opened["id"]) == (
         "incident.opened",
         "2026-04-10T08:00:00Z",
-        "zendesk-5158-opened",
+        f"zendesk-5158-opened-{sortable(parse_rfc3339(late['time']))}-{late['id']}",
     )
     assert opened["data"]["impact"] == reclassified["data"]["impact"] == "material_aspect"
+
+
+def priorities(*story: str | None) -> list[Json]:
+    """The events of a ticket whose priority goes from one of these to the next, one a minute."""
+    strict = dataclasses.replace(ZENDESK, impact=ZENDESK.impact[:1])
+    created = recorded("zendesk-created")
+    created["detail"]["priority"] = story[0]
+    found = [decided(strict, created)]
+    for minute, (before, now) in enumerate(pairwise(story), 10):
+        changed = recorded("zendesk-priority")
+        changed |= {"id": f"change-{99 - minute}", "time": f"2026-04-10T08:{minute}:00Z"}
+        changed["event"] |= {"previous": before, "current": now}
+        changed["detail"] |= {"priority": now, "subject": f"{now} at {minute}"}
+        found.append(decided(strict, changed))
+    return [event for each in found for event in published(each)]
+
+
+@pytest.mark.parametrize(
+    ("story", "impacts"),
+    [
+        (["HIGH", None, "LOW"], ["material_aspect 08:00", "cosmetic 08:11"]),
+        ([None, "HIGH", None, "LOW"], ["material_aspect 08:00", "cosmetic 08:12"]),
+        (
+            ["HIGH", None, "LOW", None, "URGENT"],
+            ["material_aspect 08:00", "cosmetic 08:11", "complete_outage 08:13"],
+        ),
+    ],
+)
+def test_a_ticket_that_is_mapped_again_is_no_conflict_in_any_order(story: list[str | None], impacts: list[str]) -> None:
+    events = priorities(*story)
+    for order in permutations(events):
+        lines = [format_line(event | {"receivedtime": "2026-04-10T09:00:00Z"}) for event in order]
+        told = [json.loads(line) for line in simulated(lines)]
+        assert [each["data"] for each in told if each["type"] == "sla.rejected"] == []
+        found = [each["data"]["intervals"] for each in told if each["type"] == "impact.changed"][-1]
+        assert [f"{each['impact']} {each['start'][11:16]}" for each in found] == impacts
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from connect.intake.formats.statuspage_page import PageIncident, Post, sortable, time_of
+from connect.intake.formats.statuspage_page import PageIncident, Post, time_of
 from connect.intake.mapping.classification import (
     Classified,
     IgnoredByRule,
@@ -27,6 +27,7 @@ from connect.intake.mapping.classification import (
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.sortable_ids import sortable
 
 SUPPORT: dict[str, object] = {"kind": "support"}
 _LONGEST_ID = 128

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connect.intake.formats.statuspage_incidents import SUPPORT, unknown_components
-from connect.intake.formats.statuspage_page import PageIncident, instant, sortable, time_of
+from connect.intake.formats.statuspage_page import PageIncident, instant, time_of
 from connect.intake.mapping.classification import ignored_by_rule
 from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.matching import first_match
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.sortable_ids import sortable
 
 
 def maintenance_outcomes(found: PageIncident, source: Source, *, history: bool = False) -> Iterator[ItemOutcome]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from connect.feedback_links import LinkedIncident, title_link
 from connect.intake.mapping.rules import Source
-from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339, to_datetime
+from streams.sla.instants import format_rfc3339, parse_rfc3339
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MAX_POSTS = 1_000
@@ -106,11 +106,6 @@ def instant(fields: dict[str, Any], name: str, where: str = "") -> int:
         return parse_rfc3339(given)
     except ValueError as error:
         raise ValueError(f"{where}{name}: {error}") from error
-
-
-def sortable(micros: int) -> str:
-    """An instant as part of an id: ids that differ in it alone are in the order of their instants."""
-    return f"{to_datetime(micros).strftime('%Y%m%dT%H%M%S')}{micros % SECOND:06d}Z"
 
 
 def time_of(micros: int) -> str:

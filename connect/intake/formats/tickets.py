@@ -17,6 +17,8 @@ from connect.intake.mapping.classification import (
 from connect.intake.mapping.mapping_rule import paths_of
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.sortable_ids import sortable
+from streams.sla.instants import parse_rfc3339
 
 Author = dict[str, object]
 
@@ -63,7 +65,7 @@ def fields_changed(
         yield from _counted_from_now_on(ticket, found, source, state)
         return
     if not isinstance(was, Classified):
-        yield from _opening(ticket, found, source)
+        yield from _opening(ticket, found, source, _again(ticket))
         yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
         return
     differing: dict[str, object] = {}
@@ -155,14 +157,27 @@ def _counted_from_now_on(ticket: Ticket, found: Classified, source: Source, stat
         yield from status_changed(ticket, "open", state, source)
 
 
-def _opening(ticket: Ticket, found: Classified | Unmapped | IgnoredByRule, source: Source) -> Iterator[ItemOutcome]:
+def _again(ticket: Ticket) -> str:
+    """The part of an opening's id that tells it from others of its ticket. It may have been mapped before it could not
+    be, which nothing here knows: so it is opened again, with what it is like now. Of all its openings the first stands,
+    because their ids are in the order of their changes (R2)."""
+    try:
+        at = sortable(parse_rfc3339(ticket.time))
+    except ValueError:  # the event is rejected because of it
+        at = ticket.time
+    return f"-{at}-{ticket.change}"
+
+
+def _opening(
+    ticket: Ticket, found: Classified | Unmapped | IgnoredByRule, source: Source, again: str = ""
+) -> Iterator[ItemOutcome]:
     match found:
         case IgnoredByRule(reason):
             yield IgnoredItem("", reason)
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"ticket {ticket.key}: {reason}")
         case Classified():
-            name, data = f"{ticket.subject}-opened", opened_fields(found, "ticket", ticket.key)
+            name, data = f"{ticket.subject}-opened{again}", opened_fields(found, "ticket", ticket.key)
             yield EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.created, data))
 
 
