@@ -17,6 +17,7 @@ from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import jira as jira_format
 from connect.intake.formats import zendesk as zendesk_format
 from connect.intake.formats.source_format import AuthenticationError, Credentials
+from connect.intake.mapping.classification import Classified, Unmapped, classify
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import read_intake_settings
@@ -109,6 +110,69 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, tol
     assert old in GOOD
     found = problems(tmp_path, GOOD.replace(old, new))
     assert any(each.startswith(told) for each in found), found
+
+
+def listed(conditions: int) -> str:
+    """A mapping with one entry and these conditions beside the entries that every mapping needs."""
+    conditioned = ", ".join(f"labels.c{number}: a" for number in range(conditions))
+    return f"""
+version: 1
+sources:
+  prometheus:
+    format: alertmanager
+    secrets: [{{env: X}}]
+    impact: [{{value: cosmetic}}]
+    tenants: [{{value: acme}}]
+    component:
+      - {{when: {{{conditioned}}}, value: api}}
+      - {{from: labels.job, values: {{{", ".join(f"job-{number}: api" for number in range(3_000))}}}}}
+"""
+
+
+def test_a_source_has_a_limit_of_entries_and_conditions_but_not_of_table_rows(tmp_path: Path) -> None:
+    assert problems(tmp_path, listed(1_997)) == [
+        "4: sources.prometheus: its lists have 2,001 entries and conditions; at most 2,000 are allowed, because each "
+        "request is compared with all of them: use tables of `values`, or several sources"
+    ]
+    file = tmp_path / "intake.yaml"
+    file.write_text(listed(1_996), encoding="utf-8")
+    assert len(load_mapping(file)["prometheus"].component[0].when) == 1_996
+
+
+class Counting(dict[str, object]):
+    """A payload that counts how often it is read."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)  # type: ignore[arg-type]
+        self.reads = 0
+
+    def __getitem__(self, name: str) -> object:
+        self.reads += 1
+        return super().__getitem__(name)
+
+
+def test_a_long_list_is_looked_up_once_for_all_conditions(tmp_path: Path) -> None:
+    entries = "".join(f"\n      - {{when: {{labels.tag: t{number}}}, value: api}}" for number in range(500))
+    file = tmp_path / "intake.yaml"
+    file.write_text(listed(1).replace("component:", f"component:{entries}"), encoding="utf-8")
+    view = Counting({"labels": {"tag": [f"other-{number}" for number in range(1_000)], "job": "JOB-7"}})
+    found = classify(load_mapping(file)["prometheus"], view)
+    assert isinstance(found, Classified)
+    assert found.component == "api"
+    assert view.reads == 3  # labels.tag, labels.c0, labels.job
+    unknown = classify(load_mapping(file)["prometheus"], {"labels": {"job": ["x"] * 1_000}})
+    shown = "x, " * 20 + "\\u2026"
+    assert unknown == Unmapped(f"component: labels.job is '{shown}', which line 511 of the mapping does not name")
+
+
+def test_reasons_of_many_entries_are_cut(tmp_path: Path) -> None:
+    entries = "".join(f"\n      - {{from: labels.n{number}}}" for number in range(500))
+    text = GOOD.replace("component: [{from: labels.service}]", f"component:{entries}")
+    file = tmp_path / "intake.yaml"
+    file.write_text(text, encoding="utf-8")
+    found = classify(load_mapping(file)["prom"], {"labels": {}})
+    assert isinstance(found, Unmapped)
+    assert found.reason.endswith("labels.n9 is absent and 490 more entries give nothing")
 
 
 def test_secrets_come_from_environment_or_files_and_never_show(tmp_path: Path) -> None:

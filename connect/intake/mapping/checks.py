@@ -14,6 +14,8 @@ from streams.config_files.scalars import close_to
 
 #: Keys of a source that are lists of rules.
 RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "incident")
+#: Entries and conditions of a source. A thousand take about a millisecond for each alert or ticket.
+MOST_ENTRIES = 2_000
 _FORMAT_KEYS = tuple(
     dict.fromkeys((*INCIDENT_KEYS, "incident", "component_incidents", *FEEDBACK_KEYS, *EVENT_KEYS, *BODY_KEYS))
 )
@@ -27,6 +29,12 @@ def cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> It
     for name, keys in sources.items():
         if not isinstance(keys, dict):
             continue
+        if (size := _size(keys)) > MOST_ENTRIES:
+            what = (
+                f"its lists have {size:,} entries and conditions; at most {MOST_ENTRIES:,} are allowed, because each "
+                "request is compared with all of them: use tables of `values`, or several sources"
+            )
+            yield Problem(file, place_of(places, ("sources", name)), dotted(("sources", name)), what)
         for path, what in _source_problems(name, keys):
             yield Problem(file, place_of(places, path), dotted(path), what)
         following = bisect_left(names, f"{name}-")
@@ -38,6 +46,18 @@ def cross_checks(data: object, file: str, places: Mapping[KeyPath, Place]) -> It
             key = ("sources", name, "only_tenants")
             what = "no other source is limited to these tenants, so it reaches no incident; allowed: leaving it out"
             yield Problem(file, place_of(places, key), dotted(key), what)
+
+
+def _size(keys: Mapping[str, object]) -> int:
+    """How many entries and conditions the lists of a source have."""
+    body = keys.get("body")
+    lists = {field: keys.get(field) for field in (*RULE_FIELDS, "ignore")} | (body if isinstance(body, dict) else {})
+    size = 0
+    for field, entries in lists.items():
+        for entry in entries if isinstance(entries, list) else ():
+            when = entry if field == "ignore" else entry.get("when") if isinstance(entry, dict) else None
+            size += 1 + (len(when) if isinstance(when, dict) else 0)
+    return size
 
 
 def _reaches_nothing(name: str, sources: Mapping[str, object]) -> bool:

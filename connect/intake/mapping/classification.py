@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.matching import first_match, quoted
-from connect.intake.mapping.paths import lookup
+from connect.intake.mapping.paths import lookup, texts_of
 from connect.intake.mapping.rules import IMPACTS, TIERS, Source
 from streams.sla.limits import MAX_TEXT_BYTES
 
@@ -36,6 +36,7 @@ class IgnoredByRule(NamedTuple):
 
 def classify(source: Source, view: object, default_summary: str | None = None) -> Classified | Unmapped | IgnoredByRule:
     """Classify a payload by the source's mapping; paths look into `view`."""
+    view = texts_of(view)
     if (ignored := ignored_by_rule(source, view)) is not None:
         return ignored
     found: dict[str, list[str]] = {}
@@ -72,6 +73,7 @@ def classify(source: Source, view: object, default_summary: str | None = None) -
 
 def ignored_by_rule(source: Source, view: object) -> IgnoredByRule | None:
     """The `ignore` entry that matches a payload, if any."""
+    view = texts_of(view)
     for conditions in source.ignore:
         if all(condition.holds(view) for condition in conditions):
             named = ", ".join(f"{each.path} is {quoted(' '.join(lookup(view, each.path)))}" for each in conditions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from connect.intake.mapping.paths import FieldPath, lookup
+from connect.intake.mapping.paths import FieldPath, texts_of
 
 #: In `tenants`: every tenant is affected, where the mapping says it. In a table of values: any other value. In a
 #: condition: any value.
@@ -21,8 +21,8 @@ class Condition:
 
     def holds(self, view: object) -> bool:
         """Whether a payload matches."""
-        found = lookup(view, self.path)
-        return any(value.casefold() in self.values for value in found) or (bool(found) and EVERY in self.values)
+        found = texts_of(view).folded_at(self.path)
+        return not self.values.isdisjoint(found) or (bool(found) and EVERY in self.values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from connect.intake.mapping.mapping_rule import EVERY, Condition, MappingRule
-from connect.intake.mapping.paths import lookup
+from connect.intake.mapping.paths import PayloadTexts, lookup, texts_of
 
 _MAX_QUOTED_CHARACTERS = 60
+_MOST_REASONS = 10
 
 
 class Attempt(NamedTuple):
@@ -24,6 +25,7 @@ class Attempt(NamedTuple):
 
 def attempts(rules: Sequence[MappingRule], view: object, *, all_known: bool = False) -> Iterator[Attempt]:
     """Each rule that is tried, in order, until one ends the search. `all_known`: a table has to name every value."""
+    view = texts_of(view)
     for rule in rules:
         attempt = _attempt(rule, view, all_known)
         yield attempt
@@ -39,17 +41,19 @@ def first_match(rules: Sequence[MappingRule], view: object, *, all_known: bool =
             return attempt.values, ""
         if attempt.unmet is None:
             why.append(attempt.reason)
+    if len(why) > _MOST_REASONS:
+        why[_MOST_REASONS:] = [f"{len(why) - _MOST_REASONS} more entries give nothing"]
     return [], " and ".join(why) or "no entry of the mapping applies"
 
 
-def _attempt(rule: MappingRule, view: object, all_known: bool) -> Attempt:
+def _attempt(rule: MappingRule, view: PayloadTexts, all_known: bool) -> Attempt:
     for condition in rule.when:
         if not condition.holds(view):
             return Attempt(rule, [], unmet=condition)
     if rule.value is not None:
         return Attempt(rule, [rule.value], ends=True)
     assert rule.path is not None
-    path, given = rule.path, lookup(view, rule.path)
+    path, given = rule.path, view.at(rule.path)
     if not given:
         return Attempt(rule, [], f"{path} is absent")
     if rule.values is None:
@@ -58,12 +62,15 @@ def _attempt(rule: MappingRule, view: object, all_known: bool) -> Attempt:
         reason = f"{path} is {EVERY!r}; only the mapping may say that every tenant is affected"
         return Attempt(rule, [], reason, ends=True)
     table, rest = rule.values, rule.values.get(EVERY)
-    found = [(each, table.get(each.casefold(), rest)) for each in given]
-    mapped = [value for _, value in found if value is not None]
-    lacking = [each for each, value in found if value is None]
-    if mapped and not (all_known and lacking):
-        return Attempt(rule, mapped, ends=True)
-    reason = f"{path} is {quoted(', '.join(lacking))}, which line {rule.line} of the mapping does not name"
+    lacking = given
+    if rest is not None or not table.keys().isdisjoint(view.folded_at(path)):
+        found = [(each, table.get(each.casefold(), rest)) for each in given]
+        mapped = [value for _, value in found if value is not None]
+        lacking = [each for each, value in found if value is None]
+        if mapped and not (all_known and lacking):
+            return Attempt(rule, mapped, ends=True)
+    shown = quoted(", ".join(lacking[:_MAX_QUOTED_CHARACTERS]))
+    reason = f"{path} is {shown}, which line {rule.line} of the mapping does not name"
     return Attempt(rule, [], reason, ends=all_known)
 
 

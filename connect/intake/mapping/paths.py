@@ -68,8 +68,38 @@ def _quote(name: str) -> str:
     return f'"{escaped}"'
 
 
+class PayloadTexts:
+    """The texts of one payload, looked up once for each path: a mapping may have many conditions on a long list."""
+
+    def __init__(self, payload: object) -> None:
+        self._payload = payload
+        self._texts: dict[FieldPath, list[str]] = {}
+        self._folded: dict[FieldPath, frozenset[str]] = {}
+
+    def at(self, path: FieldPath) -> list[str]:
+        """The texts at a path."""
+        found = self._texts.get(path)
+        if found is None:
+            found = self._texts[path] = lookup(self._payload, path)
+        return found
+
+    def folded_at(self, path: FieldPath) -> frozenset[str]:
+        """The texts at a path, folded as those of conditions are."""
+        found = self._folded.get(path)
+        if found is None:
+            found = self._folded[path] = frozenset(text.casefold() for text in self.at(path))
+        return found
+
+
+def texts_of(view: object) -> PayloadTexts:
+    """The texts of a payload, or of what holds them already."""
+    return view if isinstance(view, PayloadTexts) else PayloadTexts(view)
+
+
 def lookup(view: object, path: FieldPath) -> list[str]:
     """The texts at a path; null and objects give no text."""
+    if isinstance(view, PayloadTexts):
+        return view.at(path)
     return [_text(each) for each in path.values(view) if not isinstance(each, dict) and each is not None and each != ""]
 
 
