@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from board.access.audit_sender import AuditSender
 from board.app import create_app
+from board.bounded_close import close_within
 from board.changes import Change, Changes
 from board.connections import ConnectionLimiter
 from board.ingest.apply import AppliedChanges
@@ -44,6 +45,8 @@ from streams.time_source import SystemTimeSource
 
 #: Requests in progress may take this long once the process is to stop.
 _FINISH_S = 4
+#: The connection of approved events may then take this long to close.
+_CLOSE_S = 3
 _KEEP_ALIVE_S = 5
 #: A thread that computes lets others run after this long. They ask at almost every row that they read, so with Python's
 #: 5 ms a request would take twice as long while records are applied.
@@ -162,7 +165,7 @@ async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable
                 asyncio.to_thread(app.state.context.background.close),
                 asyncio.to_thread(app.state.context.actions.close, _FINISH_S),
             )
-            publisher.close()
+            await asyncio.to_thread(close_within, publisher.close, _CLOSE_S, "approved-close")
             engine.dispose()
     log.info("board_stopped")
     return 0

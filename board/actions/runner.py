@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ from board.access.identity import Identity
 from board.actions.audited import SENT, acted_of
 from board.actions.present import SeenStates
 from board.actions.thread_pool import BoundedPool, PoolBusy
+from board.bounded_close import close_within
 from connect.actions.form import FormValues
 from connect.actions.outcome import ActionUnavailable, Moved, Outcome, RejectedByWorker
 from connect.actions.permissions import Denied
 from connect.actions.person import Person
 from connect.actions.prepared import Prepared, Refused
 from connect.actions.service import ActionService
-from connect.client.errors import ClientError
 from streams.errors import SlaError
 from streams.time_source import TimeSource
 
@@ -87,13 +85,7 @@ class ActionRunner:
     def close(self, within_s: float) -> None:
         """End within a time, whether Kafka answers or not."""
         self._pool.close(within_s / 2)
-        closing = threading.Thread(target=self._close_service, name="action-close", daemon=True)
-        closing.start()
-        closing.join(within_s / 2)
-
-    def _close_service(self) -> None:
-        with contextlib.suppress(ClientError):  # whoever waited for the event has been answered
-            self.service.close()
+        close_within(self.service.close, within_s / 2, "action-close")
 
     def _perform(self, identity: Identity, attempt: ActionAttempt) -> Outcome:
         person = _person(identity)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,10 @@ import pytest
 from board_server import wait_until
 from typer.testing import CliRunner
 
+from board import service
+from board.settings import BoardSettings
 from cli.main import app
+from streams.settings import Settings
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
 #: Nobody listens there.
@@ -83,3 +88,35 @@ def test_a_wrong_setting_ends_it_with_the_reason(
     assert reason in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "board.db").exists()
+
+
+class HangingPublisher:
+    """Stands for a connection to a Kafka that does not answer."""
+
+    def __init__(self, *_: object) -> None:
+        self.send = lambda _: []
+
+    def close(self) -> None:
+        time.sleep(5)
+
+
+def test_it_ends_though_its_connection_to_kafka_does_not_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "ActionPublisher", HangingPublisher)
+    monkeypatch.setattr(service, "prepare_process", lambda: None)
+    monkeypatch.setattr(service, "_FINISH_S", 0.1)
+    monkeypatch.setattr(service, "_CLOSE_S", 0.1)
+    board = BoardSettings(database_url=f"sqlite:///{tmp_path}/board.db", port=0)
+    stopping = list[float]()
+
+    async def serving() -> int:
+        stop = asyncio.Event()
+        monkeypatch.setattr(service, "stop_on_signals", lambda: stop)
+
+        def listening(_: str) -> None:
+            stopping.append(time.monotonic())
+            stop.set()
+
+        return await service.serve(Settings(brokers=NOBODY), board, listening=listening)
+
+    assert asyncio.run(serving()) == 0
+    assert time.monotonic() - stopping[0] < 4
