@@ -29,34 +29,48 @@ class Outcome:
     issued: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, event: Event) -> bool:
-        """Add one event; False when its id was seen before. A breach that is published again after its retraction
-        counts again, and so may its retraction: ids repeat (R3)."""
+        """Add one event; False when it was seen before and changes nothing. What late evidence has taken back and later
+        evidence brings back is published again with its id (R3): a breach, its retraction, a `met`, a closing."""
         name = str(event["id"])
-        if name in self.retracted and event["type"] == "sla.breached":
-            self.retracted.discard(name)
-            return True
-        if name in self.seen and event["type"] == "sla.breach_retracted":
-            breach = str(data_of(event)["breach_id"])
-            again = breach not in self.retracted
-            self.retracted.add(breach)
-            return again
         if name in self.seen:
-            return False
+            back = self._is_back(event)
+            if back:
+                self._take(event)
+            return back
         self.seen.add(name)
-        kind, data = str(event["type"]), data_of(event)
-        self.kinds[kind] += 1
-        incident = str(event["subject"])
-        match kind:
+        self.kinds[str(event["type"])] += 1
+        self._take(event)
+        return True
+
+    def _is_back(self, event: Event) -> bool:
+        """Whether an event whose id was seen differs from what stands."""
+        data = data_of(event)
+        match event["type"]:
+            case "sla.breached":
+                return str(event["id"]) in self.retracted
+            case "sla.breach_retracted":
+                return str(data["breach_id"]) not in self.retracted
+            case "sla.met":
+                return self.mets[_met_key(event)]["id"] != event["id"]
+            case "incident.closed":
+                return self.closed[str(event["subject"])]["id"] != event["id"]
+            case _:
+                return False
+
+    def _take(self, event: Event) -> None:
+        name, data, incident = str(event["id"]), data_of(event), str(event["subject"])
+        match event["type"]:
             case "incident.classified":
                 self.classified[incident] = event
             case "incident.closed":
                 self.closed[incident] = event
             case "sla.breached":
                 self.breaches[name] = event
+                self.retracted.discard(name)
             case "sla.breach_retracted":
                 self.retracted.add(str(data["breach_id"]))
             case "sla.met":
-                self.mets[incident, str(data["metric"]), cast(int, data["instance"])] = event
+                self.mets[_met_key(event)] = event
             case "credit.statement":
                 key = (str(data["tenant_id"]), str(data["month"]))
                 known = self.statements.get(key)
@@ -65,11 +79,15 @@ class Outcome:
             case "credit.issued":
                 amount = cast(Mapping[str, int], data["amount"])["amount_minor"]
                 self.issued[str(data["tenant_id"]), str(data["month"])] += amount
-        return True
 
     def standing_breaches(self) -> list[Event]:
         """Breaches that were not retracted."""
         return [event for name, event in self.breaches.items() if name not in self.retracted]
+
+
+def _met_key(event: Event) -> tuple[str, str, int]:
+    data = data_of(event)
+    return str(event["subject"]), str(data["metric"]), cast(int, data["instance"])
 
 
 def data_of(event: Event) -> Mapping[str, object]:

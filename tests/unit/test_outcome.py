@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.replay.outcome import outcome_of
+from cli.replay.outcome import Outcome, outcome_of
 
 BREACHED = {
     "id": "b",
@@ -27,3 +27,22 @@ def test_a_repeated_word_changes_nothing() -> None:
     assert outcome_of([BREACHED, BREACHED]).standing_breaches() == [BREACHED]
     assert outcome_of([BREACHED, RETRACTED, RETRACTED]).standing_breaches() == []
     assert outcome_of([BREACHED, BREACHED]).kinds["sla.breached"] == 1
+
+
+def met(minute: int) -> dict[str, object]:
+    data = {"metric": "response", "instance": 1, "deadline": "2026-03-02T10:00:00Z", "met_at": f"09:{minute}"}
+    return {"id": f"m{minute}", "type": "sla.met", "subject": "inc-1", "data": data}
+
+
+def closed(verdict: str) -> dict[str, object]:
+    clocks = [{"metric": "response", "instance": 1, "verdict": verdict}]
+    return {"id": verdict, "type": "incident.closed", "subject": "inc-1", "data": {"clocks": clocks}}
+
+
+def test_a_verdict_that_late_evidence_brings_back_counts_again() -> None:
+    outcome = Outcome()
+    story = [met(10), met(10), met(20), met(10), met(10), closed("met"), closed("breached"), closed("met")]
+    assert [outcome.add(each) for each in story] == [True, False, True, True, False, True, True, True]
+    assert list(outcome.mets.values()) == [met(10)]
+    assert outcome.closed == {"inc-1": closed("met")}
+    assert outcome.kinds == {"sla.met": 2, "incident.closed": 2}
