@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -74,8 +75,8 @@ class DeliveryQueue:
         self._unwritten: set[PageKey] = set()
         """Pages whose latest rows are not written yet. Their messages are not sent, or the row that ends a message
         could precede the row that says that it waits."""
-        self._folding: set[PageKey] = set()
-        """Pages whose rows with their digest are being written."""
+        self._writing: set[PageKey] = set()
+        """Pages whose rows are being written with those of others: of a digest, or given up together."""
         self._digests = DigestSchedule(destination.pages_per_minute)
         self.health = DestinationHealth(destination.name)
         self._wake = asyncio.Event()
@@ -142,7 +143,7 @@ class DeliveryQueue:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
         self._unwritten.clear()
-        self._folding.clear()
+        self._writing.clear()
         self._pages.clear()
         self._digests.clear()
 
@@ -163,7 +164,7 @@ class DeliveryQueue:
             self._wake.set()
 
     def _blocked(self, key: PageKey) -> bool:
-        return key in self._pages.in_flight or key in self._unwritten or key in self._folding
+        return key in self._pages.in_flight or key in self._unwritten or key in self._writing
 
     # -- delivery ------------------------------------------------------------------------------------------------------
 
@@ -212,11 +213,11 @@ class DeliveryQueue:
             return
         task = PageKey(partition, _FOLDING)
         digest = self._pages.digest_of(partition, keys)
-        if task in self._tasks or digest in self._unwritten or digest in self._folding:
+        if task in self._tasks or digest in self._unwritten or digest in self._writing:
             self._digests.postpone(partition, set(keys), now)
             return
         change = self._fold_now(partition, keys, now, now)
-        self._folding |= change.keys
+        self._writing |= change.keys
         self._tasks[task] = asyncio.create_task(self._write_fold(task, change))
 
     def _fold_now(self, partition: int, keys: list[PageKey], now: int, due: int) -> PageChange:
@@ -228,7 +229,7 @@ class DeliveryQueue:
     async def _write_fold(self, task: PageKey, change: PageChange) -> None:
         try:
             await self._store.write(task.partition, change.rows)
-            self._folding -= change.keys
+            self._writing -= change.keys
             for key in change.keys:
                 self._enqueue(key)
         except asyncio.CancelledError:
@@ -247,6 +248,8 @@ class DeliveryQueue:
             outcome = await self._sender.send(key.incident, self._summaries.with_summary(message))
             rows = self._apply_outcome(key, message, outcome)
             await self._store.write(key.partition, rows)
+            if isinstance(outcome, Failed) and self.health.probing:
+                await self._park_expired(outcome.reason)
         except asyncio.CancelledError:
             if cancelled_by_us():
                 raise
@@ -293,13 +296,38 @@ class DeliveryQueue:
                     self.health.succeeded(self.pending)
                 return self._park(key, message, reason, now)
 
-    def _park(self, key: PageKey, message: Message, reason: str, now: int) -> list[StateRow]:
-        name = self._destination.name
+    async def _park_expired(self, reason: str) -> None:
+        """A destination that is down is tried with one message at a time. The others are given up when their time is
+        over too, without an attempt of their own: so which of them are parked is no matter of chance, and alerts are
+        read on."""
+        now = self._clock.now()
+        rows: dict[int, list[StateRow]] = defaultdict(list)
+        parked = set[PageKey]()
+        for key in self._pages.queue.expired(now - self._destination.give_up_after):
+            while not self._blocked(key) and (message := self._expired(key, now)) is not None:
+                rows[key.partition] += self._park(key, message, f"given up: {reason}", now, tried=False)
+                parked.add(key)
+        self._writing |= parked
+        for partition, changed in rows.items():
+            await self._store.write(partition, changed)
+        self._writing -= parked
+        for key in parked:
+            self._enqueue(key)
+
+    def _expired(self, key: PageKey, now: int) -> Message | None:
+        """The first message of a page, if its time is over."""
+        page = self._pages.queue.get(key)
+        if page is None or not page.pending or page.head.since + self._destination.give_up_after > now:
+            return None
+        return page.head
+
+    def _park(self, key: PageKey, message: Message, reason: str, now: int, *, tried: bool = True) -> list[StateRow]:
+        name, message = self._destination.name, message._replace(tries=message.tries + tried)
         self._metrics.parked.labels(name).inc()
         incident = key_of_digest(key.incident) or key.incident
         self._log.error(
             "message_parked", incident=incident, event_id=message.event["id"], type=message.event["type"],
-            reason=reason, tries=message.tries + 1,
+            reason=reason, tries=message.tries,
         )  # fmt: skip
-        parked = Parked(name, key.incident, message._replace(tries=message.tries + 1), reason, now)
+        parked = Parked(name, key.incident, message, reason, now)
         return [parked_row(parked), *self._pages.delivered(key, now)]

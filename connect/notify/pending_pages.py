@@ -50,6 +50,10 @@ class PendingPages:
         """The pages of a partition that have messages, the first due first."""
         yield from sorted(self._waiting.get(partition, ()), key=self._order)
 
+    def expired(self, since: int) -> list[PageKey]:
+        """The pages whose first message was created by then."""
+        return [key for keys in self._waiting.values() for key in sorted(keys) if self._pages[key].head.since <= since]
+
     def put(self, key: PageKey, page: Page) -> None:
         """Replace a page; one that is over is dropped. It is not in a queue before `enqueue`."""
         before = self._pages.get(key)

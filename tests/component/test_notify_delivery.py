@@ -203,6 +203,35 @@ def test_a_dead_destination_is_probed_and_costs_little(kind: str) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_waits_for_a_dead_destination_is_given_up_when_its_time_is_over(kind: str) -> None:
+    """Not one message for each probe: the others would wait for hours more, and hold up alerts that are read later."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind, give_up_after=HOUR))
+        bench.sender.always = failed
+        bench.start()
+        for number in range(200):
+            await bench.give(trigger("breached", f"inc-{number}"), partition=number % 3)
+        await bench.pass_to(1800)
+        await bench.give(trigger("breached", "later"))
+        await bench.give(trigger("met", "inc-7"), partition=1)
+        await bench.pass_to(3600 + 61)
+        parked = {each.incident for each in bench.store.parked()}
+        assert parked == {f"inc-{number}" for number in range(200)} - ({"inc-7"} if kind != "webhook" else set())
+        assert len(bench.sender.heard) < 120
+        assert min(each.message.tries for each in bench.store.parked()) == 0
+        assert bench.delivery.pending == (1 if kind != "webhook" else 2)
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(3600 + 400)
+        assert bench.delivery.pending == 0
+        assert bench.sender.heard[-1][1] in {"later", "inc-7"}
+        again = bench.store.kept(0, "d")
+        assert [page.pending for page in again.pages() if page.pending] == []
+
+    play(scenario)
+
+
 def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same() -> None:
     async def scenario() -> None:
         bench = Bench(destination("pagerduty"))
