@@ -23,6 +23,7 @@ from connect.client.errors import BrokerUnavailable, ClientError, UndecodableRec
 from connect.client.opened_in import ProcessOf
 from connect.client.received import ReceivedEvent, incident_of
 from streams.errors import RegistryUnavailable
+from streams.kafka.records import UnreadBatch
 from streams.schema_registry.schema_source import backoff
 from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import to_json
@@ -180,6 +181,8 @@ class Subscription:
 
     def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
         """Waits for the schema registry; raises RegistryUnavailable only when it is stopped meanwhile."""
+        if isinstance(value, UnreadBatch):
+            return Rejection("oversize", value.message)
         for wait_s in backoff():
             try:
                 return self._decode(value, len(value or b""))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import cramjam
-from aiokafka.errors import CorruptRecordException
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _XERIAL: Final = b"\x82SNAPPY\x00"
@@ -22,17 +21,21 @@ class TooLarge(Exception):  # noqa: N818 -- it names what happened
     """The data would decompress to more than was allowed."""
 
 
+class CorruptBatch(Exception):  # noqa: N818 -- it names what it is about
+    """The data can't be decompressed. Callers raise the exception of their client."""
+
+
 def decompress_into(codec: int, data: memoryview, out: bytearray, limit: int) -> None:
     """Append what `data` decompresses to, at most `limit` bytes. `codec` is that of a record batch's attributes.
 
-    Raises TooLarge, and CorruptRecordException for data that can't be decompressed.
+    Raises TooLarge, and CorruptBatch for data that can't be decompressed.
     """
     try:
         _DECOMPRESSORS[codec](data, out, limit)
     except KeyError:
-        raise CorruptRecordException(f"unknown compression {codec}") from None
+        raise CorruptBatch(f"unknown compression {codec}") from None
     except (cramjam.DecompressionError, zlib.error, struct.error, OSError) as error:
-        raise CorruptRecordException(f"a record batch can't be decompressed: {error}") from error
+        raise CorruptBatch(f"a record batch can't be decompressed: {error}") from error
 
 
 def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
@@ -43,7 +46,7 @@ def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
         if len(piece) > limit:
             raise TooLarge
         if not member.eof:
-            raise CorruptRecordException("a gzip stream ends too soon")
+            raise CorruptBatch("a gzip stream ends too soon")
         out += piece
         limit -= len(piece)
         rest = member.unused_data

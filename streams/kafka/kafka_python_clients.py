@@ -17,6 +17,7 @@ from kafka.net import transport
 from kafka.net.compat import KafkaNetClient
 
 from streams.kafka.any_header_names import read_any
+from streams.kafka.bounded_batches import bound_batches
 from streams.kafka.causes import LASTING, ClosedAtFirstRequest, cause_of, most_telling
 from streams.kafka.producer_id_reset import ask_anew
 from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
@@ -25,8 +26,10 @@ Client = TypeVar("Client")
 
 
 def consumer(**config: object) -> KafkaConsumer:
-    """A KafkaConsumer with that configuration, which reads any header name. Raises what its constructor raises."""
+    """A KafkaConsumer with that configuration, which reads any header name, and batches within bounds. Raises what its
+    constructor raises."""
     read_any()
+    bound_batches()
     return _opened(KafkaConsumer, PRODUCERS_ONLY, **config)
 
 

@@ -26,6 +26,7 @@ from connect.client import (
     UndecodableRecord,
     consume_alerts,
 )
+from streams.kafka.records import UnreadBatch
 from streams.serde.codec import encode
 from tests import page_triggers
 
@@ -123,6 +124,16 @@ def subscribed(consumer: FakeConsumer, **given: Any) -> Subscription:
     subscription = Subscription(consumer, **given)
     consumer.when_empty = subscription.stop
     return subscription
+
+
+def test_a_batch_that_is_too_large_to_be_read_is_told_with_its_reason() -> None:
+    large = UnreadBatch.of(0, 39, 45_000, "f" * 64, 33_554_432)
+    broker = FakeBroker([large, credit("next")])
+    problems = list[UndecodableRecord]()
+    with subscribed(broker.consumer(), on_undecodable=problems.append) as events:
+        assert [each.id for each in events] == ["next"]
+    assert problems[0].code == "oversize"
+    assert "the record batch of offsets 0 to 39 decompresses to more than 33,554,432 bytes" in str(problems[0])
 
 
 def test_a_late_breach_says_when_its_incident_ended() -> None:

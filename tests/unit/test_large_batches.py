@@ -10,15 +10,20 @@ from typing import Any
 import aiokafka.codec as codecs
 import pytest
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka.consumer.fetcher import Fetcher as KafkaPythonFetcher
+from kafka.errors import CorruptRecordError
+from kafka.record.memory_records import MemoryRecords as KafkaPythonRecords
 from test_taking import ONE, TWO, Fetcher, damaged
 
+from streams.kafka.batch_limits import MAX_BATCH_BYTES
 from streams.kafka.batch_reader import FetcherReader
-from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, TooLarge, decompress_into
+from streams.kafka.bounded_batches import bound_batches
+from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, CorruptBatch, TooLarge, decompress_into
 from streams.kafka.patches import record_batches
-from streams.kafka.patches.record_batches import MAX_BATCH_BYTES, TAKEN_BYTES
+from streams.kafka.patches.record_batches import TAKEN_BYTES
 from streams.kafka.records import Batch, UnreadBatch
 
 MIB = 1024 * 1024
@@ -70,7 +75,7 @@ def test_what_fits_is_decompressed_and_what_does_not_is_refused(codec: int, data
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4, ZSTD, 5], ids=["gzip", "snappy", "lz4", "zstd", "unknown"])
 def test_what_is_no_compressed_data_is_corrupt(codec: int) -> None:
-    with pytest.raises(CorruptRecordException):
+    with pytest.raises(CorruptBatch):
         decompress_into(codec, memoryview(b"\0" * 20), bytearray(), 1_000)
 
 
@@ -235,3 +240,47 @@ def test_getmany_returns_what_comes_before_a_damaged_batch() -> None:
         assert fetcher.states[ONE].position == 2
 
     asyncio.run(get())
+
+
+def polled(*fetched: bytes) -> list[Any]:
+    """What a consumer of kafka-python returns of one fetch."""
+    bound_batches()
+    bound_batches()
+    position = KafkaPythonFetcher.PartitionRecords(
+        fetch_offset=0, tp=ONE, records=KafkaPythonRecords(b"".join(fetched)), isolation_level=1, check_crcs=True
+    )
+    return list(position.record_iterator)
+
+
+@CODECS
+def test_consumers_of_client_services_are_bounded_too(codec: int) -> None:
+    bomb = batch([b"z" * 10 * MIB] * 12, codec, base=1)
+    tracemalloc.start()
+    try:
+        found = polled(batch([b"before"], codec), bomb, batch([b"after", b"last"], codec, base=13))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [(record.offset, record.key) for record in found] == [(0, b"k"), (12, None), (13, b"k"), (14, b"k")]
+    unread = found[1].value
+    assert isinstance(unread, UnreadBatch)
+    assert (unread.first, unread.last, found[1].timestamp) == (1, 12, 1_000)
+    assert unread.sha256 == hashlib.sha256(bomb).hexdigest()
+    assert peak < 2 * MAX_BATCH_BYTES + 3 * len(bomb) + MIB
+
+
+@pytest.mark.parametrize("codec", [0, ZSTD])
+def test_consumers_of_client_services_do_not_read_records_of_too_many_headers(codec: int) -> None:
+    found = polled(batch([b"v"], codec, headers=200_000), batch([b"after"], codec, base=1, headers=100_000))
+    assert [type(record.value) for record in found] == [UnreadBatch, bytes]
+    assert "has a record of more than 100,000 headers" in found[0].value.message
+
+
+def test_what_can_not_be_decompressed_is_corrupt_to_either_client() -> None:
+    broken = bytearray(batch([b"v"], 0))
+    broken[22] |= ZSTD
+    with pytest.raises(CorruptRecordException, match="can't be decompressed"):
+        list(record_batches.BoundedBatch(DefaultRecordBatch, memoryview(broken)))
+    bound_batches()
+    with pytest.raises(CorruptRecordError, match="can't be decompressed"):
+        [list(each) for each in KafkaPythonRecords(bytes(broken))]

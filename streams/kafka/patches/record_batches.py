@@ -15,16 +15,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.decompression import TooLarge, decompress_into
+from streams.kafka.batch_limits import HEADER_SIZE, MAX_BATCH_BYTES, MAX_HEADERS, has_many_headers
+from streams.kafka.decompression import CorruptBatch, TooLarge, decompress_into
 from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord, UnreadUnit
 
-#: What a record batch may decompress to.
-MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
-#: Headers of one record. A header of two bytes takes Python sixty.
-MAX_HEADERS: Final = 100_000
 #: What is taken of a partition at once, at most, plus one chunk.
 TAKEN_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_BYTES: Final = 512 * 1024
@@ -38,7 +35,6 @@ _LENGTH_AT: Final = 8
 _LOG_OVERHEAD: Final = 12
 _CODEC_AT: Final = 22
 _CODEC_BITS: Final = 0x07
-_HEADER_SIZE: Final = 61
 
 
 class Chunk(NamedTuple):
@@ -96,17 +92,19 @@ class BoundedBatch:
                 plain = self._decompressed(batch.compression_type)
             except TooLarge:
                 return self._unread(MAX_BATCH_BYTES, "bytes")
+            except CorruptBatch as error:
+                raise CorruptRecordException(str(error)) from error
             data, batch = memoryview(plain), self._make(plain)
         count = max(1, batch.next_offset - batch.base_offset)
         opened = _OpenedBatch(batch, len(data), count)
-        if not opened.small and _has_many_headers(data):
+        if not opened.small and has_many_headers(data, HEADER_SIZE):
             return self._unread(MAX_HEADERS, "headers")
         return opened
 
     def _decompressed(self, codec: int) -> bytearray:
         """The same batch without compression. Its checksum is not renewed: aiokafka has checked the original's."""
-        plain = bytearray(self._data[:_HEADER_SIZE])
-        decompress_into(codec, self._data[_HEADER_SIZE:], plain, MAX_BATCH_BYTES)
+        plain = bytearray(self._data[:HEADER_SIZE])
+        decompress_into(codec, self._data[HEADER_SIZE:], plain, MAX_BATCH_BYTES)
         plain[_CODEC_AT] &= ~_CODEC_BITS
         struct.pack_into(">i", plain, _LENGTH_AT, len(plain) - _LOG_OVERHEAD)
         return plain
@@ -141,48 +139,6 @@ class ChunkedBatch(BoundedBatch):
         yield from _chunk(some, share * len(some))
 
 
-def _has_many_headers(data: memoryview) -> bool:
-    """Whether a record of an uncompressed batch has more than `MAX_HEADERS` headers. Records of fewer bytes than that
-    many headers need are skipped; what is malformed is left to aiokafka."""
-    position = _HEADER_SIZE
-    try:
-        while position < len(data):
-            length, start = _varint(data, position)
-            if length < 0:
-                return False
-            position = start + length
-            if length > 2 * MAX_HEADERS and _header_count(data, start) > MAX_HEADERS:
-                return True
-    except IndexError:
-        pass
-    return False
-
-
-def _header_count(data: memoryview, position: int) -> int:
-    """How many headers the record has whose attributes are at `position`."""
-    _, position = _varint(data, position + 1)  # its timestamp
-    _, position = _varint(data, position)  # its offset
-    for _ in ("key", "value"):
-        size, position = _varint(data, position)
-        position += max(0, size)
-    return _varint(data, position)[0]
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """A number in zigzag encoding, and the position after it. Raises IndexError where there is none."""
-    byte = data[position]
-    position += 1
-    number, shift = byte & 0x7F, 7
-    while byte & 0x80:
-        if shift > 63:
-            raise IndexError
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
-    return (number >> 1) ^ -(number & 1), position
-
-
 def _chunk(records: list[Any], size: int) -> Iterator[Chunk]:
     if records:
         headers = sum(len(record.headers) for record in records)
@@ -213,7 +169,7 @@ class FetchedBatches:
 
     def _peek(self) -> memoryview | None:
         left = self._fetched[self._position :]
-        if len(left) < _HEADER_SIZE:
+        if len(left) < HEADER_SIZE:
             return None
         (length,) = struct.unpack_from(">i", left, _LENGTH_AT)
         end = _LOG_OVERHEAD + length
