@@ -62,7 +62,7 @@ chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provid
 releasable:
 	@$(BIN)/python deploy/release.py --check "$(VERSION)"
 
-release: $(INSTALLED) releasable check test ## VERSION=0.2.0: check, test, cut the changelog, build both wheels twice alike, tag; nothing is pushed
+release: $(INSTALLED) releasable check scan test ## VERSION=0.2.0: check, scan, test, cut the changelog, build both wheels twice alike, tag; nothing is pushed
 	@$(BIN)/python deploy/release.py "$(VERSION)"
 
 COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --generate-hashes \

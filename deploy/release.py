@@ -110,14 +110,21 @@ def build_twice(revision: str, output: Path) -> dict[str, str]:
     return digests[0]
 
 
-def _build(revision: str, place: Path) -> dict[str, str]:
-    tree, wheels = place / "tree", place / "wheels"
+def extract(revision: str, tree: Path) -> None:
+    """Write the files of a revision into a new folder."""
     tree.mkdir()
     with (
         subprocess.Popen(["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE) as archive,
         tarfile.open(fileobj=archive.stdout, mode="r|") as files,
     ):
-        files.extractall(tree, filter="data")
+        # Python before 3.11.4 has no filters; it does not look at the attribute.
+        files.extraction_filter = getattr(tarfile, "data_filter", None)
+        files.extractall(tree)
+
+
+def _build(revision: str, place: Path) -> dict[str, str]:
+    tree, wheels = place / "tree", place / "wheels"
+    extract(revision, tree)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct", revision)}
     environment |= {"PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -53,3 +53,12 @@ def test_what_was_unreleased_gets_the_version_and_its_day() -> None:
         release.cut(done, "0.3.0", "2026-11-27")
     with pytest.raises(release.Refused, match="has no line"):
         release.cut("# Changelog\n", "0.3.0", "2026-11-27")
+
+
+def test_what_is_built_is_the_revision_and_nothing_else(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    release.extract("HEAD", tmp_path / "tree")
+    assert (tmp_path / "tree" / "pyproject.toml").is_file()
+    assert not (tmp_path / "tree" / ".git").exists()
+    assert not (tmp_path / "tree" / ".venv").exists()
