@@ -35,8 +35,11 @@ def export_rows(path: Path, mapping: TicketMapping) -> Iterator[ExportRow]:
     """The rows of a file. Raises UnreadableExport."""
     with _opened(path, mapping.encoding) as file:
         try:
-            kind = mapping.format or ("json" if _first(file) in ("{", "[") else "csv")
-            yield from _json_rows(file, mapping) if kind == "json" else _csv_rows(file, mapping)
+            if mapping.format == "csv" and _first(file) in ("{", "["):
+                raise UnreadableExport("it looks like JSON; write `file: {format: json}` into the import file")
+            yield from _json_rows(file, mapping) if mapping.format == "json" else _csv_rows(file, mapping)
+        except UnreadableExport as error:
+            raise UnreadableExport(f"{path}: {error}") from error
         except UnicodeError as error:
             raise UnreadableExport(
                 f"{path} is not {file.encoding}: {error.reason if isinstance(error, UnicodeDecodeError) else error}; "

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import codecs
 from typing import Annotated, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from connect.history_import.times import RFC_3339, format_problem, needs_zone
-from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys
-from connect.intake.mapping.paths import parse_path
+from connect.history_import.times import needs_zone
+from connect.intake.mapping.body_keys import TimeFormat
+from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys, PathText
 from connect.intake.mapping.schema import SourceName, SourcePath, StatesKeys
 from streams.config_files.config_keys import ConfigKeys
-from streams.config_files.scalars import close_to
-
-
-def _format(text: str) -> str:
-    if (problem := format_problem(text)) is not None:
-        raise ValueError(problem)
-    return text
-
-
-def _zone(name: str) -> str:
-    if name not in available_timezones():
-        near = close_to(name, available_timezones())
-        raise ValueError(f"{name!r} is no time zone{near}; allowed: a name such as UTC or Europe/Berlin")
-    return name
+from streams.config_files.scalars import check_zone
 
 
 def _encoding(name: str) -> str:
@@ -37,7 +23,6 @@ def _encoding(name: str) -> str:
     return name
 
 
-PathText = Annotated[str, AfterValidator(lambda text: parse_path(text).text)]
 PathTexts = Annotated[
     list[PathText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
 ]
@@ -46,7 +31,7 @@ PathTexts = Annotated[
 class FileKeys(ConfigKeys):
     """How the file is written."""
 
-    format: Literal["csv", "json"] | None = Field(None, description="Default: by its first character.")
+    format: Literal["csv", "json"] = Field("csv", description="Of JSON, paths are JMESPath.")
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(
         "utf-8", description="Where no byte-order mark says it."
     )
@@ -59,16 +44,18 @@ class FileKeys(ConfigKeys):
 class TimesKeys(ConfigKeys):
     """How times are written."""
 
-    formats: list[Annotated[str, AfterValidator(_format)]] = Field(
-        [RFC_3339], description="rfc3339, unix, unix_ms, or directives; the first that fits counts.", min_length=1
+    format: Annotated[
+        list[TimeFormat], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    ] = Field(["rfc3339"], description="One or several, of which the first that fits counts.", min_length=1)
+    zone: Annotated[str, AfterValidator(check_zone)] | None = Field(
+        None, description="The zone of times without one (patterns without %z)."
     )
-    zone: Annotated[str, AfterValidator(_zone)] | None = Field(None, description="IANA zone of times without offset.")
 
     @model_validator(mode="after")
     def _has_zone(self) -> Self:
-        open_ones = [each for each in self.formats if needs_zone(each)]
-        if open_ones and self.zone is None:
-            raise ValueError(f"{open_ones[0]!r} has no offset; allowed: `zone` with a name such as Europe/Berlin")
+        local = [each for each in self.format if needs_zone(each)]
+        if local and self.zone is None:
+            raise ValueError(f"{local[0]!r} has no zone; allowed: `zone: UTC`, or %z in the pattern")
         return self
 
 

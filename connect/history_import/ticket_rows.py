@@ -137,10 +137,7 @@ def _all_hold(conditions: tuple[Any, ...], comment: Mapping[str, object]) -> boo
 
 def _comments(fields: Mapping[str, object], updates: Updates) -> Iterator[Mapping[str, object]]:
     """The comments of a row as objects. Raises ValueError."""
-    here: object = fields
-    for name in updates.path.names:
-        here = here.get(name) if isinstance(here, Mapping) else None
-    for number, each in enumerate(here if isinstance(here, list) else [here] if here else [], 1):
+    for number, each in enumerate((found for found in updates.path.values(fields) if found not in ("", None)), 1):
         if updates.split and isinstance(each, str):
             parts = each.split(";", len(updates.split) - 1)
             if len(parts) < len(updates.split):

@@ -73,7 +73,7 @@ def test_a_wrong_row_is_named_and_nothing_is_written_unless_asked(wrong: tuple[s
     output.write_text("before", encoding="utf-8")
     refused = run("tickets", *wrong, "--output", str(output))
     assert refused.exit_code == 1
-    assert f"{wrong[0]}:2: ticket 4720: tenants: organization.name is 'Umbrella', which line 28" in refused.stderr
+    assert f"{wrong[0]}:2: ticket 4720: tenants: organization.name is 'Umbrella', which line 31" in refused.stderr
     assert "nothing was written" in refused.stderr
     assert output.read_text(encoding="utf-8") == "before"
     kept = run("tickets", *wrong, "--output", str(output), "--keep-going")
@@ -156,7 +156,7 @@ def test_the_commands_of_the_document_do_what_it_says(tmp_path: Path, monkeypatc
         (("tickets", "no-such-file", *ZENDESK[1:]), "no-such-file can't be read"),
         (("tickets", ZENDESK[0], "--mapping", "no-such-file"), "no-such-file can't be read"),
         (("tickets", ZENDESK[0], *STATUSPAGE), "sources: unknown key"),
-        (("tickets", str(DATA / "jira.csv"), *ZENDESK[1:]), "there is no column 'id'"),
+        (("tickets", str(DATA / "jira.csv"), *ZENDESK[1:]), "jira.csv: line 1: not JSON: expected '{', got 'S'"),
         (("tickets", *ZENDESK, "--output", "/no/such/folder/x"), "--output: /no/such/folder/x can't be written"),
         (("statuspage", "no-such-file", *STATUSPAGE), "no-such-file can't be read"),
         (("statuspage", ZENDESK[0], *STATUSPAGE), "not JSON"),

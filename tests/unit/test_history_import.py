@@ -32,7 +32,7 @@ Json = dict[str, Any]
 MAPPING = """
 version: 1
 name: desk
-times: {formats: ["%d.%m.%Y %H:%M", rfc3339], zone: Europe/Berlin}
+times: {format: ["%d.%m.%Y %H:%M", rfc3339], zone: Europe/Berlin}
 id: Id
 title: Title
 opened: Opened
@@ -42,6 +42,7 @@ component: [{from: Area, values: {API: api, Web: ui}}]
 impact: [{from: Priority, values: {high: material_aspect, low: cosmetic}}]
 tenants: [{from: Customer, values: {Acme: acme}}]
 """
+JSON = MAPPING + "file: {format: json}\n"
 HEAD = "Id,Title,Opened,Resolved,Status,Area,Priority,Customer\n"
 GOOD = "1,It fails,10.04.2026 10:00,10.04.2026 11:00,closed,API,high,Acme\n"
 
@@ -219,7 +220,8 @@ def test_local_times_that_a_change_of_clocks_repeats_or_skips(desk: Any, given: 
 
 
 @pytest.mark.parametrize(
-    ("form", "given"), [("unix", "1775808000"), ("unix_ms", "1775808000250"), ("unix", "1775808000.25")]
+    ("form", "given"),
+    [("epoch_seconds", "1775808000"), ("epoch_milliseconds", "1775808000250"), ("epoch_seconds", "1775808000.25")],
 )
 def test_seconds_and_milliseconds_since_1970(desk: Any, form: str, given: str) -> None:
     mapping = MAPPING.replace('"%d.%m.%Y %H:%M", rfc3339', form)
@@ -241,7 +243,12 @@ def test_seconds_and_milliseconds_since_1970(desk: Any, form: str, given: str) -
 )
 def test_a_file_that_has_no_rows_is_refused(desk: Any, text: str, what: str) -> None:
     with pytest.raises(UnreadableExport, match=what.replace("[", r"\[")):
-        desk(text)
+        desk(text, JSON if text[:1] in ("[", "{") else MAPPING)
+
+
+def test_json_is_not_taken_for_csv(desk: Any) -> None:
+    with pytest.raises(UnreadableExport, match=r"export: it looks like JSON; write `file: \{format: json\}`"):
+        desk("[]")
 
 
 TICKET = {
@@ -269,28 +276,28 @@ TICKET = {
 def test_json_in_every_usual_form(desk: Any, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (7, 64 * 1024):
         monkeypatch.setattr(json_text, "_CHUNK", chunk)
-        rows, events = desk(text)
+        rows, events = desk(text, JSON)
         assert [each["subject"] for each in events] == ["desk-1", "desk-2"]
         assert not [row for row in rows if row.problems]
 
 
 def test_half_surrogates_are_repaired(desk: Any, tmp_path: Path) -> None:
     broken = {**TICKET, "Title": "It \ud800 fails"}
-    _, events = desk(json.dumps([broken]))
+    _, events = desk(json.dumps([broken]), JSON)
     assert events[0]["data"]["summary"] == "It \ufffd fails"
-    rows, _ = desk(json.dumps([{**broken, "Id": "\ud800"}]))
+    rows, _ = desk(json.dumps([{**broken, "Id": "\ud800"}]), JSON)
     assert rows[0].key == "\ufffd"
 
 
 def test_a_list_of_another_name_is_named_in_the_import_file(desk: Any) -> None:
-    _, events = desk(json.dumps({"data": [TICKET, 7]}), MAPPING + "file: {rows: data}\n")
+    _, events = desk(json.dumps({"data": [TICKET, 7]}), MAPPING + "file: {format: json, rows: data}\n")
     assert len(events) == 1
 
 
 def test_the_memory_for_a_row_is_limited(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_file, "_LONGEST_ROW", 1000)
     with pytest.raises(UnreadableExport):
-        desk(json.dumps([{**TICKET, "Title": "x" * 300_000}])[:-2])
+        desk(json.dumps([{**TICKET, "Title": "x" * 300_000}])[:-2], JSON)
     with pytest.raises(UnreadableExport, match="field larger than field limit"):
         desk(HEAD + GOOD.replace("It fails", "x" * 3000))
 
@@ -300,13 +307,15 @@ def test_the_memory_for_a_row_is_limited(desk: Any, monkeypatch: pytest.MonkeyPa
     [
         ("id: Id", "id: Id\nidd: X", "import.yaml:6: idd: unknown key"),
         ("zone: Europe/Berlin", "zone: Europe/Berln", "Europe/Berlin"),
-        (", zone: Europe/Berlin", "", "has no offset; allowed: `zone`"),
-        ("%d.%m.%Y %H:%M", "%d.%m.%Y", "has no date and time"),
-        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%Q", "is no format"),
+        (", zone: Europe/Berlin", "", "has no zone; allowed: `zone: UTC`"),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y", "does not say year, month, day, hour and minute"),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%Q", "is no pattern of times"),
         ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M %Z", "names of zones are not read"),
         ("api, Web: ui}}]", "api}}, {value: }]", "component"),
         ("material_aspect", "material", "'material' is not a valid impact"),
         ("tenants: [", "tenants: [{scope: platform}, ", "never applies"),
+        ("opened: Opened", "opened: [Opened, a..b]", "import.yaml:7: opened: 'a..b' is not a path"),
+        ("name: desk", "name: desk\nfile: {format: json}\nignore: [{'a[': x}]", "is no JMESPath expression"),
         ("name: desk", "name: Desk", "not a name of a source"),
         ("name: desk", "name: desk\nfile: {encoding: utf-9}", "is no encoding"),
     ],

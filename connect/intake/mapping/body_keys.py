@@ -56,6 +56,10 @@ def _time_format(value: str) -> str:
     allowed = f"allowed: {', '.join(_TIME_FORMATS)}, or a pattern such as '%Y-%m-%d %H:%M:%S'"
     if "%" not in value:
         raise ValueError(f"{value!r} is no format of times{close_to(value, _TIME_FORMATS)}; {allowed}")
+    if "%Z" in value:  # it would be read, and then not count
+        raise ValueError(
+            f"{value!r}: names of zones are not read; allowed: %z, or the name as it is, such as %H:%M UTC"
+        )
     try:
         found = datetime.strptime(_SAMPLE.strftime(value), value).replace(second=0, microsecond=0, tzinfo=UTC)
     except ValueError as error:
