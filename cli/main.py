@@ -66,6 +66,11 @@ COMMANDS = {
         "Check this deployment and say how to mend what is wrong.",
         "sla doctor --brokers kafka:9092",
     ),
+    "settings": Command(
+        "cli.settings.command:settings",
+        "Show the settings of a process, and where each comes from.",
+        "sla settings worker --set",
+    ),
     "partitions": Command(
         "cli.reports.partitions:partitions",
         "Show how far each incident partition is processed.",
