@@ -37,7 +37,7 @@ _SECTION: Final = {
 }
 
 
-class Present(NamedTuple):
+class PresentSetting(NamedTuple):
     """One setting as it is here. `value` is empty for none; `source` is `environment`, `file` or `default`."""
 
     variable: str
@@ -61,7 +61,7 @@ def settings(
             typer.echo(each)
 
 
-def present(process: Process, environment: Mapping[str, str]) -> Iterator[Present]:
+def present(process: Process, environment: Mapping[str, str]) -> Iterator[PresentSetting]:
     """The settings of a process, in the order of docs/configuration.md, and the Kafka properties that are set."""
     from cli.settings.table import SECTIONS, settings_of
 
@@ -73,19 +73,19 @@ def present(process: Process, environment: Mapping[str, str]) -> Iterator[Presen
             yield from _properties(values)
 
 
-def _present(setting: Setting, values: Mapping[str, str]) -> Present:
+def _present(setting: Setting, values: Mapping[str, str]) -> PresentSetting:
     from streams.configuration.variables import FILE
     from streams.errors import without_credentials
 
     name = setting.variable
     if setting.secret and f"{name}{FILE}" in values:
-        return Present(name, HIDDEN, "file")
+        return PresentSetting(name, HIDDEN, "file")
     if name in values:
-        return Present(name, HIDDEN if setting.secret else without_credentials(values[name]), "environment")
-    return Present(name, setting.default, "default")
+        return PresentSetting(name, HIDDEN if setting.secret else without_credentials(values[name]), "environment")
+    return PresentSetting(name, setting.default, "default")
 
 
-def _properties(values: Mapping[str, str]) -> Iterator[Present]:
+def _properties(values: Mapping[str, str]) -> Iterator[PresentSetting]:
     from streams.configuration.variables import KAFKA_PREFIX
     from streams.errors import without_credentials
     from streams.kafka.properties import property_of, variable_of
@@ -93,10 +93,10 @@ def _properties(values: Mapping[str, str]) -> Iterator[Present]:
     for name in sorted(each for each in values if each.startswith(KAFKA_PREFIX)):
         found, from_file = property_of(name.removeprefix(KAFKA_PREFIX))
         value = HIDDEN if found.secret else without_credentials(values[name])
-        yield Present(variable_of(found.name), value, "file" if from_file else "environment")
+        yield PresentSetting(variable_of(found.name), value, "file" if from_file else "environment")
 
 
-def _shown(found: Iterator[Present], *, only_set: bool, as_json: bool) -> Iterator[str]:
+def _shown(found: Iterator[PresentSetting], *, only_set: bool, as_json: bool) -> Iterator[str]:
     for variable, value, source in found:
         if only_set and source == "default":
             continue
