@@ -56,7 +56,12 @@ _ROLES: Mapping[str, _Role] = {
         purge=_INTERNAL,
         checked=(*_INPUTS, *_INTERNAL, *_CHANGELOGS),
     ),
-    "intake": _Role("sla intake", write=(*_INPUTS, "rejected"), checked=(*_INPUTS, "rejected")),
+    "intake": _Role(
+        "sla intake",
+        read=("heartbeats",),
+        write=(*_INPUTS, "rejected", "heartbeats"),
+        checked=(*_INPUTS, "rejected", "heartbeats"),
+    ),
     "notifier": _Role(
         "sla notify",
         read=("alerts", "incidents", "notifications"),

@@ -8,35 +8,17 @@ notifier and a board construct theirs in a registry of their own.
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
-REGISTRY = CollectorRegistry()
+from streams.metric_definition import REGISTRY, Metric
+from streams.metric_definition import counter as _counter
+from streams.metric_definition import gauge as _gauge
+from streams.metric_definition import seconds as _seconds
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """The definition of one metric; `unit` is what its value counts or measures."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    unit: str
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-    def counter(self, registry: CollectorRegistry = REGISTRY) -> Counter:
-        return Counter(self.name, self.help, self.labels, registry=registry)
-
-    def gauge(self, registry: CollectorRegistry = REGISTRY) -> Gauge:
-        return Gauge(self.name, self.help, self.labels, registry=registry)
-
-    def histogram(self, registry: CollectorRegistry = REGISTRY) -> Histogram:
-        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
-
+#: Imported from here by whoever exposes or reads metrics.
+__all__ = ["REGISTRY", "Metric"]
 
 _TASK = ("agent", "partition")
 _COMMIT_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -45,19 +27,6 @@ _ACKNOWLEDGED_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600)
-
-
-def _counter(name: str, unit: str, text: str, *labels: str) -> Metric:
-    return Metric(name, "counter", unit, text, labels)
-
-
-def _gauge(name: str, unit: str, text: str, *labels: str) -> Metric:
-    return Metric(name, "gauge", unit, text, labels)
-
-
-def _seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Metric:
-    return Metric(name, "histogram", "seconds", text, labels, buckets)
-
 
 # Every process
 BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python version of the process.", "version", "python")
@@ -221,6 +190,18 @@ INTAKE_HELD = _gauge(
     "bytes",
     "Memory of request bodies being read, of records not yet acknowledged, and of the last requests.",
     "what",
+)
+INTAKE_HEARTBEATS = _counter("sla_intake_heartbeats", "heartbeats", "Heartbeats acknowledged by Kafka.", "source")
+INTAKE_HEARTBEATS_LISTENING = _gauge(
+    "sla_intake_heartbeats_listening",
+    "0 or 1",
+    "1 while this intake hears heartbeats and notices their absence, else 0. 0 where the mapping has no monitors.",
+)
+INTAKE_MONITORS = _gauge(
+    "sla_intake_monitors",
+    "monitors",
+    "Monitors that were ever heard, by state: heard, silent (with an incident that has not ended).",
+    "state",
 )
 INTAKE_MAPPING_INFO = _gauge(
     "sla_intake_mapping_info", "1", "1, with the first digits of the SHA-256 of the mapping file in force.", "digest"

@@ -212,6 +212,16 @@ _TABLE = (
         cleanup="compact",
     ),
     _Row(
+        "heartbeats",
+        "what it is, source and monitor; of watermarks: the partition",
+        "intake",
+        "what the intakes have to remember of monitors: the last heartbeat, published silences, absences (JSON)",
+        None,
+        "the newest row of each key is the state",
+        cleanup="compact",
+        arrival_time=True,
+    ),
+    _Row(
         "audit",
         "person or address; of proposals: proposal id",
         "board",

@@ -62,7 +62,8 @@ def dry_run(
         typer.Option("--source", help="Its source in the mapping file; default: the only source of its format."),
     ] = None,
     path: Annotated[
-        str | None, typer.Option("--path", help="Address of plain JSON, such as /v1/incidents/inc-42/resolved.")
+        str | None,
+        typer.Option("--path", help="Address of plain JSON or of a heartbeat, such as /v1/incidents/inc-42/resolved."),
     ] = None,
     mapping: Mapping = None,
     explain: Annotated[

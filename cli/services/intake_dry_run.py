@@ -154,22 +154,23 @@ def outcome_of(sources: Mapping[str, Source], body: RecordedBody, options: DryRu
     if size > limit:
         refusal = f"refuse the request (413): the body has {size:,} bytes; at most {limit:,} are allowed"
         return BodyOutcome(body.name, sender, None, refusal)
-    why = explanation(sender, body.content) if options.explain else []
+    why = explanation(sender, body.content, options.path or body.path) if options.explain else []
     return BodyOutcome(body.name, sender, translation, why=tuple(why))
 
 
-def explanation(source: Source, content: bytes) -> list[str]:
-    """What each entry of the mapping makes of each item of a body."""
+def explanation(source: Source, content: bytes, path: str | None = None) -> list[str]:
+    """What each entry of the mapping makes of each item of a body, or of a monitor that the path names."""
+    from cli.services.heartbeat_dry_run import views
     from connect.intake.formats.registry import format_of
     from connect.intake.mapping.explanation import explain
     from streams.sla.events import Rejection
 
     form = format_of(source)
     payload = form.parse(content)
-    if form.translate is None or isinstance(payload, Rejection):
+    if not form.heartbeats and (form.translate is None or isinstance(payload, Rejection)):
         return []
     lines = []
-    for item, view in form.views(payload, source):
+    for item, view in views(source, path) if form.heartbeats else form.views(payload, source):
         lines.append(f"why, {item}:" if item else "why:")
         lines += [f"  {line}" for line in explain(source, view)]
     return lines
@@ -208,15 +209,17 @@ def translate_body(
     sources: Mapping[str, Source], body: RecordedBody, options: DryRunOptions
 ) -> tuple[Source, Translation]:
     """What the service would publish. Raises typer.Exit where it is not clear who sends the body."""
+    from cli.services.heartbeat_dry_run import HEARTBEATS, silence
     from connect.intake import translate
-    from connect.intake.formats import cloudevents, rest
+    from connect.intake.formats import cloudevents, heartbeat, rest
     from connect.intake.formats.registry import detect, format_of
     from streams.time_source import SystemTimeSource
 
     content = body.content
     name = options.source or (body.source if body.source in sources else None)
     path = options.path or (None if body.path in {None, "/v1/events"} or _is_hook(body.path) else body.path)
-    form = rest.FORMAT if path is not None else detect(content)
+    monitor = None if path is None or not path.startswith(HEARTBEATS) else path.removeprefix(HEARTBEATS)
+    form = detect(content) if path is None else rest.FORMAT if monitor is None else heartbeat.FORMAT
     if name is not None:
         chosen = sources.get(name) or wrong_use(
             f"--source: there is no source {name!r}; there are: {', '.join(sources)}"
@@ -233,6 +236,10 @@ def translate_body(
     if format_of(chosen).translate is not None:
         of_receipt = chosen.body is not None and chosen.body.of_receipt()
         return chosen, translate.webhook(chosen, content, SystemTimeSource().now() if of_receipt else None)
+    if format_of(chosen).heartbeats:
+        if monitor is None:
+            wrong_use(f"which monitor is it? write --path {HEARTBEATS}NAME")
+        return chosen, silence(chosen, monitor)
     if path is None:
         batch = content.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED

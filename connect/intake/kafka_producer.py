@@ -28,6 +28,8 @@ from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
+#: Topics of events; others carry values that are no events.
+_FRAMED = frozenset([INCIDENT_EVENTS, CONTRACT_EVENTS])
 _LINGER_MS = 2
 _BATCH_BYTES = 256 * 1024
 _MAX_REQUEST_BYTES = 5 * 1024 * 1024
@@ -145,9 +147,11 @@ class KafkaPublisher:
         assert framing is not None
         future: asyncio.Future[Any] = await producer.send(
             f"{self._prefix}.{record.topic}",
-            value=record.value if record.topic == REJECTED_TOPIC else framing(record.value),
+            value=framing(record.value) if record.topic in _FRAMED else record.value,
             key=record.key.encode(),
-            partition=partition_of(record.key, self._partitions[record.topic]),
+            partition=partition_of(record.key, self._partitions[record.topic])
+            if record.partition is None
+            else record.partition,
             headers=record.headers,
         )
         self._waiting[future] = asyncio.get_running_loop().time()

@@ -24,6 +24,8 @@ class OutgoingRecord(NamedTuple):
     key: str
     value: bytes
     headers: list[tuple[str, bytes]]
+    partition: int | None = None
+    """The partition, where the key does not determine it."""
 
     @property
     def size(self) -> int:

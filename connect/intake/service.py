@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import structlog
 
+from connect.intake.heartbeats.reader import KafkaHeartbeatReader
+from connect.intake.heartbeats.rows import TOPIC as HEARTBEATS
 from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.kafka_records import REJECTED_TOPIC
 from connect.intake.loaded_mapping import MappingLoader
@@ -47,6 +49,7 @@ async def serve(
         kafka.client_security(),
         kafka.topic_prefix,
         events=(INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC),
+        states=(HEARTBEATS,) if any(source.monitors for source in mapping.sources.values()) else (),
     )
     publisher = KafkaPublisher(
         kafka_producer(kafka.bootstrap(), lambda: _read_again(kafka).aiokafka_security(), timeout_s),
@@ -57,7 +60,14 @@ async def serve(
         shape,
     )
     traces = start_traces("sla-intake", os.environ)
-    intake = Intake(mapping, settings, publisher, clock or SystemTimeSource(), tracer=traces.tracer)
+    intake = Intake(
+        mapping,
+        settings,
+        publisher,
+        clock or SystemTimeSource(),
+        reader=lambda: KafkaHeartbeatReader(kafka, _read_again(kafka).aiokafka_security()),
+        tracer=traces.tracer,
+    )
     reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
     stop, asked = stop_on_signals(), ask_on_hangup()
     server = HttpServer(
@@ -70,17 +80,19 @@ async def serve(
         shutdown_timeout_s=settings.stop_within / SECOND,
     )
     publisher.start()
-    watching = [asyncio.create_task(shape.run()), asyncio.create_task(reload.run(asked))]
+    background = [asyncio.create_task(shape.run()), asyncio.create_task(reload.run(asked))]
     try:
         async with server:
             log.info("intake_started", address=server.address, sources=sorted(mapping.sources))
             listening(server.address)
+            assert intake.heartbeats is not None
+            background.append(asyncio.create_task(intake.heartbeats.run()))
             await stop.wait()
             intake.stopping = True
     finally:
-        for task in watching:
+        for task in background:
             task.cancel()
-        await asyncio.gather(publisher.stop(), *watching, return_exceptions=True)
+        await asyncio.gather(publisher.stop(), *background, return_exceptions=True)
         await traces.stop()
     log.info("intake_stopped")
     return 0

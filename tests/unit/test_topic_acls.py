@@ -39,14 +39,14 @@ def test_workers_groups_do_not_open_those_of_others() -> None:
 
 def test_json_has_one_grant_a_line() -> None:
     lines = [json.loads(line) for line in printed("intake", "--json", "--prefix", "eu").splitlines()]
-    assert lines[0] == {
-        "role": "intake",
-        "user": "sla-intake",
-        "resource": "topic",
-        "name": "eu.incident-events",
-        "pattern": "literal",
-        "operations": ["Write", "DescribeConfigs"],
+    common = {"role": "intake", "user": "sla-intake", "resource": "topic", "pattern": "literal"}
+    operations = {
+        "eu.heartbeats": ["Read", "Write", "DescribeConfigs"],
+        "eu.incident-events": ["Write", "DescribeConfigs"],
+        "eu.contract-events": ["Write", "DescribeConfigs"],
+        "eu.rejected": ["Write", "DescribeConfigs"],
     }
+    assert lines == [{**common, "name": name, "operations": each} for name, each in operations.items()]
     assert len(lines) == len(grants("intake", "eu", "sla"))
 
 

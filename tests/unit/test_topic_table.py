@@ -21,6 +21,7 @@ CONTRACT = {
     "sla.tenant-months",
     "sla.rejected",
     "sla.notifications",
+    "sla.heartbeats",
     "sla.audit",
     "sla.incidents-changelog",
     "sla.ledger-changelog",
@@ -45,7 +46,12 @@ def test_inputs_are_kept_for_ever_and_stamped_by_the_broker(name: str) -> None:
     assert config["cleanup.policy"] == "delete"
 
 
-@pytest.mark.parametrize("name", sorted(CONTRACT - {"sla.incident-events", "sla.contract-events"}))
+def test_heartbeats_are_stamped_by_the_broker_and_the_newest_row_of_each_key_stays() -> None:
+    config = BY_NAME["sla.heartbeats"].config()
+    assert (config["message.timestamp.type"], config["cleanup.policy"]) == ("LogAppendTime", "compact")
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT - {"sla.incident-events", "sla.contract-events", "sla.heartbeats"}))
 def test_derived_records_carry_the_arrival_that_caused_them(name: str) -> None:
     assert BY_NAME[name].config()["message.timestamp.type"] == "CreateTime"  # R32
 

@@ -6,6 +6,7 @@ import json
 
 from connect.intake.formats import (
     alertmanager,
+    heartbeat,
     jira,
     json_body,
     json_webhook,
@@ -30,6 +31,7 @@ FORMATS: dict[str, SourceFormat] = {
         pagerduty.FORMAT,
         slack.FORMAT,
         statuspage.FORMAT,
+        heartbeat.FORMAT,
         rest.FORMAT,
         json_webhook.FORMAT,  # the last one: any object looks like it
     )

@@ -102,5 +102,7 @@ class SourceFormat:
     signature_header: str | None = None
     """The header that signs the body. None: the headers alone prove the sender, so the body is read afterwards; a
     source with `authentication` may have such a header all the same."""
+    heartbeats: bool = False
+    """Whether its requests are heartbeats of monitors; they arrive at `/v1/heartbeats` and nowhere else."""
     truncated: Callable[[object, Source], int] = lambda _, __: 0
     """How many items the sender reports to have left out of a payload."""

@@ -17,7 +17,9 @@ RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "inci
 #: Entries and conditions of a source. A thousand take about a millisecond for each alert or ticket.
 MOST_ENTRIES = 2_000
 _FORMAT_KEYS = tuple(
-    dict.fromkeys((*INCIDENT_KEYS, "incident", "component_incidents", *FEEDBACK_KEYS, *EVENT_KEYS, *BODY_KEYS))
+    dict.fromkeys(
+        (*INCIDENT_KEYS, "incident", "component_incidents", "monitors", *FEEDBACK_KEYS, *EVENT_KEYS, *BODY_KEYS)
+    )
 )
 
 

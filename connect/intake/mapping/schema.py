@@ -12,14 +12,18 @@ from connect.intake.formats.registry import FORMATS
 from connect.intake.mapping.body_keys import AuthenticationKeys, BodyKeys
 from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys, ScalarText
 from connect.intake.mapping.feedback_rules import FeedbackType, Visibility
+from connect.intake.mapping.monitors import MONITOR_PATTERN
 from connect.secret_refs import SecretKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import close_to, parse_duration
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK
+from streams.sla.instants import DAY, SECOND
 from streams.topics import DEFAULT_PREFIX
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
+_MIN_EVERY, _MAX_EVERY = 5 * SECOND, 31 * DAY
+_MIN_GRACE, _MAX_GRACE = 10 * SECOND, 7 * DAY
 _MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
 
 
@@ -58,6 +62,25 @@ def _type(value: str) -> str:
 def _window(value: int) -> int:
     if not _MIN_REPLAY_WINDOW <= value <= _MAX_REPLAY_WINDOW:
         raise ValueError("a replay window is out of bounds; allowed: PT10S to PT1H")
+    return value
+
+
+def _monitor(name: str) -> str:
+    if not MONITOR_PATTERN.fullmatch(name):
+        allowed = "at most 60 letters, digits, `_`, `-` and `.`, and a final `*` for any ending"
+        raise ValueError(f"{name!r} is not a name of monitors; allowed: {allowed}")
+    return name
+
+
+def _every(value: int) -> int:
+    if not _MIN_EVERY <= value <= _MAX_EVERY:
+        raise ValueError("the time between heartbeats is out of bounds; allowed: PT5S to P31D")
+    return value
+
+
+def _grace(value: int) -> int:
+    if not _MIN_GRACE <= value <= _MAX_GRACE:
+        raise ValueError("the grace of heartbeats is out of bounds; allowed: PT10S to P7D")
     return value
 
 
@@ -101,6 +124,17 @@ class FeedbackRuleKeys(ConfigKeys):
         return self
 
 
+class MonitorKeys(ConfigKeys):
+    """How often a monitor is heard."""
+
+    every: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_every)] = Field(
+        description="The longest usual time between two heartbeats."
+    )
+    grace: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_grace)] = Field(
+        60_000_000, description="How late a heartbeat may be before its absence is an incident."
+    )
+
+
 class SourceKeys(ConfigKeys):
     """One sender."""
 
@@ -139,6 +173,9 @@ class SourceKeys(ConfigKeys):
     summary: list[MappingRuleKeys] = Field([], description="Rules for the summary.")
     states: StatesKeys = Field(
         StatesKeys.model_validate({}), description="What status names mean (formats zendesk, jira, statuspage)."
+    )
+    monitors: dict[Annotated[str, AfterValidator(_monitor)], MonitorKeys] = Field(
+        {}, description="Names of monitors; a final `*` is any ending (format heartbeat)."
     )
     events: dict[str, FeedbackRuleKeys] = Field(
         {}, description="What each event of the tool becomes; the others become nothing (formats pagerduty, slack)."

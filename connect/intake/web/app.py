@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
@@ -14,6 +15,8 @@ from connect.intake import translate
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
+from connect.intake.heartbeats.reader import HeartbeatReader
+from connect.intake.heartbeats.service import Heartbeats
 from connect.intake.kafka_producer import RecordPublisher
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
@@ -21,12 +24,13 @@ from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses, signatures
 from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.heartbeats import acknowledged, checked_monitor
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Post, Replies, post_reply
-from connect.intake.web.responses import RequestRejected, unauthorized
+from connect.intake.web.responses import RequestRejected, retry_after, unauthorized
 from streams.log_damper import LogDamper
 from streams.service_process import health_routes
 from streams.sla.instants import SECOND
@@ -50,6 +54,7 @@ class Intake:
         clock: TimeSource,
         post: Post = post_reply,
         tracer: Tracer | None = None,
+        reader: Callable[[], HeartbeatReader] | None = None,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
@@ -63,6 +68,11 @@ class Intake:
             self._reader, publisher, self.metrics, settings, clock, self._replies, self._recent, tracer
         )
         self._damper = LogDamper(60 * SECOND)
+        self.heartbeats: Heartbeats | None = None
+        """What notices that a monitor is silent; None without a `reader` of its topic."""
+        if reader is not None:
+            seconds = lambda: asyncio.get_running_loop().time()  # noqa: E731
+            self.heartbeats = Heartbeats(reader, publisher, self.metrics, seconds)
         self._mapping = MappingInForce.of(mapping, clock)
         self._mapping_problem: str | None = None
         self.use(mapping)
@@ -77,6 +87,8 @@ class Intake:
         """Receive later requests by this mapping. Those in progress end with the one that they began with."""
         self._mapping = MappingInForce.of(mapping, self._clock, self._mapping)
         self._mapping_problem = None
+        if self.heartbeats is not None:
+            self.heartbeats.use(mapping.sources)
         self._recent.switch(on=mapping.operator is not None)
         self.metrics.mapping_in_force(mapping.digest, self._clock.now())
         for source in mapping.sources.values():
@@ -98,6 +110,7 @@ class Intake:
                 web.get("/v1/requests", self._requests),
                 web.post("/v1/hooks/{name}", self._hook),
                 web.post("/v1/events", self._events),
+                web.post("/v1/heartbeats/{monitor}", self._heartbeat),
                 *(web.post(route.path, self._plain(route)) for route in rest.ROUTES),
             ]
         )
@@ -122,7 +135,7 @@ class Intake:
 
     async def _events(self, request: web.Request) -> web.Response:
         mapping = self._mapping
-        source = self._caller(request, mapping)
+        source = self._caller(request, mapping.guard.caller(request, mapping.callers))
         media_type = request.content_type
         if media_type not in cloudevents.MEDIA_TYPES:
             raise RequestRejected(415, f"Content-Type: allowed: {', '.join(cloudevents.MEDIA_TYPES)}")
@@ -134,7 +147,7 @@ class Intake:
     def _plain(self, route: rest.RestRoute) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             mapping = self._mapping
-            source = self._caller(request, mapping)
+            source = self._caller(request, mapping.guard.caller(request, mapping.callers))
             if request.content_type != "application/json":
                 raise RequestRejected(415, "Content-Type: allowed: application/json")
             path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
@@ -148,8 +161,22 @@ class Intake:
 
         return handle
 
-    def _caller(self, request: web.Request, mapping: MappingInForce) -> Source:
-        source = mapping.guard.caller(request, mapping.callers)
+    async def _heartbeat(self, request: web.Request) -> web.Response:
+        mapping, heartbeats = self._mapping, self.heartbeats
+        source = self._caller(request, mapping.guard.caller(request, mapping.heartbeat_callers))
+        self._receiver.limit_rate(mapping, source)
+        name, now = request.match_info["monitor"], self._clock.now()
+        checked = checked_monitor(source, name, now)
+        async with self._reader.receive(request, source.name, signed=False):
+            if heartbeats is None:
+                raise retry_after(503, "this intake hears no heartbeats", self._settings.retry_after)
+            response = await acknowledged(heartbeats, source, name, checked, self._settings.retry_after)
+        self.metrics.heartbeats.labels(source.name).inc()
+        if self._recent.on:
+            self._recent.add(source.name, request.path, request.content_type, b"", 202, translate.Translation(), now)
+        return response
+
+    def _caller(self, request: web.Request, source: Source) -> Source:
         request[_SOURCE] = source.name
         return source
 
@@ -161,7 +188,12 @@ class Intake:
 
     def _details(self) -> dict[str, object]:
         found: dict[str, object] = {"digest": self._mapping.loaded.digest}
-        return {"mapping": found if self._mapping_problem is None else {**found, "refused": self._mapping_problem}}
+        details: dict[str, object] = {"mapping": found}
+        if self._mapping_problem is not None:
+            found["refused"] = self._mapping_problem
+        if self.heartbeats is not None and self.heartbeats.wanted:
+            details["heartbeats"] = {"problem": self.heartbeats.problem}
+        return details
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))

@@ -1,0 +1,101 @@
+"""Reads the topic of heartbeats from its beginning on: all partitions, without a consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka.structs import TopicPartition
+
+from connect.intake.heartbeats.rows import TOPIC
+from streams.errors import SlaError
+from streams.kafka import aiokafka_clients
+from streams.kafka.shutdown import end_consumer
+from streams.settings import Settings
+
+_REQUEST_MS = 10_000
+_FETCH_WAIT_MS = 250
+_POLL_MS = 200
+
+
+class LogRow(NamedTuple):
+    """A record of the topic; `at` is the broker's timestamp in microseconds since 1970."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    at: int
+
+
+class HeartbeatReader(Protocol):
+    """The topic, as the service of heartbeats reads it. Errors are KafkaError, OSError, TimeoutError and SlaError."""
+
+    async def open(self) -> int:
+        """Begin at the beginning; the number of partitions."""
+        ...
+
+    async def read(self) -> Sequence[LogRow]:
+        """The next rows, those of each partition in order; returns soon, also without any."""
+        ...
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether `read` has returned all rows that the partition had at `open`."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class KafkaHeartbeatReader:
+    """The topic on Kafka."""
+
+    def __init__(self, settings: Settings, security: Mapping[str, object]) -> None:
+        self._settings = settings
+        self._security = security
+        self._consumer: Any = None
+        self._ends: Mapping[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def open(self) -> int:
+        topic = f"{self._settings.topic_prefix}.{TOPIC}"
+        consumer = self._consumer = aiokafka_clients.consumer(
+            self._settings.bootstrap(),
+            self._security,
+            client_id="sla-intake-heartbeats",
+            group_id=None,
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+        )
+        await consumer.start()
+        metadata = await consumer._client.fetch_all_metadata()
+        numbers = sorted(metadata.partitions_for_topic(topic) or ())
+        if not numbers:
+            raise SlaError(f"there is no topic {topic}; `sla topics apply` creates it")
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        consumer.assign(partitions)
+        self._ends = await consumer.end_offsets(partitions)
+        self._positions = dict.fromkeys(partitions, 0)
+        await consumer.seek_to_beginning(*partitions)
+        return len(numbers)
+
+    async def read(self) -> Sequence[LogRow]:
+        batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        for partition in self._positions:
+            self._positions[partition] = await self._consumer.position(partition)
+        return [
+            LogRow(partition.partition, record.offset, record.key, record.value, record.timestamp * 1000)
+            for partition, records in batches.items()
+            for record in records
+        ]
+
+    def caught_up(self, partition: int) -> bool:
+        found = TopicPartition(f"{self._settings.topic_prefix}.{TOPIC}", partition)
+        return self._positions[found] >= self._ends[found]
+
+    async def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await end_consumer(consumer)

@@ -1,0 +1,101 @@
+"""The rows of the topic of heartbeats: keys, and JSON values. The newest row of each key is the state.
+
+All rows of a monitor lie in one partition, so readers see them in one order; the broker's clock stamps them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from streams.kafka.partitioner import partition_of
+
+TOPIC = "heartbeats"
+
+
+class MonitorId(NamedTuple):
+    """A monitor: the name of its source, and its own."""
+
+    source: str
+    name: str
+
+
+class Gap(NamedTuple):
+    """A span in which no intake listened, in microseconds since 1970."""
+
+    start: int
+    end: int
+
+
+class BeatRow(NamedTuple):
+    """A heartbeat; the timestamp of the record is its instant."""
+
+    monitor: MonitorId
+
+
+class SilenceRow(NamedTuple):
+    """What has been published about a silence: `after` is the heartbeat before it, `missed_at` when it became an
+    incident; `ended` that the incident was resolved."""
+
+    monitor: MonitorId
+    after: int
+    missed_at: int
+    ended: bool
+
+
+class WatermarkRow(NamedTuple):
+    """An intake listens. `gaps` are those before `through`, an instant that its writer had read to."""
+
+    through: int
+    gaps: tuple[Gap, ...]
+
+
+Row = BeatRow | SilenceRow | WatermarkRow
+
+
+class EncodedRow(NamedTuple):
+    """The key and the value of a record, and its partition."""
+
+    partition: int
+    key: str
+    value: bytes
+
+
+def partition_for(monitor: MonitorId, partitions: int) -> int:
+    """The partition of a monitor's rows."""
+    return partition_of(f"{monitor.source}/{monitor.name}", partitions)
+
+
+def encode_row(row: Row, partition: int, writer: str) -> EncodedRow:
+    """The record of a row that the process `writer` writes."""
+    fields: dict[str, object] = {}
+    match row:
+        case BeatRow(monitor):
+            key = f"beat/{monitor.source}/{monitor.name}"
+        case SilenceRow(monitor, after, missed_at, ended):
+            key = f"silence/{monitor.source}/{monitor.name}"
+            fields = {"after": after, "missed_at": missed_at, "ended": ended}
+        case WatermarkRow(through, gaps):
+            key, fields = f"watermark/{partition}", {"through": through, "gaps": gaps}
+    value = json.dumps({**fields, "writer": writer}, separators=(",", ":"))
+    return EncodedRow(partition, key, value.encode())
+
+
+def decode_row(key: bytes | None, value: bytes | None) -> tuple[Row, str] | None:
+    """A row and the process that wrote it. None for one that this release does not know, and for deleted keys."""
+    try:
+        kind, _, rest = (key or b"").decode().partition("/")
+        fields = json.loads(value or b"null")
+        writer = str(fields["writer"])
+        if kind == "watermark":
+            return WatermarkRow(int(fields["through"]), tuple(Gap(int(a), int(b)) for a, b in fields["gaps"])), writer
+        source, _, name = rest.partition("/")
+        monitor = MonitorId(source, name)
+        if kind == "beat":
+            return BeatRow(monitor), writer
+        if kind == "silence":
+            row = SilenceRow(monitor, int(fields["after"]), int(fields["missed_at"]), bool(fields["ended"]))
+            return row, writer
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None

@@ -1,0 +1,241 @@
+"""Reads heartbeats back, finds silences, publishes incidents. Any number of intakes may run it side by side.
+
+Every intake derives the same events with the same ids, so a repetition counts once (R1): after a crash between
+finding and publishing, another intake or the next start publishes what is missing. The intake that wrote the row that
+shows a silence publishes at once; the others wait for its next row, which says that the event is in Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid4
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from connect.intake.heartbeats.reader import HeartbeatReader
+from connect.intake.heartbeats.rows import (
+    TOPIC,
+    BeatRow,
+    MonitorId,
+    Row,
+    SilenceRow,
+    WatermarkRow,
+    decode_row,
+    encode_row,
+    partition_for,
+)
+from connect.intake.heartbeats.silence_detector import SHORTEST_GAP, Silence, SilenceDetector
+from connect.intake.heartbeats.silence_events import events_of, incident_of
+from connect.intake.kafka_producer import RecordPublisher, Unavailable
+from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
+from connect.intake.mapping.monitors import MonitorRule, rule_for
+from connect.intake.mapping.rules import Source
+from connect.intake.metrics import IntakeMetrics
+from streams.errors import SlaError
+from streams.kafka.causes import explained_error
+
+#: Monitors of one source that have ever been heard.
+MAX_MONITORS = 10_000
+_UNCONNECTED = "not connected to Kafka"
+_WATERMARK_EVERY_S = 2.0
+_SECOND_HAND_S = 3.0
+_PUBLISHED_AGAIN_S = 15.0
+_UNMAPPED_AGAIN_S = 60.0
+_AT_ONCE = 200
+_AGAIN_S = 1.0
+
+
+class Heartbeats:
+    """The monitors of the mapping in force. `reader` gives an unopened reader; `seconds` is a clock that only says how
+    often to write and to try."""
+
+    def __init__(
+        self,
+        reader: Callable[[], HeartbeatReader],
+        publisher: RecordPublisher,
+        metrics: IntakeMetrics,
+        seconds: Callable[[], float],
+        *,
+        watermark_every_s: float = _WATERMARK_EVERY_S,
+        shortest_gap: int = SHORTEST_GAP,
+    ) -> None:
+        self.problem: str | None = _UNCONNECTED
+        """Why nothing is heard or published now; None while all is well."""
+        self._reader = reader
+        self._publisher = publisher
+        self._metrics = metrics
+        self._seconds = seconds
+        self._watermark_every_s = watermark_every_s
+        self._shortest_gap = shortest_gap
+        self._writer = uuid4().hex
+        self._sources: Mapping[str, Source] = {}
+        self._wanted = asyncio.Event()
+        self._partitions: list[SilenceDetector] = []
+        self._watermark_at: list[float] = []
+        self._log = structlog.get_logger("connect.intake.heartbeats")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the mapping has monitors."""
+        return self._wanted.is_set()
+
+    def use(self, sources: Mapping[str, Source]) -> None:
+        """Watch the monitors of these sources from now on."""
+        self._sources = {name: source for name, source in sources.items() if source.monitors}
+        if self._sources:
+            self._wanted.set()
+        for state in self._partitions:
+            state.watch_again()
+            for silence in state.silences():
+                if self.rule_of(silence.monitor) is None:
+                    source, name = silence.monitor
+                    advice = "resolve its incident by hand"
+                    self._log.warning(
+                        "silent_monitor_removed",
+                        source=source,
+                        monitor=name,
+                        incident=incident_of(silence),
+                        advice=advice,
+                    )
+
+    def rule_of(self, monitor: MonitorId) -> MonitorRule | None:
+        """The rule of a monitor; None: the mapping does not name it."""
+        source = self._sources.get(monitor.source)
+        return None if source is None else rule_for(source.monitors, monitor.name)
+
+    async def beat(self, monitor: MonitorId) -> None:
+        """A heartbeat; returns once all replicas have it. Raises Unavailable; SlaError beyond MAX_MONITORS."""
+        if not self._partitions:
+            raise Unavailable(self.problem or _UNCONNECTED)
+        partition = partition_for(monitor, len(self._partitions))
+        if monitor not in self._partitions[partition]:
+            count = sum(state.monitors_of[monitor.source] for state in self._partitions)
+            if count >= MAX_MONITORS:
+                raise SlaError(f"{monitor.source} has {count:,} monitors; at most {MAX_MONITORS:,} are allowed")
+        await self._write([(BeatRow(monitor), partition)])
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled, once the mapping has monitors."""
+        await self._wanted.wait()
+        while True:
+            reader = self._reader()
+            try:
+                await self.begin(reader)
+                while True:
+                    await self.turn(reader)
+            except (KafkaError, OSError, TimeoutError, SlaError) as error:
+                reason = str(error) if isinstance(error, SlaError) else explained_error(error)
+                if reason != self.problem:
+                    self._log.warning("heartbeats_unavailable", reason=reason)
+                self.problem = reason
+            finally:
+                self._metrics.heartbeats_listening.set(0)
+                await reader.close()
+            await asyncio.sleep(_AGAIN_S)
+
+    async def begin(self, reader: HeartbeatReader) -> None:
+        """Begin to read the topic."""
+        count = await reader.open()
+        self._partitions = [SilenceDetector(self.rule_of, self._shortest_gap) for _ in range(count)]
+        self._watermark_at = [float("-inf")] * count
+
+    async def turn(self, reader: HeartbeatReader) -> None:
+        """Apply the next rows, publish what follows from them, and say that this intake listens. Raises Unavailable."""
+        for row in await reader.read():
+            decoded = decode_row(row.key, row.value)
+            meaning, writer = decoded or (None, "")
+            self._partitions[row.partition].apply(meaning, row.at, row.offset, own=writer == self._writer)
+            if isinstance(meaning, WatermarkRow):
+                self._watermark_at[row.partition] = self._seconds()
+        for number, state in enumerate(self._partitions):
+            if not state.live and reader.caught_up(number):
+                state.caught_up()
+        await self._publish_silences()
+        await self._write_watermarks()
+        self._measure()
+
+    async def _write_watermarks(self) -> None:
+        """Say that this intake listens, where no intake has said so lately."""
+        now = self._seconds()
+        due = [
+            number
+            for number, state in enumerate(self._partitions)
+            if state.live and now - self._watermark_at[number] >= self._watermark_every_s
+        ]
+        if due:
+            await self._write([(self._partitions[number].watermark(), number) for number in due])
+            for number in due:
+                self._watermark_at[number] = self._seconds()
+
+    async def _publish_silences(self) -> None:
+        now = self._seconds()
+        for number, state in enumerate(self._partitions):
+            if not state.live:
+                continue
+            due = []
+            for silence in state.unpublished.values():
+                if silence.not_before is None:
+                    silence.not_before = now + (0.0 if silence.first_hand else _SECOND_HAND_S)
+                if silence.not_before <= now:
+                    due.append(silence)
+            for start in range(0, len(due), _AT_ONCE):
+                await self._publish(number, due[start : start + _AT_ONCE])
+
+    async def _publish(self, partition: int, silences: Sequence[Silence]) -> None:
+        """Publish events, then the rows that say so. Raises Unavailable; the same events follow later."""
+        events: list[tuple[Silence, PreparedEvent]] = []
+        rows: list[tuple[Row, int]] = []
+        for silence in silences:
+            silence.not_before = self._seconds() + _PUBLISHED_AGAIN_S
+            found = self._events(silence)
+            if found is not None:
+                events += [(silence, event) for event in found]
+                ended = silence.ended_at is not None
+                rows.append((SilenceRow(silence.monitor, silence.after, silence.missed_at, ended), partition))
+        if not rows:
+            return
+        try:
+            await self._publisher.publish([event.record for _, event in events])
+            await self._write(rows)
+        except Unavailable:
+            for silence in silences:
+                silence.not_before = self._seconds() + _AGAIN_S
+            raise
+        for silence, event in events:
+            source, name = silence.monitor
+            self._metrics.published.labels(source, event.event_type).inc()
+            self._log.info(
+                "silence_published", source=source, monitor=name, type=event.event_type, incident=event.subject
+            )
+
+    def _events(self, silence: Silence) -> list[PreparedEvent] | None:
+        """What has to be published about a silence; None while the mapping does not say it."""
+        source = self._sources.get(silence.monitor.source)
+        found = "the mapping no longer names the source" if source is None else events_of(source, silence)
+        if not isinstance(found, str):
+            return found
+        silence.not_before = self._seconds() + _UNMAPPED_AGAIN_S
+        name = silence.monitor.name
+        self._metrics.refused.labels(silence.monitor.source, "invalid").inc()
+        self._log.error("silence_unmapped", source=silence.monitor.source, monitor=name, reason=found)
+        return None
+
+    async def _write(self, rows: Sequence[tuple[Row, int]]) -> None:
+        """Write rows, each to its partition. Raises Unavailable."""
+        encoded = [encode_row(row, partition, self._writer) for row, partition in rows]
+        await self._publisher.publish(
+            [OutgoingRecord(TOPIC, each.key, each.value, [], each.partition) for each in encoded]
+        )
+
+    def _measure(self) -> None:
+        live = all(state.live for state in self._partitions)
+        if live and self.problem is not None:
+            self._log.info("heartbeats_heard", monitors=sum(state.monitors_of.total() for state in self._partitions))
+            self.problem = None
+        self._metrics.heartbeats_listening.set(int(live))
+        silences = sum(state.silence_count for state in self._partitions)
+        known = sum(state.monitors_of.total() for state in self._partitions)
+        self._metrics.monitors.labels("silent").set(silences)
+        self._metrics.monitors.labels("heard").set(known - silences)

@@ -1,0 +1,312 @@
+"""A monitor that falls silent opens one incident, whatever happens to the intakes; its next heartbeat resolves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from heartbeat_bench import MAPPING, START, Cluster, Killed, MemoryIntake, expected_silences, sources_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from connect.intake.heartbeats.rows import BeatRow, Gap, MonitorId, SilenceRow, WatermarkRow, decode_row, encode_row
+from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_begins
+from connect.intake.mapping.monitors import MonitorRule
+from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
+
+RULE = MonitorRule("backup", 60 * SECOND, 30 * SECOND)
+
+
+def at(seconds: float) -> int:
+    return START + int(seconds * SECOND)
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(scenario())  # type: ignore[arg-type]
+
+
+async def passes(cluster: Cluster, seconds: float, *intakes: MemoryIntake, step_s: float = 1.0) -> None:
+    """Time passes; every intake turns each second."""
+    for _ in range(int(seconds / step_s)):
+        cluster.now += int(step_s * SECOND)
+        for intake in intakes:
+            await intake.turn()
+
+
+def told(cluster: Cluster) -> list[tuple[str, str]]:
+    """Type and time of the events, without repetitions, in order."""
+    return [(each["type"], each["time"]) for each in cluster.unique_events().values()]
+
+
+def test_a_silence_opens_at_its_instant_and_the_next_heartbeat_resolves_it() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        assert await intake.beat("backup")
+        await passes(cluster, 89, intake)
+        assert cluster.events == []
+        await passes(cluster, 10, intake)
+        (opened,) = cluster.events
+        assert (opened["type"], opened["time"]) == ("incident.opened", "2026-04-10T08:01:33Z")
+        assert opened["subject"] == "jobs-backup-20260410T080003.000000Z"
+        assert opened["data"] == {
+            "scope": "platform",
+            "tenant_ids": [],
+            "component": "api",
+            "impact": "complete_outage",
+            "channel": "monitor",
+            "summary": "no heartbeat of backup since 2026-04-10T08:00:03Z",
+            "started_at": "2026-04-10T08:01:03Z",
+        }
+        assert intake.metrics.registry.get_sample_value("sla_intake_monitors", {"state": "silent"}) == 1
+        await passes(cluster, 300, intake)
+        assert await intake.beat("backup")
+        await passes(cluster, 1, intake)
+        assert [each["type"] for each in cluster.events] == ["incident.opened", "incident.resolved"]
+        assert cluster.events[1]["subject"] == opened["subject"]
+        assert cluster.events[1]["time"] == format_rfc3339(cluster.now - SECOND)
+        assert intake.metrics.registry.get_sample_value("sla_intake_monitors", {"state": "heard"}) == 1
+
+    run(scenario)
+
+
+def test_several_intakes_with_clocks_apart_publish_the_same_events_and_mostly_once() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intakes = [MemoryIntake(cluster, skew_s=skew) for skew in (0, 3600, -3600)]
+        await passes(cluster, 3, *intakes)
+        for number in range(20):
+            assert await intakes[number % 3].beat(f"probe-t{number}")
+        await passes(cluster, 60, *intakes)
+        assert len(cluster.unique_events()) == 20
+        assert len(cluster.events) == 20, "the intake that wrote the row publishes, the others see its row"
+        assert {each["data"]["tenant_ids"][0] for each in cluster.events} == {f"t{number}" for number in range(20)}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_kill_at_any_write_between_noticing_and_publishing_loses_and_doubles_nothing(writes: int) -> None:
+    async def scenario() -> None:
+        cluster = Cluster(partitions=1)
+        first = MemoryIntake(cluster)
+        await passes(cluster, 3, first)
+        await first.beat("backup")
+        await passes(cluster, 89, first)
+        first.publisher.writes_left = writes
+        with pytest.raises(Killed):
+            await passes(cluster, 20, first)
+        before = len(cluster.events)
+        cluster.now += 2 * SECOND
+        second = MemoryIntake(cluster)
+        await second.turn()
+        await second.beat("backup")  # the silence has ended before anybody else noticed it
+        third = MemoryIntake(cluster)
+        await passes(cluster, 20, third)
+        assert before in {0, 1}
+        assert told(cluster)[0] == ("incident.opened", "2026-04-10T08:01:33Z")
+        assert [kind for kind, _ in told(cluster)] == ["incident.opened", "incident.resolved"]
+
+    run(scenario)
+
+
+def test_the_time_without_any_intake_or_without_kafka_does_not_count() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        first = MemoryIntake(cluster)
+        await passes(cluster, 3, first)
+        await first.beat("backup")
+        await passes(cluster, 20, first)
+        cluster.now += 20 * SECOND  # shorter than the grace: the clock stands still
+        second = MemoryIntake(cluster)
+        await passes(cluster, 68, second)
+        assert cluster.events == []
+        await passes(cluster, 10, second)
+        ((kind, time),) = told(cluster)
+        assert kind == "incident.opened"
+        assert "2026-04-10T08:01:53Z" <= time <= "2026-04-10T08:01:58Z", (
+            "20 s and the time from one watermark to the next"
+        )
+        await second.beat("backup")
+        await passes(cluster, 5, second)
+        cluster.away = True
+        await passes(cluster, 600, second)
+        assert not await second.beat("backup")
+        cluster.away = False
+        await passes(cluster, 85, second)
+        assert len(cluster.unique_events()) == 2, "after a long absence a monitor has the whole time again"
+        await passes(cluster, 15, second)
+        assert len(cluster.unique_events()) == 3
+
+    run(scenario)
+
+
+def test_absences_count_once_they_add_up_to_more_than_the_grace() -> None:
+    due = 90 * SECOND
+    assert silence_begins(0, RULE, []) == due
+    assert silence_begins(0, RULE, [Gap(-50, -10)]) == due, "before the heartbeat"
+    assert silence_begins(0, RULE, [Gap(10 * SECOND, 20 * SECOND)]) == due + 10 * SECOND
+    gaps = [Gap(10 * SECOND, 30 * SECOND), Gap(40 * SECOND, 55 * SECOND)]
+    assert silence_begins(0, RULE, gaps) == 55 * SECOND + due
+    assert silence_begins(0, RULE, [Gap(due + 1, due + 500 * SECOND)]) == due, "it was silent before"
+    assert silence_begins(0, RULE, [Gap(due, due + 20 * SECOND)]) == due + 20 * SECOND
+
+
+def test_a_heartbeat_at_the_very_instant_is_in_time() -> None:
+    state = SilenceDetector(lambda _: RULE)
+    state.caught_up()
+    name = MonitorId("jobs", "backup")
+    offset = 0
+    for second in range(0, 91, 5):
+        state.apply(WatermarkRow(0, ()) if second % 90 else BeatRow(name), at(second), offset)
+        offset += 1
+    assert not state.unpublished
+    for second in range(91, 182, 5):
+        state.apply(WatermarkRow(0, ()), at(second), offset)
+        offset += 1
+    assert [each.missed_at for each in state.unpublished.values()] == [at(180)]
+
+
+def test_a_monitor_that_the_mapping_no_longer_names_is_not_watched_and_its_open_incident_is_named() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        await intake.beat("backup")
+        await intake.beat("probe-acme")
+        await passes(cluster, 40, intake)
+        assert [each["data"]["tenant_ids"] for each in cluster.events] == [["acme"]]
+        with capture_logs() as logs:
+            intake.heartbeats.use(sources_of(MAPPING.replace("probe-*", "sonde-*").replace("backup: {", "other: {")))
+        assert [(each["event"], each["monitor"]) for each in logs] == [("silent_monitor_removed", "probe-acme")]
+        await passes(cluster, 200, intake)
+        assert len(cluster.events) == 1
+        intake.heartbeats.use(sources_of())
+        await passes(cluster, 6, intake)
+        assert len(cluster.events) == 2, "named again, it has been silent"
+
+    run(scenario)
+
+
+def test_a_shorter_time_in_the_mapping_holds_for_the_present_silence_too() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        await intake.beat("backup")
+        await passes(cluster, 60, intake)
+        intake.heartbeats.use(sources_of(MAPPING.replace("PT60S", "PT10S")))
+        await passes(cluster, 6, intake)
+        assert told(cluster) == [("incident.opened", "2026-04-10T08:00:43Z")]
+
+    run(scenario)
+
+
+def test_an_incident_that_the_mapping_cannot_make_is_told_and_published_after_its_correction() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        await intake.beat("probe-acme")
+        intake.heartbeats.use(
+            sources_of(MAPPING.replace("{from: monitor.wildcard}", "{from: monitor.wildcard, values: {b: b}}"))
+        )
+        await passes(cluster, 40, intake)
+        assert cluster.events == []
+        assert intake.metrics.registry.get_sample_value(
+            "sla_intake_refused_total", {"source": "jobs", "code": "invalid"}
+        )
+        intake.heartbeats.use(sources_of())
+        await passes(cluster, 61, intake)
+        assert told(cluster) == [("incident.opened", "2026-04-10T08:00:33Z")]
+
+    run(scenario)
+
+
+def test_rows_survive_their_encoding_and_unknown_ones_are_passed_over() -> None:
+    name = MonitorId("jobs", "nightly.backup_1")
+    for row in (BeatRow(name), SilenceRow(name, 1, 2, ended=True), WatermarkRow(5, (Gap(1, 2), Gap(3, 4)))):
+        encoded = encode_row(row, 3, "w")
+        assert decode_row(encoded.key.encode(), encoded.value) == (row, "w")
+    for key, value in ((b"beat/a/b", None), (b"new/a/b", b'{"writer":"w"}'), (b"beat/a/b", b"{"), (None, b"1")):
+        assert decode_row(key, value) is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["pass", "pass", "pass", "beat", "beat", "beat", "kill", "start", "away", "back", "compact", "stop"]
+        ),
+        st.integers(0, 60),
+        st.integers(0, 3),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_whatever_happens_the_incidents_are_those_of_the_complete_log(steps: list[tuple[str, int, int]]) -> None:
+    names = ["backup", "probe-a", "probe-b", "probe-c"]
+
+    async def scenario() -> None:
+        cluster, history = Cluster(partitions=1), Cluster(partitions=1)
+        original = cluster.append
+
+        def append(records: Any) -> None:
+            original(records)
+            history.now = cluster.now
+            history.append([each for each in records if each.partition is not None])
+
+        cluster.append = append  # type: ignore[method-assign]
+        intakes = [MemoryIntake(cluster)]
+        for what, number, which in steps:
+            one = intakes[which % len(intakes)] if intakes else None
+            if what == "pass":
+                for _ in range(number):
+                    await passes(cluster, 1, *intakes)
+            elif what == "beat" and one is not None:
+                await one.beat(names[which])
+            elif what == "kill" and one is not None:
+                one.publisher.writes_left = number % 3
+                try:
+                    await passes(cluster, 5, one)
+                except Killed:
+                    intakes.remove(one)
+                else:
+                    one.publisher.writes_left = None
+            elif what == "start" and len(intakes) < 3:
+                intakes.append(MemoryIntake(cluster, skew_s=float(number * 1000 - 30_000)))
+            elif what == "stop":
+                intakes = intakes[:-1]
+            elif what in {"away", "back"}:
+                cluster.away = what == "away"
+            elif what == "compact":
+                cluster.compact(keep_s=7200)
+        cluster.away = False
+        last = MemoryIntake(cluster)
+        await passes(cluster, 40, last)
+        decided = history.partitions[0]
+        found = cluster.unique_events()
+        opened = {each["subject"]: each["time"] for each in found.values() if each["type"] == "incident.opened"}
+        resolved = {each["subject"]: each["time"] for each in found.values() if each["type"] == "incident.resolved"}
+        assert len(opened) + len(resolved) == len(found)
+        seen = set()
+        for subject, time in opened.items():
+            name, _, last_heard = subject.removeprefix("jobs-").rpartition("-")
+            after = parse_rfc3339(
+                f"{last_heard[:4]}-{last_heard[4:6]}-{last_heard[6:11]}:{last_heard[11:13]}:{last_heard[13:]}"
+            )
+            end = resolved.get(subject)
+            seen.add((name, after, parse_rfc3339(time), None if end is None else parse_rfc3339(end)))
+        expected = expected_silences(decided, sources_of())
+        # What the last rows showed may be published only after them.
+        settled = {each for each in expected if each[2] < cluster.now - 8 * SECOND}
+        assert settled <= seen <= expected
+
+    run(scenario)
