@@ -6,19 +6,24 @@ import asyncio
 import base64
 import hmac
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from command_process import wait
+from heartbeat_intake import EVERY_S, GRACE_S, beat, running
 from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, records
 from on_kafka import PARTITIONS, Run
 
 from cli.embedded_kafka.broker import start_broker
 from cli.kafka_io.topic_admin import apply_topics
 from streams.kafka.partitioner import partition_of
-from streams.sla.instants import format_rfc3339
+from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 from streams.time_source import SystemTimeSource
 from streams.topics import declared
 
@@ -180,3 +185,46 @@ def test_a_broker_that_goes_away_is_503_and_nothing_acknowledged_is_lost(tmp_pat
             own.restart()
             subjects = {event["subject"] for event in accepted(records(own.bootstrap, "sla"))}
             assert subjects - {"again"} == {"before", "during", "after"}
+
+
+def test_a_silence_is_published_once_though_the_intake_that_found_it_was_killed(broker: str, topics: str) -> None:
+    """Between finding and publishing; the next intake opens the incident, and the next heartbeat resolves it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "heartbeat_intake", broker, topics], cwd=Path(__file__).parent, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert not records(broker, topics)
+
+    async def until(count: int) -> list[dict[str, Any]]:
+        while len(found := await asyncio.to_thread(records, broker, topics)) < count:
+            await asyncio.sleep(0.1)
+        return list(accepted(found))
+
+    async def scenario() -> list[dict[str, Any]]:
+        async with asyncio.timeout(60):
+            async with running(broker, topics):
+                await until(1)
+            async with running(broker, topics) as again:
+                await beat(again)
+                found = await until(2)
+                while again.problem is not None or not await asyncio.to_thread(ended, broker, topics):
+                    await asyncio.sleep(0.1)
+            async with running(broker, topics) as third:
+                await beat(third)
+                while third.problem is not None:
+                    await asyncio.sleep(0.1)
+            assert await until(2) == found, "a start publishes nothing again"
+            return found
+
+    opened, resolved = asyncio.run(scenario())
+    beats = [each for each in records(broker, topics, "heartbeats") if each.key == b"beat/jobs/backup"]
+    missed_at = beats[0].arrival + (EVERY_S + GRACE_S) * SECOND
+    assert (opened["type"], parse_rfc3339(opened["time"])) == ("incident.opened", missed_at)
+    assert (resolved["type"], parse_rfc3339(resolved["time"])) == ("incident.resolved", beats[1].arrival)
+    assert opened["subject"] == resolved["subject"]
+
+
+def ended(broker: str, prefix: str) -> bool:
+    """Whether the row is there that says the end of a silence is published."""
+    rows = [each for each in records(broker, prefix, "heartbeats") if each.key == b"silence/jobs/backup"]
+    return any(json.loads(each.value or b"{}")["ended"] for each in rows)
