@@ -72,6 +72,7 @@ STATE = "{down: opened, note: updated, up: resolved, test: ignored}"
         ("down: opened", "down: openend", "did you mean opened?; allowed: opened, responded"),
         ("down: opened", "down: [opened, ignored]", "9: sources.shop.body.state[0].values.down: a message means"),
         ("down: opened, ", "", "8: sources.shop.body.state: no value means opened, so no incident ever begins"),
+        ("note: updated, ", "note: [updated, waiting_ended], ", "8: sources.shop.body.state: waiting_ended without"),
         ("note: updated, ", "", "11: sources.shop.body.text: no value of `state` means updated, so it never counts"),
         ("      time: at\n", "", "6: sources.shop.body: time or opened_at: is missing, and opened needs one"),
         ("      time: at\n", "      opened_at: at\n      resolved_at: at\n", "time: is missing, and updated needs one"),

@@ -42,7 +42,7 @@ from connect.intake.mapping.classification import (
 from connect.intake.mapping.expressions import ExpressionPath, JsonItem, parse_expression
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.matching import first_match, quoted
-from connect.intake.mapping.paths import FieldPath, lookup
+from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import format_rfc3339
@@ -57,7 +57,7 @@ class JsonMessage(NamedTuple):
     """One message about one incident. Times are microseconds since 1970."""
 
     item: str
-    view: JsonItem
+    texts: PayloadTexts
     source: Source
     rules: BodyRules
     subject: str
@@ -98,22 +98,23 @@ def _outcomes(
     if not isinstance(view.item, dict):
         yield RejectedItem(item, "invalid", "expected an object")
         return
-    classified = classify(source, view)
+    texts = PayloadTexts(view)  # each path is looked up once
+    classified = classify(source, texts)
     if isinstance(classified, IgnoredByRule):
         yield IgnoredItem(item, classified.reason)
         return
-    states, reason = first_match(rules.state, view)
+    states, reason = first_match(rules.state, texts)
     if not states:
         yield RejectedItem(item, "invalid", f"state: {reason}; map what means nothing to {IGNORED}")
         return
     if states[0] == IGNORED:
-        yield IgnoredItem(item, f"the mapping says that its state means nothing: {_state_of(rules, view)}")
+        yield IgnoredItem(item, f"the mapping says that its state means nothing: {_state_of(rules, texts)}")
         return
-    subject = subject_of(rules, view, source.name)
+    subject = subject_of(rules, texts, source.name)
     if isinstance(subject, RejectedItem):
         yield subject._replace(item=item)
         return
-    message = JsonMessage(item, view, source, rules, subject, received_at)
+    message = JsonMessage(item, texts, source, rules, subject, received_at)
     for fact in facts_of(states[0]):
         try:
             yield from _fact(fact, message, classified)
@@ -121,32 +122,32 @@ def _outcomes(
             yield RejectedItem(item, "invalid", f"{fact}: {error}")
 
 
-def _state_of(rules: BodyRules, view: JsonItem) -> str:
+def _state_of(rules: BodyRules, texts: PayloadTexts) -> str:
     paths = dict.fromkeys(rule.path for rule in rules.state if rule.path is not None)
-    shown = [f"{path} is {quoted(' '.join(found))}" for path in paths if (found := lookup(view, path))]
+    shown = [f"{path} is {quoted(' '.join(found))}" for path in paths if (found := texts.at(path))]
     return ", ".join(shown) or "`state` names it"
 
 
-def subject_of(rules: BodyRules, view: JsonItem, name: str) -> str | RejectedItem:
+def subject_of(rules: BodyRules, texts: PayloadTexts, name: str) -> str | RejectedItem:
     """The incident's id: the source's name and the parts; or which part is missing."""
     parts = []
     for rule in rules.incident:
-        values, reason = first_match([rule], view)
+        values, reason = first_match([rule], texts)
         if len(values) != 1:
             why = reason if not values else f"{rule.path} gives {len(values)} values"
             return RejectedItem("", "invalid", f"incident: {why}; an incident needs each part of its id")
-        parts.append(_part(values[0], rule, rules, view))
+        parts.append(_part(values[0], rule, rules, texts))
     # With `~` written as %7E within parts, different parts never give the same id.
     own = parts[0] if len(parts) == 1 else "~".join(each.replace("%", "%25").replace("~", "%7E") for each in parts)
     return _short(f"{name}-{own}", f"{name}-")
 
 
-def _part(text: str, rule: MappingRule, rules: BodyRules, view: JsonItem) -> str:
+def _part(text: str, rule: MappingRule, rules: BodyRules, texts: PayloadTexts) -> str:
     """A part of an id. The time of the opening is written in one way, in whatever zone the sender writes it."""
     for opened_at in rules.opened_at:
         if opened_at.path is not None and opened_at.path == rule.path:
             try:
-                instant = instant_of(opened_at, view, None)
+                instant = instant_of(opened_at, texts, None)
             except ValueError:
                 continue
             if instant is not None:
@@ -196,21 +197,21 @@ def _fact(fact: str, message: JsonMessage, classified: Classified | Unmapped) ->
 def _opened(message: JsonMessage, classified: Classified | Unmapped) -> ItemOutcome:
     if isinstance(classified, Unmapped):
         return RejectedItem(message.item, "invalid", classified.reason)
-    rules, view = message.rules, message.view
+    rules, texts = message.rules, message.texts
     at = _time(message, "opened_at", rules.opened_at)
     name = f"{message.subject}-opened-{compact(at)}"
     if rules.opened_at:
-        reported_at = next((each for rule in rules.time if rule.path and (each := instant_of(rule, view, None))), at)
+        reported_at = next((each for rule in rules.time if rule.path and (each := instant_of(rule, texts, None))), at)
         name = name if reported_at == at else f"{name}-{compact(reported_at)}"
-    ticket = None if rules.ticket is None else next(iter(lookup(view, rules.ticket)), None)
+    ticket = None if rules.ticket is None else next(iter(texts.at(rules.ticket)), None)
     data = opened_fields(classified, rules.channel, ticket)
     return _as_event(message, "incident.opened", name, at, data)
 
 
 def _updated(message: JsonMessage, at: int) -> ItemOutcome:
-    rules, view = message.rules, message.view
-    text = _first(rules.text, view)
-    visibility = _first(rules.visibility, view) or "internal"  # better late than wrongly met
+    rules, texts = message.rules, message.texts
+    text = _first(rules.text, texts)
+    visibility = _first(rules.visibility, texts) or "internal"  # better late than wrongly met
     data: dict[str, object] = {
         "who": _who(message),
         "visibility": visibility,
@@ -226,20 +227,20 @@ def _updated(message: JsonMessage, at: int) -> ItemOutcome:
 def _who(message: JsonMessage) -> dict[str, object]:
     """Who acted. Authors of unknown kind never stop a clock."""
     rules = message.rules
-    kind = _first(rules.author, message.view) or ("monitor" if rules.channel == "monitor" else "system")
-    identity = _first(rules.who, message.view)
+    kind = _first(rules.author, message.texts) or ("monitor" if rules.channel == "monitor" else "system")
+    identity = _first(rules.who, message.texts)
     return {"kind": kind} if identity is None else {"kind": kind, "id": identity}
 
 
-def _first(rules: tuple[MappingRule, ...], view: JsonItem) -> str | None:
-    return next(iter(first_match(rules, view)[0]), None)
+def _first(rules: tuple[MappingRule, ...], texts: PayloadTexts) -> str | None:
+    return next(iter(first_match(rules, texts)[0]), None)
 
 
 def _time(message: JsonMessage, key: str, rules: tuple[TimeRule, ...]) -> int:
     """The time of a fact: its own, else that of the message. Raises ValueError where the body has neither."""
     tried = []
     for name, each in (*((key, rule) for rule in rules), *(("time", rule) for rule in message.rules.time)):
-        found = instant_of(each, message.view, message.received_at)
+        found = instant_of(each, message.texts, message.received_at)
         if found is not None:
             return found
         tried.append(f"{name}: {each.path} is absent")
@@ -248,7 +249,7 @@ def _time(message: JsonMessage, key: str, rules: tuple[TimeRule, ...]) -> int:
 
 def _message_id(message: JsonMessage) -> str | None:
     path = message.rules.message
-    return None if path is None else next(iter(lookup(message.view, path)), None)
+    return None if path is None else next(iter(message.texts.at(path)), None)
 
 
 def _event(message: JsonMessage, kind: str, at: int, data: dict[str, object], name: str | None = None) -> EventItem:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.body_keys import BODY_VALUES
-from connect.intake.mapping.body_rules import IGNORED, OPENED, RESOLVED, UPDATED
+from connect.intake.mapping.body_rules import IGNORED, OPENED, RESOLVED, UPDATED, WAITING, WAITING_ENDED
 from connect.intake.mapping.entry_checks import NEVER_APPLIES, entry_problems, path_problems, unreachable
 from streams.config_files.problems import KeyPath
 
@@ -69,6 +69,9 @@ def _unused_and_missing(body: dict[str, object], here: KeyPath) -> Problems:
         for name in ("text", "visibility"):
             if name in body:
                 yield (*here, name), "no value of `state` means updated, so it never counts; allowed: leaving it out"
+    if WAITING_ENDED in facts and not facts & WAITING.keys():
+        what = f"{WAITING_ENDED} without anything to wait for; allowed: with {' or '.join(WAITING)}"
+        yield (*here, "state"), what
     if "left_out" in body and "items" not in body:
         yield (*here, "left_out"), "without `items` nothing can be left out; allowed: with `items`"
     if "time" in body:

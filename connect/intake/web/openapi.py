@@ -108,8 +108,8 @@ def _events() -> dict[str, Any]:
 
 def _hook() -> dict[str, Any]:
     operation = _operation(
-        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management, PagerDuty (version 3) or Statuspage, "
-        "or Slack's interactivity: the format in the mapping file decides.",
+        "Webhook of Alertmanager (version 4), Zendesk, Jira Service Management, PagerDuty (version 3), Statuspage or "
+        "any other sender of JSON, or Slack's interactivity: the format in the mapping file decides.",
         {
             "application/json": {"schema": {"type": "object"}},
             "application/x-www-form-urlencoded": {
