@@ -41,3 +41,10 @@ def other_branch(branches: list[object]) -> tuple[int, object]:
         raise UnknownTypeError(branches)
     null = branches.index("null")
     return null, branches[1 - null]
+
+
+def is_position(schema: object) -> bool:
+    """Whether it is the record of the contract that has the coordinates of an input."""
+    if not isinstance(schema, dict) or schema["type"] != "record":
+        return False
+    return [field["name"] for field in fields_of(schema)] == ["topic", "partition", "offset"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import cast
 
-from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, is_position, other_branch
 from streams.serde.position_lists import keep_positions, known_positions
 
 ReadRecord = Callable[[bytes, int], tuple[dict[str, object], int]]
@@ -147,7 +147,7 @@ class _Compiler:
         return "{" + ", ".join(f"{name!r}: {value}" for name, value in values) + "}"
 
     def _array(self, items: object) -> str:
-        if _is_position(items):
+        if is_position(items):
             return self._positions(items)
         name = self._name()
         self._write(f"{name} = []")
@@ -177,13 +177,6 @@ class _Compiler:
         self._write(f"{name} = keep_positions(data, {begin}, {name}, {ends})")
         self._depth -= 1
         return name
-
-
-def _is_position(schema: object) -> bool:
-    """Whether it is the record of the contract that has the coordinates of an input."""
-    if not isinstance(schema, dict) or schema["type"] != "record":
-        return False
-    return [field["name"] for field in fields_of(schema)] == ["topic", "partition", "offset"]
 
 
 _readers: Compiled[ReadRecord] = Compiled(lambda schema: _Compiler().compile(schema))

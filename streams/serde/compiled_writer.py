@@ -6,12 +6,12 @@ the types that the schema names; for anything else it raises, and the codec give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from struct import Struct
 from typing import cast
 
-from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, other_branch
+from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, is_position, other_branch
 from streams.sla.evidence import PositionRecords
 
 WriteRecord = Callable[[bytes, Mapping[str, object]], bytes]
@@ -41,8 +41,10 @@ _LAST = [_digits(number) for number in range(1 << 14)]
 _PART = (1 << 14) - 1
 
 
+@lru_cache(maxsize=_CACHE_SIZE)
 def _long(value: int) -> bytes:
-    """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
+    """Zigzag and variable length; cached, because the records about one input name the same instants. Only whole
+    numbers may be passed: to the cache 1.0 is 1. Raises OverflowError beyond 64 bits."""
     rest = value << 1 if value >= 0 else ~(value << 1)
     if 1 << 42 <= rest < 1 << 56:  # an instant, as most are
         return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
@@ -56,13 +58,8 @@ def _long(value: int) -> bytes:
 
 
 def _exact_long(value: int) -> bytes:
-    """For a union, where fastavro tells types apart: a boolean is not a number there."""
-    if value.__class__ is not int:
-        raise TypeError(f"{value!r} is not a whole number")
-    if 1 << 41 <= value < 1 << 55:  # as in `_long`, without another call
-        rest = value << 1
-        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
-    return _long(value)
+    """For values that may be anything: fastavro decides what to do with a boolean or a float."""
+    return _long(value) if value.__class__ is int else _refuse(value)
 
 
 def _exact_int(value: int) -> bytes:
@@ -71,33 +68,31 @@ def _exact_int(value: int) -> bytes:
     return _exact_long(value)
 
 
+def _refuse(value: object) -> bytes:
+    raise TypeError(f"{value!r} is not of the type that the schema names")
+
+
 _LENGTH = [_long(number) for number in range(_SHORT_LENGTHS)]
 
 
-def _bytes(value: bytes) -> bytes:
-    size = len(value)
-    return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + value
-
-
+@lru_cache(maxsize=_CACHE_SIZE)
 def _text(value: str) -> bytes:
     written = value.encode()
-    size = len(written)
-    return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + written
+    return _long(len(written)) + written
 
 
-def _items(write: Callable[[dict[str, object]], bytes], items: list[dict[str, object]]) -> bytes:
-    """The items of an array. Of positions, those that an earlier list began with are not written again."""
-    return b"".join(items.each(write) if items.__class__ is PositionRecords else map(write, items))
+def _positions(write: Callable[[dict[str, object]], bytes], items: list[dict[str, object]]) -> Iterable[bytes]:
+    """The items of an array of positions: those that an earlier list began with are not written again."""
+    return items.each(write) if items.__class__ is PositionRecords else map(write, items)
 
 
 _NAMES: dict[str, object] = {
-    "items": _items,
+    "positions": _positions,
     "long": _long,
     "exact_long": _exact_long,
     "exact_int": _exact_int,
-    "bytes_": _bytes,
-    "text": lru_cache(maxsize=_CACHE_SIZE)(_text),
-    "unique_text": _text,
+    "refuse": _refuse,
+    "text": _text,
     "double_": Struct("<d").pack,
     "LENGTH": _LENGTH,
     "BOOLEANS": {False: b"\x00", True: b"\x01"},
@@ -139,34 +134,43 @@ class _Compiler:
             return [self._nullable(schema, value, field)]
         if isinstance(schema, str):
             known = self._known.get(schema)
-            return [self._plain(schema, value, field)] if known is None else self._parts(known, value, field)
+            return self._plain(schema, value, field) if known is None else self._parts(known, value, field)
         definition = cast(Mapping[str, object], schema)
         kind = str(definition["type"])
         if kind == "array":
             return [self._array(definition["items"], value, field)]
         if kind not in {"enum", "record"}:
-            return [self._plain(kind, value, field)]
+            return self._plain(kind, value, field)
         self._known[str(definition["name"])] = definition
         if kind == "record":
             return self._record(fields_of(definition), value)
         symbols = enumerate(cast(list[str], definition["symbols"]))
         return [f"{self._name({symbol: _long(number) for number, symbol in symbols})}[{value}]"]
 
-    def _plain(self, kind: str, value: str, field: str) -> str:
+    def _plain(self, kind: str, value: str, field: str) -> list[str]:
+        name = self._name()
         match kind:
+            case "string" if field not in _UNIQUE:
+                return [f"text({value})"]
             case "string":
-                return f"{'unique_' if field in _UNIQUE else ''}text({value})"
+                return self._sized(f"({value}).encode()", name)
+            case "bytes":
+                return self._sized(value, name)
             case "long":
-                return f"long({value})"
+                return [f"(long({name}) if ({name} := {value}).__class__ is int else refuse({name}))"]
             case "int":
-                name = self._name()
-                return f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT_LENGTHS} else long({name}))"
+                return [f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT_LENGTHS} else exact_long({name}))"]
             case "boolean":
-                return f"BOOLEANS[{value}]"
-            case "bytes" | "double":
-                return f"{kind}_({value})"
+                return [f"BOOLEANS[{value}]"]
+            case "double":
+                return [f"double_({value})"]
             case _:
                 raise UnknownTypeError(kind)
+
+    def _sized(self, value: str, name: str) -> list[str]:
+        """The length of bytes, and the bytes, which are in `name` from then on."""
+        size = self._name()
+        return [f"(LENGTH[{size}] if ({size} := len({name} := {value})) < {_SHORT_LENGTHS} else long({size}))", name]
 
     def _nullable(self, branches: list[object], value: str, field: str) -> str:
         """A union with null, on whichever side."""
@@ -175,7 +179,7 @@ class _Compiler:
         kind = other["type"] if isinstance(other, dict) else other
         parts = [f"exact_{kind}({name})"] if kind in {"int", "long"} else self._parts(other, name, field)
         present = [f"{_long(1 - null)!r}", *parts]
-        written = " + ".join(present) if len(present) == 2 else f"b''.join(({', '.join(present)}))"
+        written = " + ".join(present) if len(present) <= 3 else f"b''.join(({', '.join(present)}))"
         return f"({_long(null)!r} if ({name} := {value}) is None else {written})"
 
     def _each(self, fields: list[Mapping[str, object]], name: str, value: str) -> list[str]:
@@ -198,10 +202,16 @@ class _Compiler:
         return [f"{write}({', '.join(written)})"]
 
     def _array(self, items: object, value: str, field: str) -> str:
-        """One block, as fastavro writes it, or none."""
-        name, write = self._name(), self._name(self._function("item", self._parts(items, "item", field)))
-        block = f"b''.join([long(len({name})), items({write}, {name}), b'\\x00'])"
-        return f"({block} if [] + ({name} := {value}) else b'\\x00')"  # the sum raises for anything but a list
+        """One block, as fastavro writes it, or none. Raises for anything but a list."""
+        name = self._name()
+        parts = self._parts(items, "item", field)
+        write = "text" if parts == ["text(item)"] else self._name(self._function("item", parts))
+        if is_position(items):
+            written, is_list = f"positions({write}, {name})", f"isinstance({name} := {value}, list)"
+        else:
+            written, is_list = f"map({write}, {name})", f"({name} := {value}).__class__ is list"
+        block = f"b''.join((long(len({name})), *{written}, b'\\x00'))"
+        return f"(({block} if {name} else b'\\x00') if {is_list} else refuse({name}))"
 
 
 def _is_repetitive(schema: object) -> bool:
