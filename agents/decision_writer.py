@@ -3,8 +3,8 @@ The states of the incidents that changed follow at the end of the transaction.""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import assert_never, cast
+from collections.abc import Sequence
+from typing import Any, assert_never, cast
 
 from agents.changelog.incidents import (
     BUFFERED,
@@ -21,6 +21,7 @@ from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
 from agents.incident_states import IncidentStateWriter
+from agents.ingress import Checked
 from agents.reject_log import about
 from agents.rejects import RejectWriter
 from streams.internal_topics import TO_LEDGER
@@ -41,15 +42,11 @@ from streams.sla.incidents.steps import (
     Orphaned,
     Reevaluated,
     Rewritten,
-    Step,
     TimerDecision,
     TombstoneExpired,
 )
 from streams.sla.redaction import redacted_record
 from streams.topics import TOPIC_OF
-
-Values = dict[tuple[str, str], bytes]
-"""(source, id) of a fact → its value as it is stored."""
 
 
 class DecisionWriter:
@@ -78,10 +75,9 @@ class DecisionWriter:
         self.buffered: dict[tuple[str, str, str], BufferedInput] = {}
         """(incident, source, id) → an input that waits for its incident's opening."""
 
-    def write_input(
-        self, decision: InputDecision, event: Event, fields: Fields, record: Record, effects: Effects
-    ) -> None:
-        """Write what follows from an input event. `fields` is the decoded event, `record` what carried it."""
+    def write_input(self, decision: InputDecision, checked: Checked, effects: Effects) -> None:
+        """Write what follows from an input event."""
+        event, fields, record = checked
         match decision:
             case Rejected(rejection):
                 self._rejects.reject(record, rejection, effects, known=about(event.type, event.subject))
@@ -92,11 +88,7 @@ class DecisionWriter:
                 self._buffer(event, fields, record, effects)
             case Applied() | Rewritten():
                 self._context.count.applied.inc()
-                values: Values = {}
-                if not self._store.redacted(event.subject):
-                    value = without_texts(self._rows, event.type, fields, cast(bytes, record.value))
-                    values[event.source, event.id] = value
-                self.write(decision, effects, record.arrival, values)
+                self.write(decision, effects, record.arrival, checked)
             case _:
                 assert_never(decision)
 
@@ -133,10 +125,11 @@ class DecisionWriter:
         decision: Applied | Reevaluated | Rewritten,
         effects: Effects,
         arrival: int | None,
-        values: Values | None = None,
+        given: Checked | None = None,
     ) -> None:
         """Publish the outputs of a decision and write its step. `arrival` is that of the input that led to it, None for
-        a timer; `values` are the stored values of those facts that were not buffered before."""
+        a timer; `given` is the input where it is a fact of the step. The other facts of a step were buffered before, or
+        are those of a redacted incident."""
         for output in decision.outputs:
             self._publish(output, effects, arrival)
         step = decision.step
@@ -146,7 +139,8 @@ class DecisionWriter:
             self._steps.drop(step.incident_id)
             for number in range(decision.replaces):
                 effects.put(step_key(step.incident_id, number), None)
-        row = encode_step(self._rows, step, self._values(step, values or {}, effects))
+        values = [self._stored_value(step.incident_id, fact, given, effects) for fact in step.facts]
+        row = encode_step(self._rows, step, values)
         effects.put(step_key(step.incident_id, step.number), row)
         self._steps.add(step.incident_id, row)
         self._states.changed(step.incident_id, effects)
@@ -175,18 +169,15 @@ class DecisionWriter:
 
     # -- steps and outputs -------------------------------------------------------------------------------------------
 
-    def _values(self, step: Step, values: Values, effects: Effects) -> Mapping[tuple[str, str], bytes]:
-        """The stored value of every fact in a step."""
-        for fact in step.facts:
-            if (fact.source, fact.id) not in values:
-                values[fact.source, fact.id] = self._stored_value(step.incident_id, fact, effects)
-        return values
-
-    def _stored_value(self, incident_id: str, fact: Fact, effects: Effects) -> bytes:
-        """The stored value of a fact that was buffered, whose own row is deleted, or of a redacted incident."""
-        original = self._remove_buffered(incident_id, fact, effects)
+    def _stored_value(self, incident_id: str, fact: Fact, given: Checked | None, effects: Effects) -> bytes:
+        """The value of a fact as it is stored. The row of one that was buffered is deleted."""
+        new = given is not None and given.event.id == fact.id and given.event.source == fact.source
+        original = None if new else self._remove_buffered(incident_id, fact, effects)
         if self._store.redacted(incident_id):
             return self._context.codec.encode(fact.type, redacted_record(fact.event(incident_id)))
+        if given is not None and new:
+            value: Any = given.record.value
+            return without_texts(self._rows, fact.type, given.fields, value)
         assert original is not None
         decoded = self._context.codec.decode(original.event)
         assert not isinstance(decoded, Rejection)
@@ -196,7 +187,8 @@ class DecisionWriter:
         self._policy_rows.used(output, effects)
         send = self._egress.publish(output, TOPIC_OF[output.type], effects)
         if output.type == "incident.classified":
-            for flag in cast(list[str], output.data["flags"]):
+            flags: Any = output.data["flags"]
+            for flag in flags:
                 self._context.count.flagged(flag)
         if output.type != "impact.changed":
             return
@@ -208,8 +200,8 @@ class DecisionWriter:
     def _ledger_partitions(self, output: Output) -> Sequence[int]:
         """The ledger partitions whose tenants an impact list concerns, now or before."""
         partitions = self._context.topics.partitions
-        if output.data["scope"] == "platform" or self._store.ever_platform(output.subject):
+        tenants = None if output.data["scope"] == "platform" else self._store.ever_concerned(output.subject)
+        if tenants is None:
             return range(partitions)
         home = self._store.erasures.home
-        homes = {tenant: home(tenant) for tenant in self._store.tenants(output.subject)}
-        return sorted({partition_of(t, partitions) if at is None else at for t, at in homes.items()})
+        return sorted({partition_of(t, partitions) if (at := home(t)) is None else at for t in tenants})

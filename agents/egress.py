@@ -7,6 +7,7 @@ from streams.internal_topics import COPY, FORWARDED, wrap
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, Send
 from streams.sla.events import Output
+from streams.topics import TOPIC_OF
 
 
 class Egress:
@@ -15,6 +16,7 @@ class Egress:
     def __init__(self, context: AgentContext) -> None:
         self._context = context
         self._topics = context.topics
+        self._names = {suffix: context.topics.name(suffix) for suffix in TOPIC_OF.values()}
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, partitioned by its subject. Returns it in single-object encoding,
@@ -22,13 +24,9 @@ class Egress:
         context = self._context
         context.count.output(output)
         value, headers = context.codec.encode_output(output, context.source)
-        send = Send(
-            context.topics.name(topic),
-            partition_of(output.subject, context.topics.partitions),
-            output.subject.encode(),
-            value,
-            headers,
-        )
+        subject = output.subject
+        partition = partition_of(subject, self._topics.partitions)
+        send = Send(self._names[topic], partition, subject.encode(), value, headers)
         framed = context.framing(value)
         effects.send(send if framed is value else send._replace(value=framed))
         return send

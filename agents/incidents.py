@@ -186,17 +186,23 @@ class IncidentsProcessor:
             self.quarantine(decision.step.incident_id, decision.crashed, effects, 1)
 
     def _apply_input(self, checked: Checked, effects: Effects) -> None:
-        event, fields, record = checked
-        if self._store.release(event.subject):
-            self._rejects.release(event.subject, effects)
-        while (queued := self._store.reevaluate(event.subject)) is not None:
-            self._write_queued(queued, effects)
-        decision = self._store.apply(event, record.arrival, position_of(record))
-        self._writer.write_input(decision, event, fields, record, effects)
-        if self._store.backfill_idle_at != self._backfill_idle_at:  # it survives a restart (R32)
+        event, _, record = checked
+        store = self._store
+        if store.interrupted(event.subject):
+            self._resume(event.subject, effects)
+        decision = store.apply(event, record.arrival, position_of(record))
+        self._writer.write_input(decision, checked, effects)
+        if event.backfill and store.backfill_idle_at != self._backfill_idle_at:  # it survives a restart (R32)
             self._backfill_idle_at = self._store.backfill_idle_at
             row = self._context.codec.encode("state.quiet", {"until": self._backfill_idle_at})
             effects.put(row_key(BACKFILL_IDLE), row)
+
+    def _resume(self, incident_id: str, effects: Effects) -> None:
+        """Before an incident's next input its timers are released, and what is queued of it is done."""
+        if self._store.release(incident_id):
+            self._rejects.release(incident_id, effects)
+        while (queued := self._store.reevaluate(incident_id)) is not None:
+            self._write_queued(queued, effects)
 
     def _apply_copy(self, copied: Copied, effects: Effects) -> None:
         """A copy of contract terms (R20) or of an erasure (R29) from the ledger agent, or of a policy version that

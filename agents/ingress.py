@@ -53,7 +53,7 @@ class Ingress:
         *,
         elsewhere: str,
         rejects_strays: bool = False,
-        home: Callable[[str], int | None] = lambda _: None,
+        home: Callable[[str], int | None] | None = None,
     ) -> None:
         """`accepts` says which event types are inputs, `elsewhere` where the others go. Both agents read what earlier
         versions left in their common topic; the one that `rejects_strays` rejects records there that no agent wrote.
@@ -104,8 +104,9 @@ class Ingress:
         if isinstance(event, Rejection):
             rejects.reject(record, event, effects, known=about(kind, fields["subject"]))
             return None
-        home = self._home(event.subject)  # a pseudonym's account stays in the partition of its tenant (R29)
-        own = partition_of(event.subject, context.topics.partitions) if home is None else home
+        own = partition_of(event.subject, context.topics.partitions)
+        if self._home is not None and (home := self._home(event.subject)) is not None:
+            own = home  # a pseudonym's account stays in the partition of its tenant (R29)
         if own == context.partition:
             return Checked(event, fields, record)
         if forwarded:

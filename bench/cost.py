@@ -174,7 +174,7 @@ def rows(load: CostInput) -> Work:
     def work() -> None:
         for step, (kind, fields), value in load.steps:
             stored_value = without_texts(input_rows, kind, fields, value)
-            encode_step(input_rows, step, {(fact.source, fact.id): stored_value for fact in step.facts})
+            encode_step(input_rows, step, [stored_value for _ in step.facts])
 
     return work
 

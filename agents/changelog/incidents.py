@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, assert_never, cast
 
 from agents.changelog.input_rows import InputRows, row_key
@@ -27,9 +27,6 @@ from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.steps import Step, StepIndex
 from streams.sla.incidents.tenant_index import UNKNOWN
 from streams.sla.limits import shortened
-
-#: Texts, which no decision needs: they are not stored. Of an opening's summary the beginning is.
-TEXTS = ("text", "reason")
 
 STEP_KEY = b"i\x1f"
 #: From here on the rows of an incident are appended to in place: copying them for each step would take quadratic time.
@@ -58,12 +55,15 @@ def step_key(incident_id: str, number: int) -> bytes:
 
 
 def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object], value: bytes) -> bytes:
-    """The input as it is stored: without texts but for a shortened summary, without tenants that a platform-wide scope
-    ignores, in single-object encoding. `value` is returned as it is where nothing has to be removed."""
-    # A reason is not optional in its schema, so it becomes empty where it can't be null.
-    changed: Fields = {name: "" if name == "reason" else None for name in TEXTS if fields.get(name) is not None}
-    summary = cast(str | None, fields.get("summary"))
-    if summary is not None and (short := shortened(summary)) is not summary:
+    """The input as it is stored: without texts, which no decision needs, but for a shortened summary, without tenants
+    that a platform-wide scope ignores, in single-object encoding. `value` is returned as it is where nothing has to be
+    removed."""
+    changed: Fields = {}
+    if fields.get("text") is not None:
+        changed["text"] = None
+    if fields.get("reason") is not None:  # not optional in its schema, so it becomes empty
+        changed["reason"] = ""
+    if (summary := fields.get("summary")) is not None and (short := shortened(str(summary))) != summary:
         changed["summary"] = short
     if fields.get("scope") == "platform" and fields.get("tenant_ids"):
         changed["tenant_ids"] = []
@@ -72,17 +72,17 @@ def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object]
     return rows.codec.encode(event_type, {**fields, **changed})
 
 
-def encode_step(rows: InputRows, step: Step, values: Mapping[tuple[str, str], bytes]) -> bytes:
-    """`values` has the stored value of each fact in the step by (source, id)."""
+def encode_step(rows: InputRows, step: Step, values: Sequence[bytes]) -> bytes:
+    """`values` are the stored values of the facts in the step, in their order."""
     facts = [
         {
             "arrival": fact.arrival,
             "partition": fact.position.partition,
             "offset": fact.position.offset,
             "digest": fact.digest,
-            "event": values[fact.source, fact.id],
+            "event": value,
         }
-        for fact in step.facts
+        for fact, value in zip(step.facts, values, strict=True)
     ]
     tenants, opened_at = step.names()
     fields = {

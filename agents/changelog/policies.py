@@ -3,8 +3,7 @@ partition."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from typing import Any
 
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
@@ -67,8 +66,8 @@ class PolicyRows:
     def used(self, output: Output, effects: Effects) -> None:
         """Write the row of a version the first time an output names it, and copy it to the other partitions unless one
         of them sent it."""
-        policy = cast(Mapping[str, object], output.data["policy"])
-        digest = str(policy["digest"])
+        policy: Any = output.data["policy"]
+        digest: str = policy["digest"]
         if digest in self._used:
             return
         self._used.add(digest)

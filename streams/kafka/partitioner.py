@@ -11,12 +11,12 @@ _MIX = 0x5BD1E995
 _LOW = 0xFFFFFFFF
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of `key` in a topic of `partitions`, as Kafka's Java clients choose it."""
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-@lru_cache(maxsize=65_536)
 def _murmur2(key: str) -> int:
     """MurmurHash2, 32 bit, as in org.apache.kafka.common.utils.Utils.murmur2."""
     data = key.encode()

@@ -57,9 +57,11 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
 
 def envelope_bytes(record: Record) -> int:
     """The size of a record's key and headers in bytes, as written: the two lengths of a header take at least two."""
-    size = len(record.key or b"")
+    size = len(record.key or b"") + 2 * len(record.headers)
     for name, value in record.headers:
-        size += 2 + len(name if name.isascii() else name.encode()) + len(value or b"")
+        size += len(name) if name.isascii() else len(name.encode())
+        if value:
+            size += len(value)
     return size
 
 

@@ -131,7 +131,7 @@ class TransactionBuilder:
             if head is None or self.behind():
                 return None
             topic, raw = head
-            suspect = (topic, raw.offset) in self._failed
+            suspect = bool(self._failed) and (topic, raw.offset) in self._failed
             if suspect and not transaction.empty:
                 transaction.full = True  # a suspect record is alone in its transaction: its failure affects no other
                 return None
@@ -160,9 +160,10 @@ class TransactionBuilder:
             if not transaction.records:
                 transaction.arrived = raw.timestamp * 1_000
             transaction.records += 1
-            if transaction.records >= self._limits.records or self._full(transaction):
+            sliced = self._sliced()
+            if transaction.records >= self._limits.records or self._full(transaction, sliced):
                 transaction.full = True
-            if transaction.full or self._sliced() >= self._slice_s:
+            if transaction.full or sliced >= self._slice_s:
                 return None
         return None
 
@@ -180,12 +181,12 @@ class TransactionBuilder:
         """Seconds that this slice has taken so far."""
         return self._stopwatch() - self._slice_started
 
-    def _full(self, transaction: OpenTransaction) -> bool:
+    def _full(self, transaction: OpenTransaction, sliced: float) -> bool:
         """Whether the transaction has reached its limit of bytes or of time. Without these, a run of expensive records
         (late facts of long incidents, impacts of many tenants) would delay everything behind them."""
         if transaction.effects.bytes >= self._limits.bytes:
             return True
-        return transaction.spent_s + self._sliced() >= self._limits.seconds
+        return transaction.spent_s + sliced >= self._limits.seconds
 
     def ready(self) -> bool:
         """Whether a record can be applied now."""
@@ -223,12 +224,13 @@ class TransactionBuilder:
             due = self._fire_one(before, transaction)
             # Outputs carry this time, so it must not lag behind the timers that have fired (R11).
             self.time = max(self.time, before if due is None else min(due, before))
-            transaction.full = transaction.fired >= self._limits.timers or self._full(transaction)
+            sliced = self._sliced()
+            transaction.full = transaction.fired >= self._limits.timers or self._full(transaction, sliced)
             if transaction.full:
                 return False
             if due is None or due >= before:
                 return True
-            if self._sliced() >= self._slice_s:
+            if sliced >= self._slice_s:
                 return False
 
     def _fire_one(self, before: int, transaction: OpenTransaction) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
+from streams.sla.instants import format_rfc3339, parse_rfc3339
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", b"application/avro")
@@ -27,11 +27,12 @@ def headers_for(
 ) -> list[tuple[str, bytes]]:
     """The headers of one event; `time` and `incident_ended` in microseconds UTC. The value is authoritative, these are
     for generic tools, except `ce_incidentended`, which no value has."""
+    named_type, named_source = _constants(event_type, source)
     headers = [
         _SPEC_VERSION,
         ("ce_id", event_id.encode()),
-        _constant("ce_type", event_type),
-        _constant("ce_source", source),
+        named_type,
+        named_source,
         ("ce_time", _time(time)),
         ("ce_subject", subject.encode()),
         _CONTENT_TYPE,
@@ -57,16 +58,11 @@ def extensions_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]
 
 
 @lru_cache(maxsize=1024)
-def _constant(name: str, value: str) -> tuple[str, bytes]:
-    return name, value.encode()
-
-
-def _time(time: int) -> bytes:
-    second, fraction = divmod(time, SECOND)
-    text = _second(second)
-    return (f"{text[:-1]}.{fraction:06d}".rstrip("0") + "Z" if fraction else text).encode()
+def _constants(event_type: str, source: str) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return ("ce_type", event_type.encode()), ("ce_source", source.encode())
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
-    return format_rfc3339(second * SECOND)
+def _time(time: int) -> bytes:
+    """Cached, because the outputs of one input have the same time."""
+    return format_rfc3339(time).encode()

@@ -177,7 +177,7 @@ class _Compiler:
         null, other = other_branch(branches)
         name = self._name()
         kind = other["type"] if isinstance(other, dict) else other
-        parts = [f"exact_{kind}({name})"] if kind in {"int", "long"} else self._parts(other, name, field)
+        parts = [f"exact_int({name})"] if kind == "int" else self._parts(other, name, field)
         present = [f"{_long(1 - null)!r}", *parts]
         written = " + ".join(present) if len(present) <= 3 else f"b''.join(({', '.join(present)}))"
         return f"({_long(null)!r} if ({name} := {value}) is None else {written})"

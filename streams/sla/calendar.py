@@ -188,29 +188,23 @@ def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Paus
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = NO_PAUSES) -> int | None:
     """The deadline of a clock that starts at `start`; None while it is paused, or when that is after 9999 (R28)."""
     try:
-        due = _deadline(target, hours, start, pauses)
+        if target.business_days is not None and not pauses.begins:
+            due: int | None = add_business_days(hours, start, target.business_days)
+        else:
+            running_hours, amount = _run(target, hours, start)
+            due = _elapsing(running_hours, start, amount, pauses)
     except OverflowError:
         return None
     return due if due is not None and due <= LATEST else None
 
 
-def _deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses) -> int | None:
-    if target.business_days is not None and not pauses:
-        return add_business_days(hours, start, target.business_days)
-    return _elapsing(_running_hours(target, hours), start, _amount(target, hours, start), pauses)
-
-
-def _running_hours(target: Target, hours: BusinessHours) -> BusinessHours | None:
-    """The hours in which a target's time runs; None for always."""
-    return None if target.clock == "always" and target.business_days is None else hours
-
-
-def _amount(target: Target, hours: BusinessHours, start: int) -> int:
-    """How long a clock that starts at `start` has to run."""
+def _run(target: Target, hours: BusinessHours, start: int) -> tuple[BusinessHours | None, int]:
+    """The hours in which a target's time runs, None for always, and how long a clock that starts at `start` has to
+    run."""
     if target.business_days is not None:
-        return business_between(hours, start, add_business_days(hours, start, target.business_days))
+        return hours, business_between(hours, start, add_business_days(hours, start, target.business_days))
     assert target.within is not None
-    return target.within
+    return None if target.clock == "always" else hours, target.within
 
 
 def before_deadline(
@@ -218,14 +212,14 @@ def before_deadline(
 ) -> int | None:
     """The instant at which a clock that starts at `start` has `remaining` left, counted on that clock (R9): business
     time for a business target, without pauses. Its start when it never has that much; None while it is paused."""
-    amount = _amount(target, hours, start) - remaining
-    return start if amount <= 0 else _elapsing(_running_hours(target, hours), start, amount, pauses)
+    running_hours, amount = _run(target, hours, start)
+    return start if amount <= remaining else _elapsing(running_hours, start, amount - remaining, pauses)
 
 
 def thresholds(
     target: Target, hours: BusinessHours, start: int, fractions: Iterable[Fraction], pauses: Pauses = NO_PAUSES
 ) -> list[int | None]:
     """The instants at which such shares of the time from `start` to the deadline have run (R10), rounded up."""
-    amount, running_hours = _amount(target, hours, start), _running_hours(target, hours)
+    running_hours, amount = _run(target, hours, start)
     ratios = [fraction.as_integer_ratio() for fraction in fractions]
     return [_elapsing(running_hours, start, -(-amount * above // below), pauses) for above, below in ratios]

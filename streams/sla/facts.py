@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -78,6 +79,12 @@ _READ: dict[str, Callable[[Fields], tuple[Any, ...]]] = {
 }
 
 
+@lru_cache(maxsize=4096)
+def _check_source(source: str) -> str:
+    """Cached, because few sources send all events."""
+    return check_id(source, "source")
+
+
 def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
     """The typed event of a new input, decoded by the codec or from JSON; or why it is rejected."""
     return _event(event_type, record, check_new_input)
@@ -97,7 +104,7 @@ def _event(event_type: str, record: Mapping[str, object], check: Callable[[Field
     event_id, source, subject, time = fields["event_id"], fields["source"], fields["subject"], fields["occurred_at"]
     try:
         check_id(event_id, "event_id")
-        check_id(source, "source")
+        _check_source(source)
         check_id(subject, "subject")
         check_instant(time, "time")
         received = fields["received_time"]

@@ -115,7 +115,12 @@ def check_scope(scope: str, tenant_ids: list[str] | None) -> tuple[Scope, tuple[
 
 
 def check_who(value: dict[str, str | None], field: str = "who") -> Who:
-    kind, identity = value["kind"], value.get("id")
+    return _who(value["kind"], value.get("id"), field)
+
+
+@lru_cache(maxsize=4096)
+def _who(kind: str | None, identity: str | None, field: str) -> Who:
+    """Cached, because few people and systems send most events."""
     if kind is None or kind == _UNKNOWN:
         raise invalid(f"{field}.kind", "expected support, customer, monitor or system")
     return Who(cast(ActorKind, kind), identity if identity is None else check_id(identity, f"{field}.id"))

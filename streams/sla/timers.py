@@ -8,24 +8,25 @@ from heapq import heapify, heappop, heappush
 class TimerIndex:
     """At most one due instant per key. Superseded entries stay in the heap and are skipped when they surface."""
 
-    __slots__ = ("_due", "_heap")
+    __slots__ = ("_heap", "dues")
 
     def __init__(self) -> None:
-        self._due: dict[str, int] = {}
+        self.dues: dict[str, int] = {}
+        """Key → when it is due."""
         self._heap: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self.dues)
 
     def set(self, key: str, due: int | None) -> None:
         """Set the timer of `key`; None removes it."""
         if due is None:
-            self._due.pop(key, None)
-        elif self._due.get(key) != due:
-            self._due[key] = due
+            self.dues.pop(key, None)
+        elif self.dues.get(key) != due:
+            self.dues[key] = due
             heappush(self._heap, (due, key))
-            if len(self._heap) > 4 * len(self._due) + 64:
-                self._heap = [(at, name) for name, at in self._due.items()]
+            if len(self._heap) > 4 * len(self.dues) + 64:
+                self._heap = [(at, name) for name, at in self.dues.items()]
                 heapify(self._heap)
 
     def first(self) -> tuple[int, str] | None:
@@ -33,7 +34,7 @@ class TimerIndex:
         heap = self._heap
         while heap:
             due, key = heap[0]
-            if self._due.get(key) == due:
+            if self.dues.get(key) == due:
                 return due, key
             heappop(heap)
         return None
@@ -56,7 +57,8 @@ class Timers:
         """Set the timers of `key`; None removes one."""
         if key not in self._quarantined:
             self._live.set(key, live)
-            self._deferred.set(key, deferred)
+            if deferred is not None or self._deferred.dues:
+                self._deferred.set(key, deferred)
 
     def expect_backfill_until(self, instant: int) -> None:
         """More backfill may follow until then."""
@@ -64,11 +66,12 @@ class Timers:
 
     def next_due(self, passed: int | None = None) -> int | None:
         """The earliest instant of which a timer fires once time has passed it; none after `passed`."""
-        live, deferred = self._live.first(), self._deferred.first()
-        dues = [] if live is None else [live[0]]
+        first, deferred = self._live.first(), self._deferred.first()
+        due = None if first is None else first[0]
         if deferred is not None:
-            dues.append(max(deferred[0], self.backfill_idle_at))
-        return min((due for due in dues if passed is None or due <= passed), default=None)
+            resumes = max(deferred[0], self.backfill_idle_at)
+            due = resumes if due is None else min(due, resumes)
+        return None if due is None or (passed is not None and due > passed) else due
 
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
         """The earliest timer due strictly before an instant, as (due, key). Deferred timers wait until no more backfill

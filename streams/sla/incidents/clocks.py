@@ -36,12 +36,13 @@ class Met(NamedTuple):
 
 
 class SlaClock:
-    """A running or ended clock. `deadline` is None while it is paused."""
+    """A running or ended clock. `deadline` is None while it is paused; `key` is that of its last deadline."""
 
     __slots__ = (
         "deadline",
         "ended_at",
         "instance",
+        "key",
         "metric",
         "remind_at",
         "requested",
@@ -59,6 +60,7 @@ class SlaClock:
         self.requested = requested
         self.target: Target | None = None
         self.deadline: int | None = None
+        self.key: ClockKey
         self.revision = -1
         self.remind_at: int | None = None
         """When `sla.update_due` is due (R9)."""
@@ -85,6 +87,7 @@ class SlaClock:
         self.warnings = ()
         if due is None:  # paused: the next deadline is the next revision
             return
+        self.key = ClockKey(self.metric, self.instance, due)
         self.revision += 1
         if remind_before is not None:
             if self.requested:
@@ -99,14 +102,11 @@ class SlaClock:
         """While paused: set the deadline as if the pause ended at `at`, for a verdict to name (R3, R14)."""
         assert self.target is not None
         begin = pauses.end(at)
-        self.deadline = calendar.deadline(self.target, hours, self.start, pauses)
+        self.deadline = due = calendar.deadline(self.target, hours, self.start, pauses)
+        if due is not None:
+            self.key = ClockKey(self.metric, self.instance, due)
         pauses.reopen(begin)
         self.revision += 1
-
-    @property
-    def key(self) -> ClockKey:
-        assert self.deadline is not None
-        return ClockKey(self.metric, self.instance, self.deadline)
 
     def end(self, state: str, at: int) -> None:
         self.state = state

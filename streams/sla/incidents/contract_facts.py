@@ -140,7 +140,7 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
     state.redact(stored)
     timeline, crashed = stored.timeline, None
     try:
-        if not state.folded(stored).backfilled:
+        if not state.folded(stored).live.backfill:
             timeline.processed_until = max(timeline.processed_until, arrival)
         timeline.differ(cause, state.context)
     except Exception as error:

@@ -33,19 +33,20 @@ class IncidentQueue(Generic[K]):
     """First in, first out by input, which `key` identifies. An incident is queued once, for the last input that was
     added with it. Instants are microseconds."""
 
-    __slots__ = ("_due", "_entries", "_pending", "_sliced")
+    __slots__ = ("_due", "_entries", "_sliced", "pending")
 
     def __init__(self) -> None:
         self._entries: deque[QueuedIncidents[K]] = deque()
-        self._pending: dict[str, QueuedIncidents[K]] = {}
+        self.pending: dict[str, QueuedIncidents[K]] = {}
+        """The queued incidents, and by which input each is."""
         self._due = 0
         self._sliced = 0
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self.pending)
 
     def __contains__(self, incident_id: str) -> bool:
-        return incident_id in self._pending
+        return incident_id in self.pending
 
     def add(self, key: K, cause: Cause, arrival: int, incidents: list[str]) -> None:
         """Queue the incidents that an input concerns, sorted by id. Also how the queue is restored."""
@@ -55,7 +56,7 @@ class IncidentQueue(Generic[K]):
         if not self._entries:
             self._due, self._sliced = arrival, 0
         self._entries.append(entry)
-        self._pending.update(dict.fromkeys(incidents, entry))
+        self.pending.update(dict.fromkeys(incidents, entry))
 
     @property
     def waiting_since(self) -> int | None:
@@ -71,7 +72,7 @@ class IncidentQueue(Generic[K]):
 
     def take(self, incident_id: str) -> tuple[Cause, int] | None:
         """The input by which an incident is to be decided on, and its arrival; None when it is not queued."""
-        entry = self._pending.pop(incident_id, None)
+        entry = self.pending.pop(incident_id, None)
         if entry is None:
             return None
         self._sliced += 1
@@ -82,13 +83,13 @@ class IncidentQueue(Generic[K]):
 
     def discard(self, incident_id: str) -> None:
         """Drop an incident from the queue."""
-        if self._pending.pop(incident_id, None) is not None:
+        if self.pending.pop(incident_id, None) is not None:
             self._advance()
 
     def _remove(self, entry: QueuedIncidents[K]) -> None:
         for incident_id in entry.incidents:
-            if self._pending.get(incident_id) is entry:
-                del self._pending[incident_id]
+            if self.pending.get(incident_id) is entry:
+                del self.pending[incident_id]
         self._entries.remove(entry)
         self._advance()
 
@@ -97,7 +98,7 @@ class IncidentQueue(Generic[K]):
         while self._entries:
             entry = self._entries[0]
             start = entry.position
-            while entry.position < len(entry.incidents) and entry.incidents[entry.position] not in self._pending:
+            while entry.position < len(entry.incidents) and entry.incidents[entry.position] not in self.pending:
                 entry.position += 1
             if entry.position < len(entry.incidents):
                 if entry.position > start:

@@ -19,6 +19,7 @@ from streams.sla.incidents.reevaluation import QueueProgress
 from streams.sla.incidents.schedule import Due
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import (
+    NAMING,
     Applied,
     Buffered,
     Evicted,
@@ -94,30 +95,39 @@ class IncidentStore:
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
+    def interrupted(self, incident_id: str) -> bool:
+        """Whether an incident is quarantined, or queued to be rewritten or re-evaluated: its next input ends that."""
+        state = self._state
+        return (
+            incident_id in state.queue.pending
+            or incident_id in state.rewrites.pending
+            or state.schedule.timers.quarantined(incident_id)
+        )
+
     def apply(
         self, event: ev.Event, arrival: int, position: ev.Position, *, accepted_before: bool = False
     ) -> InputDecision:
         """Apply one checked event. The caller has fired the timers that were due before `arrival`. `accepted_before`
         says that a release with fewer checks accepted it."""
         subject = event.subject
-        if self._state.contracts and not self._state.retention.scheduled:  # the first input after a start
-            contract_retention.schedule(self._state, arrival)
-        stored = self._state.cache.get(subject)
+        state = self._state
+        if not state.retention.scheduled and state.contracts:  # the first input after a start
+            contract_retention.schedule(state, arrival)
+        stored = state.cache.get(subject)
         if stored is not None and (known := stored.find(event)) is not None:
             if known.digest == event.digest:
                 return Duplicate()
             message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
             return Rejected(ev.Rejection("conflict", message, event.id))
-        time_limits = self._state.time_limits
-        rejection = check_time(event, arrival, time_limits, instants=not accepted_before)
+        rejection = check_time(event, arrival, state.time_limits, instants=not accepted_before)
         rejection = rejection or self._rejection(event, stored)
         if rejection is not None:
             return Rejected(rejection)
         if stored is None:
-            stored = self._state.cache.get_or_create(subject)
+            stored = state.cache.create(subject)
         fact = Fact.of(event, own_arrival(event, arrival), position)
         if event.backfill:
-            self._state.schedule.expect_backfill(arrival)
+            state.schedule.expect_backfill(arrival)
         return self._add(stored, fact, event.traceparent)
 
     def _rejection(self, event: ev.Event, stored: StoredIncident | None) -> ev.Rejection | None:
@@ -132,7 +142,8 @@ class IncidentStore:
         return None if oversize is None else ev.Rejection("oversize", oversize, event.id)
 
     def _add(self, stored: StoredIncident, fact: Fact, traceparent: str | None) -> InputDecision:
-        timeline = self._state.folded(stored)
+        state = self._state
+        timeline = state.folded(stored)
         if fact.rank != 0 and not timeline.facts:
             self.buffer(fact, timeline.id)
             return Buffered(fact)
@@ -141,16 +152,16 @@ class IncidentStore:
         for each in new:
             timeline.processed_until = max(timeline.processed_until, each.arrival)
         was_redacted = stored.redacted
-        self._state.index_tenants(stored, new)
+        state.index_tenants(stored, new)
         if stored.redacted:
-            new = [self._state.redacted(fact) for fact in new]
+            new = [state.redacted(fact) for fact in new]
             if not was_redacted:
-                self._state.redact(stored)
-                timeline = self._state.folded(stored)
-        timeline.add(new, self._state.context)
+                state.redact(stored)
+                timeline = state.folded(stored)
+        timeline.add(new, state.context)
         rewritten = stored.redacted and not was_redacted
-        decision = self._state.rewritten(stored, fact.arrival) if rewritten else self._state.applied(stored, new)
-        return decision._replace(outputs=traced(decision.outputs, traceparent))
+        decision = state.rewritten(stored, fact.arrival) if rewritten else state.applied(stored, new)
+        return decision if traceparent is None else decision._replace(outputs=traced(decision.outputs, traceparent))
 
     def buffer(self, fact: Fact, incident_id: str) -> None:
         """Keep a fact of an unknown incident until its opening arrives (R4). Also how a buffered fact is restored."""
@@ -160,16 +171,18 @@ class IncidentStore:
 
     def redacted(self, incident_id: str) -> bool:
         """Whether an incident names an erased tenant, so that its facts are kept redacted (R29)."""
-        return self._state.cache.known(incident_id).redacted
+        return bool(self.erasures) and self._state.cache.known(incident_id).redacted
 
-    def tenants(self, incident_id: str) -> set[str]:
-        """Every tenant that a fact of an incident names."""
-        return set(self._state.cache.known(incident_id).timeline.tenants())
-
-    def ever_platform(self, incident_id: str) -> bool:
-        """Whether any fact of an incident has platform scope, even if it has another scope now."""
-        facts = self._state.cache.known(incident_id).timeline.facts
-        return any(getattr(fact.payload, "scope", None) == "platform" for fact in facts)
+    def ever_concerned(self, incident_id: str) -> set[str] | None:
+        """Every tenant that a fact of an incident names; None where any fact has platform scope, even if the incident
+        has another scope now."""
+        found: set[str] = set()
+        for fact in self._state.cache.known(incident_id).timeline.facts:
+            if isinstance(fact.payload, NAMING):
+                if fact.payload.scope == "platform":
+                    return None
+                found.update(fact.payload.tenant_ids or ())
+        return found
 
     # -- timers ------------------------------------------------------------------------------------------------------
 

@@ -61,9 +61,14 @@ class IncidentCache:
         assert stored is not None, f"incident {incident_id} is not known"
         return stored
 
+    def create(self, incident_id: str) -> StoredIncident:
+        """A new incident."""
+        stored = self._cached[incident_id] = StoredIncident(incident_id)
+        return stored
+
     def get_or_create(self, incident_id: str) -> StoredIncident:
         """The incident that exists, or a new one."""
-        return self.get(incident_id) or self._cached.setdefault(incident_id, StoredIncident(incident_id))
+        return self.get(incident_id) or self.create(incident_id)
 
     def ids(self) -> list[str]:
         """The cached incidents, sorted."""

@@ -70,36 +70,45 @@ def _title(kind: str, metric: str | None, severity: str, in_english: str, in_jap
 class OutputBuilder:
     """Builds the outputs of one incident from its current fold."""
 
-    __slots__ = ("_backfill", "_fold", "_incident_id")
+    __slots__ = ("_backfill", "_basis", "_common", "_component_titles", "_fold", "_incident_id")
 
     def __init__(self, incident_id: str, fold: Fold, *, backfill: bool) -> None:
         self._incident_id = incident_id
         self._fold = fold
         self._backfill = backfill
+        self._basis: tuple[object, ...] = ()
+        self._common: dict[str, object] = {}
+        self._component_titles = ("", "")
 
     def _output(
         self, kind: str, identity: tuple[object, ...], time: int, data: dict[str, object], metric: str | None = None
     ) -> Output:
         fold = self._fold
-        record: dict[str, object] = {
+        basis = fold.policy, fold.subject, fold.classification, fold.pinned
+        if basis != self._basis:
+            self._update_common()
+            self._basis = basis
+        record = self._common | data
+        record["title"] = _title(kind, metric, str(record["severity"]), *self._component_titles)
+        return self._finished(kind, identity, time, record)
+
+    def _update_common(self) -> None:
+        """What all outputs of an incident say while its classification stays."""
+        fold, subject = self._fold, self._fold.subject
+        self._component_titles = _component_titles(fold)
+        self._common = {
             "policy": fold.policy.as_data(),
             "incident_id": self._incident_id,
-            "scope": fold.subject.scope,
-            "tenant_ids": list(fold.subject.tenant_ids) if fold.subject.scope == "tenants" else [],
+            "scope": subject.scope,
+            "tenant_ids": list(subject.tenant_ids) if subject.scope == "tenants" else [],
             "severity": fold.classification.severity,
-            "component": fold.subject.component,
+            "component": subject.component,
             "flags": [*fold.classification.flags, *fold.pinned.flags],
-            **data,
         }
-        record["title"] = self._title(kind, metric, str(record["severity"]))
-        return self._finished(kind, identity, time, record)
 
     def _finished(self, kind: str, identity: tuple[object, ...], time: int, record: dict[str, object]) -> Output:
         name = output_id(kind, self._incident_id, *identity)
         return Output(kind, name, self._incident_id, time, record, self._backfill)
-
-    def _title(self, kind: str, metric: str | None, severity: str) -> dict[str, object]:
-        return _title(kind, metric, severity, *_component_titles(self._fold))
 
     def classified(self, previous: str | None, cause: tuple[str, str, str]) -> Output:
         """`cause` is the type and identity of the input that led to it."""

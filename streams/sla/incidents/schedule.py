@@ -34,11 +34,11 @@ class Schedule:
             return Due(min(fact.arrival for fact in first) + self._time_limits.orphan_after, first[0].backfill)
         folded = timeline.folded
         if folded is None:
-            return Due(None, deferred=False)
+            return Due(None, False)
         at = timeline.due()
         if at is None and folded.ending is not None:
             at = timeline.processed_until + self._time_limits.retain_closed
-        return Due(at, timeline.backfilled)
+        return Due(at, folded.backfill)
 
     def set(self, stored: StoredIncident) -> Due:
         """Set the incident's timer to what is due next."""

@@ -50,7 +50,7 @@ class StoredIncident:
     def oversize(self, event: ev.Event) -> str | None:
         """Why the incident can't take one more event of this kind (R28)."""
         count = len(self.buffered) + len(self.timeline.facts)
-        if count >= _most_events(event.type):
+        if count >= MAX_EVENTS and count >= _most_events(event.type):
             return f"incident {event.subject} has {count} events, the most an incident may have"
         if isinstance(event.payload, LISTED):
             listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.buffered)])

@@ -92,11 +92,6 @@ class Timeline:
             self._index[fact.source, fact.id] = fact
 
     @property
-    def backfilled(self) -> bool:
-        """Whether the opening that stands is history being loaded (R5, R32)."""
-        return self.live.backfill
-
-    @property
     def live(self) -> Fold:
         assert self.folded is not None, f"incident {self.id} has no opening yet"
         return self.folded
@@ -139,7 +134,8 @@ class Timeline:
             self._insert(cause)
             folded.apply(cause)
             folded.roll(self.processed_until)
-            self._classify(cause)
+            if folded.classification is not self._published_classification:
+                self._classify(cause)
             for breach in folded.breaches[self.handled_breaches :]:
                 self._new_breach(breach)
             for met in folded.mets[self.handled_mets :]:
