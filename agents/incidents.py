@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from opentelemetry.trace import Tracer
@@ -153,6 +154,10 @@ class IncidentsProcessor:
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
+    def read_ahead(self, topic: str, values: Sequence[bytes | None]) -> None:
+        """Decode and check values that will be applied next (`streams.runtime.processor.ReadsAhead`)."""
+        self._ingress.read_ahead(topic, values)
+
     def apply(self, record: Record, effects: Effects) -> None:
         """Receive a record, decide on it, write what follows."""
         match self._ingress.receive(record, effects):
@@ -274,8 +279,10 @@ class IncidentsProcessor:
         due, watermark_due, states_due = self._store.next_due(), self._watermarks.next_due(), self._states.next_due()
         if states_due is not None:
             due = states_due if due is None else min(due, states_due)
+        if watermark_due is None:
+            return due
         waiting_since = self._store.waiting_since
-        if watermark_due is None or (waiting_since is not None and waiting_since <= watermark_due):
+        if waiting_since is not None and waiting_since <= watermark_due:
             return due
         return watermark_due if due is None else min(due, watermark_due)
 

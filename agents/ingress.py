@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from agents.changelog.input_rows import DERIVED_LIMIT
@@ -68,6 +68,8 @@ class Ingress:
         self._route = context.agent.encode()
         self._own = context.topics.internal(context.agent)
         self._internal = frozenset({self._own, context.topics.name(LEGACY)})
+        self._read: dict[bytes, tuple[Event, Fields]] = {}
+        """What values mean that were read ahead."""
 
     def receive(self, record: Record, effects: Effects) -> Checked | Copied | None:
         """The input or copy to apply; None when it was rejected, was forwarded, or is for the other agent."""
@@ -85,25 +87,35 @@ class Ingress:
             return self._check(routed.record, effects, forwarded=True)
         return self._decode_copy(record, routed.record, effects)
 
+    def read_ahead(self, topic: str, values: Iterable[bytes | None]) -> None:
+        """Decode and check inputs that will be received next. One that can't be read yet, or at all, is left to
+        `receive`, and so are those after one that raises."""
+        if topic in self._internal:
+            return
+        self._read.clear()
+        try:
+            for value in values:
+                decoded = self._context.codec.decode(value)
+                if value is None or isinstance(decoded, Rejection) or not self._accepts(decoded[0]):
+                    continue
+                event = to_event(*decoded)
+                if not isinstance(event, Rejection):
+                    self._read[value] = event, decoded[1]
+        except Exception:  # `receive` raises it when it is the record's turn
+            return
+
     def _check(self, record: Record, effects: Effects, *, forwarded: bool) -> Checked | None:
         rejects, context = self._rejects, self._context
         context.reject_share.received()
         if (oversize := _oversize(record)) is not None:
             rejects.reject(record, oversize, effects)
             return None
-        decoded = context.codec.decode(record.value)
-        if isinstance(decoded, Rejection):
-            rejects.reject(record, decoded, effects)
-            return None
-        kind, fields = decoded
-        if not self._accepts(kind):
-            message = f"{kind} is not an input of {record.topic}; {self._elsewhere}"
-            rejects.reject(record, Rejection("unknown_type", message), effects)
-            return None
-        event = to_event(kind, fields)
-        if isinstance(event, Rejection):
-            rejects.reject(record, event, effects, known=about(kind, fields["subject"]))
-            return None
+        read = None if record.value is None else self._read.pop(record.value, None)
+        if read is None:
+            read = self._decode_input(record, effects)
+            if read is None:
+                return None
+        event, fields = read
         own = partition_of(event.subject, context.topics.partitions)
         if self._home is not None and (home := self._home(event.subject)) is not None:
             own = home  # a pseudonym's account stays in the partition of its tenant (R29)
@@ -114,10 +126,29 @@ class Ingress:
                 f"was forwarded to partition {context.partition}, but its own is {own}; "
                 "check that all workers have the same SLA_PARTITIONS"
             )
-            rejects.reject(record, Rejection("internal", message, event.id), effects, known=about(kind, event.subject))
+            rejects.reject(
+                record, Rejection("internal", message, event.id), effects, known=about(event.type, event.subject)
+            )
             return None
         self._egress.forward(record, own, effects)
         return None
+
+    def _decode_input(self, record: Record, effects: Effects) -> tuple[Event, Fields] | None:
+        """The event and its fields; None where the record was rejected."""
+        decoded = self._context.codec.decode(record.value)
+        if isinstance(decoded, Rejection):
+            self._rejects.reject(record, decoded, effects)
+            return None
+        kind, fields = decoded
+        if not self._accepts(kind):
+            message = f"{kind} is not an input of {record.topic}; {self._elsewhere}"
+            self._rejects.reject(record, Rejection("unknown_type", message), effects)
+            return None
+        event = to_event(kind, fields)
+        if isinstance(event, Rejection):
+            self._rejects.reject(record, event, effects, known=about(kind, fields["subject"]))
+            return None
+        return event, fields
 
     def _decode_copy(self, carrier: Record, copy: Record, effects: Effects) -> Copied | None:
         """A copy that can't be decoded is rejected with its coordinates in the internal topic, to be retried there."""

@@ -112,6 +112,17 @@ class FinishesTransactions(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A processor that reads values before they are applied: several in a row cost less than one at a time, because the
+    code that reads them stays in the CPU's caches."""
+
+    def read_ahead(self, topic: str, values: Sequence[bytes | None]) -> None:
+        """Read values that will be applied next. Changes nothing that an output or a row follows from, and raises
+        nothing: `apply` finds what is wrong with a value."""
+        ...
+
+
 class Processor(Protocol):
     """The state of one partition of one agent.
 

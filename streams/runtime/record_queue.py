@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from streams.runtime.interfaces import Batch, RawRecord
 
@@ -96,6 +97,10 @@ class RecordQueue:
         if not oldest[0]:
             sizes.popleft()
             self._bytes[topic] -= oldest[1]
+
+    def upcoming(self, topic: str, limit: int) -> list[RawRecord]:
+        """The next records of `topic`, at most `limit`; they stay queued."""
+        return list(islice(self._queues[topic], limit))
 
     def position(self, topic: str) -> int:
         """The next offset to apply: everything below it is applied or was a marker."""

@@ -8,13 +8,23 @@ from typing import cast
 
 from streams.errors import SlaError
 from streams.runtime.errors import RecordFailed, TaskError, TimersFailed, WorkerRefused
-from streams.runtime.processor import Effects, FinishesTransactions, Processor, Record, RetryLater, SubjectFailed
+from streams.runtime.processor import (
+    Effects,
+    FinishesTransactions,
+    Processor,
+    ReadsAhead,
+    Record,
+    RetryLater,
+    SubjectFailed,
+)
 from streams.runtime.record_queue import RecordQueue
 
 # Other tasks, heartbeats and commits in flight run after so many records, or so much time. A commit takes some thirty
 # iterations of the event loop, so it is delayed by up to thirty slices of other tasks.
 SLICE = 256
 SLICE_S = 0.002
+READ_AHEAD = 16
+"""Values that are read before the first of them is applied."""
 FINISH_STEP = 8
 """What a processor writes at the end of a transaction before the time is looked at."""
 BACKLOG_SLICE_S = 0.02
@@ -90,6 +100,9 @@ class TransactionBuilder:
         """Every input that arrived before this instant has been received."""
         self.finishes = isinstance(processor, FinishesTransactions)
         """Whether `finish` is to be called before a commit."""
+        self._reader = processor if isinstance(processor, ReadsAhead) else None
+        self._read_until = dict.fromkeys(queue.positions(), 0)
+        """Topic → the offset up to which values have been read ahead."""
         self.waiting: RetryLater | None = None
         """What the next record waits for, or waited for at the last attempt."""
         self._agent = agent
@@ -143,6 +156,10 @@ class TransactionBuilder:
                         return arrival
                     if not self._fire(arrival, transaction):
                         return None
+            if self._reader is not None and raw.offset >= self._read_until[topic]:
+                upcoming = queue.upcoming(topic, READ_AHEAD)
+                self._reader.read_ahead(topic, [each.value for each in upcoming])
+                self._read_until[topic] = upcoming[-1].offset + 1
             record = Record(topic, self._partition, raw.offset, arrival, raw.key, raw.value, raw.headers)
             try:
                 if suspect:

@@ -59,7 +59,7 @@ def _long(value: int) -> bytes:
 
 def _exact_long(value: int) -> bytes:
     """For values that may be anything: fastavro decides what to do with a boolean or a float."""
-    return _long(value) if value.__class__ is int else _refuse(value)
+    return _long(value) if value.__class__ is int else _mismatch(value)
 
 
 def _exact_int(value: int) -> bytes:
@@ -68,7 +68,7 @@ def _exact_int(value: int) -> bytes:
     return _exact_long(value)
 
 
-def _refuse(value: object) -> bytes:
+def _mismatch(value: object) -> bytes:
     raise TypeError(f"{value!r} is not of the type that the schema names")
 
 
@@ -91,7 +91,7 @@ _NAMES: dict[str, object] = {
     "long": _long,
     "exact_long": _exact_long,
     "exact_int": _exact_int,
-    "refuse": _refuse,
+    "mismatch": _mismatch,
     "text": _text,
     "double_": Struct("<d").pack,
     "LENGTH": _LENGTH,
@@ -157,7 +157,7 @@ class _Compiler:
             case "bytes":
                 return self._sized(value, name)
             case "long":
-                return [f"(long({name}) if ({name} := {value}).__class__ is int else refuse({name}))"]
+                return [f"(long({name}) if ({name} := {value}).__class__ is int else mismatch({name}))"]
             case "int":
                 return [f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT_LENGTHS} else exact_long({name}))"]
             case "boolean":
@@ -211,7 +211,7 @@ class _Compiler:
         else:
             written, is_list = f"map({write}, {name})", f"({name} := {value}).__class__ is list"
         block = f"b''.join((long(len({name})), *{written}, b'\\x00'))"
-        return f"(({block} if {name} else b'\\x00') if {is_list} else refuse({name}))"
+        return f"(({block} if {name} else b'\\x00') if {is_list} else mismatch({name}))"
 
 
 def _is_repetitive(schema: object) -> bool:

@@ -77,6 +77,12 @@ _CONTENT: dict[str, tuple[str, ...]] = {
 _READ: dict[str, Callable[[Fields], tuple[Any, ...]]] = {
     event_type: itemgetter("subject", "occurred_at", *names) for event_type, names in _CONTENT.items()
 }
+#: What nested records say. Event type → where one stands in the content, and its two fields.
+_PARTS = {"who": ("kind", "id"), "approver": ("kind", "id"), "monthly_charge": ("amount_minor", "currency")}
+_NESTED = {
+    event_type: [(place, *_PARTS[name]) for place, name in enumerate(names, start=3) if name in _PARTS]
+    for event_type, names in _CONTENT.items()
+}
 
 
 @lru_cache(maxsize=4096)
@@ -139,14 +145,10 @@ def digest(event_type: str, record: Mapping[str, object]) -> bytes:
     form is Python's ascii(), whose escapes don't depend on the release's Unicode tables.
     """
     fields: Fields = record
-    content: list[object] = [event_type]
-    for value in _READ[event_type](fields):
-        if type(value) is not dict:
-            content.append(value)
-        elif "kind" in value:
-            content.append((value["kind"], value["id"]))
-        else:
-            content.append((value["amount_minor"], value["currency"]))
+    content: list[Any] = [event_type, *_READ[event_type](fields)]
+    for place, first, second in _NESTED[event_type]:
+        if isinstance(value := content[place], dict):
+            content[place] = value[first], value[second]
     while content[-1] is None or content[-1] == []:
         content.pop()
     return blake2b(ascii(content).encode(), digest_size=8).digest()

@@ -188,7 +188,10 @@ class IncidentStore:
 
     def next_due(self) -> int | None:
         """The earliest instant of which a timer fires once time has passed it."""
-        due, queued = self._state.schedule.timers.next_due(), self._first_queued()
+        state, due = self._state, self._state.schedule.timers.next_due()
+        if not (state.queue.pending or state.rewrites.pending):
+            return due
+        queued = self._first_queued()
         return due if queued is None else queued[0] if due is None else min(due, queued[0])
 
     def _first_queued(self) -> tuple[int, str] | None:
