@@ -18,7 +18,7 @@ import_app = typer.Typer(
     add_completion=False,
 )
 
-_Mapping = Annotated[Path, typer.Option("--mapping", help="What the fields of the file mean (docs/intake.md).")]
+_Mapping = Annotated[Path, typer.Option("--mapping", help="What the fields of the file mean (docs/history.md).")]
 _Output = Annotated[
     str | None,
     typer.Option(

@@ -17,7 +17,7 @@ from streams.lines import read_lines
 
 if TYPE_CHECKING:
     from connect.history_import.rows import SourceRow
-    from streams.sla.events import Event
+    from streams.sla.events import Event, Rejection
 
 
 class ImportOptions(NamedTuple):
@@ -47,6 +47,14 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
     """
     from connect.history_import.event_store import EventStore
     from connect.history_import.rows import imported
+    from streams.serde.input_checks import untimely
+    from streams.time_source import SystemTimeSource
+
+    settings, clock = settings_of(), SystemTimeSource()
+    limits = settings.time_limits()
+
+    def check(event: Event) -> Rejection | None:
+        return untimely(event._replace(backfill=True), clock.now(), limits)
 
     references = References()
     for file in options.contracts:
@@ -59,7 +67,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
                 file, limit=options.rows, as_json=options.as_json, table=options.output != STANDARD_OUTPUT
             )
             before = store.count
-            for row in imported(rows, store):
+            for row in imported(rows, store, check):
                 shown.add(row)
                 for _, record in row.events:
                     references.add(record.event, f"{file}, {row.place}")
@@ -70,7 +78,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             print_warnings(
                 ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
             )
-        print_warnings(references.warnings(settings_of(), tenants=bool(options.contracts), topic=False))
+        print_warnings(references.warnings(settings, tenants=bool(options.contracts), topic=False))
         if store.count and not options.contracts:
             print_warnings(["tenants were not checked; --contracts FILE checks them"])
         if options.output is not None:

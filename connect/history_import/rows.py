@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from connect.history_import.event_store import EventStore
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem
 from streams.serde.cloudevents_json import format_line
 from streams.serde.input_records import InputRecord, input_record_from_json
+from streams.sla.events import Event as CheckedEvent
 from streams.sla.events import Rejection
 
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,14 +46,17 @@ class ImportedRow(NamedTuple):
         return "repeated" if self.repeats else "ignored" if not self.events else "events"
 
 
-def imported(rows: Iterable[SourceRow], store: EventStore) -> Iterator[ImportedRow]:
+Check = Callable[[CheckedEvent], Rejection | None]
+
+
+def imported(rows: Iterable[SourceRow], store: EventStore, check: Check = lambda event: None) -> Iterator[ImportedRow]:
     """What becomes of each row. The events of good rows are added to the store; a row whose events the store has with
-    other content is wrong, and none of its events is added."""
+    other content is wrong, and none of its events is added. `check` may reject an event for its time."""
     for row in rows:
-        yield _imported(row._replace(key=_HALF_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", row.key)), store)
+        yield _imported(row._replace(key=_HALF_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", row.key)), store, check)
 
 
-def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
+def _imported(row: SourceRow, store: EventStore, check: Check) -> ImportedRow:
     events: list[tuple[Event, InputRecord]] = []
     notes, problems = list(row.notes), list[str]()
     ignored: list[str] = []
@@ -61,10 +65,11 @@ def _imported(row: SourceRow, store: EventStore) -> ImportedRow:
             case EventItem(_, given):
                 event = _encodable(given)
                 checked = input_record_from_json(event)
-                if isinstance(checked, Rejection):
-                    problems.append(f"{checked.code}: {checked.message}")
-                else:
+                rejection = checked if isinstance(checked, Rejection) else check(checked.event)
+                if isinstance(checked, InputRecord) and rejection is None:
                     events.append((event, checked))
+                elif rejection is not None:
+                    problems.append(f"{rejection.code}: {rejection.message}")
             case IgnoredItem(_, reason, unapplied):
                 (ignored if unapplied is None else notes).append(reason)
             case RejectedItem(_, _, reason):

@@ -81,6 +81,16 @@ def test_a_wrong_row_is_named_and_nothing_is_written_unless_asked(wrong: tuple[s
     assert len(output.read_text(encoding="utf-8").splitlines()) == 6
 
 
+def test_times_that_workers_reject_are_wrong_before_anything_is_loaded(tmp_path: Path) -> None:
+    """A wrong zone or format shows as a time that is yet to come."""
+    ticket = json.loads((DATA / "zendesk.json").read_text(encoding="utf-8").splitlines()[2])
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps({**ticket, "created_at": "2999-04-10T08:00:00Z"}), encoding="utf-8")
+    shown = run("tickets", str(file), *ZENDESK[1:])
+    assert shown.exit_code == 1
+    assert "export.json:1: future: time: 2999-04-10T08:00:00Z is more than PT5M ahead" in shown.stderr
+
+
 def test_names_that_nothing_declares_are_reported(tmp_path: Path) -> None:
     contracts = tmp_path / "contracts.csv"
     contracts.write_text(

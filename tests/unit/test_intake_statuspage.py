@@ -227,7 +227,7 @@ def test_a_component_that_flaps_is_one_incident_with_each_outage_in_any_order() 
         component(5, "2026-04-10T09:10:00Z", "partial_outage", "operational"),
     ]
     found = set()
-    for order in permutations(payloads):
+    for order in list(permutations(payloads))[::5]:
         events = [each for payload in (*order, payloads[3]) for each in published(decided(BY_COMPONENT, payload))]
         assert {each["subject"] for each in events} == {"status-rb5wq1dczvbm-2026q2"}
         outputs = [json.loads(line) for line in simulated(lines_of(events))]
