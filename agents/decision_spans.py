@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.util.types import AttributeValue
 
 from streams.runtime.processor import Record
 from streams.sla.events import Event, Output
@@ -23,7 +24,7 @@ class DecisionSpans:
     def __init__(self, tracer: Tracer, clock: TimeSource, partition: int) -> None:
         self._tracer = tracer
         self._clock = clock
-        self._partition = partition
+        self._partition = str(partition)
 
     @contextmanager
     def of_input(self, event: Event, record: Record) -> Iterator[None]:
@@ -31,14 +32,13 @@ class DecisionSpans:
         if event.traceparent is None:
             yield
             return
-        span = self._start(f"decide {event.type}", event.traceparent, event.subject, self._clock.now())
-        span.set_attributes(
-            {
-                "sla.event.type": event.type,
-                "messaging.destination.name": record.topic,
-                "messaging.kafka.offset": record.offset,
-            }
-        )
+        attributes: dict[str, AttributeValue] = {
+            "sla.event.type": event.type,
+            "messaging.destination.name": record.topic,
+            "messaging.kafka.offset": record.offset,
+        }
+        started = self._clock.now()
+        span = self._start(f"decide {event.type}", event.traceparent, event.subject, started, attributes)
         try:
             yield
         except BaseException as error:
@@ -51,20 +51,18 @@ class DecisionSpans:
         """Make the span of a timer that fired at an instant of the clock, microseconds."""
         traceparent = next((output.traceparent for output in outputs if output.traceparent is not None), None)
         if traceparent is not None:
-            span = self._start("decide timer", traceparent, incident_id, started)
-            span.set_attribute("sla.outputs", [output.type for output in outputs])
-            span.end(self._clock.now() * _NS)
+            attributes: dict[str, AttributeValue] = {"sla.outputs": [output.type for output in outputs]}
+            self._start("decide timer", traceparent, incident_id, started, attributes).end(self._clock.now() * _NS)
 
-    def _start(self, name: str, traceparent: str, incident_id: str, started: int) -> Span:
-        span = self._tracer.start_span(
-            name, context_of(traceparent), SpanKind.CONSUMER, start_time=started * _NS, record_exception=False
+    def _start(
+        self, name: str, traceparent: str, incident_id: str, started: int, attributes: dict[str, AttributeValue]
+    ) -> Span:
+        attributes |= {
+            "sla.incident.id": incident_id,
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.destination.partition.id": self._partition,
+        }
+        return self._tracer.start_span(
+            name, context_of(traceparent), SpanKind.CONSUMER, attributes, start_time=started * _NS
         )
-        span.set_attributes(
-            {
-                "sla.incident.id": incident_id,
-                "messaging.system": "kafka",
-                "messaging.operation.type": "process",
-                "messaging.destination.partition.id": str(self._partition),
-            }
-        )
-        return span

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -62,3 +63,29 @@ def test_what_is_built_is_the_revision_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "tree" / "pyproject.toml").is_file()
     assert not (tmp_path / "tree" / ".git").exists()
     assert not (tmp_path / "tree" / ".venv").exists()
+
+
+def test_a_release_starts_from_a_clean_tree_without_its_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*release.PLACES, "CHANGELOG.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "one")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    texts = release.check("99.0.0", "2026-11-27")
+    assert texts.keys() == {*release.PLACES, "CHANGELOG.md"}
+    assert all("99.0.0" in text for text in texts.values())
+    (tmp_path / "more").touch()
+    with pytest.raises(release.Refused, match="commit or stash"):
+        release.check("99.0.0", "2026-11-27")
+    (tmp_path / "more").unlink()
+    git("tag", "v99.0.0")
+    with pytest.raises(release.Refused, match=r"the tag v99\.0\.0 exists"):
+        release.check("99.0.0", "2026-11-27")
