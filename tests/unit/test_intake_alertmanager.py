@@ -90,6 +90,7 @@ def test_alerts_that_alertmanager_left_out_are_counted() -> None:
         ({"status": "suppressed"}, "status: expected"),
         ({"startsAt": "yesterday"}, "startsAt: 'yesterday' is not"),
         ({"startsAt": "0001-01-01T00:00:00Z"}, "startsAt: is before 1970"),
+        ({"startsAt": "9999-12-31T23:59:59-23:59"}, "startsAt: is after the year 9999"),
         ({"startsAt": 17}, "startsAt: expected"),
         ({"status": "resolved"}, "endsAt: is before 1970"),
         ({"labels": {"severity": ["critical"]}}, "labels: expected an object of texts"),

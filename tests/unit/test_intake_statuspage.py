@@ -337,6 +337,8 @@ def test_maintenance_that_can_not_be_a_window_is_rejected(fields: Json, problem:
         (snapshot("investigating", status=None), "incident.status"),
         (snapshot("investigating", created_at=None), "incident.created_at: is missing"),
         (snapshot("investigating", created_at="yesterday"), "incident.created_at"),
+        (snapshot("investigating", updated_at="9999-12-31T23:59:59-23:59"), "incident.updated_at: lies outside"),
+        (snapshot("investigating", created_at="0001-01-01T00:00:00Z"), "incident.created_at: lies outside"),
         (snapshot("investigating", incident_updates={}), "incident.incident_updates: expected a list"),
         (snapshot("investigating", incident_updates=[3]), "incident_updates[0]: expected an object"),
         (snapshot("investigating", incident_updates=[{"id": "a"}]), "incident_updates[0].status"),

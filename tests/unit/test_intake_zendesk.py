@@ -94,6 +94,13 @@ def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() ->
     assert opened["data"]["impact"] == reclassified["data"]["impact"] == "material_aspect"
 
 
+def test_a_time_that_no_event_can_have_is_refused_not_an_error() -> None:
+    strict = dataclasses.replace(ZENDESK, impact=ZENDESK.impact[:1])
+    late = recorded("zendesk-priority") | {"time": "9999-12-31T23:59:59-23:59"}
+    late["event"] |= {"previous": None, "current": "High"}
+    assert "lies outside the years 1970 to 9999" in decided(strict, late).rejected[0].reason
+
+
 def priorities(*story: str | None) -> list[Json]:
     """The events of a ticket whose priority goes from one of these to the next, one a minute."""
     strict = dataclasses.replace(ZENDESK, impact=ZENDESK.impact[:1])

@@ -27,7 +27,7 @@ from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.classification import Classified, IgnoredByRule, Unmapped, classify, opened_fields
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
-from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
+from streams.sla.instants import DAY, HOUR, LATEST, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
 VERSION = "4"
 _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,64}")
@@ -171,6 +171,8 @@ def _instant(alert: dict[str, object], name: str) -> int:
         instant = parse_rfc3339(given)
         if instant < 0:
             raise ValueError("is before 1970, so it is not set")
+        if instant > LATEST:
+            raise ValueError("is after the year 9999")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return instant

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from connect.feedback_links import LinkedIncident, title_link
 from connect.intake.mapping.rules import Source
-from streams.sla.instants import format_rfc3339, parse_rfc3339
+from streams.sla.instants import LATEST, format_rfc3339, parse_rfc3339
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MAX_POSTS = 1_000
@@ -103,9 +103,12 @@ def instant(fields: dict[str, Any], name: str, where: str = "") -> int:
     try:
         if not isinstance(given, str):
             raise ValueError("is missing" if given is None else "expected an RFC 3339 date-time")
-        return parse_rfc3339(given)
+        micros = parse_rfc3339(given)
+        if not 0 <= micros <= LATEST:
+            raise ValueError("lies outside the years 1970 to 9999")
     except ValueError as error:
         raise ValueError(f"{where}{name}: {error}") from error
+    return micros
 
 
 def time_of(micros: int) -> str:
