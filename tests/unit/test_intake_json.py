@@ -202,6 +202,19 @@ def test_two_updates_of_one_second_are_two_events(tmp_path: Path) -> None:
     assert event(source, note | {"audience": "everyone"})["data"]["visibility"] == "public"
 
 
+def test_it_waits_for_one_at_a_time(tmp_path: Path) -> None:
+    waiting = "customer: waiting_customer, vendor: waiting_third_party, open: [reopened, waiting_ended], "
+    source = loaded(tmp_path, ("{down: opened, ", f"{{down: opened, {waiting}"))
+
+    def facts(status: str) -> list[tuple[str, str | None]]:
+        found = published(decided(source, DOWN | {"status": status}))
+        return [(each["type"].partition(".")[2], each["data"].get("on")) for each in found]
+
+    assert facts("customer") == [("waiting_ended", "third_party"), ("waiting", "customer")]
+    assert facts("vendor") == [("waiting_ended", "customer"), ("waiting", "third_party")]
+    assert facts("open") == [("reopened", None), ("waiting_ended", "customer"), ("waiting_ended", "third_party")]
+
+
 def test_a_state_that_nothing_names_is_rejected(tmp_path: Path) -> None:
     source = loaded(tmp_path)
     (rejected,) = decided(source, DOWN | {"status": "degraded"}).rejected

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from json_senders import SOURCES
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from connect.intake.formats.json_webhook_authentication import authenticate
@@ -112,6 +113,16 @@ def test_signatures_of_each_algorithm_and_encoding(algorithm: str) -> None:
     assert not proves(by_hex, {"X-Sig": f"{algorithm}={signature(algorithm=algorithm, key='x' * 16).hex()}"})
     for wrong in ({}, {"X-Sig": ""}, {"X-Sig": digest.hex()}, {"X-Sig": encoded.swapcase()}, {"X-Sig": "é\udc80"}):
         assert not proves(by_base64, wrong), wrong
+
+
+def test_the_published_example_of_github() -> None:
+    """docs.github.com, "Validating webhook deliveries"."""
+    scheme = SOURCES["github"].authentication
+    digest = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    secret, headers = Secret("It's a Secret to Everybody"), {"X-Hub-Signature-256": f"sha256={digest}"}
+    authenticate(Credentials(headers, b"Hello, World!", (secret,), NOW, 0, None, scheme))
+    with pytest.raises(AuthenticationError):
+        authenticate(Credentials(headers, b"Hello, World?", (secret,), NOW, 0, None, scheme))
 
 
 @pytest.mark.parametrize(

@@ -183,15 +183,21 @@ def _fact(fact: str, message: JsonMessage, classified: Classified | Unmapped) ->
     elif fact == REOPENED:
         yield _event(message, fact, at, {})
     elif fact in WAITING:
-        yield _event(message, "waiting", at, {"on": WAITING[fact], "who": _who(message)})
+        yield from _waiting_ended(message, at, besides=fact)  # it waits for one at a time
+        yield _event(message, "waiting", at, {"on": WAITING[fact], "who": _who(message)}, f"waiting-{WAITING[fact]}")
     elif fact == WAITING_ENDED:
-        for name in sorted(WAITING.keys() & set(rules.facts())):
-            data: dict[str, object] = {"on": WAITING[name], "who": _who(message)}
-            yield _event(message, fact, at, data, f"{WAITING_ENDED}-{WAITING[name]}")
+        yield from _waiting_ended(message, at)
     elif fact == UPDATED:
         yield _updated(message, at)
     else:
         yield _event(message, fact, at, {"who": _who(message)})
+
+
+def _waiting_ended(message: JsonMessage, at: int, besides: str = "") -> Iterator[ItemOutcome]:
+    """The end of whatever the mapping lets an incident wait for; of what it does not wait for it has no effect."""
+    for name in sorted(WAITING.keys() & set(message.rules.facts()) - {besides}):
+        data: dict[str, object] = {"on": WAITING[name], "who": _who(message)}
+        yield _event(message, WAITING_ENDED, at, data, f"{WAITING_ENDED}-{WAITING[name]}")
 
 
 def _opened(message: JsonMessage, classified: Classified | Unmapped) -> ItemOutcome:
