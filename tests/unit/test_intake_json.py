@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake import translate
-from connect.intake.mapping.expressions import JsonItem, parse_expression
-from connect.intake.mapping.paths import lookup
+from connect.intake.mapping.expressions import ItemTexts, parse_expression
+from connect.intake.mapping.paths import PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.translate import Translation
@@ -111,9 +111,9 @@ def test_other_formats_have_no_body(tmp_path: Path) -> None:
     assert "sources.shop.body: a source of format zendesk has no use for it" in str(caught.value)
 
 
-VIEW = JsonItem(
+VIEW = ItemTexts(
     {"a": {"b": [1, "x", None, {"c": 2}, ["y"]]}, "on": True, "tags": [{"key": "env", "value": "prod"}], "e-d": "q"},
-    {"group": "g", "list": [{"n": "one"}, {"n": "two"}]},
+    PayloadTexts({"group": "g", "list": [{"n": "one"}, {"n": "two"}]}),
 )
 
 
@@ -152,11 +152,15 @@ def test_an_expression_over_the_body_is_evaluated_once_for_all_items() -> None:
             calls += 1
             return dict.get(self, str(name), default)
 
-    of_body: dict[str, object] = {}
+    body = PayloadTexts(Counted(list=[]))
     path = parse_expression("$.list[?n=='x'] || 'none'")
     for _ in range(5):
-        assert lookup(JsonItem({}, Counted(list=[]), of_body), path) == ["none"]
+        assert lookup(ItemTexts({}, body), path) == ["none"]
     assert calls == 1
+    many = PayloadTexts({"list": [str(each) for each in range(5_000)]})
+    path = parse_expression("$.list")
+    assert len(lookup(ItemTexts({}, many), path)) == 1_001, "more tenants than an incident may have"
+    assert ItemTexts({}, many).folded_at(path) is ItemTexts({}, many).folded_at(path)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +176,7 @@ def test_long_expressions_cost_what_they_are_long(text: str) -> None:
     deep: object = 1
     for _ in range(500):
         deep = {"a": [deep]}
-    assert isinstance(lookup(JsonItem({"a": deep}, {}), parse_expression(text)), list)
+    assert isinstance(lookup(ItemTexts({"a": deep}, PayloadTexts({})), parse_expression(text)), list)
 
 
 def test_ids_come_from_the_senders_own(tmp_path: Path) -> None:

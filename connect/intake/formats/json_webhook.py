@@ -39,7 +39,7 @@ from connect.intake.mapping.classification import (
     opened_fields,
     truncate_text,
 )
-from connect.intake.mapping.expressions import ExpressionPath, JsonItem, parse_expression
+from connect.intake.mapping.expressions import ExpressionPath, ItemTexts, parse_expression
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
@@ -71,34 +71,33 @@ def translate(payload: object, source: Source, received_at: int | None) -> Itera
     if isinstance(found, RejectedItem):
         yield found
         return
-    for item, view in found:
-        yield from _outcomes(item, view, source, source.body, received_at)
+    for item, texts in found:
+        yield from _outcomes(item, texts, source, source.body, received_at)
 
 
-def messages(payload: object, rules: BodyRules) -> Iterator[tuple[str, JsonItem]] | RejectedItem:
+def messages(payload: object, rules: BodyRules) -> Iterator[tuple[str, ItemTexts]] | RejectedItem:
     """The messages of a body, each with its place; or why there are none."""
     path = rules.items
     if path is None:
         if not isinstance(payload, dict):
             return RejectedItem("", "invalid", "expected an object; where the body is a list, write `items: $`")
-        return iter([("", JsonItem(payload, payload))])
+        return iter([("", ItemTexts(payload, PayloadTexts(payload)))])
     assert isinstance(path, ExpressionPath)
     items = path.search(payload)
     if not isinstance(items, list):
         return RejectedItem("", "invalid", f"items: {path} is {'absent' if items is None else 'no list'}")
     if len(items) > _MAX_ITEMS:
         return RejectedItem("", "oversize", f"items: lists {len(items):,}; at most {_MAX_ITEMS:,} are allowed")
-    of_body: dict[str, object] = {}
-    return ((f"{path}[{index}]", JsonItem(each, payload, of_body)) for index, each in enumerate(items))
+    body = PayloadTexts(payload)
+    return ((f"{path}[{index}]", ItemTexts(each, body)) for index, each in enumerate(items))
 
 
 def _outcomes(
-    item: str, view: JsonItem, source: Source, rules: BodyRules, received_at: int | None
+    item: str, texts: ItemTexts, source: Source, rules: BodyRules, received_at: int | None
 ) -> Iterator[ItemOutcome]:
-    if not isinstance(view.item, dict):
+    if not isinstance(texts.item, dict):
         yield RejectedItem(item, "invalid", "expected an object")
         return
-    texts = PayloadTexts(view)  # each path is looked up once
     classified = classify(source, texts)
     if isinstance(classified, IgnoredByRule):
         yield IgnoredItem(item, classified.reason)

@@ -3,7 +3,7 @@
 An evaluation takes time and memory that are at most proportional to the size of the body and the length of the
 expression: what builds new values from old ones (multi-select lists and hashes, most functions) is refused, and nothing
 inside a projection sees more than its own item. An expression that begins with `$` looks into the whole body, also
-where the body is a list of items; its result is kept, so that many items do not evaluate it again.
+where the body is a list of items; its texts are kept, so that many items do not evaluate it again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from connect.intake.mapping.paths import FieldPath
+from connect.intake.mapping.paths import FieldPath, PayloadTexts
 from streams.config_files.scalars import close_to
+from streams.sla.limits import MAX_TENANTS
 
 _MAX_CHARACTERS = 400
 _FUNCTIONS = ("contains", "ends_with", "join", "length", "not_null", "starts_with")
@@ -33,23 +34,6 @@ _EXAMPLES = "status, alert.id, tags[?key=='env'].value | [0]"
 _INTERPRETER = TreeInterpreter()
 
 
-class JsonItem:
-    """What expressions look into: an item of a body, and the body."""
-
-    __slots__ = ("_of_body", "body", "item")
-
-    def __init__(self, item: object, body: object, of_body: dict[str, object] | None = None) -> None:
-        self.item = item
-        self.body = body
-        self._of_body: dict[str, object] = {} if of_body is None else of_body
-
-    def of_body(self, text: str, search: Callable[[object], object]) -> object:
-        """The result of an expression over the body, evaluated once for all of its items."""
-        if text not in self._of_body:
-            self._of_body[text] = search(self.body)
-        return self._of_body[text]
-
-
 @dataclass(frozen=True, slots=True)
 class ExpressionPath(FieldPath):
     """A compiled expression; `names` is empty."""
@@ -60,21 +44,36 @@ class ExpressionPath(FieldPath):
     true_or_false: bool = False
     """Whether it gives true or false and nothing else."""
 
+    __hash__ = FieldPath.__hash__
+
     def values(self, view: object) -> list[object]:
         """The JSON values that it selects: the items of a list, else the value itself."""
-        if not isinstance(view, JsonItem):
-            found = self.search(view)
-        elif self.whole_body:
-            found = view.of_body(self.text, self.search)
-        else:
-            found = self.search(view.item)
+        found = self.search(view)
         if isinstance(found, list):
             return [each for each in found if not isinstance(each, list)]
         return [] if found is None else [found]
 
-    def value(self, view: JsonItem) -> object:
-        """The result as it is; null where nothing is found."""
-        return view.of_body(self.text, self.search) if self.whole_body else self.search(view.item)
+
+class ItemTexts(PayloadTexts):
+    """The texts of one item of a body. Those of expressions that begin with `$` are the body's, which all of its items
+    share; of many an item takes the first ones, as many as make an event too large (R28)."""
+
+    def __init__(self, item: object, body: PayloadTexts) -> None:
+        super().__init__(item)
+        self.item = item
+        self._body = body
+
+    def at(self, path: FieldPath) -> list[str]:
+        """The texts at a path."""
+        if isinstance(path, ExpressionPath) and path.whole_body:
+            return self._body.at(path)[: MAX_TENANTS + 1]
+        return super().at(path)
+
+    def folded_at(self, path: FieldPath) -> frozenset[str]:
+        """The texts at a path, folded as those of conditions are."""
+        if isinstance(path, ExpressionPath) and path.whole_body:
+            return self._body.folded_at(path)
+        return super().folded_at(path)
 
 
 @lru_cache(maxsize=4096)

@@ -23,6 +23,9 @@ class FieldPath:
     def __str__(self) -> str:
         return self.text
 
+    def __hash__(self) -> int:
+        return hash(self.text)  # which Python keeps; each request looks its texts up by path
+
     def values(self, view: object) -> list[object]:
         """The JSON values at the path. Each item of a list on the way is followed."""
         here: list[object] = [view]
