@@ -36,7 +36,8 @@ class TopicSpec:
     partitions: int
     replication: int
     arrival_time: bool = False
-    """The broker stamps records with its own clock: an input's arrival (R32). Elsewhere the writer's instant stands."""
+    """The broker stamps records with its own clock: an input's arrival (R32), the instant of a heartbeat. Elsewhere the
+    writer's instant stands."""
     max_message_bytes: int = _DERIVED_BYTES
     types: tuple[str, ...] = ()
     """The event types of the contract that are published in it; none where others have no business reading."""
@@ -44,6 +45,11 @@ class TopicSpec:
     """The event types published in another topic whose latest event for each key it keeps."""
     keeps_deletions: timedelta = timedelta(hours=1)
     """Compacted topics: how long a deleted key stays visible, so that a reader that comes late does not miss it."""
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it carries inputs of the contract, from which everything else follows."""
+        return self.arrival_time and bool(self.types)
 
     def config(self) -> dict[str, str]:
         """The settings that this topic overrides, by Kafka's names."""

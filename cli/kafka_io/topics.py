@@ -193,7 +193,7 @@ def restore(
 
 
 def _inputs(settings: Settings) -> list[TopicSpec]:
-    return [spec for spec in settings.topics() if spec.arrival_time]
+    return [spec for spec in settings.topics() if spec.is_input]
 
 
 def _print_counts(counts: Mapping[str, int], *, as_json: bool) -> None:

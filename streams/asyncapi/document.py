@@ -194,7 +194,7 @@ def _channel(topic: TopicSpec) -> dict[str, Any]:
 
 def _operation(topic: TopicSpec) -> tuple[str, dict[str, Any]]:
     """From the viewpoint of this product: it receives what others write, and sends the rest."""
-    action = "receive" if topic.arrival_time else "send"
+    action = "receive" if topic.is_input else "send"
     channel = _camel(_suffix(topic))
     return f"{action}{channel[0].upper()}{channel[1:]}", {
         "action": action,

@@ -54,6 +54,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "tenant-months": {"worker": "w", "billing": "r", "operator": "r"},
     "rejected": {"worker": "w", "intake": "w", "board": "r", "operator": "r"},
     "notifications": {"notifier": "rw", "board": "r", "operator": "rw"},
+    "heartbeats": {"intake": "rw", "operator": "r"},
     "audit": {"board": "rw", "operator": "r"},
     "incidents-changelog": {"worker": "rw", "board": "r", "operator": "r"},
     "ledger-changelog": {"worker": "rw", "board": "r", "operator": "r"},
@@ -64,8 +65,12 @@ CHECKED = {
         *("incident-events", "contract-events", "incidents-internal", "ledger-internal"),
         *("incidents-changelog", "ledger-changelog"),
     },
-    "intake": {"incident-events", "contract-events", "rejected"},
+    "intake": {"incident-events", "contract-events", "rejected", "heartbeats"},
     "notifier": {"alerts", "incidents", "notifications"},
+    "board": {
+        *("incident-events", "contract-events", "incidents", "alerts", "incident-state", "credits", "rejected"),
+        *("notifications", "audit"),
+    },
 }
 STRANGER = "stranger"
 EVERYBODY = (*ROLES, STRANGER)
@@ -213,8 +218,12 @@ def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
     overdue = format_rfc3339(SystemTimeSource().now() - 3 * HOUR)
     with Destinations() as destinations, ExitStack() as processes:
         processes.enter_context(started("worker", "worker", "SLA_HEALTH_PORT", SLA_BACKFILL_QUIET="PT1S"))
+        mapping, jobs = tmp_path / "intake.yaml", "jobs-token-00000001"
+        monitors = (MAPPING.parent / "intake" / "heartbeat.yaml").read_text(encoding="utf-8").partition("sources:\n")[2]
+        mapping.write_text(f"{MAPPING.read_text(encoding='utf-8')}\n{monitors}", encoding="utf-8")
+        secrets = {**SECRETS, "SLA_INTAKE_JOBS_TOKEN": jobs}
         intake = processes.enter_context(
-            started("intake", "intake", "SLA_INTAKE_PORT", SLA_INTAKE_MAPPING=str(MAPPING), **SECRETS)
+            started("intake", "intake", "SLA_INTAKE_PORT", SLA_INTAKE_MAPPING=str(mapping), **secrets)
         )
         board = processes.enter_context(
             started("board", "board", "SLA_BOARD_PORT", SLA_BOARD_DATABASE_URL=f"sqlite:///{tmp_path}/board.db")
@@ -228,6 +237,9 @@ def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
             "/v1/incidents", json.dumps({"incident_id": incident, "time": overdue, **OUTAGE}).encode(), SERVICES
         )
         assert status in {200, 202}, answer
+        beat = ("/v1/heartbeats/probe-acme", b"", {"Authorization": f"Bearer {jobs}"})
+        wait(lambda: intake.post(*beat)[0] == 202, kafka.denied)
+        wait(lambda: '"problem": null' in intake.get("/ready")[1], kafka.denied)
         brokers, options = client("publisher")
         with IncidentPublisher(brokers, "/monitors", kafka=options) as publisher:
             publisher.responded(incident, who=Who("support", "ann")).result(10)

@@ -59,6 +59,6 @@ def test_a_restored_backup_is_what_was_backed_up(run: Run, broker: str, topics: 
     assert sorted(map(str, keep)) == sorted(
         str((record.arrival, record.key, record.value, record.headers)) for record in inputs(broker, more)
     )
-    specs = [spec for spec in declared(again, 5) if spec.arrival_time]
+    specs = [spec for spec in declared(again, 5) if spec.is_input]
     stamped = {each.config["message.timestamp.type"] for each in actual_topics(broker, specs).values()}
     assert stamped == {"LogAppendTime"}

@@ -46,6 +46,10 @@ def test_inputs_are_kept_for_ever_and_stamped_by_the_broker(name: str) -> None:
     assert config["cleanup.policy"] == "delete"
 
 
+def test_inputs_are_the_two_topics_that_everything_follows_from() -> None:
+    assert {spec.name for spec in declared() if spec.is_input} == {"sla.incident-events", "sla.contract-events"}
+
+
 def test_heartbeats_are_stamped_by_the_broker_and_the_newest_row_of_each_key_stays() -> None:
     config = BY_NAME["sla.heartbeats"].config()
     assert (config["message.timestamp.type"], config["cleanup.policy"]) == ("LogAppendTime", "compact")
