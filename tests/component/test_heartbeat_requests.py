@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import jsonschema
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from heartbeat_bench import MAPPING, Cluster, MemoryPublisher, MemoryReader, sources_of
@@ -20,6 +21,7 @@ from connect.intake.mapping.monitors import MonitorRule, rule_for
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
+from connect.intake.web.openapi import document
 from connect.intake.web.signatures import Secret, read_secrets
 
 EXAMPLE = ROOT / "examples" / "intake" / "heartbeat.yaml"
@@ -68,6 +70,9 @@ def test_a_heartbeat_is_acknowledged_once_kafka_has_it() -> None:
             await bench.begin()
             status, told = await bench.send("/v1/heartbeats/backup")
             assert (status, told) == (202, {"monitor": "backup", "every": "PT1M", "grace": "PT30S"})
+            operation = document()["paths"]["/v1/heartbeats/{monitor}"]["post"]
+            jsonschema.validate(told, operation["responses"]["202"]["content"]["application/json"]["schema"])
+            jsonschema.validate("backup", operation["parameters"][0]["schema"])
             keys = [row.key for rows in bench.cluster.partitions for row in rows]
             assert b"beat/jobs/backup" in keys
             registry = bench.intake.metrics.registry

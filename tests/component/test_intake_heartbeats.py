@@ -310,3 +310,18 @@ def test_whatever_happens_the_incidents_are_those_of_the_complete_log(steps: lis
         assert settled <= seen <= expected
 
     run(scenario)
+
+
+def test_thousands_of_silences_at_once_are_published_in_parts_and_no_absence_is_seen() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(partitions=1)
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        for number in range(1500):
+            assert await intake.beat(f"probe-{number}")
+        await passes(cluster, 60, intake)
+        assert len(cluster.events) == len(cluster.unique_events()) == 1500
+        assert {each["time"] for each in cluster.events} == {"2026-04-10T08:00:33Z"}
+        assert intake.heartbeats._partitions[0].gaps == []
+
+    run(scenario)

@@ -180,8 +180,8 @@ class Heartbeats:
                     silence.not_before = now + (0.0 if silence.first_hand else _SECOND_HAND_S)
                 if silence.not_before <= now:
                     due.append(silence)
-            for start in range(0, len(due), _AT_ONCE):
-                await self._publish(number, due[start : start + _AT_ONCE])
+            # The rest follows in the next turns, so that this intake goes on saying that it listens.
+            await self._publish(number, due[:_AT_ONCE])
 
     async def _publish(self, partition: int, silences: Sequence[Silence]) -> None:
         """Publish events, then the rows that say so. Raises Unavailable; the same events follow later."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connect.intake.formats import cloudevents, rest
+from connect.intake.mapping.monitors import MONITOR_NAME
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 
 FILE = Path(__file__).with_name("openapi.json")
@@ -41,6 +42,7 @@ def document() -> dict[str, Any]:
         paths[route.path] = {"post": _operation(route.summary, {"application/json": _content(name, route)}, route.path)}
     paths["/v1/events"] = {"post": _events()}
     paths["/v1/hooks/{name}"] = {"post": _hook()}
+    paths["/v1/heartbeats/{monitor}"] = {"post": _heartbeat()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -134,6 +136,34 @@ def _hook() -> dict[str, Any]:
         "description": "The token, for senders that can set no header (format statuspage).",
     }
     return {**operation, "parameters": [given, in_address], "security": [{"token": []}, {}]}
+
+
+def _heartbeat() -> dict[str, Any]:
+    accepted = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("monitor", "every", "grace")},
+        "required": ["monitor", "every", "grace"],
+    }
+    acknowledged = {"description": "Kafka has the heartbeat.", "content": {"application/json": {"schema": accepted}}}
+    given = {
+        "name": "monitor",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{MONITOR_NAME.pattern}$"},
+        "description": "Name that the mapping file or a pattern of it gives.",
+    }
+    refused = {status: _RESPONSES[status] for status in ("401", "403", "429", "503")}
+    return {
+        "summary": "Heartbeat of a monitor (format heartbeat). A silence opens an incident, the next one resolves it. "
+        "The body is not read.",
+        "parameters": [given],
+        "responses": {
+            "202": acknowledged,
+            "404": _response("The mapping file does not name the monitor; the message says which names are allowed."),
+            "422": _response("The mapping file makes no incident of its silence."),
+            **refused,
+        },
+    }
 
 
 def _body(route: rest.RestRoute) -> dict[str, Any]:
