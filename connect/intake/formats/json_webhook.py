@@ -32,10 +32,9 @@ from connect.intake.mapping.body_rules import (
 )
 from connect.intake.mapping.classification import (
     Classified,
-    IgnoredByRule,
-    Unmapped,
     classification_fields,
     classify,
+    ignored_by_rule,
     opened_fields,
     truncate_text,
 )
@@ -98,9 +97,8 @@ def _outcomes(
     if not isinstance(texts.item, dict):
         yield RejectedItem(item, "invalid", "expected an object")
         return
-    classified = classify(source, texts)
-    if isinstance(classified, IgnoredByRule):
-        yield IgnoredItem(item, classified.reason)
+    if (ignored := ignored_by_rule(source, texts)) is not None:
+        yield IgnoredItem(item, ignored.reason)
         return
     states, reason = first_match(rules.state, texts)
     if not states:
@@ -116,7 +114,7 @@ def _outcomes(
     message = JsonMessage(item, texts, source, rules, subject, received_at)
     for fact in facts_of(states[0]):
         try:
-            yield from _fact(fact, message, classified)
+            yield from _fact(fact, message)
         except ValueError as error:
             yield RejectedItem(item, "invalid", f"{fact}: {error}")
 
@@ -163,11 +161,11 @@ def _short(name: str, prefix: str) -> str:
     )
 
 
-def _fact(fact: str, message: JsonMessage, classified: Classified | Unmapped) -> Iterator[ItemOutcome]:
+def _fact(fact: str, message: JsonMessage) -> Iterator[ItemOutcome]:
     """The events of one fact. Raises ValueError when its time is missing or wrong."""
     rules = message.rules
     if fact == OPENED:
-        yield _opened(message, classified)
+        yield _opened(message)
         return
     if fact == RESOLVED:
         at = _time(message, "resolved_at", rules.resolved_at)
@@ -175,10 +173,8 @@ def _fact(fact: str, message: JsonMessage, classified: Classified | Unmapped) ->
         return
     at = _time(message, "time", rules.time)
     if fact == RECLASSIFIED:
-        if isinstance(classified, Unmapped):
-            yield RejectedItem(message.item, "invalid", f"{fact}: {classified.reason}")
-        else:
-            yield _event(message, fact, at, classification_fields(classified))
+        found = _classified(message)
+        yield found if isinstance(found, RejectedItem) else _event(message, fact, at, classification_fields(found))
     elif fact == REOPENED:
         yield _event(message, fact, at, {})
     elif fact in WAITING:
@@ -199,9 +195,15 @@ def _waiting_ended(message: JsonMessage, at: int, besides: str = "") -> Iterator
         yield _event(message, WAITING_ENDED, at, data, f"{WAITING_ENDED}-{WAITING[name]}")
 
 
-def _opened(message: JsonMessage, classified: Classified | Unmapped) -> ItemOutcome:
-    if isinstance(classified, Unmapped):
-        return RejectedItem(message.item, "invalid", classified.reason)
+def _classified(message: JsonMessage) -> Classified | RejectedItem:
+    found = classify(message.source, message.texts)
+    return found if isinstance(found, Classified) else RejectedItem(message.item, "invalid", found.reason)
+
+
+def _opened(message: JsonMessage) -> ItemOutcome:
+    classified = _classified(message)
+    if isinstance(classified, RejectedItem):
+        return classified
     rules, texts = message.rules, message.texts
     at = _time(message, "opened_at", rules.opened_at)
     name = f"{message.subject}-opened-{compact(at)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from connect.intake.mapping.body_rules import TimeRule
@@ -38,6 +39,7 @@ def instant_of(rule: TimeRule, view: object, received_at: int | None) -> int | N
     raise ValueError(f"{rule.path} is {quoted(found[0])}, which is {' and '.join(problems)}")
 
 
+@lru_cache(maxsize=1024)
 def compact(micros: int) -> str:
     """An instant as part of an id, which sorts as time does: 20260131T090000.250000Z."""
     text = to_datetime(micros).strftime("%Y%m%dT%H%M%S").rjust(15, "0")  # some C libraries do not pad the year

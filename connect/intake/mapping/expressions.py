@@ -17,7 +17,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from connect.intake.mapping.paths import FieldPath, PayloadTexts
+from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from streams.config_files.scalars import close_to
 from streams.sla.limits import MAX_TENANTS
 
@@ -65,9 +65,12 @@ class ItemTexts(PayloadTexts):
 
     def at(self, path: FieldPath) -> list[str]:
         """The texts at a path."""
-        if isinstance(path, ExpressionPath) and path.whole_body:
-            return self._body.at(path)[: MAX_TENANTS + 1]
-        return super().at(path)
+        found = self._texts.get(path)
+        if found is None:
+            shared = isinstance(path, ExpressionPath) and path.whole_body
+            found = self._body.at(path)[: MAX_TENANTS + 1] if shared else lookup(self.item, path)
+            self._texts[path] = found
+        return found
 
     def folded_at(self, path: FieldPath) -> frozenset[str]:
         """The texts at a path, folded as those of conditions are."""
