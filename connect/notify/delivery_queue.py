@@ -31,6 +31,8 @@ from streams.topics import DEFAULT_PREFIX
 
 #: About how many messages wait in memory; the rest waits in Kafka.
 MOST_PENDING = 1_000
+#: Memory of those of a webhook in bytes, roughly: an alert may list a thousand tenants, a closing a thousand clocks.
+MOST_PENDING_BYTES = 32 * 1024 * 1024
 #: In place of an incident, whose id has no control characters.
 _FOLDING = "\x1f"
 
@@ -94,7 +96,9 @@ class DeliveryQueue:
     @property
     def capacity(self) -> int:
         """How many further messages may wait; at most 0: none."""
-        return MOST_PENDING - self._pages.backlog
+        left = MOST_PENDING - self._pages.backlog
+        full = not self._destination.kind.latest_only and self._pages.queue.size >= MOST_PENDING_BYTES
+        return min(left, 0) if full else left
 
     @property
     def open_pages(self) -> int:

@@ -15,6 +15,10 @@ from streams.serde.cloudevents_headers import INCIDENT_ENDED
 LONGEST_DEDUP_KEY = 255
 
 
+#: Tenants that messages to people list; how many more there are is said.
+LISTED_TENANTS = 20
+#: Memory of an event in bytes, roughly: without its lists, of a tenant's id, and of a clock of a closing.
+_EVENT_BYTES, _TENANT_BYTES, _CLOCK_BYTES = 4_000, 190, 800
 #: In place of a clock: the message is a digest.
 DIGEST = "digest"
 #: The type of the message that ends the page of an alert whose incident had ended before it.
@@ -54,6 +58,13 @@ class Message(NamedTuple):
         same, and its page ends with a message that follows it: no other one would end it. A digest is late if one of
         its alerts is."""
         return INCIDENT_ENDED in self.event
+
+    @property
+    def size(self) -> int:
+        """Its memory in bytes, roughly."""
+        data = self.event["data"]
+        lists = _TENANT_BYTES * len(data.get("tenant_ids", ())) + _CLOCK_BYTES * len(data.get("clocks", ()))
+        return _EVENT_BYTES + lists
 
     def end(self, unused: Collection[str]) -> Message:
         """The message that follows a late alert and ends its page, without the fields that are not used there."""

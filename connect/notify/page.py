@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.message import DIGEST, Message, dedup_key
+from connect.notify.message import DIGEST, LISTED_TENANTS, Message, dedup_key
 from connect.notify.pending_messages import ends_never_needed, never_paged, superseded, unsent_ends, with_end
 from connect.notify.triggers import BREACH, JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
@@ -299,10 +299,14 @@ def folded(page: Page, key: str) -> Page:
 
 
 def _stored_event(trigger: PageTrigger, destination: Destination) -> JsonObject:
-    """The event without what its messages do not need: a closing lists every clock, and may end many pages."""
-    if trigger.action != "close":
-        return trigger.event
-    data = {name: value for name, value in trigger.data.items() if name not in destination.kind.unused_when_closing}
+    """The event without what its messages do not need: a closing lists every clock, and may end many pages; people are
+    shown some of a thousand tenants."""
+    data = dict(trigger.data)
+    if trigger.action != "trigger":
+        data = {name: value for name, value in data.items() if name not in destination.kind.unused_in_ends}
+    more = len(data.get("tenant_ids", ())) - LISTED_TENANTS
+    if more > 0 and destination.kind.latest_only:
+        data |= {"tenant_ids": data["tenant_ids"][:LISTED_TENANTS], "tenant_ids_left_out": more}
     left_out = len(data.get("clocks", ())) - _MOST_CLOCKS
     if left_out > 0:
         data |= {"clocks": data["clocks"][-_MOST_CLOCKS:], "clocks_left_out": left_out}

@@ -40,7 +40,7 @@ def with_end(message: Message, destination: Destination) -> tuple[Message, ...]:
         return (message,)
     if not destination.kind.ends_late_pages:
         return (message,)
-    return message, message.end(destination.kind.unused_when_closing)
+    return message, message.end(destination.kind.unused_in_ends)
 
 
 def superseded(message: Message, trigger: PageTrigger) -> bool:

@@ -32,6 +32,8 @@ class PendingPages:
         self._ends: list[_Entry] = []
         self.messages = 0
         """How many messages wait, in all pages."""
+        self.size = 0
+        """Their memory in bytes, roughly."""
         self.alerts = 0
         """How many of them are alerts."""
 
@@ -59,6 +61,7 @@ class PendingPages:
         before = self._pages.get(key)
         old = () if before is None else before.pending
         self.messages += len(page.pending) - len(old)
+        self.size += sum(each.size for each in page.pending) - sum(each.size for each in old)
         self.alerts += sum(each.action == "trigger" for each in page.pending)
         self.alerts -= sum(each.action == "trigger" for each in old)
         waiting = self._waiting.setdefault(key.partition, set())
@@ -98,7 +101,7 @@ class PendingPages:
         self._waiting.clear()
         self._alerts.clear()
         self._ends.clear()
-        self.messages = self.alerts = 0
+        self.messages = self.alerts = self.size = 0
 
     def _queue_of(self, page: Page) -> list[_Entry]:
         return self._alerts if page.head.action == "trigger" else self._ends

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -199,6 +201,35 @@ def test_a_dead_destination_is_probed_and_costs_little(kind: str) -> None:
         assert bench.count("delivered") >= 900  # those that were tried wait for their own turn
         await bench.pass_to(4 * 3600)
         assert bench.count("delivered") == 1_000
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("kind", "ended"), [("webhook", False), ("pagerduty", True), ("slack", True)])
+def test_alerts_about_a_thousand_tenants_fill_no_memory(kind: str, ended: bool) -> None:
+    """A message with a thousand tenants takes 200 KB: a thousand of them ended the process, and again at its start."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.sender.always = failed
+        bench.start()
+        tenants = [f"{number:0128}" for number in range(1_000)]
+        given = 0
+        tracemalloc.start()
+        while bench.delivery.capacity > 0 and given < 300:
+            found = json.dumps(tenants)
+            bench.delivery.apply(0, trigger("breached", f"inc-{given}", tenant_ids=json.loads(found)))
+            bench.delivery.rows_written()
+            given += 1
+            if ended:
+                end = trigger("met", f"inc-{given - 1}", tenant_ids=json.loads(found))
+                bench.delivery.apply(0, end)
+                bench.delivery.rows_written()
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert used < 48 * 1024 * 1024
+        assert given == 300 if kind != "webhook" else given < 200
+        await bench.delivery.suspend(0.1)
 
     play(scenario)
 

@@ -103,7 +103,7 @@ class DestinationKind:
     """A page about an incident that had ended before it is followed by its end."""
     continues_traces: bool = False
     """Whether the receiver is sent the `traceparent` of the alert: machines of our users, not services of others."""
-    unused_when_closing: frozenset[str] = frozenset()
+    unused_in_ends: frozenset[str] = frozenset()
     """Large fields that `prepare` does not use in an end, so they are not stored."""
 
 

@@ -173,5 +173,5 @@ PAGERDUTY = DestinationKind(
     give_up_after=6 * HOUR,
     concurrency=4,
     resolve_each_clock=True,
-    unused_when_closing=frozenset({"clocks", "tenant_ids"}),
+    unused_in_ends=frozenset({"clocks", "tenant_ids"}),
 )

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+from connect.notify.message import LISTED_TENANTS
 from connect.notify.triggers import JsonObject
 from streams.i18n.catalogues import Language, load
 from streams.serde.cloudevents_headers import INCIDENT_ENDED
 
-_LISTED_TENANTS = 20
 _LISTED_INCIDENTS = 10
 
 
@@ -121,6 +121,6 @@ def _tenants(data: JsonObject, phrases: NotifyPhrases) -> str:
     if data["scope"] == "platform":
         return phrases.everyone
     tenants = list(map(str, data.get("tenant_ids", ())))
-    listed = ", ".join(tenants[:_LISTED_TENANTS])
-    left = len(tenants) - _LISTED_TENANTS
+    listed = ", ".join(tenants[:LISTED_TENANTS])
+    left = len(tenants) - LISTED_TENANTS + int(data.get("tenant_ids_left_out", 0))
     return f"{listed} {phrases.more_tenants.format(count=left)}" if left > 0 else listed

@@ -143,5 +143,5 @@ SLACK = DestinationKind(
     concurrency=1,
     min_interval=SECOND,  # Slack accepts one message a second
     ends_late_pages=False,  # the post says it
-    unused_when_closing=frozenset({"clocks"}),
+    unused_in_ends=frozenset({"clocks"}),
 )
