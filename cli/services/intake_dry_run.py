@@ -148,12 +148,18 @@ def outcome_of(sources: Mapping[str, Source], body: RecordedBody, options: DryRu
     """What becomes of a body."""
     from connect.intake.formats.registry import max_body_of
     from connect.intake.settings import read_intake_settings
+    from connect.intake.web.parsed_memory import check_parsed_size
+    from connect.intake.web.responses import RequestRejected
 
     sender, translation = translate_body(sources, body, options)
     size, limit = len(body.content), max_body_of(sender, read_intake_settings().max_body)
     if size > limit:
         refusal = f"refuse the request (413): the body has {size:,} bytes; at most {limit:,} are allowed"
         return BodyOutcome(body.name, sender, None, refusal)
+    try:
+        check_parsed_size(body.content)
+    except RequestRejected as error:
+        return BodyOutcome(body.name, sender, None, f"refuse the request (413): {error.reason}")
     why = explanation(sender, body.content, options.path or body.path) if options.explain else []
     return BodyOutcome(body.name, sender, translation, why=tuple(why))
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
-from intake_bench import ROOT, Bench, HeldPublisher, recorded, run, served
+from intake_bench import ROOT, Bench, HeldPublisher, recorded, run, served, token
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.intake.formats import json_body, slack
 from connect.intake.kafka_records import OutgoingRecord
-from connect.intake.web import body_reader
+from connect.intake.web import body_reader, parsed_memory
+from connect.intake.web.parsed_memory import LARGEST, parsed_size
 from streams.http_connections import network_of
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
@@ -319,5 +323,64 @@ def test_a_proven_body_makes_room_for_those_that_are_not_proven_yet() -> None:
             bench.publisher.open.set()
             assert (await asked)[0] == 202
             assert reader.budget.reserved == 0
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"{}", b"[]", b'{"":0}', b'{"":{}}', b'"ab"', b"1.5", b"12345", b'"\xf0\x9f\x9a\xa8"', b"encoded"],
+)
+def test_the_memory_of_parsed_json_is_estimated_from_above(piece: bytes) -> None:
+    if piece == b"encoded":
+        body = b"payload=" + quote_plus(b"[" + b",".join([b"{}"] * 20_000) + b"]").encode()
+        parse = slack.parse
+    else:
+        body, parse = b"[" + b",".join([piece] * 20_000) + b"]", json_body.parse
+    tracemalloc.start()
+    try:
+        parsed = parse(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(parsed, list)
+    assert peak < parsed_size(body) < 12 * peak
+
+
+def test_a_usual_group_of_ten_thousand_alerts_is_no_memory_too_much() -> None:
+    assert parsed_size(group(10_000)) < LARGEST / 2
+
+
+def test_a_body_that_would_take_too_much_memory_is_refused_before_it_is_parsed() -> None:
+    """16 MiB of empty objects take half a gigabyte: any sender with a token could end the intake."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            body = b'{"version": "4", "alerts": [], "x": [' + b",".join([b"{}"] * 1_000_000) + b"]}"
+            status, answer, _ = await bench.post("/v1/hooks/prometheus", body, **token("prometheus"))
+            assert status == 413
+            assert "MiB of memory as JSON; at most 192 are allowed" in str(answer["error"])
+            assert not bench.publisher.given
+
+    run(scenario)
+
+
+def test_large_bodies_wait_for_memory_and_small_ones_do_not_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = group(2_000)
+    monkeypatch.setattr(parsed_memory, "LARGEST", parsed_size(large) * 3 // 2)
+
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            waiting = [asyncio.create_task(bench.hook("prometheus", large)) for _ in range(3)]
+            while not bench.publisher.given:
+                await asyncio.sleep(0.01)
+            before = len(bench.publisher.given)
+            small = asyncio.create_task(bench.hook("pagerduty", recorded("pagerduty-acknowledged")))
+            while len(bench.publisher.given) == before:
+                await asyncio.sleep(0.01)
+            assert len(bench.publisher.given) == before + 1
+            bench.publisher.open.set()
+            assert [(await each)[0] for each in [*waiting, small]] == [202] * 4
 
     run(scenario)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 
 import structlog
 from aiohttp import web
@@ -26,6 +24,7 @@ from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.limits import RecentDigests
 from connect.intake.web.mapping_in_force import MappingInForce
+from connect.intake.web.parsed_memory import ParsedMemory
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
@@ -36,8 +35,6 @@ from streams.time_source import TimeSource
 _MAX_LOGGED_CHARACTERS = 256
 #: Outcomes that are in memory at once of a request: each part is published before the next one is translated.
 _PART = 100
-#: Bodies over this are translated one at a time: parsed JSON takes several times the memory of its text.
-_LARGE_BODY = 1024 * 1024
 
 #: Attributes of CloudEvents that are no part of the fact.
 _CHANGING_ATTRIBUTES = frozenset({"ce-traceparent", "ce-tracestate"})
@@ -68,7 +65,7 @@ class Receiver:
         self._replies = replies
         self._recent = recent
         self._recent_digests = RecentDigests()
-        self._one_large_body = asyncio.Lock()
+        self._parsed_memory = ParsedMemory()
         self._log = structlog.get_logger("connect.intake")
 
     async def receive(
@@ -87,7 +84,10 @@ class Receiver:
                 self.limit_rate(mapping, source)
                 body.prove()
             with self._traces.of(request, source, started) as trace:
-                async with self._memory_for(body.content), self._replies.about(source, body.content) as replying:
+                async with (
+                    self._replies.about(source, body.content) as replying,
+                    self._parsed_memory.hold(body.content),
+                ):
                     translation = await self._publish(request, source, translate_body, body.content, arrival, trace)
                     replying.translation = translation
             response = responses.translation_response(translation, format_of(source).answer_status)
@@ -101,14 +101,6 @@ class Receiver:
         wait_s = mapping.rates.acquire(source.name, self._clock.now())
         if wait_s is not None:
             raise retry_after(429, f"{source.name} sends more than its rate allows", wait_s)
-
-    @asynccontextmanager
-    async def _memory_for(self, content: bytes) -> AsyncIterator[None]:
-        if len(content) <= _LARGE_BODY:
-            yield
-        else:
-            async with self._one_large_body:
-                yield
 
     async def _publish(
         self,

@@ -1,0 +1,83 @@
+"""Bounds the memory of parsed bodies: JSON may take thirty times the memory of its text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from connect.intake.byte_budget import ByteBudget
+from connect.intake.web.responses import RequestRejected
+
+#: What one body may take, and those that take more than `_SMALL` together.
+LARGEST = 192 * 1024 * 1024
+#: Bodies that take less than this do not wait for larger ones: they have a budget of their own.
+_SMALL = 1024 * 1024
+_ALL_SMALL = 64 * 1024 * 1024
+#: Bytes of memory for each of these in JSON, at most: an object with one field takes 240, a Decimal 104.
+_IN_JSON = {b"{": 130, b"[": 70, b",": 110, b":": 60}
+#: In a form, which is decoded piece by piece.
+_IN_FORM = {
+    b"%": 190,
+    b"%7B": 130,
+    b"%7b": 130,
+    b"%5B": 70,
+    b"%5b": 70,
+    b"%2C": 110,
+    b"%2c": 110,
+    b"%3A": 60,
+    b"%3a": 60,
+}
+
+
+def parsed_size(content: bytes) -> int:
+    """About how many bytes a body takes once it is parsed, at most; punctuation in its texts counts too."""
+    weights = _IN_JSON if content[:1] in (b"{", b"[") else _IN_JSON | _IN_FORM
+    as_text = (2 if content.isascii() else 5) * len(content)
+    return as_text + sum(content.count(text) * size for text, size in weights.items())
+
+
+def check_parsed_size(content: bytes) -> int:
+    """The size, where it is allowed. Raises RequestRejected 413."""
+    size = parsed_size(content)
+    if size > LARGEST:
+        mebibytes = size / 1024 / 1024
+        reason = f"the body would take about {mebibytes:.0f} MiB of memory as JSON; at most {LARGEST >> 20} are allowed"
+        raise RequestRejected(413, f"{reason}: send it in parts")
+    return size
+
+
+class ParsedMemory:
+    """The memory of the bodies that are being translated. Each kind, small and large, comes in its order."""
+
+    def __init__(self) -> None:
+        self._small = _Share(_ALL_SMALL)
+        self._large = _Share(LARGEST)
+
+    @asynccontextmanager
+    async def hold(self, content: bytes) -> AsyncIterator[None]:
+        """A block in which a body is parsed; it begins once there is memory. Raises RequestRejected 413."""
+        size = check_parsed_size(content)
+        share = self._small if size <= _SMALL else self._large
+        await share.reserve(size)
+        try:
+            yield
+        finally:
+            share.release(size)
+
+
+class _Share:
+    def __init__(self, limit: int) -> None:
+        self._budget = ByteBudget(limit)
+        self._turn = asyncio.Lock()
+        self._released = asyncio.Event()
+
+    async def reserve(self, size: int) -> None:
+        async with self._turn:
+            while not self._budget.reserve(size):
+                self._released.clear()
+                await self._released.wait()
+
+    def release(self, size: int) -> None:
+        self._budget.release(size)
+        self._released.set()
