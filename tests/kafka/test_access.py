@@ -56,7 +56,6 @@ EXPECTED: dict[str, dict[str, str]] = {
     "notifications": {"notifier": "rw", "board": "r", "operator": "rw"},
     "heartbeats": {"intake": "rw", "operator": "r"},
     "audit": {"board": "rw", "operator": "r"},
-    "heartbeats": {"intake": "rw", "operator": "r"},
     "incidents-changelog": {"worker": "rw", "board": "r", "operator": "r"},
     "ledger-changelog": {"worker": "rw", "board": "r", "operator": "r"},
 }
