@@ -200,7 +200,7 @@ INTAKE_HEARTBEATS_LISTENING = _gauge(
 INTAKE_MONITORS = _gauge(
     "sla_intake_monitors",
     "monitors",
-    "Monitors that were ever heard, by state: heard, silent (with an incident that has not ended).",
+    "Monitors that were heard and not deleted, by state: heard, silent (with an incident that has not ended).",
     "state",
 )
 INTAKE_MAPPING_INFO = _gauge(

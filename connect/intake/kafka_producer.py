@@ -147,7 +147,7 @@ class KafkaPublisher:
         assert framing is not None
         future: asyncio.Future[Any] = await producer.send(
             f"{self._prefix}.{record.topic}",
-            value=framing(record.value) if record.topic in _FRAMED else record.value,
+            value=framing(record.value or b"") if record.topic in _FRAMED else record.value,
             key=record.key.encode(),
             partition=partition_of(record.key, self._partitions[record.topic])
             if record.partition is None

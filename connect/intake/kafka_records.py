@@ -18,11 +18,11 @@ _MAX_SHOWN_ITEMS = 100
 
 
 class OutgoingRecord(NamedTuple):
-    """A record to write. `topic` has no prefix; the key determines the partition."""
+    """A record to write. `topic` has no prefix; the key determines the partition. A value of None deletes the key."""
 
     topic: str
     key: str
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
     partition: int | None = None
     """The partition, where the key does not determine it."""
@@ -31,7 +31,7 @@ class OutgoingRecord(NamedTuple):
     def size(self) -> int:
         """About how many bytes it occupies until Kafka acknowledges it."""
         heads = sum(len(name) + len(value) + _HEADER_BYTES for name, value in self.headers)
-        return len(self.key) + len(self.value) + heads + 128
+        return len(self.key) + len(self.value or b"") + heads + 128
 
 
 class PreparedEvent(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from connect.intake.byte_budget import ByteBudget
@@ -155,6 +156,11 @@ class MemoryIntake:
         except Unavailable:
             self._reader = None
 
+    async def forget(self, name: str) -> None:
+        """Watch a monitor no longer."""
+        with suppress(Unavailable):
+            await self.heartbeats.forget(MonitorId("jobs", name))
+
     async def beat(self, name: str) -> bool:
         """A heartbeat; whether it was acknowledged."""
         try:
@@ -170,15 +176,17 @@ def expected_silences(
     """Monitor, last heartbeat, beginning and end of each silence, from the complete rows of a partition: second by
     second what was heard, without heaps, watermarks or state."""
     times, found = [row.at for row in cluster_rows], set()
-    beats: dict[str, list[int]] = {}
+    beats: dict[str, list[tuple[int, bool]]] = {}
     for row in cluster_rows:
         if row.key is not None and row.key.startswith(b"beat/"):
             decoded = decode_row(row.key, row.value)
             assert decoded is not None
-            beats.setdefault(decoded[0].monitor.name, []).append(row.at)  # type: ignore[union-attr]
+            beats.setdefault(decoded[0].monitor.name, []).append((row.at, row.value is not None))  # type: ignore[union-attr]
     for name, instants in beats.items():
         (rule,) = [each for each in sources["jobs"].monitors if each.matches(name)]
-        for last, following in zip(instants, [*instants[1:], None], strict=True):
+        for (last, watched), following in zip(instants, [*(at for at, _ in instants[1:]), None], strict=True):
+            if not watched:
+                continue
             began = _silence_begins(last, rule.every + rule.grace, rule.grace, times)
             if began is not None and began < (times[-1] if following is None else following):
                 found.add((name, last, began, following))

@@ -131,6 +131,29 @@ def test_a_source_of_some_tenants_has_no_monitors_of_others() -> None:
     run(scenario)
 
 
+def test_a_monitor_that_is_gone_for_good_is_forgotten_by_its_own_source() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            await bench.begin()
+
+            async def forget(name: str, token: str = JOBS) -> tuple[int, dict[str, str]]:
+                headers = {"Authorization": f"Bearer {token}"}
+                async with bench.client.delete(f"/v1/heartbeats/{name}", headers=headers) as answer:
+                    return answer.status, await answer.json()
+
+            assert (await bench.send("/v1/heartbeats/probe-a"))[0] == 202
+            assert bench.intake.heartbeats is not None
+            await bench.intake.heartbeats.turn(bench.reader)
+            assert (await forget("probe-a", API))[0] == 401
+            assert await forget("probe-b") == (404, {"error": "no heartbeat of 'probe-b' from jobs is known"})
+            assert await forget("probe-a") == (202, {"monitor": "probe-a"})
+            await bench.intake.heartbeats.turn(bench.reader)
+            assert (await forget("probe-a"))[0] == 404
+            bench.cluster.away = True
+
+    run(scenario)
+
+
 def test_a_source_has_a_limited_number_of_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MAX_MONITORS", 2)
 

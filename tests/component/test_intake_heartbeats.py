@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from connect.intake.heartbeats.rows import BeatRow, Gap, MonitorId, SilenceRow, WatermarkRow, decode_row, encode_row
+from connect.intake.heartbeats.rows import (
+    BeatRow,
+    ForgottenRow,
+    Gap,
+    MonitorId,
+    SilenceRow,
+    WatermarkRow,
+    decode_row,
+    encode_row,
+)
 from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_begins
 from connect.intake.mapping.monitors import MonitorRule
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
@@ -227,19 +236,62 @@ def test_an_incident_that_the_mapping_cannot_make_is_told_and_published_after_it
     run(scenario)
 
 
+def test_a_forgotten_monitor_ends_its_incident_and_opens_no_other_until_it_is_heard_again() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        for name in ("backup", "probe-acme"):
+            await intake.beat(name)
+        await passes(cluster, 40, intake)
+        for name in ("backup", "probe-acme", "probe-unknown"):
+            await intake.forget(name)
+        await passes(cluster, 10, intake)
+        assert [kind for kind, _ in told(cluster)] == ["incident.opened", "incident.resolved"]
+        await passes(cluster, 200, intake)
+        cluster.compact(keep_s=0)
+        await passes(cluster, 200, MemoryIntake(cluster))
+        assert len(cluster.events) == 2
+        values = {
+            each: intake.metrics.registry.get_sample_value("sla_intake_monitors", {"state": each})
+            for each in ("heard", "silent")
+        }
+        assert values == {"heard": 0, "silent": 0}
+        await intake.beat("probe-acme")
+        await passes(cluster, 40, intake)
+        assert [kind for kind, _ in told(cluster)] == ["incident.opened", "incident.resolved", "incident.opened"]
+
+    run(scenario)
+
+
 def test_rows_survive_their_encoding_and_unknown_ones_are_passed_over() -> None:
     name = MonitorId("jobs", "nightly.backup_1")
+    assert decode_row(b"beat/jobs/x", None) == (ForgottenRow(MonitorId("jobs", "x")), "")
     for row in (BeatRow(name), SilenceRow(name, 1, 2, ended=True), WatermarkRow(5, (Gap(1, 2), Gap(3, 4)))):
         encoded = encode_row(row, 3, "w")
         assert decode_row(encoded.key.encode(), encoded.value) == (row, "w")
-    for key, value in ((b"beat/a/b", None), (b"new/a/b", b'{"writer":"w"}'), (b"beat/a/b", b"{"), (None, b"1")):
+    for key, value in ((b"silence/a/b", None), (b"new/a/b", b'{"writer":"w"}'), (b"beat/a/b", b"{"), (None, b"1")):
         assert decode_row(key, value) is None
 
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["pass", "pass", "pass", "beat", "beat", "beat", "kill", "start", "away", "back", "compact", "stop"]
+            [
+                "pass",
+                "pass",
+                "pass",
+                "beat",
+                "beat",
+                "beat",
+                "forget",
+                "kill",
+                "start",
+                "away",
+                "back",
+                "compact",
+                "stop",
+            ]
         ),
         st.integers(0, 60),
         st.integers(0, 3),
@@ -272,6 +324,8 @@ def test_whatever_happens_the_incidents_are_those_of_the_complete_log(steps: lis
                     await passes(cluster, 1, *intakes)
             elif what == "beat" and one is not None:
                 await one.beat(names[which])
+            elif what == "forget" and one is not None:
+                await one.forget(names[which])
             elif what == "kill" and one is not None:
                 one.publisher.writes_left = number % 3
                 try:

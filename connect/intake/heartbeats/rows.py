@@ -33,6 +33,12 @@ class BeatRow(NamedTuple):
     monitor: MonitorId
 
 
+class ForgottenRow(NamedTuple):
+    """A monitor that is no longer watched: its heartbeat is deleted."""
+
+    monitor: MonitorId
+
+
 class SilenceRow(NamedTuple):
     """What has been published about a silence: `after` is the heartbeat before it, `missed_at` when it became an
     incident; `ended` that the incident was resolved."""
@@ -50,15 +56,15 @@ class WatermarkRow(NamedTuple):
     gaps: tuple[Gap, ...]
 
 
-Row = BeatRow | SilenceRow | WatermarkRow
+Row = BeatRow | ForgottenRow | SilenceRow | WatermarkRow
 
 
 class EncodedRow(NamedTuple):
-    """The key and the value of a record, and its partition."""
+    """The key and the value of a record, and its partition. A value of None deletes the key."""
 
     partition: int
     key: str
-    value: bytes
+    value: bytes | None
 
 
 def partition_for(monitor: MonitorId, partitions: int) -> int:
@@ -72,6 +78,8 @@ def encode_row(row: Row, partition: int, writer: str) -> EncodedRow:
     match row:
         case BeatRow(monitor):
             key = f"beat/{monitor.source}/{monitor.name}"
+        case ForgottenRow(monitor):
+            return EncodedRow(partition, f"beat/{monitor.source}/{monitor.name}", None)
         case SilenceRow(monitor, after, missed_at, ended):
             key = f"silence/{monitor.source}/{monitor.name}"
             fields = {"after": after, "missed_at": missed_at, "ended": ended}
@@ -82,9 +90,13 @@ def encode_row(row: Row, partition: int, writer: str) -> EncodedRow:
 
 
 def decode_row(key: bytes | None, value: bytes | None) -> tuple[Row, str] | None:
-    """A row and the process that wrote it. None for one that this release does not know, and for deleted keys."""
+    """A row and the process that wrote it, which a deletion does not say. None for one that this release does not
+    know."""
     try:
         kind, _, rest = (key or b"").decode().partition("/")
+        if kind == "beat" and value is None:
+            source, _, name = rest.partition("/")
+            return ForgottenRow(MonitorId(source, name)), ""
         fields = json.loads(value or b"null")
         writer = str(fields["writer"])
         if kind == "watermark":

@@ -18,6 +18,7 @@ from connect.intake.heartbeats.reader import HeartbeatReader
 from connect.intake.heartbeats.rows import (
     TOPIC,
     BeatRow,
+    ForgottenRow,
     MonitorId,
     Row,
     SilenceRow,
@@ -115,6 +116,17 @@ class Heartbeats:
             if count >= MAX_MONITORS:
                 raise SlaError(f"{monitor.source} has {count:,} monitors; at most {MAX_MONITORS:,} are allowed")
         await self._write([(BeatRow(monitor), partition)])
+
+    async def forget(self, monitor: MonitorId) -> bool:
+        """Watch a monitor no longer, until it is heard again; a silence ends. False where it was never heard. Raises
+        Unavailable."""
+        if not self._partitions:
+            raise Unavailable(self.problem or _UNCONNECTED)
+        partition = partition_for(monitor, len(self._partitions))
+        if monitor not in self._partitions[partition]:
+            return False
+        await self._write([(ForgottenRow(monitor), partition)])
+        return True
 
     async def run(self) -> None:
         """Follow the topic until cancelled, once the mapping has monitors."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from connect.intake.heartbeats.rows import BeatRow, Gap, MonitorId, Row, SilenceRow, WatermarkRow
+from connect.intake.heartbeats.rows import BeatRow, ForgottenRow, Gap, MonitorId, Row, SilenceRow, WatermarkRow
 from connect.intake.mapping.monitors import MonitorRule
 from streams.sla.instants import SECOND
 
@@ -99,6 +99,8 @@ class SilenceDetector:
             self._find_silences(own=own)
         if isinstance(row, BeatRow):
             self._beat(row.monitor, own=own)
+        elif isinstance(row, ForgottenRow):
+            self._forget(row.monitor)
         elif isinstance(row, SilenceRow):
             self._published(row)
 
@@ -142,18 +144,33 @@ class SilenceDetector:
             monitor = self._monitors[name] = _Monitor(self.time)
             self.monitors_of[name.source] += 1
         monitor.last = self.time
+        self._end_silence(name, monitor, own=own)
+        if self._complete and not monitor.queued and (rule := self._rule_of(name)) is not None:
+            self._queue(self.time + rule.every + rule.grace, name, monitor)
+
+    def _forget(self, name: MonitorId) -> None:
+        monitor = self._monitors.pop(name, None)
+        if monitor is not None:
+            self.monitors_of[name.source] -= 1
+            self._end_silence(name, monitor, own=False)
+
+    def _end_silence(self, name: MonitorId, monitor: _Monitor, *, own: bool) -> None:
         silence = monitor.silence
         if silence is not None:
             monitor.silence, monitor.ended_after = None, silence.after
             self.silence_count -= 1
             silence.ended_at, silence.first_hand, silence.not_before = self.time, own, None
             self.unpublished[name, silence.after] = silence
-        if self._complete and not monitor.queued and (rule := self._rule_of(name)) is not None:
-            self._queue(self.time + rule.every + rule.grace, name, monitor)
 
     def _published(self, row: SilenceRow) -> None:
         name, key = row.monitor, (row.monitor, row.after)
         monitor = self._monitors.get(name)
+        if monitor is None and (row.ended or key in self.unpublished):  # forgotten meanwhile
+            if row.ended:
+                self.unpublished.pop(key, None)
+            else:
+                self.unpublished[key].was_opened = True
+            return
         if monitor is None:
             monitor = self._monitors[name] = _Monitor(row.after)
             self.monitors_of[name.source] += 1
@@ -187,7 +204,9 @@ class SilenceDetector:
     def _find_silences(self, *, own: bool) -> None:
         while self._due and self._due[0][0] < self.time:
             _, name = heapq.heappop(self._due)
-            monitor, rule = self._monitors[name], self._rule_of(name)
+            monitor, rule = self._monitors.get(name), self._rule_of(name)
+            if monitor is None:
+                continue
             monitor.queued = False
             if rule is None or monitor.silence is not None:
                 continue

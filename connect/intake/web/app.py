@@ -24,7 +24,7 @@ from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses, signatures
 from connect.intake.web.body_reader import BodyReader
-from connect.intake.web.heartbeats import acknowledged, checked_monitor
+from connect.intake.web.heartbeats import acknowledged, checked_monitor, forgotten
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
 from connect.intake.web.receiver import Receiver
@@ -111,6 +111,7 @@ class Intake:
                 web.post("/v1/hooks/{name}", self._hook),
                 web.post("/v1/events", self._events),
                 web.post("/v1/heartbeats/{monitor}", self._heartbeat),
+                web.delete("/v1/heartbeats/{monitor}", self._heartbeat),
                 *(web.post(route.path, self._plain(route)) for route in rest.ROUTES),
             ]
         )
@@ -166,11 +167,14 @@ class Intake:
         source = self._caller(request, mapping.guard.caller(request, mapping.heartbeat_callers))
         self._receiver.limit_rate(mapping, source)
         name, now = request.match_info["monitor"], self._clock.now()
-        checked = checked_monitor(source, name, now)
+        again_s = self._settings.retry_after
+        checked = checked_monitor(source, name, now) if request.method == "POST" else None
         async with self._reader.receive(request, source.name, signed=False):
             if heartbeats is None:
-                raise retry_after(503, "this intake hears no heartbeats", self._settings.retry_after)
-            response = await acknowledged(heartbeats, source, name, checked, self._settings.retry_after)
+                raise retry_after(503, "this intake hears no heartbeats", again_s)
+            if checked is None:
+                return await forgotten(heartbeats, source, name, again_s)
+            response = await acknowledged(heartbeats, source, name, checked, again_s)
         self.metrics.heartbeats.labels(source.name).inc()
         if self._recent.on:
             self._recent.add(source.name, request.path, request.content_type, b"", 202, translate.Translation(), now)

@@ -32,6 +32,17 @@ async def acknowledged(
     return web.json_response(accepted, status=ACCEPTED)
 
 
+async def forgotten(heartbeats: Heartbeats, source: Source, name: str, retry_after_s: int) -> web.Response:
+    """The response once Kafka has it that a monitor is no longer watched. Raises RequestRejected 404, 503."""
+    try:
+        known = await heartbeats.forget(MonitorId(source.name, name))
+    except Unavailable as error:
+        raise retry_after(503, "Kafka has not acknowledged; send the request again", retry_after_s) from error
+    if not known:
+        raise RequestRejected(404, f"no heartbeat of {name[:60]!r} from {source.name} is known")
+    return web.json_response({"monitor": name}, status=ACCEPTED)
+
+
 def checked_monitor(source: Source, name: str, now: int) -> MonitorRule:
     """The rule of a monitor whose silence would be an incident that the source may publish. Raises RequestRejected.
 

@@ -42,7 +42,7 @@ def document() -> dict[str, Any]:
         paths[route.path] = {"post": _operation(route.summary, {"application/json": _content(name, route)}, route.path)}
     paths["/v1/events"] = {"post": _events()}
     paths["/v1/hooks/{name}"] = {"post": _hook()}
-    paths["/v1/heartbeats/{monitor}"] = {"post": _heartbeat()}
+    paths["/v1/heartbeats/{monitor}"] = {"post": _heartbeat(), "delete": _forgotten_monitor()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -145,24 +145,28 @@ def _heartbeat() -> dict[str, Any]:
         "required": ["monitor", "every", "grace"],
     }
     acknowledged = {"description": "Kafka has the heartbeat.", "content": {"application/json": {"schema": accepted}}}
-    given = {
-        "name": "monitor",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "pattern": f"^{MONITOR_NAME.pattern}$"},
-        "description": "Name that the mapping file or a pattern of it gives.",
-    }
     refused = {status: _RESPONSES[status] for status in ("401", "403", "429", "503")}
     return {
         "summary": "Heartbeat of a monitor (format heartbeat). A silence opens an incident, the next one resolves it. "
         "The body is not read.",
-        "parameters": [given],
+        "parameters": [_MONITOR],
         "responses": {
             "202": acknowledged,
             "404": _response("The mapping file does not name the monitor; the message says which names are allowed."),
             "422": _response("The mapping file makes no incident of its silence."),
             **refused,
         },
+    }
+
+
+def _forgotten_monitor() -> dict[str, Any]:
+    refused = {status: _RESPONSES[status] for status in ("401", "429", "503")}
+    accepted = {"type": "object", "properties": {"monitor": {"type": "string"}}, "required": ["monitor"]}
+    acknowledged = {"description": "Kafka has it.", "content": {"application/json": {"schema": accepted}}}
+    return {
+        "summary": "Watch a monitor no longer, until it is heard again. An incident of its silence is resolved.",
+        "parameters": [_MONITOR],
+        "responses": {"202": acknowledged, "404": _response("No heartbeat of it is known."), **refused},
     }
 
 
@@ -215,6 +219,13 @@ def _schema(schema: Any, named: dict[str, Any]) -> dict[str, Any]:
     return dict(result)
 
 
+_MONITOR = {
+    "name": "monitor",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{MONITOR_NAME.pattern}$"},
+    "description": "Name that the mapping file or a pattern of it gives.",
+}
 _ITEM = {
     "type": "object",
     "properties": {"item": {"type": "string"}, "code": {"type": "string"}, "reason": {"type": "string"}},
