@@ -3,13 +3,16 @@ credits."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import structlog
 
+from agents.changelog.early_inputs import KIND as EARLY
+from agents.changelog.early_inputs import EarlyInputs
 from agents.changelog.erasures import KIND as ERASED
-from agents.changelog.erasures import restore_erased
-from agents.changelog.input_rows import InputRows
+from agents.changelog.erasures import redacted_input, restore_erased
+from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.ledger import (
     BACKFILL_IDLE,
     FACT,
@@ -38,16 +41,23 @@ from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.input_order import InputOrder
+from streams.sla.credits.ledger import Ledger, repeated
+from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasure
-from streams.sla.events import CONTRACT_TYPES, Rejection, TenantErased
+from streams.sla.events import CONTRACT_TYPES, CreditClaimed, Event, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.impact import impact_copy
 from streams.sla.policy import Policies
+from streams.time_source import TimeSource
 
 POLICIES = (USED, ELSEWHERE)
 NAME = "ledger"
 INPUTS = ("contract-events", internal_topic(NAME))
+#: Copies that wait where earlier inputs may be missing.
+WAITING = frozenset({"impact.changed", "maintenance.scheduled", "maintenance.cancelled"})
+#: With its number, the subject that is at fault where an early input raises an exception; no tenant has it.
+EARLY_SUBJECT = row_key(EARLY, "").decode()
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +72,7 @@ class LedgerProcessor:
         policies: Policies,
         time_limits: TimeLimits,
         *,
+        clock: TimeSource,
         codec: Codec | None = None,
         framing: Framing | None = None,
         reject_limit: float = 0.5,
@@ -90,6 +101,8 @@ class LedgerProcessor:
             unknown_references=UnknownReferences(context, policies, self._ledger),
         )
         self._clock = 0
+        self._order = InputOrder(self._ledger.timers, clock.now)
+        self._early = EarlyInputs(rows, self._ledger.erasures)
         self._requests = WatermarkRequests(context, egress)
         self._waiting = WatermarkWait(partition)
         self._backfill_idle_at = 0
@@ -102,7 +115,8 @@ class LedgerProcessor:
         kind, row = self._rows.row(key, value)
         if kind == FACT:
             record, event = self._rows.decode_input_row(row)
-            self._clock = max(self._clock, record.arrival)
+            if not isinstance(event.payload, TenantErased):  # it moves no time where it was early
+                self._clock = max(self._clock, record.arrival)
             self._ledger.restore_fact(event, record.arrival, position_of(record))
         elif kind == IMPACTS:
             self._ledger.store_impacts(impact_copy(row))
@@ -115,6 +129,8 @@ class LedgerProcessor:
             self._ledger.restore_recheck(recheck_row(row))
         elif kind == RETENTION:
             self._ledger.restore_retention(cast(int, row["until"]), pending=bool(row["pending"]))
+        elif kind == EARLY:
+            self._early.restore(row)
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
@@ -142,23 +158,70 @@ class LedgerProcessor:
     # -- inputs --------------------------------------------------------------------------------------------------------
 
     def apply(self, record: Record, effects: Effects) -> None:
-        """Receive a record, decide on it, write what follows."""
+        """Receive a record, decide on it, write what follows. Where earlier inputs may be missing it waits, apart from
+        watermarks and erasures (`input_order`)."""
         match self._ingress.receive(record, effects):
             case Checked() as checked:
-                self._apply_input(checked, effects)
+                if self._is_early(checked.record.arrival):
+                    self._receive_early(checked, effects)
+                else:
+                    self._apply_input(checked, effects)
             case Copied() as copied:
-                self._apply_copy(copied, effects)
+                if copied.kind in WAITING and self._is_early(copied.record.arrival):
+                    self._early.add_copy(copied.carrier, copied.record.arrival, effects)
+                else:
+                    self._apply_copy(copied, effects)
             case None:
                 pass
 
-    def _apply_input(self, checked: Checked, effects: Effects) -> None:
+    def _is_early(self, arrival: int) -> bool:
+        return self._order.is_early(arrival, self._early.first_arrival)
+
+    def _apply_input(self, checked: Checked, effects: Effects, *, early: bool = False, copied: bool = False) -> None:
         event, record = self._ledger.erasures.event(checked.event), checked.record
         released = self._ledger.release(event.subject)
         if released is not None:
             self._rejects.release(event.subject, effects)
             self._writer.write(released, effects)
-        decision = self._ledger.apply(event, record.arrival, position_of(record))
-        self._writer.write_input(decision, checked, effects)
+        decision = self._ledger.apply(event, record.arrival, position_of(record), early=early)
+        self._writer.write_input(decision, checked, effects, copied=copied)
+        if isinstance(event.payload, TenantErased):
+            self._early.erase(checked.event.subject, effects)
+
+    def _receive_early(self, checked: Checked, effects: Effects) -> None:
+        """An input that has to wait: it is checked and copied to other partitions now, and applied in its turn. An
+        erasure changes no amount and does not wait (R29)."""
+        event, record = self._ledger.erasures.event(checked.event), checked.record
+        if isinstance(event.payload, TenantErased):
+            self._apply_input(checked, effects, early=True)
+            return
+        decision = self._check_early(event, record.arrival)
+        if decision is not None:
+            self._writer.write_input(decision, checked, effects)
+            return
+        self._writer.copy_input(checked, effects)
+        if event is not checked.event:
+            record = redacted_input(self._rows, event, record.arrival, position_of(record))
+        value = self._rows.to_single_object(event.type, checked.fields, cast(bytes, record.value))
+        self._early.add(record, value, event, effects, copied=True)
+
+    def _check_early(self, event: Event, arrival: int) -> Duplicate | Rejected | None:
+        known, waiting = self._early.digest(event), self._early.count(event.subject)
+        decision = self._ledger.check(event, arrival, waiting) if known is None else repeated(event, known)
+        if decision is None and not waiting and isinstance(event.payload, CreditClaimed):
+            rejection = self._ledger.reject_claim(event)
+            return None if rejection is None else Rejected(rejection)
+        return decision
+
+    def _apply_early(self, number: int, effects: Effects) -> None:
+        """Apply an input that waited."""
+        early = self._early.take(number, effects)
+        assert early is not None
+        if early.event is not None:
+            _, fields = self._early.decoded(early)
+            self._apply_input(Checked(early.event, fields, early.record), effects, copied=True)
+        elif isinstance(copied := self._ingress.receive(early.record, effects), Copied):
+            self._apply_copy(copied, effects)
 
     def _apply_copy(self, copied: Copied, effects: Effects) -> None:
         """Watermarks and impacts from the incidents agent, maintenance and erasures from another ledger partition, a
@@ -194,6 +257,7 @@ class LedgerProcessor:
                 home = partition_of(event.subject, self._context.topics.partitions)
                 erased = self._ledger.erase(event.subject, home, record.arrival)
                 self._writer.write_erased(erased, event, record.arrival, effects)
+                self._early.erase(event.subject, effects)
         else:
             event = self._ledger.erasures.event(event)
             decision = self._ledger.apply_maintenance(event, record.arrival, position_of(record))
@@ -204,38 +268,69 @@ class LedgerProcessor:
         self._rejects.reject_internal(record, Rejection(code, message), effects, attempts)
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
-        """Quarantine a tenant whose timer raised an exception."""
+        """Quarantine a tenant whose timer raised an exception; an early input that did is rejected."""
+        if subject.startswith(EARLY_SUBJECT):
+            early = self._early.take(int(subject.removeprefix(EARLY_SUBJECT)), effects)
+            if early is not None:
+                self._rejects.reject_internal(early.record, Rejection("internal", message), effects, attempts)
+            return
         self._ledger.quarantine(subject)
         self._rejects.write_quarantine(subject, self._ledger.last_input(subject), message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        """The earliest instant at which a timer is due, or watermarks are to be asked for; None when there is none."""
-        due, asking = self._ledger.next_due(), self._requests.next_due(self._ledger.timers.awaited())
-        return min((at for at in (due, asking) if at is not None), default=None)
+        """The earliest instant at which a timer is due, an early input may be applied, or watermarks are to be asked
+        for; None when there is none."""
+        asking = self._requests.next_due(self._order.awaited(self._early.first_arrival))
+        dues = (self._ledger.next_due(), asking, self._next_early())
+        return min((at for at in dues if at is not None), default=None)
+
+    def _next_early(self) -> int | None:
+        """The arrival of the first early input, if it may be applied."""
+        first = self._early.first_arrival
+        return first if first is not None and self._order.may_apply(first) else None
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
-        """Fire at most `limit` timers due before an instant; how many fired. Raises SubjectFailed."""
+        """Fire at most `limit` timers due before an instant, in order with early inputs; how many fired. Raises
+        SubjectFailed."""
         fired = 0
-        while fired < limit:
-            asking = self._requests.next_due(self._ledger.timers.awaited())
-            first_due = self._ledger.first_due(before)
-            if asking is not None and asking < before and (first_due is None or asking < first_due[0]):
-                self._requests.send(asking, self._ledger.timers.lagging(asking), effects)
-                fired += 1
-                continue
-            if first_due is None:
-                break
-            try:
-                posted = self._ledger.fire(before)
-                assert posted is not None
-                self._writer.write(posted, effects)
-            except Exception as error:
-                raise SubjectFailed(first_due[1]) from error
+        while fired < limit and self._fire_next(before, effects):
             fired += 1
         return fired
 
+    def _fire_next(self, before: int, effects: Effects) -> bool:
+        awaited = self._order.awaited(self._early.first_arrival)
+        asking, early = self._requests.next_due(awaited), self._next_early()
+        due = self._ledger.next_due()
+        following = before if due is None else min(due, before)
+        if asking is not None and asking < following:
+            self._requests.send(asking, self._ledger.timers.lagging(asking), effects)
+            return True
+        if early is not None and early < before and early <= following:
+            number = self._early.first
+            subject, step = f"{EARLY_SUBJECT}{number}", partial(self._apply_early, number)
+        elif due is not None and due < before:
+            # Time passes from one due timer to the next: one that waits for the end of a backfill must not come before
+            # inputs of that backfill (R32).
+            first_due = self._ledger.first_due(due + 1)
+            assert first_due is not None
+            subject, step = first_due[1], partial(self._fire_timer, due + 1)
+        else:
+            return False
+        try:
+            step(effects)
+        except Exception as error:
+            raise SubjectFailed(subject) from error
+        return True
+
+    def _fire_timer(self, before: int, effects: Effects) -> None:
+        posted = self._ledger.fire(before)
+        assert posted is not None
+        self._writer.write(posted, effects)
+
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        return [*self._context.problems(), *self._waiting.problems(self._ledger.timers, self._requests.asked, now)]
+        awaited = self._order.awaited(self._early.first_arrival)
+        waiting = self._waiting.problems(self._ledger.timers, awaited, self._requests.asked, now)
+        return [*self._context.problems(), *waiting]

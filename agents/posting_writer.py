@@ -71,8 +71,10 @@ class PostingWriter:
         """Restore the instant after which no backfill is expected (R32)."""
         self._backfill_idle_at = instant
 
-    def write_input(self, decision: LedgerDecision, checked: Checked, effects: Effects) -> None:
-        """Write what follows from an input event."""
+    def write_input(
+        self, decision: LedgerDecision, checked: Checked, effects: Effects, *, copied: bool = False
+    ) -> None:
+        """Write what follows from an input event. `copied` says that other partitions have their copies already."""
         match decision:
             case Rejected(rejection):
                 event = checked.event
@@ -82,7 +84,10 @@ class PostingWriter:
             case Posted() as posted:
                 self._context.count.applied.inc()
                 self._unknown_references.check(checked.event)
-                self._store_and_copy(checked, effects)
+                stored = self._ledger.erasures.event(checked.event)
+                put_fact(self._rows, stored, checked.record.arrival, position_of(checked.record), effects)
+                if not copied:
+                    self.copy_input(checked, effects)
                 if posted.erased is not None:
                     self.write_erased(posted.erased, checked.event, checked.record.arrival, effects)
                 self.write(posted, effects)
@@ -144,17 +149,15 @@ class PostingWriter:
             row = self._rows.codec.encode("state.quiet", {"until": self._backfill_idle_at})
             effects.put(row_key(BACKFILL_IDLE), row)
 
-    def _store_and_copy(self, checked: Checked, effects: Effects) -> None:
-        """Store an input, and copy contract terms and erasures to every incident partition, maintenance and erasures
-        to every other ledger partition."""
+    def copy_input(self, checked: Checked, effects: Effects) -> None:
+        """Copy contract terms and erasures to every incident partition, maintenance and erasures to every other ledger
+        partition."""
         event, record = checked.event, checked.record
         stored = self._ledger.erasures.event(event)
-        arrival, position = record.arrival, position_of(record)
-        put_fact(self._rows, stored, arrival, position, effects)
         if stored is not event:
             # The receiver of an erasure has to know the tenant; the copy has no reason text.
             copied = event if isinstance(event.payload, TenantErased) else stored
-            record = redacted_input(self._rows, copied, arrival, position)
+            record = redacted_input(self._rows, copied, record.arrival, position_of(record))
         elif record.value is not None:
             record = record._replace(value=self._rows.to_single_object(event.type, checked.fields, record.value))
         self._copy(event, record, effects)

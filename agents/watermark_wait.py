@@ -21,9 +21,9 @@ class WatermarkWait:
         self._awaited: int | None = None
         self._since = 0
 
-    def problems(self, ledger: LedgerTimers, asked: int, now: int) -> list[str]:
-        """Which incident partitions are waited for, once that takes long; also sets the gauges."""
-        awaited = ledger.awaited()
+    def problems(self, ledger: LedgerTimers, awaited: int | None, asked: int, now: int) -> list[str]:
+        """Which incident partitions are waited for, once that takes long; also sets the gauges. `awaited` is the
+        instant that their watermarks have to reach."""
         if awaited is not None and awaited > asked:
             awaited = None  # stream time has not reached it yet
         if awaited != self._awaited:
@@ -36,6 +36,6 @@ class WatermarkWait:
             return []
         names = ", ".join(map(str, ledger.lagging(awaited)))
         return [
-            f"statements that are due since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes for "
+            f"statements and inputs since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes for "
             f"incident partition {names}: see why its task does not run, on the worker that has it or on none"
         ]

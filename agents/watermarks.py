@@ -1,8 +1,9 @@
 """Watermarks on request (R26): how a ledger partition learns that no incident partition has older input left.
 
-A ledger partition whose next statement is due asks the incident partitions that lag behind its instant. Each answers
-all ledger partitions once its stream time has passed an instant asked for, at most every `mark_every`. A deployment in
-which no statement is due writes nothing.
+A ledger partition whose next statement is due, or which has input that came long after the last watermark
+(`input_order`), asks the incident partitions that lag behind its instant. Each answers all ledger partitions once its
+stream time has passed an instant asked for, at most every `mark_every`. A deployment in which no statement is due and
+no input arrives writes nothing.
 
 Each ledger partition waits for one instant, the last that it asked for. One that is never reached, because a machine's
 clock was years ahead, keeps no answer from the others.

@@ -70,6 +70,7 @@ def agent_specs(
     def ledger_of(partition: int) -> ledger.LedgerProcessor:
         return ledger.LedgerProcessor(
             *(partition, topics, policies, time_limits),
+            clock=clock,
             codec=codec,
             framing=framing,
             reject_limit=settings.reject_share_limit,

@@ -212,7 +212,10 @@ def task(load: CostInput) -> Work:
 
 def ledger(load: CostInput) -> Work:
     """The ledger agent applies the copies of impacts."""
-    made = [LedgerProcessor(number, TOPICS, load.policies, TimeLimits()) for number in range(PARTITIONS)]
+    made = [
+        LedgerProcessor(number, TOPICS, load.policies, TimeLimits(), clock=SystemTimeSource())
+        for number in range(PARTITIONS)
+    ]
     for record in load.terms:
         made[record.partition].apply(record, Effects())
     return applying(made, for_ledgers(load))

@@ -83,7 +83,10 @@ def measure(policies: Policies, incidents: int, amendments: int, limit: int) -> 
     clock = SystemTimeSource()
     now = clock.now() // 1000 * 1000
     began = now - 40 * DAY
-    ledgers = [LedgerProcessor(number, TOPICS, policies, TimeLimits()) for number in range(PARTITIONS)]
+    ledgers = [
+        LedgerProcessor(number, TOPICS, policies, TimeLimits(), clock=SystemTimeSource())
+        for number in range(PARTITIONS)
+    ]
     terms_of_all = contracts(TENANTS, began, PARTITIONS, since=10 * DAY, backfill=True)
     for offset, (_, partition, key, value, headers) in enumerate(terms_of_all):
         terms = Record(TOPICS.name("contract-events"), partition, offset, now, key, value, tuple(headers))

@@ -55,7 +55,10 @@ def incident_rows(tenants: int, since: int, now: int, policies: Policies) -> Ite
 def ledger_rows(tenants: int, since: int, now: int, policies: Policies) -> Iterator[Encoded]:
     """The contract of each tenant in its own partition."""
     topics = Topics("sla", PARTITIONS)
-    processors = [LedgerProcessor(number, topics, policies, TimeLimits()) for number in range(PARTITIONS)]
+    processors = [
+        LedgerProcessor(number, topics, policies, TimeLimits(), clock=SystemTimeSource())
+        for number in range(PARTITIONS)
+    ]
     for _, home, key, value, headers in contracts(tenants, now, PARTITIONS, POLICY, since=since):
         effects = Effects()
         processors[home].apply(Record("sla.contract-events", home, 0, now, key, value, headers), effects)

@@ -50,18 +50,22 @@ class InputRows:
 
     def decode_input_row(self, row: Fields) -> tuple[Record, Event]:
         """The record and its event, from what `encode_input_row` wrote."""
-        headers = [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])]
-        record = Record(
+        record = self.record_of(row)
+        event, digest = self.event_of(cast(bytes, row["event"]) or record.value), cast(bytes, row["digest"])
+        return record, event._replace(digest=digest) if digest else event
+
+    @staticmethod
+    def record_of(row: Fields) -> Record:
+        """The record alone, from what `encode_input_row` wrote."""
+        return Record(
             cast(str, row["topic"]),
             cast(int, row["partition"]),
             cast(int, row["offset"]),
             cast(int, row["arrival"]),
             cast(bytes | None, row["key"]),
             cast(bytes, row["value"]),
-            headers,
+            [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])],
         )
-        event, digest = self.event_of(cast(bytes, row["event"]) or record.value), cast(bytes, row["digest"])
-        return record, event._replace(digest=digest) if digest else event
 
     def event_of(self, value: bytes | None) -> Event:
         """The event of a stored value. Raises ValueError when it can't be read: the state is damaged."""

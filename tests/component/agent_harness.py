@@ -127,7 +127,10 @@ class Cluster:
                 tracer=self._tracer,
             )
         return LedgerProcessor(
-            partition, self.topics, self._policies, self._time_limits, codec=self.codec, framing=self.framing
+            *(partition, self.topics, self._policies, self._time_limits),
+            clock=self.clock,
+            codec=self.codec,
+            framing=self.framing,
         )
 
     # -- what happens to processors ------------------------------------------------------------------------------------

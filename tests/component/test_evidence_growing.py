@@ -105,6 +105,7 @@ def test_the_cost_of_one_more_input_does_not_grow_with_the_evidence() -> None:
     cluster = Cluster(policies())
     cluster.publish(contract("2026-02-20T00:00:00Z"), parse_rfc3339("2026-02-20T00:00:00Z"))
     cluster.publish(opened("2026-03-10T00:00:00Z"), parse_rfc3339("2026-03-10T00:00:00Z"))
+    cluster.pass_time(parse_rfc3339("2026-03-10T02:00:00Z"))
     done = 0
 
     def amend(until: int) -> None:

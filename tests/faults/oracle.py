@@ -14,6 +14,7 @@ from cli.replay.outcome import disagreements, outcome_of
 from connect.kafka_io.reader import TopicRecord
 from streams.kafka.partitioner import partition_of
 from streams.policy.load import default_policies_dir, load_policies
+from streams.replay.history import LOADED
 from streams.replay.simulate import simulate
 from streams.runtime.checkpoint import CHECKPOINT_KEY
 from streams.runtime.ownership import OWNER_KEY
@@ -118,6 +119,7 @@ def _lines(inputs: list[TopicRecord]) -> tuple[list[tuple[str, Place]], dict[Pla
                 refused[place] = "future"
                 continue
             event.pop("receivedtime", None)
+            event.pop(LOADED, None)
         lines.append((format_line(event), place))
     return lines, refused, crashing
 
@@ -201,10 +203,11 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
     for (agent, partition), rows in sorted(evidence.rows.items()):
         live = {key: row for key, row in rows.items() if key not in {CHECKPOINT_KEY, OWNER_KEY}}
         if agent == "ledger":
-            processor = LedgerProcessor(partition, TOPICS, policies, HORIZONS)
+            processor = LedgerProcessor(partition, TOPICS, policies, HORIZONS, clock=SystemTimeSource())
             applied += sum(_is_own(key, partition) for key in live)
             for key, row in live.items():
                 processor.restore(key, row)
+            applied += processor._early._subjects.total()
         else:
             incidents = IncidentsProcessor(
                 partition, TOPICS, policies, HORIZONS, clock=SystemTimeSource(), mark_every=SECOND

@@ -37,7 +37,8 @@ class StatementState(NamedTuple):
 
     `settled` is (downtime, eligible, charge, credit, excluded) of the latest non-provisional revision, None before the
     final statement. `basis` is `MonthResult.basis` of that revision. `issued` is the credit issued so far. `stated_at`
-    is the nominal instant of the latest provisional revision: no revision of an earlier instant may follow it."""
+    is the nominal instant of the latest revision, 0 for final ones of earlier releases: no revision of an earlier
+    instant may follow it."""
 
     revision: int = 0
     guarantee_met: bool = True

@@ -22,6 +22,14 @@ from streams.sla.instants import LATEST, Month
 from streams.sla.policy import Policies
 
 
+def repeated(event: ev.Event, known: bytes) -> Duplicate | Rejected:
+    """What becomes of an event whose identity arrived before, with content of the digest `known` (R1)."""
+    if known == event.digest:
+        return Duplicate()
+    message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
+    return Rejected(ev.Rejection("conflict", message, event.id))
+
+
 class Ledger:
     """The accounts of one partition. With `partitions` > 0 no statement is published before the watermark of every
     incident partition has passed its instant (R26); simulation has one partition and no watermarks. Instants in
@@ -49,21 +57,15 @@ class Ledger:
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
-    def apply(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
+    def apply(self, event: ev.Event, arrival: int, position: ev.Position, *, early: bool = False) -> LedgerDecision:
         """Apply one checked contract, claim, erasure or maintenance event, named as `erasures` has it (R1, R5, R24,
-        R26, R29)."""
-        maintenance = isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled)
-        known = self._maintenance.identity(event) if maintenance else self._identity(event)
-        if known is not None:
-            return self._repeated(event, known)
-        rejection = check_time(event, arrival, self._time_limits) or self._check_retention(event)
-        if rejection is None and maintenance:
-            rejection = self._maintenance.oversize(event)
-        if rejection is not None:
-            return Rejected(rejection)
-        if maintenance:
+        R26, R29). An erasure may be `early` (`input_order`): it moves no time."""
+        decision = self.check(event, arrival)
+        if decision is not None:
+            return decision
+        if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             return self.apply_maintenance(event, arrival, position)
-        self.timers.arrived(arrival, backfill=event.backfill)
+        self.timers.arrived(self.timers.clock if early else arrival, backfill=event.backfill and not early)
         if isinstance(event.payload, ev.TenantErased):
             return self._apply_erasure(event, arrival, position)
         account = self._account(event.subject)
@@ -77,6 +79,23 @@ class Ledger:
         everything = before is not None and before != (contracts.first, contracts.flags())
         self.timers.recheck([event.subject], account.begin if everything else event.payload.valid_from, LATEST, arrival)
         return self.timers.posted()
+
+    def check(self, event: ev.Event, arrival: int, waiting: int = 0) -> Duplicate | Rejected | None:
+        """Why an event can't be applied whatever its account's months are (R1, R5, R28); None when it can. `waiting` is
+        how many accepted events of its subject are yet to be applied. When it is applied it may still be rejected: a
+        claim, or where its months are evicted by then."""
+        maintenance = isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled)
+        known = self._maintenance.identity(event) if maintenance else self._identity(event)
+        if known is not None:
+            return repeated(event, known)
+        rejection = check_time(event, arrival, self._time_limits) or self._check_retention(event)
+        if rejection is None and maintenance:
+            rejection = self._maintenance.oversize(event, waiting)
+        return None if rejection is None else Rejected(rejection)
+
+    def reject_claim(self, event: ev.Event) -> ev.Rejection | None:
+        """Why a claim is too late, by what is applied (R26)."""
+        return self.timers.month_close.reject_claim(self._account(event.subject), event)
 
     def _check_retention(self, event: ev.Event) -> ev.Rejection | None:
         if not self.timers.retention.until:
@@ -216,12 +235,6 @@ class Ledger:
             lateness = self._time_limits.lateness
             account = self._accounts[tenant] = Account(tenant, self._policies, lateness, self.timers.retention)
         return account
-
-    def _repeated(self, event: ev.Event, known: bytes) -> LedgerDecision:
-        if known == event.digest:
-            return Duplicate()
-        message = f"event {event.id} of {event.source} arrived before with other content; the first stands"
-        return Rejected(ev.Rejection("conflict", message, event.id))
 
     def restore_month(self, row: MonthRow) -> None:
         """Restore a month from its changelog row."""

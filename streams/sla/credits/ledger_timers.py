@@ -40,6 +40,8 @@ class LedgerTimers:
         self._erasures = erasures
         self._backfill_quiet = time_limits.backfill_quiet
         self._watermarks: dict[int, int] = dict.fromkeys(range(partitions), -1)
+        self.watermark = -1 if partitions else LATEST
+        """Every input that arrived at an incident partition by then has been applied (R26)."""
         self._timers = Timers()
         self._work = WorkInProgress()
         self.clock = 0
@@ -100,20 +102,27 @@ class LedgerTimers:
         """No backfill is expected after this instant (R32)."""
         return self._timers.backfill_idle_at
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether there is a tenant whose months can be stated."""
+        return bool(self._accounts)
+
     # -- watermarks ----------------------------------------------------------------------------------------------------
 
     def apply_watermark(self, partition: int, instant: int) -> None:
         """Every input of an incident partition that arrived by `instant` has been applied (R26)."""
         if instant > self._watermarks.get(partition, -1):
             self._watermarks[partition] = instant
+            self.watermark = min(self._watermarks.values())
 
-    def _watermark(self) -> int:
-        return min(self._watermarks.values(), default=LATEST)
+    def next_instant(self) -> int | None:
+        """The instant of the earliest statement, whether or not the watermark allows it."""
+        return self._timers.next_due()
 
     def awaited(self) -> int | None:
         """The instant of the earliest statement, if no statement is allowed by the watermark before it; else None."""
         due = self._timers.next_due()
-        return due if due is not None and due > self._watermark() else None
+        return due if due is not None and due > self.watermark else None
 
     def lagging(self, instant: int) -> tuple[int, ...]:
         """The incident partitions whose watermark is before an instant."""
@@ -129,7 +138,7 @@ class LedgerTimers:
         """The earliest instant at which a statement is due, as far as the watermark allows, or queued work."""
         if self._work:
             return self._work.due[0]
-        due, queued = self._timers.next_due(self._watermark()), self._first_queued()
+        due, queued = self._timers.next_due(self.watermark), self._first_queued()
         return min((at for at in (due, queued and queued[0]) if at is not None), default=None)
 
     def first_due(self, before: int, *, backfill_idle: bool = False) -> tuple[int, str] | None:
@@ -138,7 +147,7 @@ class LedgerTimers:
         Queued rechecks are due at the arrival of their input."""
         if self._work:
             return self._work.due if self._work.due[0] < before else None
-        due = self._timers.first_due(min(before, self._watermark() + 1), backfill_idle=backfill_idle)
+        due = self._timers.first_due(min(before, self.watermark + 1), backfill_idle=backfill_idle)
         queued = self._first_queued()
         return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
 
@@ -161,7 +170,7 @@ class LedgerTimers:
         elif chosen[1] == EVICTION:
             return self._evict(chosen[0])
         else:
-            backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self._watermark() + 1)
+            backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self.watermark + 1)
             self.clock = max(self.clock, chosen[0] + 1)
             self._work.begin(*chosen, self._fire(*chosen, backfill_idle=backfill_idle))
         return self.posted()

@@ -113,9 +113,9 @@ class Maintenance:
                 return fact.event.digest
         return None
 
-    def oversize(self, event: Event) -> Rejection | None:
-        """Why a maintenance can't take one more event (R28)."""
-        count = len(self._facts.get(event.subject, ()))
+    def oversize(self, event: Event, waiting: int = 0) -> Rejection | None:
+        """Why a maintenance can't take one more event, while so many are yet to be added (R28)."""
+        count = len(self._facts.get(event.subject, ())) + waiting
         cancels = isinstance(event.payload, MaintenanceCancelled)
         if count < MAX_EVENTS + (RESERVED_EVENTS if cancels else 0):
             return None

@@ -129,7 +129,8 @@ class MonthClose:
             terms = account.settled_terms(month)
             result = yield from self._compute(account, month, terms, arrival)
             if _differs(state, result, account.flags(month)):
-                adjust_at = arrival + terms.policy.statements.adjust_after
+                # An input that comes out of its turn, as a forwarded one may, dates no statement before the last one.
+                adjust_at = max(arrival, state.stated_at) + terms.policy.statements.adjust_after
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
 
@@ -182,6 +183,7 @@ class MonthClose:
             settled=result.settled,
             claimable_until=until,
             issued=state.issued,
+            stated_at=instant,
             basis=_basis(result, account.flags(month)),
         )
         yield from self._publish(account, result, state, "final", instant)
@@ -208,6 +210,7 @@ class MonthClose:
             guarantee_met=result.guarantee_met,
             credit=result.credit,
             settled=result.settled,
+            stated_at=instant,
             basis=_basis(result, flags),
         )
         waived = max(0, state.issued - result.credit)

@@ -1,0 +1,195 @@
+"""Inputs of a ledger partition that wait, because earlier ones may be missing: nothing is lost and nothing doubled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from agent_harness import INCIDENTS, LEDGER, Cluster
+from story import amended, annulled, claimed, contract, erased, maintenance, opened, policies, resolved
+
+from agents.ledger import LedgerProcessor
+from streams.runtime.processor import Effects, SubjectFailed
+from streams.sla.credits.ledger import Ledger
+from streams.sla.instants import DAY, HOUR, MINUTE, parse_rfc3339
+
+EARLY = "@early"
+MARCH = parse_rfc3339("2026-03-01T00:00:00Z")
+NOW = MARCH + 100 * DAY
+Line = dict[str, Any]
+
+
+def behind(*lines: Line, partitions: int = 2) -> Cluster:
+    """A deployment that has the inputs, months after they arrived, and whose incident partitions are not known to have
+    read theirs."""
+    cluster = Cluster(policies(), partitions=partitions)
+    cluster.clock.instant = NOW
+    for line in lines:
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    return cluster
+
+
+def credit_outputs(cluster: Cluster) -> list[tuple[Any, ...]]:
+    found = []
+    for each in cluster.outputs():
+        if each["type"].startswith("credit."):
+            data = each["data"]
+            amount = (data.get("credit") or data["amount"])["amount_minor"]
+            found.append((each["type"].split(".")[1], each["time"][:16], data.get("status"), amount))
+    return found
+
+
+def test_terms_and_maintenance_that_wait_are_known_elsewhere_at_once() -> None:
+    at = "2026-03-01T00:00:00Z"
+    cluster = behind(
+        contract(at), contract(at, charge=70_000), maintenance(at, "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z")
+    )
+    assert len(cluster.rows(LEDGER, EARLY)) == 4, "two of the tenant, the maintenance here and its copy"
+    assert cluster.rows(LEDGER, "e") == {}
+    assert len(cluster.rows(INCIDENTS, "c")) == 4, "two facts in two partitions"
+    cluster.rebuild_all()
+    cluster.pass_time(NOW)
+    assert cluster.rows(LEDGER, EARLY) == {}
+    assert len(cluster.rows(LEDGER, "e")) == 4
+    assert len(cluster.rows(INCIDENTS, "c")) == 4, "nothing is copied twice"
+
+
+def test_r1_what_repeats_an_input_that_waits_is_ignored_and_what_contradicts_it_is_rejected() -> None:
+    first = contract("2026-03-01T00:00:00Z", id="c-1")
+    cluster = behind(first, first, contract("2026-03-01T00:00:00Z", id="c-1", charge=1))
+    cluster.rebuild_all()
+    cluster.publish(first, MARCH + MINUTE)
+    assert cluster.codes() == ["conflict"]
+    assert len(cluster.rows(LEDGER, EARLY)) == 1
+    cluster.pass_time(NOW)
+    cluster.publish(first, NOW)
+    assert cluster.codes() == ["conflict"]
+
+
+def test_r26_a_claim_that_waits_is_rejected_in_its_turn_with_its_record_untouched() -> None:
+    cluster = behind(contract("2026-03-01T00:00:00Z"), claimed("2026-08-01T00:00:00Z", "2026-03"), partitions=1)
+    assert len(cluster.rows(LEDGER, EARLY)) >= 1
+    cluster.rebuild_all()
+    cluster.clock.instant = NOW + 100 * DAY
+    assert cluster.codes() == []
+    cluster.pass_time(NOW + 100 * DAY)
+    (reject,) = cluster.rejects()
+    assert (reject.code, reject.place) == ("too_late", ("contract-events", 0, 1))
+    assert ("ce_type", b"credit.claimed") in reject.headers
+
+
+def test_r28_a_maintenance_takes_no_more_events_while_they_wait_than_afterwards() -> None:
+    lines = [
+        maintenance(f"2026-03-02T00:{n // 60:02}:{n % 60:02}Z", "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z")
+        for n in range(201)
+    ]
+    cluster = behind(contract("2026-03-01T00:00:00Z"), *lines)
+    assert cluster.codes() == ["oversize"]
+    cluster.pass_time(NOW)
+    assert cluster.codes() == ["oversize"]
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_r29_an_erasure_reaches_inputs_that_wait(rebuilt: bool) -> None:
+    lines = [
+        contract("2026-03-01T00:00:00Z"),
+        claimed("2026-03-20T00:00:00Z", "2026-03"),
+        maintenance("2026-03-20T00:00:00Z", "2026-03-22T00:00:00Z", "2026-03-23T00:00:00Z", tenants=["acme", "b"]),
+        opened("2026-03-25T00:00:00Z", tenants=["acme", "b"]),
+        resolved("2026-03-27T00:00:00Z"),
+    ]
+    cluster = behind(*lines, erased("2026-03-28T00:00:00Z"), amended("2026-04-06T00:00:00Z", counts=False))
+    rows = {key: value for task in cluster.tasks.values() for key, value in task.rows.items()}
+    assert any(key.startswith(EARLY.encode()) for key in rows)
+    assert not [key for key, value in rows.items() if b"acme" in key + value]
+    if rebuilt:
+        cluster.rebuild_all()
+    cluster.pass_time(NOW)
+    assert cluster.codes() == []
+    in_turn = Cluster(policies(), partitions=2)
+    for line in [*lines, amended("2026-04-06T00:00:00Z", counts=False)]:
+        in_turn.pass_time(parse_rfc3339(line["time"]))
+        in_turn.publish(line, parse_rfc3339(line["time"]))
+    in_turn.pass_time(NOW)
+    assert credit_outputs(cluster) == credit_outputs(in_turn)
+
+
+def test_r27_an_input_that_makes_the_code_raise_in_its_turn_is_rejected_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = behind(
+        contract("2026-03-01T00:00:00Z"),
+        opened("2026-03-25T00:00:00Z", tenants=["acme"]),
+        resolved("2026-03-27T00:00:00Z"),
+        partitions=1,
+    )
+    apply_impacts, task = Ledger.apply_impacts, cluster.tasks[LEDGER, 0]
+
+    def raises(self: Ledger, copy: Any, *of: Any, **more: Any) -> Any:
+        if copy.impacts[0].end is not None:
+            raise RuntimeError("boom")
+        return apply_impacts(self, copy, *of, **more)
+
+    monkeypatch.setattr(Ledger, "apply_impacts", raises)
+    with pytest.raises(SubjectFailed) as failed:
+        cluster.pass_time(NOW)
+    cluster.rebuild(task)
+    effects = Effects()
+    task.processor.quarantine(failed.value.subject, "boom", effects, 3)
+    cluster._commit(task, effects)
+    assert cluster.codes() == ["internal"]
+    cluster.pass_time(NOW)
+    assert "final" in [status for _, _, status, _ in credit_outputs(cluster)]
+    assert cluster.rows(LEDGER, EARLY) == {}
+
+
+def test_live_inputs_wait_once_an_incident_partition_does_not_say_how_far_it_is() -> None:
+    """Those that come until it would have answered do not; nor do any while all partitions run."""
+    cluster = Cluster(policies(), partitions=2)
+    cluster.publish(contract("2026-03-01T00:00:00Z"), MARCH)
+    cluster.pass_time(MARCH + HOUR)
+    name = next(name for name in "abcdef" if cluster.own(name) == cluster.own("acme"))
+    ledger, at = cluster.tasks[LEDGER, cluster.own("acme")], MARCH + 10 * HOUR
+    cluster.clock.instant = at
+    for minute in (0, 1, 3):
+        cluster.publish(annulled("2026-03-01T01:00:00Z", of=name) | {"id": f"{minute}"}, at + minute * MINUTE)
+        cluster.publish(claimed("2026-03-01T01:00:00Z", "2026-03") | {"id": f"c{minute}"}, at + minute * MINUTE)
+    assert len(cluster.rows(LEDGER, EARLY)) == 1
+    processor: LedgerProcessor = ledger.processor
+    cluster.clock.instant = at + 3 * MINUTE
+    cluster.fire(ledger, at + 3 * MINUTE + 1)
+    assert processor.problems(at + 3 * MINUTE) == []
+    (problem,) = processor.problems(at + 20 * MINUTE)
+    assert "have waited 17 minutes for incident partition" in problem
+    cluster.pass_time(at + 20 * MINUTE)
+    assert cluster.rows(LEDGER, EARLY) == {}
+    assert cluster.codes() == []
+
+
+def test_r26_an_adjusted_statement_has_no_instant_before_the_one_that_it_adjusts() -> None:
+    """The partition of a maintenance stood still, so that the final statement lacked its window."""
+    cluster = Cluster(policies(), partitions=2)
+    own = cluster.own("acme")
+    other = next(name for name in map(str, range(100)) if cluster.own(name) != own)
+    lines = [
+        contract("2026-03-01T00:00:00Z"),
+        opened("2026-03-25T00:00:00Z", tenants=["acme"]),
+        resolved("2026-03-27T00:00:00Z"),
+    ]
+    for line in lines:
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    standing = cluster.tasks.pop((LEDGER, 1 - own))
+    running, end = dict(cluster.tasks), parse_rfc3339("2026-04-10T00:00:00Z")
+    cluster.tasks[LEDGER, 1 - own] = standing
+    for _ in range(4):
+        for task in running.values():
+            cluster.fire(task, end)
+            copies, cluster._internal = cluster._internal, type(cluster._internal)()
+            for agent, record in copies:
+                if (agent, record.partition) in running:
+                    cluster.deliver(running[agent, record.partition], record)
+    window = ("2026-03-25T00:00:00Z", "2026-03-27T00:00:00Z")
+    cluster.publish(maintenance("2026-03-20T00:00:00Z", *window, of=other), parse_rfc3339("2026-03-20T00:00:00Z"))
+    cluster.pass_time(NOW)
+    assert [each[1:] for each in credit_outputs(cluster) if each[2] != "provisional"][:2] == [
+        ("2026-04-04T00:00", "final", 50_000),
+        ("2026-04-04T01:00", "adjusted", 0),
+    ]
