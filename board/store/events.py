@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from streams.replay.history import LOADED
 from streams.serde.cloudevents_json import data_to_json, format_line
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import format_rfc3339
@@ -29,7 +30,7 @@ def json_text(value: object) -> str:
 
 def cloud_event(row: Mapping[str, Any], event_type: str | None = None) -> dict[str, object]:
     """The CloudEvents object of a row of `entry`, as `sla tail --json` prints it (R30): a backfilled input has its own
-    `receivedtime`, or none (R32)."""
+    `receivedtime`, or none (R32), and when it was loaded as `loadedtime`."""
     own_arrival = row["backfill"] and row["topic"] in {CONTRACT_EVENTS, INCIDENT_EVENTS}
     received = row["received_at"] if own_arrival else row["arrived_at"]
     event: dict[str, object] = {
@@ -44,4 +45,6 @@ def cloud_event(row: Mapping[str, Any], event_type: str | None = None) -> dict[s
         event["receivedtime"] = format_rfc3339(received)
     if row["backfill"]:
         event["backfill"] = True
+    if own_arrival:
+        event[LOADED] = format_rfc3339(row["arrived_at"])
     return event | {"data": json.loads(row["data"])}

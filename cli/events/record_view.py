@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.support.console import safe
 from connect.kafka_io.reader import TopicRecord
+from streams.replay.history import LOADED
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.serde.cloudevents_headers import extensions_of
 from streams.serde.cloudevents_json import to_json
@@ -38,7 +39,8 @@ class Undecodable(Exception):  # noqa: N818 -- it names what is wrong with the r
 def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
     """The record as one CloudEvents object, its timestamp as `receivedtime` (R30).
 
-    Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32). Raises Undecodable.
+    Backfilled inputs keep theirs, or none: it is the arrival that counts for them (R32); their timestamp is
+    `loadedtime`. Raises Undecodable.
     """
     rejected = rejected_headers(record.headers)
     if rejected is not None:
@@ -53,12 +55,13 @@ def event_of(record: TopicRecord, decode: Decode = decode) -> dict[str, object]:
     if event_type.startswith("state."):
         return _own_form(record, event_type, fields)
     event = to_json(event_type, fields) | extensions_of(record.headers)
-    return event if event.get("backfill") and "received_time" in fields else _received(event, record)
+    loaded = event.get("backfill") and "received_time" in fields
+    return _received(event, record, LOADED if loaded else "receivedtime")
 
 
-def _received(event: Mapping[str, object], record: TopicRecord) -> dict[str, object]:
-    head = {name: value for name, value in event.items() if name not in {"data", "receivedtime"}}
-    return {**head, "receivedtime": instant_to_json(record.arrival), "data": event["data"]}
+def _received(event: Mapping[str, object], record: TopicRecord, name: str = "receivedtime") -> dict[str, object]:
+    head = {attribute: value for attribute, value in event.items() if attribute not in {"data", name}}
+    return {**head, name: instant_to_json(record.arrival), "data": event["data"]}
 
 
 def _rejected(record: TopicRecord, rejected: RejectedHeaders, decode: Decode) -> dict[str, object]:

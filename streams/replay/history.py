@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from streams.errors import SlaError
@@ -22,6 +22,9 @@ from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten
 from streams.sla.instants import LATEST, parse_rfc3339
 
+#: The attribute of a backfilled line that says when the broker appended it.
+LOADED = "loadedtime"
+
 
 class TimeAdvance(NamedTuple):
     """Everything due strictly before an instant (microseconds) happens now; timers that wait for the end of a backfill
@@ -32,7 +35,8 @@ class TimeAdvance(NamedTuple):
 
 
 class BackfillLoading(NamedTuple):
-    """The next line is history being loaded: no time passes, and its timers wait until `idle_at` (microseconds)."""
+    """The next line is history being loaded: its timers wait until `idle_at` (microseconds). No time passes, unless the
+    line says when it was loaded."""
 
     idle_at: int
 
@@ -108,8 +112,8 @@ class Replay:
             return
         parsed = None
         if self._reads is None:
-            parsed = _parsed(number, line)
-            header = None if isinstance(parsed, Rejection) else _header_of(*parsed)
+            parsed, loaded = _parsed(number, line)
+            header = None if isinstance(parsed, Rejection) else _header_of(*parsed, loaded)
         else:
             header = _read_header(line)
         if header is not None:
@@ -118,15 +122,15 @@ class Replay:
             return
         self.clock = max(self.clock, self._arrival)
         backfill = self._backfill or (header is not None and header.backfill)
+        if not backfill or (header is not None and header.loaded is not None):
+            yield TimeAdvance(self.clock, self.clock > self._idle_at)
         if backfill:
             self._idle_at = max(self._idle_at, self.clock + self._backfill_quiet)
             yield BackfillLoading(self._idle_at)
-        else:
-            yield TimeAdvance(self.clock, self.clock > self._idle_at)
         subject = header.subject if header is not None else None
         if self._reads is not None and not (self._reads(subject) or (header is not None and header.contract)):
             return
-        parsed = parsed or _parsed(number, line)
+        parsed = parsed or _parsed(number, line)[0]
         event = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
         accepted, refusal = False, None
         if not isinstance(parsed, Rejection) and self._accepted_before is not None and self._accepted_before(*parsed):
@@ -153,21 +157,33 @@ class Replay:
         return TimeAdvance(self.clock if until is None else until + 1, True)
 
     def _arrival_of(self, header: _Header) -> int:
-        """Its `receivedtime`, else its time but no earlier than the line before. An invalid event arrives as well,
-        unless these very times are out of bounds."""
-        arrival = header.received if header.received is not None else max(self._arrival, header.time)
+        """When history was loaded, if the line says so; else its `receivedtime`, else its time but no earlier than the
+        line before. An invalid event arrives as well, unless these very times are out of bounds."""
+        given = header.received if header.loaded is None else header.loaded
+        arrival = given if given is not None else max(self._arrival, header.time)
         return arrival if 0 <= arrival <= LATEST else self._arrival
 
 
-def _parsed(number: int, line: str) -> tuple[str, Fields] | Rejection:
-    """Type and fields of an input event, or why it is rejected. Raises UnknownFieldError."""
+def _parsed(number: int, line: str) -> tuple[tuple[str, Fields] | Rejection, int | None]:
+    """Type and fields of an input event, or why it is rejected; and when it was loaded. Raises UnknownFieldError."""
     event = json_of(line)
     if isinstance(event, Rejection):
-        return event
+        return event, None
     parsed = from_json(event, inputs_only=True)
     if isinstance(event, dict) and not isinstance(parsed, Rejection) and (refused := unknown_field(event)) is not None:
         raise UnknownFieldError(number, refused.message)
-    return parsed
+    return parsed, _loaded(event) if isinstance(event, dict) else None
+
+
+def _loaded(event: Mapping[str, object]) -> int | None:
+    """When history was loaded; None for a live line, and where nothing says so."""
+    given = event.get(LOADED)
+    if event.get("backfill") not in (True, "true") or not isinstance(given, str):
+        return None
+    try:
+        return parse_rfc3339(given)
+    except ValueError:
+        return None
 
 
 class _Header(NamedTuple):
@@ -176,15 +192,17 @@ class _Header(NamedTuple):
     time: int
     received: int | None
     backfill: bool
+    loaded: int | None
 
 
-def _header_of(event_type: str, fields: Fields) -> _Header:
+def _header_of(event_type: str, fields: Fields, loaded: int | None) -> _Header:
     return _Header(
         event_type in CONTRACT_TYPES,
         str(fields["subject"]),
         cast(int, fields["occurred_at"]),
         cast("int | None", fields.get("received_time")),
         bool(fields["backfill"]),
+        loaded,
     )
 
 
@@ -202,6 +220,7 @@ def _read_header(line: str) -> _Header | None:
             parse_rfc3339(event["time"]),
             None if received is None else parse_rfc3339(received),
             event.get("backfill") in (True, "true"),
+            _loaded(event),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
