@@ -83,7 +83,7 @@ def test_a_heartbeat_is_acknowledged_once_kafka_has_it() -> None:
             headers = {"Authorization": "Bearer operator-token-00001"}
             async with bench.client.get("/v1/requests", headers=headers) as answer:
                 listed = [(each["path"], each["status"]) for each in (await answer.json())["requests"]]
-            assert listed == [("/v1/heartbeats/backup", status) for status in (503, 202, 503)]
+            assert listed == [("/v1/heartbeats/backup", 503)] * 2, "accepted ones would displace other requests"
 
     run(scenario)
 

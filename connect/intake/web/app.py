@@ -175,9 +175,8 @@ class Intake:
             if checked is None:
                 return await forgotten(heartbeats, source, name, again_s)
             response = await acknowledged(heartbeats, source, name, checked, again_s)
+        # Not among the last requests: thousands of heartbeats would displace what somebody looks for there.
         self.metrics.heartbeats.labels(source.name).inc()
-        if self._recent.on:
-            self._recent.add(source.name, request.path, request.content_type, b"", 202, translate.Translation(), now)
         return response
 
     def _caller(self, request: web.Request, source: Source) -> Source:
