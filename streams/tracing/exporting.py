@@ -15,7 +15,7 @@ from opentelemetry.trace import Tracer
 
 SCOPE = "sla-clocks"
 #: How long the end of a process waits for the last spans to be exported.
-FLUSH_S = 2.0
+FLUSH_S = 1.0
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
