@@ -139,6 +139,13 @@ def test_a_source_has_a_limit_of_entries_and_conditions_but_not_of_table_rows(tm
     assert len(load_mapping(file)["prometheus"].component[0].when) == 1_996
 
 
+def test_entries_of_the_body_of_any_json_count_too(tmp_path: Path) -> None:
+    example = (ROOT / "examples" / "intake" / "uptime-kuma.yaml").read_text(encoding="utf-8")
+    states = "".join(f'\n        - {{when: {{monitor.id: "{number}"}}, value: opened}}' for number in range(1_000))
+    found = problems(tmp_path, example.replace("      state:", f"      state:{states}"))
+    assert [each for each in found if "entries and conditions; at most 2,000 are allowed" in each]
+
+
 class Counting(dict[str, object]):
     """A payload that counts how often it is read."""
 
