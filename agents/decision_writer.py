@@ -79,16 +79,16 @@ class DecisionWriter:
         """Write what follows from an input event."""
         event, fields, record = checked
         match decision:
+            case Applied() | Rewritten():  # the frequent one first
+                self._context.count.input_applied()
+                self.write(decision, effects, record.arrival, checked)
             case Rejected(rejection):
                 self._rejects.reject(record, rejection, effects, known=about(event.type, event.subject))
             case Duplicate():
                 self._context.count.duplicate.inc()
             case Buffered():
-                self._context.count.applied.inc()
+                self._context.count.input_applied()
                 self._buffer(event, fields, record, effects)
-            case Applied() | Rewritten():
-                self._context.count.applied.inc()
-                self.write(decision, effects, record.arrival, checked)
             case _:
                 assert_never(decision)
 

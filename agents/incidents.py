@@ -77,6 +77,7 @@ class IncidentsProcessor:
         """`max_cached` is how many incidents are cached as objects, all others are stored as rows; `mark_every` how
         many microseconds of stream time pass between two watermarks, at least."""
         self._context = context = AgentContext(NAME, partition, topics, codec, framing, reject_limit)
+        context.count.defer()  # `finish` counts
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
         self._egress = egress = Egress(context)
@@ -325,7 +326,10 @@ class IncidentsProcessor:
 
     def finish(self, effects: Effects, limit: int) -> bool:
         """Publish the states of incidents that changed (`streams.runtime.processor.FinishesTransactions`)."""
-        return self._states.finish(effects, limit)
+        finished = self._states.finish(effects, limit)
+        if finished:
+            self._context.count.flush()
+        return finished
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""

@@ -44,9 +44,33 @@ class AgentCounters:
         self.duplicate = INPUTS.labels(agent, "duplicate")
         self.forwarded = FORWARDED.labels(agent)
         self._agent = agent
+        self._pending: dict[Counter, int] | None = None
         self._outputs: dict[str, Counter] = {}
         self._flags: dict[str, Counter] = {}
         self._clocks: dict[tuple[str, str, str], Counter] = {}
+
+    def defer(self) -> None:
+        """From now on inputs and outputs are added up, until `flush` counts them: a counter's lock costs more than what
+        it counts. What is not committed is not counted then."""
+        self._pending = {}
+
+    def flush(self) -> None:
+        """Count what was added up; called at the end of each transaction."""
+        if self._pending:
+            for counter, number in self._pending.items():
+                counter.inc(number)
+            self._pending.clear()
+
+    def _add(self, counter: Counter) -> None:
+        pending = self._pending
+        if pending is None:
+            counter.inc()
+        else:
+            pending[counter] = pending.get(counter, 0) + 1
+
+    def input_applied(self) -> None:
+        """Count one input that was applied."""
+        self._add(self.applied)
 
     def output(self, output: Output) -> None:
         """Count one output, and what it says of the business."""
@@ -54,7 +78,7 @@ class AgentCounters:
         counter = self._outputs.get(kind)
         if counter is None:
             counter = self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
-        counter.inc()
+        self._add(counter)
         if kind in _BY_CLOCK:
             if not output.backfill:
                 self._clock(output)

@@ -16,7 +16,6 @@ from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.lru_cache import UNLIMITED, NoSteps, StepReader
 from streams.sla.incidents.present_state import size_of, state_of
 from streams.sla.incidents.reevaluation import QueueProgress
-from streams.sla.incidents.schedule import Due
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import (
     NAMING,
@@ -231,7 +230,7 @@ class IncidentStore:
         if stored.buffered:
             return self._orphan(stored, due)
         timeline = self._state.folded(stored)
-        if self._state.schedule.set(stored).at != due:  # the row names a timer that led to nothing, or there is none
+        if self._state.schedule.set(stored)[0] != due:  # the row names a timer that led to nothing, or there is none
             return Applied([], None)
         if timeline.due() is not None:
             timeline.fire(due, seen_at)
@@ -302,7 +301,7 @@ class IncidentStore:
 
     def restore_step(self, incident_id: str, index: StepIndex) -> None:
         """Index one recorded step of an incident, called in their order. The rest of it is decoded on access."""
-        self._state.schedule.restore(incident_id, Due(index.due, index.deferred))
+        self._state.schedule.restore(incident_id, (index.due, index.deferred))
         if index.tenants or index.opened_at is not None:
             self._state.tenants.add(incident_id, index.tenants, index.opened_at)
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from streams.sla.arrival import TimeLimits
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.timers import Timers
 
-
-class Due(NamedTuple):
-    """An incident's next timer; `deferred` when it waits until no more backfill is expected (R32)."""
-
-    at: int | None
-    deferred: bool
+Due = tuple[int | None, bool]
+"""An incident's next timer, and whether it waits until no more backfill is expected (R32)."""
 
 
 class Schedule:
@@ -31,22 +25,22 @@ class Schedule:
         timeline = stored.timeline
         if stored.buffered:
             first = stored.first_to_expire()
-            return Due(min(fact.arrival for fact in first) + self._time_limits.orphan_after, first[0].backfill)
+            return min(fact.arrival for fact in first) + self._time_limits.orphan_after, first[0].backfill
         folded = timeline.folded
         if folded is None:
-            return Due(None, False)
+            return None, False
         at = timeline.due()
         if at is None and folded.ending is not None:
             at = timeline.processed_until + self._time_limits.retain_closed
-        return Due(at, folded.backfill)
+        return at, folded.backfill
 
     def set(self, stored: StoredIncident) -> Due:
         """Set the incident's timer to what is due next."""
-        due = self.due(stored)
-        if due.deferred:
-            self.timers.set(stored.timeline.id, None, due.at)
+        at, deferred = due = self.due(stored)
+        if deferred:
+            self.timers.set(stored.timeline.id, None, at)
         else:
-            self.timers.set(stored.timeline.id, due.at)
+            self.timers.set(stored.timeline.id, at)
         return due
 
     def restore(self, incident_id: str, due: Due) -> None:

@@ -75,15 +75,15 @@ class IncidentState:
         outputs, entries = timeline.take()
         if outputs and not facts:
             outputs = traced(outputs, timeline.live.traceparent)
-        due = self.schedule.set(stored)
+        due_at, deferred = self.schedule.set(stored)
         # A timer that leads to no output needs no row: fired again after a restart it leads to none again. A timer
         # that is earlier than the last row says does need one.
-        earlier = due.at is not None and (stored.recorded_due is None or due.at < stored.recorded_due)
+        earlier = due_at is not None and (stored.recorded_due is None or due_at < stored.recorded_due)
         if not (facts or entries or earlier or changed):
             return Applied(outputs, None)
-        step = Step(timeline.id, stored.steps, facts, entries, timeline.processed_until, *due)
+        step = Step(timeline.id, stored.steps, facts, entries, timeline.processed_until, due_at, deferred)
         stored.steps += 1
-        stored.recorded_due = due.at
+        stored.recorded_due = due_at
         return Applied(outputs, step)
 
     def redacted(self, fact: Fact) -> Fact:
@@ -105,10 +105,17 @@ class IncidentState:
         outputs, _ = timeline.take()
         replaces = stored.steps
         stored.steps += 1
-        due = self.schedule.set(stored)
-        stored.recorded_due = due.at
+        stored.recorded_due, deferred = self.schedule.set(stored)
         entries = timeline.published.entries()
-        step = Step(timeline.id, replaces, list(timeline.facts), entries, timeline.processed_until, *due)
+        step = Step(
+            timeline.id,
+            replaces,
+            list(timeline.facts),
+            entries,
+            timeline.processed_until,
+            stored.recorded_due,
+            deferred,
+        )
         return Rewritten(outputs, step, replaces, arrival)
 
     def quarantine(self, incident_id: str) -> None:
