@@ -45,7 +45,7 @@ def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits, *, instan
             f"{format_rfc3339(arrival)}; load history with backfill"
         )
         return ev.Rejection("too_late", message, event.id)
-    return check_instants(event, time_limits) if instants else None
+    return check_instants(event, time_limits) if instants and event.type in _INSTANTS else None
 
 
 def check_instants(event: ev.Event, time_limits: TimeLimits) -> ev.Rejection | None:

@@ -124,9 +124,10 @@ class IncidentStore:
             return Rejected(rejection)
         if stored is None:
             stored = state.cache.create(subject)
-        fact = Fact.of(event, own_arrival(event, arrival), position)
         if event.backfill:
             state.schedule.expect_backfill(arrival)
+            arrival = own_arrival(event, arrival)
+        fact = Fact.of(event, arrival, position)
         return self._add(stored, fact, event.traceparent)
 
     def _rejection(self, event: ev.Event, stored: StoredIncident | None) -> ev.Rejection | None:
