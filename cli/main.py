@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.support.closed_output import end_on_closed_output
 from cli.support.exits import WRONG_USE, one_line
+from cli.support.quick_imports import quick_imports
 
 
 class Command(NamedTuple):
@@ -171,7 +172,8 @@ def load(name: str) -> Any:
     """The command as declared in its module. Raises KeyError for an unknown name."""
     entry = COMMANDS[name]
     module, attribute = entry.target.split(":")
-    found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    with quick_imports():
+        found: typer.Typer | Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         command = typer.main.get_command(found)
         command.epilog = f"Example: {entry.example}"

@@ -23,7 +23,7 @@ from streams.topics import declared
 _READY_S = 60.0
 _STOP_S = 20.0
 PARTITIONS = 8
-WORKER = (sys.executable, "-c", "import sys; from agents.worker import main; sys.exit(main())")
+WORKER = (sys.executable, "-c", "import sys; from cli.services.worker import run; sys.exit(run())")
 
 
 class StackError(Exception):

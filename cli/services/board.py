@@ -9,6 +9,7 @@ import typer
 from cli.services.board_tokens import tokens_app
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from board.ingest.status import IngestStatus
@@ -47,11 +48,12 @@ def board(
     """
     if ctx.invoked_subcommand is not None:
         return
-    from board.service import serve
-    from board.settings import read_board_settings
-    from streams.config_files.problems import PolicyError
-    from streams.logs import configure_logs
-    from streams.service_process import run_process
+    with quick_imports():
+        from board.service import serve
+        from board.settings import read_board_settings
+        from streams.config_files.problems import PolicyError
+        from streams.logs import configure_logs
+        from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)

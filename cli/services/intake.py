@@ -9,6 +9,7 @@ import typer
 
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.quick_imports import quick_imports
 
 Mapping = Annotated[
     Path | None, typer.Option("--mapping", help="The mapping file; default: SLA_INTAKE_MAPPING, or intake.yaml.")
@@ -34,11 +35,12 @@ def intake(
         if mapping is not None:
             ctx.obj = mapping
         return
-    from connect.intake.service import serve
-    from connect.intake.settings import read_intake_settings
-    from streams.config_files.problems import PolicyError
-    from streams.logs import configure_logs
-    from streams.service_process import run_process
+    with quick_imports():
+        from connect.intake.service import serve
+        from connect.intake.settings import read_intake_settings
+        from streams.config_files.problems import PolicyError
+        from streams.logs import configure_logs
+        from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)

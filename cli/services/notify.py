@@ -12,6 +12,7 @@ import typer
 from cli.services.notify_parked import parked_app
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from connect.notify.dry_run import DryRun
@@ -41,11 +42,12 @@ def notify(
     if ctx.invoked_subcommand is not None:
         ctx.obj = routes
         return
-    from connect.notify.service import serve
-    from connect.notify.settings import read_notify_settings
-    from streams.config_files.problems import PolicyError
-    from streams.logs import configure_logs
-    from streams.service_process import run_process
+    with quick_imports():
+        from connect.notify.service import serve
+        from connect.notify.settings import read_notify_settings
+        from streams.config_files.problems import PolicyError
+        from streams.logs import configure_logs
+        from streams.service_process import run_process
 
     with one_line():
         kafka = settings_of(brokers, prefix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,11 +44,14 @@ class EnvironmentSettings(BaseSettings):
 class SecretFiles(PydanticBaseSettingsSource):
     """Secrets from files. Raises SettingsError for a file that can't be read, and where file and value are given."""
 
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return {name.upper(): value for name, value in os.environ.items()}
+
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         name = variable_of(self.settings_cls, field_name)
-        environment = {name.upper(): value for name, value in os.environ.items()}
-        path = environment.get(f"{name}{FILE}") if is_secret(field) else None
-        if path is not None and name in environment:
+        path = self._environment.get(f"{name}{FILE}") if is_secret(field) else None
+        if path is not None and name in self._environment:
             raise SettingsError(f"{name} and {name}{FILE} are both set; set one of them")
         return None if path is None else read_secret_file(f"{name}{FILE}", path), field_name, False
 

@@ -15,15 +15,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from cli.support.quick_imports import quick_imports
 
-from agents.incidents import IncidentsProcessor
-from agents.worker import main
-from streams.runtime import recovery, task
-from streams.runtime.task_manager import TaskManager
-from streams.runtime.transactions import KafkaTransactions
-from streams.serde.codec import Codec
-from streams.time_source import SystemTimeSource
+with quick_imports():
+    from aiokafka import AIOKafkaProducer
+
+    from agents.incidents import IncidentsProcessor
+    from agents.worker import main
+    from streams.runtime import recovery, task
+    from streams.runtime.task_manager import TaskManager
+    from streams.runtime.transactions import KafkaTransactions
+    from streams.serde.codec import Codec
+    from streams.time_source import SystemTimeSource
 
 CRASHES = b"crash-on-"
 POINTS = (

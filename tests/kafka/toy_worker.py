@@ -7,11 +7,14 @@ import json
 import sys
 from functools import partial
 
-from streams.logs import configure_logs
-from streams.runtime.agent_spec import AgentSpec
-from streams.runtime.processor import Effects, Record, Send
-from streams.runtime.settings import RuntimeSettings
-from streams.runtime.worker import run_worker
+from cli.support.quick_imports import quick_imports
+
+with quick_imports():
+    from streams.logs import configure_logs
+    from streams.runtime.agent_spec import AgentSpec
+    from streams.runtime.processor import Effects, Record, Send
+    from streams.runtime.settings import RuntimeSettings
+    from streams.runtime.worker import run_worker
 
 TIMER_AFTER_US = 1_500_000
 
