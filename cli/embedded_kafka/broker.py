@@ -220,6 +220,9 @@ def start_broker(
     return broker
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """`python -m cli.embedded_kafka.broker --data DIR --port P`: a broker in the foreground until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m cli.embedded_kafka.broker", description=main.__doc__)
@@ -227,8 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="where to listen (default: a free port)")
     options = parser.parse_args(arguments)
     asked_to_stop = threading.Event()
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(wanted, lambda *_: asked_to_stop.set())
+    handled = [(wanted, signal.signal(wanted, lambda *_: asked_to_stop.set())) for wanted in _STOPPING]
     try:
         with start_broker(options.data, options.port) as broker:
             print(f"Kafka is ready at {broker.bootstrap}, data in {broker.data_dir}; Ctrl-C stops it", flush=True)
@@ -239,6 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        for number, former in handled:
+            signal.signal(number, former)
     return 0
 
 

@@ -118,7 +118,9 @@ def test_restart_and_crash_keep_the_data_and_the_directory_is_taken(
         produce(bootstrap, "kept")
         with pytest.raises(BrokerError, match=rf"in use by a running broker \(pid {first_pid}\): [^\n]+$"):
             start_broker(data_dir)
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         assert main(["--data", str(data_dir)]) == 1
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
         assert "error: data directory" in capsys.readouterr().err
         assert answers(port_of(broker)), "a refused second start must leave the first alone"
 
