@@ -11,6 +11,7 @@ from board_history import NOW
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from replayed import ingest
+from shipped import shipped_policies
 from signed_in import MovingClock, board_settings, browser, token_of
 from sqlalchemy import Engine
 
@@ -20,14 +21,12 @@ from connect.actions.person import Role
 from connect.client.outgoing import checked_record
 from connect.kafka_io.reader import TopicRecord
 from connect.kafka_io.rejected_records import RejectedRecord, numbered
-from streams.policy.load import default_policies_dir, load_policies
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.codec import decode
 from streams.serde.input_records import CONTRACT_EVENTS, InputRecord, input_record_from_json
 from streams.settings import Settings
 from streams.sla.instants import format_rfc3339
-from streams.sla.policy import Policies
 from tests.unit.action_bench import MemoryPublisher, terms
 
 
@@ -37,12 +36,11 @@ class ActingBoard:
     def __init__(self, engine: Engine, directory: Path) -> None:
         self.publisher = MemoryPublisher()
         self.settings = board_settings(directory)
-        policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
         self.app: FastAPI = create_app(
             engine,
             self.settings,
             kafka=Settings(),
-            policies=policies,
+            policies=shipped_policies(),
             time_source=MovingClock(NOW),
             publisher=self.publisher,
         )

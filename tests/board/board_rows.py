@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from shipped import shipped_policies
 from sqlalchemy import Connection, Engine
 
 from board.app import create_app
 from board.settings import BoardSettings
 from board.store import tables
-from streams.policy.load import default_policies_dir, load_policies
 from streams.settings import Settings
 from streams.sla.instants import HOUR, format_rfc3339
-from streams.sla.policy import Policies
 
 NOW = 1_790_000_000_000_000
 
 
 def app_of(engine: Engine, **given: Any) -> Any:
     """The application over a database, with the policies that are shipped; `given` goes to `create_app`."""
-    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, **given)
+    return create_app(engine, BoardSettings(), kafka=Settings(), policies=shipped_policies(), **given)
 
 
 def add_incident(connection: Connection, incident_id: str, **given: Any) -> None:

@@ -8,7 +8,7 @@ from subprocess import SubprocessError
 
 import pytest
 from board_history import NOW, story
-from databases import Database, new_database, start_postgresql
+from databases import Database, new_database, new_sqlite, start_postgresql
 from replayed import ingest, replayed
 from sqlalchemy import Engine
 from story import policies
@@ -20,8 +20,7 @@ from board.store.schema import upgrade
 @pytest.fixture(scope="session")
 def read_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The read model of `board_history.story()` at its `NOW`, in SQLite. It is shared: do not write to it."""
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('board')}/board.db")
-    upgrade(engine)
+    engine = new_sqlite(tmp_path_factory.mktemp("board") / "board.db")
     ingest(engine, replayed(story(), policies(), NOW))
     yield engine
     engine.dispose()
@@ -30,8 +29,7 @@ def read_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture
 def empty_read_model(tmp_path: Path) -> Iterator[Engine]:
     """An SQLite database with the tables and no rows."""
-    engine = open_engine(f"sqlite:///{tmp_path}/board.db")
-    upgrade(engine)
+    engine = new_sqlite(tmp_path / "board.db")
     yield engine
     engine.dispose()
 
@@ -52,10 +50,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     """An empty, migrated database, once of each kind."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/board.db"
+        engine = new_sqlite(tmp_path / "board.db")
     else:
-        server = request.getfixturevalue("postgresql")
-        url = new_database(server)
-    engine = open_engine(url)
-    upgrade(engine)
+        url = new_database(request.getfixturevalue("postgresql"))
+        engine = open_engine(url)
+        upgrade(engine)
     yield Database(request.param, engine, url)
     engine.dispose()

@@ -6,12 +6,14 @@ import itertools
 import shutil
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
 from board.store.engine import open_engine
+from board.store.schema import upgrade
 
 
 class Database(NamedTuple):
@@ -23,6 +25,22 @@ class Database(NamedTuple):
 
 
 _numbers = itertools.count(1)
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "board.db"
+        engine = open_engine(f"sqlite:///{file}")
+        upgrade(engine)
+        engine.dispose()
+        return file.read_bytes()
+
+
+def new_sqlite(file: Path) -> Engine:
+    """An empty, migrated database in a new file: the migrations run once for all tests."""
+    file.write_bytes(_migrated())
+    return open_engine(f"sqlite:///{file}")
 
 
 def copied(engine: Engine, directory: Path) -> Engine:

@@ -8,20 +8,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from shipped import shipped_policies
 from sqlalchemy import Engine
 
 from board.app import create_app
 from board.settings import BoardSettings
-from streams.policy.load import default_policies_dir, load_policies
 from streams.settings import Settings
-from streams.sla.policy import Policies
 from tests.unit.memory_clock import Stopped
 
 
 def page_app(engine: Engine, now: int, **given: Any) -> FastAPI:
     """A board whose clock stands at `now`, with the policies that are shipped; `given` as `create_app` has it."""
-    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=Stopped(now), **given)
+    return create_app(
+        engine, BoardSettings(), kafka=Settings(), policies=shipped_policies(), time_source=Stopped(now), **given
+    )
 
 
 def page_client(engine: Engine, now: int, **given: Any) -> TestClient:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from board_history import NOW, story
+from databases import new_sqlite
 from fastapi.testclient import TestClient
 from replayed import ingest, replayed
 from signed_in import MovingClock, access_app, board_settings, browser, token_of
@@ -20,9 +21,8 @@ from board.ingest.records import AUDIT, IngestRecord
 from board.proposals.effect import EffectRequest, compute_effect
 from board.proposals.publishing import ApprovedPublisher
 from board.queries.statements import revisions
-from board.store.engine import open_engine, writing
+from board.store.engine import writing
 from board.store.own_tables import audit_outbox
-from board.store.schema import upgrade
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.serde.codec import Codec
@@ -43,8 +43,7 @@ class Deployment:
 
     def __init__(self, directory: Path, **given: Any) -> None:
         self.clock = MovingClock(NOW)
-        self.engine: Engine = open_engine(f"sqlite:///{directory}/board.db")
-        upgrade(self.engine)
+        self.engine: Engine = new_sqlite(directory / "board.db")
         self.lines = list(LINES)
         self._read: set[Any] = set()
         self._ends: Counter[tuple[str, int]] = Counter()

@@ -9,15 +9,14 @@ from typing import Any
 from board_rows import NOW
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from shipped import shipped_policies
 from sqlalchemy import Engine
 
 from board.access.tokens import add_token
 from board.app import create_app
 from board.settings import BoardSettings, read_board_settings
 from connect.actions.person import Person, Role
-from streams.policy.load import default_policies_dir, load_policies
 from streams.settings import Settings
-from streams.sla.policy import Policies
 from tests.unit.memory_clock import Stopped
 
 HTML = {"Accept": "text/html"}
@@ -36,8 +35,7 @@ def board_settings(directory: Path, **given: Any) -> BoardSettings:
 
 
 def access_app(engine: Engine, settings: BoardSettings, clock: MovingClock) -> FastAPI:
-    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    return create_app(engine, settings, kafka=Settings(), policies=policies, time_source=clock)
+    return create_app(engine, settings, kafka=Settings(), policies=shipped_policies(), time_source=clock)
 
 
 def browser(app: FastAPI, base_url: str = "http://127.0.0.1", **given: Any) -> TestClient:

@@ -14,15 +14,14 @@ import pytest
 from board_history import NOW
 from board_server import served
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from shipped import shipped_policies
 from sqlalchemy import Engine
 
 from board.app import create_app
 from board.changes import Change, Changes
 from board.settings import BoardSettings
 from board.store.engine import writing
-from streams.policy.load import default_policies_dir, load_policies
 from streams.settings import Settings
-from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
 
 MANY = 10_000
@@ -77,8 +76,9 @@ class RunningBoard:
 
 def board_app(engine: Engine, changes: Changes, clock: ShiftedTime) -> Any:
     """The application with the policies that are shipped."""
-    policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
-    return create_app(engine, BoardSettings(), kafka=Settings(), policies=policies, time_source=clock, changes=changes)
+    return create_app(
+        engine, BoardSettings(), kafka=Settings(), policies=shipped_policies(), time_source=clock, changes=changes
+    )
 
 
 @dataclass

@@ -90,7 +90,7 @@ def test_r32_all_of_the_real_data(seed: int | None) -> None:
     assert cluster.codes() == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 6)
 @given(stories(), st.data())
 def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -39,8 +39,8 @@ _PATIENCE_S = 120
 Step = Callable[[Deployment, Result, bool], None]
 
 
-def hostile(step: Step) -> Callable[[str, int, Path, bool], Result]:
-    """The scenario of one step; whatever goes wrong is in its problems."""
+def hostile(*steps: Step) -> Callable[[str, int, Path, bool], Result]:
+    """The scenario of one step, or of several on one deployment; whatever goes wrong is in its problems."""
 
     def play(name: str, seed: int, folder: Path, short: bool) -> Result:
         result = Result(name, seed)
@@ -48,7 +48,8 @@ def hostile(step: Step) -> Callable[[str, int, Path, bool], Result]:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with one_broker(folder) as nodes, Deployment(nodes, folder) as deployment:
-                step(deployment, result, short)
+                for step in steps:
+                    step(deployment, result, short)
         except Exception as error:
             result.problems.append(f"{type(error).__name__}: {error}")
         result.seconds = time.monotonic() - began
@@ -104,7 +105,7 @@ def much_evidence(deployment: Deployment, result: Result, short: bool) -> None:
 
 def two_deployments(deployment: Deployment, result: Result, short: bool) -> None:
     """Another app id on the same prefix: it ends with the reason, and nothing is doubled."""
-    first = deployment.start_worker()
+    first = _worker(deployment)
     second = deployment.start_worker(wait=False, SLA_APP_ID="second")
     result.faults["second deployment on the prefix"] += 1
     wait_for(lambda: not second.alive, "the second deployment ends", 60)
@@ -136,7 +137,7 @@ def deployments_at_once(deployment: Deployment, result: Result, short: bool) -> 
 
 def topic_recreated(deployment: Deployment, result: Result, short: bool) -> None:
     """The input topic is deleted and created anew, with more records than had been applied."""
-    worker = deployment.start_worker()
+    worker = _worker(deployment)
     for number in range(5):
         _decided(deployment, f"before-{number}", 1)
     worker.stop()
@@ -158,7 +159,7 @@ def topic_recreated(deployment: Deployment, result: Result, short: bool) -> None
 
 def alien_records(deployment: Deployment, result: Result, short: bool) -> None:
     """Records that no agent wrote in internal topics, dated 50 minutes ahead: no breach comes early."""
-    worker = deployment.start_worker()
+    worker = _worker(deployment)
     _decided(deployment, "with-deadline", 1)
     ahead = SystemTimeSource().now() // 1_000 + AHEAD_MS
     for agent in ("incidents", "ledger"):
@@ -198,6 +199,11 @@ def _summarised(deployment: Deployment) -> dict[str, int]:
         if isinstance(summary, dict) and fields["status"] != "provisional":
             found[record.key.decode()] = max(found.get(record.key.decode(), 0), summary["inputs"])
     return found
+
+
+def _worker(deployment: Deployment) -> Worker:
+    """The one that an earlier step left, or a new one."""
+    return next(iter(deployment.alive()), None) or deployment.start_worker()
 
 
 def _check(result: Result, holds: object, problem: str) -> None:

@@ -149,8 +149,8 @@ def execute(
     mixed_in: Callable[[Run], Callable[[], Sent | None]] | None = None,
     held_back: bool = False,
 ) -> Result:
-    """Run a scenario and judge it (`held_back` as oracle.judge has it). Its first workers run the code in `tree`, made
-    in the folder. Whatever goes wrong is in its problems."""
+    """Run a scenario and judge it (`held_back` as oracle.judge has it). `rate` is events a second; half of it when
+    `short`. Its first workers run the code in `tree`, made in the folder. Whatever goes wrong is in its problems."""
     result = Result(name, seed)
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _execute(
     Publisher(deployment.bootstrap).send(past())
     other = mixed_in(run) if mixed_in is not None else lambda: None
     pulse = StallDetector(deployment.bootstrap)
-    run.publisher.start(run.incidents, rate, mixed_in=other)
+    run.publisher.start(run.incidents, rate / 2 if run.short else rate, mixed_in=other)
     pulse.start()
     try:
         scenario(run)

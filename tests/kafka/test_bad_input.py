@@ -26,7 +26,9 @@ from streams.time_source import SystemTimeSource
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
-INCIDENTS = 1_500
+INCIDENTS = 600
+#: So many good incidents lie between two bad records.
+BAD_EVERY = 40
 PATIENCE_S = 45
 INPUT = "sla.incident-events"
 #: The most that the input topics take, without what the record's own frame needs.
@@ -108,12 +110,12 @@ async def publish(bootstrap: str, now: int, names: list[str], half: asyncio.Even
         for ready in (opened(name, now), responded(name, now)):
             partition = zlib.crc32(key) % PARTITIONS
             await producer.send(INPUT, ready.value, key=key, partition=partition, headers=ready.headers)
-        if number % 100 == 0 and bad:
+        if number % BAD_EVERY == 0 and bad:
             code, value = bad.pop()
-            odd = [None, b"\xff key", b"inc-0"][number // 100 % 3]
+            odd = [None, b"\xff key", b"inc-0"][number // BAD_EVERY % 3]
             headers = [("note", b"%d" % number), ("sla_kind", b"ours"), ("none", None)]
             place = await producer.send_and_wait(
-                INPUT, value, key=odd, partition=number // 100 % PARTITIONS, headers=headers
+                INPUT, value, key=odd, partition=number // BAD_EVERY % PARTITIONS, headers=headers
             )
             sent[place.partition, place.offset] = Sent(code, odd, value, headers)
     assert not bad

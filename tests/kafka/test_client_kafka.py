@@ -145,6 +145,19 @@ def test_what_is_not_there_is_told_in_words(broker: str, topics: str) -> None:
         desk.responded("inc-1", who=KIM)
 
 
+def pause(pid: int) -> None:
+    """SIGSTOP takes effect a moment later: returns once no thread runs (on Linux)."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 30
+    while any(found.rpartition(") ")[2][0] != "T" for found in thread_states(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def thread_states(pid: int) -> list[str]:
+    return [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+
+
 def test_a_broker_that_dies_fails_a_delivery_to_be_sent_again_and_consumers_wait_for_it(tmp_path: Path) -> None:
     with start_broker(tmp_path / "kafka") as mortal:
         apply_topics(mortal.bootstrap, declared("sla", 1))
@@ -166,7 +179,7 @@ def test_a_broker_that_dies_fails_a_delivery_to_be_sent_again_and_consumers_wait
         assert half.wait(60)
         with IncidentPublisher(mortal.bootstrap, "/desk", timeout_s=2) as desk:
             desk.responded("inc-1", who=KIM).result(timeout=30)
-            os.kill(mortal.pid, signal.SIGSTOP)
+            pause(mortal.pid)
             # The first may be in Kafka: the producer gives up its id, and has none for the second.
             for _ in range(2):
                 delivery = desk.responded("inc-2", who=KIM)

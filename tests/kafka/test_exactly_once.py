@@ -18,7 +18,7 @@ from toy import Toy
 from cli.embedded_kafka.broker import start_broker
 
 pytestmark = pytest.mark.kafka
-RECORDS = 20_000
+RECORDS = 10_000
 KEYS = 100
 
 
