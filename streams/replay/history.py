@@ -83,7 +83,7 @@ class Replay:
     With `backfill` every line counts as history being loaded. `reads` chooses by subject (None: unreadable) which
     incidents' lines are decoded; the others only advance the clock, which takes a fraction of the time. Contract and
     maintenance events are always decoded. `accepted_before` chooses the records that are taken as a release with fewer
-    checks took them.
+    checks took them. With `loaded_times` a backfilled line arrives when it was loaded, if it says so.
     """
 
     def __init__(
@@ -94,7 +94,9 @@ class Replay:
         until: int | None = None,
         reads: Callable[[str | None], bool] | None = None,
         accepted_before: Callable[[str, Fields], bool] | None = None,
+        loaded_times: bool = False,
     ) -> None:
+        self._loaded_times = loaded_times
         self._time_limits = time_limits
         self._accepted_before = accepted_before
         self._backfill_quiet = time_limits.backfill_quiet
@@ -116,6 +118,8 @@ class Replay:
             header = None if isinstance(parsed, Rejection) else _header_of(*parsed, loaded)
         else:
             header = _read_header(line)
+        if header is not None and not self._loaded_times:
+            header = header._replace(loaded=None)
         if header is not None:
             self._arrival = self._arrival_of(header)
         if self._until is not None and self._arrival > self._until:

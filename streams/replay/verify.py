@@ -70,7 +70,7 @@ class ReplayedMonths:
     ) -> None:
         """With `evidence` the inputs that it names are taken as they were accepted by releases with fewer checks."""
         accepted_before = None if evidence is None else evidence.names
-        self._replay = Replay(time_limits, backfill=backfill, accepted_before=accepted_before)
+        self._replay = Replay(time_limits, backfill=backfill, accepted_before=accepted_before, loaded_times=True)
         self.refused: list[RefusedInput] = []
         self.events = 0
         """How many lines had an event that can be applied."""

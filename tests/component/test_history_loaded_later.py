@@ -1,5 +1,4 @@
-"""R32: history that is loaded after statements of its months were made changes them later, in Kafka and in simulation
-of the topics' content alike; the statements before verify."""
+"""R32: history that is loaded after statements of its months were made adjusts them; those made before it verify."""
 
 from __future__ import annotations
 
@@ -11,9 +10,7 @@ from story import annulled, claimed, contract, opened, policies, resolved
 
 from cli.events.publish_lines import prepare
 from cli.events.record_view import event_of
-from cli.replay.outcome import disagreements, outcome_of
 from connect.kafka_io.reader import TopicRecord
-from streams.replay.simulate import simulate
 from streams.replay.verify import ReplayedMonths, check_with_events
 from streams.serde.cloudevents_json import format_line, parse_line
 from streams.serde.input_records import InputRecord
@@ -50,10 +47,6 @@ def test_r32_statements_made_before_history_was_loaded_verify(taken_back: bool, 
     cluster.pass_time(until + 1)
     assert ["loadedtime" in json.loads(line) for line in lines] == [backfill for _, _, backfill in published]
 
-    outputs = list(simulate(lines, policies(), until=until))
-    issued = [each["data"] for each in cluster.outputs() if each["type"] == "credit.issued"]
-    assert [each["data"] for each in outputs if each["type"] == "credit.issued"] == issued
-    assert disagreements(outcome_of(outputs), cluster.outcome()) == []
     statements = []
     for each in cluster.outputs():
         if each["type"] == "credit.statement":
