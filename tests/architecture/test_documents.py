@@ -74,6 +74,15 @@ def test_the_documents_that_exist_are_linked_from_the_readme() -> None:
     assert sorted(name for name in documents if f"({name})" not in readme) == []
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    found = {}
+    for path in sorted((ROOT / "docs" / "adr").glob("*.md")):
+        number = int(path.name[:4])
+        assert path.read_text(encoding="utf-8").startswith(f"# {number}. "), path.name
+        assert found.setdefault(number, path.name) == path.name
+    assert found
+
+
 @cache
 def names_in_code() -> str:
     """The text of every module of the product: where metrics and settings are declared."""
