@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from streams.config_files.config_keys import ConfigKeys
+from streams.configuration.variables import problem_of_secret
 from streams.errors import SettingsError
 
 
@@ -31,6 +32,8 @@ class SecretKeys(ConfigKeys):
     def _one(self) -> Self:
         if (self.env is None) == (self.file is None):
             raise ValueError("a secret has exactly one source; allowed: {env: NAME} or {file: PATH}")
+        if self.env is not None and (problem := problem_of_secret(self.env)) is not None:
+            raise ValueError(problem)
         return self
 
     def ref(self) -> SecretRef:

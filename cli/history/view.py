@@ -62,7 +62,8 @@ class RowsShown:
         parts = [f"{self.counts[kind]:,} {kind}" for kind in ("ignored", "repeated", "wrong") if self.counts[kind]]
         good = self.counts["events"]
         rest = f"; {', '.join(parts)}" if parts else ""
-        return f"{self.file}: {total:,} row{'' if total == 1 else 's'}, {good:,} of them {events:,} events{rest}"
+        became = f"{good:,} became {events:,} event{'' if events == 1 else 's'}"
+        return f"{self.file}: {total:,} row{'' if total == 1 else 's'}, {became}{rest}"
 
 
 def write_events(store: EventStore, output: str) -> None:

@@ -94,6 +94,7 @@ class ConfigReload(Generic[ConfigT]):
         else:
             self.problem = None
             self._use(config)
+            self._log.info(f"{self._event}_reloaded")
         # A file that was changed while it was loaded differs from this at the next look, and is loaded again.
         loaded = await asyncio.to_thread(fingerprint, self._loader.files())
         self._handled = self._previous = loaded

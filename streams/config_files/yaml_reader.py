@@ -157,6 +157,8 @@ def _not_yaml(file: str, text: str, error: yaml.MarkedYAMLError) -> Placed:
         except yaml.MarkedYAMLError as exact:
             error = exact
     what = ", ".join(part for part in (error.context, error.problem) if part)
+    if error.context == "while parsing a flow mapping" and "'['" in (error.problem or ""):
+        what += "; a text with [ within braces is quoted"
     place = _place(error.problem_mark or error.context_mark)
     return _unreadable(file, place, f"this is not YAML: {what}")
 

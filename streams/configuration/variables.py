@@ -29,6 +29,7 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
 _TESTS = frozenset({"SLA_CHROMIUM", "SLA_SCREENSHOTS"})
 #: Secrets that a mapping or routing file names; other names are the file's choice as long as they lack the prefix SLA_.
 SECRET_OF_A_FILE: Final = re.compile(r"SLA_(INTAKE|NOTIFY)_\w+_(TOKEN|SECRET|KEY|PASSWORD|URL)")
+_ENDINGS = "SLA_INTAKE_… or SLA_NOTIFY_… that ends in _TOKEN, _SECRET, _KEY, _PASSWORD or _URL"
 #: What Kubernetes sets for a Service whose name begins with `sla-`.
 _SERVICE_LINK = re.compile(r"SLA_\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 
@@ -58,11 +59,18 @@ def _known(name: str) -> bool:
     )
 
 
+def problem_of_secret(name: str) -> str | None:
+    """Why no command would start with this name for a secret that a mapping or routing file names; None: it is fine."""
+    if not name.upper().startswith(PREFIX) or _known(name.upper()):
+        return None
+    return f"{name} is refused as a setting that no process has; allowed: {_ENDINGS}, or a name without {PREFIX}"
+
+
 def _message(name: str) -> str:
     known = {each.removeprefix(PREFIX): each for each in sorted(known_variables() | OTHER_VARIABLES.keys())}
     close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), known, n=1)
     near = f"; did you mean {known[close[0]]}?" if close else ""
     where = "docs/configuration.md lists all settings"
-    if not near and name.upper().startswith(("SLA_INTAKE_", "SLA_NOTIFY_")):
-        where += "; a secret that a file names ends in _TOKEN, _SECRET, _KEY, _PASSWORD or _URL"
+    if name.upper().startswith(("SLA_INTAKE_", "SLA_NOTIFY_")):
+        where += f"; a secret that a file names is {_ENDINGS}"
     return f"{name} is not a setting of any process{near}; {where}"

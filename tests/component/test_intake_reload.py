@@ -119,7 +119,9 @@ def test_a_wrong_mapping_is_refused_once_with_its_line_and_the_old_one_stays(tmp
             assert f"the file {tmp_path / 'token'} is too short" in str(reload.problem)
             assert "short;" not in str(reload.problem).replace("too short;", "")
             files.write()
-            await reload.look(at_once=True)
+            with capture_logs() as logs:
+                await reload.look(at_once=True)
+            assert [each["event"] for each in logs] == ["mapping_reloaded"]
             assert (reload.problem, metric(bench, "sla_intake_mapping_outdated")) == (None, 0)
             async with bench.client.get("/ready") as answer:
                 assert "refused" not in (await answer.json())["mapping"]

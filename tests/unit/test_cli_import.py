@@ -38,7 +38,7 @@ def test_without_output_rows_are_shown_and_nothing_is_written() -> None:
     (line,) = [each for each in shown.stdout.splitlines() if "4711" in each]
     assert "api, complete_outage, acme; opened 2026-04-10T08:00:00Z; 4 updates; resolved 2026-04-10T09:50:00Z" in line
     assert "the mapping ignores it: type is 'question'" in shown.stdout
-    assert "3 rows, 2 of them 7 events; 1 ignored" in shown.stderr
+    assert "3 rows, 2 became 7 events; 1 ignored" in shown.stderr
     assert "warning" not in shown.stderr
 
 

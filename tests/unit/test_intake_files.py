@@ -82,6 +82,11 @@ def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
         ),
         ("labels.service", "label.service", "6: sources.prom.component[0].from: 'label.service' begins with no part"),
         ("labels.service", "labels..service", "6: sources.prom.component[0].from: 'labels..service' is not a path"),
+        (
+            "{env: TOKEN}",
+            "{env: SLA_INTAKE_PROM}",
+            "5: sources.prom.secrets[0]: SLA_INTAKE_PROM is refused as a setting that no process has",
+        ),
         ("{env: TOKEN}", "{env: TOKEN, file: x}", "5: sources.prom.secrets[0]: a secret has exactly one source"),
         ("[{env: TOKEN}]", "[]", "5: sources.prom.secrets: this is empty"),
         ("  prom:", "  Prom:", "3: sources.Prom: 'Prom' is not a name of a source"),
@@ -168,7 +173,7 @@ def test_a_long_list_is_looked_up_once_for_all_conditions(tmp_path: Path) -> Non
     assert found.component == "api"
     assert view.reads == 3  # labels.tag, labels.c0, labels.job
     unknown = classify(load_mapping(file)["prometheus"], {"labels": {"job": ["x"] * 1_000}})
-    shown = "x, " * 20 + "\\u2026"
+    shown = "x, " * 20 + "…"
     assert unknown == Unmapped(f"component: labels.job is '{shown}', which line 511 of the mapping does not name")
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake import translate
+from connect.intake.mapping.explanation import explain
 from connect.intake.mapping.expressions import ItemTexts, parse_expression
 from connect.intake.mapping.paths import PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
@@ -83,6 +84,8 @@ STATE = "{down: opened, note: updated, up: resolved, test: ignored}"
         ("time: at", "time: {from: at, zone: UTC}", "the zone is not used"),
         ("time: at", "time: {from: at, format: '%Y-%m-%d %H:%M', zone: Mars}", "'Mars' is not a time zone"),
         ("{from: id}", "{from: '[id, at]'}", "[a, b] builds values and is not available"),
+        ("{from: id}", "{from: ids[0].x}", "7: this is not YAML: while parsing"),
+        ("{from: id}", "{from: ids[0].x}", "expected ',' or '}', but got '['; a text with [ within braces is quoted"),
         ("{from: id}", "{from: 'sort(id)'}", "function sort is not available; allowed: contains"),
         ("{from: id}", "{from: '`1`'}", "is the same for every body"),
         ("everyone: public", "everyone: publik", "'publik' is not a valid visibility; did you mean public?"),
@@ -103,6 +106,17 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, tol
         loaded(tmp_path, (old, new))
     found = [str(each).removeprefix(f"{tmp_path / 'intake.yaml'}:") for each in caught.value.problems]
     assert any(told in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("障害", "'障害'"), ("gestört", "'gestört'"), ("a\u202eb\x1b\ud800", r"'a\u202eb\x1b\ud800'")],
+)
+def test_values_of_any_language_are_shown_as_they_are_written(tmp_path: Path, given: str, shown: str) -> None:
+    source = loaded(tmp_path)
+    (rejected,) = decided(source, {**DOWN, "status": given}).rejected
+    assert f"status is {shown}, which line 9" in rejected.reason
+    assert f"tenants, line 15: gives {shown}" in list(explain(source, ItemTexts({"tenant": given}, PayloadTexts({}))))
 
 
 def test_other_formats_have_no_body(tmp_path: Path) -> None:

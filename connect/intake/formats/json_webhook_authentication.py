@@ -86,8 +86,10 @@ def _signed(credentials: Credentials, signature: BodySignature) -> None:
         raise AuthenticationError(f"{signature.header} is missing or does not fit; set the webhook's signing secret")
     if signature.time is not None and time is not None and not _fresh(credentials, signature.time, time):
         window = credentials.replay_window // SECOND
-        header = signature.time.header
-        raise AuthenticationError(f"the time in {header} is not within {window} s of now; check this machine's clock")
+        raise AuthenticationError(
+            f"the time in {signature.time.header}, read as {signature.time.unit}, is not within {window} s of now; "
+            "check this machine's clock and the mapping's `format`"
+        )
 
 
 def _with_time(text: bytes, time: str | None) -> bytes:

@@ -68,4 +68,4 @@ def _shown(name: str, values: Sequence[str]) -> str:
     if name == "tenants" and EVERY in given:
         return "every tenant"
     text = ", ".join(given)
-    return ascii(text if len(text) <= _LONGEST_VALUES else f"{text[:_LONGEST_VALUES]}…")
+    return repr(text if len(text) <= _LONGEST_VALUES else f"{text[:_LONGEST_VALUES]}…")

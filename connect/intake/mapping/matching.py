@@ -82,5 +82,6 @@ def why_unmet(condition: Condition, view: object) -> str:
 
 
 def quoted(text: str) -> str:
-    """A value of a payload within a reason: ASCII, and short."""
-    return ascii(text if len(text) <= _MAX_QUOTED_CHARACTERS else f"{text[:_MAX_QUOTED_CHARACTERS]}…")
+    """A value of a payload within a reason: short, as its letters are written in any language. What can't be shown or
+    changes the order of reading is escaped."""
+    return repr(text if len(text) <= _MAX_QUOTED_CHARACTERS else f"{text[:_MAX_QUOTED_CHARACTERS]}…")
