@@ -83,7 +83,8 @@ class EarlyInputs:
         if isinstance(stored, Rejection):
             raise ValueError(f"the changelog holds an early input that can't be read: {stored.message}")
         record, number, copied = self._rows.record_of(stored[1]), cast(int, row["number"]), bool(row["copied"])
-        routed = unwrap(record)
+        # Own inputs have a digest. Their headers are their publisher's, and may look like the envelope of a copy.
+        routed = None if stored[1]["digest"] else unwrap(record)
         if routed is not None:
             self._add(EarlyInput(number, routed.record.arrival, record, cast(bytes, record.value), None, copied))
             return
@@ -107,7 +108,7 @@ class EarlyInputs:
 
     def erase(self, tenant: str, effects: Effects) -> None:
         """A tenant was erased: inputs that name it name its pseudonym from now on (R29)."""
-        name = tenant.encode()
+        name = _avro_string(tenant)
         for early in [each for each in self._inputs.values() if name in each.value]:
             changed = self._with_pseudonyms(early)
             if changed is not early:
@@ -176,3 +177,13 @@ class EarlyInputs:
 
 def _identity(event: Event) -> tuple[str, str, str]:
     return event.subject, event.source, event.id
+
+
+def _avro_string(text: str) -> bytes:
+    """A string as it is in an Avro value: behind its length, so that a short name is not found within other texts."""
+    encoded = text.encode()
+    rest, length = 2 * len(encoded), bytearray()
+    while rest > 0x7F:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*length, rest]) + encoded

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agent_harness import INCIDENTS, LEDGER, Cluster
+from agent_harness import INCIDENTS, LEDGER, Cluster, ready_of
 from story import amended, annulled, claimed, contract, erased, maintenance, opened, policies, resolved
 
+from agents.changelog.early_inputs import EarlyInput, EarlyInputs
 from agents.ledger import LedgerProcessor
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.ledger import Ledger
@@ -64,6 +65,53 @@ def test_r1_what_repeats_an_input_that_waits_is_ignored_and_what_contradicts_it_
     cluster.pass_time(NOW)
     cluster.publish(first, NOW)
     assert cluster.codes() == ["conflict"]
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_an_input_whose_headers_look_like_those_of_a_copy_is_applied_in_its_turn(rebuilt: bool) -> None:
+    """Headers are their publisher's: only a record of an internal topic has an envelope."""
+    envelope = {
+        "sla_route": b"ledger",
+        "sla_kind": b"copy",
+        "sla_origin_topic": b"sla.contract-events",
+        "sla_origin_partition": b"0",
+        "sla_origin_offset": b"7",
+        "sla_origin_arrival": b"253402300799000000",
+    }
+    cluster = behind()
+    ready = ready_of(contract("2026-03-01T00:00:00Z"))
+    headers = [*envelope.items(), *ready.headers, ("trace", None)]
+    cluster.put(ready.topic, cluster.own("acme"), ready.value, MARCH, key=b"acme", headers=headers)
+    assert len(cluster.rows(LEDGER, EARLY)) == 1
+    if rebuilt:
+        cluster.rebuild_all()
+    cluster.pass_time(NOW)
+    assert cluster.codes() == []
+    assert cluster.rows(LEDGER, EARLY) == {}
+    assert len(cluster.rows(LEDGER, "e")) == 1
+
+
+@pytest.mark.parametrize("name", ["e", "acme-" + "x" * 70])
+def test_r29_an_erasure_reads_only_the_waiting_inputs_that_name_its_tenant(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short id is part of many texts, and a rebuilt deployment may have a hundred thousand inputs that wait."""
+    cluster = behind(
+        contract("2026-03-01T00:00:00Z", of=name),
+        *(opened("2026-03-25T00:00:00Z", of=f"eee{n}", tenants=["eee", "acme-x"]) for n in range(5)),
+        opened("2026-03-25T00:00:00Z", of="f", tenants=["b", name]),
+        partitions=1,
+    )
+    decoded, read = EarlyInputs.decoded, list[EarlyInput]()
+
+    def counted(self: EarlyInputs, early: EarlyInput) -> tuple[str, dict[str, Any]]:
+        read.append(early)
+        return decoded(self, early)
+
+    monkeypatch.setattr(EarlyInputs, "decoded", counted)
+    cluster.publish(erased("2026-03-28T00:00:00Z", of=name), MARCH + 28 * DAY)
+    assert len(read) == 2, "the contract, and the impact list of f"
+    assert not [value for value in cluster.rows(LEDGER, EARLY).values() if b"acme-xx" in value]
 
 
 def test_r26_a_claim_that_waits_is_rejected_in_its_turn_with_its_record_untouched() -> None:
