@@ -133,7 +133,9 @@ def test_only_workers_take_a_transactional_id_of_a_task(kafka: Secured, user: st
 
 
 OUTAGE = {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"}
-#: What people do with the command line, each as the least user who can. Each run has half of them.
+#: Two, so that either partition, and with it each worker, has one.
+INCIDENTS = ("inc-1", "inc-3")
+#: What people do with the command line, each as the least user who can.
 COMMANDS = (
     ("operator", ["topics", "show"]),
     ("operator", ["doctor"]),
@@ -184,12 +186,11 @@ def test_a_stranger_can_neither_write_a_changelog_nor_read_or_delete_anything(ka
         admin.delete_records({TopicPartition(f"{PREFIX}.credits", 0): -1})
 
 
-#: How each process and client proves who it is, in the two runs.
-PROVEN_BY = {
-    "worker": (CERTIFICATE, "OAUTHBEARER"),
-    "intake": ("PLAIN", CERTIFICATE),
-    "notifier": ("OAUTHBEARER", "SCRAM-SHA-256"),
-    "board": ("SCRAM-SHA-256", "PLAIN"),
+#: How each process proves who it is. Two workers share the work.
+PROVEN_BY = {"intake": "PLAIN", "notifier": "OAUTHBEARER", "board": "SCRAM-SHA-256"}
+WORKERS = (CERTIFICATE, "OAUTHBEARER")
+#: How clients and people do, in turn.
+CLIENTS = {
     "publisher": ("OAUTHBEARER", CERTIFICATE),
     "on-call": (CERTIFICATE, "PLAIN"),
     "operator": ("PLAIN", "OAUTHBEARER"),
@@ -197,60 +198,62 @@ PROVEN_BY = {
 }
 
 
-@pytest.mark.parametrize("run", [0, 1], ids=["workers with certificates", "workers with tokens"])
 def test_every_process_works_with_its_grants_and_asks_for_nothing_more(
-    kafka: Secured, run: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a monitor's request to a page and a row on the board, each process as a user of its own."""
 
-    def environment_of(user: str) -> dict[str, str]:
-        return {**kafka.environment(user, PROVEN_BY[user][run]), "SLA_PARTITIONS": str(PARTITIONS)}
+    def environment_of(user: str, mechanism: str) -> dict[str, str]:
+        return {**kafka.environment(user, mechanism), "SLA_PARTITIONS": str(PARTITIONS)}
 
-    def started(user: str, command: str, port: str, **settings: str) -> CommandProcess:
-        return CommandProcess(command, port, tmp_path / f"{command}.log", {**environment_of(user), **settings})
-
-    def client(user: str) -> tuple[str, dict[str, object]]:
-        options = kafka.client(user, PROVEN_BY[user][run])
-        return options.pop("bootstrap_servers"), options
+    def started(user: str, command: str, port: str, mechanism: str, **settings: str) -> CommandProcess:
+        log = tmp_path / f"{command}-{mechanism}.log"
+        return CommandProcess(command, port, log, {**environment_of(user, mechanism), **settings})
 
     before = len(kafka.denied())
-    incident = f"inc-{run + 1}"
     overdue = format_rfc3339(SystemTimeSource().now() - 3 * HOUR)
     with Destinations() as destinations, ExitStack() as processes:
-        processes.enter_context(started("worker", "worker", "SLA_HEALTH_PORT", SLA_BACKFILL_QUIET="PT1S"))
+        for mechanism in WORKERS:
+            processes.enter_context(
+                started("worker", "worker", "SLA_HEALTH_PORT", mechanism, SLA_BACKFILL_QUIET="PT1S")
+            )
         mapping, jobs = tmp_path / "intake.yaml", "jobs-token-00000001"
         monitors = (MAPPING.parent / "intake" / "heartbeat.yaml").read_text(encoding="utf-8").partition("sources:\n")[2]
         mapping.write_text(f"{MAPPING.read_text(encoding='utf-8')}\n{monitors}", encoding="utf-8")
-        secrets = {**SECRETS, "SLA_INTAKE_JOBS_TOKEN": jobs}
+        settings = {**SECRETS, "SLA_INTAKE_JOBS_TOKEN": jobs, "SLA_INTAKE_MAPPING": str(mapping)}
         intake = processes.enter_context(
-            started("intake", "intake", "SLA_INTAKE_PORT", SLA_INTAKE_MAPPING=str(mapping), **secrets)
+            started("intake", "intake", "SLA_INTAKE_PORT", PROVEN_BY["intake"], **settings)
         )
+        database = f"sqlite:///{tmp_path}/board.db"
         board = processes.enter_context(
-            started("board", "board", "SLA_BOARD_PORT", SLA_BOARD_DATABASE_URL=f"sqlite:///{tmp_path}/board.db")
+            started("board", "board", "SLA_BOARD_PORT", PROVEN_BY["board"], SLA_BOARD_DATABASE_URL=database)
         )
         with monkeypatch.context() as environment:
-            own = environment_of("notifier")
+            own = environment_of("notifier", PROVEN_BY["notifier"])
             for name, value in own.items():
                 environment.setenv(name, value)
             processes.enter_context(NotifyProcess(own["SLA_BROKERS"], PREFIX, tmp_path, destinations, "hook"))
-        status, answer = intake.post(
-            "/v1/incidents", json.dumps({"incident_id": incident, "time": overdue, **OUTAGE}).encode(), SERVICES
-        )
-        assert status in {200, 202}, answer
+        for incident in INCIDENTS:
+            status, answer = intake.post(
+                "/v1/incidents", json.dumps({"incident_id": incident, "time": overdue, **OUTAGE}).encode(), SERVICES
+            )
+            assert status in {200, 202}, answer
         beat = ("/v1/heartbeats/probe-acme", b"", {"Authorization": f"Bearer {jobs}"})
         wait(lambda: intake.post(*beat)[0] == 202, kafka.denied)
         wait(lambda: '"problem": null' in intake.get("/ready")[1], kafka.denied)
-        brokers, options = client("publisher")
-        with IncidentPublisher(brokers, "/monitors", kafka=options) as publisher:
-            publisher.responded(incident, who=Who("support", "ann")).result(10)
-        brokers, options = client("on-call")
-        with consume_alerts(brokers, group=f"on-call-{run}", kafka=options) as alerts:
-            assert any(alert.subject == incident for alert in alerts)
+        for turn in range(2):
+            options = kafka.client("publisher", CLIENTS["publisher"][turn])
+            with IncidentPublisher(options.pop("bootstrap_servers"), "/monitors", kafka=options) as publisher:
+                publisher.responded(INCIDENTS[turn], who=Who("support", "ann")).result(10)
+            options = kafka.client("on-call", CLIENTS["on-call"][turn])
+            brokers = options.pop("bootstrap_servers")
+            with consume_alerts(brokers, group=f"on-call-{turn}", kafka=options) as alerts:
+                assert any(alert.subject == INCIDENTS[turn] for alert in alerts)
         wait(lambda: destinations.heard, kafka.denied)
-        wait(lambda: incident in board.get("/api/v1/incidents")[1], kafka.denied)
-        for user, words in COMMANDS[run::2]:
+        wait(lambda: all(each in board.get("/api/v1/incidents")[1] for each in INCIDENTS), kafka.denied)
+        for number, (user, words) in enumerate(COMMANDS):
             with monkeypatch.context() as environment:
-                for name, value in environment_of(user).items():
+                for name, value in environment_of(user, CLIENTS[user][number % 2]).items():
                     environment.setenv(name, value)
                 result = CliRunner().invoke(app, words)
             assert result.exit_code == 0, (user, words, result.output, result.stderr)
