@@ -62,7 +62,7 @@ class RowsShown:
         parts = [f"{self.counts[kind]:,} {kind}" for kind in ("ignored", "repeated", "wrong") if self.counts[kind]]
         good = self.counts["events"]
         rest = f"; {', '.join(parts)}" if parts else ""
-        became = f"{good:,} became {events:,} event{'' if events == 1 else 's'}"
+        became = f"{good:,} became {events:,} event{'' if events == 1 else 's'}" if good else "none became an event"
         return f"{self.file}: {total:,} row{'' if total == 1 else 's'}, {became}{rest}"
 
 

@@ -41,9 +41,8 @@ def silence(source: Source, name: str) -> Translation:
 
 def views(source: Source, path: str | None) -> Iterator[tuple[str, object]]:
     """What the mapping sees of the monitor that an address names."""
-    from connect.intake.mapping.monitors import rule_for
 
     name = (path or "").removeprefix(HEARTBEATS)
-    rule = rule_for(source.monitors, name)
+    rule = source.monitors.rule_for(name)
     if rule is not None:
         yield name, rule.view(name)

@@ -17,7 +17,8 @@ from streams.config_files.scalars import check_zone
 
 def _encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
+        if not codecs.lookup(name)._is_text_encoding:
+            raise LookupError
     except LookupError as error:
         raise ValueError(f"{name!r} is no encoding; allowed: utf-8, utf-16, cp1252, shift_jis and others") from error
     return name

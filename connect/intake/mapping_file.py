@@ -12,7 +12,7 @@ from connect.intake.mapping.entry_checks import NEVER_APPLIES
 from connect.intake.mapping.entry_file import conditions_of, mapping_rule
 from connect.intake.mapping.feedback_rules import FeedbackRule
 from connect.intake.mapping.mapping_rule import EVERY, MappingRule
-from connect.intake.mapping.monitors import MonitorRule
+from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping.rules import Source, States
 from connect.intake.mapping.schema import MappingKeys, SourceKeys, StatesKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError
@@ -88,7 +88,7 @@ def _source(
         warnings=tuple(_warnings(keys, fields)),
         replay_window=keys.replay_window,
         ignore=tuple(conditions_of(each, form) for each in keys.ignore),
-        monitors=tuple(MonitorRule(name, each.every, each.grace) for name, each in keys.monitors.items()),
+        monitors=MonitorRules(tuple(MonitorRule(name, each.every, each.grace) for name, each in keys.monitors.items())),
         states=states_of(keys.states, form.default_states),
         events={each: FeedbackRule(rule.becomes, rule.visibility) for each, rule in keys.events.items()},
         component_incidents=keys.component_incidents,

@@ -183,7 +183,8 @@ def expected_silences(
             assert decoded is not None
             beats.setdefault(decoded[0].monitor.name, []).append((row.at, row.value is not None))  # type: ignore[union-attr]
     for name, instants in beats.items():
-        (rule,) = [each for each in sources["jobs"].monitors if each.matches(name)]
+        rule = sources["jobs"].monitors.rule_for(name)
+        assert rule is not None
         for (last, watched), following in zip(instants, [*(at for at, _ in instants[1:]), None], strict=True):
             if not watched:
                 continue

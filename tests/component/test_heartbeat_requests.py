@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from connect.intake.heartbeats import service
 from connect.intake.loaded_mapping import LoadedMapping
-from connect.intake.mapping.monitors import MonitorRule, rule_for
+from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
@@ -172,8 +172,9 @@ def test_a_source_has_a_limited_number_of_monitors(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_own_name_comes_before_the_longest_pattern() -> None:
-    rules = [MonitorRule(pattern, 1, 1) for pattern in ("*", "probe-*", "probe-eu-*", "probe-eu-1")]
-    found = [rule_for(rules, name) for name in ("job", "probe-x", "probe-eu-2", "probe-eu-1", "probe-eu-")]
+    rules = tuple(MonitorRule(pattern, 1, 1) for pattern in ("*", "probe-*", "probe-eu-*", "probe-eu-1"))
+    monitors = MonitorRules(rules)
+    found = [monitors.rule_for(name) for name in ("job", "probe-x", "probe-eu-2", "probe-eu-1", "probe-eu-")]
     assert [None if rule is None else rule.pattern for rule in found] == [
         "*",
         "probe-*",
@@ -181,8 +182,27 @@ def test_the_own_name_comes_before_the_longest_pattern() -> None:
         "probe-eu-1",
         "probe-eu-*",
     ]
-    assert rule_for(rules[1:], "job") is None
+    assert MonitorRules(rules[1:]).rule_for("job") is None
     assert rules[1].view("probe-x") == {"monitor": {"name": "probe-x", "pattern": "probe-*", "wildcard": "x"}}
+
+
+class CountedRules(tuple[MonitorRule, ...]):
+    """Counts how often all rules are gone through."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[MonitorRule]:
+        type(self).passes += 1
+        return super().__iter__()
+
+
+def test_each_of_many_monitors_is_found_without_a_look_at_the_others() -> None:
+    rules = CountedRules(MonitorRule(f"m{number}", 1, 1) for number in range(1_000))
+    CountedRules.passes = 0
+    monitors = MonitorRules(rules)
+    assert [monitors.rule_for(rule.pattern) for rule in list(rules)] == list(rules)
+    assert monitors.rule_for("other") is None
+    assert CountedRules.passes <= 4
 
 
 @pytest.mark.parametrize(

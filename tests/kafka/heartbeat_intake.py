@@ -18,8 +18,9 @@ from connect.intake.heartbeats.rows import TOPIC, MonitorId
 from connect.intake.heartbeats.service import Heartbeats
 from connect.intake.kafka_producer import KafkaPublisher, RecordPublisher, Unavailable, kafka_producer
 from connect.intake.kafka_records import OutgoingRecord
-from connect.intake.mapping.monitors import MonitorRule
-from connect.intake.mapping.rules import EVERY, MappingRule, Source
+from connect.intake.mapping.mapping_rule import EVERY, MappingRule
+from connect.intake.mapping.monitors import MonitorRule, MonitorRules
+from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from streams.settings import read_settings
 from streams.sla.instants import SECOND
@@ -34,7 +35,7 @@ SOURCE = Source(
     component=(MappingRule(1, value="api"),),
     impact=(MappingRule(1, value="cosmetic"),),
     tenants=(MappingRule(1, value=EVERY),),
-    monitors=(MonitorRule("backup", EVERY_S * SECOND, GRACE_S * SECOND),),
+    monitors=MonitorRules((MonitorRule("backup", EVERY_S * SECOND, GRACE_S * SECOND),)),
 )
 
 

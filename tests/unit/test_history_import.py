@@ -318,6 +318,7 @@ def test_the_memory_for_a_row_is_limited(desk: Any, monkeypatch: pytest.MonkeyPa
         ("name: desk", "name: desk\nfile: {format: json}\nignore: [{'a[': x}]", "is no JMESPath expression"),
         ("name: desk", "name: Desk", "not a name of a source"),
         ("name: desk", "name: desk\nfile: {encoding: utf-9}", "is no encoding"),
+        ("name: desk", "name: desk\nfile: {encoding: hex}", "import.yaml:4: file.encoding: 'hex' is no encoding"),
     ],
 )
 def test_mistakes_in_an_import_file_are_named_with_their_line(desk: Any, before: str, after: str, what: str) -> None:

@@ -16,6 +16,8 @@ from streams.settings import Settings
 _REQUEST_MS = 10_000
 _FETCH_WAIT_MS = 250
 _POLL_MS = 200
+#: What Kafka says of records with the instant of their writer's clock.
+_CREATE_TIME = 0
 
 
 class LogRow(NamedTuple):
@@ -85,11 +87,19 @@ class KafkaHeartbeatReader:
         batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
         for partition in self._positions:
             self._positions[partition] = await self._consumer.position(partition)
-        return [
-            LogRow(partition.partition, record.offset, record.key, record.value, record.timestamp * 1000)
-            for partition, records in batches.items()
-            for record in records
-        ]
+        return [self._row(partition, record) for partition, records in batches.items() for record in records]
+
+    def _row(self, partition: TopicPartition, record: Any) -> LogRow:
+        """A record as a row. One from before the topic was set up rightly has no meaning: by clocks of writers that
+        differ, monitors would be silent that are not. Raises SlaError where that is so now."""
+        if record.timestamp_type != _CREATE_TIME:
+            return LogRow(partition.partition, record.offset, record.key, record.value, record.timestamp * 1000)
+        if record.offset >= self._ends[partition]:
+            raise SlaError(
+                f"{partition.topic} has message.timestamp.type CreateTime; it must be LogAppendTime: "
+                "`sla topics apply` sets it"
+            )
+        return LogRow(partition.partition, record.offset, None, None, 0)
 
     def caught_up(self, partition: int) -> bool:
         found = TopicPartition(f"{self._settings.topic_prefix}.{TOPIC}", partition)

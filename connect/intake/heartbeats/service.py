@@ -31,7 +31,7 @@ from connect.intake.heartbeats.silence_detector import SHORTEST_GAP, Silence, Si
 from connect.intake.heartbeats.silence_events import events_of, incident_of
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
-from connect.intake.mapping.monitors import MonitorRule, rule_for
+from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from streams.errors import SlaError
@@ -104,7 +104,7 @@ class Heartbeats:
     def rule_of(self, monitor: MonitorId) -> MonitorRule | None:
         """The rule of a monitor; None: the mapping does not name it."""
         source = self._sources.get(monitor.source)
-        return None if source is None else rule_for(source.monitors, monitor.name)
+        return None if source is None else source.monitors.rule_for(monitor.name)
 
     async def beat(self, monitor: MonitorId) -> None:
         """A heartbeat; returns once all replicas have it. Raises Unavailable; SlaError beyond MAX_MONITORS."""

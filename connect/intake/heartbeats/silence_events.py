@@ -5,7 +5,6 @@ from __future__ import annotations
 from connect.intake.formats import heartbeat
 from connect.intake.heartbeats.silence_detector import Silence
 from connect.intake.kafka_records import PreparedEvent, prepare
-from connect.intake.mapping.monitors import rule_for
 from connect.intake.mapping.rules import Source
 from streams.sla.events import Rejection
 
@@ -15,7 +14,7 @@ def events_of(source: Source, silence: Silence) -> list[PreparedEvent] | str:
     name = silence.monitor.name
     found = []
     if not silence.was_opened:
-        rule = rule_for(source.monitors, name)
+        rule = source.monitors.rule_for(name)
         if rule is None:
             return "the mapping no longer names the monitor"
         opened = heartbeat.opened(source, rule, name, silence.after, silence.missed_at)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 #: Names are parts of incident ids and of addresses.
 MONITOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,59}")
@@ -21,12 +22,6 @@ class MonitorRule:
     every: int
     grace: int
 
-    def matches(self, name: str) -> bool:
-        """Whether a monitor's name fits."""
-        if self.pattern.endswith("*"):
-            return name.startswith(self.pattern[:-1])
-        return name == self.pattern
-
     def view(self, name: str) -> Mapping[str, object]:
         """What the rules of a mapping see of a monitor: its name, the pattern, and what `*` stands for."""
         fields = {"name": name, "pattern": self.pattern}
@@ -35,14 +30,35 @@ class MonitorRule:
         return {"monitor": fields}
 
 
-def rule_for(rules: Iterable[MonitorRule], name: str) -> MonitorRule | None:
-    """The rule of a monitor: its own name, else the longest pattern that fits."""
-    fitting = [rule for rule in rules if rule.matches(name)]
-    return max(fitting, key=lambda rule: (rule.pattern == name, len(rule.pattern)), default=None)
+@dataclass(frozen=True)
+class MonitorRules:
+    """The monitors of a source. Finding one takes the same time however many there are: each of 10,000 monitors is
+    looked up when a mapping is read."""
 
+    rules: tuple[MonitorRule, ...] = ()
 
-def allowed_names(rules: Iterable[MonitorRule]) -> str:
-    """The names and patterns, for a message."""
-    patterns = sorted(rule.pattern for rule in rules)
-    more = f" and {len(patterns) - _SHOWN} more" if len(patterns) > _SHOWN else ""
-    return ", ".join(patterns[:_SHOWN]) + more
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def rule_for(self, name: str) -> MonitorRule | None:
+        """The rule of a monitor: its own name, else the longest pattern that fits."""
+        found = self._by_pattern.get(name)
+        lengths = iter(self._lengths)
+        while found is None and (length := next(lengths, None)) is not None:
+            if length <= len(name):
+                found = self._by_pattern.get(f"{name[:length]}*")
+        return found
+
+    def allowed_names(self) -> str:
+        """The names and patterns, for a message."""
+        shown = ", ".join(sorted(self._by_pattern)[:_SHOWN])
+        return f"{shown} and {len(self) - _SHOWN} more" if len(self) > _SHOWN else shown
+
+    @cached_property
+    def _by_pattern(self) -> Mapping[str, MonitorRule]:
+        return {rule.pattern: rule for rule in self.rules}
+
+    @cached_property
+    def _lengths(self) -> Sequence[int]:
+        """How many characters precede the `*` of the patterns, the most first."""
+        return sorted({len(rule.pattern) - 1 for rule in self.rules if rule.pattern.endswith("*")}, reverse=True)

@@ -9,7 +9,7 @@ from connect.intake.mapping.authentication import Authentication
 from connect.intake.mapping.body_rules import BodyRules
 from connect.intake.mapping.feedback_rules import FeedbackRule
 from connect.intake.mapping.mapping_rule import Condition, MappingRule, paths_of
-from connect.intake.mapping.monitors import MonitorRule
+from connect.intake.mapping.monitors import MonitorRules
 from connect.intake.mapping.paths import FieldPath
 from connect.secret_refs import SecretRef
 from streams.topics import DEFAULT_PREFIX
@@ -79,7 +79,7 @@ class Source:
     """How the sender authenticates; None: as its format says."""
     body: BodyRules | None = None
     """Where things are in the body (format json)."""
-    monitors: tuple[MonitorRule, ...] = ()
+    monitors: MonitorRules = field(default_factory=MonitorRules)
     """The monitors whose heartbeats it sends."""
     warnings: tuple[str, ...] = ()
     """What the mapping file says in a way that is easily misread, each with its line."""

@@ -9,7 +9,7 @@ from connect.intake.heartbeats.rows import MonitorId
 from connect.intake.heartbeats.service import Heartbeats
 from connect.intake.kafka_producer import Unavailable
 from connect.intake.kafka_records import prepare
-from connect.intake.mapping.monitors import MONITOR_NAME, MonitorRule, allowed_names, rule_for
+from connect.intake.mapping.monitors import MONITOR_NAME, MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.permissions import forbidden
 from connect.intake.web.responses import ACCEPTED, FORBIDDEN, UNPROCESSABLE, RequestRejected, retry_after
@@ -48,9 +48,9 @@ def checked_monitor(source: Source, name: str, now: int) -> MonitorRule:
 
     A monitor that is silent can't be told of a mistake, so its heartbeats are refused as long as there is one.
     """
-    rule = rule_for(source.monitors, name) if MONITOR_NAME.fullmatch(name) else None
+    rule = source.monitors.rule_for(name) if MONITOR_NAME.fullmatch(name) else None
     if rule is None:
-        known = allowed_names(source.monitors)
+        known = source.monitors.allowed_names()
         raise RequestRejected(404, f"{source.name} has no monitor {name[:60]!r}; allowed: {known}")
     opened = heartbeat.opened(source, rule, name, now, now + rule.every + rule.grace)
     if isinstance(opened, str):
