@@ -15,6 +15,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.digest import digest_page, ended, key_of_digest
 from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page
+from connect.notify.pending_messages import with_end
 
 
 class RecoveredPage(NamedTuple):
@@ -41,7 +42,7 @@ def recovered(stored: Iterable[Page], destination: Destination, now: int) -> lis
         )
         for key in sorted({*digests, *moved, *members})
     ]
-    return found + [RecoveredPage(page, _incident(page)) for page in incidents]
+    return found + [RecoveredPage(page, _with_ends(_incident(page), destination)) for page in incidents]
 
 
 def _digest(
@@ -50,9 +51,18 @@ def _digest(
     if page is None:
         over = any(each.action == "resolve" for each in moved)
         page = digest_page(key) if over else replace(digest_page(key), open={DIGEST: 0})
-    page = replace(page, pending=tuple(sorted((*page.pending, *moved), key=lambda each: each.seq)))
-    page = replace(_incident(page), keys={DIGEST: key} if page.open else {})
+    page = _incident(replace(page, pending=tuple(sorted((*page.pending, *moved), key=lambda each: each.seq))))
+    page = replace(page, keys={DIGEST: key} if page.open else {})
     return page if member or not page.open or page.waits_late else ended(page, destination, now, busy=False)
+
+
+def _with_ends(page: Page, destination: Destination) -> Page:
+    """A late alert that was stored without its end has it again: nothing else may end its page."""
+    pending = list[Message]()
+    for message in page.pending:
+        ended_by = {each.clock for each in page.pending if each.action == "resolve" and each.seq > message.seq}
+        pending += (message,) if message.clock in ended_by else with_end(message, destination)
+    return page if len(pending) == len(page.pending) else replace(page, pending=tuple(pending))
 
 
 def _incident(page: Page) -> Page:

@@ -161,6 +161,21 @@ def test_rows_keep_it_and_a_restart_does_not_open_it(to: Destination) -> None:
     assert actions(page) == (PAIR[:1] if to is ROOM else PAIR)
 
 
+@EACH
+def test_a_crash_between_its_rows_loses_neither_it_nor_its_end(to: Destination) -> None:
+    """Rows are written one by one, and the alert is read again afterwards."""
+    rows = DestinationPages(to, "sla").apply(0, late(), None, 1).rows
+    for written in range(len(rows) + 1):
+        stored, again = StoredPages(to.name), DestinationPages(to, "sla")
+        for row in rows[:written]:
+            stored.read(row.key, row.value)
+        again.load(0, stored.pages(), 2)
+        again.apply(0, late(), None, 3)
+        page = again.queue.get(PageKey(0, "inc-1"))
+        assert page is not None
+        assert actions(page) == (PAIR[:1] if to is ROOM else PAIR)
+
+
 def test_an_earlier_update_gives_way_with_its_end_unless_it_may_be_open() -> None:
     page = after(PAGER, late("update/1", "one"), late("update/2", "two"))
     assert [each.clock for each in page.pending] == ["update/2", "update/2"]
@@ -208,6 +223,7 @@ class Digests:
     def deliver(self, key: PageKey) -> list[str]:
         found = []
         while (page := self.pages.queue.get(key)) is not None and page.pending:
+            assert page.head.key is not None, "its end would have another one"
             found.append(page.head.action)
             self.write(self.pages.start(key))
             self.write(self.pages.delivered(key, 5))
@@ -228,6 +244,23 @@ def test_a_digest_of_late_alerts_is_sent_and_ended(restart: bool) -> None:
         digests = digests.restarted()
     assert digests.deliver(digest) == ["trigger", "resolve"]
     assert digests.left == []
+
+
+def test_a_digest_of_late_alerts_that_a_crash_left_in_part_is_sent_and_ended() -> None:
+    digests, alerts = Digests(), [late(incident="a"), late(incident="b")]
+    for each in alerts:
+        digests.write(digests.pages.apply(0, each, None, 1).rows)
+    keys = [PageKey(0, "a"), PageKey(0, "b")]
+    digest = digests.pages.digest_of(0, keys)
+    rows = digests.pages.fold(digest, keys, 2, 3).change.rows
+    before = dict(digests.rows)
+    for written in range(1, len(rows) + 1):
+        digests.rows = dict(before)
+        digests.write(rows[:written])
+        again = digests.restarted()
+        assert again.deliver(digest) == ["trigger", "resolve"]
+        assert all(again.deliver(key) in ([], ["trigger", "resolve"], ["resolve"]) for key in keys)
+        assert again.left == []
 
 
 def test_a_digest_with_a_late_alert_ends_with_the_others_but_not_unseen() -> None:
