@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from cli.support.exits import one_line, wrong_use
 
 if TYPE_CHECKING:
+    from connect.history_import.rows import SourceRow
     from connect.intake.mapping.rules import Source
 
 import_app = typer.Typer(
@@ -61,14 +63,13 @@ def statuspage(
     Exit code 2: a file can't be read or is no such JSON.
     """
     from cli.history.run import ImportOptions, run
-    from connect.history_import.status_page import page_rows
 
     options = ImportOptions(output, dry_run, keep_going, contracts or [], rows, as_json)
     options.check()
     with one_line():
         sender = _statuspage_source(mapping, source)
         documents = [(str(file), _json_of(file)) for file in files]
-        run([(name, page_rows(document, sender)) for name, document in documents], options)
+        run([(name, _page_rows(name, document, sender)) for name, document in documents], options)
 
 
 @import_app.command("tickets", epilog="Example: sla import tickets tickets.csv --mapping import.yaml --rows 20")
@@ -126,6 +127,15 @@ def _statuspage_source(mapping: Path, name: str | None) -> Source:
         wrong_use(f"which source is the page? write --source NAME; of format statuspage there are: {names}")
     found = sources.get(name or next(iter(sources)))
     return found or wrong_use(f"--source: there is no source {name!r} of format statuspage; there are: {names}")
+
+
+def _page_rows(name: str, document: object, source: Source) -> Iterator[SourceRow]:
+    from connect.history_import.status_page import NotAPage, page_rows
+
+    try:
+        yield from page_rows(document, source)
+    except NotAPage as error:
+        raise NotAPage(f"{name}: {error}") from None
 
 
 def _json_of(file: Path) -> object:

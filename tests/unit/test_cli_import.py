@@ -179,3 +179,11 @@ def test_wrong_use_is_one_line_and_exit_code_2(arguments: tuple[str, ...], probl
     assert found.exit_code == 2, found.output
     assert problem in found.stderr
     assert found.stdout == ""
+
+
+def test_a_file_that_is_no_page_is_named() -> None:
+    pages = ROOT / "tests" / "data" / "intake" / "statuspage"
+    good, other = str(pages / "resolved.json"), str(pages / "component.json")
+    shown = run("statuspage", good, other, *STATUSPAGE)
+    assert shown.exit_code == 2
+    assert f"{other}: expected `incidents` or `scheduled_maintenances`; the object has component" in shown.stderr
