@@ -243,28 +243,28 @@ def test_getmany_returns_what_comes_before_a_damaged_batch() -> None:
 
 
 def polled(*fetched: bytes) -> list[Any]:
-    """What a consumer of kafka-python returns of one fetch."""
+    """What a consumer of kafka-python returns of one fetch. Its checksum is Python: traced memory slows it a hundredfold."""
     bound_batches()
     bound_batches()
     position = KafkaPythonFetcher.PartitionRecords(
-        fetch_offset=0, tp=ONE, records=KafkaPythonRecords(b"".join(fetched)), isolation_level=1, check_crcs=True
+        fetch_offset=0, tp=ONE, records=KafkaPythonRecords(b"".join(fetched)), isolation_level=1, check_crcs=False
     )
     return list(position.record_iterator)
 
 
 @CODECS
 def test_consumers_of_client_services_are_bounded_too(codec: int) -> None:
-    bomb = batch([b"z" * 10 * MIB] * 12, codec, base=1)
+    bomb = batch([b"z" * 10 * MIB] * 4, codec, base=1)
     tracemalloc.start()
     try:
-        found = polled(batch([b"before"], codec), bomb, batch([b"after", b"last"], codec, base=13))
+        found = polled(batch([b"before"], codec), bomb, batch([b"after", b"last"], codec, base=5))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert [(record.offset, record.key) for record in found] == [(0, b"k"), (12, None), (13, b"k"), (14, b"k")]
+    assert [(record.offset, record.key) for record in found] == [(0, b"k"), (4, None), (5, b"k"), (6, b"k")]
     unread = found[1].value
     assert isinstance(unread, UnreadBatch)
-    assert (unread.first, unread.last, found[1].timestamp) == (1, 12, 1_000)
+    assert (unread.first, unread.last, found[1].timestamp) == (1, 4, 1_000)
     assert unread.sha256 == hashlib.sha256(bomb).hexdigest()
     assert peak < 2 * MAX_BATCH_BYTES + 3 * len(bomb) + MIB
 
