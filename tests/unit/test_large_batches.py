@@ -243,7 +243,7 @@ def test_getmany_returns_what_comes_before_a_damaged_batch() -> None:
 
 
 def polled(*fetched: bytes) -> list[Any]:
-    """What a consumer of kafka-python returns of one fetch. Its checksum is Python: traced memory slows it a hundredfold."""
+    """What a consumer of kafka-python returns of one fetch. Checksums are off: traced memory slows them too much."""
     bound_batches()
     bound_batches()
     position = KafkaPythonFetcher.PartitionRecords(
