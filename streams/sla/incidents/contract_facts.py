@@ -10,7 +10,7 @@ from streams.sla.erasure import Erasure
 from streams.sla.incidents import contract_retention
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.classification import Classification, Pinned
-from streams.sla.incidents.fold import Fold
+from streams.sla.incidents.fold import Fact, Fold
 from streams.sla.incidents.reevaluation import QueueKey, QueueProgress
 from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import Reevaluated, Rewritten
@@ -79,7 +79,7 @@ def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | Rewritte
     after = timeline.folded
     changed = after is not None and (before is None or _basis(before) != _basis(after))
     outputs, step = state.applied(stored, [], changed=changed)
-    return Reevaluated(outputs, step, arrival)
+    return Reevaluated(outputs, step, _latest(arrival, timeline.facts))
 
 
 def _decisions(state: IncidentState, incident_id: str) -> Iterator[Reevaluated | Rewritten]:
@@ -147,4 +147,10 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
         crashed = f"{type(error).__name__}: {error}"
         state.quarantine(timeline.id)
     state.index_tenants(stored, timeline.facts)
-    return state.rewritten(stored, arrival)._replace(crashed=crashed)
+    return state.rewritten(stored, _latest(arrival, timeline.facts))._replace(crashed=crashed)
+
+
+def _latest(arrival: int, facts: Iterable[Fact]) -> int:
+    """When the last of the inputs arrived that an impact list rests on. A partition that catches up may have applied
+    some which arrived after the contract fact or erasure; the ledger must not count them before their time (R26)."""
+    return max(arrival, max((fact.arrival for fact in facts), default=arrival))

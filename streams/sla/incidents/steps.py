@@ -74,7 +74,8 @@ class Orphaned(NamedTuple):
 
 
 class Reevaluated(NamedTuple):
-    """A contract fact, which arrived at `arrival`, led to another judgement of the incident (R20)."""
+    """A contract fact led to another judgement of the incident (R20). `arrival` is that of the latest input on which it
+    rests."""
 
     outputs: list[ev.Output]
     step: Step | None
@@ -104,7 +105,7 @@ class ContractsEvicted(NamedTuple):
 
 class Rewritten(NamedTuple):
     """The incident names an erased tenant: `step` replaces its rows, which are numbered from 0 to `replaces` - 1 (R29).
-    `arrival` is that of the input that led to it. `crashed` says why the incident could not be folded; it is
+    `arrival` is that of the latest input on which it rests. `crashed` says why the incident could not be folded; it is
     quarantined then (R27)."""
 
     outputs: list[ev.Output]
