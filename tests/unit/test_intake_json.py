@@ -86,6 +86,7 @@ STATE = "{down: opened, note: updated, up: resolved, test: ignored}"
         ("{from: id}", "{from: '[id, at]'}", "[a, b] builds values and is not available"),
         ("{from: id}", "{from: ids[0].x}", "7: this is not YAML: while parsing"),
         ("{from: id}", "{from: ids[0].x}", "expected ',' or '}', but got '['; a text with [ within braces is quoted"),
+        ("{from: id}", "{from: \"join('12345678901234567', ids)\"}", "the separator of join is too long"),
         ("{from: id}", "{from: 'sort(id)'}", "function sort is not available; allowed: contains"),
         ("{from: id}", "{from: '`1`'}", "is the same for every body"),
         ("everyone: public", "everyone: publik", "'publik' is not a valid visibility; did you mean public?"),
@@ -117,6 +118,14 @@ def test_values_of_any_language_are_shown_as_they_are_written(tmp_path: Path, gi
     (rejected,) = decided(source, {**DOWN, "status": given}).rejected
     assert f"status is {shown}, which line 9" in rejected.reason
     assert f"tenants, line 15: gives {shown}" in list(explain(source, ItemTexts({"tenant": given}, PayloadTexts({}))))
+
+
+def test_an_expression_over_a_list_without_end_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connect.intake.mapping.expressions._MOST_STEPS", 1_000)
+    path = parse_expression("tags[?@ == 'prod'] | [0]")
+    assert path.values({"tags": ["x"] * 200 + ["prod"]}) == ["prod"]
+    assert path.values({"tags": ["x"] * 2_000 + ["prod"]}) == []
+    assert path.values({"tags": ["prod"]}) == ["prod"], "each evaluation counts for itself"
 
 
 def test_other_formats_have_no_body(tmp_path: Path) -> None:
