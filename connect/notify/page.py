@@ -258,14 +258,15 @@ class Page:
         self, added: Sequence[_NewMessage], trigger: PageTrigger, destination: Destination, now: int, due: int
     ) -> Page:
         known = {each.id for each in self.pending if not self._overtaken(each)}  # of one that is read again
+        waiting, again = {each.id for each in self.pending}, f"/{trigger.at}"  # each message has a row of its own
         seq, event = self._next_seq(now), _stored_event(trigger, destination) if added else {}
         messages = tuple(
             Message(
-                each.id, each.action, each.clock, event, seq + index, now, due, language=self.language, key=each.key,
-                opens=each.opens, record_at=trigger.at,
+                each.id + again * (each.id in waiting), each.action, each.clock, event, seq + index, now, due,
+                language=self.language, key=each.key, opens=each.opens, record_at=trigger.at,
             )
             for index, each in enumerate(added)
-            if each.id not in known
+            if known.isdisjoint((each.id, each.id + again))
         )  # fmt: skip
         if trigger.late:
             messages = tuple(each for message in messages for each in with_end(message, destination))

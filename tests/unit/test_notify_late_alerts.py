@@ -161,6 +161,26 @@ def test_rows_keep_it_and_a_restart_does_not_open_it(to: Destination) -> None:
     assert actions(page) == (PAIR[:1] if to is ROOM else PAIR)
 
 
+def test_a_retraction_that_comes_again_while_the_first_waits_has_a_row_of_its_own() -> None:
+    """Both have one id (R3). A webhook gets every event, in its order, after a restart too."""
+    first, back = ordinary("breached"), replace(ordinary("breached"), at=3)
+    taken_back = [replace(ordinary("retracted"), at=at) for at in (2, 4)]
+    pages, stored, key = DestinationPages(HOOK, "sla"), StoredPages(HOOK.name), PageKey(0, "inc-1")
+    rows = []
+    for now, each in enumerate((first, taken_back[0], back, *taken_back[1:], *taken_back[1:]), 1):
+        rows += pages.apply(0, each, None, now).rows
+    pages.start(key)
+    rows += pages.delivered(key, 9)
+    for row in rows:
+        stored.read(row.key, row.value)
+    again = DestinationPages(HOOK, "sla")
+    again.load(0, stored.pages(), 10)
+    for found in (pages, again):
+        page = found.queue.get(key)
+        assert page is not None
+        assert actions(page) == ["resolve sla.breach_retracted", "trigger sla.breached", "resolve sla.breach_retracted"]
+
+
 @EACH
 def test_a_crash_between_its_rows_loses_neither_it_nor_its_end(to: Destination) -> None:
     """Rows are written one by one, and the alert is read again afterwards."""
