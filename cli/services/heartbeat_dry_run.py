@@ -41,7 +41,6 @@ def silence(source: Source, name: str) -> Translation:
 
 def views(source: Source, path: str | None) -> Iterator[tuple[str, object]]:
     """What the mapping sees of the monitor that an address names."""
-
     name = (path or "").removeprefix(HEARTBEATS)
     rule = source.monitors.rule_for(name)
     if rule is not None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from connect.history_import.times import needs_zone
-from connect.intake.mapping.body_keys import TimeFormat
-from connect.intake.mapping.entry_keys import Conditions, MappingRuleKeys, PathText
+from connect.intake.mapping.body_keys import TimeFormat, needs_zone
+from connect.intake.mapping.entry_keys import ONE_OR_SEVERAL, Conditions, MappingRuleKeys, PathText
 from connect.intake.mapping.schema import SourceName, SourcePath, StatesKeys
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone
@@ -24,9 +23,7 @@ def _encoding(name: str) -> str:
     return name
 
 
-PathTexts = Annotated[
-    list[PathText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
-]
+PathTexts = Annotated[list[PathText], ONE_OR_SEVERAL, Field(min_length=1)]
 
 
 class FileKeys(ConfigKeys):
@@ -45,9 +42,9 @@ class FileKeys(ConfigKeys):
 class TimesKeys(ConfigKeys):
     """How times are written."""
 
-    format: Annotated[
-        list[TimeFormat], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-    ] = Field(["rfc3339"], description="One or several, of which the first that fits counts.", min_length=1)
+    format: Annotated[list[TimeFormat], ONE_OR_SEVERAL] = Field(
+        ["rfc3339"], description="One or several, of which the first that fits counts.", min_length=1
+    )
     zone: Annotated[str, AfterValidator(check_zone)] | None = Field(
         None, description="The zone of times without one (patterns without %z)."
     )

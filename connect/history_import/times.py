@@ -8,9 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from streams.sla.instants import LATEST, parse_rfc3339, to_micros
+from connect.intake.mapping.body_keys import needs_zone
+from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
 
-_PER_UNIT = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1_000}
+_UNITS = {"epoch_seconds": SECOND, "epoch_milliseconds": SECOND // 1000}
 
 
 class ReadTime(NamedTuple):
@@ -18,11 +19,6 @@ class ReadTime(NamedTuple):
 
     micros: int
     note: str = ""
-
-
-def needs_zone(text: str) -> bool:
-    """Whether a format leaves the zone open."""
-    return "%" in text and "%z" not in text
 
 
 class TimeReader:
@@ -46,8 +42,8 @@ class TimeReader:
     def _as(self, form: str, text: str) -> ReadTime:
         if form == "rfc3339":
             return ReadTime(parse_rfc3339(text))
-        if form in _PER_UNIT:
-            return ReadTime(int(Decimal(text) * _PER_UNIT[form]))
+        if form in _UNITS:
+            return ReadTime(int(Decimal(text) * _UNITS[form]))
         if not needs_zone(form):
             return ReadTime(to_micros(datetime.strptime(text, form).astimezone(UTC)))
         assert self._zone is not None, "checked with the file"

@@ -10,7 +10,8 @@ from connect.intake.mapping.classification import Classified, IgnoredByRule, Unm
 from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event, event
-from streams.sla.instants import format_rfc3339, to_datetime
+from connect.intake.sortable_ids import compact
+from streams.sla.instants import format_rfc3339
 
 _FIELDS = ("name", "pattern", "wildcard")
 
@@ -43,15 +44,11 @@ def resolved(source: Source, name: str, after: int, ended_at: int) -> Event:
 
 def incident_of(source: str, name: str, after: int) -> str:
     """The id of an incident: at most 126 characters."""
-    return f"{source}-{name}-{_compact(after)}"
+    return f"{source}-{name}-{compact(after)}"
 
 
 def _event_id(what: str, identity: str) -> str:
     return f"{what}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
-
-
-def _compact(instant: int) -> str:
-    return to_datetime(instant).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def _path_problem(names: tuple[str, ...]) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from connect.intake.formats import json_webhook_authentication, json_webhook_secrets
-from connect.intake.formats.json_webhook_times import compact, instant_of
+from connect.intake.formats.json_webhook_times import instant_of
 from connect.intake.formats.source_format import BODY_KEYS, INCIDENT_KEYS, SourceFormat
 from connect.intake.mapping.body_rules import (
     IGNORED,
@@ -44,6 +44,7 @@ from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.sortable_ids import compact
 from streams.sla.instants import format_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from connect.intake.mapping.body_rules import TimeRule
 from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import lookup
-from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_datetime, to_micros
+from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
 
 _UNITS = {"epoch_seconds": SECOND, "epoch_milliseconds": SECOND // 1000}
 _LONGEST = 64
@@ -37,13 +36,6 @@ def instant_of(rule: TimeRule, view: object, received_at: int | None) -> int | N
             raise ValueError(f"{rule.path} is {quoted(found[0])}, which is not within 1970 to 9999, so it is not set")
         return instant
     raise ValueError(f"{rule.path} is {quoted(found[0])}, which is {' and '.join(problems)}")
-
-
-@lru_cache(maxsize=1024)
-def compact(micros: int) -> str:
-    """An instant as part of an id, which sorts as time does: 20260131T090000.250000Z."""
-    text = to_datetime(micros).strftime("%Y%m%dT%H%M%S").rjust(15, "0")  # some C libraries do not pad the year
-    return f"{text}.{micros % SECOND:06d}Z"
 
 
 def _parsed(text: str, written: str, zone: str | None) -> int:

@@ -7,11 +7,10 @@ the first days of a quarter also ends what began in the one before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from connect.intake.formats.statuspage_page import instant, time_of
+from connect.intake.formats.statuspage_page import identity_of, instant, time_of
 from connect.intake.mapping.classification import (
     Classified,
     IgnoredByRule,
@@ -24,7 +23,6 @@ from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, to_datetime
 
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 #: Status of a component → the impact that Statuspage gives an incident with such a component. The others are no outage.
 _IMPACTS = {"major_outage": "critical", "partial_outage": "major", "degraded_performance": "minor"}
 _MONITOR: dict[str, object] = {"kind": "monitor"}
@@ -53,7 +51,7 @@ class ComponentChange(NamedTuple):
 def read_component(payload: dict[str, Any]) -> ComponentChange:
     """Raises ValueError that names what is missing or wrong."""
     component, update = (_object(payload, name) for name in ("component", "component_update"))
-    identity, change = _id(component, "component.id"), _id(update, "component_update.id")
+    identity, change = identity_of(component, "component."), identity_of(update, "component_update.")
     at = instant(update, "created_at", "component_update.")
     given = (component.get("name"), update.get("old_status"), update.get("new_status"))
     name, before, after = (str(each)[:80] for each in given)
@@ -120,11 +118,4 @@ def _object(payload: dict[str, Any], name: str) -> dict[str, Any]:
     found = payload.get(name)
     if not isinstance(found, dict):
         raise ValueError(f"{name}: expected an object")
-    return found
-
-
-def _id(fields: dict[str, Any], name: str) -> str:
-    found = fields.get("id")
-    if not isinstance(found, str) or not _ID.fullmatch(found):
-        raise ValueError(f"{name}: expected letters, digits, `-` and `_`, at most 64")
     return found

@@ -28,9 +28,9 @@ from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from connect.intake.sortable_ids import sortable
+from streams.sla.limits import MAX_ID_CHARACTERS
 
 SUPPORT: dict[str, object] = {"kind": "support"}
-_LONGEST_ID = 128
 
 
 def incident_outcomes(found: PageIncident, source: Source, *, history: bool = False) -> Iterator[ItemOutcome]:
@@ -106,7 +106,7 @@ def _transition(subject: str, before: str, after: str, post: Post, source: Sourc
 def _posts_of(target: str, found: PageIncident, source: Source) -> Iterator[ItemOutcome]:
     """All posts as updates of an incident that exists: whoever opened it also resolves it."""
     if not found.posts:
-        yield IgnoredItem("", f"it is about {target[:_LONGEST_ID]} and has no post yet")
+        yield IgnoredItem("", f"it is about {target[:MAX_ID_CHARACTERS]} and has no post yet")
     for post in found.posts:
         yield _update(target, f"{source.name}-{found.id}-update", post, source)
 

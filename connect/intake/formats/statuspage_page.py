@@ -67,9 +67,7 @@ def read_incident(payload: dict[str, Any], source: Source) -> PageIncident:
     incident = payload.get("incident")
     if not isinstance(incident, dict):
         raise ValueError("incident: expected an object")
-    identity, status, name = incident.get("id"), incident.get("status"), incident.get("name")
-    if not isinstance(identity, str) or not _ID.fullmatch(identity):
-        raise ValueError("incident.id: expected letters, digits, `-` and `_`, at most 64")
+    identity, status, name = identity_of(incident, "incident."), incident.get("status"), incident.get("name")
     if not isinstance(status, str):
         raise ValueError("incident.status: is missing")
     created = instant(incident, "created_at", "incident.")
@@ -95,6 +93,14 @@ def view_of(payload: dict[str, Any], incident: dict[str, Any]) -> dict[str, Any]
     shown["components"] = list(_components(incident))
     page = payload.get("page")
     return {"page": page if isinstance(page, dict) else {}, "incident": shown}
+
+
+def identity_of(fields: dict[str, Any], where: str) -> str:
+    """The id that Statuspage gives an object. Raises ValueError."""
+    found = fields.get("id")
+    if not isinstance(found, str) or not _ID.fullmatch(found):
+        raise ValueError(f"{where}id: expected letters, digits, `-` and `_`, at most 64")
+    return found
 
 
 def instant(fields: dict[str, Any], name: str, where: str = "") -> int:
@@ -126,9 +132,7 @@ def _posts(incident: dict[str, Any]) -> Iterator[Post]:
         where = f"incident.incident_updates[{index}]."
         if not isinstance(post, dict):
             raise ValueError(f"{where[:-1]}: expected an object")
-        identity, status, text = post.get("id"), post.get("status"), post.get("body")
-        if not isinstance(identity, str) or not _ID.fullmatch(identity):
-            raise ValueError(f"{where}id: expected letters, digits, `-` and `_`, at most 64")
+        identity, status, text = identity_of(post, where), post.get("status"), post.get("body")
         if not isinstance(status, str):
             raise ValueError(f"{where}status: is missing")
         created = instant(post, "created_at", where)

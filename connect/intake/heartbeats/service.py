@@ -37,7 +37,7 @@ from connect.intake.metrics import IntakeMetrics
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 
-#: Monitors of one source that have ever been heard.
+#: Monitors of one source that were heard and not deleted.
 MAX_MONITORS = 10_000
 _UNCONNECTED = "not connected to Kafka"
 _WATERMARK_EVERY_S = 2.0
@@ -114,7 +114,10 @@ class Heartbeats:
         if monitor not in self._partitions[partition]:
             count = sum(state.monitors_of[monitor.source] for state in self._partitions)
             if count >= MAX_MONITORS:
-                raise SlaError(f"{monitor.source} has {count:,} monitors; at most {MAX_MONITORS:,} are allowed")
+                raise SlaError(
+                    f"{monitor.source} has {count:,} monitors; at most {MAX_MONITORS:,} are allowed: "
+                    "delete those that are gone"
+                )
         await self._write([(BeatRow(monitor), partition)])
 
     async def forget(self, monitor: MonitorId) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.intake.mapping.body_rules import AUTHORS, CHANNELS, FACTS, IGNORED, VISIBILITIES
-from connect.intake.mapping.entry_keys import MappingRuleKeys, PathText, ScalarText
+from connect.intake.mapping.entry_keys import ONE_OR_SEVERAL, MappingRuleKeys, PathText, ScalarText
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone, close_to
 
@@ -69,6 +69,11 @@ def _time_format(value: str) -> str:
     return value
 
 
+def needs_zone(form: str) -> bool:
+    """Whether times in a format say nothing of their zone."""
+    return "%" in form and "%z" not in form
+
+
 Facts = Annotated[str, BeforeValidator(_facts)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 TimeFormat = Annotated[str, AfterValidator(_time_format)]
@@ -87,7 +92,7 @@ class TimeKeys(ConfigKeys):
     path: PathText | None = Field(None, alias="from", description="Path of the time in the payload.")
     format: Annotated[
         list[TimeFormat],
-        BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+        ONE_OR_SEVERAL,
         Field(min_length=1, max_length=4),
     ] = Field(["rfc3339"], description="How it is written; of a list, the first that fits.")
     zone: Annotated[str, AfterValidator(check_zone)] | None = Field(
@@ -106,7 +111,7 @@ class TimeKeys(ConfigKeys):
     def _complete(self) -> Self:
         if (self.path is None) == (self.receipt is None):
             raise ValueError("a time has one origin; allowed: a path, or the word receipt")
-        local = [each for each in self.format if "%" in each and "%z" not in each]
+        local = [each for each in self.format if needs_zone(each)]
         if local and self.zone is None:
             raise ValueError(f"{local[0]!r} has no zone; allowed: `zone: UTC`, or %z in the pattern")
         if self.zone is not None and not local:
@@ -116,7 +121,7 @@ class TimeKeys(ConfigKeys):
 
 Times = Annotated[
     list[TimeKeys],
-    BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+    ONE_OR_SEVERAL,
     Field(min_length=1, max_length=4),
 ]
 

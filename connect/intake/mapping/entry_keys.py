@@ -17,9 +17,9 @@ def _scalar_text(value: object) -> object:
 
 
 ScalarText = Annotated[str, BeforeValidator(_scalar_text), Field(min_length=1)]
-ScalarTexts = Annotated[
-    list[ScalarText], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
-]
+#: For keys that take one value or a list of them.
+ONE_OR_SEVERAL = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+ScalarTexts = Annotated[list[ScalarText], ONE_OR_SEVERAL, Field(min_length=1)]
 #: Each format parses its own paths, when all keys are known.
 PathText = Annotated[str, Field(min_length=1)]
 Conditions = dict[PathText, ScalarTexts]

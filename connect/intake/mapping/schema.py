@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SOURCE = re.compile(r"/[!-~]{1,100}")
 _MIN_EVERY, _MAX_EVERY = 5 * SECOND, 31 * DAY
 _MIN_GRACE, _MAX_GRACE = 10 * SECOND, 7 * DAY
-_MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * 1_000_000, 3600 * 1_000_000
+_MIN_REPLAY_WINDOW, _MAX_REPLAY_WINDOW = 10 * SECOND, 3600 * SECOND
 
 
 def _name(name: str) -> str:
@@ -131,7 +131,7 @@ class MonitorKeys(ConfigKeys):
         description="The longest usual time between two heartbeats."
     )
     grace: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_grace)] = Field(
-        60_000_000, description="How late a heartbeat may be before its absence is an incident."
+        60 * SECOND, description="How late a heartbeat may be before its absence is an incident."
     )
 
 

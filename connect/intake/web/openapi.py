@@ -129,11 +129,12 @@ def _hook() -> dict[str, Any]:
         "schema": schema,
         "description": "Name in the mapping file.",
     }
+    without_headers = "The token, for senders that can set no header (statuspage; json with `authentication: address`)."
     in_address = {
         "name": "token",
         "in": "query",
         "schema": schema,
-        "description": "The token, for senders that can set no header (format statuspage).",
+        "description": without_headers,
     }
     return {**operation, "parameters": [given, in_address], "security": [{"token": []}, {}]}
 
