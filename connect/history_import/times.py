@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from connect.intake.epoch_times import UNITS, since_1970
 from connect.intake.mapping.body_keys import needs_zone
-from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
-
-_UNITS = {"epoch_seconds": SECOND, "epoch_milliseconds": SECOND // 1000}
+from streams.sla.instants import LATEST, parse_rfc3339, to_micros
 
 
 class ReadTime(NamedTuple):
@@ -33,17 +31,17 @@ class TimeReader:
         for form in self._formats:
             try:
                 found = self._as(form, text)
-            except (ValueError, OverflowError, InvalidOperation):
+            except (ValueError, OverflowError):
                 continue
-            if 0 <= found.micros <= LATEST:
+            if 0 < found.micros <= LATEST:
                 return found
         raise ValueError(f"{text[:60]!r} is no time; allowed: {', '.join(self._formats)}")
 
     def _as(self, form: str, text: str) -> ReadTime:
         if form == "rfc3339":
             return ReadTime(parse_rfc3339(text))
-        if form in _UNITS:
-            return ReadTime(int(Decimal(text) * _UNITS[form]))
+        if form in UNITS:
+            return ReadTime(since_1970(text, form))
         if not needs_zone(form):
             return ReadTime(to_micros(datetime.strptime(text, form).astimezone(UTC)))
         assert self._zone is not None, "checked with the file"

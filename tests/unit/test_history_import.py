@@ -229,6 +229,15 @@ def test_seconds_and_milliseconds_since_1970(desk: Any, form: str, given: str) -
     assert events[0]["time"] == ("2026-04-10T08:00:00.25Z" if "25" in given else "2026-04-10T08:00:00Z")
 
 
+@pytest.mark.parametrize("given", ["0", "-1", "9e999999", "1e300000", "NaN", "-Infinity", "1e-999999", "now"])
+def test_a_number_that_is_no_time_is_wrong_in_its_row(desk: Any, given: str) -> None:
+    rows, events = desk(
+        f"{HEAD}1,It fails,{given},,open,API,high,Acme\n", MAPPING.replace('"%d.%m.%Y %H:%M", rfc3339', "epoch_seconds")
+    )
+    assert rows[0].problems == (f"Opened: {given!r} is no time; allowed: epoch_seconds",)
+    assert not events
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

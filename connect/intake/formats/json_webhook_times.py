@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
+from connect.intake.epoch_times import UNITS, since_1970
 from connect.intake.mapping.body_rules import TimeRule
 from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import lookup
-from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
+from streams.sla.instants import LATEST, parse_rfc3339, to_micros
 
-_UNITS = {"epoch_seconds": SECOND, "epoch_milliseconds": SECOND // 1000}
 _LONGEST = 64
 
 
@@ -46,23 +45,11 @@ def _parsed(text: str, written: str, zone: str | None) -> int:
             return parse_rfc3339(text)
         except ValueError:
             raise ValueError("no RFC 3339 date-time such as 2026-01-31T09:00:00Z") from None
-    if (unit := _UNITS.get(written)) is not None:
-        return _since_1970(text, written, unit)
+    if written in UNITS:
+        return since_1970(text, written)
     try:
         if "%z" in written:
             return to_micros(datetime.strptime(text, written).astimezone(UTC))
         return to_micros(datetime.strptime(text, written).replace(tzinfo=ZoneInfo(zone or "UTC")))
     except (ValueError, OverflowError):
         raise ValueError(f"not of the format {written}") from None
-
-
-def _since_1970(text: str, written: str, unit: int) -> int:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise ValueError(f"no number ({written})")
-    if not 0 < number <= LATEST // unit:
-        return -1
-    return int(number * unit)

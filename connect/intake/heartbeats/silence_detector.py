@@ -61,7 +61,7 @@ class SilenceDetector:
         self.unpublished: dict[tuple[MonitorId, int], Silence] = {}
         """What has to be published, by monitor and `after`."""
         self.monitors_of: Counter[str] = Counter()
-        """Monitors that were ever heard, by source."""
+        """Monitors that were heard and not deleted, by source."""
         self.silence_count = 0
         """Monitors whose incident has not ended."""
         self.live = False
