@@ -81,10 +81,16 @@ def _replace(run: Run, leaving: Worker, *, may_refuse: bool = False) -> Worker:
     deployment = run.deployment
     run.pause(1.0, 3.0)
     coming = deployment.start_worker(wait=False)
-    wait_for(lambda: coming.ready() or (may_refuse and coming.said("task_halted")), f"{coming.name} is ready")
+
+    def refuses() -> bool:
+        return may_refuse and bool(coming.said("task_halted"))
+
+    wait_for(lambda: coming.ready() or refuses(), f"{coming.name} is ready")
     if code := leaving.stop():
         run.result.problems.append(f"{leaving.name} was stopped and ended with {code}")
-    if not (may_refuse and coming.said("task_halted")):
+    # A worker may refuse only after it was ready: the one that leaves hands over its partitions at its end.
+    wait_for(lambda: all(map(Worker.ready, deployment.alive())) or refuses(), "workers are ready")
+    if not refuses():
         _all_work(run)
     return coming
 
