@@ -192,8 +192,7 @@ class Page:
             keys={**keys, clock: used} if used is not None and clock in still_open else keys,
             pending=waiting,
         )
-        name = f"{trigger.id}/{trigger.at}" if any(each.id == trigger.id for each in waiting) else trigger.id
-        return page._enqueue([_NewMessage(name, "trigger", clock, used, opens)], trigger, destination, now, due)
+        return page._enqueue([_NewMessage(trigger.id, "trigger", clock, used, opens)], trigger, destination, now, due)
 
     def _waits(self, alert: PageTrigger) -> bool:
         """Whether an alert that was read again waits already, or its end does. Late evidence may take a breach back,
@@ -202,8 +201,8 @@ class Page:
             return any(
                 each.late and each.id.startswith(alert.id) and each.record_at == alert.at for each in self.pending
             )
-        waiting = [each for each in self.pending if each.id == alert.id or each.clock in {alert.clock, ""}]
-        return any(each.id == alert.id for each in waiting) and waiting[-1].action == "trigger"
+        waiting = [each for each in self.pending if each.event["id"] == alert.id or each.clock in {alert.clock, ""}]
+        return any(each.event["id"] == alert.id for each in waiting) and waiting[-1].action == "trigger"
 
     def _ended(
         self, trigger: PageTrigger, clocks: Collection[str], destination: Destination, now: int, busy: bool
@@ -257,25 +256,32 @@ class Page:
     def _enqueue(
         self, added: Sequence[_NewMessage], trigger: PageTrigger, destination: Destination, now: int, due: int
     ) -> Page:
-        known = {each.id for each in self.pending if not self._overtaken(each)}  # of one that is read again
-        waiting, again = {each.id for each in self.pending}, f"/{trigger.at}"  # each message has a row of its own
         seq, event = self._next_seq(now), _stored_event(trigger, destination) if added else {}
+        names = {each.id for each in self.pending}  # each message has a row of its own
         messages = tuple(
             Message(
-                each.id + again * (each.id in waiting), each.action, each.clock, event, seq + index, now, due,
-                language=self.language, key=each.key, opens=each.opens, record_at=trigger.at,
+                f"{each.id}/again/{seq + index}" if each.id in names else each.id, each.action, each.clock, event,
+                seq + index, now, due, language=self.language, key=each.key, opens=each.opens, record_at=trigger.at,
             )
             for index, each in enumerate(added)
-            if known.isdisjoint((each.id, each.id + again))
+            if not self._known(each, trigger)
         )  # fmt: skip
         if trigger.late:
             messages = tuple(each for message in messages for each in with_end(message, destination))
         return replace(self, pending=(*self.pending, *messages))
 
+    def _known(self, new: _NewMessage, trigger: PageTrigger) -> bool:
+        """Whether an end that was read again waits already, and still ends what it has to."""
+        return new.action == "resolve" and any(
+            each.action == "resolve" and each.clock == new.clock and each.event["id"] == trigger.id
+            for each in self.pending
+            if not self._overtaken(each)
+        )
+
     def _overtaken(self, end: Message) -> bool:
         """Whether an alert that was read again after a crash waits behind the end that it had before."""
         later = (each for each in self.pending if each.action == "trigger" and each.seq > end.seq)
-        return end.action == "resolve" and any(end.clock in {each.clock, ""} for each in later)
+        return any(end.clock in {each.clock, ""} for each in later)
 
     def _next_seq(self, now: int) -> int:
         return max(now, self.pending[-1].seq + 1) if self.pending else now

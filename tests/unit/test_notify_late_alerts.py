@@ -14,7 +14,7 @@ from connect.notify.destinations.webhook import WEBHOOK, body_of, webhook_id
 from connect.notify.dry_run import DryRun
 from connect.notify.message import Message
 from connect.notify.page import Page
-from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.page_store_rows import StateRow, StoredPages, pending_row
 from connect.notify.pending_pages import PageKey
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.triggers import PageTrigger
@@ -28,6 +28,7 @@ REF = SecretRef("env", "X")
 PAGER = Destination("pager", PAGERDUTY, REF)
 ROOM = Destination("room", SLACK, REF, buttons=("resolve",))
 HOOK = Destination("hook", WEBHOOK, REF, give_up_after=4 * DAY)
+KEY = PageKey(0, "inc-1")
 EACH = pytest.mark.parametrize("to", [PAGER, ROOM, HOOK], ids=["pager", "room", "hook"])
 
 
@@ -179,6 +180,50 @@ def test_a_retraction_that_comes_again_while_the_first_waits_has_a_row_of_its_ow
         page = found.queue.get(key)
         assert page is not None
         assert actions(page) == ["resolve sla.breach_retracted", "trigger sla.breached", "resolve sla.breach_retracted"]
+
+
+def test_what_is_read_again_after_every_crash_leaves_no_page_open() -> None:
+    """A webhook is down for most of the time. Each message has a row of its own, however often its id waits."""
+    rows = list[StateRow]()
+    story = (replace(ordinary("warning"), at=1), replace(ordinary("closed"), at=2))
+    for now, delivered in enumerate((1, 0, 1), 1):
+        pages = restarted(rows)
+        for each in story:
+            rows += pages.apply(0, each, None, now).rows
+        page = pages.queue.get(KEY)
+        assert page is not None
+        assert len({each.id for each in page.pending}) == len(page.pending)
+        for _ in range(delivered):
+            pages.start(KEY)
+            rows += pages.delivered(KEY, now)
+    found = restarted(rows).queue.get(KEY)
+    assert found is not None
+    assert not found.open
+    assert sent(found)[-1].action == "resolve"
+
+
+def test_an_end_that_a_release_before_has_named_by_its_record_is_known() -> None:
+    closed = replace(ordinary("closed"), at=2)
+    pages = DestinationPages(HOOK, "sla")
+    rows = pages.apply(0, ordinary("breached"), None, 1).rows + pages.apply(0, closed, None, 2).rows
+    page = pages.queue.get(KEY)
+    assert page is not None
+    before = page.pending[-1]._replace(id=f"{closed.id}/2")
+    rows = [row for row in rows if closed.id not in str(row.key)] + [pending_row(HOOK.name, "inc-1", before)]
+    again = restarted(rows)
+    again.apply(0, closed, None, 3)
+    found = again.queue.get(KEY)
+    assert found is not None
+    assert [each.id for each in found.pending] == ["breached", f"{closed.id}/2"]
+
+
+def restarted(rows: list[StateRow]) -> DestinationPages:
+    """The pages of a webhook after a restart."""
+    stored, pages = StoredPages(HOOK.name), DestinationPages(HOOK, "sla")
+    for row in rows:
+        stored.read(row.key, row.value)
+    rows += pages.load(0, stored.pages(), 10).rows
+    return pages
 
 
 @EACH
