@@ -332,5 +332,5 @@ class LedgerProcessor:
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
         awaited = self._order.awaited(self._early.first_arrival)
-        waiting = self._waiting.problems(self._ledger.timers, awaited, self._requests.asked, now)
+        waiting = self._waiting.problems(self._ledger.timers, awaited, self._requests.asked, now, len(self._early))
         return [*self._context.problems(), *waiting]

@@ -27,6 +27,7 @@ FORWARDED = metrics.FORWARDED_TOTAL.counter()
 REJECT_SHARES = metrics.REJECT_SHARE.gauge()
 LEDGER_WATERMARKS = metrics.LEDGER_WATERMARK.gauge()
 LEDGER_WAITS = metrics.LEDGER_WAITING.gauge()
+LEDGER_EARLY_INPUTS = metrics.LEDGER_EARLY_INPUTS.gauge()
 
 _BY_CLOCK: Mapping[str, Counter] = {
     "sla.breached": BREACHES,

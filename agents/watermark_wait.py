@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agents.metrics import LEDGER_WAITS, LEDGER_WATERMARKS
+from agents.metrics import LEDGER_EARLY_INPUTS, LEDGER_WAITS, LEDGER_WATERMARKS
 from streams.sla.credits.ledger_timers import LedgerTimers
 from streams.sla.instants import MINUTE, SECOND, format_rfc3339
 
@@ -21,9 +21,10 @@ class WatermarkWait:
         self._awaited: int | None = None
         self._since = 0
 
-    def problems(self, ledger: LedgerTimers, awaited: int | None, asked: int, now: int) -> list[str]:
+    def problems(self, ledger: LedgerTimers, awaited: int | None, asked: int, now: int, early: int) -> list[str]:
         """Which incident partitions are waited for, once that takes long; also sets the gauges. `awaited` is the
-        instant that their watermarks have to reach."""
+        instant that their watermarks have to reach, `early` how many inputs wait."""
+        LEDGER_EARLY_INPUTS.labels(self._partition).set(early)
         if awaited is not None and awaited > asked:
             awaited = None  # stream time has not reached it yet
         if awaited != self._awaited:
@@ -36,6 +37,6 @@ class WatermarkWait:
             return []
         names = ", ".join(map(str, ledger.lagging(awaited)))
         return [
-            f"statements and inputs since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes for "
-            f"incident partition {names}: see why its task does not run, on the worker that has it or on none"
+            f"statements and {early:,} inputs since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes "
+            f"for incident partition {names}: see why its task does not run, on the worker that has it or on none"
         ]

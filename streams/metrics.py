@@ -149,6 +149,12 @@ LEDGER_WAITING = _gauge(
     "How long the earliest statement of a ledger partition has waited for watermarks.",
     "partition",
 )
+LEDGER_EARLY_INPUTS = _gauge(
+    "sla_ledger_early_inputs",
+    "inputs",
+    "Inputs of a ledger partition that wait because earlier ones may be missing.",
+    "partition",
+)
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
 REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
 

@@ -117,6 +117,11 @@ DASHBOARDS: Final = (
                     {"partition {{partition}}": "max by (partition) (sla_ledger_waiting_seconds)"},
                     "s",
                 ),
+                Panel(
+                    "Inputs that wait for an incident partition",
+                    {"partition {{partition}}": "max by (partition) (sla_ledger_early_inputs)"},
+                    explanation="Each takes about 3 KB of memory until that partition has caught up.",
+                ),
             ),
             "From arrival to the people": (
                 Panel(

@@ -10,6 +10,7 @@ from story import amended, annulled, claimed, contract, erased, maintenance, ope
 
 from agents.changelog.early_inputs import EarlyInput, EarlyInputs
 from agents.ledger import LedgerProcessor
+from streams.metrics import REGISTRY
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.ledger import Ledger
 from streams.sla.instants import DAY, HOUR, MINUTE, parse_rfc3339
@@ -53,6 +54,21 @@ def test_terms_and_maintenance_that_wait_are_known_elsewhere_at_once() -> None:
     assert cluster.rows(LEDGER, EARLY) == {}
     assert len(cluster.rows(LEDGER, "e")) == 4
     assert len(cluster.rows(INCIDENTS, "c")) == 4, "nothing is copied twice"
+
+
+def test_a_gauge_counts_the_inputs_that_wait() -> None:
+    cluster = behind(*(contract("2026-03-01T00:00:00Z", id=f"c-{n}", charge=1_000 + n) for n in range(3)))
+    home = cluster.own("acme")
+
+    def waiting() -> float | None:
+        assert cluster.tasks[LEDGER, home].processor.problems(NOW) == []
+        return REGISTRY.get_sample_value("sla_ledger_early_inputs", {"partition": str(home)})
+
+    assert waiting() == 3
+    cluster.rebuild_all()
+    assert waiting() == 3
+    cluster.pass_time(NOW)
+    assert waiting() == 0
 
 
 def test_r1_what_repeats_an_input_that_waits_is_ignored_and_what_contradicts_it_is_rejected() -> None:
