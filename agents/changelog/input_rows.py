@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from streams.runtime.processor import MAX_WRITE_BYTES, Record
+from streams.runtime.processor import MAX_ROW_BYTES, Record
 from streams.serde.codec import SINGLE_OBJECT, Codec, Fields
 from streams.sla.events import Event, Rejection
 from streams.sla.facts import stored_event
 
-#: Derived records may be larger than inputs: an impact list names every tenant.
-DERIVED_LIMIT = MAX_WRITE_BYTES
+#: Derived records may be larger than inputs: an impact list names every tenant, in a row by longer pseudonyms.
+DERIVED_LIMIT = MAX_ROW_BYTES
 
 
 def row_key(*parts: str) -> bytes:

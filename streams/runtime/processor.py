@@ -8,9 +8,11 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 Headers = Sequence[tuple[str, bytes]]
 
-#: The value of a record or of a changelog row, at most. Topics that agents write to take 5 MiB (streams/topics.py), so
-#: key and headers fit beside it.
+#: The value of a record, at most. Topics that agents write to take 5 MiB (streams/topics.py), so key and headers fit
+#: beside it.
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
+#: The value of a changelog row, at most: one may hold a whole record with its key and headers.
+MAX_ROW_BYTES: Final = MAX_WRITE_BYTES + 256 * 1024
 
 
 class Record(NamedTuple):
@@ -57,8 +59,8 @@ class WriteTooLarge(Exception):  # noqa: N818 -- it names what happened
     """A processor wrote a value that Kafka would refuse. As with any other failure, the input is rejected, or the
     subject of the timer quarantined, and the task goes on."""
 
-    def __init__(self, what: str, size: int) -> None:
-        super().__init__(f"{what} has {size:,} bytes; at most {MAX_WRITE_BYTES:,} are allowed")
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"{what} has {size:,} bytes; at most {limit:,} are allowed")
 
 
 class Effects:
@@ -78,7 +80,7 @@ class Effects:
         if value is not None:
             size = len(value)
             if size > MAX_WRITE_BYTES:
-                raise WriteTooLarge(f"the record for {record.topic}", size)
+                raise WriteTooLarge(f"the record for {record.topic}", size, MAX_WRITE_BYTES)
             self.bytes += size
         self.sends.append(record)
 
@@ -86,8 +88,8 @@ class Effects:
         """Set a changelog row; None deletes it (a tombstone). Raises WriteTooLarge."""
         if value is not None:
             size = len(value)
-            if size > MAX_WRITE_BYTES:
-                raise WriteTooLarge(f"the changelog row {key[:64]!r}", size)
+            if size > MAX_ROW_BYTES:
+                raise WriteTooLarge(f"the changelog row {key[:64]!r}", size, MAX_ROW_BYTES)
             self.bytes += size
         self.rows[key] = value
 

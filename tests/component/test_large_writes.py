@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster, ready_of
 from aiokafka.producer.message_accumulator import BatchBuilder
-from story import contract, maintenance, micros, opened, policies, responded, updated
+from story import contract, erased, maintenance, micros, opened, policies, responded, updated
 from task_bench import Bench, Diary, run
 
 from agents.changelog.incidents import BUFFERED
@@ -16,10 +16,19 @@ from agents.changelog.ledger import IMPACTS
 from agents.ingress import MAX_ENVELOPE_BYTES
 from streams.kafka.records import UnreadBatch
 from streams.runtime.dead_letter import MAX_ORIGINAL_BYTES
-from streams.runtime.processor import MAX_WRITE_BYTES, Effects, Record, Send, SubjectFailed, WriteTooLarge
+from streams.runtime.processor import (
+    MAX_ROW_BYTES,
+    MAX_WRITE_BYTES,
+    Effects,
+    Record,
+    Send,
+    SubjectFailed,
+    WriteTooLarge,
+)
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import TaskState
 from streams.serde.codec import MAX_RECORD_BYTES
+from streams.sla.events import Rejection
 from streams.sla.instants import DAY
 from streams.topics import declared
 
@@ -141,6 +150,38 @@ def test_copies_for_many_tenants_and_partitions_fit() -> None:
     assert len(cluster.rows(LEDGER, IMPACTS)) >= 1
 
 
+def test_the_largest_impact_list_may_wait_for_earlier_inputs() -> None:
+    """Its row also has the headers of the copy."""
+    cluster = Cluster(policies(), partitions=1)
+    cluster.clock.instant = START + 90 * DAY
+    cluster.publish(opened("10:00"), START)
+    (copy,) = [each for each in cluster.sends if each.topic == "sla.ledger-internal" and each.key == b"inc"]
+    decoded = cluster.codec.decode(copy.value, MAX_WRITE_BYTES)
+    assert not isinstance(decoded, Rejection)
+    kind, fields = decoded
+    fields["incident_revision"] += 1
+    (interval,) = fields["intervals"]
+    tenants = ["t", *(f"{number:04}-{'t' * 100}" for number in range(999))]
+    fields["intervals"] = [interval | {"tenant_ids": tenants} for _ in range(39)]
+    room = MAX_WRITE_BYTES - len(cluster.codec.encode(kind, fields))
+    fields["subject"] += "x" * room
+    excess = len(cluster.codec.encode(kind, fields)) - MAX_WRITE_BYTES
+    fields["subject"] = fields["subject"][: len(fields["subject"]) - excess]
+    value = cluster.codec.encode(kind, fields)
+    assert len(value) == MAX_WRITE_BYTES
+    cluster.put("ledger-internal", 0, value, START + 1, key=copy.key, headers=copy.headers)
+    assert cluster.codes() == []
+    assert len(cluster.rows(LEDGER, "@early")) == 2
+    check_writes(cluster)
+    cluster.publish(erased("10:05", of="t"), START + 2)  # its pseudonym is longer
+    assert cluster.codes() == []
+    cluster.rebuild_all()
+    cluster.pass_time(START + 90 * DAY)
+    assert cluster.codes() == []
+    assert len(cluster.rows(LEDGER, IMPACTS)) == 1
+    check_writes(cluster)
+
+
 class Large(Diary):
     """Writes more than Kafka takes when it is told to, as an output or as a row, on a record or on a timer."""
 
@@ -149,7 +190,7 @@ class Large(Diary):
         if record.value == b"output":
             effects.send(Send("out", 0, b"k", b"x" * (MAX_WRITE_BYTES + 1), []))
         if record.value == b"row":
-            effects.put(b"row", b"x" * (MAX_WRITE_BYTES + 1))
+            effects.put(b"row", b"x" * (MAX_ROW_BYTES + 1))
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         if self.due and self.due[0] == 30_000 and self.due[0] < before:
@@ -160,8 +201,8 @@ class Large(Diary):
         return super().fire(before, limit, effects)
 
 
-@pytest.mark.parametrize("what", ["output", "row"])
-def test_an_input_whose_output_or_row_is_too_large_is_rejected_alone(what: str) -> None:
+@pytest.mark.parametrize(("what", "limit"), [("output", MAX_WRITE_BYTES), ("row", MAX_ROW_BYTES)])
+def test_an_input_whose_output_or_row_is_too_large_is_rejected_alone(what: str, limit: int) -> None:
     async def scenario() -> None:
         bench = Bench(make=Large)
         for value in ("a", what, "b"):
@@ -174,7 +215,7 @@ def test_an_input_whose_output_or_row_is_too_large_is_rejected_alone(what: str) 
         said = bench.log.values()
         assert (said[0], said[-1]) == ("1 a @1", "2 b @1")
         (rejected,) = [each for each in said if each.startswith("rejected internal in@1")]
-        assert "4,194,305 bytes; at most 4,194,304 are allowed" in rejected
+        assert f"{limit + 1:,} bytes; at most {limit:,} are allowed" in rejected
         await task.stop()
 
     run(scenario)
@@ -199,3 +240,5 @@ def test_a_timer_whose_output_is_too_large_is_quarantined_alone() -> None:
 def test_the_limit_leaves_room_for_key_and_headers_in_every_topic() -> None:
     written = {name: limit for name, limit in LIMITS.items() if not name.endswith("-events")}
     assert min(written.values()) >= MAX_WRITE_BYTES + MAX_ENVELOPE_BYTES + 512 * 1024
+    assert MAX_ROW_BYTES >= MAX_WRITE_BYTES + 2 * MAX_ENVELOPE_BYTES, "a row may hold a record with its envelope"
+    assert min(written.values()) >= MAX_ROW_BYTES + 512 * 1024
