@@ -37,6 +37,6 @@ class WatermarkWait:
             return []
         names = ", ".join(map(str, ledger.lagging(awaited)))
         return [
-            f"statements and {early:,} inputs since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes "
+            f"statements and inputs ({early:,}) since {format_rfc3339(awaited)} have waited {waited // MINUTE} minutes "
             f"for incident partition {names}: see why its task does not run, on the worker that has it or on none"
         ]

@@ -10,6 +10,7 @@ from story import amended, annulled, claimed, contract, erased, maintenance, ope
 
 from agents.changelog.early_inputs import EarlyInput, EarlyInputs
 from agents.ledger import LedgerProcessor
+from agents.watermark_wait import LONG_WAIT
 from streams.metrics import REGISTRY
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.ledger import Ledger
@@ -67,6 +68,10 @@ def test_a_gauge_counts_the_inputs_that_wait() -> None:
     assert waiting() == 3
     cluster.rebuild_all()
     assert waiting() == 3
+    cluster.fire(cluster.tasks[LEDGER, home], NOW)
+    assert waiting() == 3
+    (problem,) = cluster.tasks[LEDGER, home].processor.problems(NOW + LONG_WAIT)
+    assert "inputs (3) since 2026-03-01T00:00:00Z have waited 10 minutes for incident partition 0, 1" in problem
     cluster.pass_time(NOW)
     assert waiting() == 0
 
