@@ -115,7 +115,8 @@ def replayed(lines: Iterable[str], policies: Policies, until: int) -> list[Inges
     simulation = Simulation(policies, TimeLimits(retain_closed=4_000 * DAY), until=until)
     for number, line in enumerate(lines, 1):
         outputs = list(simulation.read(number, line))
-        topics.line(line, simulation.clock)
+        # History is loaded at once, at the end: in simulation no time passes while it loads.
+        topics.line(line, until if json.loads(line).get("backfill") else simulation.clock)
         topics.outputs(outputs, simulation.clock)
         subjects = {json.loads(line)["subject"], *(output["subject"] for output in outputs)}
         topics.states(simulation, subjects, simulation.clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,6 +36,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     timestamp: int = 1_772_445_600_000
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def value_of(*lines: dict[str, Any], of: str = "inc") -> bytes:

@@ -68,7 +68,7 @@ def test_the_commands_say_what_they_found_and_leave_with_it(broker: str, prefix:
 
     applied = run(topics_app, ["apply", *options])
     assert applied.exit_code == 0
-    assert "15 topics: 15 created, 0 settings changed, 0 differences remain" in applied.stdout
+    assert "16 topics: 16 created, 0 settings changed, 0 differences remain" in applied.stdout
 
     shown = run(topics_app, ["show", *options])
     assert shown.exit_code == 0

@@ -164,7 +164,8 @@ class World:
         key = flying[choice % len(flying)]
         if outcome != "failed":
             self.arrive(key)
-        rows = self.pages.delivered(key) if outcome == "delivered" else self.pages.failed(key, self.now, written=True)
+        pages, sent = self.pages, outcome == "delivered"
+        rows = pages.delivered(key, self.now) if sent else pages.failed(key, self.now, written=True)
         self.pages.in_flight.discard(key)
         self.write(rows, survive)
 
