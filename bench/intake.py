@@ -1,7 +1,8 @@
 """The intake's speed: events a second to Kafka's acknowledgement, and how long that takes at a steady rate.
 
 `python -m bench.intake` starts a broker and one intake, and sends as other services do: single events over kept
-connections, then batches, then single events at a steady rate. Latency counts from when an event was due to be sent.
+connections, then batches, then webhooks of any JSON, then single events and webhooks at a steady rate. Latency counts
+from when an event was due to be sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,13 +30,26 @@ from streams.topics import declared
 
 CONNECTIONS = 32
 BATCH = 100
-TOKEN = "bench-token-00000001"
+TOKEN, HOOK_TOKEN = "bench-token-00000001", "bench-token-00000002"
 MAPPING = """\
 version: 1
 sources:
   bench: {format: api, secrets: [{env: BENCH_TOKEN}], source: /bench, rate: {per_second: 100000, burst: 1000000}}
+  any:
+    format: json
+    secrets: [{env: BENCH_HOOK_TOKEN}]
+    rate: {per_second: 100000, burst: 1000000}
+    body:
+      incident: [{from: alert.key}]
+      state: [{from: alert.state, values: {firing: opened, ok: resolved}}]
+      time: alert.at
+    component: [{from: alert.labels.service, values: {checkout: api}}]
+    impact: [{from: alert.labels.severity, values: {critical: complete_outage}}]
+    tenants: [{from: alert.labels.tenants}, {scope: platform}]
+    summary: [{from: alert.title}]
 """
-Send = Callable[[bytes], Awaitable[None]]
+#: An HTTP request of so many events, each with a number of its own, as of a time.
+Make = Callable[[Iterator[int], int, str], bytes]
 
 
 class Connection:
@@ -81,11 +95,24 @@ def request(numbers: Iterator[int], events: int, time_: str) -> bytes:
     return head.encode() + body
 
 
+def webhook(numbers: Iterator[int], _: int, time_: str) -> bytes:
+    """An HTTP request of a monitor that the product has never heard of; it becomes one event."""
+    number = next(numbers)
+    labels = {"service": "checkout", "severity": "critical", "tenants": ["acme", "globex"]}
+    alert = {"key": f"k-{number}", "state": "firing", "at": time_, "title": "every request fails", "labels": labels}
+    body = json.dumps({"receiver": "sla", "alert": alert}).encode()
+    head = (
+        f"POST /v1/hooks/any HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {HOOK_TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 async def connected(port: int) -> list[Connection]:
     return [Connection(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(CONNECTIONS)]
 
 
-async def flat_out(port: int, seconds: float, events: int, numbers: Iterator[int]) -> float:
+async def flat_out(port: int, seconds: float, events: int, numbers: Iterator[int], make: Make = request) -> float:
     """Events a second with every connection busy."""
     connections, done = await connected(port), 0
     moment = format_rfc3339(SystemTimeSource().now())
@@ -94,7 +121,7 @@ async def flat_out(port: int, seconds: float, events: int, numbers: Iterator[int
     async def work(connection: Connection) -> None:
         nonlocal done
         while time.perf_counter() - started < seconds:
-            await connection.send(request(numbers, events, moment))
+            await connection.send(make(numbers, events, moment))
             done += events
 
     await asyncio.gather(*(work(connection) for connection in connections))
@@ -104,7 +131,7 @@ async def flat_out(port: int, seconds: float, events: int, numbers: Iterator[int
     return done / passed
 
 
-async def steadily(port: int, seconds: float, rate: int, numbers: Iterator[int]) -> list[float]:
+async def steadily(port: int, seconds: float, rate: int, numbers: Iterator[int], make: Make = request) -> list[float]:
     """Seconds from when each event was due to its acknowledgement, sorted."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
     connections = await connected(port)
@@ -115,7 +142,7 @@ async def steadily(port: int, seconds: float, rate: int, numbers: Iterator[int])
 
     async def one(due: float) -> None:
         connection = await free.get()
-        await connection.send(request(numbers, 1, moment))
+        await connection.send(make(numbers, 1, moment))
         taken.append(time.perf_counter() - due)
         free.put_nowait(connection)
 
@@ -139,6 +166,7 @@ def served(bootstrap: str, folder: Path) -> Iterator[tuple[int, Callable[[], flo
     environment = {
         **os.environ,
         "BENCH_TOKEN": TOKEN,
+        "BENCH_HOOK_TOKEN": HOOK_TOKEN,
         "SLA_BROKERS": bootstrap,
         "SLA_INTAKE_MAPPING": str(mapping),
         "SLA_INTAKE_PORT": str(port),
@@ -179,15 +207,20 @@ def main() -> None:
         apply_topics(broker.bootstrap, declared("sla", 8, 1))
         with served(broker.bootstrap, Path(folder)) as (port, used):
             asyncio.run(flat_out(port, 1.0, 1, numbers))  # warm
-            for events, what in ((1, f"single events, {CONNECTIONS} connections"), (BATCH, f"batches of {BATCH}")):
+            for events, make, what in (
+                (1, request, f"single events, {CONNECTIONS} connections"),
+                (BATCH, request, f"batches of {BATCH}"),
+                (1, webhook, f"webhooks of any JSON, {CONNECTIONS} connections"),
+            ):
                 before = used()
-                rate = asyncio.run(flat_out(port, options.seconds, events, numbers))
+                rate = asyncio.run(flat_out(port, options.seconds, events, numbers, make))
                 cost = (used() - before) / (rate * options.seconds) * 1e6
                 print(f"{what}: {rate:,.0f} events/s acknowledged, {cost:,.0f} µs of the intake's processor time each")
-            taken = asyncio.run(steadily(port, options.seconds, options.rate, numbers))
-            shares = {name: taken[int(len(taken) * share)] * 1000 for name, share in (("p50", 0.5), ("p99", 0.99))}
-            shown = ", ".join(f"{name} {value:.1f} ms" for name, value in shares.items())
-            print(f"{options.rate:,} events/s: {shown}, longest {taken[-1] * 1000:.1f} ms")
+            for make, what in ((request, "events"), (webhook, "webhooks")):
+                taken = asyncio.run(steadily(port, options.seconds, options.rate, numbers, make))
+                shares = {name: taken[int(len(taken) * share)] * 1000 for name, share in (("p50", 0.5), ("p99", 0.99))}
+                shown = ", ".join(f"{name} {value:.1f} ms" for name, value in shares.items())
+                print(f"{options.rate:,} {what}/s: {shown}, longest {taken[-1] * 1000:.1f} ms")
 
 
 if __name__ == "__main__":
