@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The image of every process: docker build -t sla-clocks:0.1.0 . ; its argument is a command, for example `sla worker`.
+# The image of every process: docker build -t sla-clocks:0.2.0 . ; its argument is a command, for example `sla worker`.
 ARG PYTHON=3.11.14-slim-bookworm
 
 FROM python:${PYTHON} AS build
