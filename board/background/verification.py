@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from board.background.jobs import Report
 from board.queries.history import every_input, extent, history_lines, inputs_about, whole_history_lines
 from board.queries.statements import StatementDetail, revisions
+from board.store.chunks import chunks
 from board.store.engine import open_engine
 from board.store.tables import entry, erased_tenant
 from streams.errors import SlaError
@@ -24,7 +25,6 @@ from streams.sla.credits.verify import check_alone
 from streams.sla.policy import Policies
 
 _REPORT_EVERY = 500
-_CHUNK = 500
 
 
 class VerificationRequest(NamedTuple):
@@ -131,9 +131,7 @@ def _missing(connection: Connection, detail: StatementDetail) -> tuple[str, ...]
 def _opened(connection: Connection, names: set[str], event_type: str) -> set[str]:
     """Those of some subjects that have an event of a type."""
     found: set[str] = set()
-    ordered = sorted(names)
-    for first in range(0, len(ordered), _CHUNK):
-        chunk = ordered[first : first + _CHUNK]
+    for chunk in chunks(sorted(names)):
         query = select(entry.c.subject).where(entry.c.subject.in_(chunk), entry.c.type == event_type)
         found.update(connection.execute(query).scalars())
     return found

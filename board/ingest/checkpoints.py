@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from board.ingest.records import COMPACTED, INCIDENT_STATE
-from board.ingest.upserts import chunks, delete_keys
+from board.ingest.upserts import delete_keys
+from board.store.chunks import chunks
 from board.store.tables import checkpoint, incident, incident_tenant, notification
 from streams.errors import SlaError
 from streams.topics import declared

@@ -19,10 +19,11 @@ from board.ingest.redacted import (
     with_pseudonyms,
 )
 from board.ingest.row_batch import INCIDENT_KIND, MAINTENANCE_KIND, RowBatch
-from board.ingest.upserts import Conflict, chunks, delete_keys, upsert
+from board.ingest.upserts import Conflict, delete_keys, upsert
 from board.ingest.verdicts import standing_verdicts, write_verdicts
 from board.proposals.stored import delete_effects, get_proposal, redact_proposals
 from board.store import tables
+from board.store.chunks import chunks
 from streams.errors import PseudonymKeyChanged
 from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.erasure import Erasures

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Engine, and_, delete, exists, not_, select, t
 
 from board.ingest.audit_writes import expire_audit
 from board.ingest.row_batch import INCIDENT_KIND
-from board.ingest.upserts import chunks, delete_keys
+from board.ingest.upserts import delete_keys
 from board.proposals.stored import expire_proposals
+from board.store.chunks import chunks
 from board.store.engine import write_transaction
 from board.store.tables import entry, incident, incident_tenant, named_tenant, reject, verdict
 from streams.serde.input_records import CONTRACT_EVENTS

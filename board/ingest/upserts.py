@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Dialect, Table, and_, bindparam, delete, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from board.ingest.rows import Row
-
-_T = TypeVar("_T")
-#: Values in one `IN (…)`.
-_CHUNK = 500
+from board.store.chunks import chunks
 
 #: What to do with a row whose primary key exists: keep the old one; replace it; replace it by one that arrived earlier,
 #: was written later, or has a higher revision.
@@ -45,12 +42,6 @@ def delete_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> No
         connection.execute(
             delete(table).where(condition), [{f"key_{name}": row[name] for name in keys} for row in rows]
         )
-
-
-def chunks(values: Sequence[_T], size: int = _CHUNK) -> Iterator[Sequence[_T]]:
-    """The values in pieces that fit one statement."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 @lru_cache(maxsize=128)

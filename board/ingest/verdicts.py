@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select
 
 from board.ingest.rows import Row, RowLike
-from board.ingest.upserts import chunks, delete_rows, upsert
+from board.ingest.upserts import delete_rows, upsert
+from board.store.chunks import chunks
 from board.store.events import json_text
 from board.store.tables import verdict
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, tuple_
 
 from board.queries.contracts import rejected_fact
+from board.store.chunks import chunks
 from board.store.tables import credit, entry
 from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.instants import parse_rfc3339
@@ -62,7 +63,7 @@ def _totals(months: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 def _issued(connection: Connection, keys: set[tuple[str, str]], until: int) -> dict[tuple[str, str], int]:
     """What was issued of each month of which something was."""
     found: dict[tuple[str, str], int] = {}
-    for some in _parts(sorted(keys)):
+    for some in chunks(sorted(keys), _AT_ONCE):
         query = (
             select(credit.c.tenant_id, credit.c.month, func.sum(credit.c.amount_minor))
             .where(tuple_(credit.c.tenant_id, credit.c.month).in_(some), credit.c.issued_at <= until)
@@ -75,7 +76,7 @@ def _issued(connection: Connection, keys: set[tuple[str, str]], until: int) -> d
 def _claimed(connection: Connection, tenants: Sequence[str], until: int) -> set[tuple[str, str]]:
     """The months with a claim that was not rejected."""
     found: set[tuple[str, str]] = set()
-    for some in _parts(tenants):
+    for some in chunks(tenants, _AT_ONCE):
         query = select(entry.c.subject, entry.c.data).where(
             entry.c.subject.in_(some),
             entry.c.topic == CONTRACT_EVENTS,
@@ -85,8 +86,3 @@ def _claimed(connection: Connection, tenants: Sequence[str], until: int) -> set[
         )
         found |= {(tenant, str(json.loads(text).get("month"))) for tenant, text in connection.execute(query)}
     return found
-
-
-def _parts(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    for first in range(0, len(items), _AT_ONCE):
-        yield items[first : first + _AT_ONCE]

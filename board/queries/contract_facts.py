@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from board.queries.contracts import rejected_fact
+from board.store.chunks import chunks
 from board.store.events import cloud_event
 from board.store.tables import contract, entry, erased_tenant
 from connect.contract_import.current_terms import ContractLog, ContractRecord
@@ -17,8 +18,6 @@ from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.arrival import TimeLimits
 from streams.sla.erasure import Erasures
 from streams.sla.events import Position, Rejection
-
-_CHUNK = 500
 
 
 def contract_facts(connection: Connection, subjects: Collection[str], time_limits: TimeLimits) -> ContractLog:
@@ -46,7 +45,7 @@ def _stored_names(connection: Connection, subjects: Iterable[str], key: bytes) -
     erasures = Erasures(key)
     pseudonyms = {erasures.pseudonym(each): each for each in asked}
     found = {each: each for each in asked}
-    for chunk in _chunks(sorted(pseudonyms)):
+    for chunk in chunks(sorted(pseudonyms)):
         query = select(erased_tenant.c.pseudonym).where(erased_tenant.c.pseudonym.in_(chunk))
         for pseudonym in connection.execute(query).scalars():
             found[pseudonym] = pseudonyms[pseudonym]
@@ -56,7 +55,7 @@ def _stored_names(connection: Connection, subjects: Iterable[str], key: bytes) -
 def _rows(connection: Connection, subjects: list[str]) -> Iterator[dict[str, Any]]:
     """The rows that were not rejected, in the order of arrival."""
     found: list[dict[str, Any]] = []
-    for chunk in _chunks(subjects):
+    for chunk in chunks(subjects):
         query = select(entry).where(entry.c.topic == CONTRACT_EVENTS, entry.c.subject.in_(chunk), ~rejected_fact(entry))
         found += (dict(row) for row in connection.execute(query).mappings())
     yield from sorted(found, key=lambda row: (row["arrived_at"], row["partition"], row["offset"]))
@@ -71,8 +70,3 @@ def _named(event: dict[str, object], name: str) -> dict[str, object]:
 
 def _decoded(value: bytes | None, _: int) -> tuple[str, Fields] | Rejection:
     return parse_line((value or b"").decode())
-
-
-def _chunks(names: list[str]) -> Iterator[list[str]]:
-    for first in range(0, len(names), _CHUNK):
-        yield names[first : first + _CHUNK]

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Row
 
 from board.queries.incident_state import ClockRow, NextStep, clocks_of, next_of
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope, other_incidents
+from board.store.chunks import chunks
 from board.store.tables import incident, incident_tenant
 
 Sort = Literal["next_deadline", "opened_at", "changed_at"]
@@ -158,8 +159,8 @@ def get_incidents(
     """The incidents of some ids, by id; unknown ones are left out, and those that the filter does not have."""
     ids = sorted(set(incident_ids))
     rows: list[Row[Any]] = []
-    for start in range(0, len(ids), 500):
-        wanted = _select(chosen or IncidentFilter()).where(incident.c.incident_id.in_(ids[start : start + 500]))
+    for some in chunks(ids):
+        wanted = _select(chosen or IncidentFilter()).where(incident.c.incident_id.in_(some))
         rows += connection.execute(wanted.order_by(incident.c.incident_id)).all()
     return _with_tenants(connection, rows, chosen.scope if chosen else EVERY_TENANT)
 
@@ -272,8 +273,8 @@ def _behind(
 def _with_tenants(connection: Connection, rows: Sequence[Row[Any]], scope: TenantScope) -> tuple[IncidentRow, ...]:
     tenants: dict[str, list[str]] = {}
     ids = [row.incident_id for row in rows if row.scope != "platform"]
-    for start in range(0, len(ids), 500):
-        wanted = select(incident_tenant).where(incident_tenant.c.incident_id.in_(ids[start : start + 500]))
+    for some in chunks(ids):
+        wanted = select(incident_tenant).where(incident_tenant.c.incident_id.in_(some))
         for tenant_id, incident_id in connection.execute(wanted.order_by(incident_tenant.c.tenant_id)):
             tenants.setdefault(incident_id, []).append(tenant_id)
     found = []

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_, union
 
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope
+from board.store.chunks import chunks
 from board.store.tables import contract, statement, tenant_month
 from streams.sla.instants import Month
 
@@ -82,8 +83,8 @@ def tenants(
     chosen = [(row.tenant_id, row.month) for row in connection.execute(query)]
     found: dict[str, TenantMonth] = {}
     keys = [key for key in chosen if key[1] is not None]
-    for first in range(0, len(keys), 200):
-        own = tuple_(tenant_month.c.tenant_id, tenant_month.c.month).in_(keys[first : first + 200])
+    for some in chunks(keys, 200):
+        own = tuple_(tenant_month.c.tenant_id, tenant_month.c.month).in_(some)
         found |= {row.tenant_id: _month(row) for row in connection.execute(_months().where(own))}
     total = connection.execute(select(func.count()).select_from(names).where(wanted)).scalar_one()
     return TenantPage(tuple(TenantRow(name, found.get(name)) for name, _ in chosen), total)

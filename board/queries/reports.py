@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 
 from board.queries.attainment import attainment_by_severity
 from board.reports.report import BreachRow, Report, StatementRow
+from board.store.chunks import chunks
 from board.store.tables import credit, entry, statement, tenant_month, verdict
 from streams.sla.instants import Month, parse_rfc3339
 
@@ -135,7 +136,7 @@ def _issued(
     if wanted is None:
         limits = [credit.c.month.in_(months)]
     else:
-        limits = [tuple_(*name).in_(wanted[at : at + _AT_ONCE]) for at in range(0, len(wanted), _AT_ONCE)]
+        limits = [tuple_(*name).in_(some) for some in chunks(wanted, _AT_ONCE)]
     for limit in limits:
         found.update({(row.tenant_id, row.month): int(row.issued) for row in connection.execute(query.where(limit))})
     return found

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from board.queries.contracts import rejected_fact
 from board.queries.tenant_scope import EVERY_TENANT, TenantScope
+from board.store.chunks import chunks
 from board.store.tables import credit, entry, incident, statement
 from streams.replay.simulate import LEDGER_SOURCE
 from streams.serde.cloudevents_json import from_json
@@ -172,9 +173,8 @@ def incident_links(
     """The incidents of these ids, in the order of their start; those without a row that may be seen come last. (An
     incident that a statement rests on may concern other tenants by now.)"""
     found: dict[str, NamedIncident] = {}
-    for first in range(0, len(incident_ids), 500):
-        some = incident.c.incident_id.in_(incident_ids[first : first + 500])
-        query = select(incident).where(some, *scope.incident_conditions())
+    for some in chunks(incident_ids):
+        query = select(incident).where(incident.c.incident_id.in_(some), *scope.incident_conditions())
         for row in connection.execute(query):
             found[row.incident_id] = NamedIncident.of(row)
     links = [found.get(name) or NamedIncident(name) for name in incident_ids]

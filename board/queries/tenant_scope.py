@@ -10,11 +10,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, false, or_, select
 
 from board.changes import Change
+from board.store.chunks import chunks
 from board.store.tables import incident, incident_tenant, named_tenant
 
 #: Fields of events that name another incident.
 _OTHER_INCIDENTS: Final = ("into", "other", "merged_into")
-_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TenantScope:
         if self.tenants is None:
             return frozenset(incident_ids)
         found: set[str] = set()
-        for some in _pieces(incident_ids):
+        for some in chunks(sorted(incident_ids)):
             wanted = select(incident.c.incident_id).where(incident.c.incident_id.in_(some), *self.incident_conditions())
             found.update(connection.execute(wanted).scalars())
         return frozenset(found)
@@ -60,7 +60,7 @@ class TenantScope:
         if self.tenants is None:
             return change
         seen = set(self.visible(connection, change.incidents))
-        for some in _pieces(change.incidents - seen):
+        for some in chunks(sorted(change.incidents - seen)):
             wanted = select(named_tenant.c.subject).where(
                 named_tenant.c.kind == "incident",
                 named_tenant.c.subject.in_(some),
@@ -100,8 +100,3 @@ def other_incidents(data: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def _concerning(tenants: list[str]) -> Any:
     return select(incident_tenant.c.incident_id).where(incident_tenant.c.tenant_id.in_(tenants))
-
-
-def _pieces(ids: Iterable[str]) -> Iterable[list[str]]:
-    every = sorted(ids)
-    return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))
