@@ -282,9 +282,13 @@ class LedgerProcessor:
     def next_due(self) -> int | None:
         """The earliest instant at which a timer is due, an early input may be applied, or watermarks are to be asked
         for; None when there is none."""
-        asking = self._requests.next_due(self._order.awaited(self._early.first_arrival))
+        asking = self._requests.next_due(self._awaited())
         dues = (self._ledger.next_due(), asking, self._next_early())
         return min((at for at in dues if at is not None), default=None)
+
+    def _awaited(self) -> int | None:
+        """The instant that watermarks have to reach next, if something waits for one."""
+        return self._order.awaited(self._early.first_arrival)
 
     def _next_early(self) -> int | None:
         """The arrival of the first early input, if it may be applied."""
@@ -300,8 +304,7 @@ class LedgerProcessor:
         return fired
 
     def _fire_next(self, before: int, effects: Effects) -> bool:
-        awaited = self._order.awaited(self._early.first_arrival)
-        asking, early = self._requests.next_due(awaited), self._next_early()
+        asking, early = self._requests.next_due(self._awaited()), self._next_early()
         due = self._ledger.next_due()
         following = before if due is None else min(due, before)
         if asking is not None and asking < following:
@@ -331,6 +334,6 @@ class LedgerProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        awaited = self._order.awaited(self._early.first_arrival)
-        waiting = self._waiting.problems(self._ledger.timers, awaited, self._requests.asked, now, len(self._early))
+        asked, early = self._requests.asked, len(self._early)
+        waiting = self._waiting.problems(self._ledger.timers, self._awaited(), asked, now, early)
         return [*self._context.problems(), *waiting]

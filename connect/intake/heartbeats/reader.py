@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.structs import TopicPartition
 
 from connect.intake.heartbeats.rows import TOPIC
+from connect.kafka_io.connection import partitions_of
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.shutdown import end_consumer
@@ -72,10 +73,7 @@ class KafkaHeartbeatReader:
             fetch_max_wait_ms=_FETCH_WAIT_MS,
         )
         await consumer.start()
-        metadata = await consumer._client.fetch_all_metadata()
-        numbers = sorted(metadata.partitions_for_topic(topic) or ())
-        if not numbers:
-            raise SlaError(f"there is no topic {topic}; `sla topics apply` creates it")
+        numbers = (await partitions_of(self._settings.bootstrap(), [topic], self._security))[topic]
         partitions = [TopicPartition(topic, number) for number in numbers]
         consumer.assign(partitions)
         self._ends = await consumer.end_offsets(partitions)
