@@ -16,7 +16,7 @@ from typing import Any, Self
 from cli.embedded_kafka.node_files import free_port
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 class CommandProcess:
@@ -86,7 +86,7 @@ class CommandProcess:
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -100,7 +100,7 @@ class CommandProcess:
             return 0
         if process.poll() is None:
             process.send_signal(how)
-        return process.wait(30)
+        return process.wait(_PATIENCE_S)
 
     def __enter__(self) -> Self:
         self.start()
