@@ -22,10 +22,11 @@ from pathlib import Path
 from bench.board_load import NOW, fill
 from board.app import create_app
 from board.metrics import BoardMetrics
-from board.service import listening_socket, make_server, prepare_process
+from board.service import prepare_process
 from board.settings import read_board_settings
 from board.store.engine import open_engine
 from board.store.schema import upgrade
+from board.web_server import listening_socket, make_server
 from streams.http_connections import ConnectionLimits
 from streams.settings import read_settings
 

@@ -1,18 +1,13 @@
-"""Watches the workers: a thread reads their progress from Kafka at an interval, and keeps the latest for pages."""
+"""Watches the workers: keeps the latest of their progress that was read from Kafka, for pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from threading import Event, Thread
 from typing import Final, Protocol
 
-import structlog
-
-from streams.errors import SlaError
-from streams.sla.instants import MINUTE, SECOND
-from streams.time_source import TimeSource
+from streams.sla.instants import MINUTE
 from streams.worker_progress import TaskProgress, WorkerProgress
 
 #: A task that has applied nothing for so long, although input waits, is halted or on no worker.
@@ -65,51 +60,31 @@ class StoppedTasks:
 
 
 class WorkerWatch:
-    """Reads the progress every `every` microseconds in a thread of its own, so that no page waits for Kafka.
+    """Keeps the latest progress, so that no page waits for Kafka. One thread calls `read` and `close`. `connect` makes
+    a reader, and another one after a failure."""
 
-    `connect` makes a reader; after a failure another one is made.
-    """
-
-    def __init__(
-        self, connect: Callable[[], AbstractContextManager[ReadsProgress]], every: int, time_source: TimeSource
-    ) -> None:
+    def __init__(self, connect: Callable[[], AbstractContextManager[ReadsProgress]]) -> None:
         self._connect = connect
-        self._every_s = every / SECOND
-        self._time = time_source
+        self._connection = ExitStack()
+        self._reader: ReadsProgress | None = None
         self._status = WorkersStatus()
         self._tasks = StoppedTasks()
-        self._stop = Event()
-        self._log = structlog.get_logger("board.workers")
-        self._thread = Thread(target=self._run, name="board-workers", daemon=True)
 
     @property
     def status(self) -> WorkersStatus:
         """The latest; any thread may ask."""
         return self._status
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
+    def read(self) -> None:
+        """Ask for the progress, and keep it. Raises SlaError."""
+        if self._reader is None:
+            self._reader = self._connection.enter_context(self._connect())
+        self.note(self._reader.read())
 
-    def stop(self, timeout_s: float) -> None:
-        """End after the request in progress. The thread dies with the process when that takes longer."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with self._connect() as reader:
-                    while not self._stop.is_set():
-                        self.note(reader.read())
-                        self._stop.wait(self._every_s)
-            except SlaError as error:
-                self.note_failure(str(error))
-            except Exception as error:
-                self._log.exception("workers_read_crashed", consequence="it is tried again")
-                self.note_failure(f"internal error: {error!r}")
-            self._stop.wait(self._every_s)
+    def close(self) -> None:
+        """Close the connection; the next `read` makes another one."""
+        self._reader = None
+        self._connection.close()
 
     def note(self, progress: WorkerProgress) -> None:
         """Keep what was read."""
@@ -117,8 +92,6 @@ class WorkerWatch:
 
     def note_failure(self, failure: str) -> None:
         """Keep why nothing could be read, beside what was read before."""
-        if failure != self._status.failure:
-            self._log.warning("workers_read_failed", reason=failure, consequence="it is tried again")
         self._status = replace(self._status, failure=failure)
 
 

@@ -7,12 +7,10 @@ the same id: readers take the first of an id.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import structlog
 from kafka.errors import KafkaError
 from sqlalchemy import Engine, Row, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +19,6 @@ from board.metrics import BoardMetrics
 from board.store.engine import writing
 from board.store.own_tables import audit_outbox
 from connect.client.publisher import Producer
-from streams.errors import SlaError
 from streams.kafka import kafka_python_clients
 from streams.kafka.partitioner import partition_of
 from streams.schema_registry.schema_source import writing_frame
@@ -32,8 +29,6 @@ from streams.topics import TOPIC_OF
 
 SOURCE: Final = "/sla/board"
 _AT_ONCE: Final = 200
-_LOOK_S: Final = 1.0
-_AGAIN_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
 _TYPES: Final = tuple(event_type for event_type, topic in TOPIC_OF.items() if topic == "audit")
 #: Types whose rows have the fields of the record, beside its envelope.
@@ -41,7 +36,7 @@ _WHOLE: Final = frozenset({"audit.acted", *(each for each in _TYPES if each.star
 
 
 class AuditSender:
-    """A thread that sends what waits, from `start` to `stop`. While Kafka is away it tries again; sign-ins go on."""
+    """Sends what waits; a thread repeats `send`. While Kafka is away the events wait, and sign-ins go on."""
 
     def __init__(
         self,
@@ -56,18 +51,20 @@ class AuditSender:
         self._connect = connect or self._connected
         self._producer: Producer | None = None
         self._frame: Callable[[bytes], bytes] | None = None
-        self._failing = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit-sender", daemon=True)
 
-    def start(self) -> None:
-        """Begin sending."""
-        self._thread.start()
+    def send(self) -> bool:
+        """As `send_waiting`, for a thread that repeats it; whether more may wait. What waits is measured."""
+        try:
+            return self.send_waiting() == _AT_ONCE
+        finally:
+            self._count_waiting()
 
-    def stop(self, timeout_s: float) -> None:
-        """End the thread; what is not acknowledged by then is sent by the next board."""
-        self._stop.set()
-        self._thread.join(timeout_s)
+    def close(self) -> None:
+        """Close the connection; the next event makes another one."""
+        producer, self._producer, self._frame = self._producer, None, None
+        if producer is not None:
+            with suppress(KafkaError, OSError):
+                producer.close(timeout=1.0)
 
     def send_waiting(self) -> int:
         """Send the oldest events and delete them once they are acknowledged; how many there were. Raises KafkaError,
@@ -101,38 +98,10 @@ class AuditSender:
             partition=partition_of(record["subject"], len(producer.partitions_for(topic))),
         )
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            wait = _LOOK_S
-            try:
-                if self.send_waiting() == _AT_ONCE:
-                    wait = 0.0
-                self._failing = False
-            except (KafkaError, OSError, SlaError, SQLAlchemyError) as error:
-                if not self._failing:
-                    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-                    structlog.get_logger("board").warning("audit_events_wait", reason=reason)
-                self._failing = True
-                self._disconnect()
-                wait = _AGAIN_S
-            except Exception:  # a defect: the events wait in the database, and the thread must not end unseen
-                structlog.get_logger("board").exception("audit_send_crashed", consequence="it is tried again")
-                self._disconnect()
-                wait = _AGAIN_S
-            self._count_waiting()
-            self._stop.wait(wait)
-        self._disconnect()
-
     def _count_waiting(self) -> None:
         with suppress(SQLAlchemyError), self._engine.connect() as connection:
             waiting = connection.execute(select(func.count()).select_from(audit_outbox)).scalar_one()
             self._metrics.audit_waiting.set(waiting)
-
-    def _disconnect(self) -> None:
-        producer, self._producer, self._frame = self._producer, None, None
-        if producer is not None:
-            with suppress(KafkaError, OSError):
-                producer.close(timeout=1.0)
 
     def _connected(self) -> Producer:
         timeout_ms = int(_TIMEOUT_S * 1000)

@@ -27,7 +27,10 @@ class Background:
             BackgroundJobs(time_source, effect, name="effect", waiting=8, keep=100),
         )
 
-    def close(self) -> None:
-        """End what runs. It may take some seconds."""
-        for jobs in (self.verifications, self.what_ifs, self.effects):
-            jobs.close()
+    def close(self, within_s: float = 10.0) -> None:
+        """End what runs, all queues at the same time."""
+        queues = (self.verifications, self.what_ifs, self.effects)
+        for jobs in queues:
+            jobs.end()
+        for jobs in queues:
+            jobs.close(within_s)

@@ -148,8 +148,14 @@ class BackgroundJobs:
             self._changed.wait_for(lambda: (job := self._jobs.get(job_id)) is None or job.ended, timeout_s)
             return self._jobs.get(job_id)
 
-    def close(self) -> None:
+    def close(self, within_s: float = 2 * _ENDS_WITHIN_S) -> None:
         """Cancel everything, and wait for the process to end."""
+        self.end()
+        if self._thread is not None:
+            self._thread.join(within_s)
+
+    def end(self) -> None:
+        """Cancel everything, without waiting. No job starts any more."""
         with self._changed:
             self._closing = True
             for job in list(self._jobs.values()):
@@ -158,9 +164,6 @@ class BackgroundJobs:
                 elif not job.ended:
                     self._cancelled.add(job.id)
             self._changed.notify_all()
-            thread = self._thread
-        if thread is not None:
-            thread.join(2 * _ENDS_WITHIN_S)
 
     # -- the thread that starts processes ----------------------------------------------------------------------------
 

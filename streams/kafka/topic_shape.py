@@ -52,6 +52,9 @@ class TopicShape:
             problem = self._problem(await self._descriptions.describe(names, names))
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             problem = explained_error(error, self._brokers)
+        except Exception as error:  # a defect: nobody would look any more
+            self._logger.exception("topics_look_crashed", consequence="it is tried again")
+            problem = f"internal error: {error!r}"
         if problem != self.problem:
             if problem is None:
                 self._logger.info("topics_usable")

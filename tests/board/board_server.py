@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 
 from board.metrics import BoardMetrics
-from board.service import listening_socket, make_server
+from board.web_server import listening_socket, make_server
 from streams.http_connections import ConnectionLimits
 
 

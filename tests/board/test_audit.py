@@ -18,6 +18,7 @@ from board.access.audit import MOST_DENIALS, AuditLog
 from board.access.audit_sender import AuditSender
 from board.access.rate_limit import MOST_PER_ADDRESS
 from board.metrics import BoardMetrics
+from board.service import sending
 from board.store.own_tables import audit_outbox, session
 from connect.actions.person import Person, Role
 from streams.serde.cloudevents_json import to_json
@@ -143,7 +144,6 @@ def test_sign_in_works_without_kafka_and_its_event_is_sent_later(empty_read_mode
 def test_a_defect_does_not_end_the_thread_that_sends(
     empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("board.access.audit_sender._AGAIN_S", 0.01)
     walk(empty_read_model, tmp_path)
     producers: list[MemoryProducer] = []
 
@@ -155,7 +155,7 @@ def test_a_defect_does_not_end_the_thread_that_sends(
         producers.append(MemoryProducer())
         return producers[-1]
 
-    sender = AuditSender(empty_read_model, Settings(), connect)
+    sender = sending(AuditSender(empty_read_model, Settings(), connect), again_s=0.01)
     sender.start()
     assert wait_until(lambda: waiting(empty_read_model) == 0)
     sender.stop(5)
@@ -210,7 +210,6 @@ def test_failures_are_counted_by_reason_and_without_names(empty_read_model: Engi
 def test_what_waits_for_kafka_is_measured(
     empty_read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("board.access.audit_sender._AGAIN_S", 0.01)
     walk(empty_read_model, tmp_path)
     metrics, there = BoardMetrics(), threading.Event()
 
@@ -219,7 +218,7 @@ def test_what_waits_for_kafka_is_measured(
             raise KafkaConnectionError
         return MemoryProducer()
 
-    sender = AuditSender(empty_read_model, Settings(), connect, metrics)
+    sender = sending(AuditSender(empty_read_model, Settings(), connect, metrics), again_s=0.01)
     measured = lambda: metrics.registry.get_sample_value("sla_board_audit_waiting_events")  # noqa: E731
     sender.start()
     assert wait_until(lambda: measured() == 4)

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from board.metrics import BoardMetrics
-from board.service import listening_socket, make_server
+from board.web_server import listening_socket, make_server
 from streams.http_connections import ConnectionLimits
 
 LIVE = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

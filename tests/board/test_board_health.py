@@ -14,7 +14,7 @@ from board.ingest.records import COMPACTED, TOPICS
 from board.ingest.status import IngestStatus
 from board.metrics import BoardMetrics
 from board.queries.overview import open_by_severity
-from board.service import listening_socket
+from board.web_server import listening_socket
 from streams.access_rules import grants
 from streams.sla.instants import SECOND
 from streams.sla.severity import SEVERITIES

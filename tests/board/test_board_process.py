@@ -103,7 +103,7 @@ class HangingPublisher:
 def test_it_ends_though_its_connection_to_kafka_does_not_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "ActionPublisher", HangingPublisher)
     monkeypatch.setattr(service, "prepare_process", lambda: None)
-    monkeypatch.setattr(service, "_FINISH_S", 0.1)
+    monkeypatch.setattr(service, "FINISH_S", 0.1)
     monkeypatch.setattr(service, "_CLOSE_S", 0.1)
     board = BoardSettings(database_url=f"sqlite:///{tmp_path}/board.db", port=0)
     stopping = list[float]()

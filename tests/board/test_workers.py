@@ -15,6 +15,7 @@ from page_client import page_client, shown
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
+from board.service import watching
 from board.settings import BoardSettings
 from board.store.engine import writing
 from board.workers import StoppedTasks, WorkersStatus, WorkerWatch, partition_health
@@ -92,15 +93,16 @@ def test_the_watch_keeps_the_latest_beside_a_failure_and_connects_again() -> Non
             raise BrokerProblem("no Kafka broker answers at kafka:9092")
         yield Reader(connected[-1])
 
-    watch = WorkerWatch(connect, 1000, Stopped(NOW))
+    watch = WorkerWatch(connect)
+    thread = watching(watch, 0.001)
     assert watch.status == WorkersStatus()
-    watch.start()
+    thread.start()
     assert failed.wait(10)
     assert watch.status.failure == "no Kafka broker answers at kafka:9092"
     watch.note(progress())
     read.set()
     assert again.wait(10)
-    watch.stop(10)
+    thread.stop(10)
     assert watch.status.progress == progress(), "what was read before a failure is kept"
     assert watch.status.failure is not None
 

@@ -91,3 +91,11 @@ def test_it_looks_again_and_closes_its_connection(monkeypatch: pytest.MonkeyPatc
     asyncio.run(scenario())
     assert shape.problem is None
     assert descriptions.closed
+
+
+def test_a_defect_is_a_problem_until_a_look_succeeds() -> None:
+    shape = _shape(KeyError("topics"), _found())
+    asyncio.run(shape.look())
+    assert shape.problem == "internal error: KeyError('topics')"
+    asyncio.run(shape.look())
+    assert shape.problem is None

@@ -1,0 +1,52 @@
+"""Work that a thread repeats: when it is tried again, what the log and the caller are told, and when it closes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from structlog.testing import capture_logs
+
+from board.background.repeated import RepeatedWork
+from streams.errors import SlaError
+
+
+def test_a_failure_is_logged_once_told_each_time_and_closes_the_connection() -> None:
+    done, told, closed = threading.Event(), list[str](), list[str]()
+
+    def outcomes() -> Iterator[bool | Exception]:
+        yield from (SlaError("away\nmore"), SlaError("away"), OSError("refused"), True, SlaError("away"), KeyError("x"))
+        done.set()
+        while True:
+            yield False
+
+    coming = outcomes()
+
+    def work() -> bool:
+        outcome = next(coming)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    thread = RepeatedWork(
+        "test",
+        work,
+        waits="test_waits",
+        failed="test_failed",
+        every_s=60,  # after True it does not wait
+        again_s=0,
+        on_failure=told.append,
+        close=lambda: closed.append("closed"),
+    )
+    with capture_logs() as logs:
+        thread.start()
+        assert done.wait(60)
+        thread.stop(60)
+    assert [(each["event"], each.get("reason")) for each in logs] == [
+        ("test_waits", "away"),
+        ("test_waits", "refused"),
+        ("test_waits", "away"),
+        ("test_failed", None),
+    ]
+    assert told == ["away", "away", "refused", "away", "internal error: KeyError('x')"]
+    assert len(closed) == len(told) + 1

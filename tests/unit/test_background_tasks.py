@@ -1,0 +1,127 @@
+"""Tasks beside a server: started in order, stopped together within a bound, and no failure goes unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from streams.background_tasks import BackgroundTasks, in_loop, in_thread
+
+
+class Recorded:
+    """A task with a thread of its own, which does nothing but note what it is told."""
+
+    def __init__(self, calls: list[str], name: str) -> None:
+        self._calls = calls
+        self._name = name
+
+    def start(self) -> None:
+        self._calls.append(f"start {self._name}")
+
+    def stop(self, within_s: float) -> None:
+        self._calls.append(f"stop {self._name} within {within_s:g}")
+
+
+def test_tasks_start_in_order_and_all_stop() -> None:
+    calls: list[str] = []
+
+    async def run() -> None:
+        calls.append("run loop")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            calls.append("cancel loop")
+
+    async def scenario() -> None:
+        a, b = Recorded(calls, "a"), Recorded(calls, "b")
+        tasks = BackgroundTasks(
+            [in_thread("a", a.stop, start=a.start), in_loop("loop", run), in_thread("b", b.stop, start=b.start)]
+        )
+        tasks.start()
+        await asyncio.sleep(0)
+        await tasks.stop(60)
+
+    asyncio.run(scenario())
+    assert calls[:3] == ["start a", "start b", "run loop"]
+    assert sorted(calls[3:]) == ["cancel loop", "stop a within 60", "stop b within 60"]
+
+
+def test_only_what_had_started_is_stopped() -> None:
+    calls: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("no thread")
+
+    async def scenario() -> None:
+        a, b, c = (Recorded(calls, name) for name in "abc")
+        tasks = BackgroundTasks(
+            [
+                in_thread("a", a.stop, start=a.start),
+                in_thread("b", b.stop, start=fail),
+                in_thread("c", c.stop, start=c.start),
+            ]
+        )
+        with pytest.raises(RuntimeError, match="no thread"):
+            tasks.start()
+        await tasks.stop(60)
+
+    asyncio.run(scenario())
+    assert calls == ["start a", "stop a within 60"]
+
+
+def test_more_stops_that_hang_than_a_machine_has_threads_for_do_not_hold_up_the_process() -> None:
+    end, stopped = threading.Event(), threading.Event()
+
+    def hang(_: float) -> None:
+        end.wait(60)
+
+    async def scenario() -> None:
+        hanging = [in_thread(f"hangs-{number}", hang) for number in range(40)]
+        tasks = BackgroundTasks([*hanging, in_thread("last", lambda _: stopped.set())])
+        tasks.start()
+        await tasks.stop(0.05)
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+    end.set()
+    assert stopped.wait(60)
+    late = {each["task"] for each in logs if each["event"] == "background_task_not_stopped"}
+    assert late >= {f"hangs-{number}" for number in range(40)}
+
+
+def test_a_stop_that_fails_is_logged_and_holds_up_no_other_one() -> None:
+    calls: list[str] = []
+
+    def fail(_: float) -> None:
+        raise OSError("gone")
+
+    async def scenario() -> None:
+        tasks = BackgroundTasks([in_thread("a", fail), in_thread("b", Recorded(calls, "b").stop)])
+        tasks.start()
+        await tasks.stop(60)
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+    assert [(each["event"], each["task"]) for each in logs] == [("background_task_not_stopped", "a")]
+    assert calls == ["stop b within 60"]
+
+
+def test_a_coroutine_that_fails_is_logged_at_once() -> None:
+    async def fail() -> None:
+        raise KeyError("topics")
+
+    async def scenario() -> None:
+        tasks = BackgroundTasks([in_loop("shape", fail)])
+        tasks.start()
+        while not logs:
+            await asyncio.sleep(0)
+        await tasks.stop(60)
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+    assert [(each["event"], each["task"], each["log_level"]) for each in logs] == [
+        ("background_task_failed", "shape", "critical")
+    ]
