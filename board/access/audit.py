@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from board.access.identity import Sender
 from board.access.rate_limit import FailureLimit
 from board.metrics import BoardMetrics
 from board.store.engine import writing
@@ -105,8 +106,9 @@ class AuditLog:
         """Count an attempt that was not looked at: there were too many before."""
         self._metrics.sign_in_failures.labels(_TOO_MANY).inc()
 
-    def denied(self, person: Person, address: str, way: str, what: str, subject: str, reason: str) -> None:
+    def denied(self, sender: Sender, what: str, subject: str, reason: str) -> None:
         """Store that a person was refused something. Of one person, only MOST_DENIALS at a time."""
+        person, address, way = sender.person, sender.address, sender.way
         log = structlog.get_logger("board")
         log.info("access_denied", person=person.id, address=address, what=what, subject=subject)
         if self._within_limit(person):
@@ -116,15 +118,17 @@ class AuditLog:
                 )
             )
 
-    def acted(self, person: Person, address: str, way: str, acted: Acted) -> None:
+    def acted(self, sender: Sender, acted: Acted) -> None:
         """Store what a person did. It is done, whether that can be stored or not: its events name the person too. The
         same attempt with the same outcome is the same event."""
+        person = sender.person
         if not acted.sent and not self._within_limit(person):
             return
         identity = [person.id, acted.action, acted.about, acted.attempt, acted.outcome, acted.reason]
         event_id = str(uuid.uuid5(NAMESPACE, json.dumps(identity)))
         tenants = None if person.tenants is None else sorted(person.tenants)
-        who = {"person": person.id, "roles": sorted(person.roles), "tenants": tenants, "address": address, "way": way}
+        who = {"person": person.id, "roles": sorted(person.roles), "tenants": tenants}
+        who |= {"address": sender.address, "way": sender.way}
         fields = {name: value for name, value in asdict(acted).items() if name not in {"attempt", "sent"}}
         fields |= {name: fields[name][:MOST_LISTED] for name in ("event_ids", "concerned")}
         try:

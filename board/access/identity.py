@@ -29,6 +29,16 @@ class Identity:
     browser: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Somebody who sends a request, as the audit log names them: the person, where the request comes from, and what
+    vouches for the person."""
+
+    person: Person
+    address: str
+    way: Way
+
+
 _IDENTITY = "identity"
 
 
@@ -45,10 +55,15 @@ def set_identity(state: dict[str, object], identity: Identity) -> None:
 
 def current_person(request: Request) -> Person:
     """The person of a request to an address that requires a permission."""
+    return sender_of(request).person
+
+
+def sender_of(request: Request) -> Sender:
+    """Who sends a request to an address that requires a permission."""
     identity = identity_of(request)
     assert identity is not None
     assert identity.person is not None
-    return identity.person
+    return Sender(identity.person, identity.address, identity.way)
 
 
 CurrentPerson = Annotated[Person, Depends(current_person)]

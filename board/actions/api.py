@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 
-from board.access.identity import Identity, identity_of
+from board.access.identity import sender_of
 from board.access.requirement import requires
 from board.actions.answers import ActedBody, ActionProblem, answer_of
 from board.actions.bodies import ActionBody, all_optional, body_model
@@ -66,15 +66,8 @@ router = APIRouter(route_class=ActionRoute, tags=["actions"])
 
 async def act(request: Request, context: BoardContext, attempt: ActionAttempt) -> Response:
     """Perform an action and answer."""
-    outcome = await context.actions.perform(sender(request), attempt)
+    outcome = await context.actions.perform(sender_of(request), attempt)
     return answer_of(outcome, context.kafka.topic_prefix)
-
-
-def sender(request: Request) -> Identity:
-    """Who sends a request to an address that requires a permission."""
-    found = identity_of(request)
-    assert found is not None
-    return found
 
 
 def _at_incident(action: str, model: type[ActionBody]) -> Callable[..., Coroutine[Any, Any, Response]]:

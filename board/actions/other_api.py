@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, Field, create_model
 
-from board.access.identity import CurrentPerson
+from board.access.identity import CurrentPerson, sender_of
 from board.access.requirement import requires
 from board.actions.answers import ActedBody, answer_of
-from board.actions.api import RESPONSES, ActionRoute, Key, act, sender
+from board.actions.api import RESPONSES, ActionRoute, Key, act
 from board.actions.bodies import body_model
 from board.actions.import_difference import ContractChangeBody, change_bodies, digest_of, must_be
 from board.actions.inputs import InputBody, input_body, sent_by
@@ -107,7 +107,7 @@ async def import_contracts(
     the difference that `digest` names."""
     form = {"terms": body.terms}
     if body.dry_run:
-        found = await context.actions.prepare(sender(request), ActionAttempt("import-contracts", "", form))
+        found = await context.actions.prepare(sender_of(request), ActionAttempt("import-contracts", "", form))
         if not isinstance(found, Prepared):
             return answer_of(found, context.kafka.topic_prefix)
         assert found.difference is not None

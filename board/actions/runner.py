@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 
 from board.access.audit import AuditLog
-from board.access.identity import Identity
+from board.access.identity import Sender
 from board.actions.audited import SENT, acted_of
 from board.actions.present import SeenStates
 from board.actions.thread_pool import BoundedPool, PoolBusy
@@ -71,26 +71,23 @@ class ActionRunner:
         self._answer_s = answer_s
         self._pool = BoundedPool("action", threads=_THREADS, waiting=_WAITING)
 
-    async def perform(self, identity: Identity, attempt: ActionAttempt) -> Outcome:
+    async def perform(self, sender: Sender, attempt: ActionAttempt) -> Outcome:
         """Do it, and read back what the workers made of it. After ANSWER_S the outcome is `ActionUnavailable`, and the
         attempt goes on: who sends it again gets its outcome. Raises SQLAlchemyError."""
-        return await self._answer(lambda: self._perform(identity, attempt))
+        return await self._answer(lambda: self._perform(sender, attempt))
 
-    async def prepare(
-        self, identity: Identity, attempt: ActionAttempt
-    ) -> Prepared | Moved | Refused | ActionUnavailable:
+    async def prepare(self, sender: Sender, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
         """Every check, and what would be sent. Raises SQLAlchemyError."""
-        return await self._answer(lambda: self._prepare(identity, attempt))
+        return await self._answer(lambda: self._prepare(sender, attempt))
 
     def close(self, within_s: float) -> None:
         """End within a time, whether Kafka answers or not."""
         self._pool.close(within_s / 2)
         close_within(self.service.close, within_s / 2, "action-close")
 
-    def _perform(self, identity: Identity, attempt: ActionAttempt) -> Outcome:
-        person = _person(identity)
+    def _perform(self, sender: Sender, attempt: ActionAttempt) -> Outcome:
         outcome = self.service.perform(
-            person,
+            sender.person,
             attempt.action,
             attempt.subject,
             attempt.form,
@@ -99,14 +96,13 @@ class ActionRunner:
             seen_revision=attempt.seen_revision,
             confirm=attempt.confirm,
         )
-        self._note(identity, person, attempt, outcome)
-        return narrowed(outcome, person) if isinstance(outcome, Moved) else outcome
+        self._note(sender, attempt, outcome)
+        return narrowed(outcome, sender.person) if isinstance(outcome, Moved) else outcome
 
-    def _prepare(self, identity: Identity, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
-        person = _person(identity)
+    def _prepare(self, sender: Sender, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
         try:
             found = self.service.prepare(
-                person,
+                sender.person,
                 attempt.action,
                 attempt.subject,
                 attempt.form,
@@ -116,23 +112,23 @@ class ActionRunner:
         except (SlaError, TimeoutError) as error:
             return ActionUnavailable(str(error))
         if isinstance(found, Denied):
-            self._note(identity, person, attempt, found)
-        return narrowed(found, person) if isinstance(found, Moved) else found
+            self._note(sender, attempt, found)
+        return narrowed(found, sender.person) if isinstance(found, Moved) else found
 
-    def _note(self, identity: Identity, person: Person, attempt: ActionAttempt, outcome: Outcome) -> None:
+    def _note(self, sender: Sender, attempt: ActionAttempt, outcome: Outcome) -> None:
         if isinstance(outcome, Denied):
             subject = f"{attempt.action} {attempt.subject}".rstrip()
-            self.audit.denied(person, identity.address, identity.way, outcome.permission, subject, outcome.reason)
+            self.audit.denied(sender, outcome.permission, subject, outcome.reason)
             return
         acted = acted_of(attempt.action, attempt.subject, attempt.action_id, outcome)
-        self.audit.acted(person, identity.address, identity.way, acted)
+        self.audit.acted(sender, acted)
         if (word := SENT.get(type(outcome))) is not None:
             code = outcome.code if isinstance(outcome, RejectedByWorker) else None
             structlog.get_logger("board").info(
                 "action_performed",
-                person=person.id,
-                address=identity.address,
-                way=identity.way,
+                person=sender.person.id,
+                address=sender.address,
+                way=sender.way,
                 action=attempt.action,
                 subject=attempt.subject,
                 outcome=word,
@@ -151,11 +147,6 @@ class ActionRunner:
             if future.done():
                 return future.result()
             return ActionUnavailable(f"Kafka has not answered within {self._answer_s:g} s", sent=True)
-
-
-def _person(identity: Identity) -> Person:
-    assert identity.person is not None, "the address requires a permission"
-    return identity.person
 
 
 def narrowed(outcome: Moved, person: Person) -> Moved:

@@ -9,9 +9,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy import Connection
 
-from board.access.identity import CurrentPerson
+from board.access.identity import CurrentPerson, sender_of
 from board.access.requirement import requires
-from board.actions.api import ActionRoute, sender
+from board.actions.api import ActionRoute
+from board.actions.runner import ActionAttempt
 from board.api.problems import ApiError, ParameterProblem, described
 from board.api.proposal_bodies import (
     DecideBody,
@@ -25,8 +26,9 @@ from board.api.route import json_response
 from board.api.types import CursorText, Id, PageSize, decode_cursor, encode_cursor
 from board.background.jobs import TooManyJobs
 from board.dependencies import Context, ReadConnection
-from board.proposals.decisions import ProposalRefused, Written
+from board.proposals.decisions import DecisionAttempt, Written
 from board.proposals.listing import ProposalKey, list_proposals
+from board.proposals.obstacles import ProposalRefused
 from board.proposals.proposal import Decision, Proposal
 from board.proposals.view import proposing, start_effect, view_of, visible_proposal
 from connect.actions.outcome import Invalid, Moved, Unchanged
@@ -49,21 +51,10 @@ _ProposalId = Annotated[Id, Path()]
     dependencies=_PROPOSE,
     summary="Propose to annul or amend an incident, or to apply a policy",
 )
-def propose(
-    request: Request, context: Context, person: CurrentPerson, incident_id: Annotated[Id, Path()], body: ProposeBody
-) -> Response:
+def propose(request: Request, context: Context, incident_id: Annotated[Id, Path()], body: ProposeBody) -> Response:
     """Write the proposal to the audit log."""
-    outcome = proposing(context).propose(
-        person,
-        sender(request),
-        body.action,
-        incident_id,
-        body.form,
-        action_id=body.action_id,
-        seen_revision=body.revision,
-        now=context.time_source.now(),
-    )
-    return _answer(outcome)
+    attempt = ActionAttempt(body.action, incident_id, body.form, body.action_id, body.revision)
+    return _answer(proposing(context).propose(sender_of(request), attempt, now=context.time_source.now()))
 
 
 @router.get(
@@ -130,15 +121,10 @@ def _decision(word: str, decision: Decision, summary: str) -> None:
         summary=summary,
         name=f"{word}_proposal",
     )
-    def decide(
-        request: Request, context: Context, person: CurrentPerson, proposal_id: _ProposalId, body: DecideBody
-    ) -> Response:
+    def decide(request: Request, context: Context, proposal_id: _ProposalId, body: DecideBody) -> Response:
         """Write the decision to the audit log, whose order decides."""
-        now = context.time_source.now()
-        outcome = proposing(context).decide(
-            person, sender(request), proposal_id, decision, body.reason, seen=body.effect_revision, now=now
-        )
-        return _answer(outcome)
+        attempt = DecisionAttempt(proposal_id, decision, body.reason, body.effect_revision)
+        return _answer(proposing(context).decide(sender_of(request), attempt, now=context.time_source.now()))
 
 
 _decision("approve", "approved", "Approve a proposal of another person")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastapi import Request, Response
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
-from board.access.identity import identity_of
+from board.access.identity import identity_of, sender_of
 from board.actions.form_views import ActionForm, Entered, action_form, new_action_id
 from board.actions.runner import ActionAttempt, Confirm
 from board.dependencies import BoardContext
 from board.pages.access_texts import access_phrases
 from board.pages.action_texts import action_page_phrases
+from board.pages.errors import error_page
 from board.pages.render import is_part, page
 from board.viewer import viewer
 from connect.actions.catalogue import ACTIONS, Action
@@ -50,15 +53,6 @@ class SentForm:
     problems: Sequence[FormProblem] = ()
     action_id: str | None = None
 
-    @classmethod
-    def after(cls, action: Action, entered: Entered, outcome: Outcome) -> SentForm | None:
-        """The form after an outcome; None where it has done its work."""
-        if isinstance(outcome, Accepted | Unchanged):
-            return None
-        same = isinstance(outcome, NotReadYet | ActionUnavailable)  # the event may be there: only the same id is safe
-        problems = outcome.problems if isinstance(outcome, Invalid) else ()
-        return cls(action, entered, problems, entered.action_id if same else None)
-
 
 @dataclass(frozen=True, slots=True)
 class FormMessage:
@@ -66,6 +60,34 @@ class FormMessage:
 
     text: str = ""
     tone: str = "fine"
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredForm:
+    """What came of the form that was just sent: the message, and the form where it is shown again. `outcome` is None
+    where none was sent, as when a page is opened."""
+
+    outcome: Outcome | None = None
+    message: FormMessage = FormMessage()
+    sent: SentForm | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has done its work. What was just accepted may not be in the read model yet."""
+        return isinstance(self.outcome, Accepted | Unchanged)
+
+    def form(self, request: Request, action: Action, fields: Sequence[FormField], start: Entered) -> ActionForm:
+        """The form of an action: open with what was entered where it was the one that was sent, else with `start`."""
+        again = self.sent is not None and self.sent.action == action
+        shown = self.sent if self.sent is not None and again else SentForm(action, start)
+        found = action_form(
+            action, fields, viewer(request).language, shown.entered, shown.problems, shown.action_id or None
+        )
+        return replace(found, opened=again)
+
+
+#: The page was opened.
+NO_FORM_SENT = AnsweredForm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +121,6 @@ def may_act(request: Request, action_name: str, concerned: Concerned) -> bool:
     return isinstance(allowed(identity.person, ACTIONS[action_name].permission, concerned), Allowed)
 
 
-def section_form(
-    request: Request, fields: Sequence[FormField], sent: SentForm, *, opened: bool | None = None
-) -> ActionForm:
-    """The form of an action with what was entered, or with what it starts with (`opened`: whether it is open)."""
-    form = action_form(
-        sent.action, fields, viewer(request).language, sent.entered, sent.problems, sent.action_id or None
-    )
-    return form if opened is None else replace(form, opened=opened)
-
-
 async def perform_form(
     request: Request,
     context: BoardContext,
@@ -120,11 +132,9 @@ async def perform_form(
     confirm: Confirm = lambda _: None,
 ) -> Outcome:
     """Do what a form asks for; `more` are fields that its address has."""
-    identity = identity_of(request)
-    assert identity is not None
     values = {**entered.values, **(more or {})}
     return await context.actions.perform(
-        identity, ActionAttempt(action.name, subject, values, entered.action_id, entered.revision, confirm)
+        sender_of(request), ActionAttempt(action.name, subject, values, entered.action_id, entered.revision, confirm)
     )
 
 
@@ -155,12 +165,41 @@ def outcome_message(request: Request, action: Action, outcome: Outcome) -> FormM
     return FormMessage(phrases.outcomes[kind].format(action=title, reason=reason), tone)
 
 
-def section_answer(request: Request, section: ActionSection, outcome: Outcome | None = None) -> Response:
-    """The answer to a form: with htmx the section, else a page of it."""
+def answered_form(request: Request, action: Action, entered: Entered, outcome: Outcome) -> AnsweredForm:
+    """A form that was sent, with its outcome."""
+    message = outcome_message(request, action, outcome)
+    if isinstance(outcome, Accepted | Unchanged):
+        return AnsweredForm(outcome, message)
+    same = isinstance(outcome, NotReadYet | ActionUnavailable)  # the event may be there: only the same id is safe
+    problems = outcome.problems if isinstance(outcome, Invalid) else ()
+    return AnsweredForm(outcome, message, SentForm(action, entered, problems, entered.action_id if same else None))
+
+
+async def section_answer(
+    request: Request,
+    context: BoardContext,
+    answered: AnsweredForm,
+    section_of: Callable[[Connection, AnsweredForm], ActionSection | None],
+) -> Response:
+    """The answer to a form: with htmx the section that `section_of` makes of it, else a page of it. Where there are no
+    forms for the person, what came of it as an error."""
+    return await run_in_threadpool(_section_answer, request, context, answered, section_of)
+
+
+def _section_answer(
+    request: Request,
+    context: BoardContext,
+    answered: AnsweredForm,
+    section_of: Callable[[Connection, AnsweredForm], ActionSection | None],
+) -> Response:
+    with context.engine.connect() as connection:
+        section = section_of(connection, answered)
+    if section is None:
+        return error_page(request, STATUS.get(type(answered.outcome), 404), hint=answered.message.text)
     return page(
         request,
         "actions/section_part.html" if is_part(request) else "actions/section_page.html",
-        status_code=200 if outcome is None else STATUS.get(type(outcome), 200),
+        status_code=STATUS.get(type(answered.outcome), 200),
         active=None,
         section=section,
         action_phrases=action_page_phrases(viewer(request).language),

@@ -6,21 +6,19 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 
 from board.access.requirement import requires
 from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, Scope
 from board.pages.action_sections import (
+    NO_FORM_SENT,
     ActionSection,
-    FormMessage,
+    AnsweredForm,
     SectionForm,
-    SentForm,
+    answered_form,
     may_act,
-    outcome_message,
     perform_form,
     section_answer,
-    section_form,
 )
 from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
@@ -31,7 +29,6 @@ from board.queries import statements
 from board.viewer import viewer
 from connect.actions.catalogue import ACTIONS
 from connect.actions.claims import ClaimedStatement, statement_problem
-from connect.actions.outcome import Outcome
 from connect.actions.permissions import Permission
 from connect.actions.texts import problem_text
 from streams.money import formatted
@@ -50,8 +47,7 @@ def claim_section(
     connection: Connection,
     tenant: str,
     month: str,
-    sent: SentForm | None = None,
-    message: FormMessage | None = None,
+    answered: AnsweredForm = NO_FORM_SENT,
 ) -> ActionSection | None:
     """What the month's page offers to those who may claim; None where there is nothing to claim, or to say."""
     known = statements.revisions(connection, tenant, month)
@@ -59,7 +55,7 @@ def claim_section(
         return None
     terms = known[-1].terms
     policy = context.policies.exact(*terms.policy[:2])
-    if message is None and policy is not None and policy.credit.claim == "automatic":
+    if answered.outcome is None and policy is not None and policy.credit.claim == "automatic":
         return None
     seen_by = viewer(request)
     phrases = action_page_phrases(seen_by.language)
@@ -74,7 +70,7 @@ def claim_section(
         notes.append(phrases.claimed.format(time=local(claimed[0].occurred_at, seen_by, "%Y-%m-%d %H:%M")))
     elif problem is not None and not zero:
         notes.append(problem_text(problem, seen_by.language))
-    elif message is None or message.tone != "fine":
+    elif not answered.done:
         facts = [phrases.claim_amount.format(amount=formatted(credit.amount_minor, credit.currency))]
         if terms.claimable_until is not None:
             until = f"{local(terms.claimable_until, seen_by, '%Y-%m-%d %H:%M')} ({seen_by.zone.key})"
@@ -84,12 +80,12 @@ def claim_section(
         fields = [
             each
             for each in context.actions.service.describe(_ACTION.name)
-            if each.name == "although_zero" and (zero or sent is not None)
+            if each.name == "although_zero" and (zero or answered.sent is not None)
         ]
-        form = section_form(request, fields, sent or SentForm(_ACTION, Entered()), opened=sent is not None)
+        form = answered.form(request, _ACTION, fields, Entered())
         forms = (SectionForm(form, f"{_back(tenant, month)}/claim", tuple(facts)),)
     title = tenant_phrases(seen_by.language).month_title.format(tenant=tenant, month=month)
-    return ActionSection(title, _back(tenant, month), forms, message or FormMessage(), tuple(notes))
+    return ActionSection(title, _back(tenant, month), forms, answered.message, tuple(notes))
 
 
 @router.post("/tenants/{tenant_id:path}/{month}/claim")
@@ -99,19 +95,13 @@ async def claim_credit(request: Request, context: Context, scope: Scope) -> Resp
         case [tenant, month, "claim"] if scope.sees(tenant) and _is_month(month):
             entered = await read_form(request, _ACTION, most_bytes=_LARGEST_FORM)
             outcome = await perform_form(request, context, _ACTION, tenant, entered, more={"month": month})
-            return await run_in_threadpool(_answer, request, context, tenant, month, entered, outcome)
+            return await section_answer(
+                request,
+                context,
+                answered_form(request, _ACTION, entered, outcome),
+                lambda connection, answered: claim_section(request, context, connection, tenant, month, answered),
+            )
     return error_page(request, HTTPStatus.NOT_FOUND)
-
-
-def _answer(
-    request: Request, context: BoardContext, tenant: str, month: str, entered: Entered, outcome: Outcome
-) -> Response:
-    sent, message = SentForm.after(_ACTION, entered, outcome), outcome_message(request, _ACTION, outcome)
-    with context.engine.connect() as connection:
-        section = claim_section(request, context, connection, tenant, month, sent, message)
-    if section is None:
-        return error_page(request, HTTPStatus.NOT_FOUND)
-    return section_answer(request, section, outcome)
 
 
 def _is_month(text: str) -> bool:

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from board.access.csrf import LARGEST_FORM
-from board.access.identity import identity_of
+from board.access.identity import sender_of
 from board.access.requirement import requires
 from board.actions.form_views import Entered, new_action_id, read_form
 from board.actions.import_difference import digest_of, must_be
@@ -116,9 +116,7 @@ async def import_contracts(request: Request, context: Context, scope: Scope) -> 
 async def _difference_page(
     request: Request, context: BoardContext, scope: TenantScope, entered: Entered, warning: str = ""
 ) -> Response:
-    identity = identity_of(request)
-    assert identity is not None
-    found = await context.actions.prepare(identity, ActionAttempt(_ACTION.name, "", entered.values))
+    found = await context.actions.prepare(sender_of(request), ActionAttempt(_ACTION.name, "", entered.values))
     return await run_in_threadpool(_prepared_page, request, context, scope, entered, found, warning)
 
 

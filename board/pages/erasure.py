@@ -10,15 +10,14 @@ from board.access.requirement import requires
 from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, Scope
 from board.pages.action_sections import (
+    NO_FORM_SENT,
     ActionSection,
-    FormMessage,
+    AnsweredForm,
     SectionForm,
-    SentForm,
+    answered_form,
     may_act,
-    outcome_message,
     perform_form,
     section_answer,
-    section_form,
 )
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
@@ -36,19 +35,18 @@ def erasure_section(
     request: Request,
     context: BoardContext,
     tenant: str,
-    sent: SentForm | None = None,
-    message: FormMessage | None = None,
+    answered: AnsweredForm = NO_FORM_SENT,
 ) -> ActionSection | None:
     """What a tenant's page offers to those who may erase it; after it was done, no form."""
     if not may_act(request, _ACTION.name, {tenant}):
         return None
     address = f"/tenants/{segment(tenant)}"
     forms: tuple[SectionForm, ...] = ()
-    if message is None or message.tone != "fine":
+    if not answered.done:
         fields = context.actions.service.describe(_ACTION.name)
-        form = section_form(request, fields, sent or SentForm(_ACTION, Entered()), opened=sent is not None)
+        form = answered.form(request, _ACTION, fields, Entered())
         forms = (SectionForm(form, f"{address}/erase"),)
-    return ActionSection(tenant, address, forms, message or FormMessage())
+    return ActionSection(tenant, address, forms, answered.message)
 
 
 @router.post("/tenants/{tenant_id:path}/erase")
@@ -58,8 +56,10 @@ async def erase_tenant(request: Request, context: Context, scope: Scope) -> Resp
         case [tenant, "erase"] if scope.sees(tenant):
             entered = await read_form(request, _ACTION, most_bytes=_LARGEST_FORM)
             outcome = await perform_form(request, context, _ACTION, tenant, entered)
-            sent = SentForm.after(_ACTION, entered, outcome)
-            section = erasure_section(request, context, tenant, sent, outcome_message(request, _ACTION, outcome))
-            if section is not None:
-                return section_answer(request, section, outcome)
+            return await section_answer(
+                request,
+                context,
+                answered_form(request, _ACTION, entered, outcome),
+                lambda _, answered: erasure_section(request, context, tenant, answered),
+            )
     return error_page(request, HTTPStatus.NOT_FOUND)

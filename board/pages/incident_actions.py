@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from board.access.identity import Identity, identity_of
+from board.access.identity import Identity, identity_of, sender_of
 from board.access.requirement import requires
 from board.actions.form_views import ActionForm, Entered, action_form, new_action_id, read_form
 from board.actions.offers import incident_offers
 from board.actions.runner import ActionAttempt
 from board.dependencies import BoardContext, Context, Scope
-from board.pages.action_sections import STATUS, SentForm, outcome_message
+from board.pages.action_sections import STATUS, SentForm, answered_form
 from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
 from board.pages.incident_texts import incident_phrases
@@ -91,10 +91,8 @@ async def act_on_incident(
     entered = await read_form(request, action, most_bytes=_LARGEST_FORM, most_fields=100)
     if entered.asks_preview or (action_name == "merge" and entered.confirmed != entered.values.get("into")):
         return await run_in_threadpool(_preview, request, context, scope, incident_id, action, entered)
-    identity = identity_of(request)
-    assert identity is not None
     attempt = ActionAttempt(action_name, incident_id, entered.values, entered.action_id, entered.revision)
-    outcome = await context.actions.perform(identity, attempt)
+    outcome = await context.actions.perform(sender_of(request), attempt)
     if isinstance(outcome, Accepted) and not is_part(request):
         return RedirectResponse(incident_address(incident_id), HTTPStatus.SEE_OTHER)
     return await run_in_threadpool(_answer, request, context, scope, incident_id, action, entered, outcome)
@@ -143,21 +141,17 @@ def _answer(
     if row is None:
         return _absent(request, incident_id)
     context.actions.seen.note(row, scope)
-    again = SentForm.after(action, entered, outcome)
-    view = actions_view(context, identity_of(request), row, seen_by, again, **_message(request, action, outcome))
+    answered = answered_form(request, action, entered, outcome)
+    more = {"message": answered.message.text, "tone": answered.message.tone, **_changes(outcome, seen_by)}
+    view = actions_view(context, identity_of(request), row, seen_by, answered.sent, **more)
     return _section(request, view, STATUS.get(type(outcome), 200))
 
 
-def _message(request: Request, action: Action, outcome: Outcome) -> dict[str, Any]:
-    """The message about an outcome, with what changed."""
-    found = outcome_message(request, action, outcome)
-    more: dict[str, Any] = {"message": found.text, "tone": found.tone}
-    if isinstance(outcome, Moved):
-        more |= {
-            "changes": shown_changes(outcome.changes or (), viewer(request)),
-            "recent": _recent(outcome, viewer(request)),
-        }
-    return more
+def _changes(outcome: Outcome, seen_by: Viewer) -> dict[str, Any]:
+    """What changed at an incident that has moved on."""
+    if not isinstance(outcome, Moved):
+        return {}
+    return {"changes": shown_changes(outcome.changes or (), seen_by), "recent": _recent(outcome, seen_by)}
 
 
 def _recent(outcome: Moved, seen_by: Viewer) -> tuple[tuple[str, str], ...]:

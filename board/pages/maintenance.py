@@ -16,16 +16,14 @@ from board.access.requirement import requires
 from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.action_sections import (
-    STATUS,
+    NO_FORM_SENT,
     ActionSection,
-    FormMessage,
+    AnsweredForm,
     SectionForm,
-    SentForm,
+    answered_form,
     may_act,
-    outcome_message,
     perform_form,
     section_answer,
-    section_form,
 )
 from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
@@ -90,7 +88,12 @@ async def schedule(request: Request, context: Context, scope: Scope) -> Response
         outcome: Outcome = Invalid((FormProblem(_ID.name, "required"),))
     else:
         outcome = await perform_form(request, context, _SCHEDULE, name, entered)
-    return await run_in_threadpool(_answer, request, context, scope, None, _SCHEDULE, entered, outcome)
+    return await section_answer(
+        request,
+        context,
+        answered_form(request, _SCHEDULE, entered, outcome),
+        lambda connection, answered: _schedule_section(request, context, connection, scope, answered),
+    )
 
 
 @router.post(
@@ -104,7 +107,14 @@ async def change_window(request: Request, context: Context, scope: Scope) -> Res
             if await run_in_threadpool(_window, context, name, scope) is not None:
                 entered = await read_form(request, action, most_bytes=_LARGEST_FORM, most_fields=_MOST_FIELDS)
                 outcome = await perform_form(request, context, action, name, entered)
-                return await run_in_threadpool(_answer, request, context, scope, name, action, entered, outcome)
+
+                def section_of(connection: Connection, answered: AnsweredForm) -> ActionSection | None:
+                    row = get_window(connection, name, scope)
+                    return None if row is None else _window_section(request, context, connection, scope, row, answered)
+
+                return await section_answer(
+                    request, context, answered_form(request, action, entered, outcome), section_of
+                )
     return error_page(request, HTTPStatus.NOT_FOUND)
 
 
@@ -113,41 +123,19 @@ def _window(context: BoardContext, name: str, scope: TenantScope) -> WindowRow |
         return get_window(connection, name, scope)
 
 
-def _answer(
-    request: Request,
-    context: BoardContext,
-    scope: TenantScope,
-    name: str | None,
-    action: Action,
-    entered: Entered,
-    outcome: Outcome,
-) -> Response:
-    sent, message = SentForm.after(action, entered, outcome), outcome_message(request, action, outcome)
-    with context.engine.connect() as connection:
-        row = None if name is None else get_window(connection, name, scope)
-        if row is None:
-            section = _schedule_section(request, context, connection, scope, sent, message)
-        else:
-            section = _window_section(request, context, connection, scope, row, sent, message)
-    if section is None:  # there are no forms for the person
-        return error_page(request, STATUS.get(type(outcome), 404), hint=message.text)
-    return section_answer(request, section, outcome)
-
-
 def _schedule_section(
     request: Request,
     context: BoardContext,
     connection: Connection,
     scope: TenantScope,
-    sent: SentForm | None = None,
-    message: FormMessage | None = None,
+    answered: AnsweredForm = NO_FORM_SENT,
 ) -> ActionSection | None:
     if not may_act(request, _SCHEDULE.name, _concerned(scope)):
         return None
     phrases = maintenance_phrases(viewer(request).language)
     fields = [_ID._replace(label=phrases.window_id), *_fields(context, connection, scope, _SCHEDULE)]
-    form = section_form(request, fields, sent or SentForm(_SCHEDULE, Entered()), opened=sent is not None)
-    return ActionSection(phrases.heading, _LIST, (SectionForm(form, _LIST),), message or FormMessage())
+    form = answered.form(request, _SCHEDULE, fields, Entered())
+    return ActionSection(phrases.heading, _LIST, (SectionForm(form, _LIST),), answered.message)
 
 
 def _window_section(
@@ -156,21 +144,18 @@ def _window_section(
     connection: Connection,
     scope: TenantScope,
     row: WindowRow,
-    sent: SentForm | None = None,
-    message: FormMessage | None = None,
+    answered: AnsweredForm = NO_FORM_SENT,
 ) -> ActionSection | None:
     """The forms of a window. What was just accepted may not be in the read model yet, so there are none after it."""
     if row.others or not may_act(request, _EDIT.name, PLATFORM if row.scope == "platform" else set(row.tenant_ids)):
         return None
     forms = []
-    if message is None or message.tone != "fine":
+    if not answered.done:
         for action in (_EDIT,) if row.cancelled else (_EDIT, _CANCEL):
-            again = sent if sent is not None and sent.action == action else None
-            shown = again or SentForm(action, _as_it_is(request, row) if action is _EDIT else Entered())
             fields = _fields(context, connection, scope, action, row)
-            form = section_form(request, fields, shown, opened=again is not None)
+            form = answered.form(request, action, fields, _as_it_is(request, row) if action is _EDIT else Entered())
             forms.append(SectionForm(form, f"{_address(row)}/{action.name.partition('-')[0]}"))
-    return ActionSection(row.maintenance_id, _address(row), tuple(forms), message or FormMessage())
+    return ActionSection(row.maintenance_id, _address(row), tuple(forms), answered.message)
 
 
 def _fields(

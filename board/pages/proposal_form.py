@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from board.access.identity import CurrentPerson, identity_of
+from board.access.identity import CurrentPerson, sender_of
 from board.access.requirement import requires
 from board.actions.form_views import ActionForm, Entered, action_form, read_form
 from board.actions.offers import proposal_offers
+from board.actions.runner import ActionAttempt
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.access_texts import access_phrases
 from board.pages.action_texts import action_page_phrases
@@ -60,45 +61,33 @@ def new_proposal(
 
 
 @router.post("/proposals/new/{action_name}")
-async def propose(
-    request: Request, context: Context, scope: Scope, person: CurrentPerson, action_name: str
-) -> Response:
+async def propose(request: Request, context: Context, scope: Scope, action_name: str) -> Response:
     """Write the proposal to the audit log; the form again when something is wrong with it."""
     action = ACTIONS.get(action_name)
     if action is None or not action.two_persons:
         return error_page(request, HTTPStatus.NOT_FOUND)
     entered = await read_form(request, action, most_bytes=_LARGEST_FORM, other=("incident",))
-    return await run_in_threadpool(_propose, request, context, scope, person, action, entered)
+    return await run_in_threadpool(_propose, request, context, scope, action, entered)
 
 
 def _propose(
     request: Request,
     context: BoardContext,
     scope: TenantScope,
-    person: Person,
     action: Action,
     entered: Entered,
 ) -> Response:
-    identity, incident_id = identity_of(request), entered.other["incident"]
-    assert identity is not None
+    sender, incident_id = sender_of(request), entered.other["incident"]
     with context.engine.connect() as connection:
         row = get_incident(connection, incident_id, scope)
     if row is None:
         return _absent(request, incident_id)
-    outcome = proposing(context).propose(
-        person,
-        identity,
-        action.name,
-        incident_id,
-        entered.values,
-        action_id=entered.action_id,
-        seen_revision=entered.revision or 0,
-        now=context.time_source.now(),
-    )
+    attempt = ActionAttempt(action.name, incident_id, entered.values, entered.action_id, entered.revision)
+    outcome = proposing(context).propose(sender, attempt, now=context.time_source.now())
     if isinstance(outcome, Written):
         return RedirectResponse(f"/proposals/{outcome.proposal_id}?sent=proposed", HTTPStatus.SEE_OTHER)
-    status, again = _not_proposed(request, person, action, entered, outcome)
-    return _page(request, context, person, row, again, status)
+    status, again = _not_proposed(request, sender.person, action, entered, outcome)
+    return _page(request, context, sender.person, row, again, status)
 
 
 def _not_proposed(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from board.access.four_eyes import token_denied
-from board.access.identity import CurrentPerson, identity_of
+from board.access.identity import CurrentPerson, identity_of, sender_of
 from board.access.requirement import requires
 from board.actions.limits import limited
 from board.background.jobs import TooManyJobs
@@ -23,8 +23,9 @@ from board.pages.proposal_texts import proposal_phrases
 from board.pages.proposal_values import effect_view, proposed_values
 from board.pages.render import page
 from board.pages.tenant_area import local_text
-from board.proposals.decisions import ProposalRefused, Written
+from board.proposals.decisions import DecisionAttempt, Written
 from board.proposals.listing import ProposalKey, count_open, list_proposals
+from board.proposals.obstacles import ProposalRefused, decision_obstacle
 from board.proposals.proposal import Decision, Proposal, same_person
 from board.proposals.view import ProposalView, proposing, start_effect, view_of, visible_proposal
 from board.queries.statements import incident_links
@@ -120,33 +121,23 @@ def effect(
 
 
 @router.post("/proposals/{proposal_id}/{word}", dependencies=_APPROVE)
-async def decide(
-    request: Request, context: Context, person: CurrentPerson, proposal_id: _ProposalId, word: str
-) -> Response:
+async def decide(request: Request, context: Context, proposal_id: _ProposalId, word: str) -> Response:
     """`approve`, `decline` or `withdraw`: write the decision to the audit log, whose order decides."""
     if word not in _DECISIONS:
         return error_page(request, HTTPStatus.NOT_FOUND)
     async with limited(request, _LARGEST_FORM).form(max_files=0, max_fields=10) as form:
         reason, seen = str(form.get("reason", "")), str(form.get("effect_revision", ""))
-    number = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else None
-    return await run_in_threadpool(_decide, request, context, person, proposal_id, word, reason.strip(), number)
+    number = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else 0
+    attempt = DecisionAttempt(proposal_id, _DECISIONS[word], reason.strip(), number)
+    return await run_in_threadpool(_decide, request, context, attempt)
 
 
-def _decide(
-    request: Request,
-    context: BoardContext,
-    person: Person,
-    proposal_id: str,
-    word: str,
-    reason: str,
-    seen: int | None,
-) -> Response:
-    identity, now = identity_of(request), context.time_source.now()
-    assert identity is not None
-    decision = _DECISIONS[word]
-    outcome = proposing(context).decide(person, identity, proposal_id, decision, reason, seen=seen or 0, now=now)
+def _decide(request: Request, context: BoardContext, attempt: DecisionAttempt) -> Response:
+    sender, proposal_id = sender_of(request), attempt.proposal_id
+    person = sender.person
+    outcome = proposing(context).decide(sender, attempt, now=context.time_source.now())
     if isinstance(outcome, Written):
-        return RedirectResponse(f"/proposals/{proposal_id}?sent={decision}", HTTPStatus.SEE_OTHER)
+        return RedirectResponse(f"/proposals/{proposal_id}?sent={attempt.decision}", HTTPStatus.SEE_OTHER)
     language = viewer(request).language
     phrases = proposal_phrases(language)
     with context.engine.connect() as connection:
@@ -163,7 +154,7 @@ def _decide(
             case ProposalRefused(code, _):
                 status, message = HTTPStatus.CONFLICT, phrases.refusals[code]
         view = view_of(context, connection, found)
-        entered = NotDecided(message, reason)
+        entered = NotDecided(message, attempt.reason)
         return _page(request, context, connection, person, view, entered=entered, status_code=status)
 
 
@@ -219,11 +210,10 @@ def _offers(
     """What the person can decide now."""
     if view.status != "proposed":
         return ()
-    deciding = proposing(context)
     return tuple(
         word
         for word, decision in _DECISIONS.items()
-        if deciding.obstacle(connection, person, view.proposal, decision, view.state, now) is None
+        if decision_obstacle(connection, person, view.proposal, decision, view.state, now) is None
     )
 
 

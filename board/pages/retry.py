@@ -16,15 +16,14 @@ from board.actions.form_views import Entered, read_form
 from board.dependencies import BoardContext, Context
 from board.originals import decoded_original
 from board.pages.action_sections import (
+    NO_FORM_SENT,
     ActionSection,
-    FormMessage,
+    AnsweredForm,
     SectionForm,
-    SentForm,
+    answered_form,
     may_act,
-    outcome_message,
     perform_form,
     section_answer,
-    section_form,
 )
 from board.pages.action_texts import action_page_phrases
 from board.pages.errors import error_page
@@ -47,26 +46,25 @@ def retry_section(
     context: BoardContext,
     found: RejectDetail,
     event: Mapping[str, object] | None,
-    sent: SentForm | None = None,
-    message: FormMessage | None = None,
+    answered: AnsweredForm = NO_FORM_SENT,
 ) -> ActionSection | None:
     """What the page of a reject offers to those who may retry it. The form starts with the event as it was."""
     row, seen_by = found.row, viewer(request)
     if row.original_place is None or not may_act(request, _ACTION.name, PLATFORM):
         return None
     forms: tuple[SectionForm, ...] = ()
-    if message is None or message.tone != "fine":
+    if not answered.done:
         start = {"backfill": "yes"} if row.code == "too_late" and row.agent == "incidents" else {}
         if event is not None:
             start["corrected"] = _as_text(event)
-        shown = sent or SentForm(_ACTION, Entered(raw=start))
-        form = section_form(request, context.actions.service.describe(_ACTION.name), shown, opened=sent is not None)
+        fields = context.actions.service.describe(_ACTION.name)
+        form = answered.form(request, _ACTION, fields, Entered(raw=start))
         facts = (action_page_phrases(seen_by.language).retry_hint,)
         forms = (SectionForm(form, f"{_address(row)}/retry", facts),)
     title = rejected_phrases(seen_by.language).detail_title.format(
         reason=rejected_phrases(seen_by.language).codes.get(row.code, row.code)
     )
-    return ActionSection(title, _address(row), forms, message or FormMessage())
+    return ActionSection(title, _address(row), forms, answered.message)
 
 
 @router.post("/rejected/{partition}/{offset}/retry")
@@ -88,11 +86,12 @@ async def retry_rejected(
     if corrected and _same(corrected, event):
         values = {name: value for name, value in values.items() if name != "corrected"}
     outcome = await perform_form(request, context, _ACTION, subject, replace(entered, values=values))
-    sent = SentForm.after(_ACTION, entered, outcome)
-    section = retry_section(request, context, found, event, sent, outcome_message(request, _ACTION, outcome))
-    if section is None:
-        return error_page(request, HTTPStatus.NOT_FOUND)
-    return section_answer(request, section, outcome)
+    return await section_answer(
+        request,
+        context,
+        answered_form(request, _ACTION, entered, outcome),
+        lambda _, answered: retry_section(request, context, found, event, answered),
+    )
 
 
 def _reject(context: BoardContext, partition: int, offset: int) -> RejectDetail | None:

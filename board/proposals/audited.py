@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from board.access.audit import Acted, AuditLog
-from board.access.identity import Identity
+from board.access.identity import Sender
 from board.actions.audited import outcome_word, reason_of
-from board.proposals.proposal import Proposal
+from board.actions.runner import ActionAttempt
+from board.proposals.proposal import Decision, Proposal
+from connect.actions.catalogue import ACTIONS
 from connect.actions.outcome import Invalid, Moved, Unchanged
 from connect.actions.permissions import Denied
-from connect.actions.person import Person
 
 #: Decisions as actions: what the API calls them.
 WORDS = {"approved": "approve", "declined": "decline", "withdrawn": "withdraw"}
@@ -18,33 +19,32 @@ WORDS = {"approved": "approve", "declined": "decline", "withdrawn": "withdraw"}
 
 def note_not_proposed(
     audit: AuditLog,
-    person: Person,
-    identity: Identity,
-    action: str,
-    incident_id: str,
-    action_id: str,
+    sender: Sender,
+    attempt: ActionAttempt,
     outcome: Denied | Invalid | Unchanged | Moved,
 ) -> None:
     """A person did not get to propose something."""
+    action = attempt.action if attempt.action in ACTIONS else "propose"
     if isinstance(outcome, Denied):
-        _denied(audit, person, identity, f"{action} {incident_id}", outcome)
+        _denied(audit, sender, f"{action} {attempt.subject}", outcome)
         return
-    acted = Acted(action, incident_id, action_id, outcome_word(outcome), sent=False, reason=reason_of(outcome))
-    audit.acted(person, identity.address, identity.way, acted)
+    acted = Acted(
+        action, attempt.subject, attempt.action_id, outcome_word(outcome), sent=False, reason=reason_of(outcome)
+    )
+    audit.acted(sender, acted)
 
 
 def note_not_decided(
     audit: AuditLog,
-    person: Person,
-    identity: Identity,
-    decision: str,
+    sender: Sender,
+    decision: Decision,
     proposal_id: str,
     proposal: Proposal | None,
     outcome: Denied | Invalid | str,
 ) -> None:
     """A person did not get to decide about a proposal; `outcome` is the code where it was refused."""
     if isinstance(outcome, Denied):
-        _denied(audit, person, identity, f"{WORDS[decision]} {proposal_id}", outcome)
+        _denied(audit, sender, f"{WORDS[decision]} {proposal_id}", outcome)
         return
     word: Literal["invalid", "refused"] = "invalid" if isinstance(outcome, Invalid) else "refused"
     reason = reason_of(outcome) if isinstance(outcome, Invalid) else outcome
@@ -59,8 +59,8 @@ def note_not_decided(
         concerned=() if proposed is None else proposed.tenants or (),
         proposal_id=proposal_id,
     )
-    audit.acted(person, identity.address, identity.way, acted)
+    audit.acted(sender, acted)
 
 
-def _denied(audit: AuditLog, person: Person, identity: Identity, subject: str, outcome: Denied) -> None:
-    audit.denied(person, identity.address, identity.way, outcome.permission, subject, outcome.reason)
+def _denied(audit: AuditLog, sender: Sender, subject: str, outcome: Denied) -> None:
+    audit.denied(sender, outcome.permission, subject, outcome.reason)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from board.access.audit import AuditLog
-from board.access.identity import Identity
+from board.access.identity import Sender
 from board.actions.present import SeenStates
 from board.actions.runner import ActionAttempt, ActionRunner
 from connect.actions.outcome import Accepted, ActionUnavailable, JsonEvent
@@ -38,14 +38,14 @@ def test_a_kafka_that_hangs_is_unavailable_and_the_same_attempt_gets_its_outcome
     audit = AuditLog(empty_read_model, clock)
     runner = ActionRunner(service, SeenStates(), audit, clock, answer_s=0.05)
     patient = ActionRunner(service, SeenStates(), audit, clock, answer_s=20)
-    identity, attempt = Identity(KIM, "token", "127.0.0.1"), ActionAttempt("respond", "inc-1", {}, "once")
-    late = asyncio.run(runner.perform(identity, attempt))
+    sender, attempt = Sender(KIM, "127.0.0.1", "token"), ActionAttempt("respond", "inc-1", {}, "once")
+    late = asyncio.run(runner.perform(sender, attempt))
     assert isinstance(late, ActionUnavailable)
     assert late.sent
     assert late.reason == "Kafka has not answered within 0.05 s"
     runner.close(0.02)  # while it still hangs
     publisher.released.set()
-    again = asyncio.run(patient.perform(identity, attempt))
+    again = asyncio.run(patient.perform(sender, attempt))
     assert isinstance(again, Accepted)
     assert len(publisher.events) == 1
     patient.close(2)

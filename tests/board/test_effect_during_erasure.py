@@ -17,7 +17,8 @@ from story import erased, policies, texts
 
 from board.access.audit import AuditLog
 from board.access.audit_sender import audit_record
-from board.access.identity import Identity
+from board.access.identity import Sender
+from board.actions.runner import ActionAttempt
 from board.ingest.apply import Applier
 from board.ingest.checkpoints import advance
 from board.ingest.records import AUDIT, IngestRecord
@@ -58,10 +59,8 @@ def proposal_id(database: Database, parts: Parts) -> str:
         query = select(incident.c.revision).where(incident.c.incident_id == "outage")
         revision = connection.execute(query).scalar_one()
     proposing = Proposing(database.engine, Settings(), policies(), DAY, AuditLog(database.engine, MovingClock(NOW)))
-    identity = Identity(KIM, "bearer", "127.0.0.1")
-    written = proposing.propose(
-        KIM, identity, "annul", "outage", {"reason": "a drill"}, action_id="a", seen_revision=revision, now=NOW
-    )
+    attempt = ActionAttempt("annul", "outage", {"reason": "a drill"}, "a", revision)
+    written = proposing.propose(Sender(KIM, "127.0.0.1", "token"), attempt, now=NOW)
     assert isinstance(written, Written)
     with database.engine.connect() as connection:
         row = connection.execute(select(audit_outbox)).one()
