@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -73,12 +73,14 @@ def _csv_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
     head = file.readline(_LONGEST_ROW)
     file.seek(0)
     delimiter = mapping.delimiter or max(_DELIMITERS, key=head.count)
-    csv.field_size_limit(_LONGEST_ROW)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    csv.field_size_limit(_LONGEST_ROW)  # the default is less than a row may have
+    lines = _Lines(file)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     names: list[str] | None = None
     checked: frozenset[str] = frozenset()
     start = 1
     while True:
+        lines.room = _LONGEST_ROW
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -101,6 +103,32 @@ def _csv_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
             yield ExportRow(f"line {number}", fields, _formula(fields, checked))
     if names is None:
         raise UnreadableExport("the file is empty; expected a line of column names")
+
+
+class _Lines:
+    """The lines of a file. Raises UnreadableExport where a row is too long, before it is read whole."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._number = 0
+        #: The characters that the present row may still have.
+        self.room = _LONGEST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self.room + 1)
+        self._number += 1
+        self.room -= len(line)
+        if self.room < 0:
+            raise UnreadableExport(
+                f"line {self._number}: a row has more than {_LONGEST_ROW:,} characters; "
+                'is it a CSV file with a line for each row, and every `"` closed?'
+            )
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _columns(names: Sequence[str], mapping: TicketMapping, line: int) -> frozenset[str]:
@@ -143,48 +171,74 @@ def _formula(fields: Mapping[str, object], checked: frozenset[str]) -> str:
 
 
 def _json_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
-    """Objects of a list, of a list within an object, or one in each line."""
+    """The tickets of one document after another: lists, objects that hold a list (the pages of an API), or tickets.
+
+    The first document decides the form; the others, and what follows a list within its object, are read to the end.
+    """
     text = JsonText(file, _LONGEST_ROW)
+    lists = (mapping.rows,) if mapping.rows is not None else _LISTS
     if text.peek() == "[":
-        yield from _items(text)
+        number = 0
+        while text.peek():
+            number = yield from _items(text, number)
         return
     start = text.line
-    lists = (mapping.rows,) if mapping.rows is not None else _LISTS
-    text.take("{")
     seen: dict[str, object] = {}
+    read = yield from _page(text, lists, 0, seen)
+    while read is not None and text.peek():
+        read = yield from _page(text, lists, read, {})
+        if read is None:
+            raise _no_list(text)
+    if read is None:
+        if text.peek() not in ("{", "") or mapping.rows is not None:
+            raise _no_list(text)
+        yield ExportRow(f"line {start}", seen)
+        while text.peek():
+            line = text.line
+            yield _row(f"line {line}", text.value())
+
+
+def _no_list(text: JsonText) -> UnreadableExport:
+    return UnreadableExport(
+        f"line {text.line}: there is no list of tickets; name it in the import file, such as `file: {{rows: tickets}}`"
+    )
+
+
+def _page(
+    text: JsonText, lists: Sequence[str], number: int, seen: dict[str, object]
+) -> Generator[ExportRow, None, int | None]:
+    """The tickets in the list of an object; None if it has none. What stands before a list is added to `seen`."""
+    found: str | None = None
+    text.take("{")
     while text.peek() != "}":
-        name = text.value()
+        name = str(text.value())
         text.take(":")
-        if text.peek() == "[" and name in lists:
-            yield from _items(text)
-            return  # what follows belongs to no ticket
-        seen[str(name)] = text.value()
-        if text.peek() == ",":
-            text.take(",")
+        if name in lists and text.peek() == "[":
+            if found is not None:
+                raise UnreadableExport(
+                    f"line {text.line}: {found!r} and {name!r} are lists of tickets; "
+                    f"name the one to be read in the import file, such as `file: {{rows: {found}}}`"
+                )
+            found = name
+            number = yield from _items(text, number)
+        elif found is None:
+            seen[name] = text.value()
+        else:
+            text.value()
+        text.comma("}")
     text.take("}")
-    if text.peek() not in ("{", "") or mapping.rows is not None:
-        raise UnreadableExport(
-            f"line {text.line}: there is no list of tickets; "
-            "name it in the import file, such as `file: {rows: tickets}`"
-        )
-    yield ExportRow(f"line {start}", seen)
-    while text.peek():
-        line = text.line
-        found = text.value()
-        yield _row(f"line {line}", found)
+    return None if found is None else number
 
 
-def _items(text: JsonText) -> Iterator[ExportRow]:
+def _items(text: JsonText, number: int) -> Generator[ExportRow, None, int]:
+    """The tickets of a list; those before it were `number`. Returns how many there are with these."""
     text.take("[")
-    number = 0
     while text.peek() != "]":
         number += 1
         yield _row(f"ticket {number}", text.value())
-        if text.peek() == ",":
-            text.take(",")
-        elif text.peek() != "]":
-            raise UnreadableExport(f"line {text.line}: not JSON: expected a comma or the end of the list")
+        text.comma("]")
     text.take("]")
+    return number
 
 
 def _row(place: str, found: object) -> ExportRow:

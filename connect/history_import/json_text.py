@@ -49,6 +49,17 @@ class JsonText:
             raise UnreadableExport(f"line {self.line}: not JSON: expected {expected!r}, got {found}")
         self._at += 1
 
+    def comma(self, end: str) -> None:
+        """Pass the comma after a value, unless `end` comes next. Raises UnreadableExport."""
+        if self.peek() == ",":
+            self._at += 1
+            if self.peek() != end:
+                return
+        elif self.peek() == end:
+            return
+        found = repr(self.peek()) if self.peek() else "the end of the file"
+        raise UnreadableExport(f"line {self.line}: not JSON: expected a comma and a value, or {end!r}, got {found}")
+
     def value(self) -> object:
         """The next value. Raises UnreadableExport."""
         self.peek()

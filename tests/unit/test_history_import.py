@@ -290,6 +290,51 @@ def test_json_in_every_usual_form(desk: Any, text: str, monkeypatch: pytest.Monk
         assert not [row for row in rows if row.problems]
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"tickets": [%s], "next_page": "x"}\n{"count": 2, "tickets": [%s, %s]}\n{"tickets": []}', 3),
+        ("[%s]\n[%s, %s]", 3),
+        ("[][%s]", 1),
+        ('{"tickets": [%s], "users": [1, {"a": "]"}]}', 1),
+    ],
+)
+def test_the_pages_of_an_api_are_read_one_after_another(desk: Any, text: str, rows: int) -> None:
+    found, events = desk(text % tuple(json.dumps({**TICKET, "Id": number}) for number in range(rows)), JSON)
+    assert [each.place for each in found] == [f"ticket {number + 1}" for number in range(rows)]
+    assert [each["subject"] for each in events if each["type"] == "incident.opened"] == [
+        f"desk-{number}" for number in range(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"tickets": [%s], "x": [1,2 GARBAGE', "line 1: not JSON of a ticket: "),
+        ('{"tickets": [%s]', "line 1: not JSON: expected a comma and a value, or '}', got the end of the file"),
+        ('{"tickets": [%s]}\n{"error": "too many requests"}', "line 2: there is no list of tickets"),
+        ('{"tickets": [%s]}\n[]', r"line 2: not JSON: expected '\{', got '\['"),
+        ('[%s]\n{"tickets": []}', r"line 2: not JSON: expected '\[', got '\{'"),
+        ("[%s,]", "line 1: not JSON: expected a comma and a value, or ']', got ']'"),
+        ("[%s] GARBAGE", r"line 1: not JSON: expected '\[', got 'G'"),
+        ('{"tickets": [%s], "issues": []}', "'tickets' and 'issues' are lists of tickets; name the one to be read"),
+        ('{"tickets": [%s], "tickets": []}', "'tickets' and 'tickets' are lists of tickets"),
+    ],
+)
+def test_what_follows_a_list_of_tickets_is_read_or_refused(desk: Any, text: str, problem: str) -> None:
+    with pytest.raises(UnreadableExport, match=problem):
+        desk(text % json.dumps(TICKET), JSON)
+
+
+@pytest.mark.parametrize("row", ["x" * 5_000, 'x,"' + "y" * 900 + "\n" + "y" * 900 + '"', 'x,"' + "y\n" * 3_000])
+def test_a_row_without_an_end_is_refused_before_it_is_read(
+    desk: Any, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_file, "_LONGEST_ROW", 1_000)
+    with pytest.raises(UnreadableExport, match=r"line \d+: a row has more than 1,000 characters"):
+        desk(HEAD + row, MAPPING)
+
+
 def test_half_surrogates_are_repaired(desk: Any, tmp_path: Path) -> None:
     broken = {**TICKET, "Title": "It \ud800 fails"}
     _, events = desk(json.dumps([broken]), JSON)
@@ -307,7 +352,7 @@ def test_the_memory_for_a_row_is_limited(desk: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(export_file, "_LONGEST_ROW", 1000)
     with pytest.raises(UnreadableExport):
         desk(json.dumps([{**TICKET, "Title": "x" * 300_000}])[:-2], JSON)
-    with pytest.raises(UnreadableExport, match="field larger than field limit"):
+    with pytest.raises(UnreadableExport, match="a row has more than 1,000 characters"):
         desk(HEAD + GOOD.replace("It fails", "x" * 3000))
 
 
