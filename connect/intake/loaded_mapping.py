@@ -10,7 +10,7 @@ from pathlib import Path
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import mapping_in
 from connect.intake.settings import read_intake_settings
-from connect.intake.web.signatures import MIN_SECRET_CHARACTERS, Secret, Secrets, read_secrets
+from connect.intake.signatures import MIN_SECRET_CHARACTERS, Secret, Secrets, read_secrets
 from streams.configuration.variables import FILE
 from streams.errors import SettingsError
 

@@ -21,8 +21,8 @@ from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping_file import load_mapping
 from connect.intake.outcome import Reply
 from connect.intake.settings import IntakeSettings
+from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake
-from connect.intake.web.signatures import Secret, read_secrets
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 

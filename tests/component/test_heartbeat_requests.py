@@ -20,9 +20,9 @@ from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import IntakeSettings
+from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake
 from connect.intake.web.openapi import document
-from connect.intake.web.signatures import Secret, read_secrets
 
 EXAMPLE = ROOT / "examples" / "intake" / "heartbeat.yaml"
 JOBS, API = "jobs-token-00000001", "api-token-000000001"

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
+from connect.intake.signatures import read_secrets
 from connect.intake.web.app import Intake
-from connect.intake.web.signatures import read_secrets
 from streams.http_connections import ConnectionLimits, HttpMetrics
 from streams.service_process import HttpServer, health_app
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,10 +20,12 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.intake import translate
 from connect.intake.formats import json_body, slack
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.mapping.rules import Source
 from connect.intake.web import body_reader, parsed_memory
-from connect.intake.web.parsed_memory import LARGEST, parsed_size
+from connect.intake.web.parsed_memory import LARGEST, MOST_IN_A_ROW, parsed_size
 from streams.http_connections import network_of
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
@@ -115,6 +119,58 @@ def test_others_are_served_while_a_large_group_is_published() -> None:
             assert not large.done()
             bench.publisher.open.set()
             assert (await large)[0] == 202
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("size", "others"), [(1_000, (1, 20)), (20, (1,))])
+def test_a_body_that_takes_long_to_translate_delays_no_smaller_one(
+    monkeypatch: pytest.MonkeyPatch, size: int, others: tuple[int, ...]
+) -> None:
+    """It is translated in a thread: of 10,000 alerts that takes seconds, in which others got no answer."""
+    release, large, outcomes = threading.Event(), group(size), translate.webhook_outcomes
+
+    def waiting(source: Source, content: bytes, received_at: int | None = None) -> translate.Outcomes:
+        if content == large:
+            assert release.wait(60)
+        return outcomes(source, content, received_at)
+
+    monkeypatch.setattr(translate, "webhook_outcomes", waiting)
+
+    async def scenario() -> None:
+        async with served() as bench:
+            slow = asyncio.create_task(bench.hook("prometheus", large))
+            try:
+                for number in others:
+                    assert (await bench.hook("prometheus", group(number, container=f"of {number}")))[0] == 202
+                assert not slow.done()
+            finally:
+                release.set()
+            assert (await slow)[0] == 202
+            assert len(bench.publisher.acknowledged) == size + sum(others)
+
+    run(scenario)
+
+
+def test_a_long_row_of_plain_values_is_refused_because_it_is_parsed_in_one_go() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            few, many = ([{}, *["x"] * size, {}] for size in (MOST_IN_A_ROW - 1, MOST_IN_A_ROW + 1))
+            for row, expected in ((few, 202), (many, 413)):
+                payload = {**json.loads(group(1)), "x": row}
+                status, answer, _ = await bench.hook("prometheus", json.dumps(payload).encode())
+                assert status == expected, answer
+            assert "more than 100,000 values or commas without an object between them" in str(answer["error"])
+
+    run(scenario)
+
+
+def test_a_large_body_does_not_stop_the_garbage_collector_for_good() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            assert (await bench.hook("prometheus", group(1_000)))[0] == 202
+            await bench.hook("prometheus", b"{" * 200_000)
+            assert gc.isenabled()
 
     run(scenario)
 

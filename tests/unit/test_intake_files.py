@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.intake import signatures
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import jira as jira_format
 from connect.intake.formats import zendesk as zendesk_format
@@ -21,9 +22,9 @@ from connect.intake.mapping.classification import Classified, Unmapped, classify
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.settings import read_intake_settings
-from connect.intake.web import openapi, signatures
+from connect.intake.signatures import Secret, read_secrets
+from connect.intake.web import openapi
 from connect.intake.web.limits import RecentDigests, TokenBucket
-from connect.intake.web.signatures import Secret, read_secrets
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND, parse_rfc3339
 

@@ -14,8 +14,8 @@ from cli.main import app
 from connect.intake import translate
 from connect.intake.formats import cloudevents
 from connect.intake.mapping_file import load_mapping
+from connect.intake.signatures import read_secrets
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
-from connect.intake.web.signatures import read_secrets
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.sla.events import Rejection

@@ -26,9 +26,9 @@ from connect.intake.mapping.authentication import (
     TokenHeader,
 )
 from connect.intake.mapping_file import MappingError, load_mapping
+from connect.intake.signatures import Secret
 from connect.intake.web.request_guard import RequestGuard
 from connect.intake.web.responses import RequestRejected
-from connect.intake.web.signatures import Secret
 from streams.sla.instants import SECOND, parse_rfc3339
 
 KEY, NEXT, BODY = "a-signing-secret", "the-next-secret-1", b'{"a":1}'

@@ -13,7 +13,7 @@ from intake_samples import Json, decided, published, recorded
 from connect.intake.formats import pagerduty
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping_file import MappingError, load_mapping
-from connect.intake.web.signatures import Secret
+from connect.intake.signatures import Secret
 
 FEEDBACK = load_mapping(Path(__file__).resolve().parents[2] / "examples" / "intake" / "feedback.yaml")
 SOURCE = FEEDBACK["pagerduty"]

@@ -22,8 +22,8 @@ from connect.intake.formats.source_format import AuthenticationError, Credential
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.outcome import RequestOutcome
 from connect.intake.permissions import FOUR_EYES
+from connect.intake.signatures import Secret
 from connect.intake.translate import Translation
-from connect.intake.web.signatures import Secret
 from streams.sla.events import Rejection
 from streams.sla.instants import MINUTE, SECOND
 

@@ -20,7 +20,7 @@ from connect.intake.mapping.explanation import explain
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.paths import parse_path
 from connect.intake.mapping_file import MappingError, load_mapping
-from connect.intake.web.signatures import Secret
+from connect.intake.signatures import Secret
 
 SOURCE = load_mapping(Path(__file__).resolve().parents[2] / "examples" / "intake" / "statuspage.yaml")["status"]
 SUBJECT = "status-lbkhbwn21v5q"

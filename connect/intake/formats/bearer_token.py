@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from connect.intake import signatures
 from connect.intake.formats.source_format import AuthenticationError, Credentials
-from connect.intake.web import signatures
 
 
 def authenticate(credentials: Credentials) -> None:

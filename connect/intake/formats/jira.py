@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterator
 from typing import Any, cast
 
+from connect.intake import signatures
 from connect.intake.formats import tickets
 from connect.intake.formats.jira_changes import field_name, fields_before
 from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
@@ -19,7 +20,6 @@ from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
-from connect.intake.web import signatures
 from streams.sla.instants import LATEST, format_rfc3339
 
 STATES = States(
@@ -29,6 +29,7 @@ STATES = States(
 )
 _STATUS = frozenset(["status", "resolution"])
 _SIGNATURE = "X-Hub-Signature"
+_MAX_CHANGES = 1_000
 
 
 def authenticate(credentials: Credentials) -> None:
@@ -112,6 +113,10 @@ def _updated(
     items = log.get("items")
     if not isinstance(items, list) or not all(isinstance(item, dict) and _has_texts(item) for item in items):
         yield RejectedItem("", "invalid", "changelog.items: expected a list of objects with texts")
+        return
+    if len(items) > _MAX_CHANGES:
+        what = f"changelog.items: lists {len(items):,}; at most {_MAX_CHANGES:,} are allowed"
+        yield RejectedItem("", "oversize", what)
         return
     found: list[ItemOutcome] = []
     changed = [item for item in items if item.get("field") not in _STATUS]

@@ -16,6 +16,8 @@ from connect.intake.mapping.paths import FieldPath
 _NAMES = {"Component": "components", "Version": "versions", "Fix Version": "fixVersions"}
 #: Fields with several values whose log has an item for each value that came or went; other logs have the whole list.
 _ONE_BY_ONE = frozenset(_NAMES.values())
+#: Values of a field whose values before a change are looked for.
+_MAX_VALUES = 1_000
 _ID = re.compile(r"[^\s,\[\]]+")
 _TEXTS_OF_A_VALUE = frozenset(["id", "name", "value"])
 
@@ -58,6 +60,8 @@ def _value_before(name: str, now: object, item: dict[str, Any], read: set[tuple[
     if not old and not old_ids:
         return ([] if isinstance(now, list) else None), True
     plain = read <= {(leaf,) for leaf in _TEXTS_OF_A_VALUE}
+    if isinstance(now, list) and len(now) > _MAX_VALUES:
+        return now, False
     if isinstance(now, list) and name in _ONE_BY_ONE:
         gone = [each for each in now if not _is(each, item.get("to"), item.get("toString"))]
         return [*gone, _value(old_ids, old)], plain

@@ -10,6 +10,7 @@ import binascii
 import hmac
 from ipaddress import ip_address
 
+from connect.intake import signatures
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.authentication import (
@@ -22,7 +23,6 @@ from connect.intake.mapping.authentication import (
     SignedTime,
     TokenHeader,
 )
-from connect.intake.web import signatures
 from streams.sla.instants import LATEST, SECOND, parse_rfc3339
 
 #: While a key is rotated some senders write several signatures into one header, as `v1=…,v1=…` or `v1=… v1=…`.

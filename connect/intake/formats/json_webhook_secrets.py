@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
-from connect.intake.formats import json_body
+from connect.intake.formats.json_body import parse_with
+from streams.serde.cloudevents_json import unique_object
 from streams.sla.events import Rejection
 
 REMOVED = "(removed)"
@@ -17,28 +19,33 @@ _SECRET_NAME = re.compile(
     r"|connection[_-]?string|session[_-]?id|^headers?$",
     re.IGNORECASE,
 )
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def without_secrets(body: bytes) -> bytes:
     """The body with the values of fields replaced whose names say that they are secret. What is no JSON is kept."""
-    if isinstance(json_body.parse(body), Rejection):
+    found = False
+
+    def removing(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal found
+        fields = unique_object(pairs)
+        for name, value in pairs:
+            if value and isinstance(value, str) and _is_secret(name):
+                fields[name] = REMOVED
+                found = True
+        return fields
+
+    payload = parse_with(body, removing, _number)
+    if isinstance(payload, Rejection) or not found:
         return body
-    payload = json.loads(body.decode("utf-8-sig"))
-    return json.dumps(payload, ensure_ascii=False).encode(errors="replace") if _remove(payload) else body
+    # Piece by piece: `encode` lets no other thread run meanwhile.
+    return "".join(_ENCODER.iterencode(payload)).encode(errors="replace")
 
 
-def _remove(payload: object) -> bool:
-    """Replace the secrets within a value; whether there were any."""
-    found, waiting = False, [payload]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            for name, value in one.items():
-                if _SECRET_NAME.search(name) and isinstance(value, str) and value:
-                    one[name] = REMOVED
-                    found = True
-                else:
-                    waiting.append(value)
-    return found
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+def _number(text: str) -> float:
+    return float(text)

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from connect.feedback_links import LinkedIncident, incident_of_key, incident_of_title
+from connect.intake import signatures
 from connect.intake.formats import feedback
 from connect.intake.formats.feedback import Feedback
 from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, SourceFormat
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
-from connect.intake.web import signatures
 from streams.sla.instants import SECOND
 
 _SIGNATURE = "X-PagerDuty-Signature"

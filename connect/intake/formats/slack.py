@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from connect.feedback_links import ACTIONS_BLOCK, TEXT_BLOCK, TEXT_INPUT, SlackAction, link_of_button
+from connect.intake import signatures
 from connect.intake.formats import feedback, json_body, slack_reply
 from connect.intake.formats.feedback import Feedback
 from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, SourceFormat
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
-from connect.intake.web import signatures
 from streams.sla.events import Rejection
 from streams.sla.instants import LATEST, SECOND, format_rfc3339
 

@@ -14,7 +14,7 @@ from connect.intake.mapping.authentication import Authentication
 from connect.intake.mapping.paths import FieldPath, parse_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome, Reply, RequestOutcome
-from connect.intake.web.signatures import Secret
+from connect.intake.signatures import Secret
 from streams.sla.events import Rejection
 
 #: Keys of a source whose payloads open incidents.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+from connect.intake import signatures
 from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.statuspage_components import component_outcomes, read_component
 from connect.intake.formats.statuspage_incidents import incident_outcomes
@@ -17,7 +18,6 @@ from connect.intake.formats.statuspage_maintenance import maintenance_outcomes
 from connect.intake.formats.statuspage_page import read_incident, view_of
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome, RejectedItem
-from connect.intake.web import signatures
 
 STATES = States(resolved=frozenset(["resolved", "completed", "postmortem"]))
 #: Whoever has this address may end the subscription.

@@ -87,7 +87,8 @@ def fields_set(
     ticket: Ticket, after: object, changed: Callable[[tuple[str, ...]], bool], source: Source, state: str = "open"
 ) -> Iterator[ItemOutcome]:
     """Fields changed whose values before are unknown. What the mapping derives from a `changed` path is published as it
-    is now; a value that is the same as before has no effect. `state` is what the status means."""
+    is now; a value that is the same as before has no effect. Its opening comes with it, as the ticket may not have been
+    mapped until now. `state` is what the status means."""
     found = classify(source, after, ticket.title)
     may_differ = any(changed(condition.path.names) for conditions in source.ignore for condition in conditions)
     if isinstance(found, IgnoredByRule):
@@ -109,6 +110,7 @@ def fields_set(
     if "tenants" in names:
         data |= {"scope": fields["scope"], "tenant_ids": fields["tenant_ids"]}
     if data:
+        yield from _opening(ticket, found, source, _again(ticket))  # it may not have been mapped until now
         yield _fact(ticket, "incident.reclassified", source, data)
     else:
         yield IgnoredItem("", "the mapping does not depend on the change")

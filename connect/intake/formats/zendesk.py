@@ -11,13 +11,13 @@ import hmac
 from collections.abc import Iterator
 from typing import Any, cast
 
+from connect.intake import signatures
 from connect.intake.formats import tickets
 from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
-from connect.intake.web import signatures
 from streams.sla.instants import SECOND, parse_rfc3339
 
 PREFIX = "zen:event-type:ticket."
@@ -161,8 +161,9 @@ def _views(kind: str, payload: dict[str, Any], change: dict[str, Any]) -> tuple[
         tags, added, removed = (
             _texts(values) for values in (detail.get("tags"), change.get("tags_added"), change.get("tags_removed"))
         )
-        after = [tag for tag in tags if tag not in removed] + [tag for tag in added if tag not in tags]
-        old = [tag for tag in after if tag not in added] + removed
+        present, came, gone = map(frozenset, (tags, added, removed))  # there may be very many
+        after = [tag for tag in tags if tag not in gone] + [tag for tag in added if tag not in present]
+        old = [tag for tag in after if tag not in came] + removed
         return {**payload, "detail": {**detail, "tags": old}}, {**payload, "detail": {**detail, "tags": after}}
     name = _FIELDS[kind]
     before, now = ({**detail, name: change.get(which)} for which in ("previous", "current"))

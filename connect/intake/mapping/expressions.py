@@ -8,6 +8,7 @@ where the body is a list of items; its texts are kept, so that many items do not
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -55,8 +56,14 @@ class _BoundedInterpreter(TreeInterpreter):  # type: ignore[misc]
         return super().visit(node, value) if method is None else method(node, value)
 
 
-#: All expressions share it: making one takes longer than most evaluations.
-_INTERPRETER = _BoundedInterpreter()
+class _Interpreters(threading.local):
+    """One for each thread, which all expressions share: making one takes longer than most evaluations."""
+
+    def __init__(self) -> None:
+        self.own = _BoundedInterpreter()
+
+
+_INTERPRETERS = _Interpreters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,7 @@ def _of_names(names: tuple[str, ...]) -> Callable[[object], object]:
 def _of_tree(tree: dict[str, Any]) -> Callable[[object], object]:
     def search(value: object) -> object:
         try:
-            found = _INTERPRETER.evaluate(tree, value)
+            found = _INTERPRETERS.own.evaluate(tree, value)
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
             return None  # a function or a comparison that these values do not have
         return found

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from opentelemetry.trace import Tracer
 
-from connect.intake import translate
+from connect.intake import signatures, translate
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
@@ -22,8 +22,9 @@ from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.settings import IntakeSettings
-from connect.intake.web import responses, signatures
+from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.heartbeats import acknowledged, checked_monitor, forgotten
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
@@ -62,10 +63,19 @@ class Intake:
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._log = structlog.get_logger("connect.intake")
         self.metrics = IntakeMetrics()
-        self._replies = Replies(post, settings.retry_after)
+        self._threads = BodyThreads()
+        self._replies = Replies(post, settings.retry_after, self._threads)
         self._recent = RecentRequests(settings.recent_requests, settings.recent_bytes)
         self._receiver = Receiver(
-            self._reader, publisher, self.metrics, settings, clock, self._replies, self._recent, tracer
+            self._reader,
+            publisher,
+            self.metrics,
+            settings,
+            clock,
+            self._replies,
+            self._recent,
+            self._threads,
+            tracer,
         )
         self._damper = LogDamper(60 * SECOND)
         self.heartbeats: Heartbeats | None = None
@@ -115,11 +125,12 @@ class Intake:
                 *(web.post(route.path, self._plain(route)) for route in rest.ROUTES),
             ]
         )
-        app.on_cleanup.append(self._finish_replies)
+        app.on_cleanup.append(self._close)
         return app
 
-    async def _finish_replies(self, _: web.Application) -> None:
+    async def _close(self, _: web.Application) -> None:
         await self._replies.close()
+        self._threads.close()
 
     # -- requests of senders -------------------------------------------------------------------------------------------
 

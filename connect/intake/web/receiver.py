@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -22,6 +23,7 @@ from connect.intake.settings import IntakeSettings
 from connect.intake.translate import Outcomes, Translation
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
+from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.limits import RecentDigests
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.parsed_memory import ParsedMemory
@@ -54,6 +56,7 @@ class Receiver:
         clock: TimeSource,
         replies: Replies,
         recent: RecentRequests,
+        threads: BodyThreads,
         tracer: Tracer | None = None,
     ) -> None:
         self._traces = RequestTraces(tracer, clock)
@@ -64,8 +67,9 @@ class Receiver:
         self._clock = clock
         self._replies = replies
         self._recent = recent
+        self._threads = threads
         self._recent_digests = RecentDigests()
-        self._parsed_memory = ParsedMemory()
+        self._parsed_memory = ParsedMemory(threads)
         self._log = structlog.get_logger("connect.intake")
 
     async def receive(
@@ -92,7 +96,8 @@ class Receiver:
                     replying.translation = translation
             response = responses.translation_response(translation, format_of(source).answer_status)
             if self._recent.on:
-                shown, media_type = format_of(source).without_secrets(body.content), request.content_type
+                remove_secrets = partial(format_of(source).without_secrets, body.content)
+                shown, media_type = await self._threads.run(body.size, remove_secrets), request.content_type
                 self._recent.add(source.name, request.path, media_type, shown, response.status, translation, arrival)
         return response
 
@@ -114,7 +119,8 @@ class Receiver:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        for part in self._parts(source, translate_body, content, trace):
+        parts = self._parts(source, translate_body, content, trace)
+        while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])
             published.update(event.event_type for event in part.events)
             ignored += len(part.ignored)
@@ -122,11 +128,11 @@ class Receiver:
             listed.add(part)
             del listed.events[responses.MAX_LISTED :], listed.ignored[responses.MAX_LISTED :]
         if listed.rejected:
-            digest = request_digest(source.name, request, content)
+            digest = await self._threads.run(len(content), partial(request_digest, source.name, request, content))
             if digest not in self._recent_digests:
                 media_type, items = request.content_type, listed.rejected
-                retained = format_of(source).without_secrets(content)
-                await self._acknowledged([reject_record(source.name, media_type, retained, items, arrival, digest)])
+                made = partial(_reject_record, source, media_type, content, items, arrival, digest)
+                await self._acknowledged([await self._threads.run(len(content), made)])
                 self._recent_digests.add(digest)
         self._count(source, listed, published, ignored, arrival)
         trace.published(published.total(), len(listed.rejected))
@@ -171,8 +177,8 @@ class Receiver:
         for event_type, count in published.items():
             metrics.published.labels(name, event_type).inc(count)
         metrics.ignored.labels(name).inc(ignored)
-        for rejected in listed.rejected:
-            metrics.refused.labels(name, rejected.code).inc()
+        for code, count in Counter(rejected.code for rejected in listed.rejected).items():
+            metrics.refused.labels(name, code).inc(count)
         if listed.rejected:
             first = listed.rejected[0]
             self._log.warning(
@@ -186,6 +192,13 @@ class Receiver:
         if listed.truncated:
             metrics.truncated.labels(name).inc(listed.truncated)
             self._log.warning("alerts_truncated", source=name, count=listed.truncated, remedy="set max_alerts: 0")
+
+
+def _reject_record(
+    source: Source, media_type: str, content: bytes, items: list[RejectedItem], arrival: int, digest: bytes
+) -> OutgoingRecord:
+    retained = format_of(source).without_secrets(content)
+    return reject_record(source.name, media_type, retained, items, arrival, digest)
 
 
 def request_digest(source: str, request: web.Request, content: bytes) -> bytes:

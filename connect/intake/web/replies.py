@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import structlog
@@ -13,6 +14,7 @@ from connect.intake.formats.registry import format_of
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Reply, RequestOutcome
 from connect.intake.translate import Translation
+from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.responses import RequestRejected, retry_after
 from streams.sla.instants import SECOND
 
@@ -44,8 +46,9 @@ class Requested:
 class Replies:
     """Sends replies in the background. Nothing waits for them, and none is repeated."""
 
-    def __init__(self, post: Post, retry_after_s: int) -> None:
+    def __init__(self, post: Post, retry_after_s: int, threads: BodyThreads) -> None:
         self._post = post
+        self._threads = threads
         self._retry_after_s = retry_after_s
         self._posts: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("connect.intake")
@@ -70,35 +73,39 @@ class Replies:
             self._reply(source, content, _outcome_of(requested.translation))
 
     def _reply(self, source: Source, content: bytes, outcome: RequestOutcome) -> None:
-        form = format_of(source)
-        if form.reply is None:
+        if format_of(source).reply is None:
             return
+        if len(self._posts) >= _MAX_POSTS:
+            self._log.warning("reply_dropped", source=source.name, on_their_way=len(self._posts))
+            return
+        task = asyncio.create_task(self._send(source, content, outcome))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _send(self, source: Source, content: bytes, outcome: RequestOutcome) -> None:
         try:
-            reply = form.reply(form.parse(content), source, outcome)
+            reply = await self._threads.run(len(content), partial(_reply_to, source, content, outcome))
         except Exception:  # a defect: the events are published, so the answer must not fail
             self._log.exception("reply_failed", source=source.name)
             return
         if reply is None:
             return
-        if len(self._posts) >= _MAX_POSTS:
-            self._log.warning("reply_dropped", source=source.name, on_their_way=len(self._posts))
-            return
-        task = asyncio.create_task(self._send(source.name, reply))
-        self._posts.add(task)
-        task.add_done_callback(self._posts.discard)
-
-    async def _send(self, source: str, reply: Reply) -> None:
         try:
             status = await self._post(reply)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._log.warning("reply_not_delivered", source=source, error=type(error).__name__)
+            self._log.warning("reply_not_delivered", source=source.name, error=type(error).__name__)
             return
         if not 200 <= status < 300:
-            self._log.warning("reply_not_delivered", source=source, status=status)
+            self._log.warning("reply_not_delivered", source=source.name, status=status)
 
     async def close(self) -> None:
         """Wait for the replies on their way, which takes a few seconds at most."""
         await asyncio.gather(*self._posts)
+
+
+def _reply_to(source: Source, content: bytes, outcome: RequestOutcome) -> Reply | None:
+    form = format_of(source)
+    return None if form.reply is None else form.reply(form.parse(content), source, outcome)
 
 
 def _outcome_of(translation: Translation) -> RequestOutcome:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from connect.intake import signatures
 from connect.intake.formats.registry import format_of, signature_header_of
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.rules import Source
-from connect.intake.web import signatures
+from connect.intake.signatures import Secrets
 from connect.intake.web.responses import unauthorized
-from connect.intake.web.signatures import Secrets
 from streams.time_source import TimeSource
 
 
