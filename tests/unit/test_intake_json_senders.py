@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from json_senders import SENDERS, SOURCES, events_of, flat, outcome, recorded, requests
 
 from connect.intake import translate
@@ -144,3 +146,50 @@ def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
     assert json.loads(kept) == expected
     plain = json.dumps(recorded("grafana", "1-firing")).encode()
     assert format_of(SOURCES["grafana"]).without_secrets(plain) == plain
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('{"token": {"v": ["tok", 1, null, true], "w": {}}, "a":  1.10}',
+         '{"token": {"v": [R, R, null, true], "w": {}}, "a":  1.10}'),
+        ('{"password": ["a", ""], "n": 1e400, "m": 1.000000000000000000001}',
+         '{"password": [R, ""], "n": 1e400, "m": 1.000000000000000000001}'),
+        ('{"pass": 12345, "passed": 1}', '{"pass": R, "passed": 1}'),
+        (r'{"pass\u0077ord": "a\"b", "x": "a\"b"}', r'{"pass\u0077ord": R, "x": "a\"b"}'),
+        ('{"headers": ["Authorization: Bearer z"], "h": {"Header": "z"}}', '{"headers": [R], "h": {"Header": R}}'),
+        ('[{"name": "Authorization", "value": "z", "id": 1}]', '[{"name": "Authorization", "value": R, "id": 1}]'),
+        ('[{"value": {"a": ["z"]}, "id": 1, "key": "Api-Key"}]', '[{"value": {"a": [R]}, "id": 1, "key": "Api-Key"}]'),
+        ('[{"key": "Cookie"}, {"name": "z", "value": "eu"}]', '[{"key": "Cookie"}, {"name": "z", "value": "eu"}]'),
+        ('\ufeff{"token": "a", "token ": "b"}\n', '\ufeff{"token": R, "token ": R}\n'),
+        ('"token"', '"token"'),
+        # What is no JSON is kept too.
+        ('{"token": "a", "token": "b"}', '{"token": R, "token": R}'),
+        ('}{"a": {"token": "\udcff", "b": "c", "password": "d, [\\', '}{"a": {"token": R, "b": "c", "password": R'),
+        ('{"token": "a" "b": 1, "n": NaN, "pass": 1', '{"token": R "b": 1, "n": NaN, "pass": R'),
+    ],
+)  # fmt: skip
+def test_all_below_and_beside_a_secret_name_is_removed_and_nothing_else_changes(sent: str, kept: str) -> None:
+    removed = format_of(SOURCES["uptime-kuma"]).without_secrets(sent.encode(errors="surrogateescape"))
+    assert removed.decode() == kept.replace(" R", ' "(removed)"').replace("[R", '["(removed)"')
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.sampled_from(["token", "", 'a "', "\\"])
+_NAMES = st.sampled_from(["a", "token", "value", "name", "\\token", ""])
+
+
+@given(st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_NAMES, inner)))
+def test_removing_secrets_leaves_the_shape(value: object) -> None:
+    def shape(one: object, secret: bool = False) -> object:
+        if isinstance(one, dict):
+            hidden = isinstance(one.get("name"), str) and "token" in one["name"]
+            return {
+                name: shape(each, secret or "token" in name or (hidden and name == "value"))
+                for name, each in one.items()
+            }
+        if isinstance(one, list):
+            return [shape(each, secret) for each in one]
+        return "(removed)" if secret and one is not None and not isinstance(one, bool) and one != "" else one
+
+    body = json.dumps(value, indent=1).encode()
+    assert json.loads(format_of(SOURCES["uptime-kuma"]).without_secrets(body)) == shape(value)

@@ -7,7 +7,6 @@ a million, are made by functions of Python where a body is long.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import NoReturn
 
@@ -20,15 +19,6 @@ _LONG = 64 * 1024
 
 def parse(body: bytes) -> object | Rejection:
     """The JSON value of a body, or the rejection (`undecodable`). Numbers with a fraction are Decimals."""
-    return parse_with(body, unique_object, _decimal)
-
-
-def parse_with(
-    body: bytes,
-    make_object: Callable[[list[tuple[str, object]]], dict[str, object]],
-    make_number: Callable[[str], object],
-) -> object | Rejection:
-    """As `parse`, with other objects, and other numbers in place of those with a fraction."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -36,10 +26,10 @@ def parse_with(
     try:
         value: object = json.loads(
             text,
-            parse_float=make_number,
+            parse_float=_decimal,
             parse_int=int if len(text) <= _LONG else _integer,
             parse_constant=_no_constant,
-            object_pairs_hook=make_object,
+            object_pairs_hook=unique_object,
         )
     except json.JSONDecodeError as error:
         return Rejection("undecodable", f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
