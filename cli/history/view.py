@@ -80,9 +80,10 @@ def write_events(store: EventStore, output: str) -> None:
             file.writelines(line.encode() + b"\n" for line in store.lines())
         part.replace(target)
     except OSError as error:
+        wrong_use(f"--output: {output} can't be written: {error.strerror}")
+    finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        wrong_use(f"--output: {output} can't be written: {error.strerror}")
 
 
 def _cells(row: ImportedRow) -> tuple[str, str, str, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from connect.intake.outcome import Event
+from streams.errors import SlaError
 from streams.serde.cloudevents_json import format_line
 from streams.serde.input_records import InputRecord
 from streams.sla.events import INCIDENT_RANK
@@ -29,8 +31,12 @@ class KnownRow(NamedTuple):
     place: str
 
 
+class EventsNotStored(SlaError):  # noqa: N818 -- it names what happened
+    """The folder for temporary files can't hold the events."""
+
+
 class EventStore:
-    """The events of an import. Use it with `with`."""
+    """The events of an import. Use it with `with`. Its methods raise EventsNotStored where the disk is full."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect(_TEMPORARY, isolation_level=None)
@@ -55,9 +61,10 @@ class EventStore:
         places = []
         for _, record in events:
             identity = (record.event.id, record.event.source)
-            found = self._database.execute(
-                "SELECT place, digest FROM events WHERE id = ? AND source = ?", identity
-            ).fetchone()
+            with _explained():
+                found = self._database.execute(
+                    "SELECT place, digest FROM events WHERE id = ? AND source = ?", identity
+                ).fetchone()
             if found is None:
                 continue
             place, digest = found
@@ -72,10 +79,23 @@ class EventStore:
             it = record.event
             rank = INCIDENT_RANK.get(it.type, -1)
             row = (it.id, it.source, it.time, it.subject, rank, it.digest, place, format_line(event))
-            added = self._database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            with _explained():
+                added = self._database.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             self.count += added.rowcount
 
     def lines(self) -> Iterator[str]:
         """The events as lines of JSON, in the order of their times; equal ones by subject, then as R2 orders them."""
-        for (line,) in self._database.execute("SELECT line FROM events ORDER BY time, subject, rank, id"):
-            yield line
+        with _explained():
+            for (line,) in self._database.execute("SELECT line FROM events ORDER BY time, subject, rank, id"):
+                yield line
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise EventsNotStored(
+            f"the folder for temporary files can't hold the events: {error}; "
+            "make room there, or name another folder: SQLITE_TMPDIR=/large/folder sla import …"
+        ) from error

@@ -86,18 +86,23 @@ class ConfigReload(Generic[ConfigT]):
 
     async def _load(self) -> None:
         try:
-            config = await asyncio.to_thread(self._loader.load)
+            self._use(await asyncio.to_thread(self._loader.load))
         except (PolicyError, SettingsError, OSError) as error:
-            self.problem = str(error)
-            self._log.error(f"{self._event}_refused", reason=self.problem, consequence="the old one stays in force")
-            self._refused(self.problem)
+            self._keep(str(error))
+        except Exception as error:  # a fault of the code: without this no later content would be read
+            self._log.exception(f"{self._event}_reload_failed")
+            self._keep(f"reading or using it failed: {type(error).__name__}: {error}")
         else:
             self.problem = None
-            self._use(config)
             self._log.info(f"{self._event}_reloaded")
         # A file that was changed while it was loaded differs from this at the next look, and is loaded again.
         loaded = await asyncio.to_thread(fingerprint, self._loader.files())
         self._handled = self._previous = loaded
+
+    def _keep(self, problem: str) -> None:
+        self.problem = problem
+        self._log.error(f"{self._event}_refused", reason=problem, consequence="the old one stays in force")
+        self._refused(problem)
 
 
 def fingerprint(files: Iterable[Path]) -> bytes:

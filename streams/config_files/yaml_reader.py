@@ -131,10 +131,12 @@ def placed_in(raw: bytes, file: str) -> Placed:
         return _placed(file, text, FAST_LOADER)
     except yaml.MarkedYAMLError as error:
         return _not_yaml(file, text, error)
+    except ValueError as error:  # the pure reader raises it for an escape beyond Unicode
+        return _unreadable(file, Place(1, 1), f"this is not YAML: {error}")
 
 
 def _placed(file: str, text: str, loader: Loader) -> Placed:
-    """Raises yaml.MarkedYAMLError."""
+    """Raises yaml.MarkedYAMLError or ValueError."""
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -156,6 +158,8 @@ def _not_yaml(file: str, text: str, error: yaml.MarkedYAMLError) -> Placed:
             _placed(file, text, yaml.SafeLoader)
         except yaml.MarkedYAMLError as exact:
             error = exact
+        except ValueError:
+            pass  # the first error says more
     what = ", ".join(part for part in (error.context, error.problem) if part)
     if error.context == "while parsing a flow mapping" and "'['" in (error.problem or ""):
         what += "; a text with [ within braces is quoted"

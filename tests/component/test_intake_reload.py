@@ -97,6 +97,29 @@ def test_a_changed_secret_and_a_changed_mapping_hold_without_a_restart(tmp_path:
     run(scenario)
 
 
+def test_a_fault_while_a_mapping_is_taken_over_is_told_and_the_next_content_is_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files, fails = Files(tmp_path), [OverflowError("too large")]
+
+            def use(mapping: object) -> None:
+                if fails:
+                    raise fails.pop()
+                bench.intake.use(mapping)  # type: ignore[arg-type]
+
+            loader = MappingLoader(files.mapping, {})
+            bench.intake.use(loader.load())
+            reload = ConfigReload("mapping", loader, use, bench.intake.keep_mapping)
+            with capture_logs() as logs:
+                await reload.look(at_once=True)
+            assert [each["event"] for each in logs] == ["mapping_reload_failed", "mapping_refused"]
+            assert reload.problem == "reading or using it failed: OverflowError: too large"
+            await reload.look(at_once=True)
+            assert reload.problem is None
+
+    run(scenario)
+
+
 def test_a_wrong_mapping_is_refused_once_with_its_line_and_the_old_one_stays(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served() as bench:

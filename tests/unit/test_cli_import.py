@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,25 @@ def test_events_are_written_in_the_order_of_their_times_and_the_same_each_time(t
     assert "sla.met" in simulated.stdout
     assert "sla.rejected" not in simulated.stdout
     assert run("tickets", *ZENDESK, "--output", "-").stdout == files[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("statement", ["INSERT", "SELECT line"])
+def test_no_space_for_temporary_files_is_said_in_one_line(
+    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if sql.startswith(statement):
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", FullDisk)
+    done = run("tickets", *ZENDESK, "--output", str(tmp_path / "events.jsonl"))
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "the folder for temporary files can't hold the events: database or disk is full; make room there"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_row_is_named_and_nothing_is_written_unless_asked(wrong: tuple[str, ...], tmp_path: Path) -> None:

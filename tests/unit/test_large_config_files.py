@@ -134,3 +134,14 @@ def test_the_fast_reader_finds_the_same_at_the_same_places_as_the_pure_one(
     monkeypatch.setattr(yaml_reader, "FAST_LOADER", yaml.SafeLoader)
     assert fast == yaml_reader.read_placed(file)
     assert fast.places or fast.problems
+
+
+@pytest.mark.parametrize("loader", [yaml.CSafeLoader, yaml.SafeLoader])
+def test_an_escape_beyond_unicode_is_a_problem_of_the_file(
+    tmp_path: Path, loader: type[yaml.SafeLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_reader, "FAST_LOADER", loader)
+    file = tmp_path / "escape.yaml"
+    file.write_text('version: 1\nsources: {"\\U00110000": 1}\n', encoding="utf-8")
+    (problem,) = yaml_reader.read_placed(file).problems
+    assert "this is not YAML: " in problem.what
