@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.access.rate_limit import FailureLimit
 from board.metrics import BoardMetrics
 from board.store.engine import writing
@@ -106,7 +106,7 @@ class AuditLog:
         """Count an attempt that was not looked at: there were too many before."""
         self._metrics.sign_in_failures.labels(_TOO_MANY).inc()
 
-    def denied(self, sender: Sender, what: str, subject: str, reason: str) -> None:
+    def denied(self, sender: RequestSender, what: str, subject: str, reason: str) -> None:
         """Store that a person was refused something. Of one person, only MOST_DENIALS at a time."""
         person, address, way = sender.person, sender.address, sender.way
         log = structlog.get_logger("board")
@@ -118,7 +118,7 @@ class AuditLog:
                 )
             )
 
-    def acted(self, sender: Sender, acted: Acted) -> None:
+    def acted(self, sender: RequestSender, acted: Acted) -> None:
         """Store what a person did. It is done, whether that can be stored or not: its events name the person too. The
         same attempt with the same outcome is the same event."""
         person = sender.person

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from board.access.body_limit import limited_receive
 from board.access.csrf import FIELD, HEADER, LARGEST_FORM, FormTooLarge, carries_token
 from board.access.four_eyes import token_denied
-from board.access.identity import Identity, Sender, set_identity
+from board.access.identity import Identity, RequestSender, set_identity
 from board.access.requirement import GRANTED, Address, Addresses
 from board.access.sign_in import Refused, SignIn
 from board.error_responses import refusal_answer
@@ -94,7 +94,7 @@ class AccessControl:
 
     def _audit(self, request: Request, person: Person, identity: Identity, decision: Denied) -> None:
         subject = f"{request.method} {request.url.path}"
-        sender = Sender(person, identity.address, identity.way)
+        sender = RequestSender(person, identity.address, identity.way)
         self._sign_in.audit.denied(sender, decision.permission, subject, decision.reason)
 
     def _with_cookie(self, identity: Identity, send: Send) -> Send:

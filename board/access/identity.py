@@ -30,7 +30,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class RequestSender:
     """Somebody who sends a request, as the audit log names them: the person, where the request comes from, and what
     vouches for the person."""
 
@@ -58,12 +58,12 @@ def current_person(request: Request) -> Person:
     return sender_of(request).person
 
 
-def sender_of(request: Request) -> Sender:
+def sender_of(request: Request) -> RequestSender:
     """Who sends a request to an address that requires a permission."""
     identity = identity_of(request)
     assert identity is not None
     assert identity.person is not None
-    return Sender(identity.person, identity.address, identity.way)
+    return RequestSender(identity.person, identity.address, identity.way)
 
 
 CurrentPerson = Annotated[Person, Depends(current_person)]

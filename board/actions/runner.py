@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 
 from board.access.audit import AuditLog
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.audited import SENT, acted_of
 from board.actions.present import SeenStates
 from board.actions.thread_pool import BoundedPool, PoolBusy
@@ -71,12 +71,14 @@ class ActionRunner:
         self._answer_s = answer_s
         self._pool = BoundedPool("action", threads=_THREADS, waiting=_WAITING)
 
-    async def perform(self, sender: Sender, attempt: ActionAttempt) -> Outcome:
+    async def perform(self, sender: RequestSender, attempt: ActionAttempt) -> Outcome:
         """Do it, and read back what the workers made of it. After ANSWER_S the outcome is `ActionUnavailable`, and the
         attempt goes on: who sends it again gets its outcome. Raises SQLAlchemyError."""
         return await self._answer(lambda: self._perform(sender, attempt))
 
-    async def prepare(self, sender: Sender, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
+    async def prepare(
+        self, sender: RequestSender, attempt: ActionAttempt
+    ) -> Prepared | Moved | Refused | ActionUnavailable:
         """Every check, and what would be sent. Raises SQLAlchemyError."""
         return await self._answer(lambda: self._prepare(sender, attempt))
 
@@ -85,7 +87,7 @@ class ActionRunner:
         self._pool.close(within_s / 2)
         close_within(self.service.close, within_s / 2, "action-close")
 
-    def _perform(self, sender: Sender, attempt: ActionAttempt) -> Outcome:
+    def _perform(self, sender: RequestSender, attempt: ActionAttempt) -> Outcome:
         outcome = self.service.perform(
             sender.person,
             attempt.action,
@@ -99,7 +101,7 @@ class ActionRunner:
         self._note(sender, attempt, outcome)
         return narrowed(outcome, sender.person) if isinstance(outcome, Moved) else outcome
 
-    def _prepare(self, sender: Sender, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
+    def _prepare(self, sender: RequestSender, attempt: ActionAttempt) -> Prepared | Moved | Refused | ActionUnavailable:
         try:
             found = self.service.prepare(
                 sender.person,
@@ -115,7 +117,7 @@ class ActionRunner:
             self._note(sender, attempt, found)
         return narrowed(found, sender.person) if isinstance(found, Moved) else found
 
-    def _note(self, sender: Sender, attempt: ActionAttempt, outcome: Outcome) -> None:
+    def _note(self, sender: RequestSender, attempt: ActionAttempt, outcome: Outcome) -> None:
         if isinstance(outcome, Denied):
             subject = f"{attempt.action} {attempt.subject}".rstrip()
             self.audit.denied(sender, outcome.permission, subject, outcome.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from board.access.audit import Acted, AuditLog
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.audited import outcome_word, reason_of
 from board.actions.runner import ActionAttempt
 from board.proposals.proposal import Decision, Proposal
@@ -19,7 +19,7 @@ WORDS = {"approved": "approve", "declined": "decline", "withdrawn": "withdraw"}
 
 def note_not_proposed(
     audit: AuditLog,
-    sender: Sender,
+    sender: RequestSender,
     attempt: ActionAttempt,
     outcome: Denied | Invalid | Unchanged | Moved,
 ) -> None:
@@ -36,7 +36,7 @@ def note_not_proposed(
 
 def note_not_decided(
     audit: AuditLog,
-    sender: Sender,
+    sender: RequestSender,
     decision: Decision,
     proposal_id: str,
     proposal: Proposal | None,
@@ -62,5 +62,5 @@ def note_not_decided(
     audit.acted(sender, acted)
 
 
-def _denied(audit: AuditLog, sender: Sender, subject: str, outcome: Denied) -> None:
+def _denied(audit: AuditLog, sender: RequestSender, subject: str, outcome: Denied) -> None:
     audit.denied(sender, outcome.permission, subject, outcome.reason)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, insert, select
 
 from board.access.audit import AuditLog
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.runner import ActionAttempt
 from board.proposals.audited import note_not_decided, note_not_proposed
 from board.proposals.effect import stored_effect
@@ -64,7 +64,7 @@ class Proposing:
     audit: AuditLog
 
     def propose(
-        self, sender: Sender, attempt: ActionAttempt, *, now: int
+        self, sender: RequestSender, attempt: ActionAttempt, *, now: int
     ) -> Written | Denied | Invalid | Unchanged | Moved:
         """Write `action.proposed`. The same `action_id` of the same person is the same proposal."""
         outcome = self._propose(sender, attempt, now)
@@ -73,7 +73,7 @@ class Proposing:
         return outcome
 
     def _propose(
-        self, sender: Sender, attempt: ActionAttempt, now: int
+        self, sender: RequestSender, attempt: ActionAttempt, now: int
     ) -> Written | Denied | Invalid | Unchanged | Moved:
         person, action_name, incident_id = sender.person, attempt.action, attempt.subject
         action = ACTIONS.get(action_name)
@@ -109,7 +109,7 @@ class Proposing:
         return self._write("proposed", proposal_id, proposal_id, sender, now, data)
 
     def decide(
-        self, sender: Sender, attempt: DecisionAttempt, *, now: int
+        self, sender: RequestSender, attempt: DecisionAttempt, *, now: int
     ) -> Written | Denied | Invalid | ProposalRefused:
         """Write `action.approved`, `declined` or `withdrawn`. A person's same decision is the same event."""
         outcome = self._decide(sender, attempt, now)
@@ -121,7 +121,7 @@ class Proposing:
         return outcome
 
     def _decide(
-        self, sender: Sender, attempt: DecisionAttempt, now: int
+        self, sender: RequestSender, attempt: DecisionAttempt, now: int
     ) -> Written | Denied | Invalid | ProposalRefused:
         person, proposal_id, decision = sender.person, attempt.proposal_id, attempt.decision
         found = allowed(person, Permission.APPROVE, PLATFORM if person.tenants is None else person.tenants)
@@ -154,7 +154,7 @@ class Proposing:
         kind: str,
         proposal_id: str,
         identity_of_event: str,
-        sender: Sender,
+        sender: RequestSender,
         now: int,
         data: Mapping[str, Any],
     ) -> Written:

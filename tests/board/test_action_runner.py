@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from board.access.audit import AuditLog
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.present import SeenStates
 from board.actions.runner import ActionAttempt, ActionRunner
 from connect.actions.outcome import Accepted, ActionUnavailable, JsonEvent
@@ -38,7 +38,7 @@ def test_a_kafka_that_hangs_is_unavailable_and_the_same_attempt_gets_its_outcome
     audit = AuditLog(empty_read_model, clock)
     runner = ActionRunner(service, SeenStates(), audit, clock, answer_s=0.05)
     patient = ActionRunner(service, SeenStates(), audit, clock, answer_s=20)
-    sender, attempt = Sender(KIM, "127.0.0.1", "token"), ActionAttempt("respond", "inc-1", {}, "once")
+    sender, attempt = RequestSender(KIM, "127.0.0.1", "token"), ActionAttempt("respond", "inc-1", {}, "once")
     late = asyncio.run(runner.perform(sender, attempt))
     assert isinstance(late, ActionUnavailable)
     assert late.sent

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select
 
 from board.access.audit import MOST_DENIALS, AuditLog
 from board.access.audit_sender import AuditSender
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.access.rate_limit import MOST_PER_ADDRESS
 from board.metrics import BoardMetrics
 from board.service import sending
@@ -188,8 +188,8 @@ def test_refusals_to_one_person_are_bounded_and_do_not_hide_those_of_others(empt
     log = AuditLog(empty_read_model, MovingClock(NOW))
     kim, lee = (Person(name, name, frozenset()) for name in ("kim", "lee"))
     for _ in range(MOST_DENIALS + 20):
-        log.denied(Sender(kim, "192.0.2.7", "token"), "read-system", "GET /system", "no role")
-    log.denied(Sender(lee, "192.0.2.7", "token"), "read-system", "GET /system", "no role")
+        log.denied(RequestSender(kim, "192.0.2.7", "token"), "read-system", "GET /system", "no role")
+    log.denied(RequestSender(lee, "192.0.2.7", "token"), "read-system", "GET /system", "no role")
     assert waiting(empty_read_model) == MOST_DENIALS + 1
 
 

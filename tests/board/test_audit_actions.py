@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 
 from board.access.audit import MOST_DENIALS, MOST_LISTED, Acted, AuditLog
 from board.access.audit_sender import audit_record
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.present import SeenStates
 from board.actions.runner import ActionAttempt, ActionRunner
 from board.store.own_tables import audit_outbox
@@ -45,7 +45,7 @@ class Room:
 
     def act(self, person: Person, action: str, subject: str, form: Any = None, key: str = "k1", **given: Any) -> None:
         attempt = ActionAttempt(action, subject, form or {}, key, **given)
-        asyncio.run(self.runner.perform(Sender(person, "192.0.2.7", "session"), attempt))
+        asyncio.run(self.runner.perform(RequestSender(person, "192.0.2.7", "session"), attempt))
 
 
 def audited(engine: Engine) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ def test_an_event_of_a_large_import_fits_a_record_of_kafka(room: Room) -> None:
     many = 30_000
     ids, tenants = (tuple(f"{word}{number:07}" * 6 for number in range(many)) for word in ("id", "日本"))
     acted = Acted("import-contracts", None, "k1", "accepted", sent=True, event_ids=ids, events=many, concerned=tenants)
-    room.runner.audit.acted(Sender(BILL, "192.0.2.7", "token"), acted)
+    room.runner.audit.acted(RequestSender(BILL, "192.0.2.7", "token"), acted)
     (event,) = audited(room.engine)
     assert event["data"]["events"] == many
     assert len(event["data"]["event_ids"]) == len(event["data"]["concerned"]) == MOST_LISTED

@@ -17,7 +17,7 @@ from story import erased, policies, texts
 
 from board.access.audit import AuditLog
 from board.access.audit_sender import audit_record
-from board.access.identity import Sender
+from board.access.identity import RequestSender
 from board.actions.runner import ActionAttempt
 from board.ingest.apply import Applier
 from board.ingest.checkpoints import advance
@@ -60,7 +60,7 @@ def proposal_id(database: Database, parts: Parts) -> str:
         revision = connection.execute(query).scalar_one()
     proposing = Proposing(database.engine, Settings(), policies(), DAY, AuditLog(database.engine, MovingClock(NOW)))
     attempt = ActionAttempt("annul", "outage", {"reason": "a drill"}, "a", revision)
-    written = proposing.propose(Sender(KIM, "127.0.0.1", "token"), attempt, now=NOW)
+    written = proposing.propose(RequestSender(KIM, "127.0.0.1", "token"), attempt, now=NOW)
     assert isinstance(written, Written)
     with database.engine.connect() as connection:
         row = connection.execute(select(audit_outbox)).one()
