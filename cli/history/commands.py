@@ -24,10 +24,14 @@ _Mapping = Annotated[Path, typer.Option("--mapping", help="What the fields of th
 _Output = Annotated[
     str | None,
     typer.Option(
-        "--output", metavar="FILE|-", help="Write the events, as JSON lines in the order of their times; - prints them."
+        "--output",
+        metavar="FILE|-",
+        help="Also write the events, as JSON lines in the order of their times; - prints them. "
+        "Without it, nothing is written.",
     ),
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what each row becomes; the default without --output.")]
+#: For scripts that say so: it is what happens without --output.
+_DryRun = Annotated[bool, typer.Option("--dry-run", hidden=True)]
 _KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Write the good rows although others are wrong.")]
 _Contracts = Annotated[
     list[str] | None,
@@ -53,7 +57,7 @@ def statuspage(
     rows: _Rows = 50,
     as_json: _AsJson = False,
 ) -> None:
-    """Show what the incidents and maintenances of a status page become, or write them as events.
+    """Show what the incidents and maintenances of a status page become; with --output, write them as events.
 
     The files are those that every page of Atlassian Statuspage serves under /api/v2. The mapping file is that of the
     intake: its source of format statuspage says what components and impacts mean.

@@ -33,7 +33,7 @@ class ImportOptions(NamedTuple):
     def check(self) -> None:
         """Raises typer.Exit for options that contradict."""
         if self.dry_run and self.output is not None:
-            wrong_use("--dry-run writes nothing; give it or --output")
+            wrong_use("--dry-run writes nothing, --output writes the events; leave one of them out")
         if self.output == STANDARD_OUTPUT and self.as_json:
             wrong_use("--json and --output - both print to standard output; give --output a file")
         if self.output not in (None, STANDARD_OUTPUT) and not Path(str(self.output)).absolute().parent.is_dir():
@@ -81,12 +81,13 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
         print_warnings(references.warnings(settings, tenants=bool(options.contracts), topic=False))
         if store.count and not options.contracts:
             print_warnings(["tenants were not checked; --contracts FILE checks them"])
-        if options.output is not None:
-            if wrong and not options.keep_going:
-                typer.echo("nothing was written; --keep-going writes the rest", err=True)
-            else:
-                write_events(store, options.output)
-                typer.echo(f"{store.count:,} events written; `sla publish FILE --backfill` loads them", err=True)
+        if options.output is None:
+            typer.echo("nothing was written; --output FILE writes the events", err=True)
+        elif wrong and not options.keep_going:
+            typer.echo("nothing was written; --keep-going writes the rest", err=True)
+        else:
+            write_events(store, options.output)
+            typer.echo(f"{store.count:,} events written; `sla publish FILE --backfill` loads them", err=True)
     if wrong:
         raise typer.Exit(FOUND)
 

@@ -315,12 +315,13 @@ def test_a_statement_can_be_printed(client: TestClient) -> None:
 
 
 def test_the_statement_for_printing_has_nothing_internal(client: TestClient) -> None:
-    """As the files for customers: no incidents, no places in topics, no digest, no flags."""
+    """As the files for customers: no incidents, no places in topics, no digest, no flags, no rules."""
     month = client.get("/tenants/acme/2026-06").text
     printed = client.get("/tenants/acme/2026-06/statement").text
     digest = re.search(r"[0-9a-f]{64}", month)
     assert digest is not None
-    for internal in (digest[0], 'href="/incidents/', "outage</a>", '<dd class="mono">', "/policies/scalr"):
+    rule = '<td class="muted">R25</td>'
+    for internal in (digest[0], 'href="/incidents/', "outage</a>", '<dd class="mono">', "/policies/scalr", rule):
         assert internal in month, internal
         assert internal not in printed, internal
     main = printed[printed.index("<article") : printed.index("</article>")]
