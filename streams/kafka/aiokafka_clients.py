@@ -13,7 +13,7 @@ from typing import Any
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
 
-from streams.kafka.patches import apply_all
+from streams.kafka.patches import AIOKAFKA
 from streams.kafka.properties import CONSUMERS_ONLY, PRODUCERS_ONLY
 
 
@@ -51,7 +51,7 @@ def admin(brokers: Iterable[str], security: Mapping[str, object] | None = None, 
 def _made(
     kind: Any, brokers: Iterable[str], security: Mapping[str, object] | None, options: Mapping[str, object]
 ) -> Any:
-    apply_all()
+    AIOKAFKA.apply_all()
     missing = (CONSUMERS_ONLY if kind is not aiokafka.AIOKafkaConsumer else frozenset()) | (
         PRODUCERS_ONLY if kind is not aiokafka.AIOKafkaProducer else frozenset()
     )

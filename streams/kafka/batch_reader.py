@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiokafka import errors as kafka
 from aiokafka.structs import TopicPartition
 
-from streams.kafka import patches
+from streams.kafka.patches import AIOKAFKA
 from streams.kafka.records import Batch, RawRecord
 
 _RECORD_BYTES = 200
@@ -45,7 +45,7 @@ def batch_reader(consumer: Any) -> BatchReader:
     """The fastest reader that the installed aiokafka allows."""
     fetcher = getattr(consumer, "_fetcher", None)
     needed = ("_subscriptions", "_records", "_closed", "_create_fetch_waiter")
-    if patches.applied("header_names") and all(hasattr(fetcher, name) for name in needed):
+    if AIOKAFKA.applied("header_names") and all(hasattr(fetcher, name) for name in needed):
         return FetcherReader(fetcher)
     return GetmanyReader(consumer)
 
@@ -81,7 +81,7 @@ class FetcherReader:
 
     def _fetched(self, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:
         """Positions are read before and after without yielding to other tasks, so a seek can't come in between."""
-        from streams.kafka.patches.record_batches import fetched  # its imports need the known version
+        from streams.kafka.patches.for_aiokafka.record_batches import fetched  # its imports need the known version
 
         states = {tp: assignment.state_value(tp) for tp in wanted if tp in assignment.tps}
         starts = {tp: state.position for tp, state in states.items() if state.has_valid_position}

@@ -1,4 +1,4 @@
-"""Kafka clients are constructed in streams/kafka alone, and only its patches import private parts of aiokafka."""
+"""Kafka clients are constructed in streams/kafka alone; only its patches import private parts of the libraries."""
 
 from __future__ import annotations
 
@@ -46,16 +46,23 @@ def test_the_clients_are_constructed_there() -> None:
     assert there >= CLIENTS - {"AIOKafkaAdminClient", "KafkaClient"}
 
 
-def test_private_parts_of_aiokafka_are_imported_by_patches_alone() -> None:
-    private = {"aiokafka.consumer.fetcher", "aiokafka.record", "aiokafka.producer", "aiokafka.client"}
+def test_private_parts_of_libraries_are_imported_by_patches_alone() -> None:
+    private = {
+        *("aiokafka.consumer.fetcher", "aiokafka.record", "aiokafka.producer", "aiokafka.client"),
+        *("kafka.net.transport", "kafka.net.manager", "kafka.record", "kafka.producer.transaction_manager"),
+    }
     importing = {
-        named(path)
+        path
         for path in PRODUCT
-        if "aiokafka" in path.read_text(encoding="utf-8")
+        if "kafka" in path.read_text(encoding="utf-8")
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom) and any((node.module or "").startswith(each) for each in private)
     }
-    assert importing == {
-        f"streams/kafka/patches/{name}.py"
-        for name in ("bootstrap_cause", "header_names", "rebootstrap", "record_batches")
-    }
+    patches = set((KAFKA / "patches").glob("for_*/[!_]*.py"))
+    assert importing == patches
+
+
+def test_every_patch_is_listed_in_the_architecture() -> None:
+    listed = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for path in (KAFKA / "patches").glob("for_*/[!_]*.py"):
+        assert f"`{path.parent.name}/{path.stem}`" in listed

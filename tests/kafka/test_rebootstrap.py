@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.metadata import MetadataResponse_v0
 
 from cli.embedded_kafka.node_files import free_port
-from streams.kafka import patches
+from streams.kafka.patches import AIOKAFKA
 
 pytestmark = pytest.mark.kafka
 
@@ -28,7 +28,7 @@ def test_it_finds_the_cluster_again(broker: str) -> None:
         finally:
             await client.close()
 
-    assert patches.applied("rebootstrap")
+    assert AIOKAFKA.applied("rebootstrap")
     assert asyncio.run(found()) == [1]
 
 
@@ -40,5 +40,5 @@ def test_while_nobody_answers_it_says_so_and_goes_on() -> None:
         finally:
             await client.close()
 
-    assert patches.applied("rebootstrap")
+    assert AIOKAFKA.applied("rebootstrap")
     assert asyncio.run(updated()) is False

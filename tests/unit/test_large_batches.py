@@ -20,10 +20,10 @@ from test_taking import ONE, TWO, Fetcher, damaged
 
 from streams.kafka.batch_limits import MAX_BATCH_BYTES
 from streams.kafka.batch_reader import FetcherReader
-from streams.kafka.bounded_batches import bound_batches
 from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, CorruptBatch, TooLarge, decompress_into
-from streams.kafka.patches import record_batches
-from streams.kafka.patches.record_batches import TAKEN_BYTES
+from streams.kafka.patches import KAFKA_PYTHON
+from streams.kafka.patches.for_aiokafka import record_batches
+from streams.kafka.patches.for_aiokafka.record_batches import TAKEN_BYTES
 from streams.kafka.records import Batch, UnreadBatch
 
 MIB = 1024 * 1024
@@ -244,8 +244,7 @@ def test_getmany_returns_what_comes_before_a_damaged_batch() -> None:
 
 def polled(*fetched: bytes) -> list[Any]:
     """What a consumer of kafka-python returns of one fetch. Checksums are off: traced memory slows them too much."""
-    bound_batches()
-    bound_batches()
+    assert KAFKA_PYTHON.applied("bounded_batches")
     position = KafkaPythonFetcher.PartitionRecords(
         fetch_offset=0, tp=ONE, records=KafkaPythonRecords(b"".join(fetched)), isolation_level=1, check_crcs=False
     )
@@ -281,6 +280,6 @@ def test_what_can_not_be_decompressed_is_corrupt_to_either_client() -> None:
     broken[22] |= ZSTD
     with pytest.raises(CorruptRecordException, match="can't be decompressed"):
         list(record_batches.BoundedBatch(DefaultRecordBatch, memoryview(broken)))
-    bound_batches()
+    assert KAFKA_PYTHON.applied("bounded_batches")
     with pytest.raises(CorruptRecordError, match="can't be decompressed"):
         [list(each) for each in KafkaPythonRecords(bytes(broken))]

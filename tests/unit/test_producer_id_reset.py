@@ -10,7 +10,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionManager, TransactionState
 from structlog.testing import capture_logs
 
-from streams.kafka.producer_id_reset import ask_anew
+from streams.kafka.patches.for_kafka_python.producer_id_reset import ask_anew
 
 
 def made(manager: TransactionManager | None, waiting: int = 0) -> Any:

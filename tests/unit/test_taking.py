@@ -13,8 +13,8 @@ from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from test_header_names import batch
 
-from streams.kafka import patches
 from streams.kafka.batch_reader import FetcherReader
+from streams.kafka.patches import AIOKAFKA
 
 ONE, TWO = TopicPartition("t", 1), TopicPartition("t", 2)
 
@@ -36,7 +36,7 @@ class Fetcher(base.Fetcher):  # type: ignore[misc]
     """aiokafka's, without a client: what has been fetched is put there."""
 
     def __init__(self) -> None:
-        assert patches.applied("header_names")
+        assert AIOKAFKA.applied("header_names")
         self.states = {ONE: State(), TWO: State()}
         self._assignment = SimpleNamespace(tps=set(self.states), active=True, state_value=self.states.__getitem__)
         self._subscriptions = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Lets a producer of kafka-python 3.0 go on after an outage that outlasted its delivery timeout.
+"""Lets a producer of kafka-python go on after an outage that outlasted its delivery timeout.
 
 An idempotent producer that gives up a batch which it had sent may not go on with its producer id: the broker may have
 the batch. kafka-python then drops the id, but asks for another one only in a state that it never enters again. From
@@ -6,7 +6,7 @@ then on nothing is sent, and no future ends. Apache Kafka's own client enters th
 does the producer after `ask_anew`.
 
 kafka-python also expires batches only where it has a producer id. The producer after `ask_anew` expires them while it
-waits for one, too.
+waits for one, too. Without the patch a producer sends nothing more after such an outage, and says nothing.
 """
 
 from __future__ import annotations

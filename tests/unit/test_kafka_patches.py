@@ -1,4 +1,4 @@
-"""Patches of aiokafka's private parts: skipped, with one log line each, where the installed version is not theirs."""
+"""Patches of the Kafka clients: skipped, with one log line each, where the installed version is not theirs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import aiokafka
 import pytest
 from aiokafka.structs import TopicPartition
 from structlog.testing import capture_logs
 
 from streams.kafka import patches
 from streams.kafka.batch_reader import FetcherReader, GetmanyReader, batch_reader
+from streams.kafka.patches import PatchedLibrary
 
 ONE, TWO = TopicPartition("t", 1), TopicPartition("t", 2)
 FETCHER = SimpleNamespace(_subscriptions=None, _records={}, _closed=False, _create_fetch_waiter=None)
+
+
+LIBRARIES = pytest.mark.parametrize("library", [patches.AIOKAFKA, patches.KAFKA_PYTHON], ids=lambda each: each.name)
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +26,28 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patches, "_applied", {})
 
 
-def test_another_version_keeps_aiokafkas_own_code_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
+@LIBRARIES
+def test_another_version_keeps_the_librarys_own_code_and_says_so_once(
+    library: PatchedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches, "version", lambda _: "4.0.0")
+    key = library.name.replace("-", "_")
     with capture_logs() as logs:
-        patches.apply_all()
-        patches.apply_all()
-        assert not any(map(patches.applied, patches.PATCHES))
-    assert [(each["event"], each["patch"], each["aiokafka"]) for each in logs] == [
-        ("aiokafka_patch_skipped", name, "0.15.0") for name in patches.PATCHES
+        library.apply_all()
+        library.apply_all()
+        assert not any(map(library.applied, library.patches))
+    assert [(each["event"], each["patch"], each[key]) for each in logs] == [
+        (f"{key}_patch_skipped", name, "4.0.0") for name in library.patches
     ]
 
 
-@pytest.mark.parametrize("patch", patches.PATCHES)
-def test_a_private_part_that_is_gone_skips_its_patch_alone(patch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("library", "patch"),
+    [(library, patch) for library in (patches.AIOKAFKA, patches.KAFKA_PYTHON) for patch in library.patches],
+)
+def test_a_private_part_that_is_gone_skips_its_patch_alone(
+    library: PatchedLibrary, patch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gone(name: str) -> Any:
         if name.endswith(patch):
             raise AttributeError("AIOKafkaClient has no attribute _metadata_update")
@@ -43,8 +55,14 @@ def test_a_private_part_that_is_gone_skips_its_patch_alone(patch: str, monkeypat
 
     monkeypatch.setattr(patches, "import_module", gone)
     with capture_logs() as logs:
-        assert [patches.applied(each) for each in patches.PATCHES] == [each != patch for each in patches.PATCHES]
+        assert [library.applied(each) for each in library.patches] == [each != patch for each in library.patches]
     assert [each["patch"] for each in logs] == [patch]
+
+
+@LIBRARIES
+def test_every_patch_is_in_force_with_the_installed_version(library: PatchedLibrary) -> None:
+    with capture_logs() as logs:
+        assert all(map(library.applied, library.patches)), logs
 
 
 def test_the_installed_version_is_read_through_its_fetcher() -> None:
@@ -54,7 +72,7 @@ def test_the_installed_version_is_read_through_its_fetcher() -> None:
 def test_another_version_or_another_fetcher_is_read_through_getmany(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read() -> None:
         assert isinstance(batch_reader(SimpleNamespace(_fetcher=SimpleNamespace(_records={}))), GetmanyReader)
-        monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
+        monkeypatch.setattr(patches, "version", lambda _: "0.15.0")
         monkeypatch.setattr(patches, "_applied", {})
         assert isinstance(batch_reader(SimpleNamespace(_fetcher=FETCHER)), GetmanyReader)
 

@@ -1,8 +1,9 @@
 """Bounds what kafka-python reads of a record batch: it decompresses a batch whatever size it comes to.
 
-After `bound_batches` a batch that decompresses to more than `MAX_BATCH_BYTES`, or has a record of more than
-`MAX_HEADERS` headers, is not read: one record with an `UnreadBatch` as its value stands for it, at the batch's last
-offset, as in the consumers of the product's own processes (patches/record_batches.py).
+With the patch a batch that decompresses to more than `MAX_BATCH_BYTES`, or has a record of more than `MAX_HEADERS`
+headers, is not read: one record with an `UnreadBatch` as its value stands for it, at the batch's last offset, as in the
+consumers of the product's own processes (for_aiokafka/record_batches.py). Without it, such a batch takes the memory
+that it decompresses to.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import structlog
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
@@ -21,30 +21,28 @@ from streams.kafka.records import UnreadBatch, UnreadUnit
 _NEEDED = ("_maybe_uncompress", "_read_msg", "compression_type", "last_offset", "max_timestamp", "timestamp_type")
 
 
-def bound_batches() -> None:
-    """Make every consumer of kafka-python in this process read batches within bounds. Needed once; further calls change
-    nothing. A release with other private parts is left alone, which is logged."""
-    iterate = DefaultRecordBatch.__iter__
-    if getattr(iterate, "bounded", False):
-        return
-    if not all(hasattr(DefaultRecordBatch, name) for name in _NEEDED):
-        structlog.get_logger(__name__).warning("kafka_python_patch_skipped", patch="bounded_batches")
-        return
+_iterate = DefaultRecordBatch.__iter__
 
-    def iterate_bounded(self: Any) -> Any:
-        if self._decompressed or self._pos != HEADER_SIZE:
-            return iterate(self)
-        stored = memoryview(self._buffer)
-        try:
-            _decompress(self)
-        except TooLarge:
-            return iter((_unread(self, stored, MAX_BATCH_BYTES, "bytes"),))
-        if has_many_headers(memoryview(self._buffer), self._pos):
-            return iter((_unread(self, stored, MAX_HEADERS, "headers"),))
-        return iterate(self)
 
-    iterate_bounded.bounded = True  # type: ignore[attr-defined]
-    DefaultRecordBatch.__iter__ = iterate_bounded
+def _iterate_bounded(self: Any) -> Any:
+    if self._decompressed or self._pos != HEADER_SIZE:
+        return _iterate(self)
+    stored = memoryview(self._buffer)
+    try:
+        _decompress(self)
+    except TooLarge:
+        return iter((_unread(self, stored, MAX_BATCH_BYTES, "bytes"),))
+    if has_many_headers(memoryview(self._buffer), self._pos):
+        return iter((_unread(self, stored, MAX_HEADERS, "headers"),))
+    return _iterate(self)
+
+
+def apply() -> None:
+    """Make every consumer of kafka-python in this process read batches within bounds. Raises AttributeError where the
+    class of batches has other parts."""
+    if missing := [name for name in _NEEDED if not hasattr(DefaultRecordBatch, name)]:
+        raise AttributeError(f"DefaultRecordBatch has no {missing[0]}")
+    DefaultRecordBatch.__iter__ = _iterate_bounded
 
 
 def _decompress(batch: Any) -> None:

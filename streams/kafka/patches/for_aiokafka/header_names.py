@@ -17,8 +17,8 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from streams.kafka.any_header_names import LenientBytes
-from streams.kafka.patches.record_batches import FetchedBatches, part_of
+from streams.kafka.lenient_bytes import LenientBytes
+from streams.kafka.patches.for_aiokafka.record_batches import FetchedBatches, part_of
 from streams.kafka.records import UnreadRecord
 
 

@@ -1,0 +1,1 @@
+"""Patches of aiokafka 0.14."""

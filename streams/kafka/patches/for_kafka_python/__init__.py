@@ -1,0 +1,1 @@
+"""Patches of kafka-python 3.0."""
