@@ -9,28 +9,29 @@ change in any release, while every channel listed here is part of the contract. 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from schemas import registry
-from schemas.registry import Schema
+from streams.asyncapi.headers import EVENT_HEADERS
 from streams.asyncapi.markdown import markdown
-from streams.runtime import dead_letter
-from streams.serde.codec import Fields, decode, headers_for
-from streams.serde.json_values import instant_to_json
-from streams.sla.events import REJECT_CODES, Rejection
+from streams.asyncapi.messages import (
+    BINDING,
+    REJECTED,
+    latest_message,
+    latest_name,
+    message,
+    messages_of,
+    rejected_message,
+    sentence,
+)
 from streams.topics import TopicSpec, declared
 
 _ROOT = Path(__file__).parents[2]
 FILE = _ROOT / "schemas" / "asyncapi.json"
 PAGE = _ROOT / "docs" / "topics.md"
-
-_BINDING = "0.5.0"
-_AVRO = "application/vnd.apache.avro+json;version=1.9.0"
-_REJECTED = "rejected"
 
 _ABOUT = """\
 Guaranteed support times and uptime, measured and proven. Monitors, ticket systems and billing publish events; out \
@@ -57,65 +58,15 @@ sent again as the same event, with the same id and time. **Output** is written i
 
 Examples show the decoded record."""
 
-_HEADERS: dict[str, dict[str, Any]] = {
-    "ce_specversion": {"type": "string", "const": "1.0", "description": "Version of CloudEvents."},
-    "ce_id": {"type": "string", "minLength": 1, "description": "`event_id` of the value."},
-    "ce_type": {"type": "string", "description": "The event type."},
-    "ce_source": {"type": "string", "minLength": 1, "description": "`source` of the value."},
-    "ce_time": {
-        "type": "string",
-        "format": "date-time",
-        "description": "`occurred_at` of the value as RFC 3339, UTC.",
-    },
-    "ce_subject": {"type": "string", "minLength": 1, "description": "`subject` of the value: the key."},
-    "content-type": {"type": "string", "const": "application/avro", "description": "Media type of the value."},
-    "ce_backfill": {"type": "string", "const": "true", "description": "Present where `backfill` of the value is true."},
-    "ce_incidentended": {
-        "type": "string",
-        "format": "date-time",
-        "description": "Of an alert that was published only after its incident had ended: when that was, as RFC 3339, "
-        "UTC. The value does not have it.",
-    },
-    "ce_receivedtime": {
-        "type": "string",
-        "format": "date-time",
-        "description": "`received_time` of an input as RFC 3339, UTC, if given.",
-    },
-    "traceparent": {"type": "string", "description": "W3C trace context, if known."},
-}
-_ALWAYS = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "content-type")
-_NUMBER = {"type": "string", "pattern": "^-?[0-9]+$"}
-_REJECT_HEADERS: dict[str, dict[str, Any]] = {
-    dead_letter.CODE: {"type": "string", "enum": list(REJECT_CODES), "description": "Why, as a code of a closed list."},
-    dead_letter.MESSAGE: {"type": "string", "description": "Why, as a sentence for people."},
-    dead_letter.TOPIC: {
-        "type": "string",
-        "description": "Topic of the original; `intake/…` for the body of a request.",
-    },
-    dead_letter.PARTITION: {**_NUMBER, "description": "Its partition."},
-    dead_letter.OFFSET: {**_NUMBER, "description": "Its offset."},
-    dead_letter.TIMESTAMP: {**_NUMBER, "description": "When it arrived, milliseconds since the epoch."},
-    dead_letter.ATTEMPTS: {**_NUMBER, "description": "How often it was tried."},
-}
-_OMITTED_HEADERS: dict[str, dict[str, Any]] = {
-    dead_letter.SIZE: {**_NUMBER, "description": "Only if the original was too large to store: its size in bytes."},
-    dead_letter.SHA256: {
-        "type": "string",
-        "description": "Only if the original was too large to store: its SHA-256 in hex.",
-    },
-    dead_letter.FIRST_OFFSET: {
-        **_NUMBER,
-        "description": "Only for a record batch that was too large to read: its first offset; the other is its last.",
-    },
-}
-
 
 def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, Any]:
     """The document of a deployment with these topics and bootstrap servers (`host:port`)."""
     schemas = registry.load().latest
-    public = [topic for topic in topics if topic.types or topic.latest_of or _suffix(topic) == _REJECTED]
-    messages = {schemas[name].definition["name"]: _message(schemas[name]) for topic in public for name in topic.types}
-    messages |= {_latest_name(name): _latest(schemas[name], topic) for topic in public for name in topic.latest_of}
+    public = [topic for topic in topics if topic.types or topic.latest_of or _suffix(topic) == REJECTED]
+    messages = {schemas[name].definition["name"]: message(schemas[name]) for topic in public for name in topic.types}
+    messages |= {
+        latest_name(name): latest_message(schemas[name], topic) for topic in public for name in topic.latest_of
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -129,9 +80,9 @@ def document(topics: Sequence[TopicSpec], brokers: Sequence[str]) -> dict[str, A
         "channels": {_camel(_suffix(topic)): _channel(topic) for topic in public},
         "operations": dict(_operation(topic) for topic in public),
         "components": {
-            "messages": {**messages, "Rejected": _rejected()},
+            "messages": {**messages, "Rejected": rejected_message()},
             "schemas": {
-                "CloudEventHeaders": {"type": "object", "properties": _HEADERS},
+                "CloudEventHeaders": {"type": "object", "properties": EVENT_HEADERS},
             },
         },
     }
@@ -167,7 +118,7 @@ def _servers(brokers: Sequence[str]) -> dict[str, Any]:
         "kafkaWithRegistry": {
             **server,
             "description": "A deployment with a schema registry: Confluent framing.",
-            "bindings": {"kafka": {**registry_url, "bindingVersion": _BINDING}},
+            "bindings": {"kafka": {**registry_url, "bindingVersion": BINDING}},
         },
     }
 
@@ -177,16 +128,16 @@ def _channel(topic: TopicSpec) -> dict[str, Any]:
     return {
         "address": topic.name,
         "title": _suffix(topic),
-        "summary": _sentence(topic.carries),
+        "summary": sentence(topic.carries),
         "description": f"Key: {topic.key}. Written by: {topic.writer}. Retained {retention}: {topic.retention_why}.",
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages_of(topic)},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages_of(topic)},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
                 "partitions": topic.partitions,
                 "replicas": topic.replication,
                 "topicConfiguration": {name: _setting(name, value) for name, value in topic.config().items()},
-                "bindingVersion": _BINDING,
+                "bindingVersion": BINDING,
             }
         },
     }
@@ -199,107 +150,9 @@ def _operation(topic: TopicSpec) -> tuple[str, dict[str, Any]]:
     return f"{action}{channel[0].upper()}{channel[1:]}", {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
-        "summary": _sentence(topic.carries),
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in _messages_of(topic)],
+        "summary": sentence(topic.carries),
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages_of(topic)],
     }
-
-
-def _message(schema: Schema) -> dict[str, Any]:
-    fields = {field["name"]: field for field in cast(Iterable[dict[str, Any]], schema.definition["fields"])}
-    is_input = "received_time" in fields
-    example = _example(schema)
-    headers = {
-        "type": "object",
-        "allOf": [{"$ref": "#/components/schemas/CloudEventHeaders"}],
-        "properties": {"ce_type": {"const": schema.name}},
-    }
-    return {
-        "name": schema.name,
-        "title": schema.name,
-        "summary": schema.definition["doc"],
-        "contentType": "application/avro",
-        "headers": headers if is_input else {**headers, "required": list(_ALWAYS)},
-        "payload": {"schemaFormat": _AVRO, "schema": schema.definition},
-        "bindings": {
-            "kafka": {
-                "key": {"type": "string", "description": fields["subject"]["doc"], "examples": [example["subject"]]},
-                "schemaIdLocation": "payload",
-                "schemaIdPayloadEncoding": "confluent",
-                "schemaLookupStrategy": "TopicRecordNameStrategy",
-                "bindingVersion": _BINDING,
-            }
-        },
-        "examples": [{"name": schema.name, "headers": _example_headers(schema.name, example), "payload": example}],
-    }
-
-
-def _latest(schema: Schema, topic: TopicSpec) -> dict[str, Any]:
-    """The message of a topic that keeps the latest event for each key: another key, the same value."""
-    message = _message(schema)
-    kafka = {**message["bindings"]["kafka"], "key": {"type": "string", "description": _sentence(topic.key)}}
-    return {**message, "title": f"the latest {schema.name}", "bindings": {"kafka": kafka}}
-
-
-def _latest_name(event_type: str) -> str:
-    return f"Latest{registry.load().latest[event_type].definition['name']}"
-
-
-def _rejected() -> dict[str, Any]:
-    return {
-        "name": _REJECTED,
-        "title": _REJECTED,
-        "summary": "An input that could not be applied, untouched, with headers that say why.",
-        "description": "The original's own headers come first, these after them. A repeated rejection adds its own.",
-        "contentType": "application/octet-stream",
-        "headers": {
-            "type": "object",
-            "properties": _REJECT_HEADERS | _OMITTED_HEADERS,
-            "required": list(_REJECT_HEADERS),
-        },
-        "payload": {
-            "type": ["string", "null"],
-            "format": "binary",
-            "description": "The original's bytes, whatever they are; none if an incident or tenant was quarantined, or "
-            "if the original is too large to store.",
-        },
-        "bindings": {
-            "kafka": {
-                "key": {"type": "string", "description": "The original's key."},
-                "bindingVersion": _BINDING,
-            }
-        },
-    }
-
-
-def _example(schema: Schema) -> Fields:
-    """The golden record, as any Avro library decodes it."""
-    stem = schema.name if schema.version == 1 else f"{schema.name}.v{schema.version}"
-    golden = resources.files("schemas") / "golden" / f"{stem}.hex"
-    decoded = decode(bytes.fromhex(golden.read_text(encoding="utf-8")))
-    assert not isinstance(decoded, Rejection), decoded
-    return decoded[1]
-
-
-def _example_headers(event_type: str, record: Fields) -> dict[str, str]:
-    headers = headers_for(
-        event_type,
-        cast(str, record["event_id"]),
-        cast(str, record["source"]),
-        cast(str, record["subject"]),
-        cast(int, record["occurred_at"]),
-        traceparent=cast(str | None, record["traceparent"]),
-        backfill=cast(bool, record["backfill"]),
-    )
-    shown = {name: value.decode() for name, value in headers}
-    if record.get("received_time") is not None:
-        shown["ce_receivedtime"] = str(instant_to_json(cast(int, record["received_time"])))
-    return shown
-
-
-def _messages_of(topic: TopicSpec) -> list[str]:
-    latest = registry.load().latest
-    names = [str(latest[name].definition["name"]) for name in topic.types]
-    return [*names, *map(_latest_name, topic.latest_of)] or ["Rejected"]
 
 
 def _setting(name: str, value: str) -> object:
@@ -318,10 +171,6 @@ def _suffix(topic: TopicSpec) -> str:
 def _camel(name: str) -> str:
     first, *rest = name.split("-")
     return first + "".join(word.title() for word in rest)
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
 
 
 if __name__ == "__main__":
