@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -65,19 +66,30 @@ def _run(console: Console, data: Path | None, *, keep: bool, live: bool) -> None
     began = time.monotonic()
     environment = _SETTINGS | _KEEP_SETTINGS if keep else _SETTINGS
     with Stack(data, environment=environment) as stack:
-        stack.apply_topics()
-        stack.start_worker()
-        console.print(f"   Apache Kafka at {stack.bootstrap}, worker ready after {time.monotonic() - began:.1f} s")
-        lines = list(history())
-        with Follower(stack.bootstrap, [f"sla.{topic}" for topic in OUTPUT_TOPICS]) as follower:
-            console.print(f"\n[bold]2. {len(lines):,} real events of 2022–2024 through Kafka[/bold]")
-            outcome, seconds = _load(console, stack, follower, lines)
-            print_history(console, outcome, seconds, len(lines))
-            if live:
-                console.print("\n[bold]3. Live, with seconds for hours[/bold]")
-                play(console, stack, follower)
+        with _telling(console, "stopping the worker and Kafka"):
+            stack.apply_topics()
+            stack.start_worker()
+            console.print(f"   Apache Kafka at {stack.bootstrap}, worker ready after {time.monotonic() - began:.1f} s")
+            lines = list(history())
+            with Follower(stack.bootstrap, [f"sla.{topic}" for topic in OUTPUT_TOPICS]) as follower:
+                console.print(f"\n[bold]2. {len(lines):,} real events of 2022–2024 through Kafka[/bold]")
+                outcome, seconds = _load(console, stack, follower, lines)
+                print_history(console, outcome, seconds, len(lines))
+                if live:
+                    console.print("\n[bold]3. Live, with seconds for hours[/bold]")
+                    play(console, stack, follower)
         if keep:
             _keep(console, stack)
+
+
+@contextmanager
+def _telling(console: Console, what: str) -> Iterator[None]:
+    """Print what happens after Ctrl-C, which takes some seconds."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"\n{what}")
+        raise
 
 
 def _keep(console: Console, stack: Stack) -> None:
@@ -93,12 +105,9 @@ def _keep(console: Console, stack: Stack) -> None:
         console.print(*board.how_to_sign_in(), sep="\n", highlight=False, soft_wrap=True)
         console.print("for sla      export SLA_BROKERS=" + stack.bootstrap)
         console.print("Broker, worker and board stay up. Ctrl-C stops them, within ten seconds.")
-        try:
+        with _telling(console, "stopping the board, the worker and Kafka"):
             while stack.worker_code() is None and board.code() is None:
                 time.sleep(0.5)
-        except KeyboardInterrupt:
-            console.print("\nstopping the board, the worker and Kafka")
-            raise
         worker_runs = stack.worker_code() is None
     raise StackError(f"the board ended; see {board.log}" if worker_runs else f"the worker ended; see {stack.log}")
 
