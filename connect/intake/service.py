@@ -86,7 +86,8 @@ async def serve(
     )
     assert intake.heartbeats is not None
     background = (shape.run, partial(reload.run, asked), intake.heartbeats.run)
-    running: list[asyncio.Task[None]] = []
+    running: list[asyncio.Task[object]] = []
+    code = 0
     sys.setswitchinterval(_SWITCH_S)
     publisher.start()
     try:
@@ -94,15 +95,21 @@ async def serve(
             running += [asyncio.create_task(work()) for work in background]
             log.info("intake_started", address=server.address, sources=sorted(mapping.sources))
             listening(server.address)
-            await stop.wait()
+            stopped = asyncio.create_task(stop.wait())
+            running.append(stopped)
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             intake.stopping = True
+            if stopped not in done:
+                error = repr(done.pop().exception())
+                log.critical("background_task_ended", error=error, consequence="the intake stops, to be restarted")
+                code = 1
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(publisher.stop(), *running, return_exceptions=True)
         await traces.stop()
     log.info("intake_stopped")
-    return 0
+    return code
 
 
 def _read_again(kafka: Settings) -> Settings:

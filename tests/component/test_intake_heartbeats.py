@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from connect.intake.heartbeats import service
+from connect.intake.heartbeats.reader import HeartbeatReader, LogRow
 from connect.intake.heartbeats.rows import (
     BeatRow,
     ForgottenRow,
@@ -272,6 +274,69 @@ def test_rows_survive_their_encoding_and_unknown_ones_are_passed_over() -> None:
         assert decode_row(encoded.key.encode(), encoded.value) == (row, "w")
     for key, value in ((b"silence/a/b", None), (b"new/a/b", b'{"writer":"w"}'), (b"beat/a/b", b"{"), (None, b"1")):
         assert decode_row(key, value) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"watermark/0", b'{"writer":"x","through":Infinity,"gaps":[]}'),
+        (b"watermark/0", b'{"writer":"x","through":1e400,"gaps":[]}'),
+        (b"watermark/0", b'{"writer":"x","through":1,"gaps":[[1,1e30]]}'),
+        (b"silence/jobs/backup", b'{"writer":"x","after":1e30,"missed_at":1,"ended":false}'),
+        (b"silence/jobs/backup", b'{"writer":"x","after":-1,"missed_at":1,"ended":false}'),
+        (b"beat/jobs/backup", b"[" * 200_000),
+        (b"beat/jobs/probe-\n", b'{"writer":"x"}'),
+    ],
+)
+def test_a_row_that_no_intake_writes_stops_nothing(key: bytes, value: bytes) -> None:
+    async def scenario() -> None:
+        cluster = Cluster(1)
+        intake = MemoryIntake(cluster)
+        await intake.turn()
+        cluster.partitions[0].append(LogRow(0, cluster.offsets[0], key, value, cluster.now))
+        cluster.offsets[0] += 1
+        await intake.beat("backup")
+        for _ in range(200):
+            cluster.now += SECOND
+            await intake.turn()
+        intake.heartbeats.use(sources_of())
+        assert [event["type"] for event in cluster.events] == ["incident.opened"]
+
+    asyncio.run(scenario())
+
+
+def test_heartbeats_are_not_acknowledged_while_a_defect_keeps_silences_from_being_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        cluster = Cluster(1)
+        intake = MemoryIntake(cluster)
+        heartbeats, failing, failed = intake.heartbeats, True, asyncio.Event()
+        turn = heartbeats.turn
+
+        async def fails(reader: HeartbeatReader) -> None:
+            if failing:
+                failed.set()
+                raise ZeroDivisionError
+            await asyncio.sleep(0)
+            await turn(reader)
+
+        monkeypatch.setattr(heartbeats, "turn", fails)
+        monkeypatch.setattr(service, "_AGAIN_S", 0.0)
+        with capture_logs() as logs:
+            running = asyncio.create_task(heartbeats.run())
+            await failed.wait()
+            await asyncio.sleep(0)
+            assert heartbeats.problem == "internal error: ZeroDivisionError"
+            assert not await intake.beat("backup")
+            failing = False
+            while not await intake.beat("backup"):
+                await asyncio.sleep(0)
+            assert heartbeats.problem is None
+            running.cancel()
+        assert "heartbeats_failed" in [each["event"] for each in logs]
+
+    run(scenario)
 
 
 STEPS = st.lists(

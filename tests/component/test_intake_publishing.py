@@ -18,6 +18,7 @@ from connect.intake import kafka_producer, service
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.settings import IntakeSettings
+from streams.config_files.reload import ConfigReload
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 
@@ -285,5 +286,27 @@ def test_at_sigterm_requests_under_way_get_their_answers(world: World, monkeypat
                 assert answer.status == 202
             assert await running == 0
         assert world.made[0].stopped
+
+    run(scenario)
+
+
+def test_the_process_ends_to_be_restarted_when_one_of_its_tasks_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "kafka_producer", lambda *_: world.make)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+    async def fails(self: object, asked: asyncio.Event) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ConfigReload, "run", fails)
+
+    async def scenario() -> None:
+        settings = IntakeSettings(port=0, mapping=ROOT / "examples" / "intake.yaml")
+        with capture_logs() as logs:
+            assert await service.serve(Settings(), settings) == 1
+        (told,) = [each for each in logs if each["event"] == "background_task_ended"]
+        assert told["error"] == "ZeroDivisionError()"
 
     run(scenario)

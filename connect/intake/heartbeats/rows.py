@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from connect.intake.mapping.monitors import MONITOR_NAME
 from streams.kafka.partitioner import partition_of
+from streams.sla.instants import LATEST
 
 TOPIC = "heartbeats"
 
@@ -91,23 +93,37 @@ def encode_row(row: Row, partition: int, writer: str) -> EncodedRow:
 
 def decode_row(key: bytes | None, value: bytes | None) -> tuple[Row, str] | None:
     """A row and the process that wrote it, which a deletion does not say. None for one that this release does not
-    know."""
+    know, or that no intake can have written."""
     try:
         kind, _, rest = (key or b"").decode().partition("/")
         if kind == "beat" and value is None:
-            source, _, name = rest.partition("/")
-            return ForgottenRow(MonitorId(source, name)), ""
+            return ForgottenRow(_monitor(rest)), ""
         fields = json.loads(value or b"null")
         writer = str(fields["writer"])
         if kind == "watermark":
-            return WatermarkRow(int(fields["through"]), tuple(Gap(int(a), int(b)) for a, b in fields["gaps"])), writer
-        source, _, name = rest.partition("/")
-        monitor = MonitorId(source, name)
+            gaps = tuple(Gap(_instant(start), _instant(end)) for start, end in fields["gaps"])
+            return WatermarkRow(_instant(fields["through"]), gaps), writer
+        monitor = _monitor(rest)
         if kind == "beat":
             return BeatRow(monitor), writer
         if kind == "silence":
-            row = SilenceRow(monitor, int(fields["after"]), int(fields["missed_at"]), bool(fields["ended"]))
-            return row, writer
-    except (ValueError, KeyError, TypeError):
+            after, missed_at = _instant(fields["after"]), _instant(fields["missed_at"])
+            return SilenceRow(monitor, after, missed_at, bool(fields["ended"])), writer
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
+
+
+def _monitor(text: str) -> MonitorId:
+    """Raises ValueError for a name that no mapping allows."""
+    source, _, name = text.partition("/")
+    if not MONITOR_NAME.fullmatch(name):
+        raise ValueError("no name of a monitor")
+    return MonitorId(source, name)
+
+
+def _instant(value: object) -> int:
+    """Raises ValueError for what is no instant that an event can have."""
+    if not isinstance(value, int) or not 0 <= value <= LATEST:
+        raise ValueError("no instant")
+    return value

@@ -70,6 +70,8 @@ class Heartbeats:
         self._seconds = seconds
         self._watermark_every_s = watermark_every_s
         self._shortest_gap = shortest_gap
+        self._failed = False
+        """Whether an unexpected error has ended the loop, and it has not gone through since."""
         self._writer = uuid4().hex
         self._sources: Mapping[str, Source] = {}
         self._wanted = asyncio.Event()
@@ -108,7 +110,7 @@ class Heartbeats:
 
     async def beat(self, monitor: MonitorId) -> None:
         """A heartbeat; returns once all replicas have it. Raises Unavailable; SlaError beyond MAX_MONITORS."""
-        if not self._partitions:
+        if not self._partitions or self._failed:
             raise Unavailable(self.problem or _UNCONNECTED)
         partition = partition_for(monitor, len(self._partitions))
         if monitor not in self._partitions[partition]:
@@ -123,7 +125,7 @@ class Heartbeats:
     async def forget(self, monitor: MonitorId) -> bool:
         """Watch a monitor no longer, until it is heard again; a silence ends. False where it was never heard. Raises
         Unavailable."""
-        if not self._partitions:
+        if not self._partitions or self._failed:
             raise Unavailable(self.problem or _UNCONNECTED)
         partition = partition_for(monitor, len(self._partitions))
         if monitor not in self._partitions[partition]:
@@ -145,6 +147,9 @@ class Heartbeats:
                 if reason != self.problem:
                     self._log.warning("heartbeats_unavailable", reason=reason)
                 self.problem = reason
+            except Exception as error:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
+                self._log.exception("heartbeats_failed")
+                self.problem, self._failed = f"internal error: {type(error).__name__}", True
             finally:
                 self._metrics.heartbeats_listening.set(0)
                 await reader.close()
@@ -249,6 +254,7 @@ class Heartbeats:
         if live and self.problem is not None:
             self._log.info("heartbeats_heard", monitors=sum(state.monitors_of.total() for state in self._partitions))
             self.problem = None
+        self._failed = self._failed and not live
         self._metrics.heartbeats_listening.set(int(live))
         silences = sum(state.silence_count for state in self._partitions)
         known = sum(state.monitors_of.total() for state in self._partitions)
