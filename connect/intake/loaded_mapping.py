@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from connect.intake.formats.registry import format_of
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import mapping_in
 from connect.intake.settings import read_intake_settings
@@ -49,12 +50,28 @@ class MappingLoader:
         self._secret_files = [Path(name) for name in sorted(named)]
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
         secrets = read_secrets(sources.values(), self._environment)
+        _check_callers(sources, secrets)
         return LoadedMapping(sources, secrets, digest, _operator(read_intake_settings().operator_token, secrets))
 
     def files(self) -> Iterable[Path]:
         """The mapping file, the files of secrets that it named when it was last read, and that of the operator."""
         operator = self._environment.get(f"{_OPERATOR}{FILE}")
         return [self._path, *self._secret_files, *([] if operator is None else [Path(operator)])]
+
+
+def _check_callers(sources: Mapping[str, Source], secrets: Secrets) -> None:
+    """Raises SettingsError where a token identifies its source, and is also a secret of another one: either would have
+    what the other may do."""
+    owners: dict[bytes, list[str]] = {}
+    for name, of_source in secrets.items():
+        for digest in {secret.digest for secret in of_source}:
+            owners.setdefault(digest, []).append(name)
+    for names in owners.values():
+        if len(names) > 1 and any(format_of(sources[name]).translate is None for name in names):
+            raise SettingsError(
+                f"{' and '.join(names)} have a secret in common; a token of format api or heartbeat says which source "
+                "sends, so give each of them a secret of its own"
+            )
 
 
 def _operator(token: str | None, secrets: Secrets) -> Secret | None:

@@ -27,9 +27,12 @@ class Secret:
 
     def equals(self, given: str) -> bool:
         """Compare in a time that depends neither on how much of `given` is right nor on the secret's length."""
-        expected = hashlib.sha256(self._value).digest()
-        actual = hashlib.sha256(given.encode(errors="replace")).digest()
-        return hmac.compare_digest(expected, actual)
+        return hmac.compare_digest(self.digest, hashlib.sha256(given.encode(errors="replace")).digest())
+
+    @property
+    def digest(self) -> bytes:
+        """Identifies the value: equal secrets have the same."""
+        return hashlib.sha256(self._value).digest()
 
     def sign(self, message: bytes, algorithm: str = "sha256") -> bytes:
         """HMAC of a message; the algorithm is one of hashlib's names."""

@@ -214,3 +214,15 @@ def test_a_saved_name_stays_within_its_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / intake_watch.INDEX).write_text("{}\n", encoding="utf-8")
     with pytest.raises(WatchFailed, match=r"requests.jsonl:1: is not a line of"):
         intake_watch.index_of(tmp_path / "in")
+
+
+def test_a_token_that_says_who_sends_is_a_secret_of_one_source_only() -> None:
+    """The first source that has it would count, with whatever that may publish."""
+    shared = SECRETS["SLA_INTAKE_BILLING_TOKEN"]
+    for other in ("SLA_INTAKE_SERVICES_TOKEN", "SLA_INTAKE_JIRA_SECRET"):
+        with pytest.raises(SettingsError) as refused:
+            MappingLoader(EXAMPLE, SECRETS | {other: shared}).load()
+        assert "billing" in str(refused.value)
+        assert "have a secret in common" in str(refused.value)
+        assert shared not in str(refused.value)
+    MappingLoader(EXAMPLE, SECRETS | {"SLA_INTAKE_ZENDESK_SECRET": SECRETS["SLA_INTAKE_JIRA_SECRET"]}).load()
