@@ -115,8 +115,9 @@ def test_an_alert_that_makes_no_sense_is_refused_alone(change: Json, reason: str
 
 def test_other_versions_and_shapes_are_refused_as_a_whole() -> None:
     for payload, reason in (
-        ({"version": "3", "alerts": []}, "version: expected '4'"),
+        ({"version": "3", "alerts": []}, "version: expected '4' (Alertmanager) or '1' (Grafana), got '3'"),
         ({"version": 4, "alerts": []}, "version: expected '4'"),
+        ({"version": ["1"], "alerts": []}, "version: expected '4'"),
         ({"version": "4", "alerts": {}}, "no list `alerts`"),
         ([], "no list `alerts`"),
         (None, "no list `alerts`"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from intake_samples import published
 from json_senders import SENDERS, SOURCES, events_of, flat, outcome, recorded, requests
+from story import Line
 
 from connect.intake import translate
 from connect.intake.formats.registry import format_of
+from streams.sla.instants import parse_rfc3339
 
 DAY = "2026-10-12T"
 CHECKOUT = "complete_outage"
@@ -130,12 +134,33 @@ def test_what_the_examples_ignore() -> None:
 
 
 def test_a_resolution_whose_opening_can_no_longer_be_mapped_still_ends_the_outage() -> None:
-    payload = recorded("grafana", "2-resolved")
-    payload["alerts"][0]["labels"]["service"] = "renamed"
-    del payload["alerts"][1:]
-    found = translate.webhook(SOURCES["grafana"], json.dumps(payload).encode())
+    payload = recorded("sentry", "2-resolved")
+    payload["data"]["metric_alert"]["projects"] = ["renamed"]
+    found = translate.webhook(SOURCES["sentry"], json.dumps(payload).encode())
     assert [each.event_type for each in found.events] == ["incident.resolved"]
-    assert "labels.service is 'renamed', which line 22 of the mapping does not name" in found.rejected[0].reason
+    reason = "data.metric_alert.projects is 'renamed', which line 22 of the mapping does not name"
+    assert reason in found.rejected[0].reason
+
+
+def test_grafana_takes_back_a_false_resolution() -> None:
+    """Its Alertmanager resolves an alert whose rule was not evaluated for a while, and later reports the same start."""
+    payload = recorded("grafana", "1-firing")
+    payload["alerts"] = [payload["alerts"][0] | {"startsAt": "2026-10-12T09:00:00Z"}]
+
+    def report(status: str, ended: str, received: str) -> list[Line]:
+        payload["alerts"][0] |= {"status": status, "endsAt": ended}
+        at = parse_rfc3339(received)
+        return published(translate.webhook(SOURCES["grafana"], json.dumps(payload).encode(), at))
+
+    reports = [
+        report("firing", "0001-01-01T00:00:00Z", "2026-10-12T09:00:30Z"),
+        report("resolved", "2026-10-12T09:30:00Z", "2026-10-12T09:30:30Z"),
+        report("firing", "0001-01-01T00:00:00Z", "2026-10-12T09:50:30Z"),
+        report("resolved", "2026-10-12T12:00:00Z", "2026-10-12T12:00:30Z"),
+    ]
+    for order in permutations(reports):
+        intervals, _ = outcome(flat(order))
+        assert list(intervals.values()) == [[["api", CHECKOUT, "2026-10-12T09:00:00Z", "2026-10-12T12:00:00Z"]]]
 
 
 def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
@@ -144,8 +169,8 @@ def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
     expected = recorded("uptime-kuma", "1-down")
     expected["monitor"]["basic_auth_pass"] = "(removed)"
     assert json.loads(kept) == expected
-    plain = json.dumps(recorded("grafana", "1-firing")).encode()
-    assert format_of(SOURCES["grafana"]).without_secrets(plain) == plain
+    plain = json.dumps(recorded("sentry", "1-critical")).encode()
+    assert format_of(SOURCES["sentry"]).without_secrets(plain) == plain
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Prometheus Alertmanager's webhook, version 4: one incident for each alert and each time it started firing.
+"""Prometheus Alertmanager's webhook, version 4, and that of Grafana, version 1, which contains an Alertmanager: one
+incident for each alert and each time it started firing.
 
 An alert is identified by its fingerprint (a hash of its labels), a firing period of it by startsAt, which Alertmanager
 keeps while the alert fires. Retries, repeats and regrouping give the same events (R1). An alert that was resolved and
@@ -29,7 +30,8 @@ from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, HOUR, LATEST, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
-VERSION = "4"
+#: By the `version` of their notifications.
+_SENDERS = {"4": "Alertmanager", "1": "Grafana"}
 _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,64}")
 _MAX_ALERTS = 10_000
 _MAX_TRUNCATED = 1_000_000
@@ -53,11 +55,10 @@ def translate(payload: object, source: Source, received_at: int | None) -> Itera
     if not isinstance(payload, dict) or not isinstance(alerts, list):
         yield RejectedItem("", "invalid", "not an Alertmanager notification: it has no list `alerts`")
         return
-    if payload.get("version") != VERSION:
-        given = str(payload.get("version"))[:20]
-        yield RejectedItem(
-            "", "invalid", f"version: expected {VERSION!r}, Alertmanager's webhook format, got {given!r}"
-        )
+    version = payload.get("version")
+    if not isinstance(version, str) or version not in _SENDERS:
+        allowed = " or ".join(f"{each!r} ({sender})" for each, sender in _SENDERS.items())
+        yield RejectedItem("", "invalid", f"version: expected {allowed}, got {str(version)[:20]!r}")
         return
     if len(alerts) > _MAX_ALERTS:
         yield RejectedItem("", "oversize", f"alerts: lists {len(alerts):,}; at most {_MAX_ALERTS:,} are allowed")
