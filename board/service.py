@@ -6,8 +6,10 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
+from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -31,12 +33,13 @@ from board.web_server import FINISH_S, listening_socket, make_server, url_of
 from board.workers import WorkerWatch
 from connect.actions.publish import ActionPublisher
 from connect.kafka_io.progress_reader import ProgressReader
-from streams.background_tasks import BackgroundTask, BackgroundTasks, in_loop, in_thread
+from streams.background_tasks import BackgroundTasks, in_loop, in_thread
 from streams.errors import SettingsError
 from streams.kafka.topic_shape import TopicShape
 from streams.service_process import stop_on_signals
 from streams.settings import Settings
 from streams.sla.instants import SECOND
+from streams.sla.policy import Policies
 from streams.time_source import SystemTimeSource
 
 #: The connection of approved events may take this long to close, once everything else has ended.
@@ -48,80 +51,95 @@ _SWITCH_S = 0.0005
 _GC_THRESHOLDS = (5_000, 10, 20)
 
 
+class Board(NamedTuple):
+    """What the process runs: the web application, and what goes on beside it. `publisher` is closed last."""
+
+    app: FastAPI
+    changes: Changes
+    metrics: BoardMetrics
+    background: BackgroundTasks
+    publisher: ActionPublisher
+
+
 async def serve(kafka: Settings, settings: BoardSettings, *, listening: Callable[[str], None] = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `listening` is called with the address, http://HOST:PORT.
 
     Raises PolicyError, SlaError, OSError when it can't start.
     """
     log = structlog.get_logger("board")
-    changes, metrics, time = Changes(), BoardMetrics(), SystemTimeSource()
     policies = kafka.load_policies()
     with listening_socket(settings.host, settings.port) as listener:
         engine = open_database(settings)
-        ingest = Ingest(
-            engine,
-            kafka,
-            retention=settings.retention,
-            on_applied=lambda applied, position: changes.publish(change_of(applied, position)),
-            metrics=metrics,
-            time_source=time,
-        )
-        watch = WorkerWatch(lambda: ProgressReader(kafka, time))
-        shape = TopicShape(
-            kafka.bootstrap(),
-            kafka.client_security(),
-            kafka.topic_prefix,
-            events=[topic for topic in TOPICS if topic not in COMPACTED],
-            states=COMPACTED,
-        )
-        audit = AuditSender(engine, kafka, metrics=metrics)
-        publisher = ActionPublisher(kafka, SOURCE, time)
-        approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
-        app = create_app(
-            engine,
-            settings,
-            kafka=kafka,
-            policies=policies,
-            time_source=time,
-            changes=changes,
-            metrics=metrics,
-            ingest=lambda: ingest.status,
-            workers=lambda: watch.status,
-            topics=lambda: shape.problem,
-        )
-        effects = EffectStarter(app.state.context)
-        background = BackgroundTasks(
-            [
-                in_loop("topic-shape", shape.run),
-                in_thread("ingest", ingest.stop, start=ingest.start),
-                _repeated(watching(watch, settings.workers_every / SECOND)),
-                _repeated(sending(audit)),
-                _repeated(publishing(approved)),
-                _repeated(starting(effects)),
-                in_thread("jobs", app.state.context.background.close),
-                in_thread("actions", app.state.context.actions.close),
-            ]
-        )
+        board = compose(engine, kafka, settings, policies)
         with engine.connect() as connection:
-            changes.publish(Change(read_position(connection)))
+            board.changes.publish(Change(read_position(connection)))
         prepare_process()
-        stop, server = stop_on_signals(), make_server(app, kafka.connection_limits(), metrics.http)
+        stop, server = stop_on_signals(), make_server(board.app, kafka.connection_limits(), board.metrics.http)
         serving = asyncio.create_task(server.serve([listener]))
         stopped = asyncio.create_task(stop.wait())
         try:
-            background.start()
+            board.background.start()
             log.info("board_started", address=url_of(listener), database=engine.url.render_as_string())
             listening(url_of(listener))
             await asyncio.wait([stopped, serving], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopped.cancel()
-            changes.close()
+            board.changes.close()
             server.should_exit = True
-            await asyncio.gather(serving, background.stop(FINISH_S))
-            await asyncio.to_thread(close_within, publisher.close, _CLOSE_S, "approved-close")
+            await asyncio.gather(serving, board.background.stop(FINISH_S))
+            await asyncio.to_thread(close_within, board.publisher.close, _CLOSE_S, "approved-close")
             engine.dispose()
     log.info("board_stopped")
     return 0
+
+
+def compose(engine: Engine, kafka: Settings, settings: BoardSettings, policies: Policies) -> Board:
+    """The board over a migrated database; nothing is started, and nothing is connected to."""
+    changes, metrics, time = Changes(), BoardMetrics(), SystemTimeSource()
+    ingest = Ingest(
+        engine,
+        kafka,
+        retention=settings.retention,
+        on_applied=lambda applied, position: changes.publish(change_of(applied, position)),
+        metrics=metrics,
+        time_source=time,
+    )
+    watch = WorkerWatch(lambda: ProgressReader(kafka, time))
+    shape = TopicShape(
+        kafka.bootstrap(),
+        kafka.client_security(),
+        kafka.topic_prefix,
+        events=[topic for topic in TOPICS if topic not in COMPACTED],
+        states=COMPACTED,
+    )
+    app = create_app(
+        engine,
+        settings,
+        kafka=kafka,
+        policies=policies,
+        time_source=time,
+        changes=changes,
+        metrics=metrics,
+        ingest=lambda: ingest.status,
+        workers=lambda: watch.status,
+        topics=lambda: shape.problem,
+    )
+    publisher = ActionPublisher(kafka, SOURCE, time)
+    approved = ApprovedPublisher(engine, publisher.send, lambda: ingest.status.reached_end, time)
+    repeated = (
+        watching(watch, settings.workers_every / SECOND),
+        sending(AuditSender(engine, kafka, metrics=metrics)),
+        publishing(approved),
+        starting(EffectStarter(app.state.context)),
+    )
+    background = [
+        in_loop("topic-shape", shape.run),
+        in_thread("ingest", ingest.stop, start=ingest.start),
+        *(in_thread(each.name, each.stop, start=each.start) for each in repeated),
+        in_thread("jobs", app.state.context.background.close),
+        in_thread("actions", app.state.context.actions.close),
+    ]
+    return Board(app, changes, metrics, BackgroundTasks(background), publisher)
 
 
 def watching(watch: WorkerWatch, every_s: float) -> RepeatedWork:
@@ -165,10 +183,6 @@ def starting(effects: EffectStarter) -> RepeatedWork:
     return RepeatedWork(
         "effect-starter", effects.start_missing, waits="effect_start_waits", failed="effect_not_started"
     )
-
-
-def _repeated(work: RepeatedWork) -> BackgroundTask:
-    return in_thread(work.name, work.stop, start=work.start)
 
 
 def prepare_process() -> None:
