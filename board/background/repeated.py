@@ -57,7 +57,7 @@ class RepeatedWork:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._stop.wait(self._once())
-        self._close()
+        self._disconnect()
 
     def _once(self) -> float:
         """Call it; how many seconds to wait then."""
@@ -75,5 +75,11 @@ class RepeatedWork:
             return 0.0 if more else self._every_s
         self._failure = reason
         self._on_failure(reason)
-        self._close()
+        self._disconnect()
         return self._again_s
+
+    def _disconnect(self) -> None:
+        try:
+            self._close()
+        except Exception:  # of a connection that is given up anyway
+            self._log.exception(self._failed, consequence="it is tried again")

@@ -50,3 +50,24 @@ def test_a_failure_is_logged_once_told_each_time_and_closes_the_connection() -> 
     ]
     assert told == ["away", "away", "refused", "away", "internal error: KeyError('x')"]
     assert len(closed) == len(told) + 1
+
+
+def test_a_connection_that_does_not_close_does_not_end_the_thread() -> None:
+    again = threading.Event()
+    calls: list[str] = []
+
+    def work() -> None:
+        calls.append("call")
+        if len(calls) > 2:
+            again.set()
+        raise SlaError("away")
+
+    def close() -> None:
+        raise OSError("gone")
+
+    thread = RepeatedWork("test", work, waits="test_waits", failed="test_failed", again_s=0, close=close)
+    with capture_logs() as logs:
+        thread.start()
+        assert again.wait(60)
+        thread.stop(60)
+    assert {each["event"] for each in logs} == {"test_waits", "test_failed"}
