@@ -43,16 +43,18 @@ def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
         data["incident_id"],
         data["incident_revision"],
         tuple(
-            Impact(
-                item["component"],
-                item["impact"],
-                item["start"],
-                item["end"],
-                item["counts"],
-                item["scope"],
-                tuple(item["tenant_ids"]),
-            )
-            for item in data["intervals"]
+            [
+                Impact(
+                    item["component"],
+                    item["impact"],
+                    item["start"],
+                    item["end"],
+                    item["counts"],
+                    item["scope"],
+                    tuple(item["tenant_ids"]),
+                )
+                for item in data["intervals"]
+            ]
         ),
         positions_of(data["evidence"]),
         PositionsSummary.of_data(data.get("evidence_summary")),

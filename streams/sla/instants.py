@@ -95,6 +95,17 @@ def _month_start(year: int, number: int, zone: str) -> int:
 
 def month_of(micros: int, zone: str) -> Month:
     """The local calendar month that an instant lies in; the last there is for instants after it."""
+    return _month_of_day(micros // DAY, zone) or _month_at(micros, zone)
+
+
+@lru_cache(maxsize=4096)
+def _month_of_day(day: int, zone: str) -> Month | None:
+    """The month that a whole day of UTC lies in; None where the local month changes within it."""
+    month = _month_at(day * DAY, zone)
+    return month if month == _month_at((day + 1) * DAY - 1, zone) else None
+
+
+def _month_at(micros: int, zone: str) -> Month:
     try:
         local = to_datetime(micros).astimezone(ZoneInfo(zone))
     except OverflowError:
@@ -107,27 +118,22 @@ def next_month(month: Month) -> Month:
     return Month(f"{year + number // 12:04d}-{number % 12 + 1:02d}")
 
 
-_SHORT = 100 * DAY
-"""The months of shorter times are kept: tenants ask for the same ones."""
-
-
 def months_between(start: int, end: int, zone: str) -> Iterable[Month]:
     """Local calendar months that overlap [start, end)."""
-    return _few_months(start, end, zone) if end - start < _SHORT else _months(start, end, zone)
-
-
-def _months(start: int, end: int, zone: str) -> Iterator[Month]:
     month = month_of(max(start, 0), zone)
+    begin, following = month_bounds(month, zone)
+    if end <= following:  # as nearly always
+        return (month,) if begin < end else ()
+    return _months(month, end, zone)
+
+
+def _months(month: Month, end: int, zone: str) -> Iterator[Month]:
+    """From a month on, those that begin before an instant."""
     while month_bounds(month, zone)[0] < end:
         yield month
         if month == LAST_MONTH:
             return
         month = next_month(month)
-
-
-@lru_cache(maxsize=4096)
-def _few_months(start: int, end: int, zone: str) -> tuple[Month, ...]:
-    return tuple(_months(start, end, zone))
 
 
 def months_before(instant: int, months: int) -> int:

@@ -83,6 +83,13 @@ class BusinessHours:
     zone: str
     hours: tuple[tuple[int, int] | None, ...]
     holidays: str | None
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.zone, self.hours, self.holidays)))
+
+    def __hash__(self) -> int:  # kept, because every search for opening hours in a cache needs it
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Account:
         "_began",
         "_terms",
         "adjusting",
+        "changes",
         "claims",
         "contracts",
         "facts",
@@ -109,6 +110,8 @@ class Account:
         self.schedule = MonthSchedule(self)
         self.known_at = 0
         """When the first contract fact arrived."""
+        self.changes = 0
+        """How often contracts or states of months have changed."""
         self._terms: dict[Month, MonthTerms | None] = {}
         self._began: int | None = None
         """`begin` apart from what is evicted, once it is known."""
@@ -118,6 +121,7 @@ class Account:
         self.facts[event.source, event.id] = StoredFact(event, arrival, position)
         if not isinstance(event.payload, ContractSet):
             return
+        self.changes += 1
         before = self.contracts.first if len(self.contracts) else None
         self.known_at = arrival if before is None else min(self.known_at, arrival)
         self.contracts.add(Contract.of(event, position))
@@ -193,6 +197,7 @@ class Account:
 
     def set_state(self, month: Month, state: StatementState) -> None:
         """Record a month's state; also used to restore it."""
+        self.changes += 1
         self.months[month] = state
         if state.adjust_at is None:
             self.adjusting.discard(month)
@@ -205,6 +210,7 @@ class Account:
 
     def remove_month(self, month: Month) -> None:
         """Evict a month: neither it nor its claim is kept."""
+        self.changes += 1
         self.months.pop(month, None)
         self.claims.pop(month, None)
         self._terms.pop(month, None)
@@ -216,6 +222,7 @@ class Account:
         for identity in identities:
             del self.facts[identity]
         if identities:
+            self.changes += 1
             left = [contract for contract in self.contracts if (contract.source, contract.id) in self.facts]
             self.contracts, self._began = ContractHistory(left), None
 

@@ -3,7 +3,7 @@ history (R22)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from streams.sla.credits.time_index import TimeIndex
 from streams.sla.impact import Impact, ImpactCopy
@@ -87,7 +87,11 @@ class Impacts:
         )
 
 
-def tenants_of(impacts: set[Impact]) -> set[str]:
+def tenants_of(impacts: Iterable[Impact]) -> set[str]:
     """The tenants that impacts name; `PLATFORM` among them when one is platform-wide."""
-    named = {tenant for impact in impacts for tenant in impact.tenant_ids}
-    return named | {PLATFORM} if any(impact.scope == "platform" for impact in impacts) else named
+    named: set[str] = set()
+    for impact in impacts:
+        named.update(impact.tenant_ids)
+        if impact.scope == "platform":
+            named.add(PLATFORM)
+    return named

@@ -180,8 +180,8 @@ class Ledger:
         changed = (set(old.impacts) if old is not None else set()) ^ set(copy.impacts)
         self.store_impacts(copy)
         if changed:
-            start = min(i.start for i in changed)
-            end = LATEST if any(i.end is None for i in changed) else max(i.end or 0 for i in changed)
+            start = min([i.start for i in changed])
+            end = max([LATEST if i.end is None else i.end for i in changed])
             named = tenants_of(changed)
             self.timers.recheck(None if PLATFORM in named else named, start, end, arrival)
         return self.timers.posted()

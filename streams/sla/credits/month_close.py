@@ -109,6 +109,18 @@ class MonthClose:
             account.tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
         )
 
+    @staticmethod
+    def recheck_open(account: Account, start: int, end: int) -> bool:
+        """What `recheck_months` does where no month in [start, end) has its final statement, as nearly always; False
+        where one has."""
+        for month in account.months_between(max(start, account.begin - 1), end):
+            if account.state_of(month).settled is not None:
+                return False
+            terms = account.terms(month)
+            if terms is not None and terms.final_at > account.known_at:
+                account.schedule.to_evaluate.add(month)
+        return True
+
     def recheck_months(
         self, account: Account, start: int, end: int, arrival: int, limit: int | None = None
     ) -> Steps[int | None]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class MonthSchedule:
     """The months of an account that are due next. Instants are microseconds."""
 
-    __slots__ = ("_account", "cursor", "scheduled_at", "to_evaluate")
+    __slots__ = ("_account", "_known", "_known_for", "cursor", "scheduled_at", "to_evaluate")
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -23,6 +23,9 @@ class MonthSchedule:
         """Open months that are evaluated at their next provisional instant."""
         self.cursor: Month | None = None
         """No month before this one is to be closed; None before the first contract fact."""
+        self._known: tuple[int | None, int | None] = None, None
+        self._known_for: tuple[int, int, frozenset[Month]] | None = None
+        """What `next_timers` returned last, and for which state of the account."""
 
     def go_back(self, month: Month, *, everything: bool) -> None:
         """Contract facts changed the terms of a month and of those that follow, or of all."""
@@ -64,8 +67,23 @@ class MonthSchedule:
         return instant if instant < terms.final_at else None
 
     def next_timers(self, clock: int) -> tuple[int | None, int | None]:
-        """When its months are due next, and when those are that wait for the end of a backfill (R32)."""
-        self.scheduled_at = clock
+        """When its months are due next, and when those are that wait for the end of a backfill (R32). That stays until
+        time passes it or the account changes, while many impacts may come."""
+        before, self.scheduled_at = self.scheduled_at, clock
+        account, (live, _) = self._account, self._known
+        state = self._known_for
+        if (
+            state is None
+            or (account.changes, account.retention.until) != state[:2]
+            or self.to_evaluate != state[2]
+            or not before <= clock
+            or (live is not None and live < clock)
+        ):
+            self._known = self._next_timers(clock)
+            self._known_for = account.changes, account.retention.until, frozenset(self.to_evaluate)
+        return self._known
+
+    def _next_timers(self, clock: int) -> tuple[int | None, int | None]:
         live: list[int] = [
             at for m in self._account.adjusting if (at := self._account.state_of(m).adjust_at) is not None
         ]

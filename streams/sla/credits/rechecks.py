@@ -52,11 +52,14 @@ class Rechecks:
         names = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
         if len(names) <= MONTHS_AT_ONCE:
             accounts = [self._accounts[name] for name in sorted(names)]
-            few = sum(account.count_months(start, end) for account in accounts) <= MONTHS_AT_ONCE
-            if few and self._month_close.count_incidents(accounts, start, end) <= INCIDENTS_AT_ONCE:
-                for account in accounts:
-                    finish(self._recheck(account, start, end, arrival))
-                return
+            if sum([account.count_months(start, end) for account in accounts]) <= MONTHS_AT_ONCE:
+                settled = [account for account in accounts if not self._recheck_open(account, start, end)]
+                if not settled:
+                    return
+                if self._month_close.count_incidents(settled, start, end) <= INCIDENTS_AT_ONCE:
+                    for account in settled:
+                        finish(self._recheck(account, start, end, arrival))
+                    return
         listed = None if tenants is None or len(names) > MAX_TENANTS else names
         queued = self._queue.add(arrival, start, end, listed)
         self._changed[queued.number] = queued
@@ -85,6 +88,15 @@ class Rechecks:
                 assert account is not None
                 finish(self._recheck(account, item.start, item.end, item.arrival))
         self._changed.update(self._queue.remove(tenant))
+
+    def _recheck_open(self, account: Account, start: int, end: int) -> bool:
+        """Recheck an account whose months are all open; False where one is settled, so that it has to be computed."""
+        if not len(account.contracts):
+            return True
+        if not self._month_close.recheck_open(account, start, end):
+            return False
+        self._schedule(account)
+        return True
 
     def _recheck(
         self, account: Account, start: int, end: int, arrival: int, limit: int | None = None
