@@ -3,7 +3,7 @@ The states of the incidents that changed follow at the end of the transaction.""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, assert_never, cast
 
 from agents.changelog.incidents import (
@@ -26,7 +26,7 @@ from agents.reject_log import about
 from agents.rejects import RejectWriter
 from streams.internal_topics import TO_LEDGER
 from streams.kafka.partitioner import partition_of
-from streams.runtime.processor import Effects, Record
+from streams.runtime.processor import Effects, Record, WriteFailed
 from streams.serde.codec import Fields
 from streams.sla.arrival import own_arrival
 from streams.sla.decisions import Duplicate, Rejected
@@ -42,6 +42,7 @@ from streams.sla.incidents.steps import (
     Orphaned,
     Reevaluated,
     Rewritten,
+    Step,
     TimerDecision,
     TombstoneExpired,
 )
@@ -92,6 +93,21 @@ class DecisionWriter:
             case _:
                 assert_never(decision)
 
+    def write_applied(self, decided: Collection[tuple[Applied, Checked]], effects: Effects) -> None:
+        """Write what follows from several inputs, each of another incident: all outputs, then all rows. Raises
+        WriteFailed."""
+        try:
+            for decision, checked in decided:
+                arrival = checked.record.arrival
+                self._context.count.input_applied()
+                for output in decision.outputs:
+                    self._publish(output, effects, arrival)
+            for decision, checked in decided:
+                if decision.step is not None:
+                    self._write_step(decision.step, effects, checked)
+        except Exception as error:
+            raise WriteFailed(checked.record) from error
+
     def write_timer(self, decision: TimerDecision, effects: Effects) -> None:
         """Write what follows from a timer."""
         match decision:
@@ -139,6 +155,9 @@ class DecisionWriter:
             self._steps.drop(step.incident_id)
             for number in range(decision.replaces):
                 effects.put(step_key(step.incident_id, number), None)
+        self._write_step(step, effects, given)
+
+    def _write_step(self, step: Step, effects: Effects, given: Checked | None) -> None:
         values = [self._stored_value(step.incident_id, fact, given, effects) for fact in step.facts]
         row = encode_step(self._rows, step, values)
         effects.put(step_key(step.incident_id, step.number), row)

@@ -7,6 +7,7 @@ from typing import cast
 
 from opentelemetry.trace import Tracer
 
+from agents.applied_inputs import AppliedInputs
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import (
@@ -104,6 +105,7 @@ class IncidentsProcessor:
             policy_rows=policy_rows,
             states=states,
         )
+        self._applied = AppliedInputs(self._store, self._writer)
         self._clock = clock
         self._spans = None if tracer is None else DecisionSpans(tracer, clock, partition)
         self._watermarks = WatermarkWriter(context, egress, mark_every)
@@ -156,12 +158,17 @@ class IncidentsProcessor:
     # -- inputs --------------------------------------------------------------------------------------------------------
 
     def read_ahead(self, topic: str, values: Sequence[bytes | None]) -> None:
-        """Decode and check values that will be applied next (`streams.runtime.processor.ReadsAhead`)."""
+        """Decode and check values that will be applied next (`streams.runtime.processor.WorksInSlices`)."""
         self._ingress.read_ahead(topic, values)
 
     def apply(self, record: Record, effects: Effects) -> None:
-        """Receive a record, decide on it, write what follows."""
-        match self._ingress.receive(record, effects):
+        """Receive a record, decide on it, write what follows; most of those that were read ahead are written by
+        `write_applied`."""
+        known = self._ingress.known(record)
+        if known is not None and self._spans is None and self._applied.apply(known, effects):
+            return
+        self._applied.write(effects)
+        match known or self._ingress.receive(record, effects):
             case Checked() as checked:
                 if self._spans is None:
                     self._apply_input(checked, effects)
@@ -175,6 +182,10 @@ class IncidentsProcessor:
         if self._queue.progress:
             self._write_queue(effects)
         self._store.trim_cache()
+
+    def write_applied(self, effects: Effects) -> None:
+        """Write what follows from inputs that were decided on (`streams.runtime.processor.WorksInSlices`)."""
+        self._applied.write(effects)
 
     def _write_queue(self, effects: Effects) -> None:
         """Write how far queued re-evaluations are."""

@@ -71,6 +71,22 @@ class Ingress:
         self._read: dict[bytes, tuple[Event, Fields]] = {}
         """What values mean that were read ahead."""
 
+    def known(self, record: Record) -> Checked | None:
+        """An input of this partition that was read ahead and has nothing wrong with it; None for any other record:
+        `receive` takes it."""
+        if record.value is None:
+            return None
+        read = self._read.get(record.value)
+        if read is None or record.topic in self._internal or _oversize(record) is not None:
+            return None
+        event, fields = read
+        partitions = self._context.topics.partitions
+        if partition_of(event.subject, partitions) != self._context.partition:
+            return None
+        del self._read[record.value]
+        self._context.reject_share.received()
+        return Checked(event, fields, record)
+
     def receive(self, record: Record, effects: Effects) -> Checked | Copied | None:
         """The input or copy to apply; None when it was rejected, was forwarded, or is for the other agent."""
         if record.topic not in self._internal:

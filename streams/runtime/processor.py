@@ -55,6 +55,15 @@ class RetryLater(Exception):  # noqa: N818 -- it names what happened
         self.answered = answered
 
 
+class WriteFailed(Exception):  # noqa: N818 -- it names what happened
+    """What follows from `record`, which was applied before, could not be written; `write_applied` raises this from the
+    cause."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"{record.topic}, partition {record.partition}, offset {record.offset}")
+        self.record = record
+
+
 class WriteTooLarge(Exception):  # noqa: N818 -- it names what happened
     """A processor wrote a value that Kafka would refuse. As with any other failure, the input is rejected, or the
     subject of the timer quarantined, and the task goes on."""
@@ -115,13 +124,20 @@ class FinishesTransactions(Protocol):
 
 
 @runtime_checkable
-class ReadsAhead(Protocol):
-    """A processor that reads values before they are applied: several in a row cost less than one at a time, because the
-    code that reads them stays in the CPU's caches."""
+class WorksInSlices(Protocol):
+    """A processor that reads several values before they are applied, and writes after several were: that costs less
+    than one at a time, because the code of each stage stays in the CPU's caches."""
 
     def read_ahead(self, topic: str, values: Sequence[bytes | None]) -> None:
         """Read values that will be applied next. Changes nothing that an output or a row follows from, and raises
-        nothing: `apply` finds what is wrong with a value."""
+        nothing: `apply` finds what is wrong with a value. What follows from these values need not be written by
+        `apply`, but by the next `write_applied`."""
+        ...
+
+    def write_applied(self, effects: Effects) -> None:
+        """Write what follows from records that were applied and is not written yet, in their order. Called before a
+        timer is fired and before the transaction ends. Raises WriteFailed: nothing of this transaction may be committed
+        then."""
         ...
 
 

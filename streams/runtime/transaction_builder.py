@@ -12,10 +12,11 @@ from streams.runtime.processor import (
     Effects,
     FinishesTransactions,
     Processor,
-    ReadsAhead,
     Record,
     RetryLater,
     SubjectFailed,
+    WorksInSlices,
+    WriteFailed,
 )
 from streams.runtime.record_queue import RecordQueue
 
@@ -100,7 +101,7 @@ class TransactionBuilder:
         """Every input that arrived before this instant has been received."""
         self.finishes = isinstance(processor, FinishesTransactions)
         """Whether `finish` is to be called before a commit."""
-        self._reader = processor if isinstance(processor, ReadsAhead) else None
+        self._slices = processor if isinstance(processor, WorksInSlices) else None
         self._read_until = dict.fromkeys(queue.positions(), 0)
         """Topic → the offset up to which values have been read ahead."""
         self.waiting: RetryLater | None = None
@@ -132,7 +133,9 @@ class TransactionBuilder:
         """
         self._slice_started, self._slice_s = self._stopwatch(), slice_s
         try:
-            return self._step(transaction)
+            blocked = self._step(transaction)
+            self._write_applied(transaction)
+            return blocked
         finally:
             transaction.spent_s += self._sliced()
 
@@ -154,11 +157,12 @@ class TransactionBuilder:
                 if due is not None and due < arrival:
                     if not self._single and self.known < arrival and not queue.all_queued():
                         return arrival
+                    self._write_applied(transaction)
                     if not self._fire(arrival, transaction):
                         return None
-            if self._reader is not None and raw.offset >= self._read_until[topic]:
+            if self._slices is not None and raw.offset >= self._read_until[topic]:
                 upcoming = queue.upcoming(topic, READ_AHEAD)
-                self._reader.read_ahead(topic, [each.value for each in upcoming])
+                self._slices.read_ahead(topic, [each.value for each in upcoming])
                 self._read_until[topic] = upcoming[-1].offset + 1
             record = Record(topic, self._partition, raw.offset, arrival, raw.key, raw.value, raw.headers)
             try:
@@ -170,6 +174,8 @@ class TransactionBuilder:
             except RetryLater as waiting:
                 self.waiting = waiting
                 return None
+            except WriteFailed as failed:
+                raise self._write_failed(failed) from failed.__cause__
             except Exception as error:
                 raise self._record_failed(record, error) from error
             queue.pop(topic)
@@ -183,6 +189,16 @@ class TransactionBuilder:
             if transaction.full or sliced >= self._slice_s:
                 return None
         return None
+
+    def _write_applied(self, transaction: OpenTransaction) -> None:
+        """Have everything written that follows from the records applied so far."""
+        if self._slices is not None:
+            try:
+                self._slices.write_applied(transaction.effects)
+            except WriteFailed as failed:
+                raise self._write_failed(failed) from failed.__cause__
+            if transaction.effects.bytes >= self._limits.bytes:
+                transaction.full = True
 
     def finish(self, transaction: OpenTransaction) -> bool:
         """Let the processor write for one slice what comes at the end of a transaction; False when there is more."""
@@ -281,6 +297,10 @@ class TransactionBuilder:
         return RecordFailed(
             error, agent=self._agent, partition=self._partition, topic=record.topic, offset=record.offset
         )
+
+    def _write_failed(self, failed: WriteFailed) -> TaskError:
+        cause = failed.__cause__
+        return self._record_failed(failed.record, cause if isinstance(cause, Exception) else failed)
 
     def _timers_failed(self, before: int, message: str, subject: str | None = None) -> TimersFailed:
         return TimersFailed(message, agent=self._agent, partition=self._partition, before=before, subject=subject)

@@ -37,6 +37,7 @@ def applied(processor: Any, records: Sequence[Record]) -> tuple[list[Any], dict[
     effects = Effects()
     for record in records:
         processor.apply(record, effects)
+    processor.write_applied(effects)
     return effects.sends, effects.rows
 
 
@@ -60,6 +61,7 @@ def test_the_effects_are_the_same(at_once: int) -> None:
         if record.offset % at_once == 0:
             processor.read_ahead(TOPIC, VALUES[record.offset : record.offset + at_once])
         processor.apply(record, effects)
+    processor.write_applied(effects)
     assert (effects.sends, effects.rows) == expected
     assert len(effects.sends) > len(VALUES)
 
@@ -109,6 +111,9 @@ class Reading:
     def apply(self, record: Record, effects: Effects) -> None:
         self.calls.append(("apply", [record.value]))
 
+    def write_applied(self, effects: Effects) -> None:
+        self.calls.append(("write", []))
+
     def next_due(self) -> int | None:
         return None
 
@@ -139,3 +144,4 @@ def test_a_task_reads_each_value_once_in_order_and_not_far_ahead() -> None:
     assert [asked[0] for kind, asked in processor.calls if kind == "apply"] == values
     assert processor.calls[0][0] == "read"
     assert [kind for kind, _ in processor.calls[: READ_AHEAD + 2]] == ["read", *["apply"] * READ_AHEAD, "read"]
+    assert processor.calls[-1][0] == "write"

@@ -1,10 +1,40 @@
-"""RFC 3339 texts as instants: leap seconds, which other programs write, are accepted."""
+"""RFC 3339 texts as instants, with leap seconds, which other programs write; the months that instants lie in."""
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
-from streams.sla.instants import format_rfc3339, month_of, parse_rfc3339
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.sla.instants import (
+    DAY,
+    HOUR,
+    LATEST,
+    Month,
+    format_rfc3339,
+    month_bounds,
+    month_of,
+    months_between,
+    next_month,
+    parse_rfc3339,
+    to_datetime,
+    to_micros,
+)
+
+ZONES = ["UTC", "Asia/Tokyo", "America/Sao_Paulo", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Monrovia"]
+#: Most of them near the beginning of a month, where zones differ.
+INSTANTS = st.one_of(
+    st.integers(0, LATEST),
+    st.builds(
+        lambda year, month, off: max(0, to_micros(datetime(year, month, 1, tzinfo=UTC)) + off),
+        st.integers(1970, 2040),
+        st.integers(1, 12),
+        st.integers(-15 * HOUR, 15 * HOUR),
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +66,22 @@ def test_second_60_anywhere_else_is_refused_by_its_name(text: str) -> None:
 def test_what_is_no_date_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an RFC 3339 date-time"):
         parse_rfc3339(text)
+
+
+@given(INSTANTS, st.sampled_from(ZONES))
+def test_an_instant_lies_in_the_month_of_its_local_date(instant: int, zone: str) -> None:
+    try:
+        local = to_datetime(instant).astimezone(ZoneInfo(zone))
+    except OverflowError:
+        return
+    assert month_of(instant, zone) == f"{local.year:04}-{local.month:02}"
+
+
+@given(INSTANTS, st.integers(-DAY, 200 * DAY), st.sampled_from(ZONES))
+def test_months_between_are_those_that_begin_before_the_end(start: int, length: int, zone: str) -> None:
+    expected: list[Month] = []
+    month = month_of(start, zone)
+    while month_bounds(month, zone)[0] < start + length and month not in expected[-1:]:
+        expected.append(month)
+        month = month if month == "9999-12" else next_month(month)
+    assert list(months_between(start, start + length, zone)) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from random import Random  # noqa: TID251 -- seeded
 
 import pytest
 from story import micros, policies, shipped
@@ -363,3 +364,31 @@ def test_r29_the_recheck_of_an_erased_tenant_leaves_no_row() -> None:
     decision = ledger.apply(event("tenant.erased", "t020", SUMMER, TenantErased()), SUMMER, PLACE)
     assert isinstance(decision, Posted)
     assert [item and "t020" in (item.tenants or ()) for item in decision.rechecks.values()] == [False]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_known_timers_of_an_account_are_those_that_it_would_find_anew(seed: int) -> None:
+    random, now = Random(seed), SUMMER
+    ledger = Ledger(policies(), TimeLimits(backfill_quiet=HOUR))
+    for number in range(120):
+        now += random.choice([0, 0, 1, HOUR, 3 * DAY, 20 * DAY])
+        for _ in steps(ledger, now):
+            pass
+        tenant, name = f"t{random.randrange(3)}", f"n{number}"
+        match random.randrange(4):
+            case 0:
+                began = now - random.choice([0, 40, 100]) * DAY
+                terms = TERMS._replace(valid_from=began, valid_to=random.choice([None, now + 50 * DAY]))
+                ledger.apply(event("contract.set", tenant, now, terms), now, PLACE)
+            case 1:
+                month = CreditClaimed(format_rfc3339(now - 30 * DAY)[:7])
+                ledger.apply(event("credit.claimed", tenant, now, month), now, PLACE)
+            case _:
+                began = now - random.choice([1, HOUR, 10 * DAY, 45 * DAY])
+                ended = random.choice([None, began + HOUR, now])
+                impact = Impact("api", "complete_outage", began, ended, None, "tenants", (tenant,))
+                ledger.apply_impacts(ImpactCopy(name, 1, (impact,), (PLACE,)), now, backfill=False)
+        for account in ledger._accounts.values():
+            schedule, clock = account.schedule, ledger.timers.clock
+            known = schedule.next_timers(clock)
+            assert known == schedule._next_timers(clock), (number, tenant)
