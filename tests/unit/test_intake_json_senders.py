@@ -182,6 +182,8 @@ def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
          '{"password": [R, ""], "n": 1e400, "m": 1.000000000000000000001}'),
         ('{"pass": 12345, "passed": 1}', '{"pass": R, "passed": 1}'),
         (r'{"pass\u0077ord": "a\"b", "x": "a\"b"}', r'{"pass\u0077ord": R, "x": "a\"b"}'),
+        (r'{"\u0074oken": "a"}', r'{"\u0074oken": R}'),
+        (f'{{"a": "{"-" * 65_523}", "token": "a"}}', f'{{"a": "{"-" * 65_523}", "token": R}}'),
         ('{"headers": ["Authorization: Bearer z"], "h": {"Header": "z"}}', '{"headers": [R], "h": {"Header": R}}'),
         ('[{"name": "Authorization", "value": "z", "id": 1}]', '[{"name": "Authorization", "value": R, "id": 1}]'),
         ('[{"value": {"a": ["z"]}, "id": 1, "key": "Api-Key"}]', '[{"value": {"a": [R]}, "id": 1, "key": "Api-Key"}]'),
