@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from connect.history_import.schema import ImportKeys, UpdatesKeys
-from connect.history_import.times import TimeReader
 from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.checks import place_of
@@ -26,6 +24,7 @@ from connect.intake.mapping.mapping_rule import Condition
 from connect.intake.mapping.paths import FieldPath
 from connect.intake.mapping.rules import Source, States
 from connect.intake.mapping_file import MappingError, states_of
+from connect.written_times import TimeReader
 from streams.config_files.problems import KeyPath, Place, Problem, dotted
 from streams.config_files.yaml_reader import read_checked
 
@@ -124,7 +123,7 @@ def load_import_mapping(path: Path) -> TicketMapping:
     )
     return TicketMapping(
         source=source,
-        times=TimeReader(keys.times.format, None if keys.times.zone is None else ZoneInfo(keys.times.zone)),
+        times=TimeReader(tuple(keys.times.format), keys.times.zone),
         format=keys.file.format,
         encoding=keys.file.encoding,
         delimiter=keys.file.delimiter,

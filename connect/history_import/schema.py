@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from connect.intake.mapping.body_keys import TimeFormat, needs_zone
+from connect.intake.mapping.body_keys import TimeFormat
 from connect.intake.mapping.entry_keys import ONE_OR_SEVERAL, Conditions, MappingRuleKeys, PathText
 from connect.intake.mapping.schema import SourceName, SourcePath, StatesKeys
+from connect.written_times import needs_zone
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone
 

@@ -9,7 +9,6 @@ from typing import Any
 from connect.history_import.export_file import export_rows
 from connect.history_import.mapping import FieldPaths, TicketMapping, Updates
 from connect.history_import.rows import SourceRow
-from connect.history_import.times import ReadTime
 from connect.intake.formats import tickets
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.matching import quoted
@@ -153,15 +152,19 @@ def _comments(fields: Mapping[str, object], updates: Updates) -> Iterator[Mappin
 def _time(
     fields: Mapping[str, object], paths: FieldPaths, mapping: TicketMapping, notes: list[str], where: str = ""
 ) -> int | None:
-    """The first time at one of the paths. Raises ValueError that names the field."""
+    """The first time at one of the paths; what means that there is none is passed over. Raises ValueError that names
+    the field."""
     for path in paths:
         text = _text(fields, path)
         if text is None:
             continue
         try:
-            found: ReadTime = mapping.times.read(text)
-        except ValueError as error:
-            raise ValueError(f"{where}{path}: {error}") from error
+            found = mapping.times.read(text)
+        except ValueError:
+            allowed = ", ".join(mapping.times.formats)
+            raise ValueError(f"{where}{path}: {text[:60]!r} is no time; allowed: {allowed}") from None
+        if found is None:
+            continue
         if found.note:
             notes.append(found.note)
         return found.micros

@@ -263,13 +263,18 @@ def test_a_state_that_nothing_names_is_rejected(tmp_path: Path) -> None:
         ("{from: at, format: [rfc3339, epoch_seconds]}", 1791788400, "2026-10-12T07:00:00Z"),
         ("[{from: end}, at]", "2026-10-12T07:00:00Z", "2026-10-12T07:00:00Z"),
         ("at", "2026-10-12T07:00:00", "at is '2026-10-12T07:00:00', which is no RFC 3339 date-time"),
-        ("at", "0001-01-01T00:00:00Z", "not within 1970 to 9999, so it is not set"),
+        ("at", "0001-01-01T00:00:00Z", "opened: time: at is '0001-01-01T00:00:00Z', which means no time"),
+        ("at", "1970-01-01T00:00:00Z", "which means no time"),
+        ("at", "", "opened: time: at is absent"),
+        ("[{from: end}, at]", "1969-12-31T23:59:59Z", "time: end is absent and time: at is '1969-12-31T23:59:59Z'"),
         ("at", None, "opened: time: at is absent"),
         ("at", "x" * 5000, "longer than a time"),
-        ("{from: at, format: epoch_seconds}", 1791788400000, "not within 1970 to 9999"),
-        ("{from: at, format: epoch_seconds}", 1e300, "not within 1970 to 9999"),
+        ("{from: at, format: epoch_seconds}", 1791788400000, "which is after the year 9999 (epoch_seconds)"),
+        ("{from: at, format: [epoch_seconds, epoch_milliseconds]}", 1791788400250, "2026-10-12T07:00:00.25Z"),
+        ("{from: at, format: epoch_seconds}", 1e300, "which is after the year 9999 (epoch_seconds)"),
         ("{from: at, format: epoch_seconds}", True, "no number"),
-        ("{from: at, format: epoch_seconds}", 0, "not within 1970 to 9999"),
+        ("{from: at, format: epoch_seconds}", 0, "at is '0', which means no time"),
+        ("{from: at, format: epoch_milliseconds}", -1, "at is '-1', which means no time"),
         ("{from: at, format: epoch_milliseconds}", "NaN", "no number"),
     ],
 )
@@ -277,6 +282,52 @@ def test_times(tmp_path: Path, time: str, given: object, told: str) -> None:
     source = loaded(tmp_path, ("time: at", f"time: {time}"))
     found = decided(source, DOWN | {"at": given})
     assert told in ([each["time"] for each in published(found)] or [each.reason for each in found.rejected])[0]
+
+
+@pytest.mark.parametrize("unset", [0, -1, "0", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "", None])
+def test_an_end_that_means_not_yet_leaves_the_time_of_the_message(tmp_path: Path, unset: object) -> None:
+    """Many senders write it so in every message. Before, such a message was rejected."""
+    ended = "{from: ended, format: [epoch_seconds, rfc3339]}"
+    source = loaded(tmp_path, ("      time: at", f"      time: at\n      resolved_at: {ended}"))
+    assert event(source, DOWN | {"ended": unset})["type"] == "incident.opened"
+    assert event(source, DOWN | {"status": "up", "ended": unset})["time"] == "2026-10-12T07:00:00Z"
+    assert event(source, DOWN | {"status": "up", "ended": 1791788401})["time"] == "2026-10-12T07:00:01Z"
+
+
+def test_a_start_that_means_no_time_is_no_part_of_an_id(tmp_path: Path) -> None:
+    """All outages of an alert would be one incident."""
+    source = loaded(tmp_path, ("{from: id}", "{from: began}"), OPENED_AT)
+    assert event(source, DOWN | {"began": "2026-10-12T06:00:00Z"})["subject"] == "shop-20261012T060000.000000Z"
+    (rejected,) = decided(source, DOWN | {"began": "0001-01-01T00:00:00Z"}).rejected
+    assert rejected.reason == (
+        "incident: began is '0001-01-01T00:00:00Z', which means no time; an incident needs each part of its id"
+    )
+
+
+OPENED_AT = ("      time: at", "      time: at\n      opened_at: began")
+
+
+@pytest.mark.parametrize(
+    ("given", "utc", "note"),
+    [
+        ("25.10.2026 02:30", "2026-10-25T00:30:00Z", "happens twice, the first counts"),
+        ("29.03.2026 02:30", "2026-03-29T01:30:00Z", "does not exist, it is moved forward"),
+        ("25.10.2026 03:00", "2026-10-25T02:00:00Z", None),
+    ],
+)
+def test_a_local_time_that_a_change_of_clocks_repeats_or_skips_is_told(
+    tmp_path: Path, given: str, utc: str, note: str | None
+) -> None:
+    source = loaded(tmp_path, ("time: at", "time: {from: at, format: '%d.%m.%Y %H:%M', zone: Europe/Berlin}"))
+    found = decided(source, DOWN | {"at": given, "status": "up"})
+    assert [each["time"] for each in published(found)] == [utc]
+    told = [(each.unapplied, each.subject, each.reason) for each in found.ignored]
+    assert told == ([] if note is None else [("ambiguous_time", "shop-7", told[0][2])])
+    if note is not None:
+        assert told[0][2] == (
+            f"time: at: {given} {note}: the clock of Europe/Berlin is changed then; "
+            "let the sender write the offset from UTC"
+        )
 
 
 def test_the_time_of_receipt_is_taken_only_where_the_mapping_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from connect.intake.formats import json_webhook_authentication, json_webhook_secrets
-from connect.intake.formats.json_webhook_times import instant_of
+from connect.intake.formats.json_webhook_times import NoTime, time_at
 from connect.intake.formats.source_format import BODY_KEYS, INCIDENT_KEYS, SourceFormat
 from connect.intake.mapping.body_rules import (
     IGNORED,
@@ -51,6 +51,8 @@ from streams.sla.limits import MAX_ID_CHARACTERS
 _MAX_ITEMS = 10_000
 _MAX_LEFT_OUT = 1_000_000
 _DIGEST = 32
+#: What an operator is told of a local time that a change of the clock repeats or skips.
+AMBIGUOUS_TIME = "ambiguous_time"
 
 
 class JsonMessage(NamedTuple):
@@ -62,6 +64,8 @@ class JsonMessage(NamedTuple):
     rules: BodyRules
     subject: str
     received_at: int | None
+    notes: dict[str, None]
+    """What is ambiguous about times that count."""
 
 
 def translate(payload: object, source: Source, received_at: int | None) -> Iterator[ItemOutcome]:
@@ -112,12 +116,14 @@ def _outcomes(
     if isinstance(subject, RejectedItem):
         yield subject._replace(item=item)
         return
-    message = JsonMessage(item, texts, source, rules, subject, received_at)
+    message = JsonMessage(item, texts, source, rules, subject, received_at, {})
     for fact in facts_of(states[0]):
         try:
             yield from _fact(fact, message)
         except ValueError as error:
             yield RejectedItem(item, "invalid", f"{fact}: {error}")
+    for note in message.notes:
+        yield IgnoredItem(item, f"{note}; let the sender write the offset from UTC", AMBIGUOUS_TIME, subject)
 
 
 def _state_of(rules: BodyRules, texts: PayloadTexts) -> str:
@@ -134,22 +140,24 @@ def subject_of(rules: BodyRules, texts: PayloadTexts, name: str) -> str | Reject
         if len(values) != 1:
             why = reason if not values else f"{rule.path} gives {len(values)} values"
             return RejectedItem("", "invalid", f"incident: {why}; an incident needs each part of its id")
-        parts.append(_part(values[0], rule, rules, texts))
+        part = _part(values[0], rule, rules, texts)
+        if isinstance(part, NoTime):
+            return RejectedItem("", "invalid", f"incident: {part.reason}; an incident needs each part of its id")
+        parts.append(part)
     # With `~` written as %7E within parts, different parts never give the same id.
     own = parts[0] if len(parts) == 1 else "~".join(each.replace("%", "%25").replace("~", "%7E") for each in parts)
     return _short(f"{name}-{own}", f"{name}-")
 
 
-def _part(text: str, rule: MappingRule, rules: BodyRules, texts: PayloadTexts) -> str:
+def _part(text: str, rule: MappingRule, rules: BodyRules, texts: PayloadTexts) -> str | NoTime:
     """A part of an id. The time of the opening is written in one way, in whatever zone the sender writes it."""
     for opened_at in rules.opened_at:
         if opened_at.path is not None and opened_at.path == rule.path:
             try:
-                instant = instant_of(opened_at, texts, None)
+                found = time_at(opened_at, texts, None)
             except ValueError:
                 continue
-            if instant is not None:
-                return compact(instant)
+            return found if isinstance(found, NoTime) else compact(found.micros)
     return text
 
 
@@ -209,11 +217,18 @@ def _opened(message: JsonMessage) -> ItemOutcome:
     at = _time(message, "opened_at", rules.opened_at)
     name = f"{message.subject}-opened-{compact(at)}"
     if rules.opened_at:
-        reported_at = next((each for rule in rules.time if rule.path and (each := instant_of(rule, texts, None))), at)
+        reported_at = _reported_at(rules, texts, at)
         name = name if reported_at == at else f"{name}-{compact(reported_at)}"
     ticket = None if rules.ticket is None else next(iter(texts.at(rules.ticket)), None)
     data = opened_fields(classified, rules.channel, ticket)
     return _as_event(message, "incident.opened", name, at, data)
+
+
+def _reported_at(rules: BodyRules, texts: PayloadTexts, otherwise: int) -> int:
+    for rule in rules.time:
+        if rule.path is not None and not isinstance(found := time_at(rule, texts, None), NoTime):
+            return found.micros
+    return otherwise
 
 
 def _updated(message: JsonMessage, at: int) -> ItemOutcome:
@@ -248,10 +263,12 @@ def _time(message: JsonMessage, key: str, rules: tuple[TimeRule, ...]) -> int:
     """The time of a fact: its own, else that of the message. Raises ValueError where the body has neither."""
     tried = []
     for name, each in (*((key, rule) for rule in rules), *(("time", rule) for rule in message.rules.time)):
-        found = instant_of(each, message.texts, message.received_at)
-        if found is not None:
-            return found
-        tried.append(f"{name}: {each.path} is absent")
+        found = time_at(each, message.texts, message.received_at)
+        if not isinstance(found, NoTime):
+            if found.note:
+                message.notes[f"{name}: {found.note}"] = None
+            return found.micros
+        tried.append(f"{name}: {found.reason}")
     raise ValueError(" and ".join(dict.fromkeys(tried)))
 
 

@@ -23,6 +23,7 @@ from connect.intake.mapping.entry_file import mapping_rule, path_of
 from connect.intake.mapping.entry_keys import MappingRuleKeys
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.paths import FieldPath
+from connect.written_times import TimeReader
 from streams.config_files.problems import KeyPath, Place
 
 
@@ -39,7 +40,11 @@ def body_rules_of(keys: BodyKeys, here: KeyPath, places: Mapping[KeyPath, Place]
 
     def times(name: str, given: Sequence[TimeKeys] | None) -> tuple[TimeRule, ...]:
         return tuple(
-            TimeRule(place_of(places, (*here, name, index)).line, path(each.path), tuple(each.format), each.zone)
+            TimeRule(
+                place_of(places, (*here, name, index)).line,
+                path(each.path),
+                TimeReader(tuple(each.format), each.zone),
+            )
             for index, each in enumerate(given or ())
         )
 

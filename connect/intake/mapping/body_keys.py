@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from connect.intake.mapping.body_rules import AUTHORS, CHANNELS, FACTS, IGNORED, VISIBILITIES
 from connect.intake.mapping.entry_keys import ONE_OR_SEVERAL, MappingRuleKeys, PathText, ScalarText
+from connect.written_times import NAMED_FORMATS, needs_zone
 from streams.config_files.config_keys import ConfigKeys
 from streams.config_files.scalars import check_zone, close_to
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_TIME_FORMATS = ("rfc3339", "epoch_seconds", "epoch_milliseconds")
 _SAMPLE = datetime(2026, 11, 27, 16, 45, 38, tzinfo=UTC)
 _RECEIPT = "receipt"
 _ONE_WAY = "a source has one way to authenticate; allowed: bearer, address, basic, header, hmac or proxy_subject"
@@ -51,11 +51,11 @@ def _header(value: str) -> str:
 
 
 def _time_format(value: str) -> str:
-    if value in _TIME_FORMATS:
+    if value in NAMED_FORMATS:
         return value
-    allowed = f"allowed: {', '.join(_TIME_FORMATS)}, or a pattern such as '%Y-%m-%d %H:%M:%S'"
+    allowed = f"allowed: {', '.join(NAMED_FORMATS)}, or a pattern such as '%Y-%m-%d %H:%M:%S'"
     if "%" not in value:
-        raise ValueError(f"{value!r} is no format of times{close_to(value, _TIME_FORMATS)}; {allowed}")
+        raise ValueError(f"{value!r} is no format of times{close_to(value, NAMED_FORMATS)}; {allowed}")
     if "%Z" in value:  # it would be read, and then not count
         raise ValueError(
             f"{value!r}: names of zones are not read; allowed: %z, or the name as it is, such as %H:%M UTC"
@@ -67,11 +67,6 @@ def _time_format(value: str) -> str:
     if found != _SAMPLE.replace(second=0):
         raise ValueError(f"{value!r} does not say year, month, day, hour and minute; {allowed}")
     return value
-
-
-def needs_zone(form: str) -> bool:
-    """Whether times in a format say nothing of their zone."""
-    return "%" in form and "%z" not in form
 
 
 Facts = Annotated[str, BeforeValidator(_facts)]

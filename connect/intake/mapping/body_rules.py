@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.paths import FieldPath
+from connect.written_times import TimeReader
 
 #: What a message may mean for its incident, as the key `state` names it; several are separated by `, `.
 OPENED, UPDATED, RESOLVED, REOPENED, RECLASSIFIED = "opened", "updated", "resolved", "reopened", "reclassified"
@@ -20,13 +21,11 @@ VISIBILITIES = ("public", "internal")
 
 @dataclass(frozen=True, slots=True)
 class TimeRule:
-    """Where a time is, and how it is written: `rfc3339`, `epoch_seconds`, `epoch_milliseconds`, or patterns of
-    strptime in a zone. `path` None: the time of receipt."""
+    """Where a time is, and what reads it. `path` None: the time of receipt."""
 
     line: int
     path: FieldPath | None
-    formats: tuple[str, ...]
-    zone: str | None
+    reader: TimeReader
 
 
 @dataclass(frozen=True, slots=True)
