@@ -9,15 +9,17 @@ from typing import cast
 import structlog
 
 from agents.changelog.early_inputs import KIND as EARLY
-from agents.changelog.early_inputs import EarlyInputs
+from agents.changelog.early_inputs import LIMIT as EARLY_LIMIT
+from agents.changelog.early_inputs import EarlyInput, number_of
 from agents.changelog.erasures import KIND as ERASED
-from agents.changelog.erasures import redacted_input, restore_erased
-from agents.changelog.input_rows import InputRows, row_key
+from agents.changelog.erasures import restore_erased
+from agents.changelog.input_rows import InputRows
 from agents.changelog.ledger import (
     BACKFILL_IDLE,
     FACT,
     IMPACTS,
     MONTH,
+    OUT_OF_TURN,
     RECHECK,
     RETENTION,
     WATERMARK,
@@ -28,6 +30,7 @@ from agents.changelog.ledger import (
 from agents.changelog.policies import ELSEWHERE, PolicyRows
 from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
+from agents.early_queue import EarlyQueue
 from agents.egress import Egress
 from agents.ingress import Checked, Copied, Ingress
 from agents.posting_writer import MAINTENANCE, PostingWriter
@@ -41,11 +44,9 @@ from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits.input_order import InputOrder
-from streams.sla.credits.ledger import Ledger, repeated
-from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.credits.ledger import Ledger
 from streams.sla.erasure import Erasure
-from streams.sla.events import CONTRACT_TYPES, CreditClaimed, Event, Rejection, TenantErased
+from streams.sla.events import CONTRACT_TYPES, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.impact import impact_copy
 from streams.sla.policy import Policies
@@ -56,8 +57,6 @@ NAME = "ledger"
 INPUTS = ("contract-events", internal_topic(NAME))
 #: Copies that wait where earlier inputs may be missing.
 WAITING = frozenset({"impact.changed", "maintenance.scheduled", "maintenance.cancelled"})
-#: With its number, the subject that is at fault where an early input raises an exception; no tenant has it.
-EARLY_SUBJECT = row_key(EARLY, "").decode()
 _log = structlog.get_logger(__name__)
 
 
@@ -76,7 +75,9 @@ class LedgerProcessor:
         codec: Codec | None = None,
         framing: Framing | None = None,
         reject_limit: float = 0.5,
+        early_bytes: int = EARLY_LIMIT,
     ) -> None:
+        """`early_bytes` is how much memory early inputs may take."""
         self._context = context = AgentContext(NAME, partition, topics, codec, framing, reject_limit)
         self._rows = rows = InputRows(context.codec)
         self._rejects = rejects = RejectWriter(context)
@@ -101,8 +102,7 @@ class LedgerProcessor:
             unknown_references=UnknownReferences(context, policies, self._ledger),
         )
         self._clock = 0
-        self._order = InputOrder(self._ledger.timers, clock.now)
-        self._early = EarlyInputs(rows, self._ledger.erasures)
+        self._early = EarlyQueue(partition, self._ledger, rows, clock.now, early_bytes)
         self._requests = WatermarkRequests(context, egress)
         self._waiting = WatermarkWait(partition)
         self._backfill_idle_at = 0
@@ -130,13 +130,15 @@ class LedgerProcessor:
         elif kind == RETENTION:
             self._ledger.restore_retention(cast(int, row["until"]), pending=bool(row["pending"]))
         elif kind == EARLY:
-            self._early.restore(row)
+            self._early.inputs.restore(value)
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
             self._erasures.append(restore_erased(row, self._ledger.erasures))
         elif kind == QUARANTINE:
             self._ledger.quarantine(str(row["subject"]))
+        elif kind == OUT_OF_TURN:
+            self._ledger.timers.out_of_turn(cast(int, row["until"]))
         elif kind == BACKFILL_IDLE:
             self._backfill_idle_at = cast(int, row["until"])
 
@@ -154,6 +156,7 @@ class LedgerProcessor:
         self._writer.restore_backfill_idle(self._backfill_idle_at)
         self._ledger.restored(self._clock, self._backfill_idle_at, self._erasures)
         self._erasures.clear()
+        self._early.restored(self._ledger.timers.clock)
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -162,20 +165,17 @@ class LedgerProcessor:
         watermarks and erasures (`input_order`)."""
         match self._ingress.receive(record, effects):
             case Checked() as checked:
-                if self._is_early(checked.record.arrival):
+                if self._early.is_early(checked.record.arrival):
                     self._receive_early(checked, effects)
                 else:
                     self._apply_input(checked, effects)
             case Copied() as copied:
-                if copied.kind in WAITING and self._is_early(copied.record.arrival):
-                    self._early.add_copy(copied.carrier, copied.record.arrival, effects)
+                if copied.kind in WAITING and self._early.is_early(copied.record.arrival):
+                    self._early.inputs.add_copy(copied.carrier, copied.record.arrival, effects)
                 else:
                     self._apply_copy(copied, effects)
             case None:
                 pass
-
-    def _is_early(self, arrival: int) -> bool:
-        return self._order.is_early(arrival, self._early.first_arrival)
 
     def _apply_input(self, checked: Checked, effects: Effects, *, early: bool = False, copied: bool = False) -> None:
         event, record = self._ledger.erasures.event(checked.event), checked.record
@@ -186,39 +186,27 @@ class LedgerProcessor:
         decision = self._ledger.apply(event, record.arrival, position_of(record), early=early)
         self._writer.write_input(decision, checked, effects, copied=copied)
         if isinstance(event.payload, TenantErased):
-            self._early.erase(checked.event.subject, effects)
+            self._early.erasures.erase(checked.event.subject, record.arrival)
 
     def _receive_early(self, checked: Checked, effects: Effects) -> None:
         """An input that has to wait: it is checked and copied to other partitions now, and applied in its turn. An
         erasure changes no amount and does not wait (R29)."""
-        event, record = self._ledger.erasures.event(checked.event), checked.record
+        event = self._ledger.erasures.event(checked.event)
         if isinstance(event.payload, TenantErased):
             self._apply_input(checked, effects, early=True)
             return
-        decision = self._check_early(event, record.arrival)
+        decision = self._early.check(checked.event, event, checked.record.arrival)
         if decision is not None:
             self._writer.write_input(decision, checked, effects)
             return
         self._writer.copy_input(checked, effects)
-        if event is not checked.event:
-            record = redacted_input(self._rows, event, record.arrival, position_of(record))
-        value = self._rows.to_single_object(event.type, checked.fields, cast(bytes, record.value))
-        self._early.add(record, value, event, effects, copied=True)
+        self._early.add(checked, event, effects)
 
-    def _check_early(self, event: Event, arrival: int) -> Duplicate | Rejected | None:
-        known, waiting = self._early.digest(event), self._early.count(event.subject)
-        decision = self._ledger.check(event, arrival, waiting) if known is None else repeated(event, known)
-        if decision is None and not waiting and isinstance(event.payload, CreditClaimed):
-            rejection = self._ledger.reject_claim(event)
-            return None if rejection is None else Rejected(rejection)
-        return decision
-
-    def _apply_early(self, number: int, effects: Effects) -> None:
-        """Apply an input that waited."""
-        early = self._early.take(number, effects)
-        assert early is not None
+    def _apply_early(self, first: EarlyInput, effects: Effects) -> None:
+        """Apply the first input that waits."""
+        early = self._early.take(first, effects)
         if early.event is not None:
-            _, fields = self._early.decoded(early)
+            _, fields = self._early.inputs.decoded(early)
             self._apply_input(Checked(early.event, fields, early.record), effects, copied=True)
         elif isinstance(copied := self._ingress.receive(early.record, effects), Copied):
             self._apply_copy(copied, effects)
@@ -257,7 +245,7 @@ class LedgerProcessor:
                 home = partition_of(event.subject, self._context.topics.partitions)
                 erased = self._ledger.erase(event.subject, home, record.arrival)
                 self._writer.write_erased(erased, event, record.arrival, effects)
-                self._early.erase(event.subject, effects)
+                self._early.erasures.erase(event.subject, record.arrival)
         else:
             event = self._ledger.erasures.event(event)
             decision = self._ledger.apply_maintenance(event, record.arrival, position_of(record))
@@ -269,8 +257,8 @@ class LedgerProcessor:
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         """Quarantine a tenant whose timer raised an exception; an early input that did is rejected."""
-        if subject.startswith(EARLY_SUBJECT):
-            early = self._early.take(int(subject.removeprefix(EARLY_SUBJECT)), effects)
+        if number_of(subject) is not None:
+            early = self._early.failed(subject, effects)
             if early is not None:
                 self._rejects.reject_internal(early.record, Rejection("internal", message), effects, attempts)
             return
@@ -282,18 +270,9 @@ class LedgerProcessor:
     def next_due(self) -> int | None:
         """The earliest instant at which a timer is due, an early input may be applied, or watermarks are to be asked
         for; None when there is none."""
-        asking = self._requests.next_due(self._awaited())
-        dues = (self._ledger.next_due(), asking, self._next_early())
+        asking = self._requests.next_due(self._early.awaited())
+        dues = (self._ledger.next_due(), asking, self._early.next_due(), self._early.erasures.next_due())
         return min((at for at in dues if at is not None), default=None)
-
-    def _awaited(self) -> int | None:
-        """The instant that watermarks have to reach next, if something waits for one."""
-        return self._order.awaited(self._early.first_arrival)
-
-    def _next_early(self) -> int | None:
-        """The arrival of the first early input, if it may be applied."""
-        first = self._early.first_arrival
-        return first if first is not None and self._order.may_apply(first) else None
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
         """Fire at most `limit` timers due before an instant, in order with early inputs; how many fired. Raises
@@ -304,15 +283,18 @@ class LedgerProcessor:
         return fired
 
     def _fire_next(self, before: int, effects: Effects) -> bool:
-        asking, early = self._requests.next_due(self._awaited()), self._next_early()
-        due = self._ledger.next_due()
+        asking, early = self._requests.next_due(self._early.awaited()), self._early.next_due()
+        due, erasing = self._ledger.next_due(), self._early.erasures.next_due()
         following = before if due is None else min(due, before)
         if asking is not None and asking < following:
             self._requests.send(asking, self._ledger.timers.lagging(asking), effects)
             return True
+        if erasing is not None and erasing < before and erasing <= following:
+            self._early.erasures.step(effects)
+            return True
         if early is not None and early < before and early <= following:
-            number = self._early.first
-            subject, step = f"{EARLY_SUBJECT}{number}", partial(self._apply_early, number)
+            first = self._early.inputs.first()
+            subject, step = first.subject, partial(self._apply_early, first)
         elif due is not None and due < before:
             # Time passes from one due timer to the next: one that waits for the end of a backfill must not come before
             # inputs of that backfill (R32).
@@ -334,6 +316,6 @@ class LedgerProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        asked, early = self._requests.asked, len(self._early)
-        waiting = self._waiting.problems(self._ledger.timers, self._awaited(), asked, now, early)
+        asked, early = self._requests.asked, self._early.inputs
+        waiting = self._waiting.problems(self._ledger.timers, self._early.awaited(), asked, now, len(early))
         return [*self._context.problems(), *waiting]

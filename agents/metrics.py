@@ -28,6 +28,7 @@ REJECT_SHARES = metrics.REJECT_SHARE.gauge()
 LEDGER_WATERMARKS = metrics.LEDGER_WATERMARK.gauge()
 LEDGER_WAITS = metrics.LEDGER_WAITING.gauge()
 LEDGER_EARLY_INPUTS = metrics.LEDGER_EARLY_INPUTS.gauge()
+LEDGER_OUT_OF_TURN = metrics.LEDGER_OUT_OF_TURN.counter()
 
 _BY_CLOCK: Mapping[str, Counter] = {
     "sla.breached": BREACHES,

@@ -74,6 +74,7 @@ def agent_specs(
             codec=codec,
             framing=framing,
             reject_limit=settings.reject_share_limit,
+            early_bytes=settings.early_input_bytes,
         )
 
     legacy = topics.name(LEGACY)

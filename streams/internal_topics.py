@@ -27,6 +27,8 @@ _PARTITION = "sla_origin_partition"
 _OFFSET = "sla_origin_offset"
 _ARRIVAL = "sla_origin_arrival"
 _OURS = (_ROUTE, _KIND, _TOPIC, _PARTITION, _OFFSET, _ARRIVAL)
+#: The envelope is that many headers; those of the original follow.
+ENVELOPE_HEADERS = len(_OURS)
 
 FORWARDED = b"forwarded"
 COPY = b"copy"

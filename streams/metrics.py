@@ -155,6 +155,12 @@ LEDGER_EARLY_INPUTS = _gauge(
     "Inputs of a ledger partition that wait because earlier ones may be missing.",
     "partition",
 )
+LEDGER_OUT_OF_TURN = _counter(
+    "sla_ledger_inputs_out_of_turn",
+    "inputs",
+    "Inputs that a ledger partition applied before their turn, because too many waited (R26).",
+    "partition",
+)
 REGISTRY_REQUESTS = _counter("sla_schema_registry_requests", "requests", "Requests to the schema registry.", "result")
 REGISTRY_AWAITED = _gauge("sla_schema_ids_awaited", "ids", "Schema ids that the registry has not answered yet.")
 

@@ -124,6 +124,13 @@ class WorkerSection(EnvironmentSettings):
         description="Incidents of a partition kept decoded in memory, some kilobytes each; others are kept as rows.",
         json_schema_extra=about(unit="incidents"),
     )
+    early_input_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1,
+        description="Memory for inputs of one ledger partition that wait for an incident partition, about 0.9 KB each; "
+        "beyond it the earliest is applied before its turn (R26).",
+        json_schema_extra=about(unit="bytes"),
+    )
     session_timeout: PositiveDuration = Field("PT10S", description="A silent worker loses its partitions after this.")  # type: ignore[assignment]
 
 

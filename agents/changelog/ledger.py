@@ -21,6 +21,7 @@ from streams.sla.instants import Month
 
 FACT, IMPACTS, MONTH, WATERMARK, RECHECK, BACKFILL_IDLE = "e", "i", "s", "p", "@recheck", "@quiet"
 RETENTION = "@retention"
+OUT_OF_TURN = "@out_of_turn"
 _SETTLED = ("downtime", "eligible", "charge", "credit", "excluded")
 
 
@@ -62,6 +63,11 @@ def put_watermark(rows: InputRows, partition: int, until: int, effects: Effects)
     """Write the row of an incident partition's watermark."""
     value = rows.codec.encode("state.mark", {"partition": partition, "until": until})
     effects.put(row_key(WATERMARK, str(partition)), value)
+
+
+def put_out_of_turn(rows: InputRows, until: int, effects: Effects) -> None:
+    """Write the row of the latest arrival of an input that was applied before its turn."""
+    effects.put(row_key(OUT_OF_TURN), rows.codec.encode("state.quiet", {"until": until}))
 
 
 def put_recheck(rows: InputRows, number: int, recheck: Recheck | None, effects: Effects) -> None:

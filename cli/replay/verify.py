@@ -54,7 +54,8 @@ def verify(
     from the environment (SLA_…), as for a worker.
 
     An earlier release may have accepted inputs that this one refuses. If its evidence names such inputs, a statement is
-    verified with them, and they are listed.
+    verified with them, and they are listed. A statement with the flag out_of_order may differ; the next revision
+    without it does not.
     """
     from cli.kafka_io.topic_history import history_of
     from cli.replay.simulate import choose_policies
@@ -162,6 +163,7 @@ def _title(given: SubmittedStatement) -> str:
 
 def _print_lines(submitted: SubmittedFile, found: list[Finding], *, events: bool) -> None:
     from cli.support.console import safe
+    from streams.sla.credits.month_close import OUT_OF_ORDER
 
     for given, (difference, refused) in zip(submitted.statements, found, strict=True):
         title = safe(_title(given))
@@ -174,6 +176,11 @@ def _print_lines(submitted: SubmittedFile, found: list[Finding], *, events: bool
         concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
         entries = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
         typer.echo(f"{title}: differs in {difference.term}: {safe(entries)}")
+        if OUT_OF_ORDER in given.flags:
+            typer.echo(
+                f"  flag {OUT_OF_ORDER}: the ledger had applied inputs before their turn (SLA_EARLY_INPUT_BYTES), so "
+                "it may count what arrived after its instant; the next revision without the flag replaces it"
+            )
     differ = sum(finding.difference is not None for finding in found)
     parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
     if submitted.ignored:

@@ -134,6 +134,14 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             ' and on (instance, partition) (sla_task_state{agent="ledger",state="running"} == 1))',
         ),
         Rule(
+            "SlaInputsOutOfTurn",
+            "critical",
+            "",
+            "Ledger partition {{ $labels.partition }} applies inputs before their turn: too many wait for an incident "
+            "partition",
+            _grown("sla_ledger_inputs_out_of_turn_total", "15m", "partition"),
+        ),
+        Rule(
             "SlaSchemasAwaited",
             "critical",
             "5m",

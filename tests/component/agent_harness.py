@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.trace import Tracer
 
+from agents.changelog.early_inputs import LIMIT as EARLY_LIMIT
 from agents.context import Topics
 from agents.incidents import IncidentsProcessor
 from agents.ledger import LedgerProcessor
@@ -91,6 +92,7 @@ class Cluster:
         codec: Codec | None = None,
         framing: Framing | None = None,
         tracer: Tracer | None = None,
+        early_bytes: int = EARLY_LIMIT,
     ) -> None:
         self.topics = Topics("sla", partitions)
         self.clock = Stopped()
@@ -98,6 +100,7 @@ class Cluster:
         self.codec = codec or Codec()
         self.framing = framing
         self._tracer = tracer
+        self._early_bytes = early_bytes
         self.before_each: Callable[[StreamTask], None] = lambda _: None
         self._policies = policies
         self._time_limits = time_limits or TimeLimits()
@@ -131,6 +134,7 @@ class Cluster:
             clock=self.clock,
             codec=self.codec,
             framing=self.framing,
+            early_bytes=self._early_bytes,
         )
 
     # -- what happens to processors ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from agent_harness import Cluster
@@ -21,8 +22,17 @@ from story import (
     opened,
     policies,
     resolved,
+    texts,
 )
 
+from agents.changelog import early_erasures
+from agents.changelog.early_inputs import LIMIT
+from streams.replay.verify import ReplayedMonths, check_with_events
+from streams.serde.cloudevents_json import from_json
+from streams.sla.arrival import TimeLimits
+from streams.sla.credits.month_close import OUT_OF_ORDER
+from streams.sla.credits.submitted import submitted_statement
+from streams.sla.erasure import Erasures
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 
 PARTITIONS = 3
@@ -53,8 +63,10 @@ def live(published: list[Published]) -> Cluster:
     return cluster
 
 
-def catching_up(published: list[Published], seed: int, restarts: float = 0.0) -> CatchingUp:
-    cluster = CatchingUp(policies(), partitions=PARTITIONS, now=NOW, seed=seed, restarts=restarts)
+def catching_up(published: list[Published], seed: int, restarts: float = 0.0, early_bytes: int = LIMIT) -> CatchingUp:
+    cluster = CatchingUp(
+        policies(), partitions=PARTITIONS, now=NOW, seed=seed, restarts=restarts, early_bytes=early_bytes
+    )
     for line, arrival in published:
         cluster.append(line, arrival)
     cluster.run()
@@ -72,7 +84,7 @@ def tenants_of(lines: list[Line]) -> set[str]:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Published]:
+def histories(draw: st.DrawFn, *, may_load: bool = True) -> list[Published]:
     lines = [contract("2026-03-01T00:00:00Z", of=name) for name in draw(st.sets(st.sampled_from(TENANTS), min_size=1))]
     tenants = st.one_of(st.none(), st.lists(st.sampled_from(TENANTS), min_size=1, max_size=2, unique=True))
     for name in INCIDENT_IDS:
@@ -101,7 +113,7 @@ def histories(draw: st.DrawFn) -> list[Published]:
         at = format_rfc3339(draw(TIMES))
         kinds = [claimed(at, "2026-03", of=name), claimed(at, "2026-03", of=name), contract(at, of=name, charge=70_000)]
         lines.append(draw(st.sampled_from(kinds)))
-    published, loads = [], draw(st.booleans())
+    published, loads = [], may_load and draw(st.booleans())
     for number, line in enumerate(lines):
         arrival = parse_rfc3339(line["time"])
         if loads and arrival < LOADED_AT and draw(st.booleans()):  # history, with pauses that end the load or do not
@@ -122,6 +134,67 @@ def test_r26_any_interleaving_of_partitions_gives_the_statements_of_a_live_run(
     assert not found.doubled()
     assert not found.rows("ledger", "@early")
     assert sorted(found.codes()) == sorted(expected.codes())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    histories(),
+    st.integers(0, 1_000_000),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.sampled_from([1, 2_000, 6_000]),
+)
+def test_r26_a_ledger_at_its_limit_ends_with_the_amounts_of_a_live_run(
+    published: list[Published], seed: int, restarts: float, early_bytes: int
+) -> None:
+    """It applies inputs before their turn. Statements that may count what arrived after them have a flag; what has none
+    follows from the inputs."""
+    found = catching_up(published, seed, restarts, early_bytes)
+    assert settled(found) == settled(live(published))
+    assert not found.doubled()
+    assert not found.rows("ledger", "@early")
+    stated = [each for each in statements(found) if OUT_OF_ORDER not in each["data"]["flags"]]
+    if not any(line.get("backfill") for line, _ in published):
+        lines = texts([line | {"receivedtime": format_rfc3339(arrival)} for line, arrival in published])
+        submitted = [submitted_statement(from_json(each)[1], each["data"]) for each in stated]  # type: ignore[arg-type]
+        differing = check_with_events(submitted, lines, ReplayedMonths(policies(), TimeLimits()))
+        assert not [difference for difference in differing.values() if difference is not None]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    histories(may_load=False),
+    st.sampled_from(TENANTS),
+    TIMES,
+    st.integers(0, 1_000_000),
+    st.sampled_from([0.05, 0.3]),
+)
+def test_r29_an_erasure_reaches_what_waits_in_slices_whatever_comes_between(
+    published: list[Published], tenant: str, at: int, seed: int, restarts: float
+) -> None:
+    published = sorted([*published, (erased(format_rfc3339(at), of=tenant), at)], key=lambda each: each[1])
+    with patch.object(early_erasures, "SLICE_BYTES", 1):
+        found = catching_up(published, seed, restarts)
+    assert not found.doubled()
+    named = [key for task in found.tasks.values() for key, row in task.rows.items() if tenant.encode() in key + row]
+    assert not named
+    assert not found.rows("ledger", "@early")
+    assert settled(found, tenant) == settled(live(published), tenant)
+
+
+def statements(cluster: Cluster) -> list[Line]:
+    return [each for each in cluster.outputs() if each["type"] == "credit.statement"]
+
+
+def settled(cluster: Cluster, erased_tenant: str = "") -> list[tuple[Any, ...]]:
+    """The amounts of the latest revision of each month that has its final statement."""
+    pseudonym = Erasures(TimeLimits().pseudonym_key).pseudonym(erased_tenant)
+    latest: dict[tuple[str, str], Line] = {}
+    for data in (each["data"] for each in statements(cluster)):
+        key = (data["tenant_id"].replace(pseudonym, erased_tenant), data["month"])
+        if data["status"] != "provisional" and data["revision"] > latest.get(key, {"revision": 0})["revision"]:
+            latest[key] = data
+    terms = ("downtime_s", "excluded_s", "eligible_s", "guarantee_met", "credit", "flags")
+    return sorted((*key, *(str(data[name]) for name in terms)) for key, data in latest.items())
 
 
 @pytest.mark.parametrize("amended_on", ["2026-04-03T00:00:00Z", "2026-04-10T00:00:00Z"])

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agent_harness import INCIDENTS, LEDGER, Cluster, ready_of
+from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask, ready_of
 from story import amended, annulled, claimed, contract, erased, maintenance, opened, policies, resolved
+from structlog.testing import capture_logs
 
-from agents.changelog.early_inputs import EarlyInput, EarlyInputs
+from agents.changelog import early_erasures
+from agents.changelog.early_inputs import OVERHEAD, EarlyInput, EarlyInputs
 from agents.ledger import LedgerProcessor
 from agents.watermark_wait import LONG_WAIT
+from streams.kafka.partitioner import partition_of
 from streams.metrics import REGISTRY
-from streams.runtime.processor import Effects, SubjectFailed
+from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.month_close import OUT_OF_ORDER
 from streams.sla.instants import DAY, HOUR, MINUTE, parse_rfc3339
 
 EARLY = "@early"
 MARCH = parse_rfc3339("2026-03-01T00:00:00Z")
 NOW = MARCH + 100 * DAY
+ERASED_AT = MARCH + 27 * DAY
 Line = dict[str, Any]
 
 
@@ -30,6 +35,48 @@ def behind(*lines: Line, partitions: int = 2) -> Cluster:
     for line in lines:
         cluster.publish(line, parse_rfc3339(line["time"]))
     return cluster
+
+
+def apply_erasure(cluster: Cluster, name: str, limit: int = 100) -> None:
+    """Erase a tenant in its ledger partition alone; at most so many timers are fired."""
+    task, ready, at = (
+        cluster.tasks[LEDGER, cluster.own(name)],
+        ready_of(erased("2026-03-28T00:00:00Z", of=name)),
+        ERASED_AT,
+    )
+    topic = cluster.topics.name("contract-events")
+    effects = Effects()
+    task.processor.apply(Record(topic, task.partition, 99, at, name.encode(), ready.value, ready.headers), effects)
+    cluster._commit(task, effects)
+    effects = Effects()
+    task.processor.fire(at + DAY, limit, effects)
+    cluster._commit(task, effects)
+
+
+class Standing(Cluster):
+    """One incident partition reads nothing until it is started."""
+
+    def __init__(self, *of: Any, **more: Any) -> None:
+        super().__init__(*of, partitions=2, **more)
+        self.clock.instant = NOW
+        self.standing: list[Record] | None = []
+
+    def deliver(self, task: StreamTask, record: Record) -> None:
+        if self.standing is not None and (task.agent, task.partition) == (INCIDENTS, 1):
+            self.standing.append(record)
+        else:
+            super().deliver(task, record)
+
+    def fire(self, task: StreamTask, before: int) -> None:
+        if self.standing is None or (task.agent, task.partition) != (INCIDENTS, 1):
+            super().fire(task, before)
+
+    def start(self) -> None:
+        unread, self.standing = self.standing or [], None
+        for record in unread:
+            self.deliver(self.tasks[INCIDENTS, 1], record)
+            self.settle()
+        self.pass_time(NOW)
 
 
 def credit_outputs(cluster: Cluster) -> list[tuple[Any, ...]]:
@@ -123,15 +170,15 @@ def test_r29_an_erasure_reads_only_the_waiting_inputs_that_name_its_tenant(
         opened("2026-03-25T00:00:00Z", of="f", tenants=["b", name]),
         partitions=1,
     )
-    decoded, read = EarlyInputs.decoded, list[EarlyInput]()
+    redact, read = EarlyInputs.redact, list[EarlyInput]()
 
-    def counted(self: EarlyInputs, early: EarlyInput) -> tuple[str, dict[str, Any]]:
+    def counted(self: EarlyInputs, early: EarlyInput, effects: Effects) -> None:
         read.append(early)
-        return decoded(self, early)
+        redact(self, early, effects)
 
-    monkeypatch.setattr(EarlyInputs, "decoded", counted)
-    cluster.publish(erased("2026-03-28T00:00:00Z", of=name), MARCH + 28 * DAY)
-    assert len(read) == 2, "the contract, and the impact list of f"
+    monkeypatch.setattr(EarlyInputs, "redact", counted)
+    apply_erasure(cluster, name)
+    assert [early.record.key for early in read] == [b"f"]
     assert not [value for value in cluster.rows(LEDGER, EARLY).values() if b"acme-xx" in value]
 
 
@@ -262,3 +309,97 @@ def test_r26_an_adjusted_statement_has_no_instant_before_the_one_that_it_adjusts
         ("2026-04-04T00:00", "final", 50_000),
         ("2026-04-04T01:00", "adjusted", 0),
     ]
+
+
+RUNNING = [name for name in map(str, range(100)) if partition_of(name, 2) == 0][:20]
+OVER = [
+    contract("2026-03-01T00:00:00Z"),
+    *(opened(f"2026-03-{day:02}T00:00:00Z", of=name, tenants=["acme"]) for day, name in enumerate(RUNNING, 2)),
+    *(resolved(f"2026-03-{day:02}T02:00:00Z", of=name) for day, name in enumerate(RUNNING, 2)),
+    *(annulled(f"2026-04-20T00:{minute:02}:00Z", of=name) for minute, name in enumerate(RUNNING)),
+]
+
+
+def at_limit(*, early_bytes: int, rebuilt: bool = False) -> Standing:
+    """The running incident partition has read all its input, up to what came after the final statement of March."""
+    cluster = Standing(policies(), early_bytes=early_bytes)
+    for line in sorted(OVER, key=lambda each: str(each["time"])):
+        cluster.publish(line, parse_rfc3339(line["time"]))
+        if rebuilt:
+            cluster.rebuild(cluster.tasks[LEDGER, cluster.own("acme")])
+    return cluster
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_beyond_the_limit_the_earliest_inputs_are_applied_and_statements_say_so(rebuilt: bool) -> None:
+    rows = at_limit(early_bytes=1 << 30).rows(LEDGER, EARLY).values()
+    assert len(rows) > 20
+    limit = sum(len(row) + OVERHEAD for row in rows) // 6
+    with capture_logs() as logs:
+        cluster = at_limit(early_bytes=limit, rebuilt=rebuilt)
+    home = cluster.own("acme")
+    largest = max(len(row) + OVERHEAD for row in rows)
+    waiting = cluster.rows(LEDGER, EARLY).values()
+    assert limit // 2 < sum(len(row) + OVERHEAD for row in waiting) <= limit + largest
+    logged = [each for each in logs if each["event"] == "early_inputs_limit_reached"]
+    assert logged
+    assert rebuilt or len(logged) == 1, "once, however many are applied"
+    assert logged[0]["waits_for"] == (1,)
+    assert (REGISTRY.get_sample_value("sla_ledger_inputs_out_of_turn_total", {"partition": str(home)}) or 0) > 0
+    assert credit_outputs(cluster) == [], "statements wait for the partition that stands still"
+    cluster.start()
+    assert cluster.rows(LEDGER, EARLY) == {}
+    stated = [each["data"] for each in cluster.outputs() if each["type"] == "credit.statement"]
+    march = [each for each in stated if each["month"] == "2026-03" and each["status"] != "provisional"]
+    assert [(each["status"], each["flags"]) for each in march] == [("final", [OUT_OF_ORDER]), ("adjusted", [])]
+    assert march[0]["downtime_s"] < len(RUNNING) * 7_200, "it counts annulments that arrived after its instant"
+    assert march[1]["downtime_s"] == 0
+    assert OUT_OF_ORDER not in [flag for each in stated if each["month"] != "2026-03" for flag in each["flags"]]
+
+
+def test_below_the_limit_nothing_is_applied_before_its_turn() -> None:
+    cluster = at_limit(early_bytes=1 << 30)
+    waiting = cluster.rows(LEDGER, EARLY)
+    assert len(waiting) > 50
+    cluster.start()
+    stated = [each["data"] for each in cluster.outputs() if each["type"] == "credit.statement"]
+    assert not [each for each in stated if each["flags"]]
+    assert [each["status"] for each in stated if each["month"] == "2026-03"][-2:] == ["final", "adjusted"]
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_r29_an_erasure_of_many_waiting_inputs_goes_on_between_other_work(
+    rebuilt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_erasures, "SLICE_BYTES", 1)
+    cluster = Standing(policies())
+    first, *more = OVER
+    cluster.publish(contract("2026-02-25T00:00:00Z", of="b"), MARCH - 4 * DAY)
+    for line in [first, *more[:20]]:
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    task = cluster.tasks[LEDGER, cluster.own("acme")]
+
+    def named() -> int:
+        return sum(b"acme" in value for value in task.rows.values())
+
+    before = named()
+    assert before == 21
+    apply_erasure(cluster, "acme", limit=4)
+    assert 21 - 4 <= named() < before, "one row a slice"
+    if rebuilt:
+        cluster.rebuild(task)
+    left = named()
+    effects, ready = Effects(), ready_of(first)
+    topic = cluster.topics.name(ready.topic)
+    task.processor.apply(
+        Record(topic, task.partition, 100, ERASED_AT + DAY, b"acme", ready.value, ready.headers), effects
+    )
+    assert effects.rows == {}, "it repeats one that waits, under the name or the pseudonym"
+    cluster.publish(opened("2026-03-29T00:00:00Z", of=RUNNING[0] + "00", tenants=["acme"]), ERASED_AT + 2 * DAY)
+    assert named() <= left
+    cluster.fire(task, ERASED_AT + 3 * DAY)
+    assert named() == 0
+    assert cluster.codes() == []
+    cluster.start()
+    assert cluster.rows(LEDGER, EARLY) == {}
+    assert cluster.codes() == []

@@ -92,6 +92,7 @@ CASES: dict[str, Case] = {
         ({f"sla_reject_share{{{TASK}}}": "0.4x60", **RUNS}, {f"sla_reject_share{{{TASK}}}": "0.9x60", **STOPPED}),
     ),
     "SlaInternalRejects": growth("sla_rejected_total", 'agent="incidents",code="internal"', AGENT),
+    "SlaInputsOutOfTurn": growth("sla_ledger_inputs_out_of_turn_total", 'partition="3"', {"partition": "3"}),
     "SlaStatementsWait": Case(
         {
             'sla_ledger_waiting_seconds{partition="3",instance="w1"}': "0+60x60",

@@ -32,6 +32,7 @@ from streams.replay.verify import ReplayedMonths, check_with_events
 from streams.serde.cloudevents_json import from_json
 from streams.sla.arrival import TimeLimits
 from streams.sla.canonical_json import canonical_json
+from streams.sla.credits.month_close import OUT_OF_ORDER
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import submitted_statement
 from streams.sla.events import Rejection
@@ -217,6 +218,17 @@ def test_events_that_are_missing_name_their_incident(verify: Verify) -> None:
     assert result.exit_code == 1
     assert "differs in intervals: " in result.stdout
     assert "(incidents inc-2)" in result.stdout
+
+
+def test_a_flag_says_why_a_statement_may_count_what_arrived_after_it(verify: Verify) -> None:
+    """The flag itself is no difference: it does not follow from the events."""
+    given = final()
+    given["data"]["flags"] = [OUT_OF_ORDER]
+    digest_anew(given["data"])
+    assert verify.run([given], STORY).exit_code == 0
+    result = verify.run([given], [line for line in STORY if line["subject"] != "inc-2"])
+    assert result.exit_code == 1
+    assert f"  flag {OUT_OF_ORDER}: the ledger had applied inputs before their turn" in result.stdout
 
 
 @pytest.mark.parametrize("text", ["", "no event\n", "\n{}\n"], ids=["empty", "no JSON", "no event"])

@@ -64,6 +64,14 @@ class LedgerTimers:
         if backfill:
             self._timers.expect_backfill_until(arrival + self._backfill_quiet)
 
+    def out_of_turn(self, arrival: int) -> bool:
+        """An input that arrived then is applied although earlier ones may be missing: a statement of an earlier instant
+        is flagged, and one without the flag follows (R26). False when later inputs were."""
+        later = arrival > self.month_close.out_of_turn_until
+        if later:
+            self.month_close.out_of_turn_until = arrival
+        return later
+
     def recheck(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
         """Inputs of the months within [start, end) changed, for some tenants or all. Of the months to come only the
         first is rechecked: evaluating it schedules the next one while an outage lasts."""

@@ -15,6 +15,9 @@ from streams.sla.events import CreditClaimed, Event, Output, Rejection
 from streams.sla.ids import output_id
 from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, month_bounds, next_month
 
+OUT_OF_ORDER = "out_of_order"
+"""The flag of a statement that may count inputs which arrived after its instant (R26)."""
+
 
 class MonthRow(NamedTuple):
     """A tenant-month whose state changed."""
@@ -44,6 +47,8 @@ class MonthClose:
         self._maintenance = maintenance
         self._outputs: list[Output] = []
         self._rows: list[MonthRow] = []
+        self.out_of_turn_until = 0
+        """The latest arrival of an input that was applied before its turn."""
 
     def take(self) -> tuple[list[Output], list[MonthRow]]:
         """The outputs and changed states since the last call."""
@@ -168,7 +173,9 @@ class MonthClose:
                 credit=result.credit,
                 stated_at=instant,
             )
-            yield from self._publish(account, result, state, "provisional", instant)
+            yield from self._publish(
+                account, result, state, "provisional", instant, self._flags(account, month, instant)
+            )
             self._record(account, month, state)
         if not self._impacts.changes_with_time(account.tenant, instant, terms.period.end):
             account.schedule.to_evaluate.discard(month)
@@ -188,6 +195,7 @@ class MonthClose:
         result = yield from self._compute(account, month, terms, instant)
         until = terms.claimable_until
         state = account.state_of(month)
+        flags = self._flags(account, month, instant)
         state = StatementState(
             revision=state.revision + 1,
             guarantee_met=result.guarantee_met,
@@ -195,10 +203,11 @@ class MonthClose:
             settled=result.settled,
             claimable_until=until,
             issued=state.issued,
+            adjust_at=self._adjust_at(terms, instant),
             stated_at=instant,
-            basis=_basis(result, account.flags(month)),
+            basis=_basis(result, flags),
         )
-        yield from self._publish(account, result, state, "final", instant)
+        yield from self._publish(account, result, state, "final", instant, flags)
         self._record(account, month, state)
         automatic = terms.policy.credit.claim == "automatic"
         claim = account.claims.get(month)
@@ -208,11 +217,11 @@ class MonthClose:
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
         """R26: one `adjusted` per settling, its delta against the previous non-provisional revision."""
-        state = account.state_of(month)._replace(adjust_at=None)
         terms = account.settled_terms(month)
+        state = account.state_of(month)._replace(adjust_at=self._adjust_at(terms, instant))
         assert state.settled is not None
         result = yield from self._compute(account, month, terms, instant)
-        flags = account.flags(month)
+        flags = self._flags(account, month, instant)
         if not _differs(state, result, flags):
             self._record(account, month, state)
             return
@@ -226,7 +235,7 @@ class MonthClose:
             basis=_basis(result, flags),
         )
         waived = max(0, state.issued - result.credit)
-        yield from self._publish(account, result, state, "adjusted", instant, delta=delta, waived=waived)
+        yield from self._publish(account, result, state, "adjusted", instant, flags, delta=delta, waived=waived)
         self._record(account, month, state)
         claim = account.claims.get(month)
         entitled = terms.policy.credit.claim == "automatic" or (
@@ -260,6 +269,7 @@ class MonthClose:
         state: StatementState,
         status: str,
         instant: int,
+        flags: tuple[str, ...],
         *,
         delta: int = 0,
         waived: int = 0,
@@ -274,10 +284,19 @@ class MonthClose:
             delta=delta,
             waived=waived,
             claimable_until=until,
-            flags=account.flags(result.month),
+            flags=flags,
         )
         name = output_id("credit.statement", account.tenant, result.month, state.revision, data["digest"])
         self._outputs.append(Output("credit.statement", name, account.tenant, instant, data))
+
+    def _flags(self, account: Account, month: Month, instant: int) -> tuple[str, ...]:
+        flags = account.flags(month)
+        return (*flags, OUT_OF_ORDER) if instant < self.out_of_turn_until else flags
+
+    def _adjust_at(self, terms: MonthTerms, instant: int) -> int | None:
+        """When the statement that has the flag `OUT_OF_ORDER` is followed by one without; None where it has none."""
+        until = self.out_of_turn_until
+        return until + terms.policy.statements.adjust_after if instant < until else None
 
     def _record(self, account: Account, month: Month, state: StatementState) -> None:
         account.set_state(month, state)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from streams.sla.credits import formula
 from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
+from streams.sla.credits.month_close import OUT_OF_ORDER
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.statement import MonthResult, Period
 from streams.sla.credits.statement_record import summarize_evidence, summarize_spans
@@ -199,8 +200,14 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
         or _differs("credit", money(submitted.credit, credit_in), money(found.credit, found.currency))
         or _differs("claimable_until", instant(submitted.claimable_until), instant(until))
         or _evidence(submitted, found)
-        or _differs("flags", ", ".join(submitted.flags) or "none", ", ".join(recomputed.flags) or "none")
+        or _flags(submitted, recomputed.flags)
     )
+
+
+def _flags(submitted: SubmittedStatement, recomputed: tuple[str, ...]) -> TermDifference | None:
+    """That inputs were applied out of their order does not follow from the events."""
+    stated = [flag for flag in submitted.flags if flag != OUT_OF_ORDER]
+    return _differs("flags", ", ".join(stated) or "none", ", ".join(recomputed) or "none")
 
 
 def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: Recomputation) -> TermDifference | None:
