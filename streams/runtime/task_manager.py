@@ -58,7 +58,7 @@ class TaskManager:
         self.assigned = False
         self._incomplete: list[dict[str, object]] = []
         self._inputs_elsewhere = InputsElsewhere(settings.app_id)
-        self._watch: asyncio.Task[None] | None = None
+        self._background: tuple[asyncio.Task[None], ...] = ()
         self._frozen: dict[tuple[str, int], int] = {}
         """How often each task had started when its state was last hidden from the garbage collector."""
         self._clock = clock or SystemTimeSource()
@@ -97,20 +97,23 @@ class TaskManager:
                 return
             await asyncio.sleep(_TOPICS_POLL_S)
         self._read_legacy_topics()
-        self._watch = asyncio.create_task(self._watch_topics())
-        self._purging = asyncio.create_task(Purge(self.agents, self._offsets).keep_running(self.tasks))
+        purge = Purge(self.agents, self._offsets)
+        self._background = (
+            asyncio.create_task(self._watch_topics()),
+            asyncio.create_task(purge.keep_running(self.tasks)),
+        )
         self._rebalance.begin()
         await self.app.start()
 
     async def stop(self) -> None:
         """Finish open transactions, then leave the group."""
         self.assigned = False
-        if self._watch is not None:
-            self._watch.cancel()
-            self._purging.cancel()
+        for task in self._background:
+            task.cancel()
+        if self._background:
             self._consumer.open_only(frozenset())
         await self._stop_tasks(list(self.tasks))
-        if self._watch is not None:
+        if self._background:
             await self.app.stop()
         await self._offsets.close()
 
@@ -138,10 +141,13 @@ class TaskManager:
             await self._lag.measure(list(self.tasks.values()))
 
     def crash(self) -> BaseException | None:
-        """Why the worker must stop: the Faust app crashed, or state or topics do not fit this deployment. Else None."""
+        """Why the worker must stop: the Faust app or what runs beside it crashed, or state or topics do not fit this
+        deployment. Else None."""
         reason: BaseException | None = self.app.crash_reason
+        ended = (task.exception() for task in self._background if task.done() and not task.cancelled())
         return (
             reason
+            or next(filter(None, ended), None)
             or self._stalled
             or self._topics.refused
             or next((task.refused for task in self.tasks.values() if task.refused is not None), None)

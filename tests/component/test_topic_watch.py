@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from unittest.mock import AsyncMock
 
 import pytest
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from streams.kafka.topic_descriptions import TopicDescription
+from streams.runtime import purge, task_manager
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.inputs_elsewhere import InputsElsewhere
@@ -116,6 +118,32 @@ def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwis
 
     assert asyncio.run(read(all_topics())) == ("eu.in",)
     assert asyncio.run(read({**all_topics(), "eu.shared": TopicDescription(4, ID)})) == ("eu.in", "eu.shared")
+
+
+@pytest.mark.parametrize("method", ["look", "delete_before"])
+def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise topics would be watched no longer, or internal topics grow, and nobody would know."""
+
+    async def fail(*_: object) -> None:
+        raise LookupError(method)
+
+    async def crash() -> BaseException | None:
+        manager = TaskManager(SETTINGS, [])
+        manager._topics._offsets = Topics(all_topics())  # type: ignore[assignment]
+        monkeypatch.setattr(task_manager, "_TOPICS_WATCH_S", 0)
+        monkeypatch.setattr(purge, "EVERY_S", 0)
+        monkeypatch.setattr(manager.app, "start", AsyncMock())
+        monkeypatch.setattr(manager._lag, "measure", AsyncMock())
+        await manager.start()
+        assert manager.crash() is None
+        monkeypatch.setattr(*((manager._topics, "look", fail) if method == "look" else (purge.Purge, "run", fail)))
+        async with asyncio.timeout(60):
+            await manager.crashed()
+        for task in manager._background:
+            task.cancel()
+        return manager.crash()
+
+    assert isinstance(asyncio.run(crash()), LookupError)
 
 
 @pytest.mark.parametrize(
