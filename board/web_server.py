@@ -43,9 +43,12 @@ class BoardServer(uvicorn.Server):
         yield
 
 
-def make_server(app: FastAPI, limits: ConnectionLimits, measured: HttpMetrics) -> BoardServer:
-    """Raises SettingsError where the process may not open so many files."""
-    limiter = ConnectionLimiter(limits, _KEEP_ALIVE_S, measured)
+def make_server(
+    app: FastAPI, limits: ConnectionLimits, measured: HttpMetrics, *, keep_alive_s: int = _KEEP_ALIVE_S
+) -> BoardServer:
+    """A connection without a request is closed after `keep_alive_s`. Raises SettingsError where the process may not
+    open so many files."""
+    limiter = ConnectionLimiter(limits, keep_alive_s, measured)
     config = uvicorn.Config(
         limiter.limited(app),
         http=cast(type[asyncio.Protocol], limiter.protocol),
@@ -56,7 +59,7 @@ def make_server(app: FastAPI, limits: ConnectionLimits, measured: HttpMetrics) -
         proxy_headers=False,
         lifespan="off",
         backlog=ACCEPTED_AT_ONCE,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=FINISH_S,
     )
     return BoardServer(config, limiter)

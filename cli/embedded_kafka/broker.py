@@ -37,7 +37,7 @@ from cli.embedded_kafka.node_files import (
 
 __all__ = ["Broker", "BrokerError", "main", "start_broker"]
 
-_READY_S = 60.0
+_READY_S = 120.0
 _STOP_S = 15.0
 
 

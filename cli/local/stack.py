@@ -20,7 +20,7 @@ from cli.embedded_kafka.node_files import free_port
 from cli.kafka_io.topic_admin import apply_topics
 from streams.topics import declared
 
-_READY_S = 60.0
+_READY_S = 120.0
 _STOP_S = 20.0
 PARTITIONS = 8
 WORKER = (sys.executable, "-c", "import sys; from cli.services.worker import run; sys.exit(run())")

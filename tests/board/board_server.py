@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,13 +12,15 @@ from fastapi import FastAPI
 from board.metrics import BoardMetrics
 from board.web_server import listening_socket, make_server
 from streams.http_connections import ConnectionLimits
+from tests.waiting import TIMEOUT_S
 
 
 @contextmanager
 def served(app: FastAPI, port: int = 0) -> Iterator[str]:
     """The address of the running application (port 0: any free one); the server has ended afterwards."""
     with listening_socket("127.0.0.1", port) as listener:
-        server = make_server(app, ConnectionLimits(), BoardMetrics().http)
+        # Under load, a browser may not read an answer for many seconds.
+        server = make_server(app, ConnectionLimits(head_s=TIMEOUT_S), BoardMetrics().http, keep_alive_s=int(TIMEOUT_S))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()
         try:
@@ -27,16 +28,5 @@ def served(app: FastAPI, port: int = 0) -> Iterator[str]:
         finally:
             app.state.context.changes.close()
             server.should_exit = True
-            thread.join(10)
+            thread.join(TIMEOUT_S)
             assert not thread.is_alive()
-
-
-def wait_until(condition: object, within_s: float = 5.0) -> bool:
-    """Whether a callable returned true in time."""
-    assert callable(condition)
-    until = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        threading.Event().wait(0.005)
-    return True

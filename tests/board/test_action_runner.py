@@ -18,6 +18,7 @@ from streams.settings import Settings
 from streams.sla.events import Position
 from tests.unit.action_bench import KIM, NOW, MemoryPresent, MemoryPublisher
 from tests.unit.memory_clock import Stopped
+from tests.waiting import TIMEOUT_S
 
 
 class HangingPublisher(MemoryPublisher):
@@ -28,7 +29,7 @@ class HangingPublisher(MemoryPublisher):
         self.released = threading.Event()
 
     def send(self, events: Sequence[JsonEvent]) -> list[Position]:
-        assert self.released.wait(20)
+        assert self.released.wait(TIMEOUT_S)
         return super().send(events)
 
 
@@ -37,7 +38,7 @@ def test_a_kafka_that_hangs_is_unavailable_and_the_same_attempt_gets_its_outcome
     service = ActionService(Settings(), MemoryPresent(), publisher=publisher, clock=clock)
     audit = AuditLog(empty_read_model, clock)
     runner = ActionRunner(service, SeenStates(), audit, clock, answer_s=0.05)
-    patient = ActionRunner(service, SeenStates(), audit, clock, answer_s=20)
+    patient = ActionRunner(service, SeenStates(), audit, clock, answer_s=TIMEOUT_S)
     sender, attempt = RequestSender(KIM, "127.0.0.1", "token"), ActionAttempt("respond", "inc-1", {}, "once")
     late = asyncio.run(runner.perform(sender, attempt))
     assert isinstance(late, ActionUnavailable)

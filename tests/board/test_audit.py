@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from board_rows import NOW
-from board_server import wait_until
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from signed_in import MovingClock, access_app, board_settings, browser, csrf_of, token_of
 from sqlalchemy import Engine, func, select
@@ -26,6 +25,7 @@ from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.settings import Settings
 from streams.sla.events import Rejection
+from tests.waiting import TIMEOUT_S, wait
 
 
 class Sent(NamedTuple):
@@ -158,8 +158,8 @@ def test_a_defect_does_not_end_the_thread_that_sends(
 
     sender = sending(AuditSender(empty_read_model, Settings(), connect), again_s=0.01)
     sender.start()
-    assert wait_until(lambda: waiting(empty_read_model) == 0)
-    sender.stop(5)
+    wait(lambda: waiting(empty_read_model) == 0)
+    sender.stop(TIMEOUT_S)
     assert len(producers) == 2
     assert producers[0].closed
 
@@ -222,10 +222,10 @@ def test_what_waits_for_kafka_is_measured(
     sender = sending(AuditSender(empty_read_model, Settings(), connect, metrics), again_s=0.01)
     measured = lambda: metrics.registry.get_sample_value("sla_board_audit_waiting_events")  # noqa: E731
     sender.start()
-    assert wait_until(lambda: measured() == 4)
+    wait(lambda: measured() == 4)
     there.set()
-    assert wait_until(lambda: measured() == 0)
-    sender.stop(5)
+    wait(lambda: measured() == 0)
+    sender.stop(TIMEOUT_S)
 
 
 def test_refusals_that_would_fill_the_disk_are_dropped(

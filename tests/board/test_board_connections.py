@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 from board.metrics import BoardMetrics
 from board.web_server import listening_socket, make_server
 from streams.http_connections import ConnectionLimits
+from tests.waiting import TIMEOUT_S
 
 LIVE = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -50,7 +51,7 @@ class Pages:
 
     async def ask(self, data: bytes) -> bytes:
         reader, writer = await self.send(data)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(TIMEOUT_S):
             answer = await reader.read()
         writer.close()
         return answer
@@ -77,7 +78,7 @@ async def served(limits: ConnectionLimits) -> AsyncIterator[Pages]:
 @pytest.mark.parametrize("half", [b"", b"GET / HT", b"POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"])
 def test_half_requests_keep_no_page_and_no_stream_waiting(half: bytes) -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(20), served(ConnectionLimits(total=10, head_s=60)) as pages:
+        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits(total=10, head_s=60)) as pages:
             stream, stream_writer = await pages.send(b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             await stream.readuntil(b"first")
             held = [await pages.send(half) for _ in range(60)]
@@ -94,7 +95,7 @@ def test_half_requests_keep_no_page_and_no_stream_waiting(half: bytes) -> None:
 
 def test_a_head_that_does_not_end_is_closed_and_a_stream_is_not() -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(20), served(ConnectionLimits(head_s=0.1)) as pages:
+        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits(head_s=0.1)) as pages:
             stream, stream_writer = await pages.send(b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             await stream.readuntil(b"first")
             half, half_writer = await pages.send(b"GET / HT")
@@ -110,7 +111,7 @@ def test_a_head_that_does_not_end_is_closed_and_a_stream_is_not() -> None:
 
 def test_a_head_that_is_too_large_is_refused_before_it_ends() -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(20), served(ConnectionLimits()) as pages:
+        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits()) as pages:
             answer = await pages.ask(b"GET /live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000)
             assert answer.startswith(b"HTTP/1.1 400 ")
 
@@ -119,7 +120,7 @@ def test_a_head_that_is_too_large_is_refused_before_it_ends() -> None:
 
 def test_a_body_is_read_and_its_answer_written() -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(20), served(ConnectionLimits()) as pages:
+        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits()) as pages:
             answer = await pages.ask(
                 b"POST /form HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n123456789"
             )

@@ -8,20 +8,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from board_server import wait_until
 from typer.testing import CliRunner
 
 from board import service
 from board.settings import BoardSettings
 from cli.main import app
 from streams.settings import Settings
+from tests.waiting import TIMEOUT_S, wait
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
 #: Nobody listens there.
@@ -40,7 +40,7 @@ def running(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with log.open("wb") as output:
         process = subprocess.Popen(COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
-        assert wait_until(lambda: "board_started" in log.read_text() or process.poll() is not None, 30)
+        wait(lambda: "board_started" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         started = next(line for line in log.read_text().splitlines() if "board_started" in line)
         yield process, json.loads(started)["address"]
@@ -51,20 +51,23 @@ def running(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 def test_it_serves_without_kafka_says_so_and_ends_in_time_with_open_streams(tmp_path: Path) -> None:
     with running(tmp_path) as (process, address):
-        assert httpx.get(f"{address}/api/v1/incidents").json() == {"incidents": [], "next_cursor": None}
-        assert httpx.get(f"{address}/live").status_code == 200
+        assert httpx.get(f"{address}/api/v1/incidents", timeout=TIMEOUT_S).json() == {
+            "incidents": [],
+            "next_cursor": None,
+        }
+        assert httpx.get(f"{address}/live", timeout=TIMEOUT_S).status_code == 200
 
         def reason() -> str:
-            (found,) = httpx.get(f"{address}/ready").json()["reasons"]
+            (found,) = httpx.get(f"{address}/ready", timeout=TIMEOUT_S).json()["reasons"]
             return str(found["reason"])
 
-        assert wait_until(lambda: NOBODY in reason(), 20)
-        with httpx.stream("GET", f"{address}/api/v1/changes", timeout=20) as stream:
+        wait(lambda: NOBODY in reason())
+        with httpx.stream("GET", f"{address}/api/v1/changes", timeout=TIMEOUT_S) as stream:
             lines = stream.iter_lines()
             assert next(lines) == "retry: 2000"
             process.send_signal(signal.SIGTERM)
             assert list(lines) == [""]
-            assert process.wait(15) == 0
+            assert process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -90,33 +93,30 @@ def test_a_wrong_setting_ends_it_with_the_reason(
     assert not (tmp_path / "board.db").exists()
 
 
-class HangingPublisher:
-    """Stands for a connection to a Kafka that does not answer."""
-
-    def __init__(self, *_: object) -> None:
-        self.send = lambda _: []
-
-    def close(self) -> None:
-        time.sleep(5)
-
-
 def test_it_ends_though_its_connection_to_kafka_does_not_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    closed: list[bool] = []
+
+    class HangingPublisher:
+        """Stands for a connection to a Kafka that does not answer."""
+
+        def __init__(self, *_: object) -> None:
+            self.send = lambda _: []
+
+        def close(self) -> None:
+            closed.append(answered.wait(TIMEOUT_S))
+
     monkeypatch.setattr(service, "ActionPublisher", HangingPublisher)
     monkeypatch.setattr(service, "prepare_process", lambda: None)
     monkeypatch.setattr(service, "FINISH_S", 0.1)
     monkeypatch.setattr(service, "_CLOSE_S", 0.1)
     board = BoardSettings(database_url=f"sqlite:///{tmp_path}/board.db", port=0)
-    stopping = list[float]()
 
     async def serving() -> int:
         stop = asyncio.Event()
         monkeypatch.setattr(service, "stop_on_signals", lambda: stop)
-
-        def listening(_: str) -> None:
-            stopping.append(time.monotonic())
-            stop.set()
-
-        return await service.serve(Settings(brokers=NOBODY), board, listening=listening)
+        return await service.serve(Settings(brokers=NOBODY), board, listening=lambda _: stop.set())
 
     assert asyncio.run(serving()) == 0
-    assert time.monotonic() - stopping[0] < 4
+    assert closed == [], "it waited for the answer"
+    answered.set()

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from board.changes import MOST_NAMES, Change, Changes
+from tests.waiting import TIMEOUT_S
 
 
 def test_a_reader_gets_what_was_published_since_it_asked_last_as_one_change() -> None:
@@ -32,7 +33,7 @@ def test_changes_come_from_another_thread() -> None:
         with changes.subscribe() as reader:
             thread = threading.Thread(target=changes.publish, args=(Change(3, frozenset({"a"})),))
             thread.start()
-            found = await reader.next(5)
+            found = await reader.next(TIMEOUT_S)
             thread.join()
             return found
 
@@ -88,10 +89,10 @@ def test_closing_ends_present_and_later_readers() -> None:
         changes = Changes()
         with changes.subscribe() as reader:
             threading.Thread(target=changes.close).start()
-            assert await reader.next(5) is None
+            assert await reader.next(TIMEOUT_S) is None
             assert reader.closed
         with changes.subscribe() as late:
-            assert await late.next(5) is None
+            assert await late.next(TIMEOUT_S) is None
             assert late.closed
 
     asyncio.run(read())

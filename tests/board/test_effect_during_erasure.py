@@ -35,6 +35,7 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.erasure import Erasures
 from streams.sla.instants import DAY, HOUR, format_rfc3339
 from tests.unit.action_bench import KIM
+from tests.waiting import TIMEOUT_S
 
 KEY = b"key"
 PSEUDONYM = Erasures(KEY).pseudonym("acme")
@@ -126,9 +127,9 @@ def test_an_erasure_that_is_being_written_when_the_effect_is_stored(
         advance(connection, {place: 1}, {place: 2})
         applier = Applier(Codec(), PREFIX, KEY)
         computing.start()
-        assert storing.wait(60)
+        assert storing.wait(TIMEOUT_S)
         applier.apply(connection, parts[1])
-    computing.join(60)
+    computing.join(TIMEOUT_S)
     assert not computing.is_alive()
     assert "acme" not in stored(database)
     assert PSEUDONYM in stored(database)

@@ -10,12 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from board_rows import app_of
-from board_server import served, wait_until
+from board_server import served
 from sqlalchemy import Engine
 
 from board import event_stream
 from board.changes import Change, Changes
 from board.metrics import BoardMetrics
+from tests.waiting import TIMEOUT_S, wait
 
 URL = "/api/v1/changes"
 
@@ -45,11 +46,11 @@ def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
 
 
 def test_a_change_is_the_next_that_arrives(address: str, changes: Changes) -> None:
-    with httpx.stream("GET", address + URL, timeout=5) as response:
+    with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         following = events(response)
         assert next(following) == {"retry": "2000"}
-        assert wait_until(lambda: changes.subscribers == 1)
+        wait(lambda: changes.subscribers == 1)
         changes.publish(Change(41, frozenset({"b", "a"}), frozenset({("acme", "2026-10")}), rejects=True))
         event = next(following)
     assert event["event"] == "change"
@@ -67,12 +68,12 @@ def test_a_browser_that_reconnects_gets_what_it_missed(address: str, changes: Ch
     changes.publish(Change(1, frozenset({"a"})))
     changes.publish(Change(2, frozenset({"b"})))
     for given in ({"headers": {"Last-Event-ID": "1"}}, {"params": {"after": "1"}}):
-        with httpx.stream("GET", address + URL, timeout=5, **given) as response:  # type: ignore[arg-type]
+        with httpx.stream("GET", address + URL, timeout=TIMEOUT_S, **given) as response:  # type: ignore[arg-type]
             following = events(response)
             next(following)
             event = next(following)
         assert (event["event"], event["data"]["incidents"]) == ("change", ["b"])
-    with httpx.stream("GET", address + URL, timeout=5, headers={"Last-Event-ID": "77"}) as response:
+    with httpx.stream("GET", address + URL, timeout=TIMEOUT_S, headers={"Last-Event-ID": "77"}) as response:
         following = events(response)
         next(following)
         event = next(following)
@@ -81,7 +82,7 @@ def test_a_browser_that_reconnects_gets_what_it_missed(address: str, changes: Ch
 
 def test_a_comment_comes_while_nothing_changes(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "HEARTBEAT_S", 0.01)
-    with httpx.stream("GET", address + URL, timeout=5) as response:
+    with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
         following = events(response)
         next(following)
         assert next(following) == {"comment": "no change"}
@@ -90,11 +91,11 @@ def test_a_comment_comes_while_nothing_changes(address: str, monkeypatch: pytest
 def test_nothing_is_left_of_a_reader_that_went_away(address: str, changes: Changes) -> None:
     """Also without a change or heartbeat that would fail to be sent."""
     for _ in range(3):
-        with httpx.stream("GET", address + URL, timeout=5) as response:
+        with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
             following = events(response)
             next(following)
-            assert wait_until(lambda: changes.subscribers == 1)
-        assert wait_until(lambda: changes.subscribers == 0)
+            wait(lambda: changes.subscribers == 1)
+        wait(lambda: changes.subscribers == 0)
 
 
 def test_a_reader_that_does_not_read_holds_up_nobody(address: str, changes: Changes) -> None:
@@ -102,28 +103,28 @@ def test_a_reader_that_does_not_read_holds_up_nobody(address: str, changes: Chan
     with socket.create_connection((host, int(port))) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(f"GET {URL} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        assert wait_until(lambda: changes.subscribers == 1)
-        with httpx.stream("GET", address + URL, timeout=5) as response:
+        wait(lambda: changes.subscribers == 1)
+        with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
             following = events(response)
             next(following)
-            assert wait_until(lambda: changes.subscribers == 2)
+            wait(lambda: changes.subscribers == 2)
             for position in range(1, 2000):
                 changes.publish(Change(position, frozenset({f"incident-{position}"})))
             last = 0
             while last < 1999:
                 last = int(next(following)["id"])
-        assert wait_until(lambda: changes.subscribers == 1)
-    assert wait_until(lambda: changes.subscribers == 0)
+        wait(lambda: changes.subscribers == 1)
+    wait(lambda: changes.subscribers == 0)
 
 
 def test_streams_end_with_the_server(empty_read_model: Engine) -> None:
     changes = Changes()
     with served(app_of(empty_read_model, changes=changes)) as address:
-        client = httpx.Client(timeout=5)
+        client = httpx.Client(timeout=TIMEOUT_S)
         response = client.send(client.build_request("GET", address + URL), stream=True)
         following = events(response)
         next(following)
-        assert wait_until(lambda: changes.subscribers == 1)
+        wait(lambda: changes.subscribers == 1)
     assert list(following) == []
     client.close()
 
@@ -135,28 +136,28 @@ def test_open_streams_are_counted(empty_read_model: Engine) -> None:
         return metrics.registry.get_sample_value("sla_board_streams")
 
     with served(app_of(empty_read_model, changes=changes, metrics=metrics)) as address:
-        with httpx.stream("GET", address + URL, timeout=5) as response:
+        with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
             following = events(response)
             next(following)
             assert streams() == 1
-        assert wait_until(lambda: streams() == 0)
+        wait(lambda: streams() == 0)
 
 
 def test_there_is_a_limit_to_streams(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "MOST_STREAMS", 0)
-    answer = httpx.get(address + URL)
+    answer = httpx.get(address + URL, timeout=TIMEOUT_S)
     assert answer.status_code == 503
     assert "event streams are open" in answer.json()["detail"]
 
 
 def test_one_reader_does_not_take_all_streams(empty_read_model: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "MOST_OF_ONE", 1)
-    with served(app_of(empty_read_model)) as address, httpx.stream("GET", address + URL, timeout=5) as response:
+    with served(app_of(empty_read_model)) as address, httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as response:
         following = events(response)
         next(following)
-        answer = httpx.get(address + URL)
+        answer = httpx.get(address + URL, timeout=TIMEOUT_S)
         assert answer.status_code == 503
         assert "1 of your event streams are open" in answer.json()["detail"]
         monkeypatch.setattr("board.api.changes.reader_of", lambda _: "person lee")
-        with httpx.stream("GET", address + URL, timeout=5) as other:
+        with httpx.stream("GET", address + URL, timeout=TIMEOUT_S) as other:
             assert other.status_code == 200

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 from sqlalchemy import Engine
 
@@ -16,13 +13,7 @@ from board.metrics import BoardMetrics
 from streams.settings import read_settings
 from streams.sla.instants import DAY, SECOND
 from streams.time_source import SystemTimeSource
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.waiting import wait
 
 
 def ingest_of(engine: Engine) -> Ingest:

@@ -11,9 +11,8 @@ import pytest
 from board.background.jobs import BackgroundJobs, Job, Limits, Report, TooManyJobs
 from streams.errors import SettingsError
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
-#: Starting a process and importing this takes about a second, more on a busy machine.
-TIMEOUT_S = 60
 LIMIT = 512 * 1024**2
 #: The priority of a job: below that of the tests, which may be lowered already.
 LOWERED = min(os.nice(0) + 10, 19)

@@ -21,6 +21,7 @@ from board.pages.urgency import Deadline
 from board.store.engine import writing
 from board.store.tables import incident
 from streams.sla.instants import HOUR, MINUTE
+from tests.waiting import TIMEOUT_S
 
 HOSTILE = ("a/b", "../x", ".", "..", "a?b#c", "'\"<b>&", "日本語 id", "%2F", "x" * 128)
 
@@ -191,7 +192,7 @@ def test_the_stream_says_whether_the_rows_are_current(
     empty_read_model: Engine, status: IngestStatus, current: bool, since: int | None
 ) -> None:
     app = page_app(empty_read_model, NOW, ingest=lambda: status)
-    with served(app) as address, urlopen(f"{address}/live/changes", timeout=10) as stream:
+    with served(app) as address, urlopen(f"{address}/live/changes", timeout=TIMEOUT_S) as stream:
         lines = iter(lambda: stream.readline().decode().strip(), None)
         assert next(line for line in lines if line.startswith("event:")) == "event: status"
         assert json.loads(next(lines).removeprefix("data: ")) == {"current": current, "since": since}

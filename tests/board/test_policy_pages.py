@@ -35,6 +35,7 @@ from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import HOUR
 from streams.sla.policy import Policies, Target
+from tests.waiting import TIMEOUT_S
 
 SHIPPED = (default_policies_dir() / "scalr-emergency" / "1.yaml").read_text(encoding="utf-8")
 #: An hour to respond to P1, and credit for each started point.
@@ -42,7 +43,6 @@ CANDIDATE = SHIPPED.replace('version: "1"', 'version: "2"').replace("within: PT2
 STRICTER = with_credit(
     with_severity(replace(shipped(), version="2", digest="2"), "P1", response=Target(HOUR)), step="started"
 )
-TIMEOUT_S = 120
 
 
 def client_of(engine: Engine, deployed: Policies) -> TestClient:

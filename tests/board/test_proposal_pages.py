@@ -16,6 +16,7 @@ from signed_in import HTML, csrf_of
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY
+from tests.waiting import TIMEOUT_S
 
 URL = "https://board.example"
 MARKUP = "<script>alert(1)</script>"
@@ -161,7 +162,7 @@ def test_the_first_who_may_propose_and_opens_the_page_starts_the_effect(deployme
     assert 'hx-trigger="every 1s"' in text
     assert offered(bob, address) == {"decline"}
     job = effects.latest(identity)
-    assert effects.wait(job.id, 60).status == "done"
+    assert effects.wait(job.id, TIMEOUT_S).status == "done"
     assert "Credits change by" in shown(bob.get(address).text)
     assert offered(bob, address) == {"approve", "decline"}
     assert effects.latest(identity).id == job.id

@@ -19,6 +19,7 @@ from board.proposals.stored import get_proposal
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY, HOUR, parse_rfc3339
+from tests.waiting import TIMEOUT_S
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -275,7 +276,7 @@ def test_the_effect_is_computed_in_a_process_of_its_own(deployment: Deployment) 
     assert answer.json()["computing"] in {"queued", "running"}
     effects = deployment.app.state.context.background.effects
     job = effects.latest(proposal_id)
-    assert effects.wait(job.id, 60).status == "done"
+    assert effects.wait(job.id, TIMEOUT_S).status == "done"
     found = ann.get(f"/api/v1/proposals/{proposal_id}").json()
     assert found["computing"] is None
     assert found["effect"]["result"] == deployment.compute(proposal_id)

@@ -16,6 +16,7 @@ from board.queries import attainment
 from board.recent_results import RecentResults
 from streams.sla.instants import SECOND
 from tests.unit.memory_clock import Stopped
+from tests.waiting import TIMEOUT_S
 
 
 class MovableTime(Stopped):
@@ -74,15 +75,15 @@ def test_who_asks_while_a_result_is_computed_waits_for_it() -> None:
     def slowly() -> str:
         asked.append("once")
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(TIMEOUT_S)
         return "found"
 
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(recent.get, "key", slowly)
-        assert begun.wait(10)
+        assert begun.wait(TIMEOUT_S)
         others = [pool.submit(recent.get, "key", slowly) for _ in range(2)]
         go_on.set()
-        assert [each.result(10) for each in (first, *others)] == ["found"] * 3
+        assert [each.result(TIMEOUT_S) for each in (first, *others)] == ["found"] * 3
     assert asked == ["once"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from board_history import NOW, TENANTS
-from board_server import served, wait_until
+from board_server import served
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from signed_in import MovingClock, access_app, board_settings, browser, token_of
@@ -29,6 +29,7 @@ from connect.actions.permissions import Permission
 from connect.actions.person import Role
 from streams.sla.events import Who
 from streams.sla.instants import DAY
+from tests.waiting import TIMEOUT_S, wait
 
 OWN, FOREIGN = "globex", "acme"
 OTHERS = sorted(set(TENANTS) - {OWN})
@@ -317,11 +318,11 @@ def test_event_streams_send_what_concerns_the_tenant_and_end_with_the_token(
     app = access_app(engine, settings, MovingClock(NOW))
     bearer = {"Authorization": f"Bearer {token_of(settings, 'pat', Role.VIEWER, tenants={OWN})}"}
     changes = app.state.context.changes
-    with served(app) as address, httpx.stream("GET", address + path, headers=bearer, timeout=10) as answer:
+    with served(app) as address, httpx.stream("GET", address + path, headers=bearer, timeout=TIMEOUT_S) as answer:
         assert answer.status_code == 200
         lines = answer.iter_lines()
         next(lines)
-        assert wait_until(lambda: changes.subscribers == 1)
+        wait(lambda: changes.subscribers == 1)
         changes.publish(Change(1, frozenset({ids["theirs"]}), frozenset({(FOREIGN, MONTH)}), rejects=True))
         changes.publish(Change(2, frozenset({ids["mine"]}), frozenset({(FOREIGN, MONTH)})))
         got = ""

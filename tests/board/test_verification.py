@@ -32,9 +32,9 @@ from board.store.tables import entry, erased_tenant, statement
 from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import DAY
+from tests.waiting import TIMEOUT_S
 
 JUNE = ("acme", "2026-06", 6)
-TIMEOUT_S = 60
 
 
 def url(engine: Engine) -> str:

@@ -23,6 +23,7 @@ from connect.kafka_io.connection import BrokerProblem
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
 from streams.worker_progress import PartitionState, TaskProgress, WorkerProgress
 from tests.unit.memory_clock import Stopped
+from tests.waiting import TIMEOUT_S
 
 #: As much of an incident's state as the page reads.
 STATE = json.dumps({"policy": {"digest": "0" * 64}})
@@ -79,7 +80,7 @@ def test_the_watch_keeps_the_latest_beside_a_failure_and_connects_again() -> Non
             self.reads += 1
             if self.number == 2 and self.reads == 1:
                 failed.set()
-                read.wait(10)
+                read.wait(TIMEOUT_S)
                 raise BrokerProblem("no Kafka broker answers at kafka:9092")
             if self.number >= 3:
                 again.set()
@@ -97,12 +98,12 @@ def test_the_watch_keeps_the_latest_beside_a_failure_and_connects_again() -> Non
     thread = watching(watch, 0.001)
     assert watch.status == WorkersStatus()
     thread.start()
-    assert failed.wait(10)
+    assert failed.wait(TIMEOUT_S)
     assert watch.status.failure == "no Kafka broker answers at kafka:9092"
     watch.note(progress())
     read.set()
-    assert again.wait(10)
-    thread.stop(10)
+    assert again.wait(TIMEOUT_S)
+    thread.stop(TIMEOUT_S)
     assert watch.status.progress == progress(), "what was read before a failure is kept"
     assert watch.status.failure is not None
 

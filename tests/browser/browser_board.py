@@ -23,8 +23,10 @@ from board.settings import BoardSettings
 from board.store.engine import writing
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
 MANY = 10_000
+TIMEOUT_MS = int(TIMEOUT_S * 1_000)
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -35,7 +37,7 @@ def started_chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(_NAMES)} is on the path; apt-get install chromium brings one")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    expect.set_options(timeout=20_000)  # a busy machine
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser

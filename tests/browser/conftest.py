@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from board_history import NOW, story
 from board_rows import add_incident
-from browser_board import MANY, RunningBoard, Viewport, running_board, started_chromium
+from browser_board import MANY, TIMEOUT_MS, RunningBoard, Viewport, running_board, started_chromium
 from playwright.sync_api import Browser, BrowserContext
 from replayed import ingest, replayed
 from story import policies as story_policies
@@ -38,7 +38,7 @@ def tab(chromium: Browser) -> Iterator[Callable[..., Viewport]]:
         given = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", "timezone_id": "UTC", **options}
         contexts.append(chromium.new_context(**given))
         opened.append(Viewport(contexts[-1].new_page()))
-        opened[-1].page.set_default_timeout(20_000)
+        opened[-1].page.set_default_timeout(TIMEOUT_MS)
         opened[-1].watch()
         return opened[-1]
 

@@ -50,7 +50,7 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
         page.locator("[data-action=update] button.primary").click()
         expect(page.locator("#action-result")).to_contain_text("the workers accepted it")
         assert [each["type"] for each in board.publisher.events] == ["incident.updated"]
-        assert page.evaluate("document.getElementById('actions').contains(document.activeElement)")
+        page.wait_for_function("document.getElementById('actions').contains(document.activeElement)")
         phone = tab(viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark", locale="ja-JP").page
         phone.context.add_cookies(page.context.cookies())
         phone.goto(f"{address}/incidents/open-p1")

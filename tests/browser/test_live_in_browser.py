@@ -57,14 +57,16 @@ def remove(board: RunningBoard, incident_id: str) -> None:
 
 
 def test_countdowns_move_every_second(story_board: RunningBoard, tab: OpenTab) -> None:
+    add(story_board, "browser-counted", next_deadline=story_board.clock.now() + 30 * MINUTE)
     page = tab().page
-    page.goto(f"{story_board.address}/?q=open-p1")
-    digits = page.locator('[data-id="open-p1"] .digits')
+    page.goto(f"{story_board.address}/?q=browser-counted")
+    digits = page.locator('[data-id="browser-counted"] .digits')
     expect(digits).to_have_text(re.compile(r"^\d+:\d\d$"))
     before = digits.inner_text()
     expect(digits).not_to_have_text(before)
     seconds = [int(text.split(":")[0]) * 60 + int(text.split(":")[1]) for text in (before, digits.inner_text())]
     assert seconds[0] > seconds[1]
+    remove(story_board, "browser-counted")
 
 
 def test_a_change_appears_by_one_request_without_reload(story_board: RunningBoard, tab: OpenTab) -> None:
@@ -151,6 +153,7 @@ def test_filters_go_into_the_address_and_back(story_board: RunningBoard, tab: Op
 def test_the_keyboard_is_enough(story_board: RunningBoard, tab: OpenTab) -> None:
     page = tab().page
     page.goto(story_board.address)
+    total = page.locator(".total").inner_text()
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
     page.keyboard.type("j")
@@ -164,6 +167,7 @@ def test_the_keyboard_is_enough(story_board: RunningBoard, tab: OpenTab) -> None
     page.keyboard.press("j")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(".total")).to_have_text(total)  # all rows are there again
     expected = ids(page)[1]
     for key in "jjkkjj":
         page.keyboard.press(key)
@@ -252,8 +256,9 @@ def test_a_row_that_comes_twice_is_shown_once(large_board: RunningBoard, tab: Op
     live(opened)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.wait_for_function("() => document.querySelectorAll('#rows [data-row]').length >= 200")
-    large_board.changes.publish(Change(10**6, incidents=frozenset(ids(page)[:50])))
-    page.wait_for_timeout(1500)
+    with page.expect_response("**/live/changed"):
+        large_board.changes.publish(Change(10**6, incidents=frozenset(ids(page)[:50])))
+    expect(page.locator("#rows .changed")).to_have_count(50)
     assert len(ids(page)) == len(set(ids(page)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from proposing_board import Deployment
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
 
 from board.changes import Change
+from tests.waiting import TIMEOUT_S, wait
 
 OpenTab = Callable[..., Viewport]
 
@@ -39,15 +41,18 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         board.turn()
         expect(ann.locator("h1")).to_contain_text("Annul")
         identity = ann.url.rpartition("/")[2].partition("?")[0]
+        wait(lambda: effects.latest(identity) is not None)
         job = effects.latest(identity)
         assert job is not None
-        assert effects.wait(job.id, 60).status == "done"
+        assert effects.wait(job.id, TIMEOUT_S).status == "done"
         expect(ann.locator("#proposal")).to_contain_text("Credits change by")
         sign_in(bob, address, board.token("bob"))
         bob.get_by_role("link", name="Proposals 1").click()
+        expect(bob).to_have_url(f"{address}/proposals")
         bob.screenshot(path=pictures / "proposals.png", full_page=True)
         assert problems_of_axe(bob, STANDARDS) == []
         bob.get_by_role("link", name="Annul").click()
+        expect(bob).to_have_url(re.compile(f"/proposals/{identity}"))
         assert problems_of_axe(bob, STANDARDS) == []
         bob.screenshot(path=pictures / "proposal.png", full_page=True)
         phone = tab(viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark", locale="ja-JP").page

@@ -19,9 +19,9 @@ from streams.runtime.kafka_log import KafkaLog, new_consumer
 from streams.runtime.processor import Effects, Send
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
+from tests.waiting import TIMEOUT_S
 
 AGENT = "desk"
-PATIENCE_S = 20.0
 
 
 class Rig(Protocol):
@@ -74,7 +74,7 @@ async def read(rig: Rig, topic: str) -> list[bytes]:
         consumer.assign([where])
         end = (await consumer.end_offsets([where]))[where]
         consumer.seek(where, 0)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while await consumer.position(where) < end:
                 found += [each.value for each in (await consumer.getmany(where, timeout_ms=100)).get(where, ())]
     finally:
@@ -94,7 +94,7 @@ async def _chunks(log: KafkaLog):  # type: ignore[no-untyped-def]  # an async ge
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """A commit is decided before it is seen everywhere."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         while not await condition():
             await asyncio.sleep(0.02)
 

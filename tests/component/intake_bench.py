@@ -25,6 +25,7 @@ from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
+from tests.waiting import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "intake"
@@ -175,7 +176,7 @@ async def served(
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_S):
             await scenario()
 
     asyncio.run(limited())

@@ -16,6 +16,7 @@ from connect.notify.page_store_rows import Parked, StateRow, StoredPages, read_p
 from connect.notify.triggers import PageTrigger
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND
+from tests.waiting import TIMEOUT_S
 
 REF = SecretRef("env", "X")
 
@@ -168,7 +169,7 @@ def failed(_: Message) -> Outcome:
 
 def play(scenario: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_S):
             await scenario()
 
     asyncio.run(limited())

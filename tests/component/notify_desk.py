@@ -16,6 +16,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.serde.codec import Codec
+from tests.waiting import TIMEOUT_S
 
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
 
@@ -165,7 +166,7 @@ class Desk:
         await self.consumer.on_partitions_assigned(self.kafka.assignment())
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(TIMEOUT_S):
             while not condition():
                 assert self.reading is not None
                 if self.reading.done():

@@ -11,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from streams.schema_registry.client import SchemaRegistry
+from tests.waiting import TIMEOUT_S
 
 Trouble = Callable[["_Handler"], None]
 
@@ -36,7 +37,7 @@ class FakeRegistry:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/apis/ccompat/v7"
 
     def access(self, **more: Any) -> SchemaRegistry:
-        return SchemaRegistry(self.url, **{"timeout_s": 0.3, **more})
+        return SchemaRegistry(self.url, **{"timeout_s": TIMEOUT_S, **more})
 
     def add(self, definition: object) -> int:
         """A schema of anybody's; its id."""
@@ -123,7 +124,7 @@ def status(code: int, body: object = b"", **headers: str) -> Trouble:
 
 
 def hang(handler: _Handler) -> None:
-    handler.registry.released.wait(5)
+    handler.registry.released.wait(TIMEOUT_S)
 
 
 def drop(handler: _Handler) -> None:

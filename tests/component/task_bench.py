@@ -15,6 +15,7 @@ from streams.runtime.processor import Effects, Record, Send
 from streams.runtime.run_loop import AT_ONCE, CommitInterval
 from streams.runtime.task import StreamTask
 from streams.runtime.transaction_builder import TransactionLimits
+from tests.waiting import TIMEOUT_S
 
 MS = 1_000
 
@@ -136,7 +137,7 @@ class Bench:
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def within_time() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             await scenario()
 
     asyncio.run(within_time())

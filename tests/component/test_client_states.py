@@ -24,6 +24,7 @@ from streams.replay.simulate import simulate
 from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import encode
 from streams.sla.events import Rejection
+from tests.waiting import TIMEOUT_S
 
 TOPIC = "sla.incident-state"
 PLACES = [TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)]
@@ -118,7 +119,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_the_newest_state_of_each_incident_is_at_hand(view: Any) -> None:
     consumer = FakeConsumer(("inc", NEW), ("other", ENDED), ("inc", ANSWERED))
     found = view(consumer)
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert sorted(found) == ["inc", "other"]
     assert len(found) == 2
     assert found["inc"].data["revision"] == 2
@@ -127,8 +128,8 @@ def test_the_newest_state_of_each_incident_is_at_hand(view: Any) -> None:
     assert {each.data["status"] for each in found.values()} == {"open", "resolved"}
     consumer.append("inc", None)
     while consumer.at < 4:
-        assert consumer.polled.acquire(timeout=10)
-    assert consumer.polled.acquire(timeout=10)
+        assert consumer.polled.acquire(timeout=TIMEOUT_S)
+    assert consumer.polled.acquire(timeout=TIMEOUT_S)
     assert list(found) == ["other"]
     found.close()
     assert consumer.closed.is_set()
@@ -141,33 +142,33 @@ def test_only_wanted_states_are_stored(view: Any) -> None:
 
     ended = value_of(opened("10:00"), resolved("10:05"))
     found = view(FakeConsumer(("inc", NEW), ("other", ENDED)), keep=is_open)
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert list(found) == ["inc"]
     found = view(FakeConsumer(("inc", NEW), ("inc", ended)), keep=is_open)
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert list(found) == []
 
 
 def test_too_many_incidents_are_an_error_that_says_what_to_do(view: Any) -> None:
     found = view(FakeConsumer(("inc", NEW), ("other", ENDED)), limit=1)
     with pytest.raises(ClientError, match="more than 1 incidents: raise `limit`, or store fewer"):
-        found.wait_until_caught_up(timeout=10)
+        found.wait_until_caught_up(timeout=TIMEOUT_S)
     with pytest.raises(ClientError):
         found.get("inc")
 
 
 def test_an_outage_is_waited_for_and_a_refusal_is_told(view: Any) -> None:
     found = view(FakeConsumer(("inc", NEW), faults=(KafkaTimeoutError(),)))
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert list(found) == ["inc"]
     found = view(FakeConsumer(("inc", NEW), faults=(TopicAuthorizationFailedError(),)))
     with pytest.raises(BrokerUnavailable, match="Kafka refuses to send states"):
-        found.wait_until_caught_up(timeout=10)
+        found.wait_until_caught_up(timeout=TIMEOUT_S)
 
 
 def test_a_state_of_a_later_release_is_told_where_it_is_looked_up(view: Any) -> None:
     found = view(FakeConsumer(("inc", NEW), ("later", b"\xc3\x01" + bytes(8))))
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert found["inc"].subject == "inc"
     with pytest.raises(UndecodableRecord):
         found["later"]
@@ -175,7 +176,7 @@ def test_a_state_of_a_later_release_is_told_where_it_is_looked_up(view: Any) -> 
 
 def test_with_keep_a_state_of_a_later_release_is_told_where_it_is_looked_up_too(view: Any) -> None:
     found = view(FakeConsumer(("later", b"\xc3\x01" + bytes(8)), ("inc", NEW)), keep=lambda _: True)
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert found["inc"].subject == "inc"
     with pytest.raises(UndecodableRecord):
         found["later"]
@@ -184,17 +185,17 @@ def test_with_keep_a_state_of_a_later_release_is_told_where_it_is_looked_up_too(
 @pytest.mark.parametrize("value", [NEW, b"garbage", None])
 def test_a_record_whose_key_is_no_text_does_not_end_the_view(view: Any, value: bytes | None) -> None:
     found = view(FakeConsumer((b"\xff", value), ("inc", NEW)))
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     assert list(found) == ["inc"]
 
 
 def test_a_view_is_refused_in_a_process_that_was_forked_since(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that follows the topic is not there: the view would stay as it was."""
     found = view(FakeConsumer(("inc", NEW)))
-    found.wait_until_caught_up(timeout=10)
+    found.wait_until_caught_up(timeout=TIMEOUT_S)
     with monkeypatch.context() as forked:
         forked.setattr("os.getpid", lambda: -1)
-        for use in (lambda: found["inc"], lambda: found.wait_until_caught_up(timeout=10)):
+        for use in (lambda: found["inc"], lambda: found.wait_until_caught_up(timeout=TIMEOUT_S)):
             with pytest.raises(ClientError, match="the view of states was opened before this process was forked"):
                 use()
     assert found["inc"].subject == "inc"

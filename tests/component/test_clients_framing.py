@@ -24,6 +24,7 @@ from streams.serde.codec import Codec, decode
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import InputRecord
 from streams.sla.events import Rejection
+from tests.waiting import wait
 
 __all__ = ["world"]
 
@@ -90,7 +91,12 @@ def test_a_consumer_that_waits_can_be_stopped_and_gets_the_event_again(server: F
     broker = FakeBroker([credit("c0"), framing(credit("c1"))])
     server.broken = TROUBLES["500"]
     credits_ = subscribed(broker.consumer(), decode=Codec(RegistryClient(server.access())).decode)
-    threading.Timer(0.1, credits_.stop).start()
+
+    def stop_while_it_waits() -> None:
+        wait(lambda: server.requests)
+        credits_.stop()
+
+    threading.Thread(target=stop_while_it_waits).start()
     assert ids(credits_) == names(1)
     assert broker.committed == 1
     server.broken = None

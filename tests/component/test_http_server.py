@@ -20,6 +20,7 @@ from connect.intake.signatures import read_secrets
 from connect.intake.web.app import Intake
 from streams.http_connections import ConnectionLimits, HttpMetrics
 from streams.service_process import HttpServer, health_app
+from tests.waiting import TIMEOUT_S
 
 JIRA = "/v1/hooks/jira"
 HALF_HEAD = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-"
@@ -83,7 +84,7 @@ def test_half_requests_keep_no_webhook_waiting(half: bytes) -> None:
         async with listening(total=10, head_s=60) as server:
             held = [await server.connect(half) for _ in range(60)]
             for _ in range(3):
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(TIMEOUT_S):
                     assert await server.signed_webhook() == 202
             assert server.metric("sla_http_connections_closed_total", reason="displaced") >= 50
             assert server.metric("sla_http_connections") <= 5

@@ -29,6 +29,7 @@ from connect.intake.web.parsed_memory import LARGEST, MOST_IN_A_ROW, parsed_size
 from streams.http_connections import network_of
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
+from tests.waiting import until
 
 KIB = 1024
 
@@ -277,9 +278,7 @@ async def attacked(**settings: object) -> AsyncIterator[tuple[Bench, Sockets]]:
 
 
 async def reserved(bench: Bench, at_least: int) -> None:
-    async with asyncio.timeout(5):
-        while bench.intake._reader.unproven.reserved < at_least:
-            await asyncio.sleep(0.005)
+    await until(lambda: bench.intake._reader.unproven.reserved >= at_least)
 
 
 def test_a_declared_length_takes_no_memory() -> None:
@@ -322,9 +321,7 @@ def test_one_source_cannot_take_the_memory_of_the_others(monkeypatch: pytest.Mon
             assert (await bench.hook("jira", recorded("jira-created")))[0] == 503
             assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
             sockets.close()
-            async with asyncio.timeout(5):
-                while bench.intake._reader.unproven.reserved:
-                    await asyncio.sleep(0.005)
+            await until(lambda: bench.intake._reader.unproven.reserved == 0)
             assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
             assert not bench.intake._reader._addresses._budgets
             assert not bench.intake._reader._sources._budgets

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from intake_bench import SECRETS, recorded, run, served, signed, token, types
+from intake_bench import SECRETS, Bench, recorded, run, served, signed, token, types
 
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from streams.serde.codec import decode
@@ -111,19 +111,20 @@ def test_bodies_are_bounded_however_they_come() -> None:
         await asyncio.sleep(5)
 
     async def scenario() -> None:
-        async with served(max_body=10_000, body_timeout=100_000) as bench:
-            headers = {"Content-Type": "application/json", **token("services")}
+        headers = {"Content-Type": "application/json", **token("services")}
 
-            async def send(data: object, **more: str) -> tuple[int, str]:
-                async with bench.client.post("/v1/incidents", data=data, headers=headers | more) as answer:
-                    return answer.status, (await answer.json())["error"]
+        async def send(bench: Bench, data: object, **more: str) -> tuple[int, str]:
+            async with bench.client.post("/v1/incidents", data=data, headers=headers | more) as answer:
+                return answer.status, (await answer.json())["error"]
 
-            assert (await send(b" " * 10_001))[0] == 413
-            assert (await send(pieces(11)))[0] == 413
-            assert (await send(pieces(10)))[0] == 422  # as long as allowed, but no JSON
-            status, told = await send(gzip.compress(b" " * 1_000_000), **{"Content-Encoding": "gzip"})
+        async with served(max_body=10_000) as bench:
+            assert (await send(bench, b" " * 10_001))[0] == 413
+            assert (await send(bench, pieces(11)))[0] == 413
+            assert (await send(bench, pieces(10)))[0] == 422  # as long as allowed, but no JSON
+            status, told = await send(bench, gzip.compress(b" " * 1_000_000), **{"Content-Encoding": "gzip"})
             assert (status, "Content-Encoding" in told) == (415, True)
-            assert (await send(stalled()))[0] == 408
+        async with served(body_timeout=100_000) as bench:
+            assert (await send(bench, stalled()))[0] == 408
             assert bench.intake._reader.budget.reserved == 0
 
     run(scenario)

@@ -16,6 +16,7 @@ from connect.notify.page_store import StallDetector
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.errors import SlaError
 from streams.serde.codec import Codec
+from tests.waiting import until
 
 
 class Connection:
@@ -105,9 +106,7 @@ def test_a_worker_outlives_its_connections(
         tested = DestinationWorker("d", routing, Script(clock), connect, clock, NotifyMetrics(), Codec())
         assert tested.failure == "not connected to Kafka yet"
         running = asyncio.create_task(tested.run())
-        async with asyncio.timeout(5):
-            while left or tested.failure is not None:
-                await asyncio.sleep(0.005)
+        await until(lambda: not left and tested.failure is None)
         assert made[0].stopped
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

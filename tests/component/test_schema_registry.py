@@ -26,6 +26,7 @@ from streams.serde.confluent_framing import Framing
 from streams.settings import read_settings
 from streams.sla.instants import SECOND
 from streams.topics import TOPIC_OF
+from tests.waiting import TIMEOUT_S, until
 
 MARK = {"partition": 1, "until": 2}
 TIME_MARK = {
@@ -67,7 +68,7 @@ def test_it_asks_as_confluent_says(server: FakeRegistry) -> None:
 @pytest.mark.parametrize("name", sorted(TROUBLES))
 def test_what_is_no_answer_is_an_outage_and_never_an_absent_schema(server: FakeRegistry, name: str) -> None:
     server.broken = TROUBLES[name]
-    client = RegistryClient(server.access())
+    client = RegistryClient(server.access(timeout_s=0.3) if name == "hang" else server.access())
     expected = RegistryRefused if name == "401" else RegistryUnavailable
     for ask in (
         lambda: client.schema_for(1),
@@ -234,14 +235,6 @@ class Scripted:
         return answer
 
 
-async def until(condition: object, turns: int = 2_000) -> None:
-    for _ in range(turns):
-        if condition():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not come to that")
-
-
 def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
     async def scenario() -> None:
         clock = ManualClock()
@@ -280,7 +273,7 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
         assert source.schema_for(8) == "registered since"
         await source.stop()
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 def test_a_source_can_be_stopped_while_the_registry_is_away() -> None:
@@ -291,7 +284,7 @@ def test_a_source_can_be_stopped_while_the_registry_is_away() -> None:
         await source.stop()
         assert waiting.value.answered.cancelled()
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 # -- the worker's start ------------------------------------------------------------------------------------------------
@@ -322,13 +315,13 @@ def test_a_worker_waits_for_the_registry_before_it_begins_and_says_so(server: Fa
         assert framing(value[1]) == confluent_head(schema_id) + value[1][10:]
         assert codec.decode(framing(value[1])) == ("time.mark", TIME_MARK), "its own ids it need not ask for"
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 def test_a_worker_that_is_refused_does_not_begin(server: FakeRegistry) -> None:
     server.levels[subject_of("credit.issued", "sla")] = "NONE"
     with pytest.raises(RegistryRefused, match="credit"):
-        asyncio.run(asyncio.wait_for(registration(server, Framing(), ManualClock()).prepare(), 10))
+        asyncio.run(asyncio.wait_for(registration(server, Framing(), ManualClock()).prepare(), TIMEOUT_S))
 
 
 def test_a_worker_told_to_stop_at_its_start_does_not_wait_for_the_registry(server: FakeRegistry) -> None:
@@ -340,11 +333,11 @@ def test_a_worker_told_to_stop_at_its_start_does_not_wait_for_the_registry(serve
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
     server.released.set()
     for thread in threading.enumerate():
         if thread.name.startswith("registration"):
-            thread.join(2)
+            thread.join(TIMEOUT_S)
     assert len(server.requests) == 1
 
 
@@ -362,5 +355,5 @@ def test_a_worker_that_only_reads_confluent_framing_registers_nothing(
 
     monkeypatch.setattr(worker, "run_worker", run_worker)
     settings = read_settings(schema_registry_url=server.url, schema_registry_write=write)
-    assert asyncio.run(asyncio.wait_for(worker.work(settings), 10)) == 0
+    assert asyncio.run(asyncio.wait_for(worker.work(settings), TIMEOUT_S)) == 0
     assert bool(prepared) is bool(server.requests) is write

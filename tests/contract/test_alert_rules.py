@@ -245,7 +245,7 @@ def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
 
 
 def promtool(folder: Path, *words: str) -> None:
-    done = subprocess.run(["promtool", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["promtool", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

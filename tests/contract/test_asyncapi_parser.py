@@ -52,7 +52,7 @@ def _install(npm: str, directory: Path) -> None:
         shutil.copy(CHECK / name, directory)
     # No patience: without a network each of 170 packages would be tried again.
     words = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=0", "--fetch-timeout=20000"]
-    ran = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=180, check=False)
+    ran = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=600, check=False)
     if ran.returncode != 0:
         told = re.search(r"code (\w+)", ran.stderr)
         if told is not None and told[1] in UNREACHABLE:
@@ -67,7 +67,7 @@ def test_asyncapis_own_parser_finds_it_valid_and_would_see_mistakes(check: Path,
     other = tmp_path / "broken.json"
     other.write_text(json.dumps(broken), encoding="utf-8")
     words = ["node", str(check), str(document.FILE), str(other)]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
     found, found_in_broken = json.loads(ran.stdout)
     assert found == []

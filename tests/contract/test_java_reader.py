@@ -32,7 +32,7 @@ def test_java_reads_every_golden_record_as_python_does() -> None:
         [*words, "-cp", classes, str(JAVA / "ReadEvents.java"), str(ROOT / "schemas")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -39,7 +39,7 @@ def built(path: str) -> list[dict[str, Any]]:
     command = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
     if shutil.which(command[0]) is None:
         pytest.skip("neither kustomize nor kubectl is installed")
-    done = subprocess.run([*command, str(K8S / path)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*command, str(K8S / path)], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]

@@ -46,7 +46,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not name.startswith("tests/") and (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([*command, "--no-build-isolation", "--wheel-dir", str(folder), str(tree)], check=True, timeout=120)
+    subprocess.run([*command, "--no-build-isolation", "--wheel-dir", str(folder), str(tree)], check=True, timeout=600)
     (wheel,) = folder.glob("sla_clocks-*.whl")
     return wheel
 
@@ -64,7 +64,7 @@ def environment(folder: Path, wheel: Path, libraries: Path) -> Path:
     subprocess.run(
         [*pip, "install", "--ignore-installed", "--no-deps", "--prefix", str(folder), str(wheel)],
         check=True,
-        timeout=120,
+        timeout=600,
     )
     (packages,) = folder.glob("lib/python3.*/site-packages")
     (packages / "libraries.pth").write_text(f"{libraries}\n")

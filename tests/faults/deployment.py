@@ -37,6 +37,7 @@ SETTINGS = {
     "PYTHONUNBUFFERED": "1",
 }
 READY_S = 180.0
+STOP_S = 60.0
 
 
 class Brokers(Protocol):
@@ -77,7 +78,7 @@ class Worker:
             self.resume()
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         return self.process.wait()
@@ -85,7 +86,7 @@ class Worker:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its pages; 0 when it does not answer."""
         try:
-            with urllib.request.urlopen(self._health + path, timeout=2) as answer:
+            with urllib.request.urlopen(self._health + path, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

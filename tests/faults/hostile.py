@@ -22,7 +22,7 @@ from streams.sla.evidence import MAX_POSITIONS
 from streams.sla.instants import DAY, SECOND, format_rfc3339
 from streams.time_source import SystemTimeSource
 
-from .deployment import PARTITIONS, PREFIX, Deployment, Worker, wait_for
+from .deployment import PARTITIONS, PREFIX, READY_S, Deployment, Worker, wait_for
 from .load import SUPPORT, TENANTS, Publisher, Sent, contracts, line_of, record_of
 from .run import Result, one_broker
 from .service import ALL, running, serves_all
@@ -32,9 +32,6 @@ MEMORY_KIB = 1024 * 1024
 """A worker's memory at its highest; it has 2 GiB."""
 AHEAD_MS = 50 * 60 * 1_000
 """Kafka itself refuses what is ahead by more than an hour."""
-
-_PATIENCE_S = 120
-"""For scenarios whose work takes a minute on a machine that does nothing else."""
 
 Step = Callable[[Deployment, Result, bool], None]
 
@@ -96,7 +93,7 @@ def much_evidence(deployment: Deployment, result: Result, short: bool) -> None:
     for number in range(incidents):
         Publisher(deployment.bootstrap).send(_amended(f"amended-{number}", began, amendments))
         result.faults["platform-wide incident with amendments"] += 1
-    wait_for(lambda: len(_summarised(deployment)) == TENANTS, "every tenant has its final statement", _PATIENCE_S)
+    wait_for(lambda: len(_summarised(deployment)) == TENANTS, "every tenant has its final statement")
     least = min(_summarised(deployment).values())
     _check(result, least >= incidents * amendments, f"a statement counts {least} inputs")
     _decided(deployment, "after-evidence", 1)
@@ -108,7 +105,7 @@ def two_deployments(deployment: Deployment, result: Result, short: bool) -> None
     first = _worker(deployment)
     second = deployment.start_worker(wait=False, SLA_APP_ID="second")
     result.faults["second deployment on the prefix"] += 1
-    wait_for(lambda: not second.alive, "the second deployment ends", 60)
+    wait_for(lambda: not second.alive, "the second deployment ends")
     reasons = [str(each.get("reason")) for each in second.said("worker_failed")]
     _check(result, second.process.returncode == 1, f"it ended with {second.process.returncode}")
     _check(result, any("SLA_APP_ID=sla" in each for each in reasons), f"it said {reasons}")
@@ -125,10 +122,10 @@ def deployments_at_once(deployment: Deployment, result: Result, short: bool) -> 
     def ended() -> list[str]:
         return [name for name, both in workers.items() if not any(each.alive for each in both)]
 
-    wait_for(ended, "a deployment ends", 60)
+    wait_for(ended, "a deployment ends")
     loser = ended()[0]
     winner = next(name for name in app_ids if name != loser)
-    wait_for(lambda: set().union(*map(running, workers[winner])) == ALL, "the other runs all tasks", 60)
+    wait_for(lambda: set().union(*map(running, workers[winner])) == ALL, "the other runs all tasks")
     reasons = [str(each.get("reason")) for worker in workers[loser] for each in worker.said("worker_failed")]
     _check(result, sum(f"belong to the deployment SLA_APP_ID={winner}" in each for each in reasons) == 2, f"{reasons}")
     _decided(deployment, "after-both", 1)
@@ -143,14 +140,14 @@ def topic_recreated(deployment: Deployment, result: Result, short: bool) -> None
     worker.stop()
     admin = KafkaAdminClient(bootstrap_servers=deployment.bootstrap)
     admin.delete_topics([INPUT])
-    wait_for(lambda: INPUT not in admin.list_topics(), "the topic is gone", 30)
+    wait_for(lambda: INPUT not in admin.list_topics(), "the topic is gone")
     admin.create_topics([NewTopic(INPUT, PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
     admin.close()
     result.faults["topic created anew"] += 1
     Publisher(deployment.bootstrap).send(iter([_opened(f"anew-{number}") for number in range(20)]))
     again = deployment.start_worker(wait=False)
     halted = {task for task in ALL if task[0] == "incidents"}
-    wait_for(lambda: running(again) == ALL - halted, "the tasks of that topic halt, and no other", 60)
+    wait_for(lambda: running(again) == ALL - halted, "the tasks of that topic halt, and no other")
     told = again.get("/ready")[1]
     _check(result, "was deleted and created anew" in told, f"readiness says {told}")
     names = {each.key for each in _records(deployment, "incidents")}
@@ -166,7 +163,7 @@ def alien_records(deployment: Deployment, result: Result, short: bool) -> None:
         for partition in range(PARTITIONS):
             _send_batch(deployment, None, [b"alien"], partition, topic=f"{PREFIX}.{agent}-internal", timestamp_ms=ahead)
             result.faults["alien record 50 minutes ahead"] += 1
-    wait_for(lambda: len(_records(deployment, "rejected")) == 2 * PARTITIONS, "alien records are rejected", 60)
+    wait_for(lambda: len(_records(deployment, "rejected")) == 2 * PARTITIONS, "alien records are rejected")
     _decided(deployment, "after-aliens", 1)
     alerts = [dict(each.headers)["ce_type"] for each in _records(deployment, "alerts")]
     _check(result, b"sla.breached" not in alerts, f"breaches came early: {alerts}")
@@ -224,7 +221,7 @@ def _decided(deployment: Deployment, name: str, times: int) -> None:
     def classified() -> int:
         return sum(each.key == name.encode() for each in _records(deployment, "incidents"))
 
-    wait_for(classified, f"{name} is classified", 90)
+    wait_for(classified, f"{name} is classified")
     if (found := classified()) != times:
         raise AssertionError(f"{name} was classified {found} times")
 
@@ -275,13 +272,13 @@ def _records(
         consumer.assign(where)
         consumer.seek_to_beginning()
         found: list[Any] = []
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + READY_S
         while len(found) < at_least or any(
             consumer.position(each) < end for each, end in consumer.end_offsets(where).items()
         ):
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"{len(found)} records of {suffix} within {_PATIENCE_S} s, not {at_least} to its end"
+                    f"{len(found)} records of {suffix} within {READY_S:.0f} s, not {at_least} to its end"
                 )
             for records in consumer.poll(timeout_ms=200).values():
                 found += map(part, records)

@@ -115,7 +115,7 @@ class Proxy:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._listening.wait(10), "the proxy does not listen"
+        assert self._listening.wait(60), "the proxy does not listen"
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
@@ -161,7 +161,7 @@ class Proxy:
             done.set()
 
         self._loop.call_soon_threadsafe(work)
-        assert done.wait(10), "the proxy is stuck"
+        assert done.wait(60), "the proxy is stuck"
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, HOST, self.port)

@@ -38,7 +38,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._thread.start()
-        self._begun.wait(30)
+        self._begun.wait(120)
         return self
 
     def __exit__(self, *_: object) -> None:

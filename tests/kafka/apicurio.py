@@ -53,7 +53,7 @@ class Apicurio:
         deadline = time.monotonic() + _READY_S
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/subjects", timeout=5):
+                with urllib.request.urlopen(f"{self.url}/subjects", timeout=10):
                     return
             except OSError:
                 assert self._process is not None

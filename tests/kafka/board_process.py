@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,13 @@ from cli.main import app
 from connect.actions.person import Person, Role
 from streams.sla.instants import DAY, format_rfc3339, parse_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
+
+#: Workers on a busy machine may need longer to read an event than people are to wait for an answer.
+_PATIENT = (
+    "from board.actions import runner; runner.READ_BACK_S = 60.0; "
+    "runner.ActionRunner.__init__.__kwdefaults__['answer_s'] = 90.0; "
+)
 
 
 class BoardProcess(CommandProcess):
@@ -30,7 +36,7 @@ class BoardProcess(CommandProcess):
             "SLA_BOARD_TOKENS": str(self._tokens),
             "SLA_BOARD_DATABASE_URL": f"sqlite:///{directory}/board.db",
         }
-        super().__init__("board", "SLA_BOARD_PORT", directory / "board.log", {**deployment, **own})
+        super().__init__("board", "SLA_BOARD_PORT", directory / "board.log", {**deployment, **own}, first=_PATIENT)
 
     def token(self, name: str, *roles: Role) -> str:
         """A new token of a person."""
@@ -48,7 +54,7 @@ class BoardProcess(CommandProcess):
         return client
 
     def _client(self, **options: Any) -> httpx.Client:
-        self._clients.append(httpx.Client(base_url=self.url, timeout=30, **options))
+        self._clients.append(httpx.Client(base_url=self.url, timeout=TIMEOUT_S, **options))
         return self._clients[-1]
 
     def __exit__(self, *_: object) -> None:
@@ -62,13 +68,14 @@ class BoardProcess(CommandProcess):
 
 def until(client: httpx.Client, path: str, wanted: Callable[[Any], bool]) -> Any:
     """The answer, once it is as wanted: the read model follows the topics by a moment."""
-    deadline = time.monotonic() + 60
-    while True:
-        answer = client.get(path)
-        if answer.status_code == 200 and wanted(answer.json()):
-            return answer.json()
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.05)
+    answers: list[httpx.Response] = []
+
+    def come() -> bool:
+        answers.append(client.get(path))
+        return bool(answers[-1].status_code == 200 and wanted(answers[-1].json()))
+
+    wait(come, lambda: answers[-1].text)
+    return answers[-1].json()
 
 
 def publish(lines: str, *options: str) -> None:

@@ -6,28 +6,30 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from cli.embedded_kafka.node_files import free_port
+from tests.waiting import TIMEOUT_S, wait
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 120.0
 
 
 class CommandProcess:
     """`sla <command>`; a context manager. It keeps its port, of which `port_variable` tells it, through `kill` and
-    `start`."""
+    `start`. `first` is Python that runs before it."""
 
-    def __init__(self, command: str, port_variable: str, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: str, port_variable: str, log: Path, environment: Mapping[str, str], first: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._command = command
+        self._program = f"{first}from cli.main import main; main()"
         self._environment = {
             **os.environ,
             port_variable: str(self.port),
@@ -45,7 +47,7 @@ class CommandProcess:
         """Returns before it serves."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from cli.main import main; main()", self._command],
+                [sys.executable, "-c", self._program, self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,7 +88,7 @@ class CommandProcess:
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S / 2) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -100,7 +102,7 @@ class CommandProcess:
             return 0
         if process.poll() is None:
             process.send_signal(how)
-        return process.wait(_PATIENCE_S)
+        return process.wait(TIMEOUT_S)
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,11 +110,3 @@ class CommandProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-
-def wait(condition: Any, why: Any, patience_s: float = _PATIENCE_S) -> None:
-    """Until it holds; fails with `why()` when it does not in time."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.05)

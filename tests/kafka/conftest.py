@@ -4,7 +4,6 @@ import itertools
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,10 +16,14 @@ from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import free_port
 from cli.embedded_kafka.startup_cache import make_startup_cache
+from cli.incidents import acting
 from cli.kafka_io.topic_admin import apply_topics
+from cli.local import stack
 from cli.local.stack import WORKER, answers
 from cli.main import app
+from cli.support import waiting
 from streams.topics import declared
+from tests.waiting import TIMEOUT_S, wait
 
 _numbers = itertools.count(1)
 
@@ -30,6 +33,14 @@ def short_lived_brokers() -> None:
     """Brokers of tests live for seconds: the work of starts is done once, and Java's second compiler stays away."""
     make_startup_cache()
     node_files._JVM += ("-XX:TieredStopAtLevel=1",)
+
+
+@pytest.fixture(autouse=True)
+def time_for_a_machine_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands wait longer for workers, and workers have longer to end, than people would want."""
+    monkeypatch.setattr(waiting, "TIMEOUT_S", TIMEOUT_S)
+    monkeypatch.setattr(acting, "TIMEOUT_S", TIMEOUT_S)
+    monkeypatch.setattr(stack, "_STOP_S", TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +66,15 @@ def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         log.open("wb") as file,
         subprocess.Popen(WORKER, stdout=file, stderr=file, env={**os.environ, **named, **settings}) as worker,
     ):
-        deadline = time.monotonic() + 60
-        while not answers(f"http://127.0.0.1:{port}/ready"):
+
+        def ready() -> bool:
             assert worker.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+            return answers(f"http://127.0.0.1:{port}/ready")
+
+        wait(ready, log.read_text)
         yield named
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait(TIMEOUT_S) == 0
 
 
 @pytest.fixture

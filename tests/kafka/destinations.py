@@ -81,7 +81,9 @@ class Destinations:
 class NotifyProcess(CommandProcess):
     """`sla notify` to such destinations; a context manager."""
 
-    def __init__(self, broker: str, prefix: str, folder: Path, to: Destinations, *kinds: str, name: str = "") -> None:
+    def __init__(
+        self, broker: str, prefix: str, folder: Path, to: Destinations, *kinds: str, name: str = "", session_s: int = 2
+    ) -> None:
         routing = folder / f"notify{name}.yaml"
         routing.write_text(to.routing(*kinds), encoding="utf-8")
         environment = {
@@ -89,7 +91,7 @@ class NotifyProcess(CommandProcess):
             "SLA_BROKERS": broker,
             "SLA_TOPIC_PREFIX": prefix,
             "SLA_NOTIFY_ROUTES": str(routing),
-            "SLA_SESSION_TIMEOUT": "PT2S",
+            "SLA_SESSION_TIMEOUT": f"PT{session_s}S",
         }
         super().__init__("notify", "SLA_NOTIFY_PORT", folder / f"notify{name}.log", environment)
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli.local.stack import answers
-
-_PATIENCE_S = 90.0
+from tests.waiting import TIMEOUT_S
 
 
 class Step(NamedTuple):
@@ -56,7 +55,7 @@ class Terminals:
             server.send_signal(signal.SIGTERM)
         for server in self._servers:
             try:
-                server.wait(30)
+                server.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
@@ -69,7 +68,7 @@ class Terminals:
             self._run("\n".join(commands))
             self._serve(last, server)
             return
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             shown = self._run(step.text)
             missing = [word for word in step.shows if word not in shown]
@@ -87,7 +86,7 @@ class Terminals:
             check=False,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE_S,
+            timeout=TIMEOUT_S,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         self._environment = dict(each.split("=", 1) for each in keep.read_text().split("\0") if each)
@@ -105,7 +104,7 @@ class Terminals:
                 stderr=subprocess.STDOUT,
             )
         self._servers.append(server)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         page = up.replace("$SLA_HEALTH_PORT", self._environment.get("SLA_HEALTH_PORT", ""))
         while not answers(f"http://127.0.0.1:{page}"):
             assert server.poll() is None, f"{command}\n{log.read_text()}"

@@ -95,7 +95,7 @@ async def main() -> None:
     broker, prefix = sys.argv[1:]
     async with running(broker, prefix, killed=True) as heartbeats:
         await beat(heartbeats)
-        await asyncio.sleep(30)
+        await asyncio.sleep(600)
 
 
 if __name__ == "__main__":

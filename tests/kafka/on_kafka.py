@@ -9,6 +9,8 @@ from typing import Any
 from click.testing import Result
 from kafka import KafkaProducer
 
+from tests.waiting import TIMEOUT_S
+
 PARTITIONS = 5
 
 Run = Callable[..., Result]
@@ -22,5 +24,5 @@ def tailed(run: Run, *words: object) -> list[dict[str, Any]]:
 
 def put(broker: str, topic: str, value: bytes, key: str = "k", headers: Sequence[tuple[str, bytes]] = ()) -> None:
     producer = KafkaProducer(bootstrap_servers=broker)
-    producer.send(topic, key=key.encode(), value=value, headers=list(headers), partition=0).get(10)
+    producer.send(topic, key=key.encode(), value=value, headers=list(headers), partition=0).get(TIMEOUT_S)
     producer.close()

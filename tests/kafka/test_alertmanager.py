@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from command_process import wait
 from intake_process import SECRETS, IntakeProcess, accepted, records
 
 from cli.embedded_kafka.node_files import free_port
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 AMTOOL = shutil.which("amtool")
@@ -79,7 +79,7 @@ class Alertmanager:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(TIMEOUT_S)
             self._process = None
 
     def add(self, labels: tuple[str, ...], start: float, end: float) -> None:
@@ -90,7 +90,7 @@ class Alertmanager:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=10) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

@@ -21,6 +21,7 @@ from connect.kafka_io.reader import read_topics
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -34,11 +35,12 @@ def board(environment: dict[str, str], log: Path) -> Iterator[tuple[subprocess.P
     with log.open("wb") as output:
         process = subprocess.Popen(_COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
-        until = time.monotonic() + 60
-        while "board_started" not in log.read_text():
+
+        def started() -> bool:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.02)
+            return "board_started" in log.read_text()
+
+        wait(started, log.read_text)
         lines = [line for line in log.read_text().splitlines() if "board_started" in line]
         yield process, json.loads(lines[0])["address"]
     finally:
@@ -66,15 +68,12 @@ def test_no_event_is_lost_when_the_board_is_killed(broker: str, topics: str, tmp
     for number, pause in enumerate(_PAUSES_S):
         with board(environment, tmp_path / f"{number}.log") as (process, address):
             for _ in range(4):
-                assert httpx.post(f"{address}/sign-in", data={"token": token}).status_code == 303
+                assert httpx.post(f"{address}/sign-in", data={"token": token}, timeout=TIMEOUT_S).status_code == 303
                 sign_ins += 1
             time.sleep(pause)  # killed before or while events are sent, and after they are
             process.kill()
     with board(environment, tmp_path / "last.log"):
-        until = time.monotonic() + 60
-        while waiting(database):
-            assert time.monotonic() < until, (tmp_path / "last.log").read_text()
-            time.sleep(0.1)
+        wait(lambda: waiting(database) == 0, (tmp_path / "last.log").read_text)
     found = audit_events(broker, f"{topics}.audit")
     assert len({each["event_id"] for each in found}) == sign_ins
     assert {each["person"] for each in found} == {"kim"}

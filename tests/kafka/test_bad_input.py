@@ -22,6 +22,7 @@ from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import InputRecord
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -29,7 +30,6 @@ PARTITIONS = 4
 INCIDENTS = 600
 #: So many good incidents lie between two bad records.
 BAD_EVERY = 40
-PATIENCE_S = 45
 INPUT = "sla.incident-events"
 #: The most that the input topics take, without what the record's own frame needs.
 HEAVIEST = 1_048_000
@@ -139,14 +139,14 @@ def rejected(bootstrap: str, count: int, deadline: float) -> list[object]:
 
 
 def answer(stack: Stack, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/{path}", timeout=5) as found:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/{path}", timeout=TIMEOUT_S) as found:
         assert found.status == 200
         return str(found.read().decode())
 
 
 def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> None:
     stack.start_worker()
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + 2 * TIMEOUT_S
     now = SystemTimeSource().now()
     names = [f"inc-{number}" for number in range(1, INCIDENTS)]
 
@@ -182,7 +182,7 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
     assert found == expected
 
     assert answer(stack, "live")
-    assert answer(stack, "ready")
+    wait(stack.ready, stack.log.read_text)
     metrics = answer(stack, "metrics")
     assert 'sla_forwarded_total{agent="incidents"}' in metrics
     assert stack.stop_worker() == 0

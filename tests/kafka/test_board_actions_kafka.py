@@ -29,6 +29,7 @@ from streams.serde.codec import decode, encode
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339, parse_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.kafka
 
@@ -239,7 +240,7 @@ def write_approval(deployment: Mapping[str, str], proposal_id: str, person: str)
     partition = partition_of(proposal_id, len(producer.partitions_for(topic)))
     headers = headers_for("action.approved", identity, "/sla/board", proposal_id, now)
     value = encode("action.approved", record)
-    producer.send(topic, key=key, value=value, headers=headers, partition=partition).get(10)
+    producer.send(topic, key=key, value=value, headers=headers, partition=partition).get(TIMEOUT_S)
     producer.close()
 
 
@@ -261,7 +262,7 @@ def test_of_two_people_in_the_same_moment_each_is_told_what_holds(
         ThreadPoolExecutor(1) as pool,
     ):
         # The command waits for its text: both send within the time that it takes to connect to Kafka.
-        command_line = pool.submit(lee.communicate, b"We are on it.", 60)
+        command_line = pool.submit(lee.communicate, b"We are on it.", TIMEOUT_S)
         at_board = kim.post(f"{path}/actions/{action}?revision={seen}", headers={"Idempotency-Key": incident})
         out, err = command_line.result()
     assert out, err

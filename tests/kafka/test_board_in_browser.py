@@ -24,6 +24,7 @@ from streams.kafka import kafka_python_clients
 from streams.settings import Settings, read_settings
 from streams.sla.instants import DAY, HOUR, SECOND, format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.kafka
 
@@ -38,7 +39,7 @@ def publish(settings: Settings, records: Sequence[IngestRecord]) -> None:
     producer.close()
 
 
-def test_a_breach_appears_within_a_second_after_it_is_in_kafka(
+def test_a_breach_appears_once_it_is_in_kafka(
     broker: str, topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLA_BROKERS", broker)
@@ -73,5 +74,5 @@ def test_a_breach_appears_within_a_second_after_it_is_in_kafka(
             expect(row).to_contain_text("1 breach")
             page.close()
     finally:
-        ingest.stop(10)
+        ingest.stop(TIMEOUT_S)
         engine.dispose()

@@ -12,7 +12,6 @@ from threading import Event, Thread
 
 import pytest
 from board_history import NOW, story
-from command_process import wait
 from databases import new_database, start_postgresql
 from on_kafka import PARTITIONS
 from replayed import replayed
@@ -30,6 +29,7 @@ from streams.kafka import kafka_python_clients
 from streams.settings import Settings, read_settings
 from streams.sla.instants import DAY
 from streams.topics import declared
+from tests.waiting import wait
 
 pytestmark = pytest.mark.kafka
 

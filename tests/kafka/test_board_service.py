@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from on_kafka import Run
 
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -50,14 +51,15 @@ def address(broker: str, topics: str, database: str, tmp_path: Path) -> Iterator
     with log.open("wb") as output:
         process = subprocess.Popen(_COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
-        until = time.monotonic() + 60
-        while "ingest_reached_end" not in log.read_text():
+
+        def reached_end() -> bool:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
+            return "ingest_reached_end" in log.read_text()
+
+        wait(reached_end, log.read_text)
         yield next(json.loads(line)["address"] for line in log.read_text().splitlines() if "board_started" in line)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(TIMEOUT_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -67,17 +69,21 @@ def test_what_is_published_arrives_at_an_open_connection_and_is_built_again(
     run: Run, address: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.logs.configure_logs", lambda **_: None)  # logs stay those of the tests
-    assert httpx.get(f"{address}/ready").json() == {"ready": True, "reasons": []}
-    with httpx.stream("GET", f"{address}/api/v1/changes", timeout=30) as stream:
+
+    def asked(path: str) -> Any:
+        return httpx.get(address + path, timeout=TIMEOUT_S).json()
+
+    wait(lambda: asked("/ready") == {"ready": True, "reasons": []}, lambda: asked("/ready"))
+    with httpx.stream("GET", f"{address}/api/v1/changes", timeout=TIMEOUT_S) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "retry: 2000"
         published = run("publish", "-", "--no-wait", stdin=json.dumps(_EVENT).encode())
         assert published.exit_code == 0, published.output
         data = next(json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
     assert data["incidents"] == ["inc-1"]
-    assert httpx.get(f"{address}/api/v1/system").json()["position"] == data["position"]
+    assert asked("/api/v1/system")["position"] == data["position"]
 
     rebuilt = run("board", "--rebuild", "--database", database)
     assert rebuilt.exit_code == 0, rebuilt.output
     assert "read model built anew: " in rebuilt.output
-    assert httpx.get(f"{address}/api/v1/system").json()["position"] == data["position"]
+    assert asked("/api/v1/system")["position"] == data["position"]

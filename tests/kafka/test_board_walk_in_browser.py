@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from billed_at_once import BILLED_AT_ONCE
 from board_process import BoardProcess, contract, event, last_month, opened, publish, unique, until
-from browser_board import Viewport, started_chromium
+from browser_board import TIMEOUT_MS, Viewport, started_chromium
 from playwright.sync_api import Page, expect
 
 from connect.actions.person import Role
@@ -37,7 +37,7 @@ def tab() -> Iterator[OpenTab]:
         def open_tab() -> Viewport:
             context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", timezone_id="UTC")
             opened_tabs.append(Viewport(context.new_page()))
-            opened_tabs[-1].page.set_default_timeout(20_000)
+            opened_tabs[-1].page.set_default_timeout(TIMEOUT_MS)
             opened_tabs[-1].watch()
             return opened_tabs[-1]
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from cli.embedded_kafka.node_files import (
     startup_cache_options,
 )
 from cli.embedded_kafka.startup_cache import make_startup_cache
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -43,7 +43,7 @@ def produce(bootstrap: str, topic: str, transactional_id: str | None = None) -> 
         producer.begin_transaction()
     sent = [producer.send(topic, value) for value in VALUES]
     for future in sent:
-        future.get(10)
+        future.get(TIMEOUT_S)
     if transactional_id:
         producer.commit_transaction()
     producer.close()
@@ -58,21 +58,12 @@ def consume(bootstrap: str, topic: str, group: str) -> list[bytes]:
         isolation_level="read_committed",
     )
     values: list[bytes] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + TIMEOUT_S
     while len(values) < len(VALUES) and time.monotonic() < deadline:
         for records in consumer.poll(200).values():
             values += [record.value for record in records]
     consumer.close()
     return values
-
-
-def until(true: Callable[[], bool], seconds: float = 15) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def ended(data_dir: Path) -> bool:
@@ -98,7 +89,7 @@ def test_transactions_and_groups_work(broker: str, prefix: str) -> None:
 def test_topics_are_not_made_by_accident(broker: str, prefix: str) -> None:
     producer = KafkaProducer(bootstrap_servers=broker, max_block_ms=500)
     with pytest.raises(Exception, match=r"[Tt]imeout|[Tt]imed out|metadata"):
-        producer.send(f"{prefix}absent", b"x").get(2)
+        producer.send(f"{prefix}absent", b"x").get(TIMEOUT_S)
     producer.close()
 
 
@@ -170,7 +161,7 @@ from cli.embedded_kafka.broker import start_broker
 broker = start_broker()
 forked = os.fork()  # a child that keeps a copy of every pipe open must not keep Kafka alive
 if forked == 0:
-    time.sleep(60)
+    time.sleep(600)
     os._exit(0)
 print(broker.pid, forked, broker.bootstrap.rpartition(":")[2], broker.data_dir, flush=True)
 time.sleep(600)
@@ -187,7 +178,7 @@ def test_the_broker_goes_down_with_a_starter_killed_9() -> None:
         assert answers(int(port))
         starter.kill()
         starter.wait()
-        assert until(lambda: not Path(data_dir).exists()), "Kafka outlived its starter, or its temporary directory did"
+        wait(lambda: not Path(data_dir).exists(), lambda: "Kafka outlived its starter, or its temporary directory did")
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
         check_port(int(port))
@@ -202,5 +193,5 @@ def test_the_broker_goes_down_with_its_watcher_killed_9() -> None:
         watch = broker._node.watch
         assert watch is not None
         os.kill(watch.pid, signal.SIGKILL)
-        assert until(lambda: ended(broker.data_dir))
+        wait(lambda: ended(broker.data_dir))
         assert not broker.alive

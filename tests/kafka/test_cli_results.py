@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -25,6 +25,8 @@ from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.settings import read_settings
 from streams.sla.instants import DAY, HOUR, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
+from streams.worker_progress import WorkerProgress
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -141,29 +143,42 @@ def test_partitions_say_how_far_they_are(deployed: Callable[..., Result], now: i
     # The statement of a month that was over when the contract arrived is due: the ledger asks for watermarks.
     terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - 60 * DAY), "emergency_member": True, **CONTRACT}
     assert deployed("contracts", "import", "-", "--yes", stdin=json.dumps(terms).encode()).exit_code == 0
-    deadline = time.monotonic() + 30
-    done = deployed("partitions", "--json")
-    while time.monotonic() < deadline and (done.exit_code or json.loads(done.stdout)["statements_until"] is None):
+    found: dict[str, Any] = {}
+
+    def complete() -> bool:
         done = deployed("partitions", "--json")
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert [(each["partition"], each["unread"], each["waited_for"]) for each in found["partitions"]] == [
-        (0, 0, False),
-        (1, 0, False),
-    ]
+        found.update(json.loads(done.stdout))
+        read = [(each["partition"], each["unread"], each["waited_for"]) for each in found["partitions"]]
+        return (done.exit_code, read) == (0, [(0, 0, False), (1, 0, False)]) and found["statements_until"] is not None
+
+    wait(complete, lambda: found)
     assert found["statements_until"] == min(each["watermark"] for each in found["partitions"])
     assert "statements are possible up to 20" in deployed("partitions").stdout
-    with ProgressReader(read_settings(), SystemTimeSource()) as reader:
-        first = reader.read()
-        assert deployed("publish", "-", "--wait", stdin=lines(opened("inc-2", now))).exit_code == 0
-        second = reader.read()
-    assert first.workers == second.workers == 1
-    assert [each.unread for each in second.tasks] == [0, 0, 0, 0]
-    assert all(each.reached is not None and each.reached >= now for each in first.tasks)
-    assert not second.awaited
     where = partition_of("inc-2", PARTITIONS)
-    before, after = ({(each.agent, each.partition): each for each in read.tasks} for read in (first, second))
-    assert (after["incidents", where].committed_at or 0) > (before["incidents", where].committed_at or 0)
+
+    def committed_at(read: WorkerProgress) -> int:
+        return next(
+            each.committed_at or 0 for each in read.tasks if (each.agent, each.partition) == ("incidents", where)
+        )
+
+    with ProgressReader(read_settings(), SystemTimeSource()) as reader:
+
+        def reach(further: Callable[[WorkerProgress], bool]) -> WorkerProgress:
+            reads: list[WorkerProgress] = []
+
+            def reached() -> bool:
+                reads.append(reader.read())
+                everything = reads[-1].workers == 1 and not reads[-1].awaited
+                return everything and [each.unread for each in reads[-1].tasks] == [0, 0, 0, 0] and further(reads[-1])
+
+            wait(reached, lambda: reads[-1])
+            return reads[-1]
+
+        before = committed_at(
+            reach(lambda read: all(each.reached is not None and each.reached >= now for each in read.tasks))
+        )
+        assert deployed("publish", "-", "--wait", stdin=lines(opened("inc-2", now))).exit_code == 0
+        reach(lambda read: committed_at(read) > before)
 
 
 def test_input_without_a_worker_is_waited_for(run: Run, now: int, monkeypatch: pytest.MonkeyPatch, topics: str) -> None:
@@ -275,7 +290,7 @@ def test_a_claim_says_what_it_claims(run: Run, broker: str, topics: str, now: in
 def reject_again(broker: str, topics: str, original: Record, code: str, message: str) -> None:
     send = rejected(original, code, message, f"{topics}.rejected", 0)
     producer = KafkaProducer(bootstrap_servers=broker)
-    producer.send(send.topic, key=send.key, value=send.value, headers=list(send.headers), partition=0).get(10)
+    producer.send(send.topic, key=send.key, value=send.value, headers=list(send.headers), partition=0).get(TIMEOUT_S)
     producer.close()
 
 

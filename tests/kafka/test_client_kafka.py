@@ -9,8 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -41,6 +40,7 @@ from streams.serde.codec import decode, encode
 from streams.sla.events import Rejection
 from streams.sla.facts import to_event
 from streams.topics import declared
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -73,7 +73,7 @@ def issue(broker: str, topics: str, numbers: Iterable[int], compression: str | N
         for number in numbers:
             tenant, value = credit(number)
             producer.send(f"{topics}.credits", key=tenant.encode(), value=value)
-        producer.flush(30)
+        producer.flush(TIMEOUT_S)
 
 
 def state(incident: str, revision: int) -> bytes:
@@ -104,7 +104,7 @@ def test_what_is_published_lies_acknowledged_in_its_own_partition_and_is_taken(b
             monthly_charge=Money(1, "USD"),
             emergency_member=False,
         )
-        assert terms.result(timeout=30).topic == f"{topics}.contract-events"
+        assert terms.result(timeout=TIMEOUT_S).topic == f"{topics}.contract-events"
     records = lying(broker, f"{topics}.incident-events")
     assert len(records) == 41
     for record in records:
@@ -148,10 +148,7 @@ def test_what_is_not_there_is_told_in_words(broker: str, topics: str) -> None:
 def pause(pid: int) -> None:
     """SIGSTOP takes effect a moment later: returns once no thread runs (on Linux)."""
     os.kill(pid, signal.SIGSTOP)
-    deadline = time.monotonic() + 30
-    while any(found.rpartition(") ")[2][0] != "T" for found in thread_states(pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait(lambda: all(found.rpartition(") ")[2][0] == "T" for found in thread_states(pid)))
 
 
 def thread_states(pid: int) -> list[str]:
@@ -176,26 +173,24 @@ def test_a_broker_that_dies_fails_a_delivery_to_be_sent_again_and_consumers_wait
 
         consuming = threading.Thread(target=consume, daemon=True)
         consuming.start()
-        assert half.wait(60)
+        assert half.wait(TIMEOUT_S)
         with IncidentPublisher(mortal.bootstrap, "/desk", timeout_s=2) as desk:
-            desk.responded("inc-1", who=KIM).result(timeout=30)
+            wait(lambda: desk.responded("inc-1", who=KIM).exception(timeout=TIMEOUT_S) is None)
             pause(mortal.pid)
             # The first may be in Kafka: the producer gives up its id, and has none for the second.
             for _ in range(2):
                 delivery = desk.responded("inc-2", who=KIM)
                 with pytest.raises(DeliveryFailed, match="send the same event again, with its id and time") as caught:
-                    delivery.result(timeout=30)
+                    delivery.result(timeout=TIMEOUT_S)
                 assert caught.value.retriable
             mortal.kill()
             mortal.restart()
-            deadline = time.monotonic() + 60
-            while desk.publish(delivery.event).exception(timeout=30) is not None:
-                assert time.monotonic() < deadline
+            wait(lambda: desk.publish(delivery.event).exception(timeout=TIMEOUT_S) is None)
         *_, last = (decode(record.value) for record in lying(mortal.bootstrap, "sla.incident-events"))
         assert not isinstance(last, Rejection)
         assert last[1]["event_id"] == delivery.event_id
         issue(mortal.bootstrap, "sla", range(10, 20))
-        consuming.join(90)
+        consuming.join(TIMEOUT_S)
         assert not consuming.is_alive()
     assert found == [f"credit-{number}" for number in range(20)]
 
@@ -270,12 +265,12 @@ def test_a_second_consumer_of_a_group_joins_and_nothing_is_lost(broker: str, top
 
     threads = [threading.Thread(target=consume, args=(name,), daemon=True) for name in found]
     threads[0].start()
-    assert joined.wait(60)
+    assert joined.wait(TIMEOUT_S)
     threads[1].start()
-    assert complete.wait(60), {name: len(ids) for name, ids in found.items()}
+    assert complete.wait(TIMEOUT_S), {name: len(ids) for name, ids in found.items()}
     issue(broker, topics, range(total, total + 40))  # something for each, to see that they are to stop
     for thread in threads:
-        thread.join(30)
+        thread.join(TIMEOUT_S)
         assert not thread.is_alive()
     assert {f"credit-{number}" for number in range(total)} <= {*found["first"], *found["second"]}
 
@@ -321,7 +316,7 @@ def test_billing_is_exact_though_it_crashes_between_booking_and_commit_and_is_ki
     issue(broker, topics, range(100))
     for bookings in (1, 33):
         with python("tests/kafka/crashing_billing.py", broker, topics, path, bookings) as billing:
-            assert billing.wait(60) == CRASHED, billing.communicate()
+            assert billing.wait(TIMEOUT_S) == CRASHED, billing.communicate()
     issue(broker, topics, [*range(100, count), *range(20)])  # some come again
     with python("tests/kafka/crashing_billing.py", broker, topics, path, count) as billing:
         wait_until(lambda: sum(totals(path).values()) > sum(expected(60).values()), billing)
@@ -330,17 +325,18 @@ def test_billing_is_exact_though_it_crashes_between_booking_and_commit_and_is_ki
         issue(broker, topics, [*range(20, 40), *range(count, count + 20)])
         wait_until(lambda: totals(path) == expected(count + 20), billing)
         billing.terminate()
-        assert billing.wait(30) == 0, billing.communicate()
+        assert billing.wait(TIMEOUT_S) == 0, billing.communicate()
     assert totals(path) == expected(count + 20)
 
 
-def wait_until(condition: object, process: subprocess.Popen[str], seconds: float = 90) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """While the process runs."""
+
+    def holds() -> bool:
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        return condition()
+
+    wait(holds)
 
 
 def test_states_are_read_committed_with_their_deletions(broker: str, topics: str) -> None:
@@ -359,7 +355,7 @@ def test_states_are_read_committed_with_their_deletions(broker: str, topics: str
                 producer.send(topic, key=key.encode(), value=value, partition=partition_of(key, PARTITIONS))
             (producer.commit_transaction if commit else producer.abort_transaction)()
     with IncidentStates(broker, prefix=topics) as states:
-        states.wait_until_caught_up(timeout=30)
+        states.wait_until_caught_up(timeout=TIMEOUT_S)
         assert {name: each.data["revision"] for name, each in states.items()} == {"a": 2, "c": 1}
         assert states["a"].position.partition == partition_of("a", PARTITIONS)
     found: list[tuple[str, object]] = []
@@ -388,7 +384,7 @@ def test_the_examples_of_states_in_the_documentation_run_as_written(
     look_up, follow = [block.partition("```")[0] for block in section.split("```python\n")[1:]]
     with closing(KafkaProducer(bootstrap_servers=broker)) as producer:
         producer.send(f"{topics}.incident-state", key=b"inc-1", value=state("inc-1", 1))
-        producer.flush(30)
+        producer.flush(TIMEOUT_S)
     names: dict[str, object] = {"broker": broker, "topics": topics, "show": show, "forget": show}
     given = ('"kafka:9092"', "broker, prefix=topics")
     exec(look_up.replace(*given), names)

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import zlib
 from collections import Counter
@@ -25,6 +24,7 @@ from connect.client.outgoing import checked_record
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 INCIDENTS = 60
 SETTINGS = {"SLA_DEFAULT_POLICY": "demo-live", "SLA_SESSION_TIMEOUT": "PT2S", "SLA_MARK_EVERY": "PT1H"}
-PATIENCE_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +87,11 @@ def example(said: Path, name: str, *words: object) -> Iterator[subprocess.Popen[
 def end(process: subprocess.Popen[bytes], said: Path) -> None:
     """Tell it to end, which it does in good order."""
     process.terminate()
-    assert process.wait(30) == 0, said.read_text()
+    assert process.wait(TIMEOUT_S) == 0, said.read_text()
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+    wait(condition, lambda: what)
 
 
 def test_a_page_that_fails_becomes_an_incident_a_breach_and_a_page(stack: Stack, url: str, tmp_path: Path) -> None:
@@ -154,7 +150,7 @@ def test_records_of_librdkafkas_partitioner_are_forwarded_and_applied_once(stack
                     headers=record.headers,
                     partition=zlib.crc32(key) % PARTITIONS,
                 )
-        producer.flush(30)
+        producer.flush(TIMEOUT_S)
         told: Counter[tuple[object, object]] = Counter()
 
         def complete() -> bool:
@@ -189,7 +185,7 @@ def history(name: str) -> Iterator[dict[str, object]]:
 
 def forwarded(stack: Stack) -> float:
     """How many records the incidents agent has sent on to their own partition, as it shows."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/metrics", timeout=TIMEOUT_S) as answer:
         page = answer.read().decode()
     found = re.search(r'^sla_forwarded_total\{agent="incidents"\} (\S+)$', page, re.MULTILINE)
     return float(found[1]) if found else 0.0

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -29,6 +28,7 @@ from streams.settings import read_settings
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -66,11 +66,14 @@ def shown(sla: Callable[..., Result], incident: str) -> dict[str, Any]:
 
 def until(sla: Callable[..., Result], incident: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The state, once it is as wanted: it follows the acknowledgement by a moment."""
-    deadline = time.monotonic() + 20
-    while not wanted(state := shown(sla, incident)) and time.monotonic() < deadline:
-        pass
-    assert wanted(state)
-    return state
+    states: list[dict[str, Any]] = []
+
+    def come() -> bool:
+        states.append(shown(sla, incident))
+        return wanted(states[-1])
+
+    wait(come, lambda: states[-1])
+    return states[-1]
 
 
 def test_an_incident_is_worked_on(sla: Callable[..., Result], broker: str, deployment: dict[str, str]) -> None:
@@ -176,7 +179,7 @@ def test_a_watch_that_is_piped_ends_with_0_at_ctrl_c(sla: Callable[..., Result])
         assert sla("incidents", "respond", "inc-7", "--who", "support:kim").exit_code == 0
         assert watching.stdout.readline().split("\t")[4] == "update 1"
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 0
+        assert watching.wait(TIMEOUT_S) == 0
         assert watching.stderr is not None
         assert watching.stderr.read() == ""
 
@@ -185,9 +188,13 @@ def test_months_are_listed_and_their_arithmetic_is_shown(sla: Callable[..., Resu
     now = SystemTimeSource().now()
     terms = {"tenant_id": "acme", "valid_from": format_rfc3339(now - 70 * DAY), "emergency_member": True, **CONTRACT}
     assert sla("contracts", "import", "-", "--yes", "--wait", stdin=json.dumps(terms).encode()).exit_code == 0
-    deadline = time.monotonic() + 40
-    while not (rows := sla("credits", "list", "--status", "final", "--tenant", "acme").stdout.splitlines()[1:]):
-        assert time.monotonic() < deadline, "no final statement appeared"
+
+    def finals() -> list[str]:
+        listed: str = sla("credits", "list", "--status", "final", "--tenant", "acme").stdout
+        return listed.splitlines()[1:]
+
+    wait(finals, lambda: "no final statement appeared")
+    rows = finals()
     tenant, month, status, _, _, _, credit, currency, until_ = rows[0].split("\t")
     assert (tenant, status, credit, currency) == ("acme", "final", "0", "USD")
     assert sla("credits", "list", "--with-credit", "--tenant", "acme").stderr == "there are no such months\n"
@@ -222,7 +229,7 @@ def test_the_service_performs_what_is_about_no_incident(sla: Callable[..., Resul
     corrected = {"corrected": json.dumps(json.loads(opened("inc-5")) | {"id": "new"})}
     with (
         open_states(settings) as states,
-        closing(ActionService(settings, CommandPresent(settings, states))) as service,
+        closing(ActionService(settings, CommandPresent(settings, states), read_back_s=TIMEOUT_S)) as service,
     ):
         for action, subject, form, outcome in (
             ("import-contracts", "", terms, Accepted),
@@ -239,7 +246,5 @@ def test_the_service_performs_what_is_about_no_incident(sla: Callable[..., Resul
         ):
             done = service.perform(ada, action, subject, form, action_id=str(uuid.uuid4()), now=now())
             assert isinstance(done, outcome), (action, done)
-        deadline = time.monotonic() + 20
-        while "inc-5" not in states and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait(lambda: "inc-5" in states)
         assert states["inc-5"].data["status"] == "open"

@@ -15,7 +15,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from command_process import wait
 from heartbeat_intake import EVERY_S, GRACE_S, beat, running
 from intake_process import DATA, SECRETS, SERVICES, IntakeProcess, accepted, records
 from on_kafka import PARTITIONS, Run
@@ -26,6 +25,7 @@ from streams.kafka.partitioner import partition_of
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 from streams.time_source import SystemTimeSource
 from streams.topics import declared
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
@@ -145,7 +145,7 @@ def test_every_acknowledged_event_is_in_kafka_through_kill_9(intake: IntakeProce
             await asyncio.to_thread(intake.start)
 
     async def scenario() -> None:
-        async with asyncio.timeout(120), aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        async with asyncio.timeout(2 * TIMEOUT_S), aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             group.create_task(kills(senders * each))
             for number in range(senders):
                 group.create_task(sender(session, number))
@@ -170,15 +170,15 @@ def test_a_broker_that_goes_away_is_503_and_nothing_acknowledged_is_lost(tmp_pat
                 body = {**BODY, "incident_id": identity, "time": "2026-04-10T08:00:00Z"}
                 return intake.post("/v1/incidents", json.dumps(body).encode(), SERVICES)[0]
 
-            assert send("before") == 202
+            wait(lambda: send("before") == 202, intake.log.read_text)
             own.kill()
             assert send("during") == 503
-            assert intake.get("/ready")[0] == 503
+            wait(lambda: intake.get("/ready")[0] == 503, intake.log.read_text)
             assert intake.get("/healthz")[0] == 200
             own.restart()
             wait(intake.ready, intake.log.read_text)
-            assert send("during") == 202
-            assert send("after") == 202
+            wait(lambda: send("during") == 202, intake.log.read_text)
+            wait(lambda: send("after") == 202, intake.log.read_text)
             own.kill()
             wait(lambda: send("again") == 503, intake.log.read_text)
             assert intake.stop() == 0  # it ends in time with Kafka away
@@ -190,37 +190,45 @@ def test_a_broker_that_goes_away_is_503_and_nothing_acknowledged_is_lost(tmp_pat
 def test_a_silence_is_published_once_though_the_intake_that_found_it_was_killed(broker: str, topics: str) -> None:
     """Between finding and publishing; the next intake opens the incident, and the next heartbeat resolves it."""
     done = subprocess.run(
-        [sys.executable, "-m", "heartbeat_intake", broker, topics], cwd=Path(__file__).parent, timeout=60, check=False
+        [sys.executable, "-m", "heartbeat_intake", broker, topics],
+        cwd=Path(__file__).parent,
+        timeout=TIMEOUT_S,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL
     assert not records(broker, topics)
 
-    async def until(count: int) -> list[dict[str, Any]]:
-        while len(found := await asyncio.to_thread(records, broker, topics)) < count:
+    def said(subject: str) -> list[dict[str, Any]]:
+        return [each for each in accepted(records(broker, topics)) if not subject or each["subject"] == subject]
+
+    async def until(count: int, subject: str = "") -> list[dict[str, Any]]:
+        """A machine that takes longer than a monitor may be silent finds further silences: other incidents."""
+        while len(found := await asyncio.to_thread(said, subject)) < count:
             await asyncio.sleep(0.1)
-        return list(accepted(found))
+        return found
 
     async def scenario() -> list[dict[str, Any]]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * TIMEOUT_S):
             async with running(broker, topics):
-                await until(1)
+                incident = (await until(1))[0]["subject"]
             async with running(broker, topics) as again:
                 await beat(again)
-                found = await until(2)
+                found = await until(2, incident)
                 while again.problem is not None or not await asyncio.to_thread(ended, broker, topics):
                     await asyncio.sleep(0.1)
             async with running(broker, topics) as third:
                 await beat(third)
                 while third.problem is not None:
                     await asyncio.sleep(0.1)
-            assert await until(2) == found, "a start publishes nothing again"
+            assert await until(2, incident) == found, "a start publishes nothing again"
             return found
 
     opened, resolved = asyncio.run(scenario())
     beats = [each for each in records(broker, topics, "heartbeats") if each.key == b"beat/jobs/backup"]
     missed_at = beats[0].arrival + (EVERY_S + GRACE_S) * SECOND
     assert (opened["type"], parse_rfc3339(opened["time"])) == ("incident.opened", missed_at)
-    assert (resolved["type"], parse_rfc3339(resolved["time"])) == ("incident.resolved", beats[1].arrival)
+    heard_at = min(each.arrival for each in beats if each.arrival > missed_at)
+    assert (resolved["type"], parse_rfc3339(resolved["time"])) == ("incident.resolved", heard_at)
     assert opened["subject"] == resolved["subject"]
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from command_process import CommandProcess, wait
+from command_process import CommandProcess
 from intake_process import MAPPING
 from intake_process import SECRETS as INTAKE_SECRETS
 from marked_secrets import marked, shown_in
@@ -22,6 +22,7 @@ from streams.kafka import aiokafka_clients, kafka_python_clients
 from streams.kafka.causes import CauseKind, cause_of
 from streams.kafka.connection_options import ConnectionOptions
 from streams.topics import declared
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 OK = None
@@ -79,7 +80,7 @@ def test_aiokafka_connects_or_says_why_not(secured: TlsBroker, case: str, caplog
     caplog.set_level(logging.CRITICAL, "aiokafka")
 
     async def connect() -> CauseKind | None:
-        client = aiokafka_clients.client([address], options.aiokafka(), request_timeout_ms=5_000)
+        client = aiokafka_clients.client([address], options.aiokafka(), request_timeout_ms=int(TIMEOUT_S * 1_000))
         try:
             await client.bootstrap()
         except Exception as error:
@@ -94,13 +95,19 @@ def test_aiokafka_connects_or_says_why_not(secured: TlsBroker, case: str, caplog
 @pytest.mark.parametrize("case", CASES)
 def test_kafka_python_connects_or_says_why_not(secured: TlsBroker, case: str) -> None:
     address, options = _connection(secured, case)
-    found = None
-    try:
-        kafka_python_clients.admin(
-            bootstrap_servers=address, bootstrap_timeout_ms=1_000, **options.kafka_python()
-        ).close()
-    except Exception as error:
-        found = cause_of(error).kind
+
+    def kind(bootstrap_timeout_ms: int) -> CauseKind | None:
+        try:
+            kafka_python_clients.admin(
+                bootstrap_servers=address, bootstrap_timeout_ms=bootstrap_timeout_ms, **options.kafka_python()
+            ).close()
+        except Exception as error:
+            return cause_of(error).kind
+        return None
+
+    found = kind(1_000)  # it tries for so long before it says why not
+    if found != CASES[case][2]:  # a busy machine answers later
+        found = kind(30_000)
     assert found == CASES[case][2]
 
 
@@ -178,7 +185,7 @@ def test_no_secret_of_any_setting_is_shown_when_processes_fail(
         listed = {name: Path(f"/proc/{process.pid}/cmdline").read_text() for name, process in started.items()}
         for name, process in started.items():
             said = PROCESSES[name][2]
-            wait(lambda process=process, said=said: said in process.told(), process.told, 30)
+            wait(lambda process=process, said=said: said in process.told(), process.told)
             shown = process.told() + listed[name] + process.get("/metrics")[1] + process.get("/live")[1]
             assert shown_in(shown, secrets) == [], name
     for process in started.values():

@@ -13,6 +13,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.settings import RuntimeSettings
+from tests.waiting import TIMEOUT_S
 
 COMMITS = 20
 
@@ -68,7 +69,7 @@ class KafkaRig:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_real_broker_keeps_the_contract(check: Callable[[Rig], Awaitable[None]], broker: str, prefix: str) -> None:
     async def run() -> None:
-        async with AsyncExitStack() as stack, asyncio.timeout(60):
+        async with AsyncExitStack() as stack, asyncio.timeout(2 * TIMEOUT_S):
             rig = KafkaRig(RuntimeSettings(f"{prefix}app", (broker,), prefix, partitions=1), stack)
             rig.create_topics()
             await check(rig)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -31,11 +30,11 @@ from streams.serde.input_records import InputRecord, input_record
 from streams.sla.instants import MINUTE, format_rfc3339
 from streams.time_source import SystemTimeSource
 from streams.topics import TOPIC_OF
+from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
-PATIENCE_S = 60
 INPUT = "sla.incident-events"
 #: Incidents of the one partition and of the other.
 HERE, THERE = (
@@ -55,7 +54,7 @@ def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apicurio]:
 def stack(tmp_path: Path, apicurio: Apicurio) -> Iterator[Stack]:
     settings = {
         "SLA_SCHEMA_REGISTRY_URL": apicurio.url,
-        "SLA_SCHEMA_REGISTRY_TIMEOUT": "PT2S",
+        "SLA_SCHEMA_REGISTRY_TIMEOUT": "PT30S",
         "SLA_MARK_EVERY": "PT1H",
         "SLA_SESSION_TIMEOUT": "PT4S",
     }
@@ -84,7 +83,7 @@ def put(stack: Stack, record: InputRecord, schema_id: int) -> None:
     key = record.event.subject
     producer = KafkaProducer(bootstrap_servers=stack.bootstrap)
     value = confluent_head(schema_id) + record.value[10:]
-    producer.send(INPUT, key=key.encode(), value=value, partition=partition_of(key, PARTITIONS)).get(10)
+    producer.send(INPUT, key=key.encode(), value=value, partition=partition_of(key, PARTITIONS)).get(TIMEOUT_S)
     producer.close()
 
 
@@ -93,10 +92,7 @@ def lying(stack: Stack, topic: str) -> list[TopicRecord]:
 
 
 def until(condition: Callable[[], bool], told: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, told
-        time.sleep(0.25)  # reading costs the time of those that are waited for
+    wait(condition, lambda: told, every_s=0.25)  # reading costs the time of those that are waited for
 
 
 def said(stack: Stack, topic: str) -> set[str]:
@@ -106,7 +102,7 @@ def said(stack: Stack, topic: str) -> set[str]:
 
 def why_unready(stack: Stack) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/ready", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/ready", timeout=TIMEOUT_S) as page:
             return str(page.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -120,7 +116,7 @@ def met(stack: Stack, incident: str) -> bool:
 def test_a_worker_with_a_registry_that_goes_away_and_comes_back(
     stack: Stack, apicurio: Apicurio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    access = SchemaRegistry(apicurio.url, timeout_s=2)
+    access = SchemaRegistry(apicurio.url, timeout_s=30)
     client, now = RegistryClient(access), SystemTimeSource().now() - MINUTE
     stack.start_worker()
     assert {client.compatibility(subject_of(each, "sla")) for each in TOPIC_OF} == {"FULL_TRANSITIVE"}
@@ -161,7 +157,7 @@ def test_a_worker_with_a_registry_that_goes_away_and_comes_back(
     apicurio.start()
     apicurio.wait()
     until(lambda: met(stack, HERE[1]) and met(stack, HERE[2]), "what waited was not applied when the registry was back")
-    assert stack.ready()
+    until(stack.ready, "the worker is not ready again")
     assert lying(stack, "rejected") == []
 
     # The registry says that there is no such schema: that is a reject.

@@ -14,6 +14,7 @@ from streams.kafka.topic_shape import TopicShape
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.kafka_log import Offsets
 from streams.runtime.settings import RuntimeSettings
+from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.kafka
 
@@ -23,7 +24,7 @@ def test_a_topic_that_is_created_anew_has_another_id(broker: str, prefix: str) -
     admin = KafkaAdminClient(bootstrap_servers=broker)
 
     async def described(of: TopicDescriptions, there: bool) -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT_S):
             while bool(found := await of.describe([name])) is not there:
                 await asyncio.sleep(0.05)
         return found[name].topic_id if found else b""
@@ -79,7 +80,7 @@ def test_topics_that_are_missing_or_lose_records_are_noticed_at_the_next_look(br
     alerts, notifications = f"{prefix}sla.alerts", f"{prefix}sla.notifications"
 
     async def look_until(reason: str | None) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT_S):
             while True:
                 await shape.look()
                 if shape.problem is None if reason is None else reason in str(shape.problem):

@@ -1,7 +1,6 @@
 """`sla topics` against a real broker: creates, compares, repairs settings, leaves partitions alone."""
 
 import json
-import time
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -10,6 +9,7 @@ from typer.testing import CliRunner
 from cli.kafka_io.topic_admin import actual_topics, apply_topics, differences_of
 from cli.kafka_io.topics import topics_app
 from streams.topics import TopicSpec, declared
+from tests.waiting import wait
 
 pytestmark = pytest.mark.kafka
 
@@ -21,14 +21,13 @@ def admin(broker: str):
     client.close()
 
 
-def setting_becomes(broker: str, spec: TopicSpec, name: str, value: str) -> bool:
-    """Whether brokers come to say so: they hear of altered settings from the controller, a moment later."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        if actual_topics(broker, [spec])[spec.name].config[name] == value:
-            return True
-        time.sleep(0.05)
-    return False
+def wait_for_setting(broker: str, spec: TopicSpec, name: str, value: str) -> None:
+    """Until brokers say so: they hear of altered settings from the controller, a moment later."""
+
+    def found() -> str:
+        return actual_topics(broker, [spec])[spec.name].config[name]
+
+    wait(lambda: found() == value, found)
 
 
 def test_apply_makes_every_topic_as_declared_and_then_nothing(broker: str, prefix: str) -> None:
@@ -47,7 +46,7 @@ def test_apply_repairs_settings_but_never_partitions(broker: str, prefix: str, a
     apply_topics(broker, specs)
     name = specs[0].name
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": "1000"})])
-    assert setting_becomes(broker, specs[0], "retention.ms", "1000")
+    wait_for_setting(broker, specs[0], "retention.ms", "1000")
 
     wider = declared(f"{prefix}sla", partitions=4)
     report = apply_topics(broker, wider)
@@ -55,7 +54,7 @@ def test_apply_repairs_settings_but_never_partitions(broker: str, prefix: str, a
     assert {(each.setting, each.declared, each.actual) for each in report.differing} == {("partitions", "4", "2")}
     assert len(report.differing) == len(specs)
     assert not report.fine
-    assert setting_becomes(broker, specs[0], "retention.ms", "-1")
+    wait_for_setting(broker, specs[0], "retention.ms", "-1")
     assert actual_topics(broker, specs)[name].partitions == 2
 
 

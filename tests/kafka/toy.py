@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,9 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+
+from cli.embedded_kafka.node_files import free_port
+from tests.waiting import TIMEOUT_S, wait
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("toy_worker.py")
@@ -41,7 +43,7 @@ class TopicReader:
         """What is there now."""
         ends = self._consumer.end_offsets(self._partitions)
         found: list[object] = []
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + TIMEOUT_S
         while any(self._consumer.position(each) < ends[each] for each in self._partitions):
             assert time.monotonic() < give_up, f"{self._topic} cannot be read to its end"
             for records in self._consumer.poll(timeout_ms=200).values():
@@ -80,9 +82,7 @@ class Toy:
         admin.close()
 
     def start_worker(self, **more: object) -> subprocess.Popen[bytes]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         options = {
             "app_id": f"{self.prefix}app",
             "broker": self.broker,
@@ -114,7 +114,9 @@ class Toy:
 
     def get(self, path: str, number: int = -1) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[number]}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.ports[number]}{path}", timeout=TIMEOUT_S / 2
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -160,15 +162,18 @@ class Toy:
         self.readers[agent].read()
         return self.readers[agent].found
 
-    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        give_up = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < give_up, f"{what} did not come about; the last worker said:\n{self.log()[-4000:]}"
-            time.sleep(0.2)
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        told = f"{what} did not come about; the last worker said:\n"
+        wait(condition, lambda: told + self.log()[-4000:], every_s=0.2)
 
-    def wait_until_done(self, agent: str, inputs: int, keys: int, seconds: float = 90) -> None:
+    def wait_until_done(self, agent: str, inputs: int, keys: int) -> None:
         """Until every input has its output, and every key's timer has acted."""
-        self.wait_for(lambda: self.applied(agent) >= inputs + keys, f"{inputs}+{keys} outputs", seconds)
+        self.wait_for(lambda: self.applied(agent) >= inputs + keys, f"{inputs}+{keys} outputs")
+
+    def end(self, worker: subprocess.Popen[bytes]) -> None:
+        """Tell a worker to end, which it does in good order."""
+        worker.terminate()
+        assert worker.wait(TIMEOUT_S) == 0, self.log(self.workers.index(worker))
 
     def check(self, agent: str) -> None:
         """Nothing lost, nothing doubled, no timer early or out of the order of time (R11)."""

@@ -36,6 +36,7 @@ from streams.serde.codec import decode
 from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
 PERSON = {"kind": "support", "id": "kim"}
 WINDOW = {
@@ -294,7 +295,7 @@ def test_clicks_at_the_same_time_send_one_event(bench: Bench) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(TIMEOUT_S)
     assert len(outcomes) == 8
     assert set(map(type, outcomes)) == {Accepted}
     assert len(bench.sent) == 1
@@ -530,8 +531,8 @@ def test_who_waits_for_kafka_holds_up_no_other_subject() -> None:
         thread = threading.Thread(target=second, daemon=True)
         thread.start()
         assert not reached.wait(0.05)
-    assert reached.wait(10)
-    thread.join(10)
+    assert reached.wait(TIMEOUT_S)
+    thread.join(TIMEOUT_S)
     assert sent._subjects == {}
 
 

@@ -7,16 +7,17 @@ import threading
 import pytest
 
 from board.actions.thread_pool import BoundedPool, PoolBusy
+from tests.waiting import TIMEOUT_S
 
 
 def test_calls_give_their_results_and_errors() -> None:
     pool = BoundedPool("test", threads=2, waiting=8)
     results = [pool.submit(lambda number=number: number * 2) for number in range(8)]  # type: ignore[misc]
-    assert [each.result(5) for each in results] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert [each.result(TIMEOUT_S) for each in results] == [0, 2, 4, 6, 8, 10, 12, 14]
     failed = pool.submit(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        failed.result(5)
-    assert pool.close(5)
+        failed.result(TIMEOUT_S)
+    assert pool.close(TIMEOUT_S)
 
 
 def test_what_does_not_fit_is_refused_and_a_call_that_hangs_does_not_delay_the_end() -> None:
@@ -24,10 +25,10 @@ def test_what_does_not_fit_is_refused_and_a_call_that_hangs_does_not_delay_the_e
 
     def hang() -> None:
         begun.set()
-        released.wait(10)
+        released.wait(TIMEOUT_S)
 
     running = pool.submit(hang)
-    assert begun.wait(5)
+    assert begun.wait(TIMEOUT_S)
     waiting = pool.submit(lambda: None)
     with pytest.raises(PoolBusy, match="2 actions are waited for"):
         pool.submit(lambda: None)
@@ -36,5 +37,5 @@ def test_what_does_not_fit_is_refused_and_a_call_that_hangs_does_not_delay_the_e
     with pytest.raises(PoolBusy, match="stopping"):
         pool.submit(lambda: None)
     released.set()
-    running.result(5)
-    assert pool.close(5)
+    running.result(TIMEOUT_S)
+    assert pool.close(TIMEOUT_S)

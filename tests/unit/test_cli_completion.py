@@ -24,7 +24,7 @@ def sla(*arguments: str, **environment: str) -> str:
     """What the command prints in an environment of its own."""
     run = [sys.executable, "-c", "import sys; sys.argv[0] = 'sla'; from cli.main import main; main()", *arguments]
     ended = subprocess.run(
-        run, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+        run, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert ended.stderr == ""
     return ended.stdout
@@ -76,7 +76,7 @@ def test_the_script_for_bash_works_in_bash(tmp_path: Path) -> None:
     typed = f"{script}\n{asks}"
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
-        ["bash", "-c", typed], env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", typed], env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=600, check=False
     )
     assert (ended.stdout, ended.stderr) == ("import\n", "")
 
@@ -89,6 +89,6 @@ def test_no_completion_imports_clients_or_frameworks() -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", looked], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", looked], cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
     )
     assert ended.stdout == "[]\n"

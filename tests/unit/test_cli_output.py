@@ -23,7 +23,7 @@ def test_a_full_disk_is_one_line_and_exit_code_2(command: str) -> None:
     run = [sys.executable, "-c", "from cli.main import main; main()", *command.split()]
     root = Path(__file__).parents[2]
     with _FULL.open("w") as full:
-        ended = subprocess.run(run, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        ended = subprocess.run(run, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
     assert (ended.returncode, ended.stderr) == (2, "can't write: No space left on device\n")
 
 

@@ -25,7 +25,7 @@ def test_a_closed_output_ends_every_command_alike(command: list[str]) -> None:
             [sys.executable, "-c", "from cli.main import main; main()", *command],
             stdout=writer,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     finally:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from streams.kafka import patches
 from streams.kafka.batch_reader import FetcherReader, GetmanyReader, batch_reader
 from streams.kafka.patches import PatchedLibrary
+from tests.waiting import TIMEOUT_S
 
 ONE, TWO = TopicPartition("t", 1), TopicPartition("t", 2)
 FETCHER = SimpleNamespace(_subscriptions=None, _records={}, _closed=False, _create_fetch_waiter=None)
@@ -139,10 +140,10 @@ def test_what_was_read_across_a_seek_is_left_out() -> None:
 def test_a_nudge_ends_the_wait() -> None:
     async def read() -> None:
         reader = GetmanyReader(Consumer())
-        waiting = asyncio.create_task(reader.take(frozenset({ONE}), 60.0))
+        waiting = asyncio.create_task(reader.take(frozenset({ONE}), 2 * TIMEOUT_S))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         reader.nudge()
-        assert await asyncio.wait_for(waiting, 1.0) == []
+        assert await asyncio.wait_for(waiting, TIMEOUT_S) == []
 
     asyncio.run(read())

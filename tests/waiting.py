@@ -1,0 +1,25 @@
+"""How tests wait for what other threads and processes do: for a state, with time for a machine under load."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+#: A wait that succeeds costs nothing, so this is far beyond what any state takes.
+TIMEOUT_S = 120.0
+
+
+def wait(condition: Callable[[], object], why: Callable[[], object] | None = None, *, every_s: float = 0.05) -> None:
+    """Until the condition holds; it fails with `why()` when that does not happen within TIMEOUT_S."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that" if why is None else why()
+        time.sleep(every_s)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """The same in an event loop."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not condition():
+            await asyncio.sleep(0.002)
