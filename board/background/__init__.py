@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from board.background.jobs import BackgroundJobs, Limits
+from board.background.job_process import Limits
+from board.background.jobs import BackgroundJobs
 from streams.time_source import TimeSource
 
 

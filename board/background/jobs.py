@@ -6,30 +6,22 @@ memory for a while. A process that is cancelled or crashes takes nothing with it
 
 from __future__ import annotations
 
-import contextlib
-import os
-import resource
 import secrets
-import signal
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 import structlog
 
+from board.background.job_process import JobCall, Limits, in_process
 from streams.errors import SlaError
 from streams.time_source import TimeSource
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
-#: Called with how much is done, and how much there is to do.
-Report = Callable[[int, int], None]
 
 _POLL_S = 0.1
-_NICENESS = 10
 #: A process that was told to end is killed after this.
 _ENDS_WITHIN_S = 5
 
@@ -66,23 +58,6 @@ class Job:
         return min(100, 100 * self.done // self.total) if self.total else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a process may use: bytes of address space, None for no limit. `command` does the same without it."""
-
-    memory: int | None
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a process has to do; everything is pickled."""
-
-    call: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    limits: Limits
-
-
 class BackgroundJobs:
     """One process at a time, at most `waiting` jobs behind it, the last `keep` ended ones. Thread-safe."""
 
@@ -92,7 +67,7 @@ class BackgroundJobs:
         self._name = name
         self.waiting, self._keep = waiting, keep
         self._jobs: dict[str, Job] = {}
-        self._work: dict[str, _Work] = {}
+        self._work: dict[str, JobCall] = {}
         self._cancelled: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -108,7 +83,7 @@ class BackgroundJobs:
                 raise TooManyJobs(f"{self.waiting} jobs wait already; wait for one of them, or cancel one")
             job = Job(secrets.token_urlsafe(12), key, about, "queued", self._time_source.now())
             self._jobs[job.id] = job
-            self._work[job.id] = _Work(call, arguments, self._limits)
+            self._work[job.id] = JobCall(call, arguments, self._limits)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"jobs-{self._name}", daemon=True)
                 self._thread.start()
@@ -188,10 +163,10 @@ class BackgroundJobs:
                         return started
                 self._changed.wait()
 
-    def _supervise(self, job: Job, work: _Work) -> None:
+    def _supervise(self, job: Job, work: JobCall) -> None:
         context = get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_in_process, args=(sender, work), name=f"sla-{self._name}", daemon=True)
+        process = context.Process(target=in_process, args=(sender, work), name=f"sla-{self._name}", daemon=True)
         process.start()
         sender.close()
         try:
@@ -244,49 +219,3 @@ class BackgroundJobs:
         old = [each.id for each in self._jobs.values() if each.ended]
         for name in old[: max(0, len(old) - self._keep)]:
             del self._jobs[name]
-
-
-# -- in the process --------------------------------------------------------------------------------------------------
-
-
-def _in_process(sender: Connection, work: _Work) -> None:
-    """Do the work and send what comes of it. When the board is gone, the next report ends the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the board, which ends its processes itself
-    os.nice(_NICENESS)
-
-    allowed = _limit_memory(work.limits.memory)
-
-    def report(done: int, total: int) -> None:
-        sender.send(("progress", done, total))
-
-    try:
-        result = work.call(report, *work.arguments)
-    except SlaError as error:
-        sender.send(("failed", str(error), None))
-    except BrokenPipeError:
-        return
-    except MemoryError:
-        resource.setrlimit(resource.RLIMIT_AS, allowed)  # the answer needs memory too
-        sender.send(("failed", _too_large(work.limits), None))
-    except Exception as error:
-        message = f"{type(error).__name__}: the log of the board has the details"
-        sender.send(("failed", message, traceback.format_exc()))
-    else:
-        sender.send(("done", result))
-
-
-def _limit_memory(size: int | None) -> tuple[int, int]:
-    """Let allocations beyond a size raise MemoryError; returns the limits that lift this."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if size is not None:
-        with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
-            resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
-    return hard, hard
-
-
-def _too_large(limits: Limits) -> str:
-    size = (limits.memory or 0) // 1024**2
-    return (
-        f"it needs more memory than SLA_BOARD_JOB_MEMORY_BYTES allows ({size:,} MiB): allow more and restart the "
-        f"board, or use {limits.command} on a machine that has it"
-    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from board.background.jobs import Report
+from board.background.job_process import Report
 from board.queries.history import every_input, extent, history_lines, inputs_about, whole_history_lines
 from board.queries.statements import StatementDetail, revisions
 from board.store.chunks import chunks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from board.background.jobs import Report
+from board.background.job_process import Report
 from board.queries.history import every_input, extent, whole_history_lines
 from board.store.engine import open_engine
 from streams.replay.what_if import PolicyComparer, StandingBreach

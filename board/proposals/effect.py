@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
-from board.background.jobs import Report
+from board.background.job_process import Report
 from board.proposals.issued import with_issued
 from board.proposals.proposal import SOURCE, Proposal, input_event_id
 from board.proposals.stored import get_proposal

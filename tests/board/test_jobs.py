@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from board.background.jobs import BackgroundJobs, Job, Limits, Report, TooManyJobs
+from board.background.job_process import Limits, Report
+from board.background.jobs import BackgroundJobs, Job, TooManyJobs
 from streams.errors import SettingsError
 from streams.time_source import SystemTimeSource
 from tests.waiting import TIMEOUT_S
