@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from connect.intake.outcome import Event, RejectedItem
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Record
 from streams.serde.input_records import input_record_from_json
+from streams.sla.events import Event as CheckedEvent
 from streams.sla.events import Rejection
 
 REJECTED_TOPIC = "rejected"
@@ -44,12 +45,16 @@ class PreparedEvent(NamedTuple):
     record: OutgoingRecord
 
 
-def prepare(event: Event) -> PreparedEvent | Rejection:
-    """The record of an event in the JSON form, or the reason why the agents would reject it."""
+def prepare(event: Event, check: Callable[[CheckedEvent], Rejection | None] | None = None) -> PreparedEvent | Rejection:
+    """The record of an event in the JSON form, or the reason why the agents would reject it. `check` may give another
+    reason."""
     ready = input_record_from_json(event)
     if isinstance(ready, Rejection):
         return ready
     checked = ready.event
+    rejection = None if check is None else check(checked)
+    if rejection is not None:
+        return rejection
     record = OutgoingRecord(ready.topic, checked.subject, ready.value, ready.headers)
     return PreparedEvent(checked.type, checked.id, checked.subject, checked.time, record)
 

@@ -72,6 +72,7 @@ async def serve(
         clock or SystemTimeSource(),
         reader=lambda: KafkaHeartbeatReader(kafka, _read_again(kafka).aiokafka_security()),
         tracer=traces.tracer,
+        limits=kafka.time_limits(),
     )
     reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
     stop, asked = stop_on_signals(), ask_on_hangup()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connect.intake.arrival_check import Arrival
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.kafka_records import PreparedEvent, prepare
@@ -63,22 +64,22 @@ def plain_json_outcomes(
     return Outcomes(iter([rest.outcome(route, path_id, headers, content, source)]))
 
 
-def in_parts(outcomes: Outcomes, source: Source, size: int) -> Iterator[Translation]:
+def in_parts(outcomes: Outcomes, source: Source, size: int, arrival: Arrival | None = None) -> Iterator[Translation]:
     """Check each event as the agents will check it, and against what the source may publish. A part has at most `size`
-    outcomes, so a large request needs the memory of a small one."""
+    outcomes, so a large request needs the memory of a small one. Without an `arrival` times are not checked."""
     part = Translation(truncated=outcomes.truncated)
     for number, outcome in enumerate(outcomes.items, 1):
-        _check(outcome, source, part)
+        _check(outcome, source, part, arrival)
         if number % size == 0:
             yield part
             part = Translation()
     yield part
 
 
-def translated(outcomes: Outcomes, source: Source) -> Translation:
+def translated(outcomes: Outcomes, source: Source, arrival: Arrival | None = None) -> Translation:
     """All parts in one."""
     translation = Translation()
-    for part in in_parts(outcomes, source, 1000):
+    for part in in_parts(outcomes, source, 1000, arrival):
         translation.add(part)
     return translation
 
@@ -100,14 +101,14 @@ def plain_json(
     return translated(plain_json_outcomes(source, route, path_id, headers, content), source)
 
 
-def _check(outcome: ItemOutcome, source: Source, part: Translation) -> None:
+def _check(outcome: ItemOutcome, source: Source, part: Translation, arrival: Arrival | None) -> None:
     match outcome:
         case IgnoredItem():
             part.ignored.append(outcome)
         case RejectedItem():
             part.rejected.append(outcome)
         case EventItem(item, event):
-            prepared = prepare(event)
+            prepared = prepare(event, None if arrival is None else arrival.rejects)
             if isinstance(prepared, Rejection):
                 part.rejected.append(RejectedItem(item, prepared.code, prepared.message))
             elif (reason := forbidden(source, event)) is not None:

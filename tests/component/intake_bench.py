@@ -24,12 +24,15 @@ from connect.intake.settings import IntakeSettings
 from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake
 from streams.runtime import dead_letter
-from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
+from streams.sla.arrival import TimeLimits
+from streams.sla.instants import DAY, SECOND, format_rfc3339, parse_rfc3339
 from tests.waiting import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "intake"
 NOW = "2026-04-10T08:00:00Z"
+#: Recorded requests are of later days.
+ANY_TIME = TimeLimits(future_skew=1_000 * DAY)
 SECRETS = {
     "SLA_INTAKE_PROMETHEUS_TOKEN": "prometheus-token-0001",
     "SLA_INTAKE_ZENDESK_SECRET": "zendesk-secret-00001",
@@ -153,6 +156,7 @@ async def served(
     operator: str | None = None,
     *,
     tracer: Tracer | None = None,
+    limits: TimeLimits = ANY_TIME,
     **changed: object,
 ) -> AsyncIterator[Bench]:
     """An intake with the shipped example mappings; `changed` are settings, unchecked. `operator` is its token."""
@@ -168,7 +172,7 @@ async def served(
 
     secrets = read_secrets(sources.values(), SECRETS)
     mapping = LoadedMapping(sources, secrets, operator=None if operator is None else Secret(operator))
-    intake = Intake(mapping, settings, way, clock, post, tracer)
+    intake = Intake(mapping, settings, way, clock, post, tracer, limits=limits)
     async with TestClient(TestServer(intake.app())) as client:
         bench = Bench(client, way, clock, intake)  # type: ignore[arg-type]
         yield bench

@@ -8,10 +8,11 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from intake_bench import SECRETS, Bench, recorded, run, served, signed, token, types
+from intake_bench import ROOT, SECRETS, Bench, recorded, run, served, signed, token, types
 
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from streams.serde.codec import decode
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
 from streams.sla.instants import SECOND
 
@@ -173,5 +174,27 @@ def test_who_only_begins_to_send_takes_no_room_from_senders_with_a_token() -> No
             assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 202
             unproven.release(unproven.limit)
             assert (await bench.hook("zendesk", recorded("zendesk-created")))[0] == 202
+
+    run(scenario)
+
+
+def test_an_event_from_the_future_is_rejected_where_its_sender_sees_it() -> None:
+    """A clock or a zone is wrong: every worker would reject it, after the sender was told that all is well."""
+
+    async def scenario() -> None:
+        async with served(limits=TimeLimits()) as bench:
+            incident = EXAMPLES["incident.opened"] | {"incident_id": "inc-1"}
+            for time, expected in (("08:05:00", 202), ("08:05:01", 422), ("11:00:00", 422)):
+                body = incident | {"time": f"2026-04-10T{time}Z"}
+                status, answer, _ = await bench.post("/v1/incidents", body, **token("services"))
+                assert (time, status) == (time, expected)
+            (told,) = answer["rejected"]  # type: ignore[misc]
+            assert told["code"] == "future"
+            assert "is more than PT5M ahead of this machine's clock, 2026-04-10T08:00:00Z" in told["reason"]
+            kuma = json.loads((ROOT / "examples/intake/recorded/uptime-kuma/1-down.json").read_text(encoding="utf-8"))
+            assert (await bench.hook("uptime-kuma", json.dumps(kuma).encode()))[0] == 422
+            old = incident | {"time": "2025-01-01T00:00:00Z"}
+            assert (await bench.post("/v1/incidents", old, **token("services")))[0] == 202
+            assert types(bench) == ["incident.opened", "future", "future", "future", "incident.opened"]
 
     run(scenario)

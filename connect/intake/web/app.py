@@ -34,6 +34,7 @@ from connect.intake.web.replies import Post, Replies, post_reply
 from connect.intake.web.responses import RequestRejected, retry_after, unauthorized
 from streams.log_damper import LogDamper
 from streams.service_process import health_routes
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
@@ -56,6 +57,7 @@ class Intake:
         post: Post = post_reply,
         tracer: Tracer | None = None,
         reader: Callable[[], HeartbeatReader] | None = None,
+        limits: TimeLimits = TimeLimits(),  # noqa: B008 -- it is frozen
     ) -> None:
         self._settings = settings
         self._publisher = publisher
@@ -75,6 +77,7 @@ class Intake:
             self._replies,
             self._recent,
             self._threads,
+            limits,
             tracer,
         )
         self._damper = LogDamper(60 * SECOND)

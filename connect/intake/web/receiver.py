@@ -13,6 +13,7 @@ from aiohttp import web
 from opentelemetry.trace import Tracer
 
 from connect.intake import translate
+from connect.intake.arrival_check import Arrival
 from connect.intake.formats.registry import format_of, signature_header_of
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, reject_record
@@ -31,6 +32,7 @@ from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
 from connect.intake.web.traces import RequestTrace, RequestTraces
+from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
 
@@ -57,6 +59,7 @@ class Receiver:
         replies: Replies,
         recent: RecentRequests,
         threads: BodyThreads,
+        limits: TimeLimits,
         tracer: Tracer | None = None,
     ) -> None:
         self._traces = RequestTraces(tracer, clock)
@@ -68,6 +71,7 @@ class Receiver:
         self._replies = replies
         self._recent = recent
         self._threads = threads
+        self._limits = limits
         self._recent_digests = RecentDigests()
         self._parsed_memory = ParsedMemory(threads)
         self._log = structlog.get_logger("connect.intake")
@@ -119,7 +123,7 @@ class Receiver:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        parts = self._parts(source, translate_body, content, trace)
+        parts = self._parts(source, translate_body, content, trace, Arrival(arrival, self._limits))
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])
             published.update(event.event_type for event in part.events)
@@ -139,11 +143,11 @@ class Receiver:
         return listed
 
     def _parts(
-        self, source: Source, translate_body: TranslateBody, content: bytes, trace: RequestTrace
+        self, source: Source, translate_body: TranslateBody, content: bytes, trace: RequestTrace, arrival: Arrival
     ) -> Iterator[Translation]:
         """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
         try:
-            yield from translate.in_parts(trace.join(translate_body(source, content)), source, _PART)
+            yield from translate.in_parts(trace.join(translate_body(source, content)), source, _PART, arrival)
         except Exception as error:
             self._log.exception("translation_failed", source=source.name)
             reason = f"the translation failed: {type(error).__name__}"
