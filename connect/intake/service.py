@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -90,6 +91,8 @@ async def serve(
     running: list[asyncio.Task[object]] = []
     code = 0
     sys.setswitchinterval(_SWITCH_S)
+    gc.collect()
+    gc.freeze()  # a full collection of what is loaded by now would take 0.1 s each time
     publisher.start()
     try:
         async with server:

@@ -91,18 +91,21 @@ class Receiver:
                 mapping.guard.check(request, source, body.content)
                 self.limit_rate(mapping, source)
                 body.prove()
-            with self._traces.of(request, source, started) as trace:
-                async with (
-                    self._replies.about(source, body.content) as replying,
-                    self._parsed_memory.hold(body.content),
-                ):
-                    translation = await self._publish(request, source, translate_body, body.content, arrival, trace)
-                    replying.translation = translation
-            response = responses.translation_response(translation, format_of(source).answer_status)
-            if self._recent.on:
-                remove_secrets = partial(format_of(source).without_secrets, body.content)
-                shown, media_type = await self._threads.run(body.size, remove_secrets), request.content_type
-                self._recent.add(source.name, request.path, media_type, shown, response.status, translation, arrival)
+            with self._threads.holding(body.size):
+                with self._traces.of(request, source, started) as trace:
+                    async with (
+                        self._replies.about(source, body.content) as replying,
+                        self._parsed_memory.hold(body.content),
+                    ):
+                        translation = await self._publish(request, source, translate_body, body.content, arrival, trace)
+                        replying.translation = translation
+                response = responses.translation_response(translation, format_of(source).answer_status)
+                if self._recent.on:
+                    remove_secrets = partial(format_of(source).without_secrets, body.content)
+                    shown, media_type = await self._threads.run(body.size, remove_secrets), request.content_type
+                    self._recent.add(
+                        source.name, request.path, media_type, shown, response.status, translation, arrival
+                    )
         return response
 
     def limit_rate(self, mapping: MappingInForce, source: Source) -> None:
