@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,10 @@ from board.pages.addresses import path_segments
 from board.pages.erasure import erasure_section
 from board.pages.errors import error_page
 from board.pages.month import customer_file, month_csv, month_page, start_verification, verification_part
+from board.pages.overview_texts import overview_phrases
+from board.pages.quarter import FileKind
 from board.pages.tenant_area import contract_rows, tenant_area
+from board.pages.tenant_quarter import tenant_quarter_file, tenant_quarter_page
 from board.pages.tenant_texts import TenantPhrases, tenant_phrases
 from board.queries import contracts, months
 from board.queries.months import TenantMonth
@@ -69,12 +73,20 @@ def _number(text: str | None) -> int:
 @router.get("/tenants/{rest:path}")
 def tenant_address(request: Request, connection: ReadConnection, context: Context, scope: Scope) -> Response:
     """`/tenants/ID` (`?until=MONTH`: the months up to it), `/tenants/ID/MONTH`, `/tenants/ID/MONTH/statement`,
-    `…/statement.csv`, and for the customer `…/customer.html`, `.json` and `.csv`; ids are one segment."""
+    `…/statement.csv`, and for the customer `…/customer.html`, `.json` and `.csv`; `/tenants/ID/report?quarter=2026-Q1`,
+    also `report.csv` and so on. Ids are one segment."""
     match path_segments(request)[1:]:
         case [tenant, *_] if not scope.sees(tenant):
             return _unknown(request, tenant)
         case [tenant]:
             return _tenant(request, connection, context, tenant)
+        case [tenant, "report"] if months.tenant_known(connection, tenant):
+            return tenant_quarter_page(request, connection, context, tenant)
+        case [tenant, ("report.csv" | "report.json" | "report.html") as name] if months.tenant_known(
+            connection, tenant
+        ):
+            kind = cast(FileKind, name.partition(".")[2])
+            return tenant_quarter_file(request, connection, context, tenant, kind)
         case [tenant, month] if _MONTH.fullmatch(month):
             return month_page(request, connection, context, scope, tenant, month, "month.html")
         case [tenant, month, "statement"] if _MONTH.fullmatch(month):
@@ -143,6 +155,7 @@ def _tenant(request: Request, connection: Connection, context: BoardContext, ten
         windows=windows,
         windows_span=(start, end),
         section=erasure_section(request, context, tenant),
+        quarter_report=overview_phrases(viewer(request).language).quarter_report,
         action_phrases=action_page_phrases(viewer(request).language),
         guarantee=guarantee,
     )

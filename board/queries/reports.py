@@ -1,4 +1,4 @@
-"""The report over all tenants, as `sla report` gives it, from the read model."""
+"""Reports over all tenants and of one, as `sla report` gives them, from the read model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, select, tuple_
 
-from board.queries.attainment import attainment_by_severity
+from board.queries.attainment import attainment_by_severity, shares_by_severity
+from board.queries.tenant_clocks import breaches_in, clocks_of, shares_in
 from board.reports.report import BreachRow, Report, StatementRow
 from board.store.chunks import chunks
 from board.store.tables import credit, entry, statement, tenant_month, verdict
@@ -49,6 +50,38 @@ def fleet_report(connection: Connection, months: Sequence[Month], *, lowest: int
     )
 
 
+def tenant_report(connection: Connection, tenant: str, months: Sequence[Month]) -> Report:
+    """The same of one tenant, with platform-wide incidents. All months are those of its contract's zone, which its
+    statements name."""
+    as_of = connection.execute(select(func.max(entry.c.arrived_at))).scalar()
+    clocks = clocks_of(connection, tenant, months, _zone_of(connection, tenant))
+    return Report(
+        _statements(connection, months, None, tenant),
+        breaches_in(clocks),
+        as_of or 0,
+        shares_by_severity(shares_in(clocks), months, backfill=False),
+    )
+
+
+def stated_months(connection: Connection, tenant: str) -> list[str]:
+    """The months of a tenant that have a statement."""
+    return list(connection.execute(select(tenant_month.c.month).where(tenant_month.c.tenant_id == tenant)).scalars())
+
+
+def totals_of(report: Report) -> FleetTotals:
+    """The totals of a report that has all statements."""
+    currencies = sorted({row.currency for row in report.statements})
+    credits = tuple(
+        CreditTotal(
+            currency,
+            sum(row.credit_minor for row in report.statements if row.currency == currency),
+            sum(row.issued_minor for row in report.statements if row.currency == currency),
+        )
+        for currency in currencies
+    )
+    return FleetTotals(len(report.statements), sum(not row.guarantee_met for row in report.statements), credits)
+
+
 def fleet_totals(connection: Connection, months: Sequence[Month]) -> FleetTotals:
     """The totals of the statements that `fleet_report` has without `lowest`."""
     of_months = tenant_month.c.month.in_(months)
@@ -79,7 +112,16 @@ def fleet_totals(connection: Connection, months: Sequence[Month]) -> FleetTotals
     )
 
 
-def _statements(connection: Connection, months: Sequence[Month], lowest: int | None) -> list[StatementRow]:
+def _zone_of(connection: Connection, tenant: str) -> str:
+    """The zone of a tenant's months: that of its earliest contract fact (R24)."""
+    query = select(statement.c.data).where(statement.c.tenant_id == tenant).order_by(statement.c.month.desc()).limit(1)
+    data = connection.execute(query).scalar()
+    return "UTC" if data is None else str(json.loads(data)["period"]["time_zone"])
+
+
+def _statements(
+    connection: Connection, months: Sequence[Month], lowest: int | None, tenant: str | None = None
+) -> list[StatementRow]:
     same = and_(
         statement.c.tenant_id == tenant_month.c.tenant_id,
         statement.c.month == tenant_month.c.month,
@@ -87,6 +129,8 @@ def _statements(connection: Connection, months: Sequence[Month], lowest: int | N
     )
     name = tenant_month.c.tenant_id, tenant_month.c.month
     chosen = select(*name).where(tenant_month.c.month.in_(months))
+    if tenant is not None:
+        chosen = chosen.where(tenant_month.c.tenant_id == tenant)
     if lowest is not None:
         chosen = chosen.order_by(tenant_month.c.availability, *name).limit(lowest)
     keys = chosen.subquery()
@@ -98,7 +142,8 @@ def _statements(connection: Connection, months: Sequence[Month], lowest: int | N
         .order_by(*((tenant_month.c.availability, *name) if lowest is not None else name))
     )
     rows = connection.execute(query).all()
-    issued = _issued(connection, months, None if lowest is None else [(row.tenant_id, row.month) for row in rows])
+    every = lowest is None and tenant is None
+    issued = _issued(connection, months, None if every else [(row.tenant_id, row.month) for row in rows])
     return [_statement_row(row, issued[row.tenant_id, row.month]) for row in rows]
 
 

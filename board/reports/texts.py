@@ -18,6 +18,7 @@ class ReportPhrases:
     """The messages of one language. Titles and heads begin in lower case."""
 
     fleet_title: str
+    tenant_title: str
     as_of: str
     titles: Annotated[Texts, ("statements", "breaches", "attainment")]
     nothing: Annotated[Texts, ("statements", "breaches", "attainment")]
@@ -59,6 +60,7 @@ class ReportPhrases:
     credits_in: str
     lowest_first: str
     scope_hint: str
+    tenant_scope_hint: str
     wrong_quarter: str
 
 

@@ -21,7 +21,7 @@ from board.pages.month_view import month_view
 from board.pages.tenant_texts import tenant_phrases
 from board.queries.attainment import attainment_by_severity
 from board.queries.months import tenant_months
-from board.queries.reports import fleet_report, fleet_totals
+from board.queries.reports import fleet_report, fleet_totals, tenant_report, totals_of
 from board.reports.customer import CustomerStatement, statement_html, statement_json
 from board.reports.formats import as_csv, as_json
 from board.reports.quarters import quarter_months
@@ -164,6 +164,32 @@ def test_a_quarter_of_all_tenants_is_that_of_the_board(
         assert any(row.credit_minor for row in expected.statements)
 
 
+TENANTS = ("acme", "globex", "hooli", "initech", "umbrella", "nobody")
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+@pytest.mark.parametrize("quarter", ["2026-Q2", "2026-Q4"])
+def test_a_quarter_of_one_tenant_is_that_of_the_board(
+    records: list[IngestRecord], read_model: Engine, tenant: str, quarter: str
+) -> None:
+    months = quarter_months(quarter)
+    assert months is not None
+    expected = report(records, tenant, months)
+    with read_model.connect() as connection:
+        found = tenant_report(connection, tenant, months)
+    assert found.statements == expected.statements
+    assert found.breaches == expected.breaches
+    assert found.attainment == expected.attainment
+    assert (not found.statements) == (tenant == "nobody")
+    assert found.breaches, "platform-wide incidents concern everybody"
+    totals = totals_of(found)
+    assert (totals.statements, totals.missed) == (
+        len(expected.statements),
+        sum(not row.guarantee_met for row in expected.statements),
+    )
+    assert sum(each.issued_minor for each in totals.credits) == sum(row.issued_minor for row in expected.statements)
+
+
 def test_a_breach_behind_another_of_its_clock_counts(empty_read_model: Engine) -> None:
     """Two deadlines of one clock were breached and both stand; the table shows one."""
     months = (Month("2026-04"), Month("2026-05"), Month("2026-06"))
@@ -187,6 +213,10 @@ def test_a_breach_behind_another_of_its_clock_counts(empty_read_model: Engine) -
     with empty_read_model.connect() as connection:
         assert fleet_report(connection, months).breaches == [BreachRow("2026-06", "P1", "response", 1)]
         assert fleet_report(connection, (Month("2026-07"),)).breaches == [BreachRow("2026-07", "P2", "response", 1)]
+        assert tenant_report(connection, "acme", (Month("2026-07"),)).breaches == [
+            BreachRow("2026-07", "P1", "response", 1),  # both are of that instant here
+            BreachRow("2026-07", "P2", "response", 1),
+        ]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -215,9 +245,42 @@ def test_the_board_has_the_quarter_as_page_and_files(
         assert outside not in file.text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_board_has_the_quarter_of_one_tenant_as_page_and_files(
+    records: list[IngestRecord], read_model: Engine, language: Language
+) -> None:
+    client = page_client(read_model, NOW)
+    months = quarter_months("2026-Q2")
+    assert months is not None
+    expected = report(records, TENANT, months)
+    assert f'href="/tenants/{TENANT}/report"' in client.get(f"/tenants/{TENANT}").text
+    page = client.get(f"/tenants/{TENANT}/report?quarter=2026-Q2&lang={language}")
+    assert page.status_code == 200
+    assert report_phrases(language).tenant_title.format(tenant=TENANT, quarter="2026-Q2") in page.text
+    for row in expected.statements:
+        assert f'href="/tenants/{TENANT}/{row.month}"' in page.text
+    main = page.text[page.text.index("<main") :]
+    assert not any(other in main for other in TENANTS if other != TENANT)
+    assert f'href="/tenants/{TENANT}/report.csv?quarter=2026-Q2"' in page.text
+    data = json.loads(client.get(f"/tenants/{TENANT}/report.json?quarter=2026-Q2").text)
+    assert {**data, "as_of": ""} == {**json.loads(as_json(expected)), "as_of": ""}
+    assert client.get(f"/tenants/{TENANT}/report.csv?quarter=2026-Q2").text == as_csv(expected)
+    file = client.get(f"/tenants/{TENANT}/report.html?quarter=2026-Q2")
+    assert file.headers["content-disposition"] == f'attachment; filename="sla-report-{TENANT}-2026-Q2.html"'
+    assert client.get(f"/tenants/{TENANT}/report").status_code == 200
+    assert client.get("/tenants/nobody/report").status_code == 404
+    assert client.get("/tenants/nobody/report.csv?quarter=2026-Q2").status_code == 404
+
+
 def test_a_quarter_that_is_none_is_explained(read_model: Engine) -> None:
     client = page_client(read_model, NOW)
-    for address in ("/reports/fleet?quarter=2026-Q5", "/reports/fleet.csv", "/reports/fleet.json?quarter=%3Cb%3E"):
+    for address in (
+        f"/tenants/{TENANT}/report?quarter=2026-5",
+        f"/tenants/{TENANT}/report.json",
+        "/reports/fleet?quarter=2026-Q5",
+        "/reports/fleet.csv",
+        "/reports/fleet.json?quarter=%3Cb%3E",
+    ):
         answer = client.get(address)
         assert answer.status_code == 404
         assert "a quarter is written 2026-Q1" in answer.text
