@@ -8,6 +8,7 @@ from typing import cast
 
 import structlog
 
+from agents.arrival_limit import ArrivalLimit
 from agents.changelog.early_inputs import KIND as EARLY
 from agents.changelog.early_inputs import LIMIT as EARLY_LIMIT
 from agents.changelog.early_inputs import EarlyInput, number_of
@@ -103,6 +104,7 @@ class LedgerProcessor:
         )
         self._clock = 0
         self._early = EarlyQueue(partition, self._ledger, rows, clock.now, early_bytes)
+        self._arrival_limit = ArrivalLimit(NAME, partition, clock.now, time_limits.future_skew)
         self._requests = WatermarkRequests(context, egress)
         self._waiting = WatermarkWait(partition)
         self._backfill_idle_at = 0
@@ -165,11 +167,13 @@ class LedgerProcessor:
         watermarks and erasures (`input_order`)."""
         match self._ingress.receive(record, effects):
             case Checked() as checked:
+                checked = self._arrival_limit.limited(checked, record)
                 if self._early.is_early(checked.record.arrival):
                     self._receive_early(checked, effects)
                 else:
                     self._apply_input(checked, effects)
             case Copied() as copied:
+                copied = self._arrival_limit.limited(copied, record)
                 if copied.kind in WAITING and self._early.is_early(copied.record.arrival):
                     self._early.inputs.add_copy(copied.carrier, copied.record.arrival, effects)
                 else:

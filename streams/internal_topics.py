@@ -71,6 +71,13 @@ def wrap(record: Record, route: bytes, kind: bytes, topic: str, partition: int) 
     return Send(topic, partition, record.key, record.value, headers)
 
 
+def with_arrival(record: Record, arrival: int) -> Record:
+    """A record that `wrap` made, with another arrival in its envelope."""
+    headers = list(record.headers)
+    headers[ENVELOPE_HEADERS - 1] = (_ARRIVAL, b"%d" % arrival)
+    return record._replace(headers=headers)
+
+
 def unwrap(record: Record) -> Routed | None:
     """Undo `wrap`; None for a record that was not written by it.
 

@@ -12,6 +12,8 @@ from streams.sla.redaction import redacted_record
 
 _P = TypeVar("_P", bound=NamedTuple)
 ERASED = "erased"
+PSEUDONYM_BYTES = len(ERASED) + 33
+"""The length of every pseudonym (`Erasures.pseudonym`)."""
 
 
 class Erasure(NamedTuple):

@@ -9,7 +9,13 @@ from typing import Any
 
 from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask, ready_of
 
+from agents.changelog.early_inputs import KIND as EARLY
+from agents.changelog.early_inputs import EarlyInputs
+from agents.changelog.input_rows import InputRows
+from agents.context import position_of
 from streams.runtime.processor import Effects, Record
+from streams.sla.erasure import Erasures
+from streams.sla.events import Position
 
 TOPICS = {"incident-events": INCIDENTS, "contract-events": LEDGER}
 Key = tuple[str, int]
@@ -70,6 +76,19 @@ class CatchingUp(Cluster):
         while self._internal:
             agent, record = self._internal.popleft()
             self._copies[agent, record.partition].append(record)
+
+    def _commit(self, task: StreamTask, effects: Effects) -> None:
+        """A row of an early input is deleted before its number is used again; only its own redaction replaces it."""
+        for key, value in effects.rows.items():
+            old = task.rows.get(key) if key.startswith(EARLY.encode()) else None
+            if old is not None and value is not None:
+                assert self._origin(old) == self._origin(value), f"{key!r} is overwritten"
+        super()._commit(task, effects)
+
+    def _origin(self, row: bytes) -> Position:
+        inputs = EarlyInputs(InputRows(self.codec), Erasures(b""))
+        inputs.restore(row)
+        return position_of(inputs.first().record)
 
     def fire_some(self, task: StreamTask, before: int) -> bool:
         """Fire a few timers in a transaction; False when more are due."""

@@ -136,7 +136,7 @@ def test_r26_any_interleaving_of_partitions_gives_the_statements_of_a_live_run(
     assert sorted(found.codes()) == sorted(expected.codes())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     histories(),
     st.integers(0, 1_000_000),
@@ -160,7 +160,7 @@ def test_r26_a_ledger_at_its_limit_ends_with_the_amounts_of_a_live_run(
         assert not [difference for difference in differing.values() if difference is not None]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     histories(may_load=False),
     st.sampled_from(TENANTS),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import pytest
 from story import MONDAY, policies
 
+from streams.runtime.processor import MAX_WRITE_BYTES
+from streams.serde.codec import Codec
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits
 from streams.sla.calendar import Pauses, deadline
 from streams.sla.decisions import Duplicate, Rejected
+from streams.sla.erasure import Erasures
+from streams.sla.evidence import MAX_POSITIONS
 from streams.sla.incidents.classification import Subject
 from streams.sla.incidents.episodes import Episode, Listed
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import InputDecision
-from streams.sla.instants import HOUR, MINUTE
+from streams.sla.instants import HOUR, LATEST, MINUTE
 from streams.sla.policy import BusinessHours, Target
 
 SUPPORT = ev.Who("support", "ann")
@@ -47,8 +53,46 @@ def test_r1_any_fact_is_known_again(facts: int) -> None:
 def test_r28_what_an_impact_list_may_weigh_adds_up() -> None:
     changed = ev.Reclassified(None, None, None, "tenants", ("acme", "beta-corp"))
     payloads = [OPENED, changed, ev.Updated(SUPPORT, "public"), ev.Reopened(None)]
-    assert Listed().plus(payloads) == Listed().plus(payloads[:2]).plus(payloads[2:]) == Listed(3, 6 + 11)
-    assert Listed().plus(payloads).bytes == 3 * 17
+    assert Listed().plus(payloads) == Listed().plus(payloads[:2]).plus(payloads[2:]) == Listed(3, 6 + 11, 2 * 41, 3)
+
+
+@pytest.mark.parametrize("length", [1, 12, 39, 128])
+@pytest.mark.parametrize("tenants", [1, 40, 1_000])
+def test_r28_the_longest_impact_list_can_be_written_whoever_of_its_tenants_is_erased(length: int, tenants: int) -> None:
+    component, impact = "é" * 128, "complete_outage"
+    names = tuple(chr(0x4E00 + number) + "é" * (length - 1) for number in range(tenants))
+    payload = ev.Opened("tenants", names, component, impact, None, "monitor", None)
+    one = Listed().plus([payload])
+    intervals = bisect_left(range(1, 2_200), True, key=lambda count: one._replace(intervals=count).too_long)
+    assert intervals >= 1, "a list of one interval is never too long"
+    erasures = Erasures(b"key")
+    for name in names:
+        erasures.add(erasures.pseudonym(name))
+    fields = {
+        "event_id": "0" * 36,
+        "source": "/sla/incidents",
+        "subject": "é" * 128,
+        "occurred_at": LATEST,
+        "incident_id": "é" * 128,
+        "incident_revision": 1 << 30,
+        "policy": {"name": "é" * 128, "version": "é" * 128, "digest": "0" * 64},
+        "scope": "tenants",
+        "tenant_ids": list(erasures.names(names)),
+        "intervals": [
+            {
+                "component": component,
+                "impact": impact,
+                "start": LATEST,
+                "end": LATEST,
+                "counts": True,
+                "scope": "tenants",
+                "tenant_ids": list(erasures.names(names)),
+            }
+        ]
+        * intervals,
+        "evidence": [{"topic": "t" * 200, "partition": 1 << 30, "offset": 1 << 60}] * MAX_POSITIONS,
+    }
+    assert len(Codec().encode("impact.changed", fields)) <= MAX_WRITE_BYTES
 
 
 def test_r21_episodes_share_changes_but_not_those_that_came_later() -> None:

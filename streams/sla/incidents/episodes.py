@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from streams.sla.erasure import PSEUDONYM_BYTES
 from streams.sla.events import Amended, Opened, Payload, Reclassified, Reopened
 from streams.sla.impact import Impact
 from streams.sla.incidents.classification import Subject
@@ -16,26 +17,41 @@ LISTED = (Opened, Reopened, Reclassified)
 MAX_LISTED_BYTES = 2 * 1024 * 1024
 
 
+#: Limit of the bytes of an impact list whose tenants are all erased, so that their pseudonyms fit too (R29): 4 MiB less
+#: evidence and envelope.
+MAX_ERASED_BYTES = 15 * 256 * 1024
+#: What an interval has beside names of tenants and component.
+_INTERVAL_BYTES = 64
+
+
 class Listed(NamedTuple):
-    """Upper bounds of an impact list: how many intervals, and the bytes of the longest list of tenants."""
+    """Upper bounds of an impact list: how many intervals, the bytes of the longest list of tenants, the same if they
+    were erased, and the bytes of the longest component."""
 
     intervals: int = 0
     widest: int = 0
+    erased: int = 0
+    component: int = 0
 
     def plus(self, payloads: Iterable[Payload]) -> Listed:
         """With more facts."""
-        intervals, widest = self
+        intervals, widest, erased, component = self
         for payload in payloads:
             if isinstance(payload, LISTED):
                 intervals += 1
-                tenants = getattr(payload, "tenant_ids", None) or ()
-                widest = max(widest, sum(len(tenant.encode()) + 2 for tenant in tenants))
-        return Listed(intervals, widest)
+                lengths = [len(tenant.encode()) for tenant in getattr(payload, "tenant_ids", None) or ()]
+                widest = max(widest, sum(lengths) + 2 * len(lengths))
+                erased = max(erased, sum(max(length, PSEUDONYM_BYTES) + 2 for length in lengths))
+                if not isinstance(payload, Reopened):
+                    component = max(component, len((payload.component or "").encode()))
+        return Listed(intervals, widest, erased, component)
 
     @property
-    def bytes(self) -> int:
-        """The most bytes that all tenant names in the list can have."""
-        return self.intervals * self.widest
+    def too_long(self) -> bool:
+        """Whether the list may exceed what is written of it, now or once its tenants are erased (R28)."""
+        written = self.intervals + 1  # the list also names the tenants of now
+        erased = written * (self.erased + self.component + _INTERVAL_BYTES)
+        return self.intervals * self.widest > MAX_LISTED_BYTES or erased > MAX_ERASED_BYTES
 
 
 class Episode:

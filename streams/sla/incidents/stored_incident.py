@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.sla import events as ev
-from streams.sla.incidents.episodes import LISTED, MAX_LISTED_BYTES
+from streams.sla.incidents.episodes import LISTED
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.timeline import Timeline
 
@@ -54,7 +54,7 @@ class StoredIncident:
             return f"incident {event.subject} has {count} events, the most an incident may have"
         if isinstance(event.payload, LISTED):
             listed = self.timeline.listed.plus([event.payload, *(fact.payload for fact in self.buffered)])
-            if listed.bytes > MAX_LISTED_BYTES:
+            if listed.too_long:
                 return f"incident {event.subject} changed too often for so many tenants: its impact list is too long"
         return None
 
