@@ -37,8 +37,11 @@ REEVALUATION = "r"
 #: Numbers of the metrics and of the kinds of published entries in rows; they never change.
 _METRICS = (RESPONSE, UPDATE, RESOLUTION)
 _METRIC_NUMBER = {name: number for number, name in enumerate(_METRICS)}
-_NO_CLOCK = {"metric": 0, "instance": 0, "deadline": 0, "at": 0, "text": ""}
 _CLASSIFIED, _BREACHED, _RETRACTED, _MET, _NOTICED, _CLOSED, _IMPACTS, _LINK = range(8)
+
+
+#: Kind, metric, instance, deadline, at, text.
+EntryRow = tuple[int, int, int, int, int, str]
 
 
 class BufferedInput(NamedTuple):
@@ -75,28 +78,14 @@ def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object]
 def encode_step(rows: InputRows, step: Step, values: Sequence[bytes]) -> bytes:
     """`values` are the stored values of the facts in the step, in their order."""
     facts = [
-        {
-            "arrival": fact.arrival,
-            "partition": fact.position.partition,
-            "offset": fact.position.offset,
-            "digest": fact.digest,
-            "event": value,
-        }
+        (fact.arrival, fact.position.partition, fact.position.offset, fact.digest, value)
         for fact, value in zip(step.facts, values, strict=True)
     ]
     tenants, opened_at = step.names()
-    fields = {
-        "incident_id": step.incident_id,
-        "due": step.due,
-        "held": step.deferred,
-        "tenants": tenants,
-        "opened_at": opened_at,
-        "number": step.number,
-        "clock": step.processed_until,
-        "facts": facts,
-        "said": [encode_entry(entry) for entry in step.entries],
-    }
-    return rows.codec.encode("state.incident_step", fields)
+    incident_id, number, _, entries, processed_until, due, deferred = step
+    said = [encode_entry(entry) for entry in entries]
+    fields = (due, deferred, tenants, opened_at, incident_id, number, processed_until, facts, said)
+    return rows.codec.encode_values("state.incident_step", fields)
 
 
 def decode_step(rows: InputRows, topics: Topics, row: Fields) -> Step:
@@ -121,34 +110,33 @@ def decode_step(rows: InputRows, topics: Topics, row: Fields) -> Step:
     )
 
 
-def encode_entry(entry: PublishedEntry) -> Fields:
-    """A published entry as the fields of its row: one flat record for every kind."""
+def encode_entry(entry: PublishedEntry) -> EntryRow:
+    """A published entry as the values of its row: one flat record for every kind."""
     match entry:  # the frequent ones first
         case MetEntry():
-            return _entry_row(_MET, entry.key, entry.at)
+            return _MET, *_clock(entry.key), entry.at, ""
         case ImpactsEntry():
-            return {**_NO_CLOCK, "kind": _IMPACTS, "at": entry.revision, "text": entry.digest}
+            return _IMPACTS, 0, 0, 0, entry.revision, entry.digest
         case ClassificationEntry():
             severity, covered, counts, basis = entry
-            return {**_NO_CLOCK, "kind": _CLASSIFIED, "text": f"{severity}|{covered:d}|{counts:d}|{basis}"}
+            return _CLASSIFIED, 0, 0, 0, 0, f"{severity}|{covered:d}|{counts:d}|{basis}"
         case NoticeEntry():
-            return _entry_row(_NOTICED, entry.key, entry.number)
+            return _NOTICED, *_clock(entry.key), entry.number, ""
         case ClosingEntry():
-            return {**_NO_CLOCK, "kind": _CLOSED, "text": entry.digest or ""}
+            return _CLOSED, 0, 0, 0, 0, entry.digest or ""
         case BreachEntry():
-            return _entry_row(_BREACHED, entry.key)
+            return _BREACHED, *_clock(entry.key), 0, ""
         case RetractionEntry():
-            return _entry_row(_RETRACTED, entry.key)
+            return _RETRACTED, *_clock(entry.key), 0, ""
         case LinkEntry():
-            return {**_NO_CLOCK, "kind": _LINK, "at": entry.revision, "text": entry.into or ""}
+            return _LINK, 0, 0, 0, entry.revision, entry.into or ""
         case _:
             assert_never(entry)
 
 
-def _entry_row(kind: int, key: ClockKey, at: int = 0) -> Fields:
+def _clock(key: ClockKey) -> tuple[int, int, int]:
     metric, instance, deadline = key
-    number = _METRIC_NUMBER[metric]
-    return {"kind": kind, "metric": number, "instance": instance, "deadline": deadline, "at": at, "text": ""}
+    return _METRIC_NUMBER[metric], instance, deadline
 
 
 def decode_entry(row: Fields) -> PublishedEntry | None:

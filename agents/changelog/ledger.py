@@ -37,26 +37,9 @@ def put_impacts(
     """Write the row of an incident's impact list. `evidence` are the two fields of its evidence, as they arrived."""
     if evidence is None:
         evidence = evidence_data(impacts.evidence, impacts.summary)
-    fields = {
-        "incident_id": impacts.incident_id,
-        "incident_revision": impacts.revision,
-        "arrival": arrival,
-        "intervals": [
-            {
-                "component": component,
-                "impact": impact,
-                "start": start,
-                "end": end,
-                "counts": counts,
-                "scope": scope,
-                "tenant_ids": list(tenants),
-            }
-            for component, impact, start, end, counts, scope, tenants in impacts.impacts
-        ],
-        "evidence": evidence["evidence"],
-        "evidence_summary": evidence.get("evidence_summary"),
-    }
-    effects.put(row_key(IMPACTS, impacts.incident_id), rows.codec.encode("state.impacts", fields))
+    name, revision, intervals, _, _ = impacts
+    fields = (name, revision, arrival, intervals, evidence["evidence"], evidence.get("evidence_summary"))
+    effects.put(row_key(IMPACTS, name), rows.codec.encode_values("state.impacts", fields))
 
 
 def put_watermark(rows: InputRows, partition: int, until: int, effects: Effects) -> None:

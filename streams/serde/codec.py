@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from fastavro import schemaless_writer
 
@@ -13,7 +13,14 @@ from schemas import registry as schema_registry
 from schemas.registry import Definition, Registry
 from streams.serde.cloudevents_headers import headers_for
 from streams.serde.compiled_reader import reader_of
-from streams.serde.compiled_writer import WriteRecord, writer_of
+from streams.serde.compiled_writer import (
+    WriteOutput,
+    WriteRecord,
+    WriteValues,
+    output_writer_of,
+    values_writer_of,
+    writer_of,
+)
 from streams.serde.record_readers import (
     CONFLUENT,
     CONFLUENT_HEAD,
@@ -71,6 +78,8 @@ class Codec:
         self._readers = self._known.by_head
         self._latest, self._schemas = found.latest, tuple(found.by_fingerprint.values())
         self._writers: dict[str, _Writer] = {}
+        self._output_writers: dict[str, tuple[bytes, WriteOutput | None]] = {}
+        self._values_writers: dict[str, tuple[bytes, WriteValues | None]] = {}
         for name, schema in found.latest.items():
             compiled = writer_of(schema.fingerprint, schema.parsed)
             self._writers[name] = _Writer(
@@ -161,7 +170,6 @@ class Codec:
 
     def encode_output(self, output: Output, source: str) -> tuple[bytes, list[tuple[str, bytes]]]:
         """Value and CloudEvents headers of an output; `source` names the agent, such as `/sla/incidents`."""
-        record = output_record(output, source)
         headers = headers_for(
             output.type,
             output.id,
@@ -172,7 +180,38 @@ class Codec:
             backfill=output.backfill,
             incident_ended=output.incident_ended,
         )
-        return self._write(output.type, record), headers
+        return self._write_output(output, source), headers
+
+    def _write_output(self, output: Output, source: str) -> bytes:
+        kind, name, subject, time, data, backfill, traceparent, _ = output
+        known = self._output_writers.get(kind)
+        if known is None:
+            schema = self._latest[kind]
+            compiled = output_writer_of(schema.fingerprint, schema.parsed)
+            known = self._output_writers[kind] = SINGLE_OBJECT + schema.fingerprint, compiled
+        head, write = known
+        if write is not None:
+            try:
+                return write(head, name, source, subject, time, backfill, traceparent, data)
+            except Exception:
+                write = None  # `_write` fills in a default, or says which value does not fit
+        return self._write(kind, output_record(output, source))
+
+    def encode_values(self, event_type: str, values: Sequence[object]) -> bytes:
+        """The framed record of values in the order of the schema's fields; so are the items of arrays of records, which
+        are tuples. Raises as `encode` does."""
+        known = self._values_writers.get(event_type)
+        if known is None:
+            schema = self._latest[event_type]
+            compiled = values_writer_of(schema.fingerprint, schema.parsed)
+            known = self._values_writers[event_type] = SINGLE_OBJECT + schema.fingerprint, compiled
+        head, write = known
+        if write is not None:
+            try:
+                return write(head, values)
+            except Exception:
+                write = None  # `encode` says which value does not fit
+        return self.encode(event_type, _as_record(self._latest[event_type].parsed, values))
 
 
 def output_record(output: Output, source: str) -> Fields:
@@ -186,6 +225,19 @@ def output_record(output: Output, source: str) -> Fields:
         "traceparent": output.traceparent,
         **output.data,
     }
+
+
+def _as_record(schema: Definition, values: Sequence[object]) -> Fields:
+    """Values in the order of a schema's fields as its record."""
+    record: Fields = {}
+    for field, value in zip(cast(list[dict[str, Any]], schema["fields"]), values, strict=True):
+        items = field["type"].get("items") if isinstance(field["type"], dict) else None
+        if isinstance(value, list | tuple) and isinstance(items, dict) and items["type"] == "record":
+            value = [_as_record(items, item) if isinstance(item, tuple) else item for item in value]
+        elif isinstance(value, tuple):
+            value = [*value]
+        record[field["name"]] = value
+    return record
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ the types that the schema names; for anything else it raises, and the codec give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import cast
@@ -16,6 +16,14 @@ from streams.sla.evidence import PositionRecords
 
 WriteRecord = Callable[[bytes, Mapping[str, object]], bytes]
 """Takes the framing and a record; returns the bytes. Raises any exception for a record that it can't write."""
+WriteOutput = Callable[..., bytes]
+"""Takes the framing, the values of `ENVELOPE`, and the other fields as a record."""
+WriteValues = Callable[[bytes, Sequence[object]], bytes]
+"""Takes the framing and all values in the order of the schema's fields; so is each item of an array that is one of
+them, where the schema defines the item's record there. Other records stay records."""
+
+#: The fields that every output begins with, beside what it says.
+ENVELOPE = ("event_id", "source", "subject", "occurred_at", "backfill", "traceparent")
 
 #: Fields whose texts rarely repeat: caching them would only evict others.
 _UNIQUE = frozenset(["event_id", "subject", "incident_id", "traceparent", "summary", "text", "reason", "message"])
@@ -99,6 +107,7 @@ _NAMES: dict[str, object] = {
     "double_": Struct("<d").pack,
     "LENGTH": _LENGTH,
     "BOOLEANS": {False: b"\x00", True: b"\x01"},
+    "LISTS": (list, tuple),
 }
 
 
@@ -108,19 +117,47 @@ def writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> WriteRecord |
     return _writers.of(fingerprint, schema)
 
 
-class _Compiler:
-    """Turns a schema into the source of a function and the objects that it names."""
+def output_writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> WriteOutput | None:
+    """The writer of an output's schema; None as for `writer_of`."""
+    return _output_writers.of(fingerprint, schema)
 
-    def __init__(self) -> None:
+
+def values_writer_of(fingerprint: bytes, schema: Mapping[str, object]) -> WriteValues | None:
+    """A writer that takes values instead of records: no dict is built to be taken apart. None as for `writer_of`."""
+    return _values_writers.of(fingerprint, schema)
+
+
+class _Compiler:
+    """Turns a schema into the source of a function and the objects that it names. With `values`, the items of arrays of
+    records are tuples."""
+
+    def __init__(self, *, values: bool = False) -> None:
         self._names: dict[str, object] = dict(_NAMES)
         self._known: dict[str, Mapping[str, object]] = {}
+        self._values = values
 
     def compile(self, schema: Mapping[str, object]) -> WriteRecord:
         return self._function("head, record", ["head", *self._each(fields_of(schema), "record", "record")])
 
-    def _function(self, arguments: str, parts: list[str]) -> Callable[..., bytes]:
-        """Writes these parts one after the other."""
-        source = f"def write({arguments}):\n    return b''.join(({', '.join(parts)},))"
+    def compile_output(self, schema: Mapping[str, object]) -> WriteOutput:
+        fields = fields_of(schema)
+        names = [str(field["name"]) for field in fields]
+        if not set(names).issuperset(ENVELOPE):
+            raise UnknownTypeError(schema["name"])
+        places = [name if name in ENVELOPE else f"record[{name!r}]" for name in names]
+        return self._function(f"head, {', '.join(ENVELOPE)}, record", ["head", *self._written(fields, places)])
+
+    def compile_values(self, schema: Mapping[str, object]) -> WriteValues:
+        return self._of_values("head, item", fields_of(schema), "head")
+
+    def _of_values(self, arguments: str, fields: list[Mapping[str, object]], *before: str) -> Callable[..., bytes]:
+        """Writes the values that `item` has."""
+        names = [self._name() for _ in fields]
+        return self._function(arguments, [*before, *self._written(fields, names)], f"{', '.join(names)}, = item")
+
+    def _function(self, arguments: str, parts: list[str], before: str = "pass") -> Callable[..., bytes]:
+        """Writes these parts one after the other, after a statement."""
+        source = f"def write({arguments}):\n    {before}\n    return b''.join(({', '.join(parts)},))"
         made: dict[str, Callable[..., bytes]] = {}
         exec(compile(source, "<avro writer>", "exec"), self._names, made)  # nosec B102
         return made["write"]
@@ -188,6 +225,10 @@ class _Compiler:
     def _each(self, fields: list[Mapping[str, object]], name: str, value: str) -> list[str]:
         """The fields of the record that is the value of the expression `value`, and from its first use on in `name`."""
         places = [f"({value})[{fields[0]['name']!r}]", *(f"{name}[{field['name']!r}]" for field in fields[1:])]
+        return self._written(fields, places)
+
+    def _written(self, fields: list[Mapping[str, object]], places: list[str]) -> list[str]:
+        """The fields of a record, each of which is the value of an expression."""
         pairs = zip(fields, places, strict=True)
         return [part for field, place in pairs for part in self._parts(field["type"], place, str(field["name"]))]
 
@@ -195,7 +236,10 @@ class _Compiler:
         """A nested record. One of texts and symbols alone (a policy, a title, a person) is cached by their values."""
         name = self._name()
         if not all(_is_repetitive(field["type"]) for field in fields):
-            return self._each(fields, name, f"{name} := {value}")
+            values, self._values = self._values, False
+            parts = self._each(fields, name, f"{name} := {value}")
+            self._values = values
+            return parts
         arguments = [f"a{number}" for number in range(len(fields))]
         pairs = zip(fields, arguments, strict=True)
         parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _UNCACHED_FIELD)]
@@ -207,12 +251,17 @@ class _Compiler:
     def _array(self, items: object, value: str, field: str) -> str:
         """One block, as fastavro writes it, or none. Raises for anything but a list."""
         name = self._name()
-        parts = self._parts(items, "item", field)
-        write = "text" if parts == ["text(item)"] else self._name(self._function("item", parts))
+        if self._values and isinstance(items, dict) and items["type"] == "record" and not is_position(items):
+            self._known[str(items["name"])] = items
+            write = self._name(self._of_values("item", fields_of(items)))
+        else:
+            parts = self._parts(items, "item", field)
+            write = "text" if parts == ["text(item)"] else self._name(self._function("item", parts))
         if is_position(items):
             written, is_list = f"positions({write}, {name})", f"isinstance({name} := {value}, list)"
         else:
-            written, is_list = f"map({write}, {name})", f"({name} := {value}).__class__ is list"
+            is_list = "in LISTS" if self._values else "is list"
+            written, is_list = f"map({write}, {name})", f"({name} := {value}).__class__ {is_list}"
         block = f"b''.join((long(len({name})), *{written}, b'\\x00'))"
         return f"(({block} if {name} else b'\\x00') if {is_list} else mismatch({name}))"
 
@@ -225,3 +274,5 @@ def _is_repetitive(schema: object) -> bool:
 
 
 _writers: Compiled[WriteRecord] = Compiled(lambda schema: _Compiler().compile(schema))
+_output_writers: Compiled[WriteOutput] = Compiled(lambda schema: _Compiler().compile_output(schema))
+_values_writers: Compiled[WriteValues] = Compiled(lambda schema: _Compiler(values=True).compile_values(schema))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from schemas import registry
 from streams.serde.codec import Codec, decode, encode
+from streams.serde.compiled import is_position
 from streams.serde.compiled_reader import reader_of
-from streams.serde.compiled_writer import writer_of
-from streams.sla.events import Rejection
+from streams.serde.compiled_writer import ENVELOPE, output_writer_of, values_writer_of, writer_of
+from streams.sla.events import Output, Rejection
 from tests.property.test_codec_roundtrip import JSON, records
 
 LATEST = registry.load().latest
@@ -51,6 +52,44 @@ def refused(name: str, value: bytes) -> object:
     return "left over" if "left over" in found.message else found.message.split(": ")[1]
 
 
+CODEC = Codec()
+
+
+def as_values(schema: Any, record: dict[str, Any]) -> tuple[Any, ...]:
+    """The record for `Codec.encode_values`; what does not fit stays as it is."""
+    found = []
+    for field in schema["fields"]:
+        value, kind = record[field["name"]], field["type"]
+        items = kind.get("items") if isinstance(kind, dict) else None
+        if isinstance(items, dict) and items["type"] == "record" and not is_position(items) and isinstance(value, list):
+            names = [each["name"] for each in items["fields"]]
+            fits = [isinstance(item, dict) and {*item} == {*names} for item in value]
+            value = [as_values(items, item) if fit else item for fit, item in zip(fits, value, strict=True)]
+        found.append(value)
+    return tuple(found)
+
+
+def check_values(name: str, record: dict[str, Any], expected: bytes) -> None:
+    """Values in the order of the fields give the same bytes."""
+    schema = LATEST[name]
+    write, values = values_writer_of(schema.fingerprint, schema.parsed), as_values(schema.parsed, record)
+    assert write is not None
+    assert write(HEADS[name], values) == expected
+    tuples = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    assert CODEC.encode_values(name, tuples) == CODEC.encode_values(name, values) == expected
+
+
+def check_output(name: str, record: dict[str, Any], expected: bytes) -> None:
+    """An output gives the same bytes."""
+    schema = LATEST[name]
+    write = output_writer_of(schema.fingerprint, schema.parsed)
+    assert write is not None
+    rest = {key: value for key, value in record.items() if key not in ENVELOPE}
+    id_, source, subject, time, backfill, traceparent = envelope = [record[key] for key in ENVELOPE]
+    assert write(HEADS[name], *envelope, rest) == expected
+    assert CODEC.encode_output(Output(name, id_, subject, time, rest, backfill, traceparent), source)[0] == expected
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_the_same_bytes_and_records(name: str, data: st.DataObject) -> None:
@@ -69,6 +108,9 @@ def test_the_same_bytes_and_records(name: str, data: st.DataObject) -> None:
         assert found == (record, len(expected))
         assert list(found[0]) == [field["name"] for field in schema.definition["fields"]]  # type: ignore[attr-defined]
     assert decode(expected) == (name, record)
+    check_values(name, record, expected)
+    if {*ENVELOPE} <= {*record}:
+        check_output(name, record, expected)
 
 
 def numbers(value: Any) -> list[int]:
@@ -110,7 +152,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [found for key in keys for found in [(*path, key), *places(value[key], (*path, key))]]
 
 
-def outcome(write: Any, name: str, record: dict[str, Any]) -> object:
+def outcome(write: Any, name: str, record: dict[str, Any] | tuple[Any, ...]) -> object:
     try:
         return write(name, record)
     except Exception as error:
@@ -129,6 +171,8 @@ def test_a_record_that_does_not_fit(data: st.DataObject, name: str, value: objec
         del holder[key]
     else:
         holder[key] = value
+        values = as_values(LATEST[name].parsed, record)
+        assert outcome(CODEC.encode_values, name, values) == outcome(written, name, record)
     assert outcome(encode, name, record) == outcome(written, name, record)
 
 
