@@ -83,8 +83,8 @@ def encode_step(rows: InputRows, step: Step, values: Sequence[bytes]) -> bytes:
     ]
     tenants, opened_at = step.names()
     incident_id, number, _, entries, processed_until, due, deferred = step
-    said = [encode_entry(entry) for entry in entries]
-    fields = (due, deferred, tenants, opened_at, incident_id, number, processed_until, facts, said)
+    published = [encode_entry(entry) for entry in entries]
+    fields = (due, deferred, tenants, opened_at, incident_id, number, processed_until, facts, published)
     return rows.codec.encode_values("state.incident_step", fields)
 
 

@@ -57,12 +57,10 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
 
 def envelope_bytes(record: Record) -> int:
     """The size of a record's key and headers in bytes, as written: the two lengths of a header take at least two."""
-    size = len(record.key or b"") + 2 * len(record.headers)
-    for name, value in record.headers:
-        size += len(name) if name.isascii() else len(name.encode())
-        if value:
-            size += len(value)
-    return size
+    headers = record.headers
+    names = "".join([name for name, _ in headers])
+    written = len(names) if names.isascii() else len(names.encode())
+    return len(record.key or b"") + 2 * len(headers) + written + sum([len(value) for _, value in headers if value])
 
 
 class RejectedHeaders(NamedTuple):

@@ -57,7 +57,7 @@ class Timers:
         """Set the timers of `key`; None removes one."""
         if key not in self._quarantined:
             self._live.set(key, live)
-            if deferred is not None or self._deferred.dues:
+            if deferred is not None or key in self._deferred.dues:
                 self._deferred.set(key, deferred)
 
     def expect_backfill_until(self, instant: int) -> None:
