@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 from streams.runtime.processor import MAX_ROW_BYTES, Record
 from streams.serde.codec import SINGLE_OBJECT, Codec, Fields
@@ -64,7 +64,7 @@ class InputRows:
             cast(int, row["arrival"]),
             cast(bytes | None, row["key"]),
             cast(bytes, row["value"]),
-            [(str(h["name"]), h["value"]) for h in cast(list[dict[str, bytes]], row["headers"])],
+            [(h["name"], h["value"]) for h in cast(list[dict[str, Any]], row["headers"])],
         )
 
     def event_of(self, value: bytes | None) -> Event:
