@@ -274,6 +274,17 @@ NOTIFY_UP = _gauge(
     "1: the destination accepts messages; 0: its circuit is open, it answered 410, or Kafka is unavailable.",
     "destination",
 )
+NOTIFY_ROUTING_OUTDATED = _gauge(
+    "sla_notify_routing_outdated",
+    "0 or 1",
+    "1 while the routing file or a secret that it names can't be used, so that the one before stays in force; else 0.",
+)
+NOTIFY_ROUTING_LOADS = _counter(
+    "sla_notify_routing_loads",
+    "loads",
+    "Times that the routing file and its secrets were read, by result: loaded, refused.",
+    "result",
+)
 
 # Board
 BOARD_RECORDS = _counter("sla_board_records", "records", "Records applied to the read model and committed.", "topic")

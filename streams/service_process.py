@@ -100,10 +100,11 @@ def health_app(
     registry: CollectorRegistry,
     unready: Callable[[], Reasons],
     crash: Callable[[], BaseException | None] = lambda: None,
+    details: Callable[[], Mapping[str, object]] = dict,
 ) -> web.Application:
     """An application that serves `health_routes` and nothing else."""
     app = web.Application()
-    app.add_routes(health_routes(registry, unready, crash))
+    app.add_routes(health_routes(registry, unready, crash, details))
     return app
 
 

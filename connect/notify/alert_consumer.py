@@ -19,7 +19,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
 from connect.notify.parked_messages import ParkedMessages
-from connect.notify.routing.rules import Routing
+from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.trigger_reader import TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
@@ -42,7 +42,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         name: str,
-        routing: Routing,
+        routing: RoutingInForce,
         kafka: PageStore,
         delivery: DeliveryQueue,
         metrics: NotifyMetrics,
@@ -171,7 +171,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _responsible_for(self, destination: str) -> bool:
         """One worker of the notifier also looks after destinations that were removed from the routing file."""
-        known = self._routing.destinations
+        known = self._routing.routing.destinations
         return destination == self._name or (destination not in known and self._name == min(known))
 
     def _log_unknown_destinations(self, others: Mapping[str, int]) -> None:

@@ -11,10 +11,11 @@ from aiokafka.errors import KafkaError
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue, cancelled_by_us
 from connect.notify.destinations.http_sender import Sender
+from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
-from connect.notify.routing.rules import Routing
+from connect.notify.routing.loaded import RoutingInForce
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.serde.codec import Codec
@@ -29,8 +30,8 @@ class DestinationWorker:
 
     def __init__(
         self,
-        name: str,
-        routing: Routing,
+        destination: Destination,
+        routing: RoutingInForce,
         sender: Sender,
         connect: Callable[[str], PageStore],
         clock: TimeSource,
@@ -42,7 +43,8 @@ class DestinationWorker:
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
     ) -> None:
-        self.name = name
+        self.name = name = destination.name
+        self._destination = destination
         self._codec = codec
         self.failure: str | None = "not connected to Kafka yet"
         self._routing = routing
@@ -90,9 +92,8 @@ class DestinationWorker:
         """One connection to Kafka, from joining the group until it fails. What was read but not committed by then is
         read again."""
         kafka = self._connect(self.name)
-        destination = self._routing.destinations[self.name]
         delivery = self._delivery = DeliveryQueue(
-            destination, self._sender, kafka, self._clock, self._metrics, self._deployment, self._summaries
+            self._destination, self._sender, kafka, self._clock, self._metrics, self._deployment, self._summaries
         )
         delivery.health.disabled = self._disabled
         consumer = AlertConsumer(

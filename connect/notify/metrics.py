@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry
 
 from streams import metrics
@@ -26,3 +28,21 @@ class NotifyMetrics:
         self.behind = metrics.NOTIFY_BEHIND.gauge(registry)
         self.open_pages = metrics.NOTIFY_OPEN_PAGES.gauge(registry)
         self.up = metrics.NOTIFY_UP.gauge(registry)
+        self._routing_outdated = metrics.NOTIFY_ROUTING_OUTDATED.gauge(registry)
+        self._routing_loads = metrics.NOTIFY_ROUTING_LOADS.counter(registry)
+
+    def forget(self, destination: str) -> None:
+        """A destination has no worker any more."""
+        for gauge in (self.pending, self.behind, self.open_pages, self.up):
+            with suppress(KeyError):
+                gauge.remove(destination)
+
+    def routing_in_force(self) -> None:
+        """A routing file was read and counts from now on."""
+        self._routing_outdated.set(0)
+        self._routing_loads.labels("loaded").inc()
+
+    def routing_refused(self) -> None:
+        """A routing file or a secret that it names can't be used."""
+        self._routing_outdated.set(1)
+        self._routing_loads.labels("refused").inc()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
 
 from connect.notify.destination_worker import DestinationWorker
+from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.http_sender import HttpSender
-from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
-from connect.notify.routing.file import load_routing
+from connect.notify.routing.file import routing_in
+from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader, routing_content
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
-from streams.errors import SettingsError
+from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
@@ -37,11 +38,7 @@ def group_of(prefix: str, destination: str) -> str:
 
 def read_routing(settings: NotifySettings) -> Routing:
     """The routing file. Raises RoutingError, SettingsError when there is none, OSError when it can't be read."""
-    try:
-        return load_routing(settings.routes)
-    except FileNotFoundError as error:
-        problem = f"there is no routing file {settings.routes}; set SLA_NOTIFY_ROUTES or write --routes"
-        raise SettingsError(problem) from error
+    return routing_in(routing_content(settings.routes), str(settings.routes))
 
 
 async def serve(
@@ -56,19 +53,21 @@ async def serve(
     Raises RoutingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.notify")
-    routing = read_routing(settings)
-    secrets = read_destination_secrets(routing.destinations.values(), os.environ)
+    loader = RoutingLoader(settings.routes, os.environ)
+    loaded = loader.load()
     metrics, time = NotifyMetrics(), clock or SystemTimeSource()
     traces = start_traces("sla-notify", os.environ)
     access = kafka.schema_registry()
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
-    workers = [
-        DestinationWorker(
-            name,
+
+    def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
+        destination = found.routing.destinations[name]
+        return DestinationWorker(
+            destination,
             routing,
-            HttpSender(destination, secrets[name], time, traces.tracer),
+            HttpSender(destination, found.secrets[name], time, traces.tracer),
             lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name)),
             time,
             metrics,
@@ -78,8 +77,9 @@ async def serve(
             parked_retention=settings.parked_retention,
             summaries=summaries,
         )
-        for name, destination in routing.destinations.items()
-    ]
+
+    destinations = DestinationWorkers(loaded, make, metrics, time)
+    reload = ConfigReload("routing", loader, destinations.use, lambda _: metrics.routing_refused())
     shape = TopicShape(
         kafka.bootstrap(),
         kafka.client_security(),
@@ -87,17 +87,16 @@ async def serve(
         events=(ALERTS, INCIDENTS),
         states=(NOTIFICATIONS,),
     )
-    stop = stop_on_signals()
+    stop, asked = stop_on_signals(), ask_on_hangup()
     running: list[asyncio.Task[None]] = []
     code = 0
     limits = kafka.connection_limits()
-    app = pages(workers, metrics, shape)
+    app = pages(destinations, metrics, reload, shape)
     async with HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits) as server:
-        log.info("notifier_started", address=server.address, destinations=sorted(routing.destinations))
+        log.info("notifier_started", address=server.address, destinations=sorted(loaded.routing.destinations))
         listening(server.address)
         try:
-            running = [asyncio.create_task(worker.run()) for worker in workers]
-            running.append(asyncio.create_task(shape.run()))
+            running = [asyncio.create_task(work) for work in (destinations.run(), shape.run(), reload.run(asked))]
             running += [] if summaries is None else [asyncio.create_task(summaries.run())]
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
@@ -117,15 +116,24 @@ async def serve(
 
 
 def pages(
-    workers: Sequence[DestinationWorker], metrics: NotifyMetrics, shape: TopicShape | None = None
+    destinations: DestinationWorkers,
+    metrics: NotifyMetrics,
+    reload: ConfigReload[LoadedRouting],
+    shape: TopicShape | None = None,
 ) -> web.Application:
     """The health pages; not ready while a worker has no connection to Kafka or the topics have a problem. A failing
-    destination does not count."""
+    destination does not count, nor a routing file that is refused."""
 
     def unready() -> list[dict[str, object]]:
         found: Reasons = [
-            {"destination": each.name, "reason": each.failure} for each in workers if each.failure is not None
+            {"destination": each.name, "reason": each.failure}
+            for each in destinations.workers
+            if each.failure is not None
         ]
         return found if found or shape is None or shape.problem is None else [{"reason": shape.problem}]
 
-    return health_app(metrics.registry, unready)
+    def details() -> dict[str, object]:
+        refused = {} if reload.problem is None else {"refused": reload.problem}
+        return {"routing": {"digest": destinations.digest, **refused}}
+
+    return health_app(metrics.registry, unready, details=details)

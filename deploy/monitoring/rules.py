@@ -179,6 +179,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "min by (destination) (sla_notify_up) == 0",
         ),
         Rule(
+            "SlaRoutingRefused",
+            "warning",
+            "5m",
+            "The notifier {{ $labels.instance }} refuses its new routing file or secrets and goes on with the old ones",
+            "max by (instance) (sla_notify_routing_outdated) == 1",
+        ),
+        Rule(
             "SlaNotificationsParked",
             "critical",
             "",

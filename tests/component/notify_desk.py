@@ -14,6 +14,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.serde.codec import Codec
 from tests.waiting import TIMEOUT_S
@@ -139,7 +140,7 @@ class Desk:
     ) -> None:
         self.bench = Bench(to or destination(kind), store, summaries=summaries)
         self.kafka = FakeKafka(self.bench)
-        routing = Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),))
+        routing = RoutingInForce(Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),)))
         self.ready = 0
         self.problem: str | None = None
         self.consumer = AlertConsumer(

@@ -13,6 +13,7 @@ from connect.notify import destination_worker
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import StallDetector
+from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.errors import SlaError
 from streams.serde.codec import Codec
@@ -98,12 +99,12 @@ def test_a_worker_outlives_its_connections(
         made = [Connection(failure, at_start=at_start), Connection(None, at_start=True)]
         left = list(made)
         to, clock = destination("webhook"), HandClock()
-        routing = Routing({"d": to}, (Route(Match(), ("d",)),))
+        routing = RoutingInForce(Routing({"d": to}, (Route(Match(), ("d",)),)))
 
         def connect(_: str) -> Any:
             return left.pop(0)
 
-        tested = DestinationWorker("d", routing, Script(clock), connect, clock, NotifyMetrics(), Codec())
+        tested = DestinationWorker(to, routing, Script(clock), connect, clock, NotifyMetrics(), Codec())
         assert tested.failure == "not connected to Kafka yet"
         running = asyncio.create_task(tested.run())
         await until(lambda: not left and tested.failure is None)

@@ -128,6 +128,11 @@ CASES: dict[str, Case] = {
         {"destination": "on-call"},
         ({'sla_notify_up{destination="on-call"}': "1x60"}, {'sla_notify_up{destination="on-call"}': "1x37 0x30"}),
     ),
+    "SlaRoutingRefused": Case(
+        {'sla_notify_routing_outdated{instance="n1"}': "1x60"},
+        {"instance": "n1"},
+        ({'sla_notify_routing_outdated{instance="n1"}': "0x60"},),
+    ),
     "SlaNotificationsParked": growth("sla_notify_parked_total", 'destination="on-call"', {"destination": "on-call"}),
     "SlaAlertsDeliveredLate": Case(
         histogram("sla_notify_arrival_to_delivery_seconds", 'destination="on-call"', "60", "300"),

@@ -11,7 +11,7 @@ from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.routing.schema import CommonKeys, MatchKeys, RoutingKeys
 from streams.config_files.problems import KeyPath, Place, PolicyError, Problem, dotted
 from streams.config_files.scalars import close_to, listed
-from streams.config_files.yaml_reader import read_checked
+from streams.config_files.yaml_reader import check_content
 
 _KIND_KEYS = frozenset(key for kind in DESTINATION_KINDS.values() for key in kind.keys.model_fields)
 
@@ -22,7 +22,12 @@ class RoutingError(PolicyError):
 
 def load_routing(path: Path) -> Routing:
     """A routing file. Raises RoutingError, OSError when it can't be read."""
-    document, _ = read_checked(path, RoutingKeys, _cross_checks, RoutingError)
+    return routing_in(path.read_bytes(), str(path))
+
+
+def routing_in(content: bytes, file: str) -> Routing:
+    """The content of a routing file. Raises RoutingError; its problems name `file`."""
+    document, _ = check_content(content, file, RoutingKeys, _cross_checks, RoutingError)
     return Routing(
         {name: _destination(name, keys) for name, keys in document.destinations.items()},
         tuple(Route(_match(keys.match), tuple(keys.to), keys.continues, keys.language) for keys in document.routes),

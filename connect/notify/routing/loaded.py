@@ -1,0 +1,89 @@
+"""A routing file with the secrets that it names, as they were read at one instant; and the one that is in force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from connect.notify.destinations.kind import Secrets
+from connect.notify.destinations.secrets import read_destination_secrets
+from connect.notify.routing.file import routing_in
+from connect.notify.routing.rules import Routing
+from connect.notify.triggers import PageTrigger
+from streams.errors import SettingsError
+from streams.i18n.catalogues import Language
+
+_DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRouting:
+    """The routing and the secrets of each destination. `digest` identifies the content of the file: the first
+    hexadecimal digits of its SHA-256."""
+
+    routing: Routing
+    secrets: Mapping[str, Secrets]
+    digest: str
+
+    def has_same(self, name: str, other: LoadedRouting) -> bool:
+        """Whether a destination of both is configured alike, secrets included."""
+        mine, its = self.routing.destinations[name], other.routing.destinations[name]
+        return mine == its and self.secrets[name] == other.secrets[name]
+
+
+class RoutingLoader:
+    """Reads a routing file and the secrets that it names."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self._path = path
+        self._environment = environment
+        self._secret_files: list[Path] = []
+
+    def load(self) -> LoadedRouting:
+        """Raises RoutingError, SettingsError, OSError."""
+        content = routing_content(self._path)
+        routing = routing_in(content, str(self._path))
+        refs = [ref for each in routing.destinations.values() for ref in (each.secret, *each.signing)]
+        self._secret_files = [Path(name) for name in sorted({ref.name for ref in refs if ref.kind == "file"})]
+        secrets = read_destination_secrets(routing.destinations.values(), self._environment)
+        return LoadedRouting(routing, secrets, hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS])
+
+    def files(self) -> Iterable[Path]:
+        """The routing file, and the files of secrets that it named when it was last read."""
+        return [self._path, *self._secret_files]
+
+
+def routing_content(path: Path) -> bytes:
+    """Raises SettingsError where there is no file, OSError when it can't be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        problem = f"there is no routing file {path}; set SLA_NOTIFY_ROUTES or write --routes"
+        raise SettingsError(problem) from error
+
+
+class RoutingInForce:
+    """The routing of all destinations, which may be exchanged.
+
+    Destinations read the alerts independently of each other. So that an alert goes by one routing at all of them, and
+    to none twice or to nobody, those from before the exchange go by the routing before it.
+    """
+
+    def __init__(self, routing: Routing) -> None:
+        self.routing = routing
+        self._before = routing
+        self._since_ms = 0
+
+    def use(self, routing: Routing, now: int) -> None:
+        """Route the alerts that are written from now on (microseconds since 1970) by another routing."""
+        self._before, self.routing, self._since_ms = self.routing, routing, now // 1000
+
+    def destinations_for(self, trigger: PageTrigger) -> Mapping[str, Language | None]:
+        """As `Routing.destinations_for`. What would go to a destination that is removed goes by the routing in force."""
+        if trigger.at < self._since_ms:
+            found = self._before.destinations_for(trigger)
+            if found.keys() <= self.routing.destinations.keys():
+                return found
+        return self.routing.destinations_for(trigger)

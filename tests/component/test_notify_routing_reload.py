@@ -1,0 +1,215 @@
+"""The notifier reads its routing file and secrets again: nothing is lost on the way, and a wrong file is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from notify_bench import HandClock
+from structlog.testing import capture_logs
+
+from connect.notify.destination_workers import DestinationWorkers
+from connect.notify.metrics import NotifyMetrics
+from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader
+from connect.notify.service import pages
+from connect.notify.triggers import PageTrigger
+from streams.config_files.reload import ConfigReload
+from streams.sla.instants import SECOND
+from tests.waiting import TIMEOUT_S
+
+ROUTES = """\
+version: 1
+destinations:
+  first: {kind: webhook, url: {file: FIRST}, secrets: [{env: KEY}]}
+  second: {kind: webhook, url: {file: SECOND}, secrets: [{env: KEY}]}
+routes:
+  - {match: {severity: P1}, to: first}
+  - {to: second}
+"""
+KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+class Worker:
+    """In place of a DestinationWorker: connected when the test says so."""
+
+    def __init__(self, name: str, loaded: LoadedRouting, routing: RoutingInForce) -> None:
+        self.name = name
+        self.secret = loaded.secrets[name].main
+        self.routing = routing
+        self.failure: str | None = "not connected to Kafka yet"
+        self.cancelled = False
+        self.end = asyncio.Event()
+
+    async def run(self) -> None:
+        try:
+            await self.end.wait()
+        finally:
+            self.cancelled = True
+
+
+class Office:
+    """The workers of a routing file in a folder."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.clock, self.metrics = place, HandClock(), NotifyMetrics()
+        self.clock.at = 1_000 * SECOND
+        for name in ("first", "second", "third"):
+            (place / name).write_text(f"https://{name}.example/hook\n", encoding="utf-8")
+        self.write(ROUTES)
+        self.loader = RoutingLoader(place / "notify.yaml", {"KEY": KEY})
+        self.made: list[Worker] = []
+        self.workers = DestinationWorkers(self.loader.load(), self._make, self.metrics, self.clock)  # type: ignore[arg-type]
+        self.reload = ConfigReload("routing", self.loader, self.workers.use, lambda _: self.metrics.routing_refused())
+
+    def write(self, text: str) -> None:
+        for name in ("first", "second", "third"):
+            text = text.replace(name.upper(), str(self.place / name))
+        (self.place / "notify.yaml").write_text(text, encoding="utf-8")
+
+    def _make(self, name: str, loaded: LoadedRouting, routing: RoutingInForce) -> Worker:
+        self.made.append(Worker(name, loaded, routing))
+        return self.made[-1]
+
+    def of(self, name: str) -> Worker:
+        return next(each for each in reversed(self.made) if each.name == name)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+def alert(severity: str, at_s: float = 2_000.0) -> PageTrigger:
+    data = {"severity": severity, "component": "api", "scope": "platform", "tenant_ids": []}
+    return PageTrigger({"type": "sla.breached", "data": data}, "trigger", "response/1", int(at_s * 1000))
+
+
+def play(place: Path, scenario: Callable[[Office], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            office = Office(place)
+            running = asyncio.create_task(office.workers.run())
+            await until(lambda: len(office.made) == 2)
+            try:
+                await scenario(office)
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            assert all(each.cancelled for each in office.made)
+
+    asyncio.run(limited())
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def test_other_routes_hold_at_all_destinations_for_alerts_from_then_on(tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        routing = office.of("first").routing
+        assert routing is office.of("second").routing
+        assert routing.destinations_for(alert("P1")).keys() == {"first"}
+        office.write(ROUTES.replace("severity: P1", "severity: P2"))
+        await office.reload.look(at_once=True)
+        await until(lambda: routing.destinations_for(alert("P1")).keys() == {"second"})
+        assert routing.destinations_for(alert("P2")).keys() == {"first"}
+        # One destination may have read it already, and the other one not yet.
+        assert routing.destinations_for(alert("P1", 999)).keys() == {"first"}
+        assert routing.destinations_for(alert("P2", 999)).keys() == {"second"}
+        assert len(office.made) == 2
+
+    play(tmp_path, scenario)
+
+
+def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_one_ends_then(tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        first, routing = office.of("first"), office.of("first").routing
+        office.metrics.up.labels("first").set(1)
+        office.write(ROUTES.replace("first", "third").replace("FIRST", "THIRD"))
+        await office.reload.look(at_once=True)
+        await until(lambda: len(office.made) == 3)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not first.cancelled
+        assert routing.destinations_for(alert("P1")).keys() == {"first"}
+        office.of("third").failure = None
+        await until(lambda: first.cancelled)
+        assert routing.destinations_for(alert("P1")).keys() == {"third"}
+        assert routing.destinations_for(alert("P1", 999)).keys() == {"third"}, "first is not there any more"
+        assert [each.name for each in office.workers.workers] == ["second", "third"]
+        await until(lambda: office.metric("sla_notify_up", destination="first") is None)
+
+    play(tmp_path, scenario)
+
+
+def test_a_changed_secret_restarts_its_destination_alone(tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        first, second = office.of("first"), office.of("second")
+        (tmp_path / "second").write_text("https://other.example/hook\n", encoding="utf-8")
+        for _ in range(2):
+            await office.reload.look(at_once=False)
+        await until(lambda: len(office.made) == 3)
+        assert office.of("second").secret == "https://other.example/hook"
+        assert (first.cancelled, second.cancelled) == (False, True)
+
+    play(tmp_path, scenario)
+
+
+def test_a_wrong_file_is_refused_loudly_and_the_old_one_stays(tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        assert office.metric("sla_notify_routing_outdated") == 0
+        digest = office.workers.digest
+        office.write(ROUTES.replace("to: second", "to: seconds"))
+        with capture_logs() as logs:
+            await office.reload.look(at_once=True)
+        (told,) = [each for each in logs if each["event"] == "routing_refused"]
+        assert "notify.yaml:7" in told["reason"]
+        assert "there is no destination 'seconds'" in told["reason"]
+        assert office.metric("sla_notify_routing_outdated") == 1
+        assert office.metric("sla_notify_routing_loads_total", result="refused") == 1
+        assert office.workers.digest == digest
+        assert office.of("first").routing.destinations_for(alert("P1")).keys() == {"first"}
+        (tmp_path / "first").unlink()
+        office.write(ROUTES)
+        await office.reload.look(at_once=True)
+        assert f"the file {tmp_path / 'first'} can't be read" in str(office.reload.problem)
+        (tmp_path / "first").write_text("https://first.example/hook\n", encoding="utf-8")
+        await office.reload.look(at_once=True)
+        await until(lambda: office.metric("sla_notify_routing_outdated") == 0)
+        assert office.reload.problem is None
+
+    play(tmp_path, scenario)
+
+
+def test_a_worker_that_ends_ends_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        office = Office(tmp_path)
+        running = asyncio.create_task(office.workers.run())
+        await until(lambda: len(office.made) == 2)
+        office.of("first").end.set()
+        await running
+        assert office.of("second").cancelled
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
+
+
+def test_the_health_page_shows_the_routing_and_stays_ready_while_one_is_refused(tmp_path: Path) -> None:
+    from aiohttp.test_utils import TestClient, TestServer
+
+    async def scenario(office: Office) -> None:
+        app = pages(office.workers, office.metrics, office.reload)
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.get("/ready")
+            told = await answer.json()
+            assert (answer.status, len(told["reasons"])) == (503, 2)
+            assert told["routing"] == {"digest": office.workers.digest}
+            for each in office.made:
+                each.failure = None
+            office.write("version: 2")
+            await office.reload.look(at_once=True)
+            answer = await client.get("/ready")
+            assert answer.status == 200
+            assert (await answer.json())["routing"]["refused"] == office.reload.problem
+
+    play(tmp_path, scenario)
