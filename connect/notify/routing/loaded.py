@@ -81,7 +81,7 @@ class RoutingInForce:
         self._before, self.routing, self._since_ms = self.routing, routing, now // 1000
 
     def destinations_for(self, trigger: PageTrigger) -> Mapping[str, Language | None]:
-        """As `Routing.destinations_for`. What would go to a destination that is removed goes by the routing in force."""
+        """As `Routing.destinations_for`. What would go to a removed destination goes by the routing in force."""
         if trigger.at < self._since_ms:
             found = self._before.destinations_for(trigger)
             if found.keys() <= self.routing.destinations.keys():
