@@ -108,12 +108,13 @@ class TaskManager:
     async def stop(self) -> None:
         """Finish open transactions, then leave the group."""
         self.assigned = False
-        for task in self._background:
+        background, self._background = self._background, ()
+        for task in background:
             task.cancel()
-        if self._background:
+        if background:
             self._consumer.open_only(frozenset())
         await self._stop_tasks(list(self.tasks))
-        if self._background:
+        if background:
             await self.app.stop()
         await self._offsets.close()
 
@@ -144,10 +145,9 @@ class TaskManager:
         """Why the worker must stop: the Faust app or what runs beside it crashed, or state or topics do not fit this
         deployment. Else None."""
         reason: BaseException | None = self.app.crash_reason
-        ended = (task.exception() for task in self._background if task.done() and not task.cancelled())
         return (
             reason
-            or next(filter(None, ended), None)
+            or next((_end_of(task) for task in self._background if task.done()), None)
             or self._stalled
             or self._topics.refused
             or next((task.refused for task in self.tasks.values() if task.refused is not None), None)
@@ -326,3 +326,9 @@ class TaskManager:
             for problem in task.problems
         ]
         return reasons
+
+
+def _end_of(task: asyncio.Task[None]) -> BaseException:
+    """Why a task ended that runs until it is stopped. aiokafka raises the CancelledError of its own tasks to others."""
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    return error or RuntimeError(f"{task.get_name()} ended")

@@ -120,12 +120,15 @@ def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwis
     assert asyncio.run(read({**all_topics(), "eu.shared": TopicDescription(4, ID)})) == ("eu.in", "eu.shared")
 
 
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
 @pytest.mark.parametrize("method", ["look", "delete_before"])
-def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
+    method: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Otherwise topics would be watched no longer, or internal topics grow, and nobody would know."""
 
     async def fail(*_: object) -> None:
-        raise LookupError(method)
+        raise error
 
     async def crash() -> BaseException | None:
         manager = TaskManager(SETTINGS, [])
@@ -139,11 +142,12 @@ def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(method: str, monke
         monkeypatch.setattr(*((manager._topics, "look", fail) if method == "look" else (purge.Purge, "run", fail)))
         async with asyncio.timeout(60):
             await manager.crashed()
-        for task in manager._background:
-            task.cancel()
-        return manager.crash()
+        found = manager.crash()
+        monkeypatch.setattr(manager.app, "stop", AsyncMock())
+        await manager.stop()
+        return found
 
-    assert isinstance(asyncio.run(crash()), LookupError)
+    assert isinstance(asyncio.run(crash()), error)
 
 
 @pytest.mark.parametrize(
