@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import schemathesis
 from board_rows import NOW, app_of
 from hypothesis import HealthCheck, given, settings
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 from signed_in import MovingClock, access_app, board_settings, token_of
 from sqlalchemy import Engine
 
@@ -59,6 +56,8 @@ def headers(board: BoardSettings) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def schema(read_model: Engine, board: BoardSettings, headers: dict[str, str]) -> Any:
     app = access_app(read_model, board, MovingClock(NOW))
+    import schemathesis  # it takes a second, which only the process that runs these tests is to take
+
     return schemathesis.openapi.from_asgi("/api/openapi.json", app, headers=headers)
 
 
@@ -79,16 +78,16 @@ def test_the_document_names_every_address(read_model: Engine) -> None:
 @pytest.mark.parametrize(
     ("path", "mode"),
     # A request without parameters can't be wrong.
-    [(path, mode) for path in PATHS for mode in GenerationMode if path not in BARE or mode.is_positive],
-    ids=lambda value: value.value if isinstance(value, GenerationMode) else value,
+    [(path, mode) for path in PATHS for mode in ("positive", "negative") if path not in BARE or mode == "positive"],
 )
-def test_every_answer_is_as_the_document_says(
-    schema: Any, headers: dict[str, str], path: str, mode: GenerationMode
-) -> None:
+def test_every_answer_is_as_the_document_says(schema: Any, headers: dict[str, str], path: str, mode: str) -> None:
     """No error of the server, no status or content that is not in the document, and wrong requests are refused."""
+    from schemathesis.generation import GenerationMode
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     operation = schema[path]["GET"]
 
-    @given(operation.as_strategy(generation_mode=mode))
+    @given(operation.as_strategy(generation_mode=GenerationMode(mode)))
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def answered(case: Any) -> None:
         # A cursor that was made up, or a first month after the last, is refused although its form is right.

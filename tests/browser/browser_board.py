@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,12 @@ def started_chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+def take_picture(page: Page, name: str, *, full_page: bool = False) -> None:
+    """A screenshot in the directory that SLA_SCREENSHOTS names; without it none, which would cost more than tests."""
+    if directory := os.environ.get("SLA_SCREENSHOTS"):
+        page.screenshot(path=Path(directory) / name, full_page=full_page)
 
 
 class ShiftedTime:

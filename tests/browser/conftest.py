@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,12 +74,3 @@ def large_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoa
                 opened_at=NOW - number * SECOND,
             )
     yield from running_board(engine)
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: SLA_SCREENSHOTS, else a directory of this run."""
-    given = os.environ.get("SLA_SCREENSHOTS")
-    directory = Path(given) if given else tmp_path_factory.mktemp("screenshots")
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory

@@ -10,7 +10,7 @@ from acting import ActingBoard
 from audit_topic import acted, audit_topic
 from board_history import NOW
 from board_server import served
-from browser_board import RunningBoard, Viewport
+from browser_board import RunningBoard, Viewport, take_picture
 from playwright.sync_api import Page, expect
 from replayed import ingest
 from signed_in import token_of
@@ -29,7 +29,7 @@ def sign_in(page: Page, address: str, token: str) -> None:
 
 
 def test_a_person_signs_in_previews_an_update_and_sends_it(
-    story_board: RunningBoard, tab: OpenTab, tmp_path: Path, pictures: Path
+    story_board: RunningBoard, tab: OpenTab, tmp_path: Path
 ) -> None:
     board = ActingBoard(story_board.engine, tmp_path)
     opened = tab()
@@ -45,7 +45,7 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
         expect(page.locator(".previews blockquote[lang=ja]")).to_be_visible()
         expect(page.locator(".previews blockquote[lang=ja]")).to_contain_text("We found <i>the</i> cause.")
         assert problems_of_axe(page, STANDARDS) == []
-        page.screenshot(path=pictures / "actions.png")
+        take_picture(page, "actions.png")
         assert board.publisher.events == []
         page.locator("[data-action=update] button.primary").click()
         expect(page.locator("#action-result")).to_contain_text("the workers accepted it")
@@ -58,7 +58,7 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
             summary.click()
             assert not is_too_wide(phone)
         assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
-        phone.screenshot(path=pictures / "actions-phone-dark-ja.png")
+        take_picture(phone, "actions-phone-dark-ja.png")
     board.app.state.context.actions.close(2)
 
 

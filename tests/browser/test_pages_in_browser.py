@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from board_rows import add_incident
-from browser_board import RunningBoard, Viewport
+from browser_board import RunningBoard, Viewport, take_picture
 from playwright.sync_api import Page, expect
 
 OpenTab = Callable[..., Viewport]
@@ -103,20 +103,16 @@ def test_vendored_axe_is_the_one_whose_sum_was_recorded() -> None:
     assert {path.name for path in (VENDOR / "axe-core").iterdir()} == {"axe.min.js", "LICENSE"}
 
 
-def test_every_page_is_accessible(
-    story_board: RunningBoard, addresses: dict[str, str], tab: OpenTab, pictures: Path
-) -> None:
+def test_every_page_is_accessible(story_board: RunningBoard, addresses: dict[str, str], tab: OpenTab) -> None:
     opened = tab()
     found = {}
     for name in visited(opened, addresses):
         found[name] = problems_of_axe(opened.page, STANDARDS)
-        opened.page.screenshot(path=pictures / f"{name}.png")
+        take_picture(opened.page, f"{name}.png")
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-def test_every_page_can_be_read_in_the_dark_and_in_japanese(
-    addresses: dict[str, str], tab: OpenTab, pictures: Path
-) -> None:
+def test_every_page_can_be_read_in_the_dark_and_in_japanese(addresses: dict[str, str], tab: OpenTab) -> None:
     opened = tab(color_scheme="dark", locale="ja-JP")
     found = {}
     for name in visited(opened, addresses):
@@ -125,18 +121,18 @@ def test_every_page_can_be_read_in_the_dark_and_in_japanese(
         opened.page.set_viewport_size({"width": 800, "height": 900})
         found[name] += [f"the head {head} is broken within a word" for head in opened.page.evaluate(BROKEN_HEADS)]
         opened.page.set_viewport_size({"width": 1280, "height": 800})
-        opened.page.screenshot(path=pictures / f"{name}-dark-ja.png")
+        take_picture(opened.page, f"{name}-dark-ja.png")
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-def test_no_page_scrolls_sideways_on_a_phone(addresses: dict[str, str], tab: OpenTab, pictures: Path) -> None:
+def test_no_page_scrolls_sideways_on_a_phone(addresses: dict[str, str], tab: OpenTab) -> None:
     opened = tab(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True)
     wide = []
     for name in visited(opened, addresses):
         if is_too_wide(opened.page):
             wide.append(name)
         wide += [f"{name}: {each}" for each in opened.page.evaluate(WIDE_STACKS)]
-        opened.page.screenshot(path=pictures / f"{name}-phone.png")
+        take_picture(opened.page, f"{name}-phone.png")
     assert wide == []
 
 

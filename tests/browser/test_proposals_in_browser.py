@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from board_server import served
-from browser_board import Viewport
+from browser_board import Viewport, take_picture
 from playwright.sync_api import Page, expect
 from proposing_board import Deployment
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
@@ -25,7 +25,7 @@ def sign_in(page: Page, address: str, token: str) -> None:
     expect(page).to_have_url(f"{address}/incidents/outage")
 
 
-def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, pictures: Path) -> None:
+def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path) -> None:
     board = Deployment(tmp_path)
     effects = board.app.state.context.background.effects
     ann, bob = tab().page, tab().page
@@ -35,7 +35,7 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         ann.locator("[data-action=annul] summary").click()
         ann.locator("[data-action=annul] textarea").fill("a drill")
         assert problems_of_axe(ann, STANDARDS) == []
-        ann.screenshot(path=pictures / "proposal-new.png")
+        take_picture(ann, "proposal-new.png")
         ann.locator("[data-action=annul] button.primary").click()
         expect(ann.locator("h1")).to_contain_text("is not recorded yet")
         board.turn()
@@ -49,18 +49,18 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         sign_in(bob, address, board.token("bob"))
         bob.get_by_role("link", name="Proposals 1").click()
         expect(bob).to_have_url(f"{address}/proposals")
-        bob.screenshot(path=pictures / "proposals.png", full_page=True)
+        take_picture(bob, "proposals.png", full_page=True)
         assert problems_of_axe(bob, STANDARDS) == []
         bob.get_by_role("link", name="Annul").click()
         expect(bob).to_have_url(re.compile(f"/proposals/{identity}"))
         assert problems_of_axe(bob, STANDARDS) == []
-        bob.screenshot(path=pictures / "proposal.png", full_page=True)
+        take_picture(bob, "proposal.png", full_page=True)
         phone = tab(viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark", locale="ja-JP").page
         phone.context.add_cookies(bob.context.cookies())
         phone.goto(bob.url)
         assert not is_too_wide(phone)
         assert problems_of_axe(phone, ["color-contrast", "label", "button-name"]) == []
-        phone.screenshot(path=pictures / "proposal-phone-dark-ja.png", full_page=True)
+        take_picture(phone, "proposal-phone-dark-ja.png", full_page=True)
         expect(ann.locator("#freshness")).to_have_attribute("data-state", "live")
         ann.locator("#reason").fill("half a sentence")
         bob.get_by_role("button", name="Approve").click()
@@ -68,7 +68,7 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path, 
         board.turn()
         expect(bob.locator("#proposal")).to_contain_text("It is in effect")
         expect(bob.locator("#open-proposals")).to_be_empty()
-        bob.screenshot(path=pictures / "proposal-decided.png", full_page=True)
+        take_picture(bob, "proposal-decided.png", full_page=True)
         board.app.state.context.changes.publish(Change(1, frozenset({"outage"})))
         expect(ann.locator("#proposal")).to_contain_text("It is in effect")  # nobody has touched ann's page
         assert [event["data"]["approver"]["id"] for event in board.sent] == ["bob"]

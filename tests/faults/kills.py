@@ -13,11 +13,11 @@ EVENTS = 20_000
 
 def at_random(run: Run) -> None:
     """25 times over at least so many EVENTS."""
-    for turn in run.times(25, 3):
+    for turn in run.times(25, 2):
         run.pause(0.5, 4.0)
         run.deployment.alive()[0].kill()
         run.did("kill -9")
-        if turn % 5 == 2:
+        if turn % 5 == 1:
             run.restart_billing()
             run.did("kill -9 of billing")
         run.deployment.start_worker()

@@ -74,6 +74,7 @@ class Terminals:
             missing = [word for word in step.shows if word not in shown]
             if not missing:
                 return
+            time.sleep(1)  # each try costs as much as a process's start
             assert time.monotonic() < deadline, f"{step.text}\ndoes not show {missing}:\n{shown}"
 
     def _run(self, script: str) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shared_stack import SharedStack
 
 from cli.demo.command import history
 from cli.events.publish_lines import publish_lines
 from cli.kafka_io.follower import Follower
-from cli.local.stack import Stack
 from cli.replay.outcome import Outcome, disagreements, outcome_of
 from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
@@ -22,7 +22,7 @@ from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.kafka
 
-OUTPUTS = ["sla.incidents", "sla.alerts", "sla.impacts", "sla.credits", "sla.rejected"]
+OUTPUTS = ("incidents", "alerts", "impacts", "credits", "rejected")
 SETTINGS = {
     "SLA_DEFAULT_POLICY": "code-hosting",
     "SLA_BACKFILL_QUIET": "PT6S",
@@ -32,14 +32,14 @@ SETTINGS = {
 
 
 @pytest.fixture
-def follower(stack: Stack) -> Iterator[Follower]:
-    with Follower(stack.bootstrap, OUTPUTS) as following:
+def follower(stack: SharedStack) -> Iterator[Follower]:
+    with Follower(stack.bootstrap, [stack.topic(name) for name in OUTPUTS]) as following:
         yield following
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(tmp_path / "kafka", environment=SETTINGS) as running:
+def stack(broker: str, prefix: str, tmp_path: Path) -> Iterator[SharedStack]:
+    with SharedStack(broker, f"{prefix}sla", tmp_path, environment=SETTINGS) as running:
         running.apply_topics()
         yield running
 
@@ -49,7 +49,7 @@ def expected_outcome(lines: list[str]) -> Outcome:
     return outcome_of(simulate(lines, policies, until=SystemTimeSource().now(), backfill=True))
 
 
-def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack, follower: Follower) -> None:
+def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: SharedStack, follower: Follower) -> None:
     """R32: nothing lost, nothing doubled, the same result, though the worker is killed while it applies the load."""
     lines = list(history())
     expected = expected_outcome(lines)
@@ -57,7 +57,7 @@ def test_agreement_over_all_of_the_real_data_with_kills_in_mid_load(stack: Stack
     outcome = Outcome()
     read: Counter[str] = Counter()
     # All at once: a pause of SLA_BACKFILL_QUIET would end the load, and what comes then is adjusted an hour later.
-    publish_lines(lines, [stack.bootstrap], backfill=True)
+    publish_lines(lines, [stack.bootstrap], stack.prefix, backfill=True)
     kills = 0
     deadline = time.monotonic() + 2 * TIMEOUT_S
     while time.monotonic() < deadline:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
+from shared_stack import SharedStack
 
 from cli.events.publish_lines import prepare
 from cli.kafka_io.follower import Follower
-from cli.local.stack import Stack
 from streams.kafka.partitioner import partition_of
 from streams.serde.input_records import InputRecord
 from streams.sla.instants import DAY, MINUTE, format_rfc3339
@@ -30,7 +30,6 @@ PARTITIONS = 4
 INCIDENTS = 600
 #: So many good incidents lie between two bad records.
 BAD_EVERY = 40
-INPUT = "sla.incident-events"
 #: The most that the input topics take, without what the record's own frame needs.
 HEAVIEST = 1_048_000
 #: What each good incident leads to, once.
@@ -47,9 +46,9 @@ class Sent(NamedTuple):
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(broker: str, prefix: str, tmp_path: Path) -> Iterator[SharedStack]:
     settings = {"SLA_MARK_EVERY": "PT1H", "SLA_SESSION_TIMEOUT": "PT2S", "SLA_MAX_BATCH": "100"}
-    with Stack(tmp_path / "kafka", environment=settings, partitions=PARTITIONS) as running:
+    with SharedStack(broker, f"{prefix}sla", tmp_path, environment=settings, partitions=PARTITIONS) as running:
         running.apply_topics()
         yield running
 
@@ -91,16 +90,17 @@ def bad_values(now: int) -> list[tuple[str, bytes | None]]:
     ]
 
 
-async def publish(bootstrap: str, now: int, names: list[str], half: asyncio.Event) -> dict[tuple[int, int], Sent]:
+async def publish(stack: SharedStack, now: int, names: list[str], half: asyncio.Event) -> dict[tuple[int, int], Sent]:
     """Good records as librdkafka's default partitioner puts them, by CRC-32 of the key, so mostly where they do not
     belong, and among them each bad one; what was sent of these, by partition and offset."""
+    input_topic = stack.topic("incident-events")
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, enable_idempotence=True, max_request_size=2 * HEAVIEST, linger_ms=5
+        bootstrap_servers=stack.bootstrap, enable_idempotence=True, max_request_size=2 * HEAVIEST, linger_ms=5
     )
     await producer.start()
     first = opened("inc-0", now)
     own = partition_of("inc-0", PARTITIONS)
-    await producer.send_and_wait(INPUT, first.value, key=b"inc-0", partition=own, headers=first.headers)
+    await producer.send_and_wait(input_topic, first.value, key=b"inc-0", partition=own, headers=first.headers)
     sent: dict[tuple[int, int], Sent] = {}
     bad = bad_values(now)
     for number, name in enumerate(names):
@@ -109,13 +109,13 @@ async def publish(bootstrap: str, now: int, names: list[str], half: asyncio.Even
         key = name.encode()
         for ready in (opened(name, now), responded(name, now)):
             partition = zlib.crc32(key) % PARTITIONS
-            await producer.send(INPUT, ready.value, key=key, partition=partition, headers=ready.headers)
+            await producer.send(input_topic, ready.value, key=key, partition=partition, headers=ready.headers)
         if number % BAD_EVERY == 0 and bad:
             code, value = bad.pop()
             odd = [None, b"\xff key", b"inc-0"][number // BAD_EVERY % 3]
             headers = [("note", b"%d" % number), ("sla_kind", b"ours"), ("none", None)]
             place = await producer.send_and_wait(
-                INPUT, value, key=odd, partition=number // BAD_EVERY % PARTITIONS, headers=headers
+                input_topic, value, key=odd, partition=number // BAD_EVERY % PARTITIONS, headers=headers
             )
             sent[place.partition, place.offset] = Sent(code, odd, value, headers)
     assert not bad
@@ -123,10 +123,12 @@ async def publish(bootstrap: str, now: int, names: list[str], half: asyncio.Even
     return sent
 
 
-def rejected(bootstrap: str, count: int, deadline: float) -> list[object]:
+def rejected(stack: SharedStack, count: int, deadline: float) -> list[object]:
     """The rejected records: as many as are expected, and what more comes within a second."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
-    consumer.assign([TopicPartition("sla.rejected", number) for number in range(PARTITIONS)])
+    consumer = KafkaConsumer(
+        bootstrap_servers=stack.bootstrap, isolation_level="read_committed", enable_auto_commit=False
+    )
+    consumer.assign([TopicPartition(stack.topic("rejected"), number) for number in range(PARTITIONS)])
     consumer.seek_to_beginning()
     found: list[object] = []
     while time.monotonic() < deadline:
@@ -138,13 +140,13 @@ def rejected(bootstrap: str, count: int, deadline: float) -> list[object]:
     return found
 
 
-def answer(stack: Stack, path: str) -> str:
+def answer(stack: SharedStack, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.health_port}/{path}", timeout=TIMEOUT_S) as found:
         assert found.status == 200
         return str(found.read().decode())
 
 
-def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> None:
+def test_bad_records_are_rejected_once_and_good_ones_processed(stack: SharedStack) -> None:
     stack.start_worker()
     deadline = time.monotonic() + 2 * TIMEOUT_S
     now = SystemTimeSource().now()
@@ -152,7 +154,7 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
 
     async def load() -> dict[tuple[int, int], Sent]:
         half = asyncio.Event()
-        publishing = asyncio.create_task(publish(stack.bootstrap, now, names, half))
+        publishing = asyncio.create_task(publish(stack, now, names, half))
         await half.wait()
         assert await asyncio.to_thread(stack.stop_worker) == 0
         return await publishing
@@ -163,7 +165,7 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
     seen: Counter[str] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     wanted = {(kind, name) for kind in KINDS for name in names}
-    with Follower(stack.bootstrap, ["sla.incidents", "sla.alerts"]) as follower:
+    with Follower(stack.bootstrap, [stack.topic("incidents"), stack.topic("alerts")]) as follower:
         while time.monotonic() < deadline and not wanted <= done.keys():
             for output in follower.poll(0.2):
                 seen[str(output["id"])] += 1
@@ -172,9 +174,9 @@ def test_bad_records_are_rejected_once_and_good_ones_processed(stack: Stack) -> 
     assert max(seen.values()) == 1
 
     found = {}
-    for record in rejected(stack.bootstrap, len(expected), deadline):
+    for record in rejected(stack, len(expected), deadline):
         *headers, code, _, topic, partition, offset, _, attempts = record.headers  # type: ignore[attr-defined]
-        assert topic == ("sla_original_topic", INPUT.encode())
+        assert topic == ("sla_original_topic", stack.topic("incident-events").encode())
         assert attempts == ("sla_attempts", b"1")
         place = int(partition[1]), int(offset[1])
         assert place not in found

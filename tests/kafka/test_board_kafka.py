@@ -50,14 +50,19 @@ def settings(broker: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> Setti
     return read_settings()
 
 
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server."""
+    with start_postgresql() as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/board.db"
-        return
-    with start_postgresql() as server:
-        yield new_database(server)
+        return f"sqlite:///{tmp_path}/board.db"
+    return new_database(request.getfixturevalue("postgresql"))
 
 
 def publish(settings: Settings, records: Sequence[IngestRecord]) -> None:
@@ -192,26 +197,25 @@ def test_a_broker_that_is_away_is_told_and_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_database_that_goes_away_is_told_and_read_on_when_it_is_back(
-    settings: Settings, history: list[IngestRecord]
+    settings: Settings, history: list[IngestRecord], postgresql: str
 ) -> None:
     alerts = [each for each in history if each.topic == "alerts"]
-    with start_postgresql() as server:
-        engine = open_engine(new_database(server))
-        upgrade(engine)
-        ingest = Ingest(engine, settings, retention=ALWAYS)
-        ingest.start()
-        caught_up(ingest)
-        name = engine.url.database
-        admin = open_engine(server).connect().execution_options(isolation_level="AUTOCOMMIT")
-        admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        publish(settings, alerts[:50])
-        wait(lambda: "the database" in str(ingest.status.failure), lambda: f"{ingest.status}")
-        admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        wait(lambda: ingest.status.failure is None and ingest.status.applied >= 50, lambda: f"{ingest.status}")
-        ingest.stop()
-        with engine.connect() as connection:
-            assert dump(connection) == slow_model(in_topics(settings), settings.topic_prefix)
-        admin.close()
-        admin.engine.dispose()
-        engine.dispose()
+    engine = open_engine(new_database(postgresql))
+    upgrade(engine)
+    ingest = Ingest(engine, settings, retention=ALWAYS)
+    ingest.start()
+    caught_up(ingest)
+    name = engine.url.database
+    admin = open_engine(postgresql).connect().execution_options(isolation_level="AUTOCOMMIT")
+    admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    admin.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    publish(settings, alerts[:50])
+    wait(lambda: "the database" in str(ingest.status.failure), lambda: f"{ingest.status}")
+    admin.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    wait(lambda: ingest.status.failure is None and ingest.status.applied >= 50, lambda: f"{ingest.status}")
+    ingest.stop()
+    with engine.connect() as connection:
+        assert dump(connection) == slow_model(in_topics(settings), settings.topic_prefix)
+    admin.close()
+    admin.engine.dispose()
+    engine.dispose()

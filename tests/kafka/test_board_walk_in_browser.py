@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from billed_at_once import BILLED_AT_ONCE
 from board_process import BoardProcess, contract, event, last_month, opened, publish, unique, until
-from browser_board import TIMEOUT_MS, Viewport, started_chromium
+from browser_board import TIMEOUT_MS, Viewport, started_chromium, take_picture
 from playwright.sync_api import Page, expect
 
 from connect.actions.person import Role
@@ -45,12 +43,6 @@ def tab() -> Iterator[OpenTab]:
     assert [problem for each in opened_tabs for problem in each.problems] == []
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: SLA_SCREENSHOTS, else a directory of the test."""
-    return Path(os.environ.get("SLA_SCREENSHOTS") or tmp_path)
-
-
 def send(lines: str, *options: str) -> None:
     """Publish from another thread: this one has the event loop of the browser."""
     with ThreadPoolExecutor(1) as pool:
@@ -67,7 +59,7 @@ def sign_in(page: Page, board: BoardProcess, name: str) -> None:
 
 
 def test_from_an_alarm_to_a_met_clock_and_from_a_proposal_to_a_changed_statement(
-    board: BoardProcess, deployment: dict[str, str], tab: OpenTab, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    board: BoardProcess, deployment: dict[str, str], tab: OpenTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in deployment.items():
         monkeypatch.setenv(name, value)
@@ -82,13 +74,13 @@ def test_from_an_alarm_to_a_met_clock_and_from_a_proposal_to_a_changed_statement
     send(opened(alarm, SystemTimeSource().now() - 5 * MINUTE, channel="monitor"))
     row = ann.locator(f"#rows [data-id={alarm}]")
     expect(row).to_be_visible()
-    ann.screenshot(path=pictures / "walk-alarm.png")
+    take_picture(ann, "walk-alarm.png")
     row.get_by_role("link").first.click()
     respond = ann.locator("[data-action=respond]")
     respond.locator("summary").click()
     respond.locator("button.primary").click()
     expect(ann.locator("#action-result")).to_contain_text("the workers accepted it")
-    ann.screenshot(path=pictures / "walk-responded.png", full_page=True)
+    take_picture(ann, "walk-responded.png", full_page=True)
     expect(ann.locator("main")).to_contain_text("met")
 
     # What the month says, and who wants it changed.
@@ -110,7 +102,7 @@ def test_from_an_alarm_to_a_met_clock_and_from_a_proposal_to_a_changed_statement
     bob.get_by_role("link", name="Proposals 1").click()
     bob.get_by_role("link", name="Annul").first.click()  # those that wait come first
     change = bob.locator("#effect ~ .body .large").inner_text()
-    bob.screenshot(path=pictures / "walk-proposal.png", full_page=True)
+    take_picture(bob, "walk-proposal.png", full_page=True)
     bob.get_by_role("button", name="Approve").click()
     expect(bob.locator("#proposal")).to_contain_text("It is in effect")
     until(api, path, lambda found: any(each["status"] == "adjusted" for each in found["months"]))
@@ -120,4 +112,4 @@ def test_from_an_alarm_to_a_met_clock_and_from_a_proposal_to_a_changed_statement
     expect(latest).to_contain_text("$0.00")
     credit = change.partition("-")[2].strip("$ ")
     expect(latest).to_contain_text(f"${credit} → $0.00")
-    bob.screenshot(path=pictures / "walk-month.png", full_page=True)
+    take_picture(bob, "walk-month.png", full_page=True)

@@ -11,9 +11,9 @@ import pytest
 from click.testing import Result
 from kafka import KafkaProducer
 from on_kafka import Run, put, tailed
+from shared_stack import SharedStack
 from typer.testing import CliRunner
 
-from cli.local.stack import Stack
 from cli.main import app
 from connect.kafka_io.progress_reader import ProgressReader
 from connect.kafka_io.reader import read_topics
@@ -55,16 +55,16 @@ def now() -> int:
 
 
 @pytest.fixture
-def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+def deployed(
+    broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
     """Runs a command against a deployment with a worker."""
-    with Stack(
-        tmp_path / "kafka",
-        environment={"SLA_SESSION_TIMEOUT": "PT2S", "SLA_BACKFILL_QUIET": "PT1S"},
-        partitions=PARTITIONS,
-    ) as stack:
+    given = {"SLA_SESSION_TIMEOUT": "PT2S", "SLA_BACKFILL_QUIET": "PT1S"}
+    with SharedStack(broker, f"{prefix}sla", tmp_path, environment=given, partitions=PARTITIONS) as stack:
         stack.apply_topics()
         stack.start_worker()
-        monkeypatch.setenv("SLA_BROKERS", stack.bootstrap)
+        for name, value in stack.names.items():
+            monkeypatch.setenv(name, value)
 
         def call(*words: object, stdin: bytes | None = None) -> Result:
             result: Result = CliRunner().invoke(app, list(map(str, words)), input=stdin)

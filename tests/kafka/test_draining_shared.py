@@ -12,10 +12,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
+from shared_stack import SharedStack
 
 from cli.events.publish_lines import prepare
 from cli.kafka_io.follower import Follower
-from cli.local.stack import Stack
 from connect.kafka_io.group_offsets import GroupOffsets
 from streams.kafka.partitioner import partition_of
 from streams.serde.cloudevents_json import format_line
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
 INCIDENTS = 600
-SHARED = "sla.shared"
+SHARED = "shared"
 TENANT = "acme"
 #: One of each leads to one.
 KINDS = ("incident.classified", "sla.met", "impact.changed")
@@ -38,13 +38,13 @@ Headers = list[tuple[str, bytes]]
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(broker: str, prefix: str, tmp_path: Path) -> Iterator[SharedStack]:
     settings = {"SLA_SESSION_TIMEOUT": "PT2S", "SLA_MAX_BATCH": "20"}
-    with Stack(tmp_path / "kafka", environment=settings, partitions=PARTITIONS) as running:
+    with SharedStack(broker, f"{prefix}sla", tmp_path, environment=settings, partitions=PARTITIONS) as running:
         running.apply_topics()
         admin = KafkaAdminClient(bootstrap_servers=running.bootstrap)
         admin.create_topics(
-            [NewTopic(SHARED, PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})]
+            [NewTopic(running.topic(SHARED), PARTITIONS, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})]
         )
         admin.close()
         yield running
@@ -81,7 +81,7 @@ def envelope(route: str, kind: str, topic: str, offset: int, arrival: int) -> He
     ]
 
 
-def left_behind(now: int) -> Iterator[tuple[int, bytes, bytes, Headers]]:
+def left_behind(prefix: str, now: int) -> Iterator[tuple[int, bytes, bytes, Headers]]:
     """Partition, key, value and headers of each record: inputs forwarded to their own partition, a copy of contract
     terms for every incident partition, and a watermark of either incident partition."""
     terms: dict[str, object] = {
@@ -94,10 +94,10 @@ def left_behind(now: int) -> Iterator[tuple[int, bytes, bytes, Headers]]:
     contract = event("contract.set", TENANT, now, terms)
     key = TENANT.encode()
     home = partition_of(TENANT, PARTITIONS)
-    forwarded = envelope("ledger", "forwarded", "sla.contract-events", 0, now)
+    forwarded = envelope("ledger", "forwarded", f"{prefix}.contract-events", 0, now)
     yield home, key, contract.value, [*forwarded, *contract.headers]
     for partition in range(PARTITIONS):
-        copy = envelope("incidents", "copy", "sla.contract-events", 0, now)
+        copy = envelope("incidents", "copy", f"{prefix}.contract-events", 0, now)
         yield partition, key, contract.value, [*copy, *contract.headers]
         mark: dict[str, object] = {
             "event_id": f"mark-{partition}",
@@ -106,7 +106,7 @@ def left_behind(now: int) -> Iterator[tuple[int, bytes, bytes, Headers]]:
         }
         mark |= {"occurred_at": now, "backfill": False, "traceparent": None}
         value = encode("time.mark", {**mark, "partition": partition, "marked_until": now})
-        yield home, b"partition-%d" % partition, value, envelope("ledger", "copy", "sla.impacts", 0, now)
+        yield home, b"partition-%d" % partition, value, envelope("ledger", "copy", f"{prefix}.impacts", 0, now)
     opening: dict[str, object] = {
         "scope": "tenants",
         "tenant_ids": [TENANT],
@@ -124,29 +124,31 @@ def left_behind(now: int) -> Iterator[tuple[int, bytes, bytes, Headers]]:
         for kind, data in facts:
             offset += 1
             ready = event(f"incident.{kind}", name, now, data)
-            headers = [*envelope("incidents", "forwarded", "sla.incident-events", offset, now), *ready.headers]
+            headers = [*envelope("incidents", "forwarded", f"{prefix}.incident-events", offset, now), *ready.headers]
             yield partition_of(name, PARTITIONS), name.encode(), ready.value, headers
 
 
 Left = list[tuple[int, bytes, bytes, Headers]]
 
 
-async def write(bootstrap: str, transactions: list[tuple[Left, bool]]) -> None:
+async def write(stack: SharedStack, transactions: list[tuple[Left, bool]]) -> None:
     """As agents do; what is not committed is aborted."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id="former-worker", linger_ms=5)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=stack.bootstrap, transactional_id=f"{stack.prefix}-former", linger_ms=5
+    )
     await producer.start()
     for records, commits in transactions:
         await producer.begin_transaction()
         for partition, key, value, headers in records:
-            await producer.send(SHARED, value, key=key, partition=partition, headers=headers)
+            await producer.send(stack.topic(SHARED), value, key=key, partition=partition, headers=headers)
         await (producer.commit_transaction() if commits else producer.abort_transaction())
     await producer.stop()
 
 
-def lag(stack: Stack) -> dict[tuple[str, int], int]:
+def lag(stack: SharedStack) -> dict[tuple[str, int], int]:
     """What each group has not applied of the shared topic, by group and partition."""
-    settings = read_settings(brokers=stack.bootstrap)
-    places = [(SHARED, partition) for partition in range(PARTITIONS)]
+    settings = read_settings(brokers=stack.bootstrap, topic_prefix=stack.prefix, app_id=stack.prefix)
+    places = [(stack.topic(SHARED), partition) for partition in range(PARTITIONS)]
     consumer = KafkaConsumer(bootstrap_servers=stack.bootstrap)
     ends = consumer.end_offsets([TopicPartition(*place) for place in places])
     consumer.close()
@@ -157,10 +159,10 @@ def lag(stack: Stack) -> dict[tuple[str, int], int]:
     }
 
 
-def test_what_a_former_release_left_is_applied_once_through_a_kill(stack: Stack) -> None:
+def test_what_a_former_release_left_is_applied_once_through_a_kill(stack: SharedStack) -> None:
     now = SystemTimeSource().now() - MINUTE
-    records = list(left_behind(now))
-    asyncio.run(write(stack.bootstrap, [(records[-50:], False), (records[:700], True)]))
+    records = list(left_behind(stack.prefix, now))
+    asyncio.run(write(stack, [(records[-50:], False), (records[:700], True)]))
     deadline = time.monotonic() + 2 * TIMEOUT_S
     seen: Counter[str] = Counter()
     done: Counter[tuple[str, str]] = Counter()
@@ -172,12 +174,13 @@ def test_what_a_former_release_left_is_applied_once_through_a_kill(stack: Stack)
                 seen[str(output["id"])] += 1
                 done[str(output["type"]), str(output["subject"])] += 1
 
-    with Follower(stack.bootstrap, ["sla.incidents", "sla.alerts", "sla.impacts", "sla.rejected"]) as follower:
+    outputs = [stack.topic(name) for name in ("incidents", "alerts", "impacts", "rejected")]
+    with Follower(stack.bootstrap, outputs) as follower:
         stack.start_worker()
         read_until(len(wanted) // 5)
         stack.kill_worker()
         assert 0 < len(wanted & done.keys()) < len(wanted)
-        asyncio.run(write(stack.bootstrap, [(records[700:], True)]))  # the former release ends last
+        asyncio.run(write(stack, [(records[700:], True)]))  # the former release ends last
         stack.start_worker()
         read_until(len(wanted))
     assert {key: done[key] for key in wanted} == dict.fromkeys(wanted, 1)

@@ -62,15 +62,21 @@ def test_nothing_lost_or_doubled_through_kill_9(toy: Toy) -> None:
 @pytest.mark.chaos
 def test_a_zombie_writes_nothing(toy: Toy) -> None:
     zombie = toy.start_worker()
-    loading = threading.Thread(target=toy.load, args=("in", range(RECORDS)), kwargs={"rate": 1_000})
-    loading.start()
+    half = RECORDS // 2  # so that much is left for the heir, however late this process is
+    loads = [
+        threading.Thread(target=toy.load, args=("in", numbers), kwargs={"rate": 1_000})
+        for numbers in (range(half), range(half, RECORDS))
+    ]
+    loads[0].start()
     toy.wait_for(lambda: applied(toy) > 2_000, "the first outputs")
     zombie.send_signal(signal.SIGSTOP)
     before = applied(toy)
     heir = toy.start_worker()
-    toy.wait_for(lambda: applied(toy) > min(before + 2_000, RECORDS - 1), "the heir's outputs")
+    loads[1].start()
+    toy.wait_for(lambda: applied(toy) > before + 2_000, "the heir's outputs")
     zombie.send_signal(signal.SIGCONT)
-    loading.join()
+    for load in loads:
+        load.join()
     toy.wait_until_done("toy", RECORDS, KEYS)
     toy.check("toy")
     for worker in (zombie, heir):

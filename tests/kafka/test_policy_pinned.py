@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shared_stack import SharedStack
 from typer.testing import CliRunner
 
 from cli.events.publish_lines import publish_lines
 from cli.kafka_io.follower import Follower
-from cli.local.stack import Stack, StackError
+from cli.local.stack import StackError
 from cli.main import app
 from streams.policy.load import default_policies_dir
 from streams.sla.instants import format_rfc3339
@@ -27,17 +28,22 @@ def opened(at: str) -> str:
     return json.dumps({**event, "time": at, "data": data})
 
 
-def test_changed_content_under_a_known_label_stops_the_worker(tmp_path: Path) -> None:
+def test_changed_content_under_a_known_label_stops_the_worker(
+    broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policies = tmp_path / "policies"
     shutil.copytree(default_policies_dir(), policies)
-    with Stack(tmp_path / "kafka", environment={"SLA_POLICIES": str(policies)}, partitions=2) as stack:
+    given = {"SLA_POLICIES": str(policies)}
+    with SharedStack(broker, f"{prefix}sla", tmp_path, environment=given, partitions=2) as stack:
         stack.apply_topics()
+        for name, value in stack.names.items():
+            monkeypatch.setenv(name, value)
         stack.start_worker()
-        publish_lines([opened(format_rfc3339(SystemTimeSource().now()))], [stack.bootstrap])
-        with Follower(stack.bootstrap, ["sla.incidents"]) as follower:
+        publish_lines([opened(format_rfc3339(SystemTimeSource().now()))], [broker], stack.prefix)
+        with Follower(broker, [stack.topic("incidents")]) as follower:
             wait(lambda: follower.poll(0.2), lambda: "the incident was not classified")
         assert stack.stop_worker() == 0
-        words = ["policy", "seen", "--brokers", stack.bootstrap, "--policies", str(policies)]
+        words = ["policy", "seen", "--policies", str(policies)]
         said = CliRunner().invoke(app, words)
         assert (said.exit_code, said.stdout.split()[:2], said.stdout.split()[3:]) == (
             0,

@@ -171,9 +171,11 @@ class Toy:
         self.wait_for(lambda: self.applied(agent) >= inputs + keys, f"{inputs}+{keys} outputs")
 
     def end(self, worker: subprocess.Popen[bytes]) -> None:
-        """Tell a worker to end, which it does in good order."""
+        """Tell a worker to end, which it does in good order once it has begun to serve."""
+        number = self.workers.index(worker)
+        self.wait_for(lambda: self.get("/live", number)[0] == 200, "a worker that serves")
         worker.terminate()
-        assert worker.wait(TIMEOUT_S) == 0, self.log(self.workers.index(worker))
+        assert worker.wait(TIMEOUT_S) == 0, self.log(number)
 
     def check(self, agent: str) -> None:
         """Nothing lost, nothing doubled, no timer early or out of the order of time (R11)."""

@@ -1,0 +1,72 @@
+"""No test depends on how fast something runs: waits have time for a machine under load, and no time is asserted."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+#: Seconds: a wait that is to end in vain is at most the first; one that is to succeed lasts at least the second.
+IN_VAIN_S, LEAST_S = 0.5, 30.0
+#: Calls whose first or second positional argument is a number of seconds.
+WAITS = {"wait": 0, "join": 0, "result": 0, "exception": 0, "timeout": 0, "wait_for": 1}
+CLOCKS = {"monotonic", "perf_counter"}
+#: These ask again when they had no answer, and the last one pauses.
+ASK_AGAIN = {
+    "tests/kafka/apicurio.py",
+    "tests/kafka/test_alertmanager.py",
+    "tests/faults/deployment.py",
+    "tests/faults/readers.py",
+}
+FILES = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "providers" not in path.parts]
+
+
+def short_waits(tree: ast.AST) -> Iterator[tuple[int, float]]:
+    """Line and seconds of each wait that a busy machine could miss."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        given = [each.value for each in call.keywords if each.arg == "timeout"]
+        place = WAITS.get(name)
+        if place is not None and isinstance(call.func, ast.Attribute) and len(call.args) == place + 1:
+            given.append(call.args[place])
+        for each in given:
+            seconds = each.value if isinstance(each, ast.Constant) else None
+            if type(seconds) in (int, float) and IN_VAIN_S < seconds < LEAST_S:
+                yield call.lineno, seconds
+
+
+def asserted_times(tree: ast.AST) -> Iterator[int]:
+    """Lines of assertions that compare what a clock says with a number."""
+    for check in (node for node in ast.walk(tree) if isinstance(node, ast.Assert)):
+        for compared in (node for node in ast.walk(check.test) if isinstance(node, ast.Compare)):
+            numbers = [each for each in (compared.left, *compared.comparators) if isinstance(each, ast.Constant)]
+            asked = {each.attr for each in ast.walk(compared) if isinstance(each, ast.Attribute)}
+            if numbers and asked & CLOCKS:
+                yield check.lineno
+
+
+def test_waits_have_time_for_a_machine_under_load() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}": seconds
+        for path in FILES
+        if str(path.relative_to(ROOT)) not in ASK_AGAIN
+        for line, seconds in short_waits(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}, "use TIMEOUT_S, wait or until of tests/waiting.py"
+
+
+def test_no_assertion_is_about_the_time_that_something_took() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in FILES
+        for line in asserted_times(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == [], "wait for the state, then assert what holds for ever after"
+
+
+def test_a_short_wait_and_an_asserted_time_are_noticed() -> None:
+    tree = ast.parse("event.wait(5)\nget(url, timeout=10)\nevent.wait(0.05)\nevent.wait(TIMEOUT_S)\nrun(x, timeout=60)")
+    assert list(short_waits(tree)) == [(1, 5), (2, 10)]
+    tree = ast.parse("assert time.monotonic() - began < 2\nassert time.monotonic() < deadline\nassert took < 5")
+    assert list(asserted_times(tree)) == [1]
