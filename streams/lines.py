@@ -18,6 +18,8 @@ from streams.errors import SlaError
 
 STDIN = "-"
 _CHUNK_BYTES = 256 * 1024
+#: More than any record of the product has as JSON. What is longer is another kind of file.
+_LONGEST_LINE = 64 * 1024 * 1024
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
@@ -26,7 +28,8 @@ class UnreadableFile(SlaError):  # noqa: N818 -- it names what happened
 
 
 def read_lines(name: str) -> Iterator[str]:
-    """The lines of a file, or of standard input for `-`, in constant memory. Raises UnreadableFile."""
+    """The lines of a file, or of standard input for `-`, in constant memory. Raises UnreadableFile, also at a line of
+    more than 64 MiB."""
     for line in arriving_lines(name, wait=True):
         assert line is not None
         yield line
@@ -61,7 +64,7 @@ def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:
             return
         opened = os.open(name, os.O_RDONLY)
         try:
-            yield from _lines(opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
+            yield from _lines(name, opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
         finally:
             os.close(opened)
     except OSError as error:
@@ -96,11 +99,12 @@ def _standard_input(*, wait: bool) -> Iterator[str | None]:
         for line in sys.stdin.buffer:
             yield decoded(line.removesuffix(b"\n"))
         return
-    yield from _lines(opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
+    yield from _lines("standard input", opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
 
 
-def _lines(opened: int, *, wait: bool) -> Iterator[str | None]:
+def _lines(name: str, opened: int, *, wait: bool) -> Iterator[str | None]:
     rest: list[bytes] = []
+    number, size = 1, 0
     while True:
         while not wait and not select.select([opened], [], [], 0)[0]:
             yield None
@@ -109,10 +113,14 @@ def _lines(opened: int, *, wait: bool) -> Iterator[str | None]:
             break
         first, *others = chunk.split(b"\n")
         rest.append(first)
+        size += len(first)
+        if size > _LONGEST_LINE:
+            raise UnreadableFile(f"{name}: line {number} has more than {_LONGEST_LINE:,} bytes; expected JSON lines")
         if others:
             yield decoded(b"".join(rest))
             for line in others[:-1]:
                 yield decoded(line)
             rest = [others[-1]]
+            number, size = number + len(others), len(others[-1])
     if any(rest):
         yield decoded(b"".join(rest))

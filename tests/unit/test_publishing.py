@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.events.publish_lines import BadLine, prepare
+from streams import lines
 from streams.lines import STDIN, UnreadableFile, arriving_lines, check_readable, decoded, read_lines
 from streams.serde.codec import decode
 from streams.serde.input_records import InputRecord
@@ -103,6 +104,19 @@ def test_long_lines_arrive_whole(tmp_path: Path) -> None:
     long = "x" * 1_000_000
     file.write_text(f"{long}\n{long}y\nz", encoding="utf-8")
     assert [len(line) for line in read_lines(str(file))] == [1_000_000, 1_000_001, 1]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n{}"])
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "dump.bin"
+    file.write_text("{}\n{}\n" + "x" * 1_000_001 + end, encoding="utf-8")
+    monkeypatch.setattr(lines, "_LONGEST_LINE", 1_000_000)
+    with pytest.raises(UnreadableFile, match=r"dump.bin: line 3 has more than 1,000,000 bytes; expected JSON lines"):
+        list(read_lines(str(file)))
+    file.write_text("{}\n{}\n" + "x" * 1_000_000 + end, encoding="utf-8")
+    assert len(list(read_lines(str(file)))) == (4 if end == "\n{}" else 3)
 
 
 def test_a_pipe_says_when_nothing_more_has_arrived(tmp_path: Path) -> None:
