@@ -18,6 +18,7 @@ from aiokafka.errors import (
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
+from connect.kafka_io.cancellation import cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import explained_error
@@ -26,6 +27,7 @@ from streams.kafka.shutdown import end_producer
 from streams.kafka.topic_shape import TopicShape
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
+from streams.time_source import TimeSource
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 #: Topics of events; others carry values that are no events.
@@ -44,6 +46,8 @@ _ONE_TOPIC = (
 )
 #: A record unacknowledged for so many timeouts is dropped to free memory: its request got a 503, its sender retries.
 _STUCK_TIMEOUTS = 4
+#: What a timestamp means in an acknowledgement.
+_APPENDED = 1
 
 
 class Unavailable(SlaError):  # noqa: N818 -- it names what happened
@@ -54,6 +58,8 @@ class RecordPublisher(Protocol):
     """The interface between the HTTP server and Kafka."""
 
     in_flight: ByteBudget
+    behind: int | None
+    """How far this machine's clock is behind Kafka's, in microseconds; None while that is not known."""
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         """Returns when all replicas have every record. Raises Unavailable; some of them may be there then."""
@@ -68,7 +74,7 @@ class KafkaPublisher:
     """An idempotent producer that reconnects when it failed. `start` returns at once; `unready` gives the state.
 
     `make` gives an unstarted producer. `frame` gives the framing of events; it may block and raise SlaError, and is
-    retried until it returns. `topics` is asked for problems. Times are in seconds.
+    retried until it returns. `topics` is asked for problems. `clock` is compared with Kafka's. Times are in seconds.
     """
 
     def __init__(
@@ -79,7 +85,10 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
         topics: TopicShape | None = None,
+        clock: TimeSource | None = None,
     ) -> None:
+        self.behind: int | None = None
+        self._clock = clock
         self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._make = make
@@ -162,8 +171,14 @@ class KafkaPublisher:
         """Bytes stay reserved until Kafka has responded, even after the request timed out, so memory is bounded."""
         self._waiting.pop(future, None)
         self.in_flight.release(size)
-        if not future.cancelled():
-            future.exception()  # retrieved here, because nothing may await it any more
+        # Retrieved here, because nothing may await it any more.
+        if not future.cancelled() and future.exception() is None and self._clock is not None:
+            self._compare_clocks(future.result(), self._clock)
+
+    def _compare_clocks(self, acknowledged: Any, clock: TimeSource) -> None:
+        """Topics of events have the time at which Kafka appended a record; others have that of its writer."""
+        if acknowledged.timestamp_type == _APPENDED:
+            self.behind = max(acknowledged.timestamp * 1000 - clock.now(), 0)
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})
@@ -196,6 +211,14 @@ class KafkaPublisher:
                 if reason != self._unavailable_reason:
                     self._log.warning("kafka_unavailable", reason=reason)
                 self._unavailable_reason = reason
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+                self._unavailable_reason, self._broken = "a client of Kafka gave up", True
+                self._log.warning("kafka_unavailable", reason=self._unavailable_reason)
+            except Exception as error:  # a defect: it must not end the attempts
+                self._unavailable_reason, self._broken = f"internal error: {type(error).__name__}", True
+                self._log.exception("kafka_connection_failed")
             await asyncio.sleep(_CHECK_INTERVAL_S)
 
     async def _connect(self) -> None:

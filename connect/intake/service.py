@@ -47,7 +47,7 @@ async def serve(
     Raises MappingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.intake")
-    loader = MappingLoader(settings.mapping, os.environ)
+    loader, time = MappingLoader(settings.mapping, os.environ), clock or SystemTimeSource()
     mapping = loader.load()
     timeout_s, access = settings.ack_timeout / SECOND, kafka.schema_registry()
     shape = TopicShape(
@@ -64,13 +64,14 @@ async def serve(
         timeout_s,
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
         shape,
+        time,
     )
     traces = start_traces("sla-intake", os.environ)
     intake = Intake(
         mapping,
         settings,
         publisher,
-        clock or SystemTimeSource(),
+        time,
         reader=lambda: KafkaHeartbeatReader(kafka, _read_again(kafka).aiokafka_security()),
         tracer=traces.tracer,
         limits=kafka.time_limits(),
@@ -104,7 +105,8 @@ async def serve(
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             intake.stopping = True
             if stopped not in done:
-                error = repr(done.pop().exception())
+                ended = done.pop()
+                error = "cancelled" if ended.cancelled() else repr(ended.exception())
                 log.critical("background_task_ended", error=error, consequence="the intake stops, to be restarted")
                 code = 1
     finally:

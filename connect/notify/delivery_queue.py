@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.destination_health import DestinationHealth
 from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
@@ -35,13 +36,6 @@ MOST_PENDING = 1_000
 MOST_PENDING_BYTES = 32 * 1024 * 1024
 #: In place of an incident, whose id has no control characters.
 _FOLDING = "\x1f"
-
-
-def cancelled_by_us() -> bool:
-    """Whether this task is being cancelled. aiokafka raises the CancelledError of its own tasks to their awaiters
-    too."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Store(Protocol):

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import structlog
 from aiokafka.errors import KafkaError
 
+from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
-from connect.notify.delivery_queue import DeliveryQueue, cancelled_by_us
+from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries

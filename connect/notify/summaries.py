@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.notify.delivery_queue import cancelled_by_us
+from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.incident_summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients

@@ -117,6 +117,7 @@ class MemoryPublisher:
 
     def __init__(self, cluster: Cluster) -> None:
         self.in_flight = ByteBudget(1 << 30)
+        self.behind: int | None = 0
         self.writes_left: int | None = None
         self._cluster = cluster
 

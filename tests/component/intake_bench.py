@@ -65,6 +65,7 @@ class HeldPublisher:
 
     def __init__(self) -> None:
         self.in_flight = ByteBudget(1 << 30)
+        self.behind: int | None = 0
         self.given: list[OutgoingRecord] = []
         self.acknowledged: list[OutgoingRecord] = []
         self.trouble: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from heartbeat_bench import MAPPING, START, Cluster, Killed, MemoryIntake, expected_silences, sources_of
+from heartbeat_bench import MAPPING, START, Cluster, Killed, MemoryIntake, MemoryReader, expected_silences, sources_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -337,6 +337,38 @@ def test_heartbeats_are_not_acknowledged_while_a_defect_keeps_silences_from_bein
         assert "heartbeats_failed" in [each["event"] for each in logs]
 
     run(scenario)
+
+
+def test_the_end_of_a_client_of_kafka_is_no_end_of_the_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        intake = MemoryIntake(Cluster(1))
+        begin, ends = intake.heartbeats.begin, [asyncio.CancelledError()]
+
+        async def ended(reader: HeartbeatReader) -> None:
+            if ends:
+                raise ends.pop()
+            await begin(reader)
+
+        monkeypatch.setattr(intake.heartbeats, "begin", ended)
+        monkeypatch.setattr(service, "_AGAIN_S", 0.0)
+        monkeypatch.setattr(MemoryReader, "read", slowly(MemoryReader.read))
+        running = asyncio.create_task(intake.heartbeats.run())
+        while intake.heartbeats.problem is not None:
+            assert not running.done()
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run(scenario)
+
+
+def slowly(read: Any) -> Any:
+    async def reads(reader: MemoryReader) -> Any:
+        await asyncio.sleep(0)
+        return await read(reader)
+
+    return reads
 
 
 STEPS = st.lists(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
-from intake_bench import ROOT, SECRETS, recorded, run, served, token
+from intake_bench import ROOT, SECRETS, HandClock, recorded, run, served, token
 from structlog.testing import capture_logs
 
 from connect.intake import kafka_producer, service
@@ -25,31 +26,37 @@ from tests.waiting import until
 PARTITIONS = 5
 
 
+#: By the clock of the writer, as records of topics without events are stamped.
+ACKNOWLEDGED = SimpleNamespace(timestamp=0, timestamp_type=0)
+
+
 class FakeProducer:
     """An AIOKafkaProducer as far as it is used; its records are acknowledged by hand."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.client = self
-        self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
+        self.sent: list[tuple[str, int, asyncio.Future[object]]] = []
         self.values: list[bytes] = []
         self.stopped = False
 
     async def start(self) -> None:
+        if self.world.defects:
+            raise self.world.defects.pop()
         if self.world.away:
             raise KafkaConnectionError("away")
 
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send(self, topic: str, *, partition: int, value: bytes, **_: object) -> asyncio.Future[None]:
+    async def send(self, topic: str, *, partition: int, value: bytes, **_: object) -> asyncio.Future[object]:
         if self.world.refuses is not None:
             raise self.world.refuses
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self.sent.append((topic, partition, future))
         self.values.append(value)
         if self.world.prompt:
-            future.set_result(None)
+            future.set_result(ACKNOWLEDGED)
         return future
 
     async def fetch_all_metadata(self) -> FakeProducer:
@@ -68,6 +75,8 @@ class World:
         self.absent: set[str] = set()
         self.refuses: Exception | None = None
         self.made: list[FakeProducer] = []
+        self.defects: list[BaseException] = []
+        """Raised when producers start, the last one first."""
 
     def make(self) -> FakeProducer:
         self.made.append(FakeProducer(self))
@@ -125,7 +134,7 @@ def test_what_kafka_does_not_answer_is_told_in_time_and_held_until_it_does(
             await publisher.publish([record(size=300)])
         assert publisher.in_flight.reserved == held
         for _, _, future in world.made[0].sent:
-            future.set_result(None)  # the broker is back
+            future.set_result(ACKNOWLEDGED)  # the broker is back
         await until(lambda: publisher.in_flight.reserved == 0)
         await until(lambda: publisher.unready() is None)
         assert len(world.made) == 1
@@ -171,7 +180,7 @@ def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world:
         asked = asyncio.create_task(publisher.publish([record("a"), record("b")]))
         await until(lambda: len(world.made[0].sent) == 2)
         first, second = (future for _, _, future in world.made[0].sent)
-        first.set_result(None)
+        first.set_result(ACKNOWLEDGED)
         second.set_exception(KafkaError("no leader"))
         with pytest.raises(Unavailable, match="no leader"):
             await asked
@@ -203,7 +212,7 @@ def test_a_topic_without_permission_fails_its_own_requests_only(world: World) ->
         assert len(world.made) == 1
         assert publisher.unready() is None
         for _, _, future in world.made[0].sent[:2]:
-            future.set_result(None)
+            future.set_result(ACKNOWLEDGED)
         await incidents
         assert publisher.in_flight.reserved == 0
         await publisher.stop()
@@ -285,7 +294,7 @@ def test_at_sigterm_requests_under_way_get_their_answers(world: World, monkeypat
                 await asyncio.sleep(0.01)
             assert not asked.done()
             for _, _, future in world.made[0].sent:
-                future.set_result(None)
+                future.set_result(ACKNOWLEDGED)
             async with await asked as answer:
                 assert answer.status == 202
             assert await running == 0
@@ -312,5 +321,45 @@ def test_the_process_ends_to_be_restarted_when_one_of_its_tasks_ends(
             assert await service.serve(Settings(), settings) == 1
         (told,) = [each for each in logs if each["event"] == "background_task_ended"]
         assert told["error"] == "ZeroDivisionError()"
+
+    run(scenario)
+
+
+def test_no_unexpected_error_ends_the_attempts_to_connect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka lets the cancellations of its own tasks out, too."""
+    monkeypatch.setattr(kafka_producer, "_CHECK_INTERVAL_S", 0.001)
+    world.defects = [asyncio.CancelledError(), KeyError("a"), AssertionError()]
+
+    async def scenario() -> None:
+        publisher = KafkaPublisher(world.make, "sla", 1 << 20, 1.0)
+        with capture_logs() as logs:
+            publisher.start()
+            await until(lambda: publisher.unready() is None)
+        told = [each["event"] for each in logs]
+        assert told[:4] == [
+            "kafka_connection_failed", "kafka_connection_failed", "kafka_unavailable", "kafka_available",
+        ]  # fmt: skip
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_acknowledgements_tell_how_far_this_clock_is_behind(world: World) -> None:
+    world.prompt = False
+
+    async def scenario() -> None:
+        clock = HandClock()
+        publisher = KafkaPublisher(world.make, "sla", 1 << 20, 1.0, clock=clock)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        for kind, ahead_ms, behind in ((0, 7_000, None), (1, 9_000, 9_000_000), (1, -50, 0)):
+            sent = len(world.made[0].sent)
+            asked = asyncio.create_task(publisher.publish([OutgoingRecord("incident-events", "k", b"v", [])]))
+            await until(lambda sent=sent: len(world.made[0].sent) > sent)
+            timestamp = clock.now() // 1000 + ahead_ms
+            world.made[0].sent[-1][2].set_result(SimpleNamespace(timestamp=timestamp, timestamp_type=kind))
+            await asked
+            assert publisher.behind == behind
+        await publisher.stop()
 
     run(scenario)

@@ -14,7 +14,7 @@ from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from streams.serde.codec import decode
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
-from streams.sla.instants import SECOND
+from streams.sla.instants import MINUTE, SECOND
 
 STRUCTURED = {"Content_Type": "application/cloudevents+json"}
 BATCH = {"Content_Type": "application/cloudevents-batch+json"}
@@ -196,5 +196,18 @@ def test_an_event_from_the_future_is_rejected_where_its_sender_sees_it() -> None
             old = incident | {"time": "2025-01-01T00:00:00Z"}
             assert (await bench.post("/v1/incidents", old, **token("services")))[0] == 202
             assert types(bench) == ["incident.opened", "future", "future", "future", "incident.opened"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("behind", "expected"), [(0, 422), (20 * MINUTE, 202), (None, 202)])
+def test_what_is_the_future_is_judged_by_the_clock_of_kafka(behind: int | None, expected: int) -> None:
+    """As workers judge it: an intake whose own clock is behind would reject everything."""
+
+    async def scenario() -> None:
+        async with served(limits=TimeLimits()) as bench:
+            bench.publisher.behind = behind
+            body = EXAMPLES["incident.opened"] | {"incident_id": "inc-1", "time": "2026-04-10T08:20:00Z"}
+            assert (await bench.post("/v1/incidents", body, **token("services")))[0] == expected
 
     run(scenario)

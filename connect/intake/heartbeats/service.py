@@ -34,12 +34,14 @@ from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
 from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
+from connect.kafka_io.cancellation import cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 
 #: Monitors of one source that were heard and not deleted.
 MAX_MONITORS = 10_000
 _UNCONNECTED = "not connected to Kafka"
+_CLIENT_ENDED = "a client of Kafka gave up"
 _WATERMARK_EVERY_S = 2.0
 _SECOND_HAND_S = 3.0
 _PUBLISHED_AGAIN_S = 15.0
@@ -147,6 +149,11 @@ class Heartbeats:
                 if reason != self.problem:
                     self._log.warning("heartbeats_unavailable", reason=reason)
                 self.problem = reason
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+                self._log.warning("heartbeats_unavailable", reason=_CLIENT_ENDED)
+                self.problem = _CLIENT_ENDED
             except Exception as error:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
                 self._log.exception("heartbeats_failed")
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True

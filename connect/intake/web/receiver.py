@@ -126,7 +126,10 @@ class Receiver:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        parts = self._parts(source, translate_body, content, trace, Arrival(arrival, self._limits))
+        behind = self._publisher.behind
+        # Workers judge by Kafka's clock. While it is not known how far this one is behind, they alone do.
+        checked = None if behind is None else Arrival(arrival + behind, self._limits)
+        parts = self._parts(source, translate_body, content, trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])
             published.update(event.event_type for event in part.events)
@@ -146,7 +149,12 @@ class Receiver:
         return listed
 
     def _parts(
-        self, source: Source, translate_body: TranslateBody, content: bytes, trace: RequestTrace, arrival: Arrival
+        self,
+        source: Source,
+        translate_body: TranslateBody,
+        content: bytes,
+        trace: RequestTrace,
+        arrival: Arrival | None,
     ) -> Iterator[Translation]:
         """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
         try:
