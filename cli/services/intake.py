@@ -75,12 +75,16 @@ def dry_run(
         Path | None, typer.Option("--against", help="Another mapping file: show only what differs from it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each request.")] = False,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", help="A header that the mapping reads: 'X-GitHub-Event: issues'; may be repeated."),
+    ] = None,
 ) -> None:
     """Show what a request's body would be published as, or why not. Needs no service, no broker and no secret.
 
     Exit code 1: at least one item would be rejected; with --against: at least one request differs.
     """
-    from cli.services.intake_dry_run import DryRunOptions, bodies_in, compare, show
+    from cli.services.intake_dry_run import DryRunOptions, bodies_in, compare, headers_of, show
     from connect.intake.mapping_file import load_mapping
     from connect.intake.settings import read_intake_settings
     from streams.config_files.problems import PolicyError
@@ -90,7 +94,7 @@ def dry_run(
     with one_line():
         where, options = (
             mapping or ctx.obj or read_intake_settings().mapping,
-            DryRunOptions(source, path, explain, as_json),
+            DryRunOptions(source, path, explain, as_json, headers_of(header or [])),
         )
         try:
             sources, bodies = load_mapping(where), bodies_in(file)

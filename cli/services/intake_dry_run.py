@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class DryRunOptions(NamedTuple):
-    """The source and the address of the requests, where they do not say it; whether to explain the mapping, and to
+    """The source, address and headers of the requests, where they do not say it; whether to explain the mapping, and to
     print one JSON object for each request."""
 
     source: str | None = None
     path: str | None = None
     explain: bool = False
     as_json: bool = False
+    headers: Mapping[str, tuple[str, ...]] = {}
 
 
 class RecordedBody(NamedTuple):
@@ -37,6 +38,19 @@ class RecordedBody(NamedTuple):
     content: bytes
     source: str | None = None
     path: str | None = None
+    headers: Mapping[str, tuple[str, ...]] = {}
+
+
+def headers_of(given: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """The headers that `--header` gives, by their names in lower case. Raises typer.Exit."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in given:
+        name, colon, value = each.partition(":")
+        if not colon or not name.strip():
+            wrong_use(f"--header: {each[:60]!r} is no header; write 'X-GitHub-Event: issues'")
+        key = name.strip().lower()
+        found[key] = (*found.get(key, ()), value.strip())
+    return found
 
 
 def bodies_in(place: Path) -> list[RecordedBody]:
@@ -160,11 +174,14 @@ def outcome_of(sources: Mapping[str, Source], body: RecordedBody, options: DryRu
         check_parsed_size(body.content)
     except RequestRejected as error:
         return BodyOutcome(body.name, sender, None, f"refuse the request (413): {error.reason}")
-    why = explanation(sender, body.content, options.path or body.path) if options.explain else []
+    headers = {**body.headers, **options.headers}
+    why = explanation(sender, body.content, options.path or body.path, headers) if options.explain else []
     return BodyOutcome(body.name, sender, translation, why=tuple(why))
 
 
-def explanation(source: Source, content: bytes, path: str | None = None) -> list[str]:
+def explanation(
+    source: Source, content: bytes, path: str | None = None, headers: Mapping[str, tuple[str, ...]] | None = None
+) -> list[str]:
     """What each entry of the mapping makes of each item of a body, or of a monitor that the path names."""
     from cli.services.heartbeat_dry_run import views
     from connect.intake.formats.registry import format_of
@@ -176,7 +193,10 @@ def explanation(source: Source, content: bytes, path: str | None = None) -> list
     if not form.heartbeats and (form.translate is None or isinstance(payload, Rejection)):
         return []
     lines = []
-    for item, view in views(source, path) if form.heartbeats else form.views(payload, source):
+    shown = views(source, path) if form.heartbeats else form.views(payload, source)
+    if form.views_with_headers is not None:
+        shown = form.views_with_headers(payload, source, headers or {})
+    for item, view in shown:
         lines.append(f"why, {item}:" if item else "why:")
         lines += [f"  {line}" for line in explain(source, view)]
     return lines
@@ -241,7 +261,8 @@ def translate_body(
         chosen = fitting[0]
     if format_of(chosen).translate is not None:
         of_receipt = chosen.body is not None and chosen.body.of_receipt()
-        return chosen, translate.webhook(chosen, content, SystemTimeSource().now() if of_receipt else None)
+        headers = {**body.headers, **options.headers}
+        return chosen, translate.webhook(chosen, content, SystemTimeSource().now() if of_receipt else None, headers)
     if format_of(chosen).heartbeats:
         if monitor is None:
             wrong_use(f"which monitor is it? write --path {HEARTBEATS}NAME")

@@ -103,23 +103,26 @@ def save(request: Request, folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(body)
     about = {"file": name, **{key: request[key] for key in ("source", "path", "media_type", "received_at")}}
+    if "headers" in request:
+        about["headers"] = request["headers"]
     with (folder / INDEX).open("a", encoding="utf-8") as index:
         index.write(json.dumps(about) + "\n")
     return True
 
 
-def index_of(folder: Path) -> dict[str, dict[str, str]]:
+def index_of(folder: Path) -> dict[str, dict[str, Any]]:
     """What `save` noted about the files of a folder, by their names."""
     try:
         text = (folder / INDEX).read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         try:
             about = json.loads(line)
-            found[str(about["file"])] = {key: str(about[key]) for key in ("source", "path")}
-        except (ValueError, KeyError, TypeError):
+            headers = {name: tuple(map(str, values)) for name, values in about.get("headers", {}).items()}
+            found[str(about["file"])] = {key: str(about[key]) for key in ("source", "path")} | {"headers": headers}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise WatchFailed(f"{folder / INDEX}:{number}: is not a line of `sla intake watch --save`") from None
     return found
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from connect.intake.formats.registry import FORMATS
 from connect.intake.mapping.body_file import authentication_of, body_rules_of
@@ -11,6 +13,7 @@ from connect.intake.mapping.checks import RULE_FIELDS, cross_checks, place_of
 from connect.intake.mapping.entry_checks import NEVER_APPLIES
 from connect.intake.mapping.entry_file import conditions_of, mapping_rule
 from connect.intake.mapping.feedback_rules import FeedbackRule
+from connect.intake.mapping.headers import HeaderPath
 from connect.intake.mapping.mapping_rule import EVERY, MappingRule
 from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping.rules import Source, States
@@ -67,14 +70,14 @@ def _source(
 ) -> Source:
     here: KeyPath = ("sources", name)
     form = FORMATS[keys.format]
-    fields = {
+    fields: dict[str, Any] = {
         field: tuple(
             mapping_rule(each, place_of(places, (*here, field, index)).line, form) for index, each in enumerate(entries)
         )
         for field in RULE_FIELDS
         if (entries := getattr(keys, field))
     }
-    return Source(
+    source = Source(
         name=name,
         format=keys.format,
         secrets=tuple(each.ref() for each in keys.secrets or ()),
@@ -98,6 +101,7 @@ def _source(
         body=None if keys.body is None else body_rules_of(keys.body, (*here, "body"), places, form),
         **fields,
     )
+    return replace(source, headers=frozenset(path.name for path in source.paths() if isinstance(path, HeaderPath)))
 
 
 def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from connect.intake.arrival_check import Arrival
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.kafka_records import PreparedEvent, prepare
+from connect.intake.mapping.headers import NO_HEADERS, Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.permissions import forbidden
@@ -42,14 +43,22 @@ class Outcomes(NamedTuple):
     truncated: int = 0
 
 
-def webhook_outcomes(source: Source, content: bytes, received_at: int | None = None) -> Outcomes:
-    """The webhook of a source whose format has one, received at an instant (microseconds since 1970)."""
+def webhook_outcomes(
+    source: Source, content: bytes, received_at: int | None = None, headers: Headers = NO_HEADERS
+) -> Outcomes:
+    """The webhook of a source whose format has one, received at an instant (microseconds since 1970). `headers` are
+    those that its mapping reads."""
     form = format_of(source)
     payload = form.parse(content)
     if isinstance(payload, Rejection):
         return Outcomes(iter([RejectedItem("", payload.code, payload.message)]))
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
-    return Outcomes(form.translate(payload, source, received_at), form.truncated(payload, source))
+    items = (
+        form.translate(payload, source, received_at)
+        if form.translate_with_headers is None
+        else form.translate_with_headers(payload, source, received_at, headers)
+    )
+    return Outcomes(items, form.truncated(payload, source))
 
 
 def cloud_event_outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Outcomes:
@@ -84,9 +93,11 @@ def translated(outcomes: Outcomes, source: Source, arrival: Arrival | None = Non
     return translation
 
 
-def webhook(source: Source, content: bytes, received_at: int | None = None) -> Translation:
+def webhook(
+    source: Source, content: bytes, received_at: int | None = None, headers: Headers = NO_HEADERS
+) -> Translation:
     """As `webhook_outcomes`, checked."""
-    return translated(webhook_outcomes(source, content, received_at), source)
+    return translated(webhook_outcomes(source, content, received_at, headers), source)
 
 
 def cloud_events(source: Source, media_type: str, headers: Mapping[str, str], content: bytes) -> Translation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -14,8 +15,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.services import intake_watch
-from cli.services.intake_watch import IntakeRequests, Recorded, WatchFailed, followed
+from cli.services.intake_watch import IntakeRequests, Recorded, WatchFailed, followed, index_of, save
 from connect.intake.loaded_mapping import MappingLoader
+from connect.intake.mapping_file import mapping_in
 from connect.intake.outcome import RejectedItem
 from connect.intake.translate import Translation
 from connect.intake.web.recent_requests import RecentRequests
@@ -226,3 +228,23 @@ def test_a_token_that_says_who_sends_is_a_secret_of_one_source_only() -> None:
         assert "have a secret in common" in str(refused.value)
         assert shared not in str(refused.value)
     MappingLoader(EXAMPLE, SECRETS | {"SLA_INTAKE_ZENDESK_SECRET": SECRETS["SLA_INTAKE_JIRA_SECRET"]}).load()
+
+
+def test_headers_that_the_mapping_reads_are_kept_and_saved_and_no_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(operator=OPERATOR) as bench:
+            loaded = bench.intake._mapping.loaded
+            text = (ROOT / "examples/intake/uptime-kuma.yaml").read_text(encoding="utf-8")
+            source = mapping_in(text.replace("from: monitor.id", "from: header:X-Monitor").encode(), "m")["uptime-kuma"]
+            bench.intake.use(replace(loaded, sources={**loaded.sources, source.name: source}))
+            body = (ROOT / "examples/intake/recorded/uptime-kuma/1-down.json").read_bytes()
+            for monitor in ("a", "b"):
+                status, answer, _ = await bench.hook("uptime-kuma", body, X_Monitor=monitor, Cookie="c=1")
+                assert (status, answer["published"][0]["subject"]) == (202, f"uptime-kuma-{monitor}")  # type: ignore[index]
+            (first, _) = await listed(bench)
+            assert first["headers"] == {"x-monitor": ["a"]}
+            assert save(first, tmp_path)
+            ((_, about),) = index_of(tmp_path).items()
+            assert about["headers"] == {"x-monitor": ("a",)}
+
+    run(scenario)

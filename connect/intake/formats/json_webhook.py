@@ -39,6 +39,7 @@ from connect.intake.mapping.classification import (
     truncate_text,
 )
 from connect.intake.mapping.expressions import ExpressionPath, ItemTexts, parse_expression
+from connect.intake.mapping.headers import NO_HEADERS, PREFIX, Headers, parse_header
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
@@ -68,10 +69,12 @@ class JsonMessage(NamedTuple):
     """What is ambiguous about times that count."""
 
 
-def translate(payload: object, source: Source, received_at: int | None) -> Iterator[ItemOutcome]:
-    """The outcomes of the messages of a body."""
+def translate(
+    payload: object, source: Source, received_at: int | None, headers: Headers = NO_HEADERS
+) -> Iterator[ItemOutcome]:
+    """The outcomes of the messages of a body; `headers` are those that the mapping reads."""
     assert source.body is not None
-    found = messages(payload, source.body)
+    found = messages(payload, source.body, headers)
     if isinstance(found, RejectedItem):
         yield found
         return
@@ -79,13 +82,15 @@ def translate(payload: object, source: Source, received_at: int | None) -> Itera
         yield from _outcomes(item, texts, source, source.body, received_at)
 
 
-def messages(payload: object, rules: BodyRules) -> Iterator[tuple[str, ItemTexts]] | RejectedItem:
+def messages(
+    payload: object, rules: BodyRules, headers: Headers = NO_HEADERS
+) -> Iterator[tuple[str, ItemTexts]] | RejectedItem:
     """The messages of a body, each with its place; or why there are none."""
     path = rules.items
     if path is None:
         if not isinstance(payload, dict):
             return RejectedItem("", "invalid", "expected an object; where the body is a list, write `items: $`")
-        return iter([("", ItemTexts(payload, PayloadTexts(payload)))])
+        return iter([("", ItemTexts(payload, PayloadTexts(payload), headers))])
     assert isinstance(path, ExpressionPath)
     items = path.search(payload)
     if not isinstance(items, list):
@@ -93,7 +98,7 @@ def messages(payload: object, rules: BodyRules) -> Iterator[tuple[str, ItemTexts
     if len(items) > _MAX_ITEMS:
         return RejectedItem("", "oversize", f"items: lists {len(items):,}; at most {_MAX_ITEMS:,} are allowed")
     body = PayloadTexts(payload)
-    return ((f"{path}[{index}]", ItemTexts(each, body)) for index, each in enumerate(items))
+    return ((f"{path}[{index}]", ItemTexts(each, body, headers)) for index, each in enumerate(items))
 
 
 def _outcomes(
@@ -288,8 +293,8 @@ def _as_event(message: JsonMessage, event_type: str, name: str, at: int, data: d
     return EventItem(message.item, event(event_type, event_id, message.source.source, message.subject, time, data))
 
 
-def _views(payload: object, source: Source) -> Iterator[tuple[str, object]]:
-    found = iter(()) if source.body is None else messages(payload, source.body)
+def _views(payload: object, source: Source, headers: Headers = NO_HEADERS) -> Iterator[tuple[str, object]]:
+    found = iter(()) if source.body is None else messages(payload, source.body, headers)
     return iter(()) if isinstance(found, RejectedItem) else found
 
 
@@ -301,7 +306,7 @@ def left_out(payload: object, source: Source) -> int:
 
 
 def _parse_path(text: str) -> FieldPath:
-    return parse_expression(text)
+    return parse_header(text) if text.startswith(PREFIX) else parse_expression(text)
 
 
 FORMAT = SourceFormat(
@@ -309,9 +314,11 @@ FORMAT = SourceFormat(
     authenticate=json_webhook_authentication.authenticate,
     looks_like=lambda payload: isinstance(payload, dict),
     translate=translate,
+    translate_with_headers=translate,
     keys=(*(each for each in INCIDENT_KEYS if each != "states"), *BODY_KEYS),
     required_keys=("body", "component", "impact", "tenants"),
     views=_views,
+    views_with_headers=_views,
     parse_path=_parse_path,
     without_secrets=json_webhook_secrets.without_secrets,
     truncated=left_out,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from connect.intake.formats import json_body
 from connect.intake.mapping.authentication import Authentication
+from connect.intake.mapping.headers import Headers
 from connect.intake.mapping.paths import FieldPath, parse_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome, Reply, RequestOutcome
@@ -66,6 +67,8 @@ class SourceFormat:
     """The outcomes of a webhook's JSON payload that was received at an instant (microseconds since 1970; None:
     unknown). A format without this has no webhook: its events carry the contract's fields and arrive at `/v1/events`
     and the addresses of `rest.ROUTES`."""
+    translate_with_headers: Callable[[object, Source, int | None, Headers], Iterator[ItemOutcome]] | None = None
+    """As `translate`, for a format whose mapping may read headers of the request; None: it reads none."""
     parse: Callable[[bytes], object | Rejection] = json_body.parse
     """The payload of a webhook's body."""
     keys: tuple[str, ...] = INCIDENT_KEYS
@@ -88,6 +91,8 @@ class SourceFormat:
     views: Callable[[object, Source], Iterable[tuple[str, object]]] = lambda payload, _: [("", payload)]
     """The items of a source's payload that the mapping is applied to, each with its place, such as `alerts[2]`. An
     explanation of the mapping shows what it makes of each."""
+    views_with_headers: Callable[[object, Source, Headers], Iterable[tuple[str, object]]] | None = None
+    """As `views`, for a format whose mapping may read headers of the request."""
     parse_path: Callable[[str], FieldPath] = parse_path
     """A path of the mapping file. Raises ValueError, whose text says what is allowed."""
     payload_roots: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from connect.intake.formats.source_format import SourceFormat
 from connect.intake.mapping.body_keys import BODY_VALUES
 from connect.intake.mapping.body_rules import IGNORED, OPENED, RESOLVED, UPDATED, WAITING, WAITING_ENDED
 from connect.intake.mapping.entry_checks import NEVER_APPLIES, entry_problems, path_problems, unreachable
+from connect.intake.mapping.headers import PREFIX, own_header_problems
 from streams.config_files.problems import KeyPath
 
 _LISTS = ("incident", "state", "author", "who", "text", "visibility")
@@ -47,9 +48,12 @@ def body_problems(keys: dict[str, object], source: KeyPath, form: SourceFormat) 
         if name == "state":
             for index in unreachable(entries):
                 yield (*here, name, index), f"{NEVER_APPLIES}; allowed: above that"
+    yield from own_header_problems(keys, source)
     for name in _PATHS:
         if isinstance(body.get(name), str):
             yield from path_problems(str(body[name]), (*here, name), form)
+            if name in ("items", "left_out") and str(body[name]).startswith(PREFIX):
+                yield (*here, name), f"{name} are in the body, never in a header; allowed: alerts, $.more"
     for name in _TIMES:
         given = body.get(name)
         for index, each in enumerate(given if isinstance(given, list) else [given]):

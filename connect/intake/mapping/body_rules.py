@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from connect.intake.mapping.mapping_rule import MappingRule
+from connect.intake.mapping.mapping_rule import MappingRule, paths_of
 from connect.intake.mapping.paths import FieldPath
 from connect.written_times import TimeReader
 
@@ -52,6 +52,15 @@ class BodyRules:
     def of_receipt(self) -> bool:
         """Whether a time is that of receipt, so retries are not identical."""
         return any(each.path is None for each in (*self.time, *self.opened_at, *self.resolved_at))
+
+    def paths(self) -> Iterator[FieldPath]:
+        """Every path that is read."""
+        times = (*self.time, *self.opened_at, *self.resolved_at)
+        for path in (self.items, self.left_out, self.message, self.ticket, *(each.path for each in times)):
+            if path is not None:
+                yield path
+        for rules in (self.incident, *self.lists().values()):
+            yield from paths_of(rules)
 
     def lists(self) -> Mapping[str, tuple[MappingRule, ...]]:
         """The lists of rules by key, of which the first that gives a value counts."""

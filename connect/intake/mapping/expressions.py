@@ -18,6 +18,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from connect.intake.mapping.headers import NO_HEADERS, HeaderPath, Headers
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from streams.config_files.scalars import close_to
 from streams.sla.limits import MAX_TENANTS
@@ -90,13 +91,16 @@ class ItemTexts(PayloadTexts):
     """The texts of one item of a body. Those of expressions that begin with `$` are the body's, which all of its items
     share; of many an item takes the first ones, as many as make an event too large (R28)."""
 
-    def __init__(self, item: object, body: PayloadTexts) -> None:
+    def __init__(self, item: object, body: PayloadTexts, headers: Headers = NO_HEADERS) -> None:
         super().__init__(item)
         self.item = item
         self._body = body
+        self._headers = headers
 
     def at(self, path: FieldPath) -> list[str]:
         """The texts at a path."""
+        if isinstance(path, HeaderPath):
+            return [value for value in self._headers.get(path.name, ()) if value]
         found = self._texts.get(path)
         if found is None:
             shared = isinstance(path, ExpressionPath) and path.whole_body

@@ -81,6 +81,8 @@ class Source:
     """Where things are in the body (format json)."""
     monitors: MonitorRules = field(default_factory=MonitorRules)
     """The monitors whose heartbeats it sends."""
+    headers: frozenset[str] = frozenset()
+    """The HTTP headers that the mapping reads, in lower case (format json)."""
     warnings: tuple[str, ...] = ()
     """What the mapping file says in a way that is easily misread, each with its line."""
 
@@ -90,3 +92,5 @@ class Source:
             yield from (condition.path for condition in conditions)
         for rules in (self.component, self.impact, self.tier, self.tenants, self.summary, self.who, self.incident):
             yield from paths_of(rules)
+        if self.body is not None:
+            yield from self.body.paths()

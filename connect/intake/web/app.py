@@ -28,7 +28,7 @@ from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.heartbeats import acknowledged, checked_monitor, forgotten
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.openapi import document
-from connect.intake.web.receiver import Receiver
+from connect.intake.web.receiver import Receiver, named_headers
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Post, Replies, post_reply
 from connect.intake.web.responses import RequestRejected, retry_after, unauthorized
@@ -143,10 +143,13 @@ class Intake:
         if source is None or format_of(source).translate is None:
             raise RequestRejected(404, "there is no such source of webhooks; the mapping file names them")
         request[_SOURCE] = source.name
-        return await self._receiver.receive(request, mapping, source, self._webhook_outcomes)
-
-    def _webhook_outcomes(self, source: Source, content: bytes) -> translate.Outcomes:
-        return translate.webhook_outcomes(source, content, self._clock.now())
+        headers = named_headers(request, source)
+        return await self._receiver.receive(
+            request,
+            mapping,
+            source,
+            lambda sender, body: translate.webhook_outcomes(sender, body, self._clock.now(), headers),
+        )
 
     async def _events(self, request: web.Request) -> web.Response:
         mapping = self._mapping

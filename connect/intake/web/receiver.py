@@ -17,6 +17,7 @@ from connect.intake.arrival_check import Arrival
 from connect.intake.formats.registry import format_of, signature_header_of
 from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, reject_record
+from connect.intake.mapping.headers import Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.outcome import RejectedItem
@@ -104,7 +105,14 @@ class Receiver:
                     remove_secrets = partial(format_of(source).without_secrets, body.content)
                     shown, media_type = await self._threads.run(body.size, remove_secrets), request.content_type
                     self._recent.add(
-                        source.name, request.path, media_type, shown, response.status, translation, arrival
+                        source.name,
+                        request.path,
+                        media_type,
+                        shown,
+                        response.status,
+                        translation,
+                        arrival,
+                        named_headers(request, source),
                     )
         return response
 
@@ -138,7 +146,7 @@ class Receiver:
             listed.add(part)
             del listed.events[responses.MAX_LISTED :], listed.ignored[responses.MAX_LISTED :]
         if listed.rejected:
-            digest = await self._threads.run(len(content), partial(request_digest, source.name, request, content))
+            digest = await self._threads.run(len(content), partial(request_digest, source, request, content))
             if digest not in self._recent_digests:
                 media_type, items = request.content_type, listed.rejected
                 made = partial(_reject_record, source, media_type, content, items, arrival, digest)
@@ -216,11 +224,18 @@ def _reject_record(
     return reject_record(source.name, media_type, retained, items, arrival, digest)
 
 
-def request_digest(source: str, request: web.Request, content: bytes) -> bytes:
-    """Identifies what a request says: its source, path, media type, `ce-` headers and body. The only parameter
-    of an address is the token of its sender, and headers such as `traceparent` change with every attempt."""
+def named_headers(request: web.Request, source: Source) -> Headers:
+    """The headers of a request that the mapping of its source reads."""
+    return {name: tuple(request.headers.getall(name)) for name in sorted(source.headers) if name in request.headers}
+
+
+def request_digest(source: Source, request: web.Request, content: bytes) -> bytes:
+    """Identifies what a request says: its source, path, media type, `ce-` headers, those that the mapping reads, and
+    body. The only parameter of an address is the token of its sender, and headers such as `traceparent` change with
+    every attempt."""
     attributes = sorted((name.lower(), value) for name, value in request.headers.items() if _is_attribute(name))
-    meaning = json.dumps([source, request.path, request.content_type, attributes])
+    named = named_headers(request, source)
+    meaning = json.dumps([source.name, request.path, request.content_type, attributes, *([named] if named else [])])
     return hashlib.blake2b(meaning.encode() + b"\0" + content, digest_size=16).digest()
 
 

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable
 
+from connect.intake.mapping.headers import NO_HEADERS, Headers
 from connect.intake.translate import Translation
 from connect.intake.web.responses import MAX_LISTED, rejected_items
 from streams.sla.instants import format_rfc3339
@@ -23,7 +24,7 @@ class RecentRequests:
     """Requests as encoded JSON objects, at most `limit` of them in at most `max_bytes` bytes, and a few that were
     refused. While `on` is false nothing is kept.
 
-    Headers are never kept, and a body without what its format calls a secret.
+    Headers are kept only where the mapping reads them, and a body without what its format calls a secret.
     """
 
     def __init__(self, limit: int, max_bytes: int) -> None:
@@ -46,9 +47,18 @@ class RecentRequests:
             self._refused.clear()
 
     def add(
-        self, source: str, path: str, media_type: str, content: bytes, status: int, translation: Translation, now: int
+        self,
+        source: str,
+        path: str,
+        media_type: str,
+        content: bytes,
+        status: int,
+        translation: Translation,
+        now: int,
+        headers: Headers = NO_HEADERS,
     ) -> None:
-        """A request that was published or kept as rejected. `content` is its body without secrets."""
+        """A request that was published or kept as rejected. `content` is its body without secrets, `headers` are those
+        that its mapping reads."""
         outcome: dict[str, object] = {
             "published": [
                 {"type": each.event_type, "id": each.event_id, "subject": each.subject} for each in translation.events
@@ -58,6 +68,8 @@ class RecentRequests:
             "left_out_by_sender": translation.truncated,
         }
         request = self._request(source, path, status, now) | {"media_type": media_type, "bytes": len(content)}
+        if headers:
+            request["headers"] = {name: list(values) for name, values in headers.items()}
         body = _body(content) if len(content) <= self._max_body else {}
         if not self._accepted.add(self._last, _encoded(request | outcome | body)):
             self._accepted.add(self._last, _encoded(request))
