@@ -34,15 +34,10 @@ class EarlyQueue:
         self._rows = rows
         self._order = InputOrder(ledger.timers, now)
         self.inputs = EarlyInputs(rows, ledger.erasures, limit)
-        self.erasures = EarlyErasures(self.inputs)
+        self.erasures = EarlyErasures(self.inputs, rows.codec)
         self._count_out_of_turn = LEDGER_OUT_OF_TURN.labels(str(partition))
         self._logged = False
         """Whether the log says already that the limit is reached."""
-
-    def restored(self, clock: int) -> None:
-        """All rows are restored; `clock` is the instant reached."""
-        if len(self.inputs) and self._ledger.erasures:
-            self.erasures.restored(clock)
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 

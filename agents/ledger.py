@@ -9,6 +9,7 @@ from typing import cast
 import structlog
 
 from agents.arrival_limit import ArrivalLimit
+from agents.changelog.early_erasures import KIND as ERASING_EARLY
 from agents.changelog.early_inputs import KIND as EARLY
 from agents.changelog.early_inputs import LIMIT as EARLY_LIMIT
 from agents.changelog.early_inputs import EarlyInput, number_of
@@ -133,6 +134,8 @@ class LedgerProcessor:
             self._ledger.restore_retention(cast(int, row["until"]), pending=bool(row["pending"]))
         elif kind == EARLY:
             self._early.inputs.restore(value)
+        elif kind == ERASING_EARLY:
+            self._early.erasures.restore(cast(int, row["until"]))
         elif kind in POLICIES:
             self._policy_rows.restore(kind, row)
         elif kind == ERASED:
@@ -158,7 +161,7 @@ class LedgerProcessor:
         self._writer.restore_backfill_idle(self._backfill_idle_at)
         self._ledger.restored(self._clock, self._backfill_idle_at, self._erasures)
         self._erasures.clear()
-        self._early.restored(self._ledger.timers.clock)
+        self._early.erasures.restored(self._ledger.timers.clock)
 
     # -- inputs --------------------------------------------------------------------------------------------------------
 
@@ -190,7 +193,7 @@ class LedgerProcessor:
         decision = self._ledger.apply(event, record.arrival, position_of(record), early=early)
         self._writer.write_input(decision, checked, effects, copied=copied)
         if isinstance(event.payload, TenantErased):
-            self._early.erasures.erase(checked.event.subject, record.arrival)
+            self._early.erasures.erase(checked.event.subject, record.arrival, effects)
 
     def _receive_early(self, checked: Checked, effects: Effects) -> None:
         """An input that has to wait: it is checked and copied to other partitions now, and applied in its turn. An
@@ -249,7 +252,7 @@ class LedgerProcessor:
                 home = partition_of(event.subject, self._context.topics.partitions)
                 erased = self._ledger.erase(event.subject, home, record.arrival)
                 self._writer.write_erased(erased, event, record.arrival, effects)
-                self._early.erasures.erase(event.subject, record.arrival)
+                self._early.erasures.erase(event.subject, record.arrival, effects)
         else:
             event = self._ledger.erasures.event(event)
             decision = self._ledger.apply_maintenance(event, record.arrival, position_of(record))

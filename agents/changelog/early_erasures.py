@@ -1,7 +1,7 @@
 """Erasures of tenants that early inputs name, in slices, so that other work comes between (R29).
 
 An erasure is in force at once: inputs that arrive later are stored without the name, and one that is taken out before
-its slice loses it then. A restart finds the rows that still have names by reading every one.
+its slice loses it then. While slices are left, a row says so; a restart then reads every early input for names.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from agents.changelog.early_inputs import EarlyInputs
+from agents.changelog.input_rows import row_key
 from streams.runtime.processor import Effects, SubjectFailed
+from streams.serde.codec import Codec
 from streams.sla.credits.erase_tenant import SLICE_INTERVAL
 
+KIND = "@early_erasure"
 #: Bytes of rows that are decoded in one slice: some ten milliseconds. A larger row is a slice of its own.
 SLICE_BYTES: Final = 64 * 1024
 #: Looking for a name in a row takes as long as decoding so many bytes, and a part of its length.
@@ -24,8 +27,9 @@ _MAX_NAMES: Final = 16
 class EarlyErasures:
     """The erasures that have not reached every early input of one partition yet. Instants in microseconds."""
 
-    def __init__(self, inputs: EarlyInputs) -> None:
+    def __init__(self, inputs: EarlyInputs, codec: Codec) -> None:
         self._inputs = inputs
+        self._codec = codec
         self._due = 0
         self._erased: list[bytes] = []
         """Names, as rows have them, of the tenants that the next pass looks for."""
@@ -36,17 +40,22 @@ class EarlyErasures:
         self._numbers: list[int] = []
         """The inputs that the present pass has not reached."""
 
-    def erase(self, tenant: str, arrival: int) -> None:
+    def erase(self, tenant: str, arrival: int, effects: Effects) -> None:
         """A tenant was erased: early inputs that name it name its pseudonym from now on."""
         if not len(self._inputs):
             return
         if self.next_due() is None:
             self._due = arrival
+            effects.put(row_key(KIND), self._codec.encode("state.quiet", {"until": arrival}))
         self._erased.append(_avro_string(tenant))
 
+    def restore(self, until: int) -> None:
+        """Restore the row that says that slices are left."""
+        self._unknown, self._due = True, until
+
     def restored(self, clock: int) -> None:
-        """All rows are restored, with the erased tenants: some may still have names. `clock` is the instant reached."""
-        self._unknown, self._due = True, clock
+        """All rows are restored; `clock` is the instant reached."""
+        self._due = max(self._due, clock)
 
     def next_due(self) -> int | None:
         """When the next slice is due; None when no name is left."""
@@ -66,6 +75,8 @@ class EarlyErasures:
                 left -= len(value)
                 self._redact(number, effects)
             self._numbers.pop()
+        if self.next_due() is None:
+            effects.put(row_key(KIND), None)
 
     def _redact(self, number: int, effects: Effects) -> None:
         early = self._inputs.get(number)

@@ -11,7 +11,7 @@ from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask, ready_of
 
 from agents.changelog.early_inputs import KIND as EARLY
 from agents.changelog.early_inputs import EarlyInputs
-from agents.changelog.input_rows import InputRows
+from agents.changelog.input_rows import InputRows, row_key
 from agents.context import position_of
 from streams.runtime.processor import Effects, Record
 from streams.sla.erasure import Erasures
@@ -80,7 +80,7 @@ class CatchingUp(Cluster):
     def _commit(self, task: StreamTask, effects: Effects) -> None:
         """A row of an early input is deleted before its number is used again; only its own redaction replaces it."""
         for key, value in effects.rows.items():
-            old = task.rows.get(key) if key.startswith(EARLY.encode()) else None
+            old = task.rows.get(key) if key.startswith(row_key(EARLY, "")) else None
             if old is not None and value is not None:
                 assert self._origin(old) == self._origin(value), f"{key!r} is overwritten"
         super()._commit(task, effects)

@@ -387,6 +387,7 @@ def test_r29_an_erasure_of_many_waiting_inputs_goes_on_between_other_work(
     assert before == 41
     apply_erasure(cluster, "acme", limit=4)
     assert before - 4 <= named() < before, "one row a slice"
+    assert cluster.rows(LEDGER, "@early_erasure")
     if rebuilt:
         cluster.rebuild(task)
     left = named()
@@ -400,6 +401,7 @@ def test_r29_an_erasure_of_many_waiting_inputs_goes_on_between_other_work(
     assert named() <= left
     cluster.fire(task, ERASED_AT + 3 * DAY)
     assert named() == 0
+    assert not cluster.rows(LEDGER, "@early_erasure")
     assert cluster.codes() == []
     cluster.start()
     assert cluster.rows(LEDGER, EARLY) == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from streams.sla.contracts import Contract
@@ -147,7 +147,15 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
         crashed = f"{type(error).__name__}: {error}"
         state.quarantine(timeline.id)
     state.index_tenants(stored, timeline.facts)
-    return state.rewritten(stored, _latest(arrival, timeline.facts))._replace(crashed=crashed)
+    return state.rewritten(stored, _latest_of_erasure(state, arrival, timeline.facts))._replace(crashed=crashed)
+
+
+def _latest_of_erasure(state: IncidentState, arrival: int, facts: Sequence[Fact]) -> int:
+    """`_latest` of a list that an erasure rewrites. Of history only the time is known that it has for its own incident
+    (R32), so the list counts from the last load. It may be later than necessary: what it says apart from names was
+    sent before, and the ledger replaces names itself."""
+    loaded = state.schedule.last_backfill if any(fact.backfill for fact in facts) else arrival
+    return max(_latest(arrival, facts), loaded)
 
 
 def _latest(arrival: int, facts: Iterable[Fact]) -> int:

@@ -62,6 +62,11 @@ class Schedule:
         """Whether the incident was evicted."""
         return incident_id in self._tombstones
 
+    @property
+    def last_backfill(self) -> int:
+        """When the last backfill arrived; before 1970 when none did."""
+        return self.timers.backfill_idle_at - self._time_limits.backfill_quiet
+
     def expect_backfill(self, arrival: int) -> None:
         """Backfill arrived: more may follow within `backfill_quiet`."""
         self.timers.expect_backfill_until(arrival + self._time_limits.backfill_quiet)
