@@ -27,7 +27,7 @@ from streams.kafka.shutdown import end_producer
 from streams.kafka.topic_shape import TopicShape
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.time_source import TimeSource
+from streams.sla.instants import SECOND
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 #: Topics of events; others carry values that are no events.
@@ -58,8 +58,6 @@ class RecordPublisher(Protocol):
     """The interface between the HTTP server and Kafka."""
 
     in_flight: ByteBudget
-    behind: int | None
-    """How far this machine's clock is behind Kafka's, in microseconds; None while that is not known."""
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         """Returns when all replicas have every record. Raises Unavailable; some of them may be there then."""
@@ -69,12 +67,16 @@ class RecordPublisher(Protocol):
         """Why nothing can be published now, or None."""
         ...
 
+    def kafka_time(self) -> int | None:
+        """About the time by Kafka's clock, never later, in microseconds since 1970; None while it is not known."""
+        ...
+
 
 class KafkaPublisher:
     """An idempotent producer that reconnects when it failed. `start` returns at once; `unready` gives the state.
 
     `make` gives an unstarted producer. `frame` gives the framing of events; it may block and raise SlaError, and is
-    retried until it returns. `topics` is asked for problems. `clock` is compared with Kafka's. Times are in seconds.
+    retried until it returns. `topics` is asked for problems. Times are in seconds.
     """
 
     def __init__(
@@ -85,10 +87,9 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
         topics: TopicShape | None = None,
-        clock: TimeSource | None = None,
     ) -> None:
-        self.behind: int | None = None
-        self._clock = clock
+        self._appended_at: tuple[int, float] | None = None
+        """When Kafka appended a record by its clock, in microseconds, and when the loop's clock saw that."""
         self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._make = make
@@ -120,6 +121,12 @@ class KafkaPublisher:
 
     def unready(self) -> str | None:
         return self._unavailable_reason or (None if self._topics is None else self._topics.problem)
+
+    def kafka_time(self) -> int | None:
+        if self._appended_at is None:
+            return None
+        at, seen_s = self._appended_at
+        return at + int((asyncio.get_running_loop().time() - seen_s) * SECOND)
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         producer = self._producer
@@ -172,13 +179,12 @@ class KafkaPublisher:
         self._waiting.pop(future, None)
         self.in_flight.release(size)
         # Retrieved here, because nothing may await it any more.
-        if not future.cancelled() and future.exception() is None and self._clock is not None:
-            self._compare_clocks(future.result(), self._clock)
-
-    def _compare_clocks(self, acknowledged: Any, clock: TimeSource) -> None:
-        """Topics of events have the time at which Kafka appended a record; others have that of its writer."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        acknowledged = future.result()
+        # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
-            self.behind = max(acknowledged.timestamp * 1000 - clock.now(), 0)
+            self._appended_at = acknowledged.timestamp * 1000, future.get_loop().time()
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

@@ -85,6 +85,8 @@ class ConfigReload(Generic[ConfigT]):
             await self._load()
 
     async def _load(self) -> None:
+        files = list(self._loader.files())
+        before = await asyncio.to_thread(fingerprint, files)
         try:
             self._use(await asyncio.to_thread(self._loader.load))
         except (PolicyError, SettingsError, OSError) as error:
@@ -95,9 +97,10 @@ class ConfigReload(Generic[ConfigT]):
         else:
             self.problem = None
             self._log.info(f"{self._event}_reloaded")
-        # A file that was changed while it was loaded differs from this at the next look, and is loaded again.
-        loaded = await asyncio.to_thread(fingerprint, self._loader.files())
-        self._handled = self._previous = loaded
+        unchanged = await asyncio.to_thread(fingerprint, files) == before
+        self._previous = await asyncio.to_thread(fingerprint, self._loader.files())
+        # A file that was changed while it was loaded may not have been read as it is now, so it is loaded again.
+        self._handled = self._previous if unchanged else before
 
     def _keep(self, problem: str) -> None:
         self.problem = problem

@@ -117,7 +117,7 @@ class MemoryPublisher:
 
     def __init__(self, cluster: Cluster) -> None:
         self.in_flight = ByteBudget(1 << 30)
-        self.behind: int | None = 0
+        self.known_time: int | None = 0
         self.writes_left: int | None = None
         self._cluster = cluster
 
@@ -129,6 +129,9 @@ class MemoryPublisher:
         if self._cluster.away:
             raise Unavailable("Kafka is away")
         self._cluster.append(records)
+
+    def kafka_time(self) -> int | None:
+        return self.known_time
 
     def unready(self) -> str | None:
         return None

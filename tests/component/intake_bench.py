@@ -65,7 +65,7 @@ class HeldPublisher:
 
     def __init__(self) -> None:
         self.in_flight = ByteBudget(1 << 30)
-        self.behind: int | None = 0
+        self.known_time: int | None = 0
         self.given: list[OutgoingRecord] = []
         self.acknowledged: list[OutgoingRecord] = []
         self.trouble: str | None = None
@@ -78,6 +78,9 @@ class HeldPublisher:
         if self.trouble is not None:
             raise Unavailable(self.trouble)
         self.acknowledged += records
+
+    def kafka_time(self) -> int | None:
+        return self.known_time
 
     def unready(self) -> str | None:
         return self.trouble

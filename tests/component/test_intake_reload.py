@@ -231,3 +231,29 @@ def test_a_reload_grants_no_second_burst(tmp_path: Path) -> None:
             assert types(bench).count("incident.opened") == 4
 
     run(scenario)
+
+
+def test_a_file_that_is_written_while_it_is_loaded_is_loaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("1", encoding="utf-8")
+
+    class Loader:
+        def load(self) -> str:
+            found = file.read_text(encoding="utf-8")
+            if found == "2":
+                file.write_text("3", encoding="utf-8")
+            return found
+
+        def files(self) -> list[Path]:
+            return [file]
+
+    async def scenario() -> None:
+        used = list[str]()
+        reload = ConfigReload("mapping", Loader(), used.append, used.append)
+        file.write_text("2", encoding="utf-8")
+        await reload.look(at_once=True)
+        for _ in range(4):
+            await reload.look(at_once=False)
+        assert used == ["2", "3"]
+
+    run(scenario)

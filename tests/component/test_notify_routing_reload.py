@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from notify_bench import HandClock
+from notify_bench import HandClock, destination
 from structlog.testing import capture_logs
 
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader
+from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.service import pages
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import ConfigReload
@@ -118,8 +119,29 @@ def test_other_routes_hold_at_all_destinations_for_alerts_from_then_on(tmp_path:
         assert routing.destinations_for(alert("P1", 999)).keys() == {"first"}
         assert routing.destinations_for(alert("P2", 999)).keys() == {"second"}
         assert len(office.made) == 2
+        # Later changes, of a secret or of other routes, do not matter to alerts that wait in Kafka.
+        for number, routes in enumerate((ROUTES.replace("P1", "P2"), ROUTES.replace("P1", "P3"))):
+            office.clock.at += SECOND
+            office.write(f"{routes}# {number}\n")
+            await office.reload.look(at_once=True)
+            await until(lambda: office.workers.digest == office.loader.load().digest)
+        assert routing.destinations_for(alert("P1", 999)).keys() == {"first"}
+        assert routing.destinations_for(alert("P2", 1_001)).keys() == {"first"}
+        assert routing.destinations_for(alert("P3", 1_001)).keys() == {"second"}
+        assert routing.destinations_for(alert("P3")).keys() == {"first"}
 
     play(tmp_path, scenario)
+
+
+def test_a_removed_destination_takes_no_alert_from_the_others() -> None:
+    def routing(*routes: Route) -> Routing:
+        return Routing({name: destination("webhook", name) for route in routes for name in route.to}, routes)
+
+    both = RoutingInForce(routing(Route(Match(), ("first",), continues=True), Route(Match(), ("second",))))
+    p1 = Match(severity=frozenset({"P1"}))
+    both.use(routing(Route(p1, ("third",)), Route(Match(), ("second",))), 1_000 * SECOND)
+    assert both.destinations_for(alert("P1", 999)).keys() == {"second", "third"}
+    assert both.destinations_for(alert("P1", 1_001)).keys() == {"third"}
 
 
 def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_one_ends_then(tmp_path: Path) -> None:

@@ -134,9 +134,9 @@ class Receiver:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        behind = self._publisher.behind
-        # Workers judge by Kafka's clock. While it is not known how far this one is behind, they alone do.
-        checked = None if behind is None else Arrival(arrival + behind, self._limits)
+        # Workers judge by Kafka's clock. While it is not known whether this one is behind it, they alone do.
+        known = self._publisher.kafka_time()
+        checked = None if known is None else Arrival(max(arrival, known), self._limits)
         parts = self._parts(source, translate_body, content, trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])

@@ -16,6 +16,8 @@ from streams.errors import SettingsError
 from streams.i18n.catalogues import Language
 
 _DIGEST_CHARACTERS = 16
+#: Changes of routes that are remembered.
+_MOST_ROUTINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +69,26 @@ def routing_content(path: Path) -> bytes:
 class RoutingInForce:
     """The routing of all destinations, which may be exchanged.
 
-    Destinations read the alerts independently of each other. So that an alert goes by one routing at all of them, and
-    to none twice or to nobody, those from before the exchange go by the routing before it.
+    Destinations read the alerts independently of each other, and one that is down reads them hours later. So that an
+    alert goes by one routing at all of them, and to none twice or to nobody, it goes by the routes that were in force
+    when it was written.
     """
 
     def __init__(self, routing: Routing) -> None:
         self.routing = routing
-        self._before = routing
-        self._since_ms = 0
+        self._before: list[tuple[int, Routing]] = []
+        """Earlier routings, the oldest first, each with when it ended (milliseconds since 1970)."""
 
     def use(self, routing: Routing, now: int) -> None:
         """Route the alerts that are written from now on (microseconds since 1970) by another routing."""
-        self._before, self.routing, self._since_ms = self.routing, routing, now // 1000
+        if routing.routes != self.routing.routes:
+            self._before.append((now // 1000, self.routing))
+            del self._before[:-_MOST_ROUTINGS]
+        self.routing = routing
 
     def destinations_for(self, trigger: PageTrigger) -> Mapping[str, Language | None]:
         """As `Routing.destinations_for`. What would go to a removed destination goes by the routing in force."""
-        if trigger.at < self._since_ms:
-            found = self._before.destinations_for(trigger)
-            if found.keys() <= self.routing.destinations.keys():
-                return found
-        return self.routing.destinations_for(trigger)
+        routing = next((each for ended_ms, each in self._before if trigger.at < ended_ms), self.routing)
+        found = routing.destinations_for(trigger)
+        left = {name: language for name, language in found.items() if name in self.routing.destinations}
+        return found if len(left) == len(found) else {**self.routing.destinations_for(trigger), **left}
