@@ -296,7 +296,7 @@ class LedgerProcessor:
         if asking is not None and asking < following:
             self._requests.send(asking, self._ledger.timers.lagging(asking), effects)
             return True
-        if erasing is not None and erasing < before and erasing <= following:
+        if erasing is not None and erasing < before and erasing <= min(following, before if early is None else early):
             self._early.erasures.step(effects)
             return True
         if early is not None and early < before and early <= following:

@@ -458,3 +458,19 @@ def test_r27_a_failure_is_not_charged_to_a_later_input_with_the_same_number() ->
     cluster._commit(task, effects)
     assert cluster.codes() == ["internal"]
     assert cluster.rows(LEDGER, EARLY) == {}
+
+
+def test_r29_an_input_that_is_rejected_before_its_slice_is_rejected_without_the_name() -> None:
+    cluster = Standing(policies())
+    for line in (contract("2025-11-01T00:00:00Z"), claimed("2026-03-20T00:00:00Z", "2025-11")):
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    assert len(cluster.rows(LEDGER, EARLY)) == 2
+    apply_erasure(cluster, "acme", limit=0)
+    assert cluster.rows(LEDGER, "@early_erasure")
+    for partition in (0, 1):
+        cluster.tasks[LEDGER, cluster.own("acme")].processor._ledger.timers.apply_watermark(partition, NOW)
+    cluster.start()
+    (reject,) = cluster.rejects()
+    assert reject.code == "too_late"
+    assert b"acme" not in (reject.send.value or b"") + (reject.send.key or b"")
+    assert not cluster.rows(LEDGER, "@early_erasure")
