@@ -207,7 +207,7 @@ def _check_state(verdict: Verdict, evidence: Evidence, policies: Policies, event
             applied += sum(_is_own(key, partition) for key in live)
             for key, row in live.items():
                 processor.restore(key, row)
-            applied += processor._early._subjects.total()
+            applied += processor._early.inputs._subjects.total()  # own inputs that wait
         else:
             incidents = IncidentsProcessor(
                 partition, TOPICS, policies, HORIZONS, clock=SystemTimeSource(), mark_every=SECOND

@@ -79,10 +79,11 @@ class Destinations:
 
 
 class NotifyProcess(CommandProcess):
-    """`sla notify` to such destinations; a context manager."""
+    """`sla notify` to such destinations; a context manager. One that stands still for longer than `session_s`, as on a
+    machine under load, connects anew; the group misses one that is killed for as long."""
 
     def __init__(
-        self, broker: str, prefix: str, folder: Path, to: Destinations, *kinds: str, name: str = "", session_s: int = 2
+        self, broker: str, prefix: str, folder: Path, to: Destinations, *kinds: str, name: str = "", session_s: int = 30
     ) -> None:
         routing = folder / f"notify{name}.yaml"
         routing.write_text(to.routing(*kinds), encoding="utf-8")

@@ -27,7 +27,7 @@ SETTINGS = {
     "SLA_DEFAULT_POLICY": "code-hosting",
     "SLA_BACKFILL_QUIET": "PT6S",
     "SLA_MARK_EVERY": "PT0.5S",
-    "SLA_SESSION_TIMEOUT": "PT2S",
+    "SLA_SESSION_TIMEOUT": "PT4S",
 }
 
 

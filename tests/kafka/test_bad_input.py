@@ -47,7 +47,7 @@ class Sent(NamedTuple):
 
 @pytest.fixture
 def stack(broker: str, prefix: str, tmp_path: Path) -> Iterator[SharedStack]:
-    settings = {"SLA_MARK_EVERY": "PT1H", "SLA_SESSION_TIMEOUT": "PT2S", "SLA_MAX_BATCH": "100"}
+    settings = {"SLA_MARK_EVERY": "PT1H", "SLA_MAX_BATCH": "100"}
     with SharedStack(broker, f"{prefix}sla", tmp_path, environment=settings, partitions=PARTITIONS) as running:
         running.apply_topics()
         yield running

@@ -59,7 +59,7 @@ def deployed(
     broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Result]]:
     """Runs a command against a deployment with a worker."""
-    given = {"SLA_SESSION_TIMEOUT": "PT2S", "SLA_BACKFILL_QUIET": "PT1S"}
+    given = {"SLA_BACKFILL_QUIET": "PT1S"}
     with SharedStack(broker, f"{prefix}sla", tmp_path, environment=given, partitions=PARTITIONS) as stack:
         stack.apply_topics()
         stack.start_worker()

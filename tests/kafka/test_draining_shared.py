@@ -39,7 +39,7 @@ Headers = list[tuple[str, bytes]]
 
 @pytest.fixture
 def stack(broker: str, prefix: str, tmp_path: Path) -> Iterator[SharedStack]:
-    settings = {"SLA_SESSION_TIMEOUT": "PT2S", "SLA_MAX_BATCH": "20"}
+    settings = {"SLA_SESSION_TIMEOUT": "PT4S", "SLA_MAX_BATCH": "20"}
     with SharedStack(broker, f"{prefix}sla", tmp_path, environment=settings, partitions=PARTITIONS) as running:
         running.apply_topics()
         admin = KafkaAdminClient(bootstrap_servers=running.bootstrap)

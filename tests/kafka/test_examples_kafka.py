@@ -31,7 +31,7 @@ pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 INCIDENTS = 60
-SETTINGS = {"SLA_DEFAULT_POLICY": "demo-live", "SLA_SESSION_TIMEOUT": "PT2S", "SLA_MARK_EVERY": "PT1H"}
+SETTINGS = {"SLA_DEFAULT_POLICY": "demo-live", "SLA_MARK_EVERY": "PT1H"}
 
 
 @pytest.fixture(scope="module")
