@@ -16,6 +16,8 @@ from typing import Any
 
 import grimp
 
+from streams.kafka.patches import KAFKA_PYTHON
+
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = "connect.client"
 PACKAGES = ("connect", "streams", "schemas")
@@ -47,6 +49,8 @@ def modules() -> set[str]:
     """The modules that the client imports, also those that it imports when they are first needed."""
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True)
     found = {ENTRY} | graph.find_descendants(ENTRY)
+    # Patches are imported by name, where their library has the version that they are for.
+    found |= {f"streams.kafka.patches.{KAFKA_PYTHON.package}.{patch}" for patch in KAFKA_PYTHON.patches}
     waiting = list(found)
     while waiting:
         imported = graph.find_modules_directly_imported_by(waiting.pop())
