@@ -42,7 +42,7 @@ class Process:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / f"{command}.log"
         secrets = {
-            f"SLA_INTAKE_{name}": "secret-000000000001"
+            f"SLA_INTAKE_{name}": f"secret-of-{name.lower()}"
             for name in ("PROMETHEUS_TOKEN", "ZENDESK_SECRET", "JIRA_SECRET", "BILLING_TOKEN", "SERVICES_TOKEN")
         }
         environment = {
