@@ -22,6 +22,7 @@ from cli.local import stack
 from cli.local.stack import WORKER, answers
 from cli.main import app
 from cli.support import waiting
+from connect.kafka_io import group_offsets, reader
 from streams.topics import declared
 from tests.waiting import TIMEOUT_S, wait
 
@@ -37,10 +38,12 @@ def short_lived_brokers() -> None:
 
 @pytest.fixture(autouse=True)
 def time_for_a_machine_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands wait longer for workers, and workers have longer to end, than people would want."""
+    """Commands wait longer for workers and brokers, and workers have longer to end, than people would want."""
     monkeypatch.setattr(waiting, "TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(acting, "TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(stack, "_STOP_S", TIMEOUT_S)
+    for module in (reader, group_offsets):
+        monkeypatch.setattr(module, "REQUEST_TIMEOUT_MS", int(TIMEOUT_S * 1_000))
 
 
 @pytest.fixture(scope="session")
