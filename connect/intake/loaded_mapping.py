@@ -22,12 +22,14 @@ _OPERATOR = "SLA_INTAKE_OPERATOR_TOKEN"
 @dataclass(frozen=True, slots=True)
 class LoadedMapping:
     """The sources by name and the secrets of each. `digest` identifies the content of the mapping file: the first
-    hexadecimal digits of its SHA-256. `operator` is the token of whoever may see the last requests; None: nobody."""
+    hexadecimal digits of its SHA-256. `operator` is the token of whoever may see the last requests; None: nobody.
+    `shared` names, for each secret that says who sends and that several sources have, these sources."""
 
     sources: Mapping[str, Source]
     secrets: Secrets
     digest: str = ""
     operator: Secret | None = None
+    shared: tuple[tuple[str, ...], ...] = ()
 
 
 class MappingLoader:
@@ -50,8 +52,8 @@ class MappingLoader:
         self._secret_files = [Path(name) for name in sorted(named)]
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
         secrets = read_secrets(sources.values(), self._environment)
-        _check_callers(sources, secrets)
-        return LoadedMapping(sources, secrets, digest, _operator(read_intake_settings().operator_token, secrets))
+        operator = _operator(read_intake_settings().operator_token, secrets)
+        return LoadedMapping(sources, secrets, digest, operator, _shared(sources, secrets))
 
     def files(self) -> Iterable[Path]:
         """The mapping file, the files of secrets that it named when it was last read, and that of the operator."""
@@ -59,19 +61,17 @@ class MappingLoader:
         return [self._path, *self._secret_files, *([] if operator is None else [Path(operator)])]
 
 
-def _check_callers(sources: Mapping[str, Source], secrets: Secrets) -> None:
-    """Raises SettingsError where a token identifies its source, and is also a secret of another one: either would have
-    what the other may do."""
+def _shared(sources: Mapping[str, Source], secrets: Secrets) -> tuple[tuple[str, ...], ...]:
+    """The sources that have a token in common which identifies its source: either has what the other may do."""
     owners: dict[bytes, list[str]] = {}
     for name, of_source in secrets.items():
         for digest in {secret.digest for secret in of_source}:
             owners.setdefault(digest, []).append(name)
-    for names in owners.values():
-        if len(names) > 1 and any(format_of(sources[name]).translate is None for name in names):
-            raise SettingsError(
-                f"{' and '.join(names)} have a secret in common; a token of format api or heartbeat says which source "
-                "sends, so give each of them a secret of its own"
-            )
+    return tuple(
+        tuple(names)
+        for names in owners.values()
+        if len(names) > 1 and any(format_of(sources[name]).translate is None for name in names)
+    )
 
 
 def _operator(token: str | None, secrets: Secrets) -> Secret | None:

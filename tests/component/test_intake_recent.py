@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 from intake_bench import ROOT, SECRETS, Bench, recorded, run, served, token
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -218,16 +220,23 @@ def test_a_saved_name_stays_within_its_folder(tmp_path: Path) -> None:
         intake_watch.index_of(tmp_path / "in")
 
 
-def test_a_token_that_says_who_sends_is_a_secret_of_one_source_only() -> None:
-    """The first source that has it would count, with whatever that may publish."""
+def test_a_token_that_says_who_sends_and_that_several_sources_have_is_told() -> None:
+    """The first source that has it counts, with whatever that may publish."""
     shared = SECRETS["SLA_INTAKE_BILLING_TOKEN"]
-    for other in ("SLA_INTAKE_SERVICES_TOKEN", "SLA_INTAKE_JIRA_SECRET"):
-        with pytest.raises(SettingsError) as refused:
-            MappingLoader(EXAMPLE, SECRETS | {other: shared}).load()
-        assert "billing" in str(refused.value)
-        assert "have a secret in common" in str(refused.value)
-        assert shared not in str(refused.value)
-    MappingLoader(EXAMPLE, SECRETS | {"SLA_INTAKE_ZENDESK_SECRET": SECRETS["SLA_INTAKE_JIRA_SECRET"]}).load()
+    for other, name in (("SLA_INTAKE_SERVICES_TOKEN", "services"), ("SLA_INTAKE_JIRA_SECRET", "jira")):
+        loaded = MappingLoader(EXAMPLE, SECRETS | {other: shared}).load()
+        assert [sorted(names) for names in loaded.shared] == [sorted(("billing", name))]
+    both = SECRETS | {"SLA_INTAKE_ZENDESK_SECRET": SECRETS["SLA_INTAKE_JIRA_SECRET"]}
+    assert MappingLoader(EXAMPLE, both).load().shared == ()
+
+    async def logged() -> list[EventDict]:
+        async with served() as bench:
+            with capture_logs() as logs:
+                bench.intake.use(replace(MappingLoader(EXAMPLE, SECRETS).load(), shared=(("billing", "services"),)))
+            return [each for each in logs if each["event"] == "secret_shared"]
+
+    (entry,) = asyncio.run(logged())
+    assert entry["sources"] == ["billing", "services"]
 
 
 def test_headers_that_the_mapping_reads_are_kept_and_saved_and_no_others(tmp_path: Path) -> None:

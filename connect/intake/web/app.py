@@ -41,6 +41,7 @@ from streams.time_source import TimeSource
 #: What a request for the last requests gets without a `limit`.
 _REQUESTS_AT_ONCE = 100
 _LONGEST_NUMBER = 16
+_SHARED = "a token says which source sends: the first that has it counts, with what it may publish; give each its own"
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -107,6 +108,8 @@ class Intake:
         for source in mapping.sources.values():
             for warning in source.warnings:
                 self._log.warning("mapping_warning", source=source.name, warning=warning)
+        for names in mapping.shared:
+            self._log.warning("secret_shared", sources=list(names), warning=_SHARED)
 
     def keep_mapping(self, problem: str) -> None:
         """Note that a newer mapping was refused, and why; `/ready` shows it."""
