@@ -48,8 +48,8 @@ class EarlyInput(NamedTuple):
 
 def number_of(subject: str) -> int | None:
     """The number in an `EarlyInput.subject`; None for any other subject."""
-    kind, _, rest = subject.partition("\x1f")
-    return int(rest.partition("\x1f")[0]) if kind == KIND else None
+    kind, separator, rest = subject.partition("\x1f")
+    return int(rest.partition("\x1f")[0]) if separator and kind == KIND else None
 
 
 class EarlyInputs:

@@ -460,6 +460,14 @@ def test_r27_a_failure_is_not_charged_to_a_later_input_with_the_same_number() ->
     assert cluster.rows(LEDGER, EARLY) == {}
 
 
+def test_r27_a_tenant_whose_name_is_that_of_a_kind_of_rows_is_quarantined_as_any_other() -> None:
+    cluster = Cluster(policies(), partitions=1)
+    effects = Effects()
+    cluster.tasks[LEDGER, 0].processor.quarantine(EARLY, "boom", effects, 3)
+    cluster._commit(cluster.tasks[LEDGER, 0], effects)
+    assert cluster.codes() == ["internal"]
+
+
 def test_r29_an_input_that_is_rejected_before_its_slice_is_rejected_without_the_name() -> None:
     cluster = Standing(policies())
     for line in (contract("2025-11-01T00:00:00Z"), claimed("2026-03-20T00:00:00Z", "2025-11")):
