@@ -48,7 +48,7 @@ def read_secret(owner: str, ref: SecretRef, environment: Mapping[str, str], min_
         where = f"the file {ref.name}"
         try:
             value = Path(ref.name).read_text(encoding="utf-8-sig").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: it is not UTF-8, or no file has such a name
             raise SettingsError(f"secret of {owner}: {where} can't be read ({type(error).__name__})") from error
     if len(value) < min_length:
         problem = "is empty or not set" if not value else "is too short"

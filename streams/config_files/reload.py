@@ -114,7 +114,7 @@ def fingerprint(files: Iterable[Path]) -> bytes:
     for file in files:
         try:
             content = file.read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file has such a name
             digest.update(f"{file}\0{type(error).__name__}\0".encode(errors="surrogateescape"))
         else:
             digest.update(f"{file}\0{len(content)}\0".encode(errors="surrogateescape"))

@@ -172,6 +172,24 @@ def test_a_secret_that_comes_after_the_mapping_that_names_it_is_noticed(tmp_path
     run(scenario)
 
 
+def test_a_secret_with_a_name_that_no_file_has_is_refused_and_the_next_content_is_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            files = Files(tmp_path)
+            reload = await reload_of(bench, files)
+            files.mapping.unlink()
+            mapping = MAPPING.replace("IMPACT", "cosmetic")
+            files.mapping.write_text(mapping.replace("TOKEN", r'"token\0"'), encoding="utf-8")
+            await reload.look(at_once=True)
+            assert "can't be read (ValueError)" in str(reload.problem)
+            files.mapping.write_text(mapping.replace("TOKEN", str(tmp_path / "token")), encoding="utf-8")
+            for _ in range(2):
+                await reload.look(at_once=False)
+            assert reload.problem is None
+
+    run(scenario)
+
+
 def test_a_request_in_progress_ends_with_the_mapping_it_began_with(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served() as bench:
