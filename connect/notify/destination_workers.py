@@ -37,7 +37,7 @@ class DestinationWorkers:
         self._running: dict[str, _Running] = {}
         self._exchanged = asyncio.Event()
         self._log = structlog.get_logger("connect.notify")
-        metrics.routing_in_force()
+        metrics.routing_loaded()
 
     @property
     def workers(self) -> Sequence[DestinationWorker]:
@@ -52,6 +52,7 @@ class DestinationWorkers:
     def use(self, loaded: LoadedRouting) -> None:
         """Go on with another routing file: `run` exchanges it."""
         self._wanted = loaded
+        self._metrics.routing_loaded()
         self._exchanged.set()
 
     async def run(self) -> None:
@@ -87,7 +88,6 @@ class DestinationWorkers:
         self._routing.use(loaded.routing, self._clock.now())
         await self._stop(removed)
         self._loaded = loaded
-        self._metrics.routing_in_force()
         self._log.info("routing_in_force", digest=loaded.digest, added=added, changed=changed, removed=removed)
 
     async def _connected(self, names: Iterable[str]) -> None:

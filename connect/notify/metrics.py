@@ -37,8 +37,8 @@ class NotifyMetrics:
             with suppress(KeyError):
                 gauge.remove(destination)
 
-    def routing_in_force(self) -> None:
-        """A routing file was read and counts from now on."""
+    def routing_loaded(self) -> None:
+        """A routing file was read, and it is right."""
         self._routing_outdated.set(0)
         self._routing_loads.labels("loaded").inc()
 

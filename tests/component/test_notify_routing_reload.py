@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from notify_bench import HandClock, destination
 from structlog.testing import capture_logs
@@ -18,7 +17,7 @@ from connect.notify.service import pages
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import ConfigReload
 from streams.sla.instants import SECOND
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, until
 
 ROUTES = """\
 version: 1
@@ -99,11 +98,6 @@ def play(place: Path, scenario: Callable[[Office], Awaitable[None]]) -> None:
             assert all(each.cancelled for each in office.made)
 
     asyncio.run(limited())
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 def test_other_routes_hold_at_all_destinations_for_alerts_from_then_on(tmp_path: Path) -> None:
@@ -200,6 +194,21 @@ def test_a_wrong_file_is_refused_loudly_and_the_old_one_stays(tmp_path: Path) ->
         await office.reload.look(at_once=True)
         await until(lambda: office.metric("sla_notify_routing_outdated") == 0)
         assert office.reload.problem is None
+
+    play(tmp_path, scenario)
+
+
+def test_a_file_refused_while_the_one_before_is_taken_over_stays_outdated(tmp_path: Path) -> None:
+    async def scenario(office: Office) -> None:
+        before = office.workers.digest
+        office.write(ROUTES.replace("first", "third").replace("FIRST", "THIRD"))
+        await office.reload.look(at_once=True)
+        await until(lambda: len(office.made) == 3)
+        office.write("version: 2")
+        await office.reload.look(at_once=True)
+        office.of("third").failure = None
+        await until(lambda: office.workers.digest != before)
+        assert office.metric("sla_notify_routing_outdated") == 1
 
     play(tmp_path, scenario)
 
