@@ -56,7 +56,7 @@ class DestinationWorkers:
         self._exchanged.set()
 
     async def run(self) -> None:
-        """Run the workers. Returns when one has ended by itself."""
+        """Run the workers. Returns when one has ended by itself, or raises what ended it."""
         try:
             for name in self._loaded.routing.destinations:
                 self._start(name, self._loaded)
@@ -67,8 +67,8 @@ class DestinationWorkers:
                     await asyncio.wait([exchanged, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     exchanged.cancel()
-                if any(each.done() for each in tasks):
-                    return
+                if ended := [each for each in tasks if each.done()]:
+                    return ended[0].result()
                 self._exchanged.clear()
                 await self._exchange(self._wanted)
         finally:

@@ -99,9 +99,11 @@ async def serve(
             running = [asyncio.create_task(work) for work in (destinations.run(), shape.run(), reload.run(asked))]
             running += [] if summaries is None else [asyncio.create_task(summaries.run())]
             stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-            if not stopped.done():
-                log.critical("destination_worker_ended", consequence="the notifier stops, to be restarted")
+            done, _ = await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+            if stopped not in done:
+                ended = done.pop()
+                error = "cancelled" if ended.cancelled() else repr(ended.exception())
+                log.critical("destination_worker_ended", error=error, consequence="the notifier stops, to be restarted")
                 code = 1
             stopped.cancel()
         finally:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from notify_bench import HandClock, destination
 from structlog.testing import capture_logs
 
@@ -40,11 +41,14 @@ class Worker:
         self.routing = routing
         self.failure: str | None = "not connected to Kafka yet"
         self.cancelled = False
+        self.error: Exception | None = None
         self.end = asyncio.Event()
 
     async def run(self) -> None:
         try:
             await self.end.wait()
+            if self.error is not None:
+                raise self.error
         finally:
             self.cancelled = True
 
@@ -220,6 +224,20 @@ def test_a_worker_that_ends_ends_all(tmp_path: Path) -> None:
         await until(lambda: len(office.made) == 2)
         office.of("first").end.set()
         await running
+        assert office.of("second").cancelled
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
+
+
+def test_what_ended_a_worker_is_raised(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        office = Office(tmp_path)
+        running = asyncio.create_task(office.workers.run())
+        await until(lambda: len(office.made) == 2)
+        office.of("first").error = OSError("its connections can't be closed")
+        office.of("first").end.set()
+        with pytest.raises(OSError, match="can't be closed"):
+            await running
         assert office.of("second").cancelled
 
     asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
