@@ -24,6 +24,7 @@ from cli.main import app
 from connect.intake import translate
 from connect.intake.formats import json_body, slack
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.mapping.headers import Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.web import body_reader, parsed_memory
 from connect.intake.web.body_threads import BodyThreads
@@ -133,10 +134,10 @@ def test_a_body_that_takes_long_to_translate_delays_no_smaller_one(
     """It is translated in a thread: of 10,000 alerts that takes seconds, in which others got no answer."""
     release, large, outcomes = threading.Event(), group(size), translate.webhook_outcomes
 
-    def waiting(source: Source, content: bytes, received_at: int | None = None) -> translate.Outcomes:
+    def waiting(source: Source, content: bytes, received_at: int, headers: Headers) -> translate.Outcomes:
         if content == large:
             assert release.wait(60)
-        return outcomes(source, content, received_at)
+        return outcomes(source, content, received_at, headers)
 
     monkeypatch.setattr(translate, "webhook_outcomes", waiting)
 
