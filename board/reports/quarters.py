@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from streams.sla.instants import Month
 
-_QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
+_QUARTER = re.compile(r"(?!0000)([0-9]{4})-Q([1-4])")
 
 
 def quarter_months(quarter: str) -> tuple[Month, ...] | None:

@@ -309,3 +309,8 @@ def test_the_board_gives_the_statement_for_the_customer(
     assert found.terms.digest not in statement_json(found) + statement_csv(found.terms, found.lines)
     assert client.get(f"/tenants/{TENANT}/1999-01/customer.html").status_code == 404
     assert client.get(f"{address}.json?revision=99").status_code == 404
+
+
+def test_a_quarter_of_the_year_0_is_none() -> None:
+    assert quarter_months("0001-Q1") == ("0001-01", "0001-02", "0001-03")
+    assert quarter_months("0000-Q1") is None
