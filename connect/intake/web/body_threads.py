@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 #: Bodies of at most this many bytes are translated at once: it takes a few milliseconds, and a thread would cost more.
-AT_ONCE = 8 * 1024
+_AT_ONCE = 8 * 1024
 #: Bodies of at most this many bytes do not wait for larger ones: they have a thread of their own.
 _MEDIUM = 128 * 1024
 _COLLECT_EVERY_S = 30.0
@@ -56,7 +56,7 @@ class BodyThreads:
 
     async def run(self, size: int, work: Callable[[], ResultT]) -> ResultT:
         """The result of a step of work on a body of `size` bytes. Raises what `work` raises."""
-        if size <= AT_ONCE:
+        if size <= _AT_ONCE:
             return work()
         loop = asyncio.get_running_loop()
         if size <= _MEDIUM:
