@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable
 
 import structlog
@@ -57,6 +58,8 @@ class DestinationWorker:
         self._deployment = deployment
         self._parked_retention = parked_retention
         self._summaries = summaries
+        # What interrupts one worker of a process interrupts all: they do not come back at the same moment.
+        self._pause_s = _RECONNECT_S * (1 + zlib.crc32(name.encode()) % 100 / 100)
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -85,7 +88,7 @@ class DestinationWorker:
                 except Exception as error:
                     self._log.exception("destination_worker_failed")
                     self.failure = f"internal error: {type(error).__name__}"
-                await asyncio.sleep(_RECONNECT_S)
+                await asyncio.sleep(self._pause_s)
         finally:
             await self._sender.close()
 

@@ -23,6 +23,8 @@ _FETCH_BYTES = 512 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
 _POLL_MS = 200
+#: Rows that are read without a pause for other tasks of the loop.
+_ROWS_AT_ONCE = 200
 
 
 class StallDetector:
@@ -57,13 +59,17 @@ class StallDetector:
 
 
 class PageStore:
-    """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics."""
+    """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics.
 
-    def __init__(self, settings: Settings, group: str) -> None:
+    `loading` limits how many workers of a process read their rows back at a time: each reads those of all others too.
+    """
+
+    def __init__(self, settings: Settings, group: str, loading: asyncio.Semaphore) -> None:
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
         self._group = group
+        self._loading = loading
         self._producer: Any = None
         self._metadata_consumer: Any = None
         self._session_ms = settings.session_timeout // 1_000
@@ -131,9 +137,15 @@ class PageStore:
     ) -> Mapping[int, tuple[StoredPages, int]]:
         """The rows of partitions, read back to their end offsets, which are returned too. `on_row` is called
         with the partition, key and value of each."""
-        found = {partition: StoredPages(destination) for partition in partitions}
-        if not found:
+        if not partitions:
             return {}
+        async with self._loading:
+            return await self._read_pages(partitions, destination, on_row)
+
+    async def _read_pages(
+        self, partitions: Sequence[int], destination: str, on_row: Callable[[int, bytes | None, bytes | None], None]
+    ) -> Mapping[int, tuple[StoredPages, int]]:
+        found = {partition: StoredPages(destination) for partition in partitions}
         topic = self.topic(TOPIC)
         places = {partition: TopicPartition(topic, partition) for partition in partitions}
         self._metadata_consumer.assign(list(places.values()))
@@ -143,9 +155,11 @@ class PageStore:
             left = dict(places)
             while left:
                 for where, records in (await self._metadata_consumer.getmany(timeout_ms=_POLL_MS)).items():
-                    for record in records:
+                    for number, record in enumerate(records, 1):
                         found[where.partition].read(record.key, record.value)
                         on_row(where.partition, record.key, record.value)
+                        if number % _ROWS_AT_ONCE == 0:
+                            await asyncio.sleep(0)
                 for partition, where in list(left.items()):
                     if await self._metadata_consumer.position(where) >= ends[where]:
                         del left[partition]

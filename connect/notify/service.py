@@ -30,6 +30,9 @@ from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
 from streams.tracing.exporting import start_traces
 
+#: Destinations that read their rows back at the same time.
+_LOADS_AT_ONCE = 4
+
 
 def group_of(prefix: str, destination: str) -> str:
     """The consumer group of a destination."""
@@ -61,6 +64,7 @@ async def serve(
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
+    loading = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
@@ -68,7 +72,7 @@ async def serve(
             destination,
             routing,
             HttpSender(destination, found.secrets[name], time, traces.tracer),
-            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name)),
+            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading),
             time,
             metrics,
             codec,

@@ -6,17 +6,21 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from notify_bench import HandClock, Script, destination, play
 
 from connect.notify import destination_worker
 from connect.notify.destination_worker import DestinationWorker
+from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import StallDetector
+from connect.notify.page_store import PageStore, StallDetector
+from connect.notify.page_store_rows import pending_row
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.errors import SlaError
 from streams.serde.codec import Codec
+from streams.settings import read_settings
 from tests.waiting import until
 
 
@@ -64,6 +68,63 @@ class Connection:
     def pause(self, *_: object) -> None: ...
 
     resume = pause
+
+
+class RowsReader:
+    """A consumer of the rows, of which `reading` counts those that read at the moment."""
+
+    def __init__(self, reading: list[int], rows: list[Any]) -> None:
+        self._reading = reading
+        self._rows = rows
+        self._position = 0
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self._reading[0] += 1
+        self._reading[1] = max(self._reading)
+
+    def unsubscribe(self) -> None:
+        self._reading[0] -= 1
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, len(self._rows))
+
+    async def seek_to_beginning(self, *_: TopicPartition) -> None:
+        await asyncio.sleep(0)
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+        self._position = len(self._rows)
+        return {TopicPartition("sla.notifications", 0): self._rows}
+
+    async def position(self, _: TopicPartition) -> int:
+        return self._position
+
+
+def test_few_destinations_of_a_process_read_their_rows_back_at_a_time_and_let_others_run_meanwhile() -> None:
+    """Each reads the rows of all. Thirty that did so at once held the loop up so long that all connected anew."""
+    reading, turns = [0, 0], 0
+    row = pending_row("hook", "inc-1", Message("e1", "trigger", "response/1", {}, 1, 1, 1))
+    rows = [ConsumerRecord("", 0, 0, 0, 0, row.key, row.value, 0, 0, 0, ())] * 2_000
+
+    async def other_work(done: asyncio.Event) -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        loading, done = asyncio.Semaphore(2), asyncio.Event()
+        stores = [PageStore(read_settings(), f"group-{number}", loading) for number in range(6)]
+        for store in stores:
+            store._metadata_consumer = RowsReader(reading, rows)
+        other = asyncio.create_task(other_work(done))
+        found = await asyncio.gather(*(store.stored_pages([0], "hook") for store in stores))
+        done.set()
+        await other
+        assert [pages[0][1] for pages in found] == [2_000] * 6
+
+    asyncio.run(scenario())
+    assert reading == [0, 2]
+    assert turns >= 6 * 2_000 / 200 / 2
 
 
 def test_a_process_that_stood_still_writes_nothing_more() -> None:
