@@ -174,8 +174,8 @@ def outcome_of(sources: Mapping[str, Source], body: RecordedBody, options: DryRu
         check_parsed_size(body.content)
     except RequestRejected as error:
         return BodyOutcome(body.name, sender, None, f"refuse the request (413): {error.reason}")
-    headers = {**body.headers, **options.headers}
-    why = explanation(sender, body.content, options.path or body.path, headers) if options.explain else []
+    path, headers = options.path or body.path, _headers(body, options)
+    why = explanation(sender, body.content, path, headers) if options.explain else []
     return BodyOutcome(body.name, sender, translation, why=tuple(why))
 
 
@@ -185,7 +185,9 @@ def explanation(
     """What each entry of the mapping makes of each item of a body, or of a monitor that the path names."""
     from cli.services.heartbeat_dry_run import views
     from connect.intake.formats.registry import format_of
+    from connect.intake.formats.source_format import Receipt
     from connect.intake.mapping.explanation import explain
+    from connect.intake.mapping.headers import NO_HEADERS
     from streams.sla.events import Rejection
 
     form = format_of(source)
@@ -193,9 +195,8 @@ def explanation(
     if not form.heartbeats and (form.translate is None or isinstance(payload, Rejection)):
         return []
     lines = []
-    shown = views(source, path) if form.heartbeats else form.views(payload, source)
-    if form.views_with_headers is not None:
-        shown = form.views_with_headers(payload, source, headers or {})
+    receipt = Receipt(headers=headers or NO_HEADERS)
+    shown = views(source, path) if form.heartbeats else form.views(payload, source, receipt)
     for item, view in shown:
         lines.append(f"why, {item}:" if item else "why:")
         lines += [f"  {line}" for line in explain(source, view)]
@@ -261,8 +262,8 @@ def translate_body(
         chosen = fitting[0]
     if format_of(chosen).translate is not None:
         of_receipt = chosen.body is not None and chosen.body.of_receipt()
-        headers = {**body.headers, **options.headers}
-        return chosen, translate.webhook(chosen, content, SystemTimeSource().now() if of_receipt else None, headers)
+        at = SystemTimeSource().now() if of_receipt else None
+        return chosen, translate.webhook(chosen, content, at, _headers(body, options))
     if format_of(chosen).heartbeats:
         if monitor is None:
             wrong_use(f"which monitor is it? write --path {HEARTBEATS}NAME")
@@ -272,6 +273,11 @@ def translate_body(
         media_type = cloudevents.BATCH if batch else cloudevents.STRUCTURED
         return chosen, translate.cloud_events(chosen, media_type, {}, content)
     return chosen, _plain_json(chosen, path, content)
+
+
+def _headers(body: RecordedBody, options: DryRunOptions) -> Mapping[str, tuple[str, ...]]:
+    """Those that the body was recorded with, and those of the command, which win."""
+    return {**body.headers, **options.headers}
 
 
 def _is_hook(path: str | None) -> bool:

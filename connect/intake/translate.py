@@ -9,6 +9,7 @@ from typing import NamedTuple
 from connect.intake.arrival_check import Arrival
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
+from connect.intake.formats.source_format import Receipt
 from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.headers import NO_HEADERS, Headers
 from connect.intake.mapping.rules import Source
@@ -53,11 +54,7 @@ def webhook_outcomes(
     if isinstance(payload, Rejection):
         return Outcomes(iter([RejectedItem("", payload.code, payload.message)]))
     assert form.translate is not None, f"sources of format {form.name} have no webhook"
-    items = (
-        form.translate(payload, source, received_at)
-        if form.translate_with_headers is None
-        else form.translate_with_headers(payload, source, received_at, headers)
-    )
+    items = form.translate(payload, source, Receipt(received_at, headers))
     return Outcomes(items, form.truncated(payload, source))
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from connect.intake import translate
 from connect.intake.formats import cloudevents, registry
 from connect.intake.formats.rest import ROUTES
+from connect.intake.formats.source_format import Receipt
 from connect.intake.kafka_records import reject_record
 from connect.intake.mapping_file import load_mapping
 from connect.intake.outcome import RequestOutcome
@@ -134,7 +135,7 @@ def test_webhooks_of_status_pages(data: st.DataObject) -> None:
     content = data.draw(mutated(data.draw(st.sampled_from(PAGES))))
     source = replace(source, component_incidents=data.draw(st.booleans()))
     answered(translate.webhook(source, content), source.name, form.without_secrets(content))
-    assert isinstance(list(form.views(form.parse(content), source)), list)
+    assert isinstance(list(form.views(form.parse(content), source, Receipt())), list)
 
 
 @settings(max_examples=200)

@@ -15,7 +15,7 @@ from intake_samples import Json, decided, published, recorded, said, simulated
 from connect.intake import translate
 from connect.intake.formats import statuspage
 from connect.intake.formats.registry import detect
-from connect.intake.formats.source_format import AuthenticationError, Credentials
+from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt
 from connect.intake.mapping.explanation import explain
 from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.paths import parse_path
@@ -196,7 +196,7 @@ def test_components_come_from_the_posts_where_the_incident_does_not_list_them() 
     payload = snapshot("investigating")
     del payload["incident"]["components"]
     assert events_of(payload)[0]["data"]["component"] == "api"
-    ((_, view),) = statuspage.FORMAT.views(payload, SOURCE)
+    ((_, view),) = statuspage.FORMAT.views(payload, SOURCE, Receipt())
     assert any("gives 'api'" in line for line in explain(SOURCE, view))
 
 
@@ -244,9 +244,9 @@ def test_a_component_that_flaps_is_one_incident_with_each_outage_in_any_order() 
 
 
 def test_the_mapping_is_explained_for_components_too() -> None:
-    ((_, view),) = statuspage.FORMAT.views(recorded("statuspage/component"), BY_COMPONENT)
+    ((_, view),) = statuspage.FORMAT.views(recorded("statuspage/component"), BY_COMPONENT, Receipt())
     assert any("gives 'complete_outage'" in line for line in explain(BY_COMPONENT, view))
-    assert not list(statuspage.FORMAT.views(recorded("statuspage/component"), SOURCE))
+    assert not list(statuspage.FORMAT.views(recorded("statuspage/component"), SOURCE, Receipt()))
 
 
 def test_a_recovery_after_the_turn_of_a_quarter_ends_what_began_before() -> None:

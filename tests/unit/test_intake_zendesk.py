@@ -11,6 +11,7 @@ from intake_samples import SOURCES, ZENDESK, Json, decided, published, recorded,
 
 from connect.intake import translate
 from connect.intake.formats import zendesk
+from connect.intake.formats.source_format import Receipt
 from connect.intake.sortable_ids import sortable
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import parse_rfc3339
@@ -183,7 +184,9 @@ def test_very_many_tags_are_not_compared_each_with_each() -> None:
         "type": "zen:event-type:ticket.tags_changed",
         "event": {"tags_added": ["ui"], "tags_removed": [*gone, "api"]},
     }
-    (made,) = published(translate.translated(translate.Outcomes(zendesk.translate(payload, ZENDESK, None)), ZENDESK))
+    (made,) = published(
+        translate.translated(translate.Outcomes(zendesk.translate(payload, ZENDESK, Receipt())), ZENDESK)
+    )
     assert made["data"]["component"] == "ui"
     assert compared < 10_000
 

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator
 
 from connect.intake.formats import bearer_token
-from connect.intake.formats.source_format import SourceFormat
+from connect.intake.formats.source_format import Receipt, SourceFormat
 from connect.intake.mapping.classification import Classified, IgnoredByRule, Unmapped, classify, opened_fields
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
@@ -45,12 +45,9 @@ SETTLE = 10 * MINUTE
 _MAX_REACH = 30 * DAY
 
 
-def translate(payload: object, source: Source, received_at: int | None) -> Iterator[ItemOutcome]:
-    """The outcomes of a notification's alerts.
-
-    `received_at` is when the request arrived (microseconds since 1970). None: unknown; then a report of a firing
-    alert takes back no resolution.
-    """
+def translate(payload: object, source: Source, receipt: Receipt) -> Iterator[ItemOutcome]:
+    """The outcomes of a notification's alerts. Where it is unknown when the request arrived, a report of a firing alert
+    takes back no resolution."""
     alerts = payload.get("alerts") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(alerts, list):
         yield RejectedItem("", "invalid", "not an Alertmanager notification: it has no list `alerts`")
@@ -64,7 +61,7 @@ def translate(payload: object, source: Source, received_at: int | None) -> Itera
         yield RejectedItem("", "oversize", f"alerts: lists {len(alerts):,}; at most {_MAX_ALERTS:,} are allowed")
         return
     for index, alert in enumerate(alerts):
-        yield from _alert(f"alerts[{index}]", alert, source, received_at)
+        yield from _alert(f"alerts[{index}]", alert, source, receipt.at)
 
 
 def truncated(payload: object) -> int:
@@ -206,7 +203,7 @@ FORMAT = SourceFormat(
     authenticate=bearer_token.authenticate,
     looks_like=_looks_like,
     translate=translate,
-    views=lambda payload, _: _views(payload),
+    views=lambda payload, _, __: _views(payload),
     payload_roots=("labels", "annotations"),
     dotted_names=True,
     path_problem=_path_problem,

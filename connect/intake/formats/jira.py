@@ -14,7 +14,7 @@ from typing import Any, cast
 from connect.intake import signatures
 from connect.intake.formats import tickets
 from connect.intake.formats.jira_changes import field_name, fields_before
-from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.paths import quote_path
@@ -55,7 +55,7 @@ _IGNORED = {
 _MADE_PRIVATE = "an edited comment that is internal now stays an answer if it was public: no event takes an answer back"
 
 
-def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutcome]:
     """The outcome of one webhook; paths of the mapping look into the payload (`issue.fields.priority.name`)."""
     kind = payload.get("webhookEvent") if isinstance(payload, dict) else None
     if not isinstance(payload, dict) or not isinstance(kind, str):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from connect.intake.formats import json_webhook_authentication, json_webhook_secrets
 from connect.intake.formats.json_webhook_times import NoTime, time_at
-from connect.intake.formats.source_format import BODY_KEYS, INCIDENT_KEYS, SourceFormat
+from connect.intake.formats.source_format import BODY_KEYS, INCIDENT_KEYS, Receipt, SourceFormat
 from connect.intake.mapping.body_rules import (
     IGNORED,
     OPENED,
@@ -69,17 +69,15 @@ class JsonMessage(NamedTuple):
     """What is ambiguous about times that count."""
 
 
-def translate(
-    payload: object, source: Source, received_at: int | None, headers: Headers = NO_HEADERS
-) -> Iterator[ItemOutcome]:
-    """The outcomes of the messages of a body; `headers` are those that the mapping reads."""
+def translate(payload: object, source: Source, receipt: Receipt) -> Iterator[ItemOutcome]:
+    """The outcomes of the messages of a body."""
     assert source.body is not None
-    found = messages(payload, source.body, headers)
+    found = messages(payload, source.body, receipt.headers)
     if isinstance(found, RejectedItem):
         yield found
         return
     for item, texts in found:
-        yield from _outcomes(item, texts, source, source.body, received_at)
+        yield from _outcomes(item, texts, source, source.body, receipt.at)
 
 
 def messages(
@@ -293,8 +291,8 @@ def _as_event(message: JsonMessage, event_type: str, name: str, at: int, data: d
     return EventItem(message.item, event(event_type, event_id, message.source.source, message.subject, time, data))
 
 
-def _views(payload: object, source: Source, headers: Headers = NO_HEADERS) -> Iterator[tuple[str, object]]:
-    found = iter(()) if source.body is None else messages(payload, source.body, headers)
+def _views(payload: object, source: Source, receipt: Receipt) -> Iterator[tuple[str, object]]:
+    found = iter(()) if source.body is None else messages(payload, source.body, receipt.headers)
     return iter(()) if isinstance(found, RejectedItem) else found
 
 
@@ -314,11 +312,9 @@ FORMAT = SourceFormat(
     authenticate=json_webhook_authentication.authenticate,
     looks_like=lambda payload: isinstance(payload, dict),
     translate=translate,
-    translate_with_headers=translate,
     keys=(*(each for each in INCIDENT_KEYS if each != "states"), *BODY_KEYS),
     required_keys=("body", "component", "impact", "tenants"),
     views=_views,
-    views_with_headers=_views,
     parse_path=_parse_path,
     without_secrets=json_webhook_secrets.without_secrets,
     truncated=left_out,

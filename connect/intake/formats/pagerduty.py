@@ -18,7 +18,7 @@ from connect.feedback_links import LinkedIncident, incident_of_key, incident_of_
 from connect.intake import signatures
 from connect.intake.formats import feedback
 from connect.intake.formats.feedback import Feedback
-from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from streams.sla.instants import SECOND
@@ -65,7 +65,7 @@ def authenticate(credentials: Credentials) -> None:
         )
 
 
-def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutcome]:
     """The outcome of one event; paths of the mapping look into the whole payload (`event.agent.id`)."""
     event = payload.get("event") if isinstance(payload, dict) else None
     if not isinstance(event, dict) or not isinstance(event.get("event_type"), str):

@@ -16,7 +16,7 @@ from connect.feedback_links import ACTIONS_BLOCK, TEXT_BLOCK, TEXT_INPUT, SlackA
 from connect.intake import signatures
 from connect.intake.formats import feedback, json_body, slack_reply
 from connect.intake.formats.feedback import Feedback
-from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.source_format import FEEDBACK_KEYS, AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from streams.sla.events import Rejection
@@ -75,7 +75,7 @@ def without_secrets(body: bytes) -> bytes:
     return urlencode({"payload": json.dumps(retained, default=str)}).encode()
 
 
-def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutcome]:
     """The outcomes of an interaction; paths of the mapping look into the whole payload (`user.id`)."""
     if not isinstance(payload, dict) or not isinstance(payload.get("type"), str):
         yield RejectedItem("", "invalid", "not an interaction of Slack: it has no text `type`")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from connect.intake.formats import json_body
 from connect.intake.mapping.authentication import Authentication
-from connect.intake.mapping.headers import Headers
+from connect.intake.mapping.headers import NO_HEADERS, Headers
 from connect.intake.mapping.paths import FieldPath, parse_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import ItemOutcome, Reply, RequestOutcome
@@ -53,6 +53,14 @@ class Credentials(NamedTuple):
     """The address that the connection comes from."""
 
 
+class Receipt(NamedTuple):
+    """What is known of a webhook beside its payload: when it was received (microseconds since 1970; None: unknown), and
+    the headers that its mapping reads."""
+
+    at: int | None = None
+    headers: Headers = NO_HEADERS
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
     """One format that a source of the mapping file may have."""
@@ -63,12 +71,9 @@ class SourceFormat:
     """Raises AuthenticationError unless the request proves its sender."""
     looks_like: Callable[[object], bool]
     """Whether a JSON value has the distinctive fields of this format. `sla intake test` uses it to find the source."""
-    translate: Callable[[object, Source, int | None], Iterator[ItemOutcome]] | None = None
-    """The outcomes of a webhook's JSON payload that was received at an instant (microseconds since 1970; None:
-    unknown). A format without this has no webhook: its events carry the contract's fields and arrive at `/v1/events`
-    and the addresses of `rest.ROUTES`."""
-    translate_with_headers: Callable[[object, Source, int | None, Headers], Iterator[ItemOutcome]] | None = None
-    """As `translate`, for a format whose mapping may read headers of the request; None: it reads none."""
+    translate: Callable[[object, Source, Receipt], Iterator[ItemOutcome]] | None = None
+    """The outcomes of a webhook's JSON payload. A format without this has no webhook: its events carry the contract's
+    fields and arrive at `/v1/events` and the addresses of `rest.ROUTES`."""
     parse: Callable[[bytes], object | Rejection] = json_body.parse
     """The payload of a webhook's body."""
     keys: tuple[str, ...] = INCIDENT_KEYS
@@ -88,11 +93,9 @@ class SourceFormat:
     """What to post to the sender once the outcome of a payload is known, beside the answer; None: nothing ever."""
     without_secrets: Callable[[bytes], bytes] = lambda body: body
     """The body as the rejected topic keeps it."""
-    views: Callable[[object, Source], Iterable[tuple[str, object]]] = lambda payload, _: [("", payload)]
+    views: Callable[[object, Source, Receipt], Iterable[tuple[str, object]]] = lambda payload, _, __: [("", payload)]
     """The items of a source's payload that the mapping is applied to, each with its place, such as `alerts[2]`. An
     explanation of the mapping shows what it makes of each."""
-    views_with_headers: Callable[[object, Source, Headers], Iterable[tuple[str, object]]] | None = None
-    """As `views`, for a format whose mapping may read headers of the request."""
     parse_path: Callable[[str], FieldPath] = parse_path
     """A path of the mapping file. Raises ValueError, whose text says what is allowed."""
     payload_roots: tuple[str, ...] = ()

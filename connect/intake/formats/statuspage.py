@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from connect.intake import signatures
-from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.statuspage_components import component_outcomes, read_component
 from connect.intake.formats.statuspage_incidents import incident_outcomes
 from connect.intake.formats.statuspage_maintenance import maintenance_outcomes
@@ -35,7 +35,7 @@ def authenticate(credentials: Credentials) -> None:
         raise AuthenticationError("the token is missing or unknown; the webhook's address ends in `?token=TOKEN`")
 
 
-def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutcome]:
     """The outcomes of a webhook about an incident, a maintenance or a component."""
     return page_outcomes(payload, source)
 
@@ -63,7 +63,7 @@ def without_secrets(body: bytes) -> bytes:
     return _UNSUBSCRIBE.sub(_REMOVED, body)
 
 
-def _views(payload: object, source: Source) -> Iterator[tuple[str, object]]:
+def _views(payload: object, source: Source, _: Receipt) -> Iterator[tuple[str, object]]:
     if not isinstance(payload, dict):
         return
     incident = payload.get("incident")

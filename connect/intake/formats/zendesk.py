@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from connect.intake import signatures
 from connect.intake.formats import tickets
-from connect.intake.formats.source_format import AuthenticationError, Credentials, SourceFormat
+from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.rules import Source, States
@@ -71,7 +71,7 @@ def _signed(credentials: Credentials, signature: str, timestamp: str) -> bool:
     )
 
 
-def translate(payload: object, source: Source, _: int | None) -> Iterator[ItemOutcome]:
+def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutcome]:
     """The outcome of one event; paths of the mapping look into the whole payload (`detail.priority`)."""
     if not isinstance(payload, dict) or not isinstance(payload.get("type"), str):
         yield RejectedItem("", "invalid", "not a Zendesk event: it has no text `type`")
