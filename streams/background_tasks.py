@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -59,6 +59,20 @@ def in_loop(name: str, run: Callable[[], Coroutine[object, object, None]]) -> Ba
         await asyncio.wait(running)
 
     return BackgroundTask(name, lambda: running.append(asyncio.create_task(log_failure(), name=name)), stop)
+
+
+async def until_one_ends(stop: asyncio.Event, running: Iterable[asyncio.Task[object]]) -> str | None:
+    """Wait until `stop` is set; None then. Or until one of the tasks, which run until they are cancelled, has ended by
+    itself: what ended it."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+    if stopped in done:
+        return None
+    ended = done.pop()
+    return "cancelled" if ended.cancelled() else repr(ended.exception())
 
 
 class BackgroundTasks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,18 @@ from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import mapping_in
 from connect.intake.settings import read_intake_settings
 from connect.intake.signatures import MIN_SECRET_CHARACTERS, Secret, Secrets, read_secrets
+from streams.config_files.reload import content_digest
 from streams.configuration.variables import FILE
 from streams.errors import SettingsError
 
-_DIGEST_CHARACTERS = 16
 _OPERATOR = "SLA_INTAKE_OPERATOR_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedMapping:
-    """The sources by name and the secrets of each. `digest` identifies the content of the mapping file: the first
-    hexadecimal digits of its SHA-256. `operator` is the token of whoever may see the last requests; None: nobody.
-    `shared` names, for each secret that says who sends and that several sources have, these sources."""
+    """The sources by name and the secrets of each. `digest` is that of the mapping file (`content_digest`). `operator`
+    is the token of whoever may see the last requests; None: nobody. `shared` names, for each secret that says who sends
+    and that several sources have, these sources."""
 
     sources: Mapping[str, Source]
     secrets: Secrets
@@ -50,7 +49,7 @@ class MappingLoader:
         sources = mapping_in(content, str(self._path))
         named = {ref.name for source in sources.values() for ref in source.secrets if ref.kind == "file"}
         self._secret_files = [Path(name) for name in sorted(named)]
-        digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
+        digest = content_digest(content)
         secrets = read_secrets(sources.values(), self._environment)
         operator = _operator(read_intake_settings().operator_token, secrets)
         return LoadedMapping(sources, secrets, digest, operator, _shared(sources, secrets))

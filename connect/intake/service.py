@@ -18,6 +18,7 @@ from connect.intake.kafka_records import REJECTED_TOPIC
 from connect.intake.loaded_mapping import MappingLoader
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
+from streams.background_tasks import until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.schema_source import writing_frame
@@ -99,13 +100,9 @@ async def serve(
             running += [asyncio.create_task(work()) for work in background]
             log.info("intake_started", address=server.address, sources=sorted(mapping.sources))
             listening(server.address)
-            stopped = asyncio.create_task(stop.wait())
-            running.append(stopped)
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            error = await until_one_ends(stop, running)
             intake.stopping = True
-            if stopped not in done:
-                ended = done.pop()
-                error = "cancelled" if ended.cancelled() else repr(ended.exception())
+            if error is not None:
                 log.critical("background_task_ended", error=error, consequence="the intake stops, to be restarted")
                 code = 1
     finally:

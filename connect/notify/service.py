@@ -20,6 +20,7 @@ from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, Routing
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
+from streams.background_tasks import until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.client import RegistryClient
@@ -102,14 +103,9 @@ async def serve(
         try:
             running = [asyncio.create_task(work) for work in (destinations.run(), shape.run(), reload.run(asked))]
             running += [] if summaries is None else [asyncio.create_task(summaries.run())]
-            stopped = asyncio.create_task(stop.wait())
-            done, _ = await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-            if stopped not in done:
-                ended = done.pop()
-                error = "cancelled" if ended.cancelled() else repr(ended.exception())
+            if (error := await until_one_ends(stop, running)) is not None:
                 log.critical("destination_worker_ended", error=error, consequence="the notifier stops, to be restarted")
                 code = 1
-            stopped.cancel()
         finally:
             for task in running:
                 task.cancel()

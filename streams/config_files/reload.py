@@ -21,6 +21,7 @@ from streams.errors import SettingsError
 ConfigT = TypeVar("ConfigT")
 ConfigT_co = TypeVar("ConfigT_co", covariant=True)
 _LOOK_EVERY_S = 2.0
+_DIGEST_CHARACTERS = 16
 
 
 class ConfigLoader(Protocol[ConfigT_co]):
@@ -106,6 +107,11 @@ class ConfigReload(Generic[ConfigT]):
         self.problem = problem
         self._log.error(f"{self._event}_refused", reason=problem, consequence="the old one stays in force")
         self._refused(problem)
+
+
+def content_digest(content: bytes) -> str:
+    """Identifies the content of a file for people: the first hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def fingerprint(files: Iterable[Path]) -> bytes:

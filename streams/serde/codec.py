@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from fastavro import schemaless_writer
 
@@ -57,6 +57,8 @@ MAX_RECORD_BYTES = 256 * 1024
 
 #: Decodes a value of at most so many bytes: `Codec.decode`.
 Decode = Callable[[bytes | None, int], "tuple[str, Fields] | Rejection"]
+
+_Compiled = TypeVar("_Compiled")
 
 
 class _Writer(NamedTuple):
@@ -186,9 +188,7 @@ class Codec:
         kind, name, subject, time, data, backfill, traceparent, _ = output
         known = self._output_writers.get(kind)
         if known is None:
-            schema = self._latest[kind]
-            compiled = output_writer_of(schema.fingerprint, schema.parsed)
-            known = self._output_writers[kind] = SINGLE_OBJECT + schema.fingerprint, compiled
+            known = self._output_writers[kind] = self._framed(kind, output_writer_of)
         head, write = known
         if write is not None:
             try:
@@ -197,14 +197,17 @@ class Codec:
                 write = None  # `_write` fills in a default, or says which value does not fit
         return self._write(kind, output_record(output, source))
 
+    def _framed(self, name: str, compiled: Callable[[bytes, Definition], _Compiled]) -> tuple[bytes, _Compiled]:
+        """The head of single-object encoding and the compiled writer of a schema."""
+        schema = self._latest[name]
+        return SINGLE_OBJECT + schema.fingerprint, compiled(schema.fingerprint, schema.parsed)
+
     def encode_values(self, event_type: str, values: Sequence[object]) -> bytes:
         """The framed record of values in the order of the schema's fields; so are the items of arrays of records, which
         are tuples. Raises as `encode` does."""
         known = self._values_writers.get(event_type)
         if known is None:
-            schema = self._latest[event_type]
-            compiled = values_writer_of(schema.fingerprint, schema.parsed)
-            known = self._values_writers[event_type] = SINGLE_OBJECT + schema.fingerprint, compiled
+            known = self._values_writers[event_type] = self._framed(event_type, values_writer_of)
         head, write = known
         if write is not None:
             try:

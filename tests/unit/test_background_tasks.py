@@ -8,7 +8,7 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from streams.background_tasks import BackgroundTasks, in_loop, in_thread
+from streams.background_tasks import BackgroundTasks, in_loop, in_thread, until_one_ends
 
 
 class Recorded:
@@ -125,3 +125,27 @@ def test_a_coroutine_that_fails_is_logged_at_once() -> None:
     assert [(each["event"], each["task"], each["log_level"]) for each in logs] == [
         ("background_task_failed", "shape", "critical")
     ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (KeyError("partition"), "KeyError('partition')"),
+        (asyncio.CancelledError(), "cancelled"),  # a Kafka client's own, which its awaiters get
+        (None, "None"),
+    ],
+)
+def test_a_task_that_ends_by_itself_is_told_with_what_ended_it(ending: BaseException | None, told: str) -> None:
+    async def end() -> None:
+        if ending is not None:
+            raise ending
+
+    async def scenario() -> list[str | None]:
+        stop, endless = asyncio.Event(), asyncio.create_task(asyncio.Event().wait())
+        found = [await until_one_ends(stop, [endless, asyncio.create_task(end())])]
+        stop.set()
+        found.append(await until_one_ends(stop, [endless]))
+        endless.cancel()
+        return found
+
+    assert asyncio.run(scenario()) == [told, None]

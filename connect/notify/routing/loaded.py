@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,18 @@ from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.routing.file import routing_in
 from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
+from streams.config_files.reload import content_digest
 from streams.errors import SettingsError
 from streams.i18n.catalogues import Language
 
-_DIGEST_CHARACTERS = 16
 #: Changes of routes that are remembered.
 _MOST_ROUTINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRouting:
-    """The routing and the secrets of each destination. `digest` identifies the content of the file: the first
-    hexadecimal digits of its SHA-256."""
+    """The routing and the secrets of each destination. `digest` is that of the file
+    (`content_digest`)."""
 
     routing: Routing
     secrets: Mapping[str, Secrets]
@@ -50,7 +49,7 @@ class RoutingLoader:
         refs = [ref for each in routing.destinations.values() for ref in (each.secret, *each.signing)]
         self._secret_files = [Path(name) for name in sorted({ref.name for ref in refs if ref.kind == "file"})]
         secrets = read_destination_secrets(routing.destinations.values(), self._environment)
-        return LoadedRouting(routing, secrets, hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS])
+        return LoadedRouting(routing, secrets, content_digest(content))
 
     def files(self) -> Iterable[Path]:
         """The routing file, and the files of secrets that it named when it was last read."""
