@@ -25,13 +25,12 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     first = data[at]
     if first < 0x80:
         return first >> 1 ^ -(first & 1), at + 1
-    digits = data[at : at + 8]
-    if len(digits) == 8:
-        a, b, c, d, e, f, g, last = digits
-        if a & b & c & d & e & f & g & 0x80 and last < 0x80:  # an instant of our times
-            high = (e & 0x7F) << 28 | (f & 0x7F) << 35 | (g & 0x7F) << 42 | last << 49
-            rest = a & 0x7F | (b & 0x7F) << 7 | (c & 0x7F) << 14 | (d & 0x7F) << 21 | high
-            return rest >> 1 ^ -(rest & 1), at + 8
+    digits = int.from_bytes(data[at : at + 8], "little")
+    if digits & 0x8080808080808080 == 0x0080808080808080:  # eight, as an instant of our times has
+        pairs = digits & 0x007F007F007F007F | digits >> 1 & 0x3F803F803F803F80
+        fours = pairs & 0x00003FFF00003FFF | pairs >> 2 & 0x0FFFC0000FFFC000
+        rest = fours & 0x0FFFFFFF | fours >> 4 & 0xFFFFFFF0000000
+        return rest >> 1 ^ -(rest & 1), at + 8
     rest = shift = 0
     for end in range(at, at + _LONGEST):
         digit = data[end]
@@ -118,7 +117,11 @@ class _Compiler:
                 decoded = ".decode()" if kind == "string" else ""
                 self._write("end = at + (size >> 1)", f"{name} = data[at:end]{decoded}", "at = end")
             case "long" | "int":
-                self._write(f"{name}, at = long(data, at)")
+                self._write(
+                    f"{name} = data[at]",
+                    f"if {name} & 0x80: {name}, at = long(data, at)",
+                    f"else: {name}, at = {name} >> 1 ^ -({name} & 1), at + 1",
+                )
             case "boolean":
                 self._write(f"{name} = BOOLEANS[data[at]]", "at += 1")
             case "double":

@@ -7,9 +7,8 @@ the types that the schema names; for anything else it raises, and the codec give
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from struct import Struct
-from typing import cast
+from typing import TypeVar, cast
 
 from streams.serde.compiled import Compiled, UnknownTypeError, fields_of, is_position, other_branch
 from streams.sla.evidence import PositionRecords
@@ -32,7 +31,10 @@ _CACHE_SIZE = 16_384
 _INSTANTS = 1024
 """Numbers that are cached. More would hit more often, and cost more than they save: they displace other data from the
 CPU's caches."""
+_LAST_DIGITS = 256
 _SHORT_LENGTHS = 1024
+
+_Key = TypeVar("_Key")
 
 
 def _digits(rest: int) -> bytes:
@@ -45,32 +47,56 @@ def _digits(rest: int) -> bytes:
     return bytes(written)
 
 
-#: Varint parts: two base-128 digits with more to follow, and the last one or two. A present-day instant is three of the
-#: former and one of the latter.
-_MORE = [bytes([number & 0x7F | 0x80, number >> 7 | 0x80]) for number in range(1 << 14)]
-_LAST = [_digits(number) for number in range(1 << 14)]
-_PART = (1 << 14) - 1
+class _Cache(dict[_Key, bytes]):
+    """What a function makes of a key, for at most `size` keys. Reading it costs less than calling what `lru_cache`
+    wraps; once it is full it begins anew."""
+
+    def __init__(self, make: Callable[[_Key], bytes], size: int) -> None:
+        super().__init__()
+        self._make = make
+        self._size = size
+
+    def __missing__(self, key: _Key) -> bytes:
+        made = self._make(key)
+        if len(self) >= self._size:
+            self.clear()
+        self[key] = made
+        return made
 
 
-@lru_cache(maxsize=_INSTANTS)
 def _long(value: int) -> bytes:
-    """Zigzag and variable length; cached, because the records about one input name the same instants. Only whole
-    numbers may be passed: to the cache 1.0 is 1. Raises OverflowError beyond 64 bits."""
+    """Zigzag and variable length. Raises OverflowError beyond 64 bits."""
     rest = value << 1 if value >= 0 else ~(value << 1)
-    if 1 << 42 <= rest < 1 << 56:  # an instant, as most are
-        return _MORE[rest & _PART] + _MORE[rest >> 14 & _PART] + _MORE[rest >> 28 & _PART] + _LAST[rest >> 42]
-    if rest <= _PART:
-        return _LAST[rest]
-    if rest >> 28 == 0:
-        return _MORE[rest & _PART] + _LAST[rest >> 14]
     if rest >> 64:
         raise OverflowError(f"{value} has more than 64 bits")
     return _digits(rest)
 
 
+class _Longs(dict[int, bytes]):
+    """`_long` of numbers that were written lately: the records about one input name the same instants. Only whole
+    numbers may be looked up: to a dict 1.0 is 1."""
+
+    def __missing__(self, value: int) -> bytes:
+        rest = value << 1
+        if 1 << 49 <= rest < 1 << 56:  # an instant of our times: eight digits, of which the last four rarely change
+            low = rest & 0x7F | (rest & 0x3F80) << 1 | (rest & 0x1FC000) << 2 | (rest & 0xFE00000) << 3
+            written = _four_bytes(low | 0x80808080) + _last_digits[rest >> 28]
+        else:
+            written = _long(value)
+        if len(self) >= _INSTANTS:
+            self.clear()
+        self[value] = written
+        return written
+
+
+_four_bytes = Struct("<I").pack
+_last_digits = _Cache(_digits, _LAST_DIGITS)
+_longs = _Longs()
+
+
 def _exact_long(value: int) -> bytes:
     """For values that may be anything: fastavro decides what to do with a boolean or a float."""
-    return _long(value) if value.__class__ is int else _mismatch(value)
+    return _longs[value] if value.__class__ is int else _mismatch(value)
 
 
 def _exact_int(value: int) -> bytes:
@@ -86,10 +112,10 @@ def _mismatch(value: object) -> bytes:
 _LENGTH = [_long(number) for number in range(_SHORT_LENGTHS)]
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def _text(value: str) -> bytes:
     written = value.encode()
-    return _long(len(written)) + written
+    size = len(written)
+    return (_LENGTH[size] if size < _SHORT_LENGTHS else _long(size)) + written
 
 
 def _positions(write: Callable[[dict[str, object]], bytes], items: list[dict[str, object]]) -> Iterable[bytes]:
@@ -100,10 +126,11 @@ def _positions(write: Callable[[dict[str, object]], bytes], items: list[dict[str
 _NAMES: dict[str, object] = {
     "positions": _positions,
     "long": _long,
+    "LONGS": _longs,
     "exact_long": _exact_long,
     "exact_int": _exact_int,
     "mismatch": _mismatch,
-    "text": _text,
+    "TEXTS": _Cache(_text, _CACHE_SIZE),
     "double_": Struct("<d").pack,
     "LENGTH": _LENGTH,
     "BOOLEANS": {False: b"\x00", True: b"\x01"},
@@ -191,13 +218,13 @@ class _Compiler:
         name = self._name()
         match kind:
             case "string" if field not in _UNIQUE:
-                return [f"text({value})"]
+                return [f"TEXTS[{value}]"]
             case "string":
                 return self._sized(f"({value}).encode()", name)
             case "bytes":
                 return self._sized(value, name)
             case "long":
-                return [f"(long({name}) if ({name} := {value}).__class__ is int else mismatch({name}))"]
+                return [f"(LONGS[{name}] if ({name} := {value}).__class__ is int else mismatch({name}))"]
             case "int":
                 return [f"(LENGTH[{name}] if 0 <= ({name} := {value}) < {_SHORT_LENGTHS} else exact_long({name}))"]
             case "boolean":
@@ -209,8 +236,12 @@ class _Compiler:
 
     def _sized(self, value: str, name: str) -> list[str]:
         """The length of bytes, and the bytes, which are in `name` from then on."""
+        return [self._count(f"{name} := {value}"), name]
+
+    def _count(self, value: str) -> str:
+        """How many items an expression has."""
         size = self._name()
-        return [f"(LENGTH[{size}] if ({size} := len({name} := {value})) < {_SHORT_LENGTHS} else long({size}))", name]
+        return f"(LENGTH[{size}] if ({size} := len({value})) < {_SHORT_LENGTHS} else long({size}))"
 
     def _nullable(self, branches: list[object], value: str, field: str) -> str:
         """A union with null, on whichever side."""
@@ -243,10 +274,11 @@ class _Compiler:
         arguments = [f"a{number}" for number in range(len(fields))]
         pairs = zip(fields, arguments, strict=True)
         parts = [part for field, argument in pairs for part in self._parts(field["type"], argument, _UNCACHED_FIELD)]
-        write = self._name(lru_cache(maxsize=_CACHE_SIZE)(self._function(", ".join(arguments), parts)))
+        write = self._function("item", parts, f"{', '.join(arguments)}, = item")
+        known = self._name(_Cache(write, _CACHE_SIZE))
         first, *others = (repr(field["name"]) for field in fields)
         written = [f"({name} := {value})[{first}]", *(f"{name}[{other}]" for other in others)]
-        return [f"{write}({', '.join(written)})"]
+        return [f"{known}[{', '.join(written)},]"]
 
     def _array(self, items: object, value: str, field: str) -> str:
         """One block, as fastavro writes it, or none. Raises for anything but a list."""
@@ -256,13 +288,13 @@ class _Compiler:
             write = self._name(self._of_values("item", fields_of(items)))
         else:
             parts = self._parts(items, "item", field)
-            write = "text" if parts == ["text(item)"] else self._name(self._function("item", parts))
+            write = "TEXTS.__getitem__" if parts == ["TEXTS[item]"] else self._name(self._function("item", parts))
         if is_position(items):
             written, is_list = f"positions({write}, {name})", f"isinstance({name} := {value}, list)"
         else:
             is_list = "in LISTS" if self._values else "is list"
             written, is_list = f"map({write}, {name})", f"({name} := {value}).__class__ {is_list}"
-        block = f"b''.join((long(len({name})), *{written}, b'\\x00'))"
+        block = f"b''.join(({self._count(name)}, *{written}, b'\\x00'))"
         return f"(({block} if {name} else b'\\x00') if {is_list} else mismatch({name}))"
 
 
