@@ -44,6 +44,10 @@ _CLASSIFIED, _BREACHED, _RETRACTED, _MET, _NOTICED, _CLOSED, _IMPACTS, _LINK = r
 EntryRow = tuple[int, int, int, int, int, str]
 
 
+#: Frequent events that have nothing that is removed before they are stored.
+_PLAIN = frozenset(["incident.responded", "incident.resolved", "incident.waiting", "incident.waiting_ended"])
+
+
 class BufferedInput(NamedTuple):
     """An event that waits for its incident's opening: the record, to be rejected as it came, and its event in
     single-object encoding."""
@@ -61,6 +65,8 @@ def without_texts(rows: InputRows, event_type: str, fields: Mapping[str, object]
     """The input as it is stored: without texts, which no decision needs, but for a shortened summary, without tenants
     that a platform-wide scope ignores, in single-object encoding. `value` is returned as it is where nothing has to be
     removed."""
+    if event_type in _PLAIN:
+        return rows.to_single_object(event_type, fields, value)
     changed: Fields = {}
     if fields.get("text") is not None:
         changed["text"] = None

@@ -16,7 +16,7 @@ from typing import Any
 
 from streams.sla.events import Event, Rejection
 from streams.sla.limits import InvalidInputError, check_id, check_instant
-from streams.sla.new_input import check_new_input
+from streams.sla.new_input import check_new_input, checked_fields
 from streams.sla.payloads import BUILDERS, Fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -77,6 +77,7 @@ _CONTENT: dict[str, tuple[str, ...]] = {
 _READ: dict[str, Callable[[Fields], tuple[Any, ...]]] = {
     event_type: itemgetter("subject", "occurred_at", *names) for event_type, names in _CONTENT.items()
 }
+_CHECKED = {event_type: checked_fields(names) for event_type, names in _CONTENT.items()}
 #: What nested records say. Event type → where one stands in the content, and its two fields.
 _PARTS = {"who": ("kind", "id"), "approver": ("kind", "id"), "monthly_charge": ("amount_minor", "currency")}
 _NESTED = {
@@ -93,16 +94,16 @@ def _check_source(source: str) -> str:
 
 def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
     """The typed event of a new input, decoded by the codec or from JSON; or why it is rejected."""
-    return _event(event_type, record, check_new_input)
+    return _event(event_type, record, new=True)
 
 
 def stored_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
     """The typed event of a record that was accepted before, maybe by a release with fewer checks; a Rejection when it
     can't be read."""
-    return _event(event_type, record, None)
+    return _event(event_type, record, new=False)
 
 
-def _event(event_type: str, record: Mapping[str, object], check: Callable[[Fields], None] | None) -> Event | Rejection:
+def _event(event_type: str, record: Mapping[str, object], *, new: bool) -> Event | Rejection:
     fields: Fields = record
     build = BUILDERS.get(event_type)
     if build is None:
@@ -117,8 +118,8 @@ def _event(event_type: str, record: Mapping[str, object], check: Callable[[Field
         if received is not None:
             check_instant(received, "receivedtime")
         payload = build(fields)
-        if check is not None:
-            check(fields)
+        if new and (names := _CHECKED[event_type]):
+            check_new_input(fields, names)
     except InvalidInputError as error:
         return Rejection(error.code, str(error), event_id)
     trace = fields["traceparent"]

@@ -7,7 +7,7 @@ had them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.sla.limits import invalid
@@ -15,17 +15,30 @@ from streams.sla.limits import invalid
 #: Control characters, but for line ends and tabs.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _TEXTS = ("summary", "text", "reason")
+_TENANTS = ("tenant_ids", "tenant_id")
 #: No tenant can have this id: it reads as "every tenant", which is what scope platform says.
 WILDCARD = "*"
 
 
-def check_new_input(fields: Mapping[str, Any]) -> None:
-    """Raises InvalidInputError."""
-    for name in _TEXTS:
-        text = fields.get(name)
-        if text and not text.isprintable() and (found := _CONTROL.search(text)):
+def checked_fields(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of a record's fields that `check_new_input` looks at, in the order of its checks."""
+    return tuple(name for name in (*_TEXTS, *_TENANTS) if name in names)
+
+
+def check_new_input(fields: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Check these `checked_fields` of a record. Raises InvalidInputError."""
+    for name in names:
+        value = fields[name]
+        if not value:
+            continue
+        if name in _TENANTS:
+            _check_tenants(fields)
+        elif not value.isprintable() and (found := _CONTROL.search(value)):
             problem = f"has the control character U+{ord(found[0]):04X}; allowed are line ends and tabs"
             raise invalid(name, problem)
+
+
+def _check_tenants(fields: Mapping[str, Any]) -> None:
     tenant_ids = fields.get("tenant_ids")
     if tenant_ids:
         if fields["scope"] == "platform":
