@@ -81,14 +81,14 @@ class DecisionWriter:
         event, fields, record = checked
         match decision:
             case Applied() | Rewritten():  # the frequent one first
-                self._context.count.input_applied()
+                self._context.count.inputs_applied(1)
                 self.write(decision, effects, record.arrival, checked)
             case Rejected(rejection):
                 self._rejects.reject(record, rejection, effects, known=about(event.type, event.subject))
             case Duplicate():
                 self._context.count.duplicate.inc()
             case Buffered():
-                self._context.count.input_applied()
+                self._context.count.inputs_applied(1)
                 self._buffer(event, fields, record, effects)
             case _:
                 assert_never(decision)
@@ -97,9 +97,9 @@ class DecisionWriter:
         """Write what follows from several inputs, each of another incident: all outputs, then all rows. Raises
         WriteFailed."""
         try:
+            self._context.count.inputs_applied(len(decided))
             for decision, checked in decided:
                 arrival = checked.record.arrival
-                self._context.count.input_applied()
                 for output in decision.outputs:
                     self._publish(output, effects, arrival)
             for decision, checked in decided:

@@ -16,18 +16,20 @@ class Egress:
     def __init__(self, context: AgentContext) -> None:
         self._context = context
         self._topics = context.topics
+        self._partitions = context.topics.partitions
+        self._source, self._framing = context.source, context.framing
+        self._encode, self._count = context.codec.encode_output, context.count.output
         self._names = {suffix: context.topics.name(suffix) for suffix in TOPIC_OF.values()}
 
     def publish(self, output: Output, topic: str, effects: Effects) -> Send:
         """Encode an output and send it to its topic, partitioned by its subject. Returns it in single-object encoding,
         so that it can be copied."""
-        context = self._context
-        context.count.output(output)
-        value, headers = context.codec.encode_output(output, context.source)
+        self._count(output)
+        value, headers = self._encode(output, self._source)
         subject = output.subject
-        partition = partition_of(subject, self._topics.partitions)
+        partition = partition_of(subject, self._partitions)
         send = Send(self._names[topic], partition, subject.encode(), value, headers)
-        framed = context.framing(value)
+        framed = self._framing(value)
         effects.send(send if framed is value else send._replace(value=framed))
         return send
 

@@ -36,6 +36,7 @@ _BY_CLOCK: Mapping[str, Counter] = {
     "sla.warning": REMINDERS,
     "sla.update_due": REMINDERS,
 }
+_OF_BUSINESS = frozenset([*_BY_CLOCK, "credit.statement", "credit.issued"])
 
 
 class AgentCounters:
@@ -46,7 +47,9 @@ class AgentCounters:
         self.duplicate = INPUTS.labels(agent, "duplicate")
         self.forwarded = FORWARDED.labels(agent)
         self._agent = agent
-        self._pending: dict[Counter, int] | None = None
+        self._deferred = False
+        self._applied = 0
+        self._pending: dict[str, int] = {}
         self._outputs: dict[str, Counter] = {}
         self._flags: dict[str, Counter] = {}
         self._clocks: dict[tuple[str, str, str], Counter] = {}
@@ -54,33 +57,37 @@ class AgentCounters:
     def defer(self) -> None:
         """From now on inputs and outputs are added up, until `flush` counts them: a counter's lock costs more than what
         it counts. What is not committed is not counted then."""
-        self._pending = {}
+        self._deferred = True
 
     def flush(self) -> None:
         """Count what was added up; called at the end of each transaction."""
-        if self._pending:
-            for counter, number in self._pending.items():
-                counter.inc(number)
-            self._pending.clear()
+        self.applied.inc(self._applied)
+        self._applied = 0
+        for kind, number in self._pending.items():
+            self._outputs[kind].inc(number)
+        self._pending.clear()
 
-    def _add(self, counter: Counter) -> None:
-        pending = self._pending
-        if pending is None:
-            counter.inc()
+    def inputs_applied(self, number: int) -> None:
+        """Count inputs that were applied."""
+        if self._deferred:
+            self._applied += number
         else:
-            pending[counter] = pending.get(counter, 0) + 1
-
-    def input_applied(self) -> None:
-        """Count one input that was applied."""
-        self._add(self.applied)
+            self.applied.inc(number)
 
     def output(self, output: Output) -> None:
         """Count one output, and what it says of the business."""
         kind = output.type
-        counter = self._outputs.get(kind)
-        if counter is None:
-            counter = self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
-        self._add(counter)
+        if kind not in self._outputs:
+            self._outputs[kind] = OUTPUTS.labels(self._agent, kind)
+        if self._deferred:
+            self._pending[kind] = self._pending.get(kind, 0) + 1
+        else:
+            self._outputs[kind].inc()
+        if kind in _OF_BUSINESS:
+            self._business(output)
+
+    def _business(self, output: Output) -> None:
+        kind = output.type
         if kind in _BY_CLOCK:
             if not output.backfill:
                 self._clock(output)

@@ -172,30 +172,20 @@ class Codec:
 
     def encode_output(self, output: Output, source: str) -> tuple[bytes, list[tuple[str, bytes]]]:
         """Value and CloudEvents headers of an output; `source` names the agent, such as `/sla/incidents`."""
+        kind, name, subject, time, data, backfill, traceparent, ended = output
         headers = headers_for(
-            output.type,
-            output.id,
-            source,
-            output.subject,
-            output.time,
-            traceparent=output.traceparent,
-            backfill=output.backfill,
-            incident_ended=output.incident_ended,
+            kind, name, source, subject, time, traceparent=traceparent, backfill=backfill, incident_ended=ended
         )
-        return self._write_output(output, source), headers
-
-    def _write_output(self, output: Output, source: str) -> bytes:
-        kind, name, subject, time, data, backfill, traceparent, _ = output
         known = self._output_writers.get(kind)
         if known is None:
             known = self._output_writers[kind] = self._framed(kind, output_writer_of)
         head, write = known
         if write is not None:
             try:
-                return write(head, name, source, subject, time, backfill, traceparent, data)
+                return write(head, name, source, subject, time, backfill, traceparent, data), headers
             except Exception:
                 write = None  # `_write` fills in a default, or says which value does not fit
-        return self._write(kind, output_record(output, source))
+        return self._write(kind, output_record(output, source)), headers
 
     def _framed(self, name: str, compiled: Callable[[bytes, Definition], _Compiled]) -> tuple[bytes, _Compiled]:
         """The head of single-object encoding and the compiled writer of a schema."""
