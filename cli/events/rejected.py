@@ -83,7 +83,9 @@ def retry(
         list[str] | None,
         typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the originals, or their numbers."),
     ] = None,
-    code: Annotated[str | None, typer.Option(help="All records with this code; repeats count once.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="All records with this code but bodies of requests; repeats count once.")
+    ] = None,
     corrected: Annotated[
         str | None, typer.Option("--with", metavar="FILE|-", help="The corrected event, one JSON object.")
     ] = None,
@@ -100,7 +102,7 @@ def retry(
 
     Exit code 1: it was rejected again. Exit code 2: it would be rejected again, so nothing was sent.
     """
-    from connect.actions.rejected_retry import retry_record, send, superseded
+    from connect.actions.rejected_retry import is_request, retry_record, send, superseded
     from streams.time_source import SystemTimeSource
 
     if bool(which) == (code is not None):
@@ -114,7 +116,14 @@ def retry(
             chosen = [_chosen(entries, each, settings.topic_prefix) for each in which]
         else:
             retried = superseded(entries)
-            chosen = [entry for entry in entries if entry.rejected.code == code and entry.original not in retried]
+            found = [entry for entry in entries if entry.rejected.code == code and entry.original not in retried]
+            chosen = [entry for entry in found if not is_request(entry)]
+            if left_out := len(found) - len(chosen):
+                typer.echo(
+                    f"{left_out:,} left out: bodies of requests to the intake, not events; correct the mapping file "
+                    "and have their senders send them again",
+                    err=True,
+                )
         if not chosen:
             print_unchanged(f"nothing was rejected as {code}", as_json=as_json)
             return

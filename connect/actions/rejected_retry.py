@@ -60,6 +60,11 @@ def retry_record(
     history = [(name, value) for name, value in entry.record.headers if name.startswith(_HISTORY)]
     if corrected is not None:
         return _checked(entry, input_record_from_line(corrected, backfill=backfill), history, settings, clock)
+    if is_request(entry):
+        raise NotRetriable(
+            f"{entry.original} is the body of a request to the intake, not an event; correct the mapping file, try it "
+            "with `sla intake test` and have the sender send it again, or give the event itself with --with FILE"
+        )
     size = original_size(entry.record.headers)
     if size is not None:
         raise NotRetriable(f"{entry.original} is too large to be sent again ({size:,} bytes); {_HOW}")
@@ -79,6 +84,11 @@ def retry_record(
     same = _checked(entry, input_record(event_type, fields), history, settings, clock)
     headers = list(entry.record.headers)
     return same._replace(value=entry.record.value, key=entry.record.key or same.key, headers=headers)
+
+
+def is_request(entry: RejectedRecord) -> bool:
+    """Whether the intake rejected it before it was an event, so that no topic has its original."""
+    return entry.rejected.topic.startswith("intake/")
 
 
 def superseded(entries: Sequence[RejectedRecord]) -> set[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from connect.client.errors import InvalidEvent
+from streams.config_files.scalars import close_to
 from streams.serde.input_checks import untimely
 from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.arrival import TimeLimits
@@ -42,6 +43,16 @@ def checked_record(event: Mapping[str, object], now: int | None = None, limits: 
     if isinstance(found, Rejection):
         raise InvalidEvent(found, f"{event.get('type')} {event.get('subject')}")
     return found
+
+
+def check_arguments(event_type: str, envelope: Mapping[str, object], data: Iterable[str]) -> None:
+    """Raises InvalidEvent for an argument that the methods of this type of event do not have: without a type checker
+    nothing else would tell."""
+    unknown = envelope.keys() - Envelope.__annotations__.keys()
+    if unknown:
+        name, known = min(unknown), [*data, *Envelope.__annotations__]
+        problem = f"{name}: {event_type} has no such argument{close_to(name, known)}; allowed: {', '.join(known)}"
+        raise InvalidEvent(Rejection("invalid", problem))
 
 
 def instant(value: Instant, field: str) -> str:

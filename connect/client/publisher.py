@@ -17,7 +17,7 @@ from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, Mess
 from connect.client.delivery import Delivery, Failures, UnacknowledgedBytes
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.opened_in import ProcessOf
-from connect.client.outgoing import Instant, checked_record, instant, json_value
+from connect.client.outgoing import Instant, check_arguments, checked_record, instant, json_value
 from streams.kafka import kafka_python_clients
 from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
@@ -175,6 +175,7 @@ class Publisher:
         self, event_type: str, subject: str, data: Mapping[str, object], envelope: Mapping[str, object]
     ) -> Delivery:
         """Send an event of this source; `data` that is None is left out, except a severity of None."""
+        check_arguments(event_type, envelope, data)
         event_id, time = envelope.get("event_id"), envelope.get("time")
         event: dict[str, object] = {
             "specversion": "1.0",

@@ -1,10 +1,11 @@
-"""Events from the future, which every worker would reject (R5), are rejected here, where the sender sees it."""
+"""Events that every worker would reject for their instants, whenever they arrive (R5), are rejected here, where the
+sender sees it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.serde.input_checks import untimely
+from streams.serde.input_checks import untimely, untimely_instants
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Event, Rejection
 
@@ -16,7 +17,9 @@ class Arrival(NamedTuple):
     limits: TimeLimits
 
     def rejects(self, event: Event) -> Rejection | None:
-        """Why an event is rejected; None where it is not from the future. What is too late is left to the workers: a
-        sender may repeat what it told in time, as an alert that has fired for two months, and it counts once."""
+        """Why an event is rejected; None where only its own time may be too late. That is left to the workers: a sender
+        may repeat what it told in time, as an alert that has fired for two months, and it counts once."""
         found = untimely(event, self.at, self.limits)
-        return found if found is not None and found.code == "future" else None
+        if found is None or found.code == "future":
+            return found
+        return untimely_instants(event, self.limits)

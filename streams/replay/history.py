@@ -13,7 +13,7 @@ from streams.errors import SlaError
 from streams.serde.cloudevents_json import Fields, from_json, json_of
 from streams.serde.input_checks import unknown_field
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.sla.arrival import TimeLimits, check_instants
+from streams.sla.arrival import TimeLimits, check_instants, check_received
 from streams.sla.contracts import Contract
 from streams.sla.events import CONTRACT_TYPES, INCIDENT_RANK, ContractSet, Event, Position, Rejection, TenantErased
 from streams.sla.facts import stored_event, to_event
@@ -153,7 +153,8 @@ class Replay:
         """The event as a release with fewer checks read it, and why this one refuses it."""
         if isinstance(event, Rejection):
             return stored_event(event_type, record), event
-        return event, check_instants(event, self._time_limits)
+        refusal = check_received(event, self._arrival, self._time_limits) or check_instants(event, self._time_limits)
+        return event, refusal
 
     def end(self, until: int | None = None) -> TimeAdvance:
         """End of input: fires what is due by `until`, or else what was due before the last arrival."""

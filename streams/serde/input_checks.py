@@ -11,7 +11,7 @@ from streams.config_files.scalars import close_to, format_duration
 from streams.serde.cloudevents_json import data_fields
 from streams.serde.codec import Fields
 from streams.serde.json_records import TEXTS_FOR_PEOPLE, Field
-from streams.sla.arrival import TimeLimits, check_time
+from streams.sla.arrival import TimeLimits, check_instants, check_time
 from streams.sla.events import Event, Rejection
 from streams.sla.instants import format_rfc3339
 
@@ -58,7 +58,16 @@ def untimely(event: Event, now: int, limits: TimeLimits) -> Rejection | None:
     if event.time < now - limits.lateness and not event.backfill:
         late = f"is more than {format_duration(limits.lateness)} ago; history is loaded with backfill only"
         return Rejection("too_late", f"time: {time} {late}", event.id)
-    refused = check_time(event, now, limits)  # instants in the payload
+    return _named(check_time(event, now, limits))  # its receivedtime, and instants in the payload
+
+
+def untimely_instants(event: Event, limits: TimeLimits) -> Rejection | None:
+    """Refuses an event that the agents would reject for instants in its payload whenever it arrived (R5)."""
+    return _named(check_instants(event, limits))
+
+
+def _named(refused: Rejection | None) -> Rejection | None:
+    """The field that a message begins with, as other messages name it."""
     if refused is None:
         return None
     field, _, problem = refused.message.partition(" ")

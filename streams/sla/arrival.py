@@ -35,7 +35,7 @@ _INSTANTS = {
 
 def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits, *, instants: bool = True) -> ev.Rejection | None:
     """R5: an event's time must not be far ahead of its arrival, nor too far behind it unless it is backfill. Without
-    `instants` those in its payload are not checked: an earlier release accepted it."""
+    `instants` its `receivedtime` and those in its payload are not checked: an earlier release accepted it."""
     if event.time > arrival + time_limits.future_skew:
         message = f"time {format_rfc3339(event.time)} is after its arrival {format_rfc3339(arrival)}; check the clock"
         return ev.Rejection("future", message, event.id)
@@ -45,7 +45,23 @@ def check_time(event: ev.Event, arrival: int, time_limits: TimeLimits, *, instan
             f"{format_rfc3339(arrival)}; load history with backfill"
         )
         return ev.Rejection("too_late", message, event.id)
-    return check_instants(event, time_limits) if instants and event.type in _INSTANTS else None
+    if not instants:
+        return None
+    if event.received is not None and (rejection := check_received(event, arrival, time_limits)) is not None:
+        return rejection
+    return check_instants(event, time_limits) if event.type in _INSTANTS else None
+
+
+def check_received(event: ev.Event, arrival: int, time_limits: TimeLimits) -> ev.Rejection | None:
+    """R32: the `receivedtime` of history must not be far ahead of its arrival. The incident would count as processed up
+    to it, and what is due before it would not be published."""
+    if not event.backfill or event.received is None or event.received <= arrival + time_limits.future_skew:
+        return None
+    message = (
+        f"receivedtime {format_rfc3339(event.received)} is after its arrival {format_rfc3339(arrival)}; history became "
+        "known before it is loaded"
+    )
+    return ev.Rejection("future", message, event.id)
 
 
 def check_instants(event: ev.Event, time_limits: TimeLimits) -> ev.Rejection | None:

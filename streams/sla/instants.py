@@ -45,11 +45,12 @@ def parse_rfc3339(text: str) -> int:
     """
     if len(text) < 20 or text[10] not in "Tt ":
         raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z")
+    given = text[:-1] + "Z" if text[-1] == "z" else text  # both are RFC 3339; fromisoformat knows the capital only
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(given)
     except ValueError as error:
         if _LEAP_SECOND.fullmatch(text):
-            return _leap_second(text)
+            return _leap_second(given)
         raise ValueError(f"{text!r} is not an RFC 3339 date-time such as 2026-01-31T09:00:00Z") from error
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset; write Z or +09:00 at its end")

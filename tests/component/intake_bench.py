@@ -65,7 +65,8 @@ class HeldPublisher:
 
     def __init__(self) -> None:
         self.in_flight = ByteBudget(1 << 30)
-        self.known_time: int | None = 0
+        self.clock: HandClock | None = None
+        self.ahead: int | None = 0  # of this clock; None where the time of Kafka is not known
         self.given: list[OutgoingRecord] = []
         self.acknowledged: list[OutgoingRecord] = []
         self.trouble: str | None = None
@@ -80,7 +81,7 @@ class HeldPublisher:
         self.acknowledged += records
 
     def kafka_time(self) -> int | None:
-        return self.known_time
+        return None if self.clock is None or self.ahead is None else self.clock.now() + self.ahead
 
     def unready(self) -> str | None:
         return self.trouble
@@ -168,6 +169,7 @@ async def served(
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
     for name in ("feedback", "statuspage", "zammad", "uptime-kuma"):
         sources |= load_mapping(ROOT / "examples" / "intake" / f"{name}.yaml")
+    way.clock = clock
     settings = IntakeSettings().model_copy(update=changed)
     bench: Bench
 

@@ -162,6 +162,23 @@ def test_a_claim_that_is_too_late_is_rejected() -> None:
     assert cluster.codes() == ["too_late"]
 
 
+def test_history_that_became_known_in_the_future_does_not_silence_an_incident() -> None:
+    def breaches(*lines: Line) -> tuple[int, list[str]]:
+        cluster = Cluster(policies())
+        cluster.publish(contract("09:00"), START)
+        cluster.publish(opened("10:00"), START)
+        for line in lines:
+            cluster.publish(line, START + 2 * MINUTE)
+        cluster.pass_time(START + 20 * HOUR)
+        return sum(output["type"] == "sla.breached" for output in cluster.outputs()), cluster.codes()
+
+    history = updated("10:01", visibility="internal") | {"backfill": True}
+    expected, codes = breaches(history | {"receivedtime": "2026-03-02T10:05:00Z"})
+    assert (expected > 0, codes) == (True, [])
+    assert breaches() == (expected, [])
+    assert breaches(history | {"receivedtime": "9999-01-01T00:00:00Z"}) == (expected, ["future"])
+
+
 def test_an_impact_list_can_not_outgrow_a_record() -> None:
     """A thousand tenants, changed over and over: refused in time, and the incident can still end."""
     cluster = Cluster(policies(), mark_every=DAY)

@@ -179,6 +179,25 @@ def test_instants_in_the_payload_are_checked_too(started_at: str, code: str | No
     assert refused is None or refused.message.startswith("started_at: 202")
 
 
+@pytest.mark.parametrize(
+    ("received", "backfill", "code"),
+    [
+        (5 * MINUTE, True, None),
+        (5 * MINUTE + 1, True, "future"),
+        (365 * DAY, True, "future"),
+        (-400 * DAY, True, None),
+        (365 * DAY, False, None),  # without effect on a live event
+    ],
+)
+def test_history_can_not_become_known_after_it_is_loaded(received: int, backfill: bool, code: str | None) -> None:
+    given = {**OPENED, "receivedtime": format_rfc3339(NOW + received), "backfill": backfill}
+    record = input_record_from_json(given)
+    assert isinstance(record, InputRecord)
+    refused = untimely(record.event, NOW, TimeLimits())
+    assert (refused and refused.code) == code
+    assert refused is None or refused.message.startswith(f"receivedtime: {given['receivedtime']} is after its arrival")
+
+
 def test_the_deployments_own_limits_can_be_given() -> None:
     publisher = IncidentPublisher(
         "x",

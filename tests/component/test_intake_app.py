@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -202,6 +203,32 @@ def test_every_example_of_the_openapi_document_is_valid_and_accepted() -> None:
             assert len(types(bench)) == len(ROUTES) == 19
             async with bench.client.get("/openapi.json") as answer:
                 assert (await answer.json()) == json.loads(json.dumps(document()))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "code"),
+    [
+        ("", EXAMPLES["incident.opened"] | {"started_at": "2026-02-10T07:52:00Z"}, "too_late"),
+        ("/inc-42/resolved", {"time": "2026-04-10T08:00:00Z", "restored_at": "2026-02-10T08:00:00Z"}, "too_late"),
+        ("/inc-42/resolved", {"time": "2026-04-10T08:00:00Z", "restored_at": "9999-02-10T08:00:00Z"}, "future"),
+        (
+            "/inc-42/linked",
+            EXAMPLES["incident.linked"] | {"backfill": True, "receivedtime": "9999-01-01T00:00:00Z"},
+            "future",
+        ),
+    ],
+)
+def test_an_instant_that_every_worker_rejects_is_rejected_here(path: str, content: dict[str, Any], code: str) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            status, answer, _ = await bench.post(f"/v1/incidents{path}", content, **token("services"))
+            assert status == 422, answer
+            assert types(bench) == [code]
+            months_ago = {"time": "2026-02-01T08:00:00Z", "started_at": "2026-02-01T08:00:00Z"}
+            opening = EXAMPLES["incident.opened"] | months_ago
+            assert (await bench.post("/v1/incidents", opening, **token("services")))[0] == 202  # it may be a repetition
 
     run(scenario)
 

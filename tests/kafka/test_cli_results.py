@@ -313,6 +313,13 @@ def test_a_retry_keeps_the_record_and_its_history(run: Run, broker: str, topics:
     *_, last = read_topics([broker], [topic])
     assert [value for name, value in last.headers if name == dead_letter.OFFSET] == [b"17", b"%d" % sent.offset]
     assert run("rejected", "retry", "--code", "orphan").stdout == "nothing was rejected as orphan\n"
+    # The body of a request is no event, and does not keep those with its code from being sent again.
+    reject_again(broker, topics, original._replace(topic="intake/prometheus", value=b"{}"), "internal", "unmapped")
+    again = run("rejected", "retry", "--code", "internal")
+    assert "1 left out: bodies of requests to the intake" in again.stderr
+    assert (again.exit_code, "1 record sent again" in again.stderr) == (0, True)
+    refused = run("rejected", "retry", "intake/prometheus/0/17")
+    assert (refused.exit_code, "is the body of a request to the intake" in refused.stderr) == (2, True)
 
 
 def test_a_retry_of_a_quarantine_sends_the_last_input_again(run: Run, broker: str, topics: str, now: int) -> None:

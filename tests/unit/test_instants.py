@@ -42,7 +42,7 @@ INSTANTS = st.one_of(
     [
         "2016-12-31T23:59:60Z",
         "2016-12-31T23:59:60.75Z",
-        "2016-12-31t23:59:60Z",
+        "2016-12-31t23:59:60z",
         "2016-12-31T15:59:60-08:00",
         "2017-01-01T08:59:60+09:00",
     ],
@@ -50,6 +50,11 @@ INSTANTS = st.one_of(
 def test_a_leap_second_is_the_last_microsecond_before_it(text: str) -> None:
     assert format_rfc3339(parse_rfc3339(text)) == "2016-12-31T23:59:59.999999Z"
     assert month_of(parse_rfc3339(text), "UTC") == "2016-12"
+
+
+def test_both_letters_may_be_lower_case() -> None:
+    """RFC 3339, 5.6."""
+    assert parse_rfc3339("2026-11-27t08:00:00.5z") == parse_rfc3339("2026-11-27T08:00:00.5Z")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,13 @@ def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
         ),
         ("{env: TOKEN}", "{env: TOKEN, file: x}", "5: sources.prom.secrets[0]: a secret has exactly one source"),
         ("[{env: TOKEN}]", "[]", "5: sources.prom.secrets: this is empty"),
+        ('    tenants: [{value: "*"}]', "    only_tenants: []", "8: sources.prom.only_tenants: this is empty"),
+        ('    tenants: [{value: "*"}]', "    only_tenants: ['*']", "8: sources.prom.only_tenants[0]: `*` is no tenant"),
+        (
+            '    tenants: [{value: "*"}]',
+            "    tenants: [{from: labels.tenant, values: {ACME: acme-eu, acme: acme-us}}]",
+            "8: sources.prom.tenants[0]: the values ACME and acme have two meanings; case does not count",
+        ),
         ("  prom:", "  Prom:", "3: sources.Prom: 'Prom' is not a name of a source"),
         ('    tenants: [{value: "*"}]', "    rate: {burst: 0}", "8: sources.prom.rate.burst: 0 is out of bounds"),
         (

@@ -130,3 +130,17 @@ def test_a_refused_input_that_no_statement_rests_on_is_not_taken(tmp_path: Path)
     statements = [output for output in run(*lines, until=UNTIL) if output["type"] == "credit.statement"]
     found = verify(tmp_path, statements, texts(lines))
     assert (found.exit_code, "this release refuses" in found.output) == (0, False)
+
+
+def test_history_that_became_known_after_it_was_loaded_is_verified_too(tmp_path: Path) -> None:
+    """An earlier release accepted a `receivedtime` ahead of the arrival."""
+    loaded = {"backfill": True, "receivedtime": "2026-03-02T09:00:00Z", "loadedtime": "2026-03-02T07:00:00Z"}
+    lines = [
+        TERMS,
+        opened("2026-03-01T10:00:00Z", id="o-1") | loaded,
+        resolved("2026-03-01T21:00:00Z", id="z-1") | loaded,
+    ]
+    statements = [output for output in run(*lines, until=UNTIL) if output["type"] == "credit.statement"]
+    found = verify(tmp_path, statements, texts(lines))
+    assert found.exit_code == 0, found.output
+    assert "receivedtime 2026-03-02T09:00:00Z is after its arrival 2026-03-02T07:00:00Z" in found.output

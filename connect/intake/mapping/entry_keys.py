@@ -47,4 +47,11 @@ class MappingRuleKeys(ConfigKeys):
             )
         if self.values is not None and self.path is None:
             raise ValueError("a table of values needs a path; allowed: `from` and `values`")
+        names: dict[str, str] = {}
+        for name, meaning in (self.values or {}).items():
+            other = names.setdefault(name.casefold(), name)
+            if self.values is not None and self.values[other] != meaning:
+                raise ValueError(
+                    f"the values {other} and {name} have two meanings; case does not count: leave one of them out"
+                )
         return self

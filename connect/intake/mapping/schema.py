@@ -95,6 +95,12 @@ class RateKeys(ConfigKeys):
     burst: int = Field(100, description="Largest burst of requests.", ge=1, le=1_000_000)
 
 
+def _one_tenant(tenant: str) -> str:
+    if tenant == "*":
+        raise ValueError("`*` is no tenant; allowed: ids of tenants, or leave only_tenants out for all")
+    return tenant
+
+
 class StatesKeys(ConfigKeys):
     """What a ticket system's status names mean."""
 
@@ -156,9 +162,10 @@ class SourceKeys(ConfigKeys):
     allow_sources: list[Annotated[str, AfterValidator(_source_pattern)]] = Field(
         [], description="CloudEvents sources beside its own that its events may have; a final `*` is any ending."
     )
-    only_tenants: list[ScalarText] = Field(
+    only_tenants: list[Annotated[ScalarText, AfterValidator(_one_tenant)]] = Field(
         [],
         description="The tenants that its events may affect, with ids that begin with its name; default: all.",
+        min_length=1,
     )
     replay_window: Annotated[int, BeforeValidator(parse_duration), AfterValidator(_window)] = Field(
         300_000_000, description="How old a signed timestamp may be (formats zendesk, slack, json)."

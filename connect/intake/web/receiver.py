@@ -136,7 +136,7 @@ class Receiver:
         ignored = 0
         # Workers judge by Kafka's clock. While it is not known whether this one is behind it, they alone do.
         known = self._publisher.kafka_time()
-        checked = None if known is None else Arrival(max(arrival, known), self._limits)
+        checked = None if known is None else Arrival(known, self._limits)
         parts = self._parts(source, translate_body, content, trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])

@@ -55,13 +55,13 @@ class Recomputation:
                 return False
             if not accepted_before and self._maintenance.oversize(event) is not None:
                 return False
-            if check_time(event, arrival, self._time_limits) is not None:
+            if check_time(event, arrival, self._time_limits, instants=not accepted_before) is not None:
                 return False
             self._maintenance.add(event, arrival, position)
             return True
         if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
             return False
-        if check_time(event, arrival, self._time_limits) is not None:
+        if check_time(event, arrival, self._time_limits, instants=not accepted_before) is not None:
             return False
         if isinstance(event.payload, ev.TenantErased) and event.subject not in self.erasures:
             if self.erasures.pseudonym(event.subject) in self._accounts:
