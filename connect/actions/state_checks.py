@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from connect.actions.catalogue import Action
 from connect.actions.form import ReadForm, shown
 from connect.actions.outcome import FormProblem, State
+from streams.sla.instants import parse_rfc3339
 
 _MOST_STEPS = 1_000
 
@@ -27,8 +28,17 @@ def state_problems(
     match action.name:
         case "end-wait" if (on := form.text("on")) is not None and state.get("waiting") is None:
             yield FormProblem("on", "not_waiting", {"on": on})
+        case "resolve" | "amend":
+            yield from _span_problems(form, state)
         case "merge" if (into := form.text("into")) is not None:
             yield from _merge_problems(subject, into, incident)
+
+
+def _span_problems(form: ReadForm, state: State) -> Iterator[FormProblem]:
+    """What ends before it began is no downtime at all, which takes two people to say (incident.annulled, R17)."""
+    restored, started = form.text("restored_at"), form.text("started_at") or state.get("started_at")
+    if restored and started and parse_rfc3339(restored) < parse_rfc3339(str(started)):
+        yield FormProblem("restored_at", "restored_early", {"started": str(started)})
 
 
 def _merge_problems(subject: str, into: str, incident: Callable[[str], State | None]) -> Iterator[FormProblem]:

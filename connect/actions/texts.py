@@ -40,6 +40,7 @@ PROBLEMS = (
     "not_ended",
     "annulled",
     "not_waiting",
+    "restored_early",
     "into_itself",
     "merge_cycle",
     "maintenance_exists",

@@ -221,6 +221,7 @@ def test_a_customer_acts_as_a_customer(bench: Bench) -> None:
         ("reopen", "annulled", {}, "annulled"),
         ("annul", "annulled", {"reason": "r"}, "annulled"),
         ("end-wait", "inc-1", {"on": "customer"}, "not_waiting"),
+        ("resolve", "inc-1", {"restored_at": "2026-06-09T00:00:00Z"}, "restored_early"),
         ("merge", "inc-1", {"into": "inc-1"}, "into_itself"),
         ("merge", "inc-1", {"into": "nowhere"}, "incident_unknown"),
         ("merge", "inc-1", {"into": "child"}, "merge_cycle"),
