@@ -24,6 +24,7 @@ from agents.incident_states import IncidentStateWriter
 from agents.ingress import Checked
 from agents.reject_log import about
 from agents.rejects import RejectWriter
+from agents.unknown_references import UnknownNames
 from streams.internal_topics import TO_LEDGER
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, WriteFailed
@@ -73,6 +74,7 @@ class DecisionWriter:
         self._steps = steps
         self._policy_rows = policy_rows
         self._states = states
+        self._unknown_names = UnknownNames(context)
         self.buffered: dict[tuple[str, str, str], BufferedInput] = {}
         """(incident, source, id) → an input that waits for its incident's opening."""
 
@@ -209,12 +211,24 @@ class DecisionWriter:
             flags: Any = output.data["flags"]
             for flag in flags:
                 self._context.count.flagged(flag)
+            if output.data["previous"] is None:
+                self._report_unknown_tenants(output)
         if output.type != "impact.changed":
             return
         assert arrival is not None, "impacts change by input only"
         record = Record(send.topic, send.partition, 0, arrival, send.key, send.value, send.headers)
         for partition in self._ledger_partitions(output):
             self._egress.copy_to(record, TO_LEDGER, partition, effects)
+
+    def _report_unknown_tenants(self, output: Output) -> None:
+        """Where no tenant of an incident has a contract, a flag says so (R20). One that has none beside others that
+        have is probably misspelled, and its credit is lost."""
+        tenants = cast(Sequence[str], output.data["tenant_ids"])
+        if len(tenants) < 2:
+            return
+        unknown = [tenant for tenant in tenants if not self._store.has_contract(tenant)]
+        for tenant in unknown if len(unknown) < len(tenants) else ():
+            self._unknown_names.report("tenant", tenant, output.type, output.subject)
 
     def _ledger_partitions(self, output: Output) -> Sequence[int]:
         """The ledger partitions whose tenants an impact list concerns, now or before."""

@@ -1,4 +1,4 @@
-"""Plans, components and tenants that a contract or maintenance event names and nothing knows: counted and logged."""
+"""Plans, components and tenants that an event names and nothing knows: counted and logged."""
 
 from __future__ import annotations
 
@@ -17,39 +17,50 @@ EVERY_S = 1.0
 _MAX_NAME_CHARACTERS = 256
 
 
-class UnknownReferences:
-    """Warns of unknown references of one partition's inputs; the events are applied all the same, as what they name
-    may still come (R2). At most one log event a second for each kind."""
+class UnknownNames:
+    """Counts and logs the unknown names that a partition's inputs have: at most one log event a second for each
+    kind."""
 
-    def __init__(
-        self, context: AgentContext, policies: Policies, ledger: Ledger, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, context: AgentContext, now: Callable[[], float] = time.monotonic) -> None:
+        self._context = context
+        self._now = now
+        self._logger = structlog.get_logger("agents.unknown_references").bind(partition=context.partition)
+        self._logged_at: dict[str, float] = {}
+
+    def report(self, kind: str, name: str, event_type: str, subject: str) -> None:
+        """`kind` is plan, component or tenant."""
+        self._context.count.unknown_reference(kind)
+        now = self._now()
+        if now - self._logged_at.get(kind, -EVERY_S) < EVERY_S:
+            return
+        self._logged_at[kind] = now
+        self._logger.warning(
+            "unknown_reference",
+            kind=kind,
+            name=name[:_MAX_NAME_CHARACTERS],
+            event_type=event_type,
+            subject=subject[:_MAX_NAME_CHARACTERS],
+        )
+
+
+class UnknownReferences:
+    """Warns of unknown references of one ledger partition's inputs; the events are applied all the same, as what they
+    name may still come (R2)."""
+
+    def __init__(self, context: AgentContext, policies: Policies, ledger: Ledger) -> None:
+        self._names = UnknownNames(context)
         self._context = context
         self._policies = policies
         self._ledger = ledger
         self._components = {
             name for versions in policies.by_name.values() for policy in versions for name in policy.components
         }
-        self._now = now
-        self._logger = structlog.get_logger("agents.unknown_references").bind(partition=context.partition)
-        self._logged_at: dict[str, float] = {}
 
     def check(self, event: Event, *, copied: bool = False) -> None:
         """Count and log what an applied event names in vain. Of a maintenance every ledger partition has a copy: the
         first names unknown components, each its own unknown tenants."""
         for kind, name in self._unknown(event, copied=copied):
-            self._context.count.unknown_reference(kind)
-            now = self._now()
-            if now - self._logged_at.get(kind, -EVERY_S) < EVERY_S:
-                continue
-            self._logged_at[kind] = now
-            self._logger.warning(
-                "unknown_reference",
-                kind=kind,
-                name=name[:_MAX_NAME_CHARACTERS],
-                event_type=event.type,
-                subject=event.subject[:_MAX_NAME_CHARACTERS],
-            )
+            self._names.report(kind, name, event.type, event.subject)
 
     def _unknown(self, event: Event, *, copied: bool) -> Iterator[tuple[str, str]]:
         payload = event.payload

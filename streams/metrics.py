@@ -128,7 +128,8 @@ INCIDENT_STATES_FAILED = _counter(
 UNKNOWN_REFERENCES_TOTAL = _counter(
     "sla_unknown_references",
     "references",
-    "Unknown plans, components and tenants that contract and maintenance events name (R20, R23).",
+    "Unknown plans, components and tenants that events name: contracts, maintenance, and openings of incidents that "
+    "also concern known tenants (R20, R23).",
     "kind",
 )
 REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R27).", "agent", "code")

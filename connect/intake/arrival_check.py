@@ -20,6 +20,6 @@ class Arrival(NamedTuple):
         """Why an event is rejected; None where only its own time may be too late. That is left to the workers: a sender
         may repeat what it told in time, as an alert that has fired for two months, and it counts once."""
         found = untimely(event, self.at, self.limits)
-        if found is None or found.code == "future":
+        if found is None or found.code != "too_late":
             return found
         return untimely_instants(event, self.limits)

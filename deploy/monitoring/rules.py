@@ -166,7 +166,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "SlaUnknownNames",
             "warning",
             "",
-            "Contracts or maintenance name a {{ $labels.kind }} that nothing knows",
+            "Events name a {{ $labels.kind }} that nothing knows",
             _grown("sla_unknown_references_total", "1h", "kind"),
         ),
     ),

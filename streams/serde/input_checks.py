@@ -12,7 +12,7 @@ from streams.serde.cloudevents_json import data_fields
 from streams.serde.codec import Fields
 from streams.serde.json_records import TEXTS_FOR_PEOPLE, Field
 from streams.sla.arrival import TimeLimits, check_instants, check_time
-from streams.sla.events import Event, Rejection
+from streams.sla.events import Amended, Event, Rejection
 from streams.sla.instants import format_rfc3339
 
 #: The attributes of events, and those of CloudEvents that this product ignores.
@@ -58,7 +58,15 @@ def untimely(event: Event, now: int, limits: TimeLimits) -> Rejection | None:
     if event.time < now - limits.lateness and not event.backfill:
         late = f"is more than {format_duration(limits.lateness)} ago; history is loaded with backfill only"
         return Rejection("too_late", f"time: {time} {late}", event.id)
+    if isinstance(event.payload, Amended) and _ends_before_it_begins(event.payload):
+        message = "restored_at: is before started_at; a fault that was none is annulled (incident.annulled)"
+        return Rejection("invalid", message, event.id)
     return _named(check_time(event, now, limits))  # its receivedtime, and instants in the payload
+
+
+def _ends_before_it_begins(payload: Amended) -> bool:
+    started, restored = payload.started_at, payload.restored_at
+    return started is not None and restored is not None and restored < started
 
 
 def untimely_instants(event: Event, limits: TimeLimits) -> Rejection | None:

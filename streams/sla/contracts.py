@@ -191,6 +191,10 @@ class ContractCopies:
     def __bool__(self) -> bool:
         return bool(self._known)
 
+    def has(self, tenant: str) -> bool:
+        """Whether there is any copy of a tenant's terms."""
+        return tenant in self._histories
+
     def at(self, tenant: str, instant: int) -> Contract | None:
         """The terms in force at an instant."""
         history = self._histories.get(tenant)

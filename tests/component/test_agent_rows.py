@@ -174,3 +174,18 @@ def test_r20_r23_unknown_plans_components_and_tenants_are_counted_once_and_appli
     assert named == {("component", "apo", "maintenance.scheduled"), ("tenant", "amce", "maintenance.scheduled")}
     assert cluster.codes() == []
     assert len(cluster.rows(LEDGER, "e")) == 1 + cluster.topics.partitions
+
+
+def test_r20_an_unknown_tenant_beside_a_known_one_is_counted_once() -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("sla_unknown_references_total", {"kind": "tenant"}) or 0.0
+
+    before = counted()
+    cluster = Cluster(policies())
+    cluster.publish(contract("09:00"), START)
+    with capture_logs() as logs:
+        cluster.publish(opened("10:00", tenants=["acme", "amce"]), START)
+        cluster.publish(opened("10:00", of="both-unknown", tenants=["amce", "beta"]), START)  # flagged no_contract
+        cluster.publish(resolved("10:30"), START)
+    assert counted() == before + 1
+    assert [log["name"] for log in logs if log["event"] == "unknown_reference"] == ["amce"]

@@ -210,3 +210,18 @@ def test_the_deployments_own_limits_can_be_given() -> None:
     for offset in (2 * SECOND, -2 * DAY):
         with pytest.raises(InvalidEvent):
             publisher.responded("inc-1", who=Who("support", "kim"), time=format_rfc3339(NOW + offset))
+
+
+@pytest.mark.parametrize(("restored_at", "code"), [("2026-01-31T07:59:59Z", "invalid"), ("2026-01-31T08:00:00Z", None)])
+def test_an_amendment_can_not_end_before_it_begins(restored_at: str, code: str | None) -> None:
+    data = {
+        "started_at": "2026-01-31T08:00:00Z",
+        "restored_at": restored_at,
+        "who": {"kind": "support", "id": "kim"},
+        "approver": {"kind": "support", "id": "lee"},
+        "reason": "by the monitor",
+    }
+    record = input_record_from_json({**OPENED, "type": "incident.amended", "data": data})
+    assert isinstance(record, InputRecord), record
+    refused = untimely(record.event, NOW, TimeLimits())
+    assert (refused and refused.code) == code

@@ -56,6 +56,10 @@ class IncidentStore:
         """Add contract terms without re-evaluating any incident; False when they are known already."""
         return self._state.contracts.add(tenant, contract)
 
+    def has_contract(self, tenant: str) -> bool:
+        """Whether there are contract terms of a tenant, of whatever time."""
+        return self._state.contracts.has(tenant)
+
     def apply_contract(
         self, tenant: str, contract: Contract, arrival: int, *, at_once: int = UNLIMITED
     ) -> list[Reevaluated | Rewritten]:
