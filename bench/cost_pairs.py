@@ -1,10 +1,13 @@
 """Whether this version decides faster than another one, measured beside busy neighbours.
 
-    python -m bench.cost_pairs CHECKOUT [--events 6000] [--rounds 5]
+    python -m bench.cost_pairs CHECKOUT [--timers] [--events 6000] [--rounds 5]
 
 Both versions run in a process each, with the packages of this one, and take turns of a few milliseconds over the same
 load: `CHECKOUT` is a directory with the other one. What neighbours do to the CPU and its caches then meets both, and
 ratios of turns tell apart what two whole runs do not. Present states and record batches are left out.
+
+`--timers` compares due timers instead: a turn is a transaction of breaches of incidents of one fact that are not
+cached, with their rows and present states, as in `bench.second`.
 """
 
 from __future__ import annotations
@@ -74,10 +77,69 @@ def turns(events: int) -> Iterator[str]:
         yield ""
 
 
-def serve(events: int) -> None:
+def timer_turns(count: int) -> Iterator[str]:
+    """The same for breaches of so many incidents whose warnings were given before."""
+    from agents.context import Topics
+    from agents.incidents import INPUTS, IncidentsProcessor
+    from bench.crowd import PARTITIONS, POLICY, changelog
+    from bench.latency import RESPONSE
+    from streams.policy.load import default_policies_dir, load_policies
+    from streams.runtime.checkpoint import CHECKPOINT_KEY
+    from streams.runtime.record_queue import RecordQueue
+    from streams.runtime.transaction_builder import OpenTransaction, TransactionBuilder, TransactionLimits
+    from streams.runtime.worker import GC_THRESHOLDS
+    from streams.sla.arrival import TimeLimits
+    from streams.sla.instants import HOUR, SECOND
+    from streams.sla.policy import Policies
+    from streams.time_source import SystemTimeSource
+
+    gc.set_threshold(*GC_THRESHOLDS)
+    clock, topics = SystemTimeSource(), Topics("sla", PARTITIONS)
+    due = clock.now()
+    policies = Policies.of(load_policies(default_policies_dir()), POLICY)
+    rows = [each for each in changelog(count, 1, due - HOUR, due - RESPONSE) if each[2] != CHECKPOINT_KEY]
+    limits = TransactionLimits(records=CHUNK, timers=CHUNK, seconds=3600)
+    names = tuple(topics.name(suffix) for suffix in INPUTS)
+
+    def builder(number: int) -> TransactionBuilder:
+        processor = IncidentsProcessor(
+            *(number, topics, policies, TimeLimits()), clock=clock, mark_every=10 * SECOND, max_cached=CHUNK
+        )
+        for _, partition, key, value, _ in rows:
+            if partition == number and value is not None:
+                processor.restore(key, value)
+        processor.restored()
+        queue = RecordQueue(names, 1)
+        queue.begin(dict.fromkeys(names, 0))
+        known: dict[str, Any] = {"failed": {}, "failed_subjects": {}, "backlog": {}}
+        task = "incidents", number, processor, queue, limits
+        return TransactionBuilder(*task, time=due - HOUR, stopwatch=lambda: 0.0, **known)
+
+    def fire(builder: TransactionBuilder, before: int) -> int:
+        transaction = OpenTransaction()
+        builder.fire_due(before, transaction)
+        while not builder.finish(transaction):
+            pass
+        return transaction.fired
+
+    while True:
+        builders = [builder(number) for number in range(PARTITIONS)]
+        for each in builders:
+            while fire(each, due) == CHUNK:  # warnings and marks
+                pass
+        gc.collect()
+        gc.freeze()
+        yield ""
+        for each in builders:
+            while fire(each, due + 1) == CHUNK:
+                yield "due timers"
+        gc.unfreeze()
+
+
+def serve(events: int, *, timers: bool) -> None:
     """Do a turn for each line of the input, and print its part and its CPU time."""
     sys.path.insert(0, os.getcwd())
-    each = turns(events)
+    each = timer_turns(events) if timers else turns(events)
     for _ in sys.stdin:
         started = process_time()
         part = next(each)
@@ -87,8 +149,9 @@ def serve(events: int) -> None:
 class Version:
     """One version in a process of its own."""
 
-    def __init__(self, checkout: Path, events: int) -> None:
+    def __init__(self, checkout: Path, events: int, *, timers: bool) -> None:
         command = [sys.executable, str(Path(__file__).resolve()), "--serve", "--events", str(events)]
+        command += ["--timers"] if timers else []
         self.process = subprocess.Popen(command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def turn(self) -> tuple[str, float]:
@@ -106,11 +169,11 @@ def _asked(ask: IO[str], answer: IO[str]) -> tuple[str, float]:
     return part, float(seconds)
 
 
-def ratios(ours: Version, other: Version, rounds: int) -> dict[str, list[float]]:
+def ratios(ours: Version, other: Version, boundaries: int) -> dict[str, list[float]]:
     """Our seconds by the other's, turn by turn, of each part."""
     found: dict[str, list[float]] = {}
     order, begun = [ours, other], 0
-    while begun < rounds * BOUNDARIES:
+    while begun < boundaries:
         order.reverse()
         turn = {version: version.turn() for version in order}
         parts = {part for part, _ in turn.values()}
@@ -128,22 +191,26 @@ def main() -> None:
     """Measure and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, nargs="?")
-    parser.add_argument("--events", type=int, default=6_000)
+    parser.add_argument("--timers", action="store_true", help="due timers in place of events")
+    parser.add_argument("--events", type=int, default=6_000, help="events, or incidents with a due timer")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.events)
+        serve(options.events, timers=options.timers)
         return
     if options.checkout is None:
         parser.error("name the directory with the other version")
-    versions = Version(Path.cwd(), options.events), Version(options.checkout, options.events)
+    places = Path.cwd(), options.checkout
+    ours, other = (Version(each, options.events, timers=options.timers) for each in places)
+    boundaries = options.rounds + 1 if options.timers else options.rounds * BOUNDARIES
     try:
-        found = ratios(*versions, options.rounds)
+        found = ratios(ours, other, boundaries)
     finally:
-        for version in versions:
+        for version in (ours, other):
             version.process.kill()
-    print(f"CPU time by that of {options.checkout}, in turns of about {CHUNK} records: median (quartiles)")
+    turn = f"{CHUNK} {'timers' if options.timers else 'records'}"
+    print(f"CPU time by that of {options.checkout}, in turns of about {turn}: median (quartiles)")
     for part, each in found.items():
         low, middle, high = quantiles(each, n=4)
         print(f"{part:<22}{middle:.2f} ({low:.2f} to {high:.2f}), {len(each)} turns")
