@@ -27,7 +27,7 @@ from agents.rejects import RejectWriter
 from agents.unknown_references import UnknownNames
 from streams.internal_topics import TO_LEDGER
 from streams.kafka.partitioner import partition_of
-from streams.runtime.processor import Effects, Record, WriteFailed
+from streams.runtime.processor import Effects, Record, SubjectFailed, WriteFailed
 from streams.serde.codec import Fields
 from streams.sla.arrival import own_arrival
 from streams.sla.decisions import Duplicate, Rejected
@@ -109,6 +109,18 @@ class DecisionWriter:
                     self._write_step(decision.step, effects, checked)
         except Exception as error:
             raise WriteFailed(checked.record) from error
+
+    def write_timers(self, decided: Sequence[tuple[str, Applied]], effects: Effects) -> None:
+        """Write what follows from timers of incidents: all outputs, then all rows. Raises SubjectFailed."""
+        try:
+            for incident_id, decision in decided:  # noqa: B007 -- the error names it
+                for output in decision.outputs:
+                    self._publish(output, effects, None)
+            for incident_id, decision in decided:  # noqa: B007 -- the error names it
+                if decision.step is not None:
+                    self._write_step(decision.step, effects, None)
+        except Exception as error:
+            raise SubjectFailed(incident_id) from error
 
     def write_timer(self, decision: TimerDecision, effects: Effects) -> None:
         """Write what follows from a timer."""

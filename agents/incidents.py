@@ -27,6 +27,7 @@ from agents.changelog.policies import KIND as USED
 from agents.context import AgentContext, Topics, position_of
 from agents.decision_spans import DecisionSpans
 from agents.decision_writer import DecisionWriter
+from agents.due_timers import DueTimers
 from agents.egress import Egress
 from agents.incident_states import PROGRESS, IncidentStateWriter
 from agents.ingress import Checked, Copied, Ingress
@@ -34,7 +35,7 @@ from agents.rejects import QUARANTINE, RejectWriter
 from agents.watermarks import WatermarkWriter, check_request
 from streams.internal_topics import internal_topic
 from streams.kafka.partitioner import partition_of
-from streams.runtime.processor import Effects, Record, SubjectFailed
+from streams.runtime.processor import Effects, Record
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
@@ -43,11 +44,10 @@ from streams.sla.erasure import Erasure
 from streams.sla.events import INCIDENT_RANK, ContractSet, Event, Rejection, TenantErased
 from streams.sla.facts import stored_event
 from streams.sla.incidents.causes import Cause
-from streams.sla.incidents.contract_retention import EVICTION
 from streams.sla.incidents.incident_queue import SLICE
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.reevaluation import QueueProgress
-from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten, outputs_of
+from streams.sla.incidents.steps import Decision, Reevaluated, Rewritten, TimerDecision
 from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 from streams.worker_progress import REQUEST, REQUEST_TYPE, WATERMARK
@@ -109,6 +109,15 @@ class IncidentsProcessor:
         self._clock = clock
         self._spans = None if tracer is None else DecisionSpans(tracer, clock, partition)
         self._watermarks = WatermarkWriter(context, egress, mark_every)
+        self._timers = DueTimers(
+            self._store,
+            self._writer,
+            self._watermarks,
+            states,
+            self._write_timer,
+            clock=clock,
+            spans=self._spans,
+        )
         self._backfill_idle_at = 0
         self._queue_rows: list[QueueProgress] = []
         self._erasures: list[Erasure] = []
@@ -288,52 +297,16 @@ class IncidentsProcessor:
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        due, watermark_due, states_due = self._store.next_due(), self._watermarks.next_due(), self._states.next_due()
-        if states_due is not None:
-            due = states_due if due is None else min(due, states_due)
-        if watermark_due is None:
-            return due
-        waiting_since = self._store.waiting_since
-        if waiting_since is not None and waiting_since <= watermark_due:
-            return due
-        return watermark_due if due is None else min(due, watermark_due)
+        return self._timers.next_due()
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
-        fired = 0
-        while fired < limit:
-            first_due = self._store.first_due(before)
-            following = before if first_due is None else first_due[0]
-            states_due = self._states.next_due()
-            if states_due is not None and states_due < following:
-                self._states.fire(effects)
-                fired += 1
-                continue
-            waiting_since = self._store.waiting_since
-            if waiting_since is not None:  # not all of that input has been applied yet
-                following = min(following, waiting_since)
-            watermark_due = self._watermarks.next_due()
-            evicting = first_due is not None and first_due[1] == EVICTION  # has no outputs: it dates no watermark
-            if watermark_due is not None and watermark_due < following and not evicting:  # in order of time (R11)
-                self._watermarks.write(following - 1, effects)
-                fired += 1
-                continue
-            if first_due is None:
-                break
-            try:
-                now = self._clock.now()
-                decision = self._store.fire(before, seen_at=now)
-                assert decision is not None
-                self._writer.write_timer(decision, effects)
-                if self._spans is not None:
-                    self._spans.of_timer(first_due[1], outputs_of(decision), now)
-                self._quarantine_crashed(decision, effects)
-                if self._queue.progress:
-                    self._write_queue(effects)
-                self._store.trim_cache()
-            except Exception as error:
-                raise SubjectFailed(first_due[1]) from error
-            fired += 1
-        return fired
+        return self._timers.fire(before, limit, effects)
+
+    def _write_timer(self, decision: TimerDecision, effects: Effects) -> None:
+        self._writer.write_timer(decision, effects)
+        self._quarantine_crashed(decision, effects)
+        if self._queue.progress:
+            self._write_queue(effects)
 
     def finish(self, effects: Effects, limit: int) -> bool:
         """Publish the states of incidents that changed (`streams.runtime.processor.FinishesTransactions`)."""

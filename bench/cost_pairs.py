@@ -77,7 +77,7 @@ def turns(events: int) -> Iterator[str]:
         yield ""
 
 
-def timer_turns(count: int) -> Iterator[str]:
+def breaches_in_parts(count: int) -> Iterator[str]:
     """The same for breaches of so many incidents whose warnings were given before."""
     from agents.context import Topics
     from agents.incidents import INPUTS, IncidentsProcessor
@@ -139,7 +139,7 @@ def timer_turns(count: int) -> Iterator[str]:
 def serve(events: int, *, timers: bool) -> None:
     """Do a turn for each line of the input, and print its part and its CPU time."""
     sys.path.insert(0, os.getcwd())
-    each = timer_turns(events) if timers else turns(events)
+    each = breaches_in_parts(events) if timers else turns(events)
     for _ in sys.stdin:
         started = process_time()
         part = next(each)

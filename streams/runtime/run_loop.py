@@ -28,7 +28,13 @@ from streams.runtime.interfaces import Transactions, Write
 from streams.runtime.processor import RetryLater
 from streams.runtime.scheduler import Scheduler
 from streams.runtime.stream_time import StreamTime
-from streams.runtime.transaction_builder import BACKLOG_SLICE_S, SLICE_S, OpenTransaction, TransactionBuilder
+from streams.runtime.transaction_builder import (
+    BACKLOG_AGE,
+    BACKLOG_SLICE_S,
+    SLICE_S,
+    OpenTransaction,
+    TransactionBuilder,
+)
 from streams.time_source import TimeSource
 
 
@@ -46,10 +52,8 @@ class CommitInterval:
 
 
 AT_ONCE: Final = CommitInterval()
-#: Microseconds after which an open transaction is committed although more records are queued.
+#: Microseconds after which an open transaction is committed although more records are queued; not with a backlog.
 MAX_OPEN: Final = 100_000
-#: Microseconds of lag from which throughput matters more than latency; `MAX_OPEN` does not hold then.
-BACKLOG_AGE: Final = 2_000_000
 
 
 def earliest(*instants: int | None) -> int | None:

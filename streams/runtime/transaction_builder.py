@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import cast
 
 from streams.errors import SlaError
@@ -26,10 +27,14 @@ SLICE = 256
 SLICE_S = 0.002
 READ_AHEAD = 16
 """Values that are read before the first of them is applied."""
+FIRE_TOGETHER = 16
+"""Timers that a processor which works in slices fires in one call, at most."""
 FINISH_STEP = 8
 """What a processor writes at the end of a transaction before the time is looked at."""
+BACKLOG_AGE = 2_000_000
+"""Microseconds of lag from which throughput matters more than latency."""
 BACKLOG_SLICE_S = 0.02
-"""For old records, where throughput matters more than latency: each iteration of the event loop has a cost."""
+"""For records and timers with such a lag: each iteration of the event loop has a cost."""
 
 
 @dataclass(slots=True)
@@ -114,6 +119,8 @@ class TransactionBuilder:
         self._stopwatch = stopwatch
         self._slice_started = 0.0
         self._slice_s = SLICE_S
+        self._timer_s = inf
+        """CPU time that each of the last timers took."""
         self._single = len(queue.positions()) == 1
         self._backlog: Mapping[str, int] | None = None if self._single else backlog
 
@@ -236,11 +243,12 @@ class TransactionBuilder:
             self._backlog = None
         return False
 
-    def fire_due(self, before: int, transaction: OpenTransaction) -> None:
-        """The wall clock has passed `before` and all input that arrived earlier has been applied."""
+    def fire_due(self, before: int, transaction: OpenTransaction, slice_s: float = SLICE_S) -> None:
+        """Fire timers for one slice: the wall clock has passed `before` and all input that arrived earlier has been
+        applied."""
         if before <= self.time:
             return
-        self._slice_started, self._slice_s = self._stopwatch(), SLICE_S
+        self._slice_started, self._slice_s = self._stopwatch(), slice_s
         due = self.processor.next_due()
         if due is not None and due < before and transaction.due is None:
             transaction.due = due
@@ -253,11 +261,15 @@ class TransactionBuilder:
         if self._failed_subjects and not transaction.empty:
             transaction.full = True  # commit what came before, so that the failing subject can be quarantined alone
             return False
+        sliced = self._sliced()
         while True:
-            due = self._fire_one(before, transaction)
+            fired, started = transaction.fired, sliced
+            limit = min(self._fitting(sliced), self._limits.timers - fired)
+            due = self._fire_some(before, limit, transaction)
             # Outputs carry this time, so it must not lag behind the timers that have fired (R11).
             self.time = max(self.time, before if due is None else min(due, before))
             sliced = self._sliced()
+            self._timer_s = (sliced - started) / max(transaction.fired - fired, 1)
             transaction.full = transaction.fired >= self._limits.timers or self._full(transaction, sliced)
             if transaction.full:
                 return False
@@ -266,10 +278,18 @@ class TransactionBuilder:
             if sliced >= self._slice_s:
                 return False
 
-    def _fire_one(self, before: int, transaction: OpenTransaction) -> int | None:
-        """Fire one timer, as each may write much; returns when the next one is due."""
+    def _fitting(self, sliced: float) -> int:
+        """How many timers to fire in one call: one, as each may write much, unless the processor works in slices; then
+        as many as the rest of the slice has time for, if they take as long as the last ones."""
+        if self._slices is None:
+            return 1
+        left_s, each_s = self._slice_s - sliced, self._timer_s
+        return FIRE_TOGETHER if left_s >= FIRE_TOGETHER * each_s else max(int(left_s / each_s), 1)
+
+    def _fire_some(self, before: int, limit: int, transaction: OpenTransaction) -> int | None:
+        """Fire at most `limit` timers; returns when the next one is due."""
         try:
-            fired = self.processor.fire(before, 1, transaction.effects)
+            fired = self.processor.fire(before, limit, transaction.effects)
             due = self.processor.next_due()
         except SubjectFailed as failed:
             cause = failed.__cause__ or failed

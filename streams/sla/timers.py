@@ -39,6 +39,15 @@ class TimerIndex:
             heappop(heap)
         return None
 
+    def soonest(self, before: int, limit: int) -> list[str]:
+        """The keys of up to `limit` timers that are due before an instant, in their order."""
+        heap, found = self._heap, list[tuple[int, str]]()
+        while len(found) < limit and (first := self.first()) is not None and first[0] < before:
+            found.append(heappop(heap))
+        for each in found:
+            heappush(heap, each)
+        return [key for _, key in found]
+
 
 class Timers:
     """The timers of many subjects: live ones, and those deferred until no more backfill is expected (R32). A subject
@@ -81,6 +90,10 @@ class Timers:
         if (backfill_idle or self.backfill_idle_at < before) and deferred is not None and deferred[0] < before:
             chosen = deferred if chosen is None or deferred < chosen else chosen
         return chosen
+
+    def soonest(self, before: int, limit: int) -> list[str]:
+        """The keys of up to `limit` timers, without deferred ones, that are due before an instant, in their order."""
+        return self._live.soonest(before, limit)
 
     def quarantine(self, key: str) -> None:
         """No timer of `key` until it is released."""

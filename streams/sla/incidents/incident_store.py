@@ -216,8 +216,10 @@ class IncidentStore:
         """Fire the earliest due timer; None when there is none. `seen_at` is the instant of processing that breaches
         report as `detected_at`; without it, the instant at which they could first be known."""
         first_due = self.first_due(before, backfill_idle=backfill_idle)
-        if first_due is None:
-            return None
+        return None if first_due is None else self.fire_first(first_due, before, seen_at=seen_at)
+
+    def fire_first(self, first_due: tuple[int, str], before: int, *, seen_at: int | None = None) -> TimerDecision:
+        """`fire` for a caller that knows what `first_due` returned."""
         due, incident_id = first_due
         if incident_id == contract_retention.EVICTION:
             return contract_retention.step(self._state, before)
@@ -235,12 +237,26 @@ class IncidentStore:
         if stored.buffered:
             return self._orphan(stored, due)
         timeline = self._state.folded(stored)
-        if self._state.schedule.set(stored)[0] != due:  # the row names a timer that led to nothing, or there is none
-            return Applied([], None)
-        if timeline.due() is not None:
+        if timeline.due() == due:
             timeline.fire(due, seen_at)
             return self._state.applied(stored, [])
+        if self._state.schedule.set(stored)[0] != due:  # the row names a timer that led to nothing, or there is none
+            return Applied([], None)
         return self._evict(stored, due)
+
+    def load_due(self, before: int, limit: int) -> None:
+        """Decode and fold the incidents of up to `limit` timers that are due before an instant, so that `fire` finds
+        them cached. Changes nothing else, and raises nothing: `fire` finds what is wrong with an incident."""
+        state = self._state
+        if state.queue.pending or state.rewrites.pending:  # these are folded as they were before, and then anew
+            return
+        try:
+            loaded = [state.cache.get(incident_id) for incident_id in state.schedule.timers.soonest(before, limit)]
+            for stored in loaded:
+                if stored is not None:
+                    state.folded(stored)
+        except Exception:
+            return
 
     def _orphan(self, stored: StoredIncident, due: int) -> Orphaned:
         """R4: facts whose opening does not come in time are orphans, each rejected once."""
