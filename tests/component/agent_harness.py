@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from streams.sla.policy import Policies
 INCIDENTS, LEDGER = "incidents", "ledger"
 AGENTS = (INCIDENTS, LEDGER)
 FRESH = 64 * 1024 * 1024
+OUTPUTS = ("incidents", "alerts", "impacts", "credits")
 
 
 class Stopped:
@@ -256,16 +257,18 @@ class Cluster:
 
     # -- what came of it -----------------------------------------------------------------------------------------------
 
-    def outputs(self) -> list[dict[str, Any]]:
-        """Every output for other services, in the JSON form, in the order it was written."""
-        said = []
-        for suffix in ("incidents", "alerts", "impacts", "credits"):
+    def outputs(self, *suffixes: str) -> list[dict[str, Any]]:
+        """Every output for other services, or that of some topics, in the JSON form, in the order it was written."""
+        return [json.loads(format_line(to_json(*each))) for each in self._said(suffixes or OUTPUTS)]
+
+    def _said(self, suffixes: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for suffix in suffixes:
+            topic = self.topics.name(suffix)
             for send in self.sends:
-                if send.topic == self.topics.name(suffix):
+                if send.topic == topic:
                     decoded = self.codec.decode(send.value, FRESH)
                     assert not isinstance(decoded, Rejection)
-                    said.append(json.loads(format_line(to_json(*decoded))))
-        return said
+                    yield decoded
 
     def latest(self, suffix: str) -> dict[str, dict[str, Any]]:
         """What a compacted topic holds: the newest value of each key that is not deleted, in the JSON form."""
@@ -283,7 +286,8 @@ class Cluster:
 
     def doubled(self) -> list[str]:
         """Output ids that were written more than once."""
-        return [name for name, count in Counter(str(o["id"]) for o in self.outputs()).items() if count > 1]
+        ids = Counter(str(record["event_id"]) for _, record in self._said(OUTPUTS))
+        return [name for name, count in ids.items() if count > 1]
 
     def rejects(self) -> list[RejectedRecord]:
         found = []

@@ -102,7 +102,7 @@ class CatchingUp(Cluster):
 
 def credits_of(cluster: Cluster) -> list[str]:
     """Every statement and credit, in an order that does not depend on partitions."""
-    found = [each for each in cluster.outputs() if each["type"].startswith("credit.")]
+    found = [each for each in cluster.outputs("credits") if each["type"].startswith("credit.")]
     return sorted(json.dumps(_shown(each), sort_keys=True) for each in found)
 
 

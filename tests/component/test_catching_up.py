@@ -20,9 +20,10 @@ from story import (
     maintenance,
     maintenance_cancelled,
     opened,
-    policies,
     resolved,
+    shipped,
     texts,
+    with_severity,
 )
 
 from agents.changelog import early_erasures
@@ -33,10 +34,13 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.credits.month_close import OUT_OF_ORDER
 from streams.sla.credits.submitted import submitted_statement
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
+from streams.sla.policy import Policies, Target, UpdateTarget
 
 PARTITIONS = 3
 MARCH, NOW = parse_rfc3339("2026-03-01T00:00:00Z"), parse_rfc3339("2026-05-10T00:00:00Z")
 LOADED_AT = parse_rfc3339("2026-04-12T00:00:00Z")
+#: The plan that is shipped, with an update due once a day: credits depend on none, and each costs timers and alerts.
+PLANS = Policies.of([with_severity(shipped(), "P1", updates=UpdateTarget(Target(DAY)))], shipped().name)
 Line = dict[str, Any]
 Published = tuple[Line, int]
 """An input and its arrival."""
@@ -44,7 +48,7 @@ Published = tuple[Line, int]
 
 def subjects(prefix: str) -> list[str]:
     """A subject for each partition."""
-    cluster = Cluster(policies(), partitions=PARTITIONS)
+    cluster = Cluster(PLANS, partitions=PARTITIONS)
     names = [f"{prefix}{number}" for number in range(60)]
     return [next(name for name in names if cluster.own(name) == partition) for partition in range(PARTITIONS)]
 
@@ -54,7 +58,7 @@ INCIDENT_IDS, TENANTS, MAINTENANCES = subjects("inc"), subjects("tenant"), subje
 
 def live(published: list[Published]) -> Cluster:
     """Time passes everywhere before each input."""
-    cluster = Cluster(policies(), partitions=PARTITIONS)
+    cluster = Cluster(PLANS, partitions=PARTITIONS)
     for line, arrival in published:
         cluster.pass_time(arrival)
         cluster.publish(line, arrival)
@@ -63,9 +67,7 @@ def live(published: list[Published]) -> Cluster:
 
 
 def catching_up(published: list[Published], seed: int, restarts: float = 0.0, early_bytes: int = LIMIT) -> CatchingUp:
-    cluster = CatchingUp(
-        policies(), partitions=PARTITIONS, now=NOW, seed=seed, restarts=restarts, early_bytes=early_bytes
-    )
+    cluster = CatchingUp(PLANS, partitions=PARTITIONS, now=NOW, seed=seed, restarts=restarts, early_bytes=early_bytes)
     for line, arrival in published:
         cluster.append(line, arrival)
     cluster.run()
@@ -155,7 +157,7 @@ def test_r26_a_ledger_at_its_limit_ends_with_the_amounts_of_a_live_run(
     if not any(line.get("backfill") for line, _ in published):
         lines = texts([line | {"receivedtime": format_rfc3339(arrival)} for line, arrival in published])
         submitted = [submitted_statement(from_json(each)[1], each["data"]) for each in stated]  # type: ignore[arg-type]
-        differing = check_with_events(submitted, lines, ReplayedMonths(policies(), TimeLimits()))
+        differing = check_with_events(submitted, lines, ReplayedMonths(PLANS, TimeLimits()))
         assert not [difference for difference in differing.values() if difference is not None]
 
 
@@ -181,7 +183,7 @@ def test_r29_an_erasure_reaches_what_waits_in_slices_whatever_comes_between(
 
 
 def statements(cluster: Cluster) -> list[Line]:
-    return [each for each in cluster.outputs() if each["type"] == "credit.statement"]
+    return [each for each in cluster.outputs("credits") if each["type"] == "credit.statement"]
 
 
 def settled(cluster: Cluster) -> list[tuple[Any, ...]]:
