@@ -55,8 +55,9 @@ audit: scan ## what scan does, and known vulnerabilities (asks a service on the 
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
-chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
+chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, hundreds of records of each type, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
+	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/property/test_avro_compiled.py tests/property/test_codec_roundtrip.py
 	@$(BIN)/python -m pytest tests/providers
 	@$(BIN)/python -m pytest tests/kafka/operations_guide.py
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastavro import schemaless_reader, schemaless_writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import registry
@@ -91,6 +91,7 @@ def check_output(name: str, record: dict[str, Any], expected: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=settings.default.max_examples * 2 // 5)  # of each type
 @given(data=st.data())
 def test_the_same_bytes_and_records(name: str, data: st.DataObject) -> None:
     record, schema = data.draw(ALL[name]), LATEST[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import registry
@@ -59,6 +59,7 @@ RECORDS = {name: records(registry.load().latest[name].definition, {}) for name i
 
 
 @pytest.mark.parametrize("event_type", TYPES)
+@settings(max_examples=settings.default.max_examples * 2 // 5)  # of each type
 @given(data=st.data())
 def test_round_trips(event_type: str, data: st.DataObject) -> None:
     record = data.draw(RECORDS[event_type])
