@@ -14,7 +14,8 @@ from agents.changelog.ledger import put_out_of_turn
 from agents.context import position_of
 from agents.ingress import Checked
 from agents.metrics import LEDGER_OUT_OF_TURN
-from streams.runtime.processor import Effects
+from streams.log_damper import CrashLog
+from streams.runtime.processor import Effects, Record
 from streams.sla.credits.input_order import InputOrder
 from streams.sla.credits.ledger import Ledger, repeated
 from streams.sla.decisions import Duplicate, Rejected
@@ -36,6 +37,7 @@ class EarlyQueue:
         self.inputs = EarlyInputs(rows, ledger.erasures, limit)
         self.erasures = EarlyErasures(self.inputs, rows.codec)
         self._count_out_of_turn = LEDGER_OUT_OF_TURN.labels(str(partition))
+        self._crashes = CrashLog(_log, "early_input_not_redacted")
         self._logged = False
         """Whether the log says already that the limit is reached."""
 
@@ -78,14 +80,20 @@ class EarlyQueue:
         self._logged = self._logged and len(self.inputs) > 0
         return early if self.erasures.next_due() is None else self.inputs.redacted(early)
 
-    def failed(self, subject: str, effects: Effects) -> EarlyInput | None:
-        """Take the input out that is `EarlyInput.subject`, to be rejected; None when it does not wait."""
+    def failed(self, subject: str, effects: Effects) -> Record | None:
+        """Take the input out that is `EarlyInput.subject`; the record to reject, None when it does not wait. Where it
+        can't be redacted, the record has coordinates alone, because its key and its value may name an erased tenant."""
         number = number_of(subject)
         early = None if number is None else self.inputs.get(number)
         if early is None or early.subject != subject:
             return None
         self.inputs.take(early, effects)
-        return self.inputs.redacted(early)
+        try:
+            return self.inputs.redacted(early).record
+        except Exception as error:  # a defect: it costs this input, and does not halt the partition
+            position = position_of(early.record)
+            self._crashes.caught(error, partition=self._partition, position=f"{position}")
+            return Record(*position, early.arrival, None, None, [])
 
     def _out_of_turn(self, early: EarlyInput, effects: Effects) -> None:
         timers = self._ledger.timers

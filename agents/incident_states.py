@@ -10,6 +10,7 @@ import structlog
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.egress import Egress
+from streams.log_damper import CrashLog
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
 from streams.sla.incidents.incident_store import IncidentStore
@@ -38,7 +39,7 @@ class IncidentStateWriter:
         self._unpublished: list[str] = []
         """Incidents whose state no version has published yet, in descending order of ids."""
         self._due = 0
-        self._logger = structlog.get_logger(__name__)
+        self._crashes = CrashLog(structlog.get_logger(__name__), "incident_state_failed")
 
     def changed(self, incident_id: str, effects: Effects) -> None:
         """An incident changed, or was evicted. Its state is published by `finish`; until then `effects` counts the
@@ -64,9 +65,9 @@ class IncidentStateWriter:
         topic = TOPIC_OF[TYPE]
         try:
             state = self._store.present_state(incident_id)
-        except Exception:
+        except Exception as error:
             self._context.count.state_failed()
-            self._logger.exception("incident_state_failed", incident=incident_id)
+            self._crashes.caught(error, incident=incident_id)
             if not self._store.redacted(incident_id):
                 return
             state = None

@@ -292,7 +292,7 @@ class IncidentsProcessor:
 
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         self._store.quarantine(subject)
-        self._rejects.write_quarantine(subject, self._store.last_input(subject), message, effects, attempts)
+        self._rejects.write_quarantine(subject, self._store.last_input, message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 

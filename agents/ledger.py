@@ -265,12 +265,12 @@ class LedgerProcessor:
     def quarantine(self, subject: str, message: str, effects: Effects, attempts: int) -> None:
         """Quarantine a tenant whose timer raised an exception; an early input that did is rejected."""
         if number_of(subject) is not None:
-            early = self._early.failed(subject, effects)
-            if early is not None:
-                self._rejects.reject_internal(early.record, Rejection("internal", message), effects, attempts)
+            record = self._early.failed(subject, effects)
+            if record is not None:
+                self._rejects.reject_internal(record, Rejection("internal", message), effects, attempts)
             return
         self._ledger.quarantine(subject)
-        self._rejects.write_quarantine(subject, self._ledger.last_input(subject), message, effects, attempts)
+        self._rejects.write_quarantine(subject, self._ledger.last_input, message, effects, attempts)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import structlog
 
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.reject_log import RejectLog
 from streams.internal_topics import LEGACY, unwrap
 from streams.kafka.partitioner import partition_of
+from streams.log_damper import CrashLog
 from streams.runtime.dead_letter import rejected
 from streams.runtime.processor import Effects, Record
 from streams.sla.events import Position, Rejection
@@ -26,6 +29,7 @@ class RejectWriter:
         self._context = context
         self._internal = {context.topics.internal(context.agent), context.topics.name(LEGACY)}
         self._log = RejectLog(context.agent, context.partition)
+        self._crashes = CrashLog(structlog.get_logger(__name__), "last_input_unknown")
 
     def reject(
         self,
@@ -54,16 +58,24 @@ class RejectWriter:
         self.reject(original, rejection, effects, attempts)
 
     def write_quarantine(
-        self, subject: str, last_input: Position | None, message: str, effects: Effects, attempts: int
+        self,
+        subject: str,
+        last_input: Callable[[str], Position | None],
+        message: str,
+        effects: Effects,
+        attempts: int,
     ) -> None:
-        """Store that a subject is quarantined, and write one reject that names the position of its last input. The
-        reject has no value, because that input is not at fault."""
+        """Store that a subject is quarantined, and write one reject that names the position of its last input, where it
+        can be found. The reject has no value, because that input is not at fault."""
         context = self._context
         row = context.codec.encode("state.quarantine", {"subject": subject, "message": message})
         effects.put(row_key(QUARANTINE, subject), row)
-        topic, partition, offset = last_input or Position(
-            f"{context.topics.prefix}.{context.agent}", context.partition, -1
-        )
+        try:
+            found = last_input(subject)
+        except Exception as error:  # what crashed may be reading its rows: it costs this subject, and halts nothing
+            found = None
+            self._crashes.caught(error, partition=context.partition, subject=subject)
+        topic, partition, offset = found or Position(f"{context.topics.prefix}.{context.agent}", context.partition, -1)
         record = Record(topic, partition, offset, 0, subject.encode(), None, [])
         self.reject(record, Rejection("internal", f"quarantined: {message}"), effects, attempts)
 

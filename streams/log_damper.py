@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
+from typing import Any
+
+#: Seconds between two tracebacks of the same failure.
+_TRACEBACK_EVERY_S = 600.0
 
 
 class LogDamper:
@@ -23,3 +28,28 @@ class LogDamper:
             return None
         self._kinds[kind] = now, 0
         return left_out
+
+
+class CrashLog:
+    """Logs the exceptions of work that is tried again: the first of a kind with its traceback, and again every ten
+    minutes, with the number of those between (`left_out`). A kind is what was raised where. `now` is in seconds."""
+
+    def __init__(self, logger: Any, event: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._event = event
+        self._now = now
+        self._damper = LogDamper(_TRACEBACK_EVERY_S)
+
+    def caught(self, error: BaseException, **fields: object) -> None:
+        """Log an exception that was just caught."""
+        left_out = self._damper.admit((type(error), _place(error)), self._now())
+        if left_out is not None:
+            self._logger.error(self._event, exc_info=error, left_out=left_out, **fields)
+
+
+def _place(error: BaseException) -> tuple[str, int] | None:
+    """File and line at which it was raised."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return None if step is None else (step.tb_frame.f_code.co_filename, step.tb_lineno)

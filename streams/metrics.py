@@ -201,7 +201,7 @@ INTAKE_ACKNOWLEDGED = _seconds(
 INTAKE_HELD = _gauge(
     "sla_intake_held_bytes",
     "bytes",
-    "Memory of request bodies being read, of records not yet acknowledged, and of the last requests.",
+    "Memory of bodies being read, of records not acknowledged, of what replies are about, and of the last requests.",
     "what",
 )
 INTAKE_HEARTBEATS = _counter("sla_intake_heartbeats", "heartbeats", "Heartbeats acknowledged by Kafka.", "source")

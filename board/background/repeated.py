@@ -10,6 +10,7 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams.errors import SlaError
+from streams.log_damper import CrashLog
 
 
 class RepeatedWork:
@@ -17,8 +18,8 @@ class RepeatedWork:
     `again_s` after a failure.
 
     The log has `waits` when Kafka or the database is away (again when the reason changes), and `failed` with a
-    traceback for everything else. `on_failure` is called with the reason. `close` is called after each failure and at
-    the end, for connections that `work` keeps.
+    traceback for everything else (the same failure again every ten minutes). `on_failure` is called with the reason.
+    `close` is called after each failure and at the end, for connections that `work` keeps.
     """
 
     def __init__(
@@ -35,12 +36,13 @@ class RepeatedWork:
     ) -> None:
         self.name = name
         self._work = work
-        self._waits, self._failed = waits, failed
+        self._waits = waits
         self._every_s, self._again_s = every_s, again_s
         self._on_failure = on_failure
         self._close = close
         self._failure: str | None = None
         self._log = structlog.get_logger("board")
+        self._crashes = CrashLog(self._log, failed)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -69,7 +71,7 @@ class RepeatedWork:
                 self._log.warning(self._waits, reason=reason, consequence="it is tried again")
         except Exception as error:  # a defect: the thread must not end unseen
             reason = f"internal error: {error!r}"
-            self._log.exception(self._failed, consequence="it is tried again")
+            self._crashes.caught(error, consequence="it is tried again")
         else:
             self._failure = None
             return 0.0 if more else self._every_s
@@ -81,5 +83,5 @@ class RepeatedWork:
     def _disconnect(self) -> None:
         try:
             self._close()
-        except Exception:  # of a connection that is given up anyway
-            self._log.exception(self._failed, consequence="it is tried again")
+        except Exception as error:  # of a connection that is given up anyway
+            self._crashes.caught(error, consequence="it is tried again")

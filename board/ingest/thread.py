@@ -35,6 +35,7 @@ from board.store.engine import write_transaction
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.kafka.topic_descriptions import KafkaPythonError
+from streams.log_damper import CrashLog
 from streams.settings import Settings
 from streams.sla.instants import HOUR, SECOND
 from streams.time_source import SystemTimeSource, TimeSource
@@ -78,6 +79,7 @@ class Ingest:
         self._writer = TransactionWriter(engine, kafka, self._metrics, self._skipped)
         self._board = StatusBoard()
         self._log = structlog.get_logger("board.ingest")
+        self._crashes = CrashLog(self._log, "ingest_crashed")
         self._thread = Thread(target=self._run, name="board-ingest", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database = ThreadPoolExecutor(1, "board-database")
@@ -132,7 +134,7 @@ class Ingest:
             except SQLAlchemyError as error:
                 failure = f"the database: {_first_line(error)}"
             except Exception as error:
-                self._log.exception("ingest_crashed", consequence="it starts again")
+                self._crashes.caught(error, consequence="it starts again")
                 failure = f"internal error: {error!r}"
             else:
                 continue

@@ -25,6 +25,7 @@ from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.kafka.shutdown import end_producer
 from streams.kafka.topic_shape import TopicShape
+from streams.log_damper import CrashLog
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import SECOND
@@ -106,6 +107,7 @@ class KafkaPublisher:
         """Topics of requests that Kafka refused, and the error that is logged already."""
         self._supervisor: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("connect.intake")
+        self._crashes = CrashLog(self._log, "kafka_connection_failed")
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
@@ -224,7 +226,7 @@ class KafkaPublisher:
                 self._log.warning("kafka_unavailable", reason=self._unavailable_reason)
             except Exception as error:  # a defect: it must not end the attempts
                 self._unavailable_reason, self._broken = f"internal error: {type(error).__name__}", True
-                self._log.exception("kafka_connection_failed")
+                self._crashes.caught(error)
             await asyncio.sleep(_CHECK_INTERVAL_S)
 
     async def _connect(self) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from streams.kafka.causes import explained_error
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
+from streams.log_damper import CrashLog
 
 _EVERY_S = 5.0
 _REQUEST_MS = 5_000
@@ -35,6 +36,7 @@ class TopicShape:
         self._states = [f"{prefix}.{each}" for each in states]
         self._descriptions = TopicDescriptions(brokers, security, _REQUEST_MS)
         self._logger = structlog.get_logger(__name__)
+        self._crashes = CrashLog(self._logger, "topics_look_crashed")
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -53,7 +55,7 @@ class TopicShape:
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             problem = explained_error(error, self._brokers)
         except Exception as error:  # a defect: nobody would look any more
-            self._logger.exception("topics_look_crashed", consequence="it is tried again")
+            self._crashes.caught(error, consequence="it is tried again")
             problem = f"internal error: {error!r}"
         if problem != self.problem:
             if problem is None:

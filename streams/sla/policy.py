@@ -91,6 +91,9 @@ class BusinessHours:
     def __hash__(self) -> int:  # kept, because every search for opening hours in a cache needs it
         return self._hash
 
+    def __reduce__(self) -> tuple[object, ...]:  # another process hashes texts with another seed
+        return BusinessHours, (self.zone, self.hours, self.holidays)
+
 
 @dataclass(frozen=True, slots=True)
 class CreditRule:

@@ -71,3 +71,21 @@ def test_a_connection_that_does_not_close_does_not_end_the_thread() -> None:
         assert again.wait(60)
         thread.stop(60)
     assert {each["event"] for each in logs} == {"test_waits", "test_failed"}
+
+
+def test_a_defect_that_lasts_is_logged_with_its_traceback_once() -> None:
+    again, calls = threading.Event(), list[str]()
+
+    def work() -> None:
+        calls.append("call")
+        if len(calls) > 5:
+            again.set()
+        raise KeyError(len(calls))
+
+    thread = RepeatedWork("test", work, waits="test_waits", failed="test_failed", again_s=0)
+    with capture_logs() as logs:
+        thread.start()
+        assert again.wait(60)
+        thread.stop(60)
+    (only,) = logs
+    assert (only["event"], only["left_out"], type(only["exc_info"])) == ("test_failed", 0, KeyError)

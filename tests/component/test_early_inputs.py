@@ -258,6 +258,36 @@ def test_r27_an_input_that_makes_the_code_raise_in_its_turn_is_rejected_alone(mo
     assert cluster.rows(LEDGER, EARLY) == {}
 
 
+def test_r27_an_input_that_cannot_be_redacted_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its key nor its value is in the reject, because they may name an erased tenant."""
+    cluster = behind(*(contract("2026-03-01T00:00:00Z", of=name) for name in ("acme", "beta")), partitions=1)
+    task, redacted = cluster.tasks[LEDGER, 0], EarlyInputs.redacted
+    waiting = len(cluster.rows(LEDGER, EARLY))
+
+    def raises(self: EarlyInputs, early: EarlyInput) -> EarlyInput:
+        if early.event is not None and early.event.subject == "acme":
+            raise RuntimeError("boom")
+        return redacted(self, early)
+
+    monkeypatch.setattr(EarlyInputs, "redacted", raises)
+    with pytest.raises(SubjectFailed) as failed:
+        apply_erasure(cluster, "acme")
+    cluster.rebuild(task)
+    effects = Effects()
+    with capture_logs() as logs:
+        task.processor.quarantine(failed.value.subject, "boom", effects, 3)
+    cluster._commit(task, effects)
+    assert [each["position"] for each in logs if each["event"] == "early_input_not_redacted"]
+    (reject,) = cluster.rejects()
+    assert (reject.code, reject.send.key, reject.send.value) == ("internal", None, None)
+    assert dict(reject.send.headers)["sla_original_topic"].endswith(b"contract-events")
+    assert len(cluster.rows(LEDGER, EARLY)) == waiting - 1
+    cluster.pass_time(NOW)
+    assert cluster.rows(LEDGER, EARLY) == {}
+    assert cluster.codes() == ["internal"]
+    assert "final" in [status for _, _, status, _ in credit_outputs(cluster)]
+
+
 def test_live_inputs_wait_once_an_incident_partition_does_not_say_how_far_it_is() -> None:
     """Those that come until it would have answered do not; nor do any while all partitions run."""
     cluster = Cluster(policies(), partitions=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -11,6 +12,8 @@ from intake_bench import SECRETS, Bench, recorded, run, served, signed, types
 from structlog.testing import capture_logs
 
 from connect.intake.formats import registry
+from connect.intake.outcome import Reply
+from connect.intake.web import replies
 from streams.sla.instants import DAY, SECOND
 
 
@@ -155,6 +158,38 @@ def test_a_reply_that_cannot_be_posted_costs_no_event() -> None:
                     await bench.intake._replies.close()
                 assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["reply_not_delivered"]
             assert types(bench) == ["incident.responded"] * 3
+
+    run(scenario)
+
+
+def test_bodies_that_replies_are_about_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that has no room is dropped with a log, and the press counts all the same."""
+
+    async def scenario() -> None:
+        async with served() as bench:
+            budget, waiting = bench.intake._replies.budget, asyncio.Event()
+
+            async def post(_: Reply) -> int:
+                await waiting.wait()
+                return 200
+
+            bench.intake._replies._post = post
+            assert (await bench.hook("slack", slack_form()))[0] == 200
+            metric = bench.intake.metrics.registry.get_sample_value("sla_intake_held_bytes", {"what": "replies"})
+            assert metric == budget.reserved >= 2 * len(slack_form())
+            monkeypatch.setattr(budget, "limit", budget.reserved)
+            with capture_logs() as logs:
+                assert (await bench.hook("slack", slack_form()))[0] == 200
+            assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["reply_dropped"]
+            assert types(bench) == ["incident.responded"] * 2
+            waiting.set()
+            await bench.intake._replies.close()
+            assert budget.reserved == 0
+            monkeypatch.setattr(replies, "_LARGEST_BODY", 1)
+            monkeypatch.setattr(budget, "limit", replies._MAX_BYTES)
+            with capture_logs() as logs:
+                assert (await bench.hook("slack", slack_form()))[0] == 200
+            assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["reply_dropped"]
 
     run(scenario)
 

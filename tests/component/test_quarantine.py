@@ -6,10 +6,12 @@ import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster
 from story import contract, micros, opened, policies, responded
 
+from agents.changelog.incidents import StepRows
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.account import Account
 from streams.sla.credits.month_close import MonthClose
 from streams.sla.credits.work_steps import Steps
+from streams.sla.incidents.steps import Step
 from streams.sla.incidents.timeline import Timeline
 
 START = micros("10:00")
@@ -50,6 +52,32 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
     cluster.rebuild(task)
     cluster.pass_time(micros("12:41"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good", "bad"}
+
+
+def test_r27_an_incident_whose_rows_cannot_be_read_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    for incident in ("good", "bad"):
+        cluster.publish(opened("10:00", of=incident), START)
+    task, steps = cluster.tasks[INCIDENTS, 0], StepRows.steps
+
+    def unreadable(self: StepRows, incident_id: str) -> list[Step]:
+        if incident_id == "bad":
+            raise ValueError("odd")
+        return steps(self, incident_id)
+
+    monkeypatch.setattr(StepRows, "steps", unreadable)
+    cluster.rebuild(task)
+    with pytest.raises(SubjectFailed) as failed:
+        task.processor.fire(micros("12:30"), 100, Effects())
+    assert failed.value.subject == "bad"
+    cluster.rebuild(task)
+    effects = Effects()
+    task.processor.quarantine("bad", "odd", effects, 3)
+    cluster._commit(task, effects)
+    cluster.pass_time(micros("12:30"))
+    assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
+    (reject,) = cluster.rejects()
+    assert (reject.code, dict(reject.send.headers)["sla_original_offset"]) == ("internal", b"-1")
 
 
 def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from streams.log_damper import CrashLog
 from streams.logs import configure_logs
 
 
@@ -51,3 +52,24 @@ def test_an_exception_is_data(stream: io.StringIO) -> None:
         structlog.get_logger("streams.example").exception("failed")
     (line,) = lines(stream)
     assert "odd" in json.dumps(line["exception"])
+
+
+def test_a_failure_that_lasts_is_logged_again_after_ten_minutes_with_a_count(stream: io.StringIO) -> None:
+    now = 0.0
+    crashes = CrashLog(structlog.get_logger("streams.example"), "crashed", lambda: now)
+
+    def failing(error: Exception) -> None:
+        try:
+            raise error
+        except Exception as raised:
+            crashes.caught(raised, task="reader")
+
+    for now in (0.0, 5.0, 599.0, 600.0, 601.0):
+        failing(KeyError(now))
+    failing(ValueError("another kind"))
+    assert [(each["event"], each["task"], each["left_out"]) for each in lines(stream)] == [
+        ("crashed", "reader", 0),
+        ("crashed", "reader", 2),
+        ("crashed", "reader", 0),
+    ]
+    assert '"exc_type": "KeyError", "exc_value": "0.0"' in json.dumps(lines(stream)[0])

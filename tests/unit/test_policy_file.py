@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
@@ -308,3 +312,21 @@ def test_impacts_and_tiers_that_fall_to_the_default_are_found(tmp_path: Path) ->
 def test_a_credit_above_the_guarantee_is_found(tmp_path: Path) -> None:
     found = warnings_of(read_document(write(tmp_path, SMALL + 'credit: {below_percent: "99.95"}\n')))
     assert [key for key, _ in found] == ["credit.below_percent"]
+
+
+def test_opening_hours_of_another_process_are_equal_with_an_equal_hash() -> None:
+    """A process hashes texts with a seed of its own, and what-if runs send policies to others."""
+    hours = load_policies(default_policies_dir())[0].calendar
+    sent = pickle.dumps(hours)
+    own = """
+import pickle, sys
+from streams.sla.policy import BusinessHours
+sent = pickle.loads(sys.stdin.buffer.read())
+same = BusinessHours(sent.zone, sent.hours, sent.holidays)
+print(sent == same and hash(sent) == hash(same))
+"""
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    ran = subprocess.run(
+        [sys.executable, "-c", own], check=True, input=sent, env=environment, capture_output=True, timeout=60
+    )
+    assert ran.stdout.split() == [b"True"]

@@ -37,6 +37,7 @@ from connect.intake.metrics import IntakeMetrics
 from connect.kafka_io.cancellation import cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
+from streams.log_damper import CrashLog
 
 #: Monitors of one source that were heard and not deleted.
 MAX_MONITORS = 10_000
@@ -80,6 +81,7 @@ class Heartbeats:
         self._partitions: list[SilenceDetector] = []
         self._watermark_at: list[float] = []
         self._log = structlog.get_logger("connect.intake.heartbeats")
+        self._crashes = CrashLog(self._log, "heartbeats_failed")
 
     @property
     def wanted(self) -> bool:
@@ -155,7 +157,7 @@ class Heartbeats:
                 self._log.warning("heartbeats_unavailable", reason=_CLIENT_ENDED)
                 self.problem = _CLIENT_ENDED
             except Exception as error:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
-                self._log.exception("heartbeats_failed")
+                self._crashes.caught(error)
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True
             finally:
                 self._metrics.heartbeats_listening.set(0)

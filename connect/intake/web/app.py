@@ -32,7 +32,7 @@ from connect.intake.web.receiver import Receiver, named_headers
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Post, Replies, post_reply
 from connect.intake.web.responses import RequestRejected, retry_after, unauthorized
-from streams.log_damper import LogDamper
+from streams.log_damper import CrashLog, LogDamper
 from streams.service_process import health_routes
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
@@ -65,6 +65,7 @@ class Intake:
         self._clock = clock
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._log = structlog.get_logger("connect.intake")
+        self._crashes = CrashLog(self._log, "request_failed")
         self.metrics = IntakeMetrics()
         self._threads = BodyThreads()
         self._replies = Replies(post, settings.retry_after, self._threads)
@@ -95,6 +96,7 @@ class Intake:
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
         held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
+        held_bytes.labels("replies").set_function(lambda: self._replies.budget.reserved)
         held_bytes.labels("recent").set_function(lambda: self._recent.bytes_used)
 
     def use(self, mapping: LoadedMapping) -> None:
@@ -256,7 +258,7 @@ class Intake:
         except Exception as error:  # a defect: the sender may try again, and the log has the traceback
             if isinstance(error, ConnectionError):
                 raise
-            self._log.exception("request_failed", path=request.match_info.route.resource and request.path[:80])
+            self._crashes.caught(error, path=request.match_info.route.resource and request.path[:80])
             response = responses.rejection_response(RequestRejected(500, "the intake failed; its log has the reason"))
         if request.method == "POST":
             self.metrics.requests.labels(request.get(_SOURCE, "unknown"), str(response.status)).inc()

@@ -33,6 +33,7 @@ from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
 from connect.intake.web.traces import RequestTrace, RequestTraces
+from streams.log_damper import CrashLog
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
@@ -76,6 +77,7 @@ class Receiver:
         self._recent_digests = RecentDigests()
         self._parsed_memory = ParsedMemory(threads)
         self._log = structlog.get_logger("connect.intake")
+        self._crashes = CrashLog(self._log, "translation_failed")
 
     async def receive(
         self, request: web.Request, mapping: MappingInForce, source: Source, translate_body: TranslateBody
@@ -168,7 +170,7 @@ class Receiver:
         try:
             yield from translate.in_parts(trace.join(translate_body(source, content)), source, _PART, arrival)
         except Exception as error:
-            self._log.exception("translation_failed", source=source.name)
+            self._crashes.caught(error, source=source.name)
             reason = f"the translation failed: {type(error).__name__}"
             yield Translation(rejected=[RejectedItem("", "internal", reason)])
 

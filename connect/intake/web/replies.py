@@ -10,16 +10,23 @@ from functools import partial
 import aiohttp
 import structlog
 
+from connect.intake.byte_budget import ByteBudget
 from connect.intake.formats.registry import format_of
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Reply, RequestOutcome
 from connect.intake.translate import Translation
 from connect.intake.web.body_threads import BodyThreads
+from connect.intake.web.parsed_memory import parsed_size
 from connect.intake.web.responses import RequestRejected, retry_after
+from streams.log_damper import CrashLog
 from streams.sla.instants import SECOND
 
 #: Replies on their way; further ones are dropped, and the person sees no confirmation.
 _MAX_POSTS = 50
+#: What the bodies that they are about may take, parsed; 50 of what Slack sends take less.
+_MAX_BYTES = 32 * 1024 * 1024
+#: A larger body is no interaction of Slack, which shows at most 50 blocks of 3,000 characters: nobody waits for it.
+_LARGEST_BODY = 1024 * 1024
 _TIMEOUT_S = 5.0
 
 #: Posts a reply; the status of its answer. Raises OSError, TimeoutError, aiohttp.ClientError.
@@ -51,7 +58,10 @@ class Replies:
         self._threads = threads
         self._retry_after_s = retry_after_s
         self._posts: set[asyncio.Task[None]] = set()
+        self.budget = ByteBudget(_MAX_BYTES)
+        """About how much memory the bodies take that replies are about."""
         self._log = structlog.get_logger("connect.intake")
+        self._crashes = CrashLog(self._log, "reply_failed")
 
     @asynccontextmanager
     async def about(self, source: Source, content: bytes) -> AsyncIterator[Requested]:
@@ -75,18 +85,27 @@ class Replies:
     def _reply(self, source: Source, content: bytes, outcome: RequestOutcome) -> None:
         if format_of(source).reply is None:
             return
-        if len(self._posts) >= _MAX_POSTS:
-            self._log.warning("reply_dropped", source=source.name, on_their_way=len(self._posts))
+        # The bound on the body comes first: measuring a large one here would let requests wait.
+        size = parsed_size(content) if len(content) <= _LARGEST_BODY else _MAX_BYTES + 1
+        if len(self._posts) >= _MAX_POSTS or not self.budget.reserve(size):
+            self._log.warning(
+                "reply_dropped", source=source.name, on_their_way=len(self._posts), body_bytes=len(content)
+            )
             return
         task = asyncio.create_task(self._send(source, content, outcome))
         self._posts.add(task)
-        task.add_done_callback(self._posts.discard)
+
+        def done(ended: asyncio.Task[None]) -> None:
+            self._posts.discard(ended)
+            self.budget.release(size)
+
+        task.add_done_callback(done)
 
     async def _send(self, source: Source, content: bytes, outcome: RequestOutcome) -> None:
         try:
             reply = await self._threads.run(len(content), partial(_reply_to, source, content, outcome))
-        except Exception:  # a defect: the events are published, so the answer must not fail
-            self._log.exception("reply_failed", source=source.name)
+        except Exception as error:  # a defect: the events are published, so the answer must not fail
+            self._crashes.caught(error, source=source.name)
             return
         if reply is None:
             return
