@@ -125,13 +125,16 @@ def _shown(value: object) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: KeyPath) -> Mapping[str, FieldInfo]:
-    """The keys that the mapping at a key path may have."""
+    """The keys that the mapping at a key path may have, as the file has them."""
     here: Any = model
     for part in path:
         plain = _plain_type(here)
-        here = get_args(plain)[-1] if get_origin(plain) in {list, dict} else plain.model_fields[part].annotation
-    fields: Mapping[str, FieldInfo] = _plain_type(here).model_fields
-    return fields
+        here = get_args(plain)[-1] if get_origin(plain) in {list, dict} else _keys_of(plain)[str(part)].annotation
+    return _keys_of(_plain_type(here))
+
+
+def _keys_of(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _plain_type(annotation: Any) -> Any:

@@ -84,6 +84,7 @@ def _named(refused: Rejection | None) -> Rejection | None:
 
 def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> Iterator[str]:
     known = (*_ATTRIBUTES, *_OTHER_ATTRIBUTES)
+    without_underscores = {name.replace("_", ""): name for name in data_names}
     for name in event:
         if name in known:
             continue
@@ -91,6 +92,8 @@ def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> I
             yield f"{_shown(name)}: is not an attribute of an event; did you mean {_OTHER_NAMES[name]}?"
         elif name in data_names:
             yield f"{_shown(name)}: belongs in data"
+        elif name in without_underscores:  # CloudEvents allows no underscores in names of attributes
+            yield f"{_shown(name)}: belongs in data, as {without_underscores[name]}"
         elif (near := close_to(name, _ATTRIBUTES)) or not _EXTENSION.fullmatch(name):
             yield f"{_shown(name)}: is not an attribute of an event{near}; allowed: {', '.join(_ATTRIBUTES)}, data"
 

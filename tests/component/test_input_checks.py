@@ -70,6 +70,7 @@ def changed(event: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         (CONTRACT, "data.monthly_charge.amount", "data.monthly_charge.amount: monthly_charge has no such field; did"),
         (RESPONDED, "data.who.name", "data.who.name: who has no such field; allowed: kind, id"),
         (OPENED, "started_at", "started_at: belongs in data"),
+        (OPENED, "tenantids", "tenantids: belongs in data, as tenant_ids"),
         (OPENED, "received_time", "received_time: is not an attribute of an event; did you mean receivedtime?"),
         (OPENED, "backfil", "backfil: is not an attribute of an event; did you mean backfill?"),
         (OPENED, "Time Zone", "Time Zone: is not an attribute of an event; allowed: specversion, id,"),

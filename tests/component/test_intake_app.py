@@ -177,6 +177,9 @@ def test_cloudevents_in_three_modes() -> None:
             binary = {f"ce-{name}": str(value) for name, value in STRUCTURED_EXAMPLE.items() if name != "data"}
             assert (await bench.post("/v1/events", STRUCTURED_EXAMPLE["data"], **binary, **mine))[0] == 202
             assert (await bench.post("/v1/events", b"x", Content_Type="text/plain", **mine))[0] == 415
+            twice = [*binary.items(), ("ce-subject", "another"), ("Content-Type", "application/json"), *mine.items()]
+            async with bench.client.post("/v1/events", data=b"{}", headers=twice) as answer:
+                assert (answer.status, "has two values" in await answer.text()) == (400, True)
             first, _, _, last = bench.publisher.acknowledged
             assert first == last
 

@@ -90,6 +90,11 @@ def test_the_shipped_example_is_a_mapping(tmp_path: Path) -> None:
         ),
         ("{env: TOKEN}", "{env: TOKEN, file: x}", "5: sources.prom.secrets[0]: a secret has exactly one source"),
         ("[{env: TOKEN}]", "[]", "5: sources.prom.secrets: this is empty"),
+        (
+            "from: labels.service",
+            "form: labels.service",
+            "6: sources.prom.component[0].form: unknown key; did you mean from?; allowed: when, from, values",
+        ),
         ('    tenants: [{value: "*"}]', "    only_tenants: []", "8: sources.prom.only_tenants: this is empty"),
         ('    tenants: [{value: "*"}]', "    only_tenants: ['*']", "8: sources.prom.only_tenants[0]: `*` is no tenant"),
         (

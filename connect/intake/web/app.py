@@ -162,7 +162,10 @@ class Intake:
         media_type = request.content_type
         if media_type not in cloudevents.MEDIA_TYPES:
             raise RequestRejected(415, f"Content-Type: allowed: {', '.join(cloudevents.MEDIA_TYPES)}")
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers: dict[str, str] = {}
+        for name, value in request.headers.items():
+            if headers.setdefault(name.lower(), value) != value and name.lower().startswith("ce-"):
+                raise RequestRejected(400, f"{name}: this attribute has two values; allowed: one")
         return await self._receiver.receive(
             request, mapping, source, lambda _, body: translate.cloud_event_outcomes(media_type, headers, body)
         )
