@@ -24,10 +24,10 @@ setup: $(INSTALLED) ## make .venv and install what requirements.lock names, ever
 demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and service credits
 	@$(BIN)/sla demo
 
-# Three processes for two cores: tests that wait for Kafka leave room for tests that compute (tests/conftest.py).
+# Four processes for two cores: tests that wait for Kafka leave room for tests that compute (tests/conftest.py).
 # Bytecode is kept, whatever the environment says: hundreds of processes would compile the same modules.
-test: $(INSTALLED) ## all tests, three files at a time, each with the broker that it needs
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(INSTALLED) ## all tests, four files at a time, each with the broker that it needs
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings, imports of tests
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
