@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from connect.actions.permissions import Denied
+from connect.contract_import.problems import RowProblem
 from streams.sla.events import Position
 
 #: An event in the JSON form, a CloudEvents object.
@@ -16,11 +17,12 @@ State = Mapping[str, Any]
 
 class FormProblem(NamedTuple):
     """What is wrong with a field; `field` is empty where it is about the whole. `code` and `values` are those of the
-    catalogue of texts (`texts.problem_text`)."""
+    catalogue of texts (`texts.problem_text`); `row` is the value `problem` of a message about a line of terms."""
 
     field: str
     code: str
     values: Mapping[str, str] = {}
+    row: RowProblem | None = None
 
 
 class FieldChange(NamedTuple):

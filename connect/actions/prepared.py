@@ -219,7 +219,7 @@ def contract_import(request: Request, present: Present) -> Prepared | Refused:
         return denied
     if bad:
         listed = bad[:_MOST_BAD_LINES]
-        lines = [FormProblem("terms", "line", {"line": str(each.line), "problem": each.problem}) for each in listed]
+        lines = [FormProblem("terms", "line", {"line": str(each.line)}, each.cause) for each in listed]
         more = len(bad) - len(listed)
         return Invalid((*lines, *([FormProblem("terms", "more_lines", {"count": f"{more:,}"})] if more else ())))
     known, tenants = present.contracts(concerned), present.tenants_with_terms()

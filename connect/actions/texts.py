@@ -87,7 +87,8 @@ def action_phrases(language: Language) -> ActionPhrases:
 def problem_text(problem: FormProblem, language: Language = "en") -> str:
     """What is wrong, without the name of the field."""
     phrases = action_phrases(language)
-    return phrases.problem[problem.code].format(**problem.values)
+    row = {} if problem.row is None else {"problem": problem.row.text(language)}
+    return phrases.problem[problem.code].format(**problem.values, **row)
 
 
 class ActionLabels(NamedTuple):

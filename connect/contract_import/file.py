@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from connect.contract_import.problems import RowProblem
 from streams.serde.cloudevents_json import from_json, unique_object
 from streams.sla.events import ContractSet, Rejection
 from streams.sla.facts import to_event
@@ -52,7 +53,12 @@ class BadContractRow(NamedTuple):
     """A line without valid terms, and why."""
 
     line: int
-    problem: str
+    cause: RowProblem
+
+    @property
+    def problem(self) -> str:
+        """Why, in English."""
+        return self.cause.text()
 
 
 def read_rows(lines: Sequence[str]) -> tuple[list[ContractRow], list[BadContractRow]]:
@@ -65,46 +71,45 @@ def read_rows(lines: Sequence[str]) -> tuple[list[ContractRow], list[BadContract
     bad: list[BadContractRow] = []
     lines_of: dict[tuple[str, int], int] = {}
     for number, read in found:
-        row = _row(number, read) if isinstance(read, dict) else BadContractRow(number, str(read))
+        row = BadContractRow(number, read) if isinstance(read, RowProblem) else _row(number, read)
         if isinstance(row, ContractRow):
             earlier = lines_of.setdefault((row.tenant, row.terms.valid_from), number)
             if earlier != number:
-                row = BadContractRow(
-                    number, f"valid_from: line {earlier} has terms of {row.tenant} from the same instant on"
-                )
+                same = RowProblem("same_instant", {"line": str(earlier), "tenant": row.tenant})
+                row = BadContractRow(number, same)
         if isinstance(row, ContractRow):
             rows.append(row)
         else:
             bad.append(row)
     if not rows and not bad:
-        bad.append(BadContractRow(1, "the file is empty"))
+        bad.append(BadContractRow(1, RowProblem("empty")))
     return rows, bad
 
 
-def _json_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
+def _json_rows(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, object] | RowProblem]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             found = json.loads(line.removeprefix("\ufeff"), object_pairs_hook=unique_object)
         except (ValueError, RecursionError) as error:
-            yield number, f"not JSON: {error}"
+            yield number, RowProblem("not_json", {"reason": str(error)})
             continue
-        yield number, _misplaced(found) or found
+        yield number, _object_of(found)
 
 
-def _misplaced(found: object) -> str | None:
-    """What is wrong with an object before its values are checked."""
+def _object_of(found: object) -> dict[str, object] | RowProblem:
+    """The object, or what is wrong with it before its values are checked."""
     if not isinstance(found, dict):
-        return "expected an object with the fields of a contract"
+        return RowProblem("not_an_object")
     if "specversion" in found:
-        return "this is a whole event: `sla publish` sends those; here a line is the data of a contract.set alone"
+        return RowProblem("whole_event")
     if unknown := sorted(found.keys() - set(FIELDS)):
-        return f"{unknown[0]}: there is no such field; there are: {', '.join(FIELDS)}"
-    return None
+        return RowProblem("field_unknown", {"field": unknown[0], "known": ", ".join(FIELDS)})
+    return found
 
 
-def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
+def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, dict[str, object] | RowProblem]]:
     ended = [line if line.endswith("\n") else f"{line}\n" for line in lines]
     ended[:1] = [line.removeprefix("\ufeff") for line in ended[:1]]  # before quotes are looked for
     reader = csv.reader(ended, strict=True)
@@ -121,29 +126,30 @@ def _csv_rows(lines: Sequence[str]) -> Iterator[tuple[int, object]]:
                     yield number, problem
                     return
             elif len(cells) != len(names):
-                yield number, f"has {len(cells)} values; the file has {len(names)} columns"
+                yield number, RowProblem("cells", {"count": str(len(cells)), "columns": str(len(names))})
             else:
                 values = dict(zip(names, (cell.strip() for cell in cells), strict=True))
                 yield number, _formula(values) or _from_cells(values)
     except csv.Error as error:
-        yield reader.line_num, f"not CSV: {error}"
+        yield reader.line_num, RowProblem("not_csv", {"reason": str(error)})
 
 
-def _wrong_names(names: Sequence[str]) -> str | None:
-    known = f"the columns are {', '.join(COLUMNS)}"
+def _wrong_names(names: Sequence[str]) -> RowProblem | None:
+    known = ", ".join(COLUMNS)
     if len(names) > _MOST_CELLS or (unknown := [name for name in names if name not in COLUMNS]):
-        return f"there is no column {unknown[0] if len(names) <= _MOST_CELLS else names[0]!r}; {known}"
+        column = unknown[0] if len(names) <= _MOST_CELLS else names[0]
+        return RowProblem("column_unknown", {"column": repr(column), "known": known})
     if twice := [name for name in names if names.count(name) > 1]:
-        return f"the column {twice[0]} appears twice"
+        return RowProblem("column_twice", {"column": twice[0]})
     if absent := sorted(REQUIRED.difference(names)):
-        return f"the column {absent[0]} is missing; {known}"
+        return RowProblem("column_missing", {"column": absent[0], "known": known})
     return None
 
 
-def _formula(cells: Mapping[str, str]) -> str | None:
+def _formula(cells: Mapping[str, str]) -> RowProblem | None:
     """A formula was written instead of its value, or is meant for who opens the file."""
     found = next((name for name, cell in cells.items() if cell.startswith(("=", "＝"))), None)
-    return None if found is None else f"{found}: is a formula of a spreadsheet; save the file with values"
+    return None if found is None else RowProblem("formula", {"column": found})
 
 
 def _from_cells(cells: Mapping[str, str]) -> dict[str, object]:
@@ -165,7 +171,7 @@ def _number(cell: str) -> object:
 def _row(number: int, data: dict[str, object]) -> ContractRow | BadContractRow:
     tenant = data.get("tenant_id")
     if not isinstance(tenant, str) or not tenant:
-        return BadContractRow(number, "tenant_id: is missing" if not tenant else "tenant_id: expected a text")
+        return BadContractRow(number, RowProblem("tenant_no_text" if tenant else "tenant_missing"))
     event = {
         "specversion": "1.0",
         "id": "checked",
@@ -179,8 +185,7 @@ def _row(number: int, data: dict[str, object]) -> ContractRow | BadContractRow:
     checked = parsed if isinstance(parsed, Rejection) else to_event(*parsed)
     if isinstance(checked, Rejection):
         message = checked.message.removeprefix("data.")
-        return BadContractRow(
-            number, message.replace("subject", "tenant_id", 1) if message.startswith("subject") else message
-        )
+        message = message.replace("subject", "tenant_id", 1) if message.startswith("subject") else message
+        return BadContractRow(number, RowProblem("check", {"message": message}))
     assert isinstance(checked.payload, ContractSet)
     return ContractRow(number, tenant, checked.payload, data)

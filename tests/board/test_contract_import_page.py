@@ -131,6 +131,8 @@ def test_the_page_is_there_in_japanese_too(board: ActingBoard) -> None:
     seen = shown(send(bill, {**start, "terms": f"{HEAD}\n{DEARER}\n{NEW}"}).text)
     for text in ("契約を取り込む", "新しいテナント: 1", "月額料金: $5,000.00", "ポリシー gold はありません"):
         assert text in seen
+    wrong = shown(send(bill, {**start, "terms": f"{HEAD}\n=1+1,{NEW[8:]}"}).text)
+    assert "2 行目: tenant_id: 表計算の数式です。値で保存してください" in wrong
 
 
 def test_who_may_not_import_is_refused(board: ActingBoard) -> None:

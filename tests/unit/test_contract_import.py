@@ -11,6 +11,7 @@ from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog, ContractRecord
 from connect.contract_import.diff import ContractDifference, difference
 from connect.contract_import.file import BadContractRow, ContractRow, read_rows
+from connect.contract_import.problems import RowProblem
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Money, Position
 from streams.sla.instants import DAY, format_rfc3339, parse_rfc3339
@@ -159,11 +160,12 @@ def test_every_bad_line_is_named_and_quotes_may_span_lines() -> None:
 
 def test_terms_of_one_tenant_from_one_instant_may_come_once() -> None:
     (found,) = bad(HEAD, ACME, PRESS, ACME.replace("gold", "basic"))
-    assert found == BadContractRow(4, "valid_from: line 2 has terms of acme from the same instant on")
+    assert found == BadContractRow(4, RowProblem("same_instant", {"line": "2", "tenant": "acme"}))
+    assert found.problem == "valid_from: line 2 has terms of acme from the same instant on"
 
 
 def test_an_empty_file_is_bad() -> None:
-    assert bad() == bad("", " ") == [BadContractRow(1, "the file is empty")]
+    assert bad() == bad("", " ") == [BadContractRow(1, RowProblem("empty"))]
 
 
 def test_new_tenants_are_facts_that_the_product_takes() -> None:

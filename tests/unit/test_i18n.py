@@ -27,6 +27,7 @@ from board.pages.tenant_texts import TenantPhrases
 from board.pages.texts import BoardPhrases
 from board.reports.texts import ReportPhrases
 from connect.actions.texts import ActionPhrases
+from connect.contract_import.problems import RowPhrases
 from connect.intake.formats.slack_reply import SlackReplyPhrases
 from connect.notify.destinations.phrases import NotifyPhrases
 from streams.i18n.catalogues import DIRECTORY, LANGUAGES, CatalogueError, Plural, load
@@ -60,6 +61,7 @@ DOMAINS: Mapping[str, type] = {
     "board_rejected": RejectedPhrases,
     "board_reports": ReportPhrases,
     "board_system": SystemPhrases,
+    "contract_rows": RowPhrases,
     "feedback": SlackReplyPhrases,
     "notify": NotifyPhrases,
     "policy": PolicyPhrases,
