@@ -11,7 +11,9 @@ from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.diff import fact_id
 from streams.money import formatted
 from streams.sla.events import Money
-from streams.sla.instants import format_rfc3339, parse_rfc3339
+from streams.sla.instants import DAY, format_rfc3339, month_bounds, parse_rfc3339
+
+CONFIRMABLE = ("claim_zero", "claim_early")
 
 
 class ClaimedStatement(NamedTuple):
@@ -46,7 +48,10 @@ def earlier_claim(log: ContractLog, tenant: str, month: str) -> FormProblem | Un
 
 
 def statement_problem(statement: ClaimedStatement | None, tenant: str, month: str, now: int) -> FormProblem | None:
-    """Why a claim would be rejected, or be for nothing: a credit of zero may be claimed in case of a correction."""
+    """Why a claim would be rejected, or be for nothing by now: a credit of zero may be claimed in case of a correction,
+    and a month that has not begun by mistake only. Those of CONFIRMABLE are claimed where the person insists."""
+    if statement is None and month_bounds(month, "UTC")[0] - DAY > now:  # it begins a day earlier somewhere
+        return FormProblem("although_zero", "claim_early", {"month": month})
     if statement is None or statement.status == "provisional":
         return None
     until = statement.claimable_until
