@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, assert_never, cast
+from typing import Any, NamedTuple, assert_never, cast
 
 from agents.changelog.input_rows import InputRows, row_key
 from agents.context import AgentContext, Topics
@@ -98,12 +98,10 @@ def decode_step(rows: InputRows, topics: Topics, row: Fields) -> Step:
     """Undo `encode_step`."""
     topic = topics.name("incident-events")
     facts = []
-    for stored in cast(list[Fields], row["facts"]):
-        position = Position(topic, cast(int, stored["partition"]), cast(int, stored["offset"]))
-        event = rows.event_of(cast(bytes, stored["event"]))
-        fact = Fact.of(event, cast(int, stored["arrival"]), position)
-        # The digest is of what arrived, texts included (R1).
-        facts.append(fact._replace(digest=cast(bytes, stored["digest"])))
+    for stored in cast(list[dict[str, Any]], row["facts"]):
+        position = Position(topic, stored["partition"], stored["offset"])
+        event = rows.event_of(stored["event"], stored["digest"])
+        facts.append(Fact.of(event, stored["arrival"], position))
     decoded = map(decode_entry, cast(list[Fields], row["said"]))
     return Step(
         cast(str, row["incident_id"]),
@@ -200,16 +198,10 @@ class StepRows:
         is decoded on access."""
         incident_id = key[len(STEP_KEY) : key.rindex(b"\x1f")].decode()
         self.add(incident_id, value)
-        row = self._index(value) or self._index_v1(value)
+        row: Any = self._index(value) or self._index_v1(value)
         if row is None:
             raise ValueError(f"changelog row {key!r} can't be read: a later release wrote it")
-        index = StepIndex(
-            cast(int | None, row["due"]),
-            cast(bool, row["held"]),
-            cast(list[str], row["tenants"]),
-            cast(int | None, row.get("opened_at", UNKNOWN)),
-        )
-        return incident_id, index
+        return incident_id, StepIndex(row["due"], row["held"], row["tenants"], row.get("opened_at", UNKNOWN))
 
     def add(self, incident_id: str, row: bytes) -> None:
         """Add an incident's next step."""

@@ -51,8 +51,7 @@ class InputRows:
     def decode_input_row(self, row: Fields) -> tuple[Record, Event]:
         """The record and its event, from what `encode_input_row` wrote."""
         record = self.record_of(row)
-        event, digest = self.event_of(cast(bytes, row["event"]) or record.value), cast(bytes, row["digest"])
-        return record, event._replace(digest=digest) if digest else event
+        return record, self.event_of(cast(bytes, row["event"]) or record.value, cast(bytes, row["digest"]))
 
     @staticmethod
     def record_of(row: Fields) -> Record:
@@ -67,10 +66,11 @@ class InputRows:
             [(h["name"], h["value"]) for h in cast(list[dict[str, Any]], row["headers"])],
         )
 
-    def event_of(self, value: bytes | None) -> Event:
-        """The event of a stored value. Raises ValueError when it can't be read: the state is damaged."""
+    def event_of(self, value: bytes | None, digest: bytes = b"") -> Event:
+        """The event of a stored value; `digest` is that of what arrived, texts included (R1), where it was stored with
+        the value. Raises ValueError when it can't be read: the state is damaged."""
         decoded = self.codec.decode(value, DERIVED_LIMIT)
-        event = decoded if isinstance(decoded, Rejection) else stored_event(*decoded)
+        event = decoded if isinstance(decoded, Rejection) else stored_event(*decoded, digest)
         if isinstance(event, Rejection):
             raise ValueError(f"the changelog holds an input that can't be read: {event.code}: {event.message}")
         return event

@@ -97,13 +97,13 @@ def to_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection
     return _event(event_type, record, new=True)
 
 
-def stored_event(event_type: str, record: Mapping[str, object]) -> Event | Rejection:
+def stored_event(event_type: str, record: Mapping[str, object], known_digest: bytes = b"") -> Event | Rejection:
     """The typed event of a record that was accepted before, maybe by a release with fewer checks; a Rejection when it
-    can't be read."""
-    return _event(event_type, record, new=False)
+    can't be read. `known_digest` is its digest where that was stored."""
+    return _event(event_type, record, known_digest, new=False)
 
 
-def _event(event_type: str, record: Mapping[str, object], *, new: bool) -> Event | Rejection:
+def _event(event_type: str, record: Mapping[str, object], known_digest: bytes = b"", *, new: bool) -> Event | Rejection:
     fields: Fields = record
     build = BUILDERS.get(event_type)
     if build is None:
@@ -135,7 +135,7 @@ def _event(event_type: str, record: Mapping[str, object], *, new: bool) -> Event
         fields["backfill"],
         received,
         trace,
-        digest(event_type, fields),
+        known_digest or digest(event_type, fields),
     )
 
 

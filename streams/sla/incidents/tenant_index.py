@@ -23,7 +23,9 @@ class TenantIndex:
         for tenant in tenants:
             self._incidents.setdefault(tenant, set()).add(incident_id)
         if opened_at is not None:
-            self._opened_at[incident_id] = min(self._opened_at.get(incident_id, opened_at), opened_at)
+            known = self._opened_at.get(incident_id)
+            if known is None or opened_at < known:
+                self._opened_at[incident_id] = opened_at
 
     def set_opened_at(self, incident_id: str, opened_at: int) -> None:
         """The incident was decoded: this is when it was opened."""

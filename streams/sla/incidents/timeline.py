@@ -39,6 +39,7 @@ class Timeline:
     __slots__ = (
         "_builder",
         "_index",
+        "_listed",
         "_published_classification",
         "entries",
         "facts",
@@ -46,7 +47,6 @@ class Timeline:
         "handled_breaches",
         "handled_mets",
         "id",
-        "listed",
         "outputs",
         "pending",
         "processed_until",
@@ -56,7 +56,7 @@ class Timeline:
     def __init__(self, incident_id: str) -> None:
         self.id = incident_id
         self.facts: list[Fact] = []
-        self.listed = Listed()
+        self._listed: Listed | None = None
         self._index: dict[tuple[str, str], Fact] = {}
         self.folded: Fold | None = None
         self._builder: OutputBuilder
@@ -86,10 +86,17 @@ class Timeline:
 
     def _insert(self, fact: Fact) -> None:
         insort(self.facts, fact)
-        if isinstance(fact.payload, LISTED):
-            self.listed = self.listed.plus([fact.payload])
+        if self._listed is not None and isinstance(fact.payload, LISTED):
+            self._listed = self._listed.plus([fact.payload])
         if self._index:
             self._index[fact.source, fact.id] = fact
+
+    @property
+    def listed(self) -> Listed:
+        """How long the impact list may become; most incidents are never asked."""
+        if self._listed is None:
+            self._listed = Listed().plus([fact.payload for fact in self.facts])
+        return self._listed
 
     @property
     def live(self) -> Fold:
