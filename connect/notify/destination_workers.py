@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from streams.time_source import TimeSource
 
-#: A new destination joins its consumer group within seconds; the new routes do not wait for longer than this for it.
+#: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
 _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
 
@@ -23,18 +24,31 @@ MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 class _Running(NamedTuple):
     worker: DestinationWorker
     task: asyncio.Task[None]
+    loaded: LoadedRouting
+    """What configured it."""
+
+
+class _Exchange:
+    """A routing file that counts once its new destinations have joined their groups."""
+
+    def __init__(self, loaded: LoadedRouting, late_at: float) -> None:
+        self.loaded = loaded
+        self.late_at = late_at
+        """When to say that they have not, by the clock of the loop."""
+        self.changed: list[str] = []
 
 
 class DestinationWorkers:
     """Runs a worker for each destination until it is cancelled. `make` gives one that has not begun."""
 
     def __init__(self, loaded: LoadedRouting, make: MakeWorker, metrics: NotifyMetrics, clock: TimeSource) -> None:
-        self._loaded = self._wanted = loaded
+        self._in_force = self._wanted = loaded
         self._make = make
         self._metrics = metrics
         self._clock = clock
         self._routing = RoutingInForce(loaded.routing)
         self._running: dict[str, _Running] = {}
+        self._exchange: _Exchange | None = None
         self._exchanged = asyncio.Event()
         self._log = structlog.get_logger("connect.notify")
         metrics.routing_loaded()
@@ -47,7 +61,7 @@ class DestinationWorkers:
     @property
     def digest(self) -> str:
         """Identifies the routing file in force."""
-        return self._loaded.digest
+        return self._in_force.digest
 
     def use(self, loaded: LoadedRouting) -> None:
         """Go on with another routing file: `run` exchanges it."""
@@ -58,51 +72,68 @@ class DestinationWorkers:
     async def run(self) -> None:
         """Run the workers. Returns when one has ended by itself, or raises what ended it."""
         try:
-            for name in self._loaded.routing.destinations:
-                self._start(name, self._loaded)
+            for name in self._in_force.routing.destinations:
+                self._start(name, self._in_force)
             while True:
-                exchanged = asyncio.create_task(self._exchanged.wait())
-                tasks = [each.task for each in self._running.values()]
-                try:
-                    await asyncio.wait([exchanged, *tasks], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    exchanged.cancel()
-                if ended := [each for each in tasks if each.done()]:
-                    return ended[0].result()
-                self._exchanged.clear()
-                await self._exchange(self._wanted)
+                if (ended := await self._ended()) is not None:
+                    return ended.result()
+                if self._exchanged.is_set():
+                    self._exchanged.clear()
+                    self._exchange = await self._begin(self._wanted)
+                if self._exchange is not None and self._all_joined(self._exchange):
+                    await self._complete(self._exchange)
+                    self._exchange = None
         finally:
             await self._stop(list(self._running))
 
-    async def _exchange(self, loaded: LoadedRouting) -> None:
-        """New destinations join their groups before alerts are routed to them, or they would not read the first ones.
-        What is removed is stopped once nothing is routed there."""
-        before, after = self._loaded.routing.destinations, loaded.routing.destinations
+    async def _ended(self) -> asyncio.Task[None] | None:
+        """Waits for another routing file, a little while for destinations that join, or the end of a worker, which is
+        returned."""
+        exchanged = asyncio.create_task(self._exchanged.wait())
+        tasks = [each.task for each in self._running.values()]
+        timeout = None if self._exchange is None else _LOOK_AGAIN_S
+        try:
+            await asyncio.wait([exchanged, *tasks], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            exchanged.cancel()
+        return next((each for each in tasks if each.done()), None)
+
+    async def _begin(self, loaded: LoadedRouting) -> _Exchange:
+        """Start new destinations: they join their groups before alerts are routed to them, or they would not read the
+        first ones. Those of a file that was replaced before it counted end."""
+        exchange = _Exchange(loaded, asyncio.get_running_loop().time() + _CONNECT_S)
+        after = loaded.routing.destinations
+        gone = [name for name in self._running if name not in after and name not in self._in_force.routing.destinations]
+        exchange.changed = [
+            name for name, each in self._running.items() if name in after and not loaded.has_same(name, each.loaded)
+        ]
+        await self._stop([*gone, *exchange.changed])
+        for name in after:
+            if name not in self._running:
+                self._start(name, loaded)
+        return exchange
+
+    def _all_joined(self, exchange: _Exchange) -> bool:
+        before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
+        missing = [name for name in after if name not in before and self._running[name].worker.failure is not None]
+        if missing and asyncio.get_running_loop().time() >= exchange.late_at:
+            self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
+            exchange.late_at = math.inf
+        return not missing
+
+    async def _complete(self, exchange: _Exchange) -> None:
+        """Route by the new file. What is removed is stopped once nothing is routed there."""
+        before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
         added = [name for name in after if name not in before]
         removed = [name for name in before if name not in after]
-        changed = [name for name in after if name in before and not loaded.has_same(name, self._loaded)]
-        await self._stop(changed)
-        for name in (*changed, *added):
-            self._start(name, loaded)
-        await self._connected(added)
-        self._routing.use(loaded.routing, self._clock.now())
+        self._routing.use(exchange.loaded.routing, self._clock.now())
         await self._stop(removed)
-        self._loaded = loaded
-        self._log.info("routing_in_force", digest=loaded.digest, added=added, changed=changed, removed=removed)
-
-    async def _connected(self, names: Iterable[str]) -> None:
-        workers = [self._running[name].worker for name in names]
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                while any(each.failure is not None for each in workers):
-                    await asyncio.sleep(_LOOK_AGAIN_S)
-        except TimeoutError:
-            late = [each.name for each in workers if each.failure is not None]
-            self._log.warning("destinations_not_connected", destinations=late, waited_s=_CONNECT_S)
+        self._in_force = exchange.loaded
+        self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
 
     def _start(self, name: str, loaded: LoadedRouting) -> None:
         worker = self._make(name, loaded, self._routing)
-        self._running[name] = _Running(worker, asyncio.create_task(worker.run()))
+        self._running[name] = _Running(worker, asyncio.create_task(worker.run()), loaded)
 
     async def _stop(self, names: Iterable[str]) -> None:
         """Requests in flight may end."""

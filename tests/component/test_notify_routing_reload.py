@@ -10,6 +10,7 @@ import pytest
 from notify_bench import HandClock, destination
 from structlog.testing import capture_logs
 
+from connect.notify import destination_workers
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader
@@ -161,6 +162,46 @@ def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_on
         await until(lambda: office.metric("sla_notify_up", destination="first") is None)
 
     play(tmp_path, scenario)
+
+
+def test_the_old_routes_hold_until_every_new_destination_has_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_workers, "_CONNECT_S", 0.0)
+
+    async def scenario(office: Office) -> None:
+        first, routing = office.of("first"), office.of("first").routing
+        office.write(ROUTES.replace("first", "third").replace("FIRST", "THIRD"))
+        with capture_logs() as logs:
+            await office.reload.look(at_once=True)
+            await until(lambda: any(each["event"] == "destinations_not_connected" for each in logs))
+        third = office.of("third")
+        assert not first.cancelled
+        assert routing.destinations_for(alert("P1")).keys() == {"first"}
+        # A newer file is not kept waiting by a destination that it does not have.
+        office.write(ROUTES.replace("severity: P1", "severity: P2"))
+        await office.reload.look(at_once=True)
+        await until(lambda: third.cancelled)
+        await until(lambda: routing.destinations_for(alert("P2")).keys() == {"first"})
+        assert [each.name for each in office.workers.workers] == ["first", "second"]
+        assert (first.cancelled, office.of("second").cancelled, len(office.made)) == (False, False, 3)
+
+    play(tmp_path, scenario)
+
+
+def test_a_worker_that_ends_while_another_joins_ends_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        office = Office(tmp_path)
+        running = asyncio.create_task(office.workers.run())
+        await until(lambda: len(office.made) == 2)
+        office.write(ROUTES.replace("first", "third").replace("FIRST", "THIRD"))
+        await office.reload.look(at_once=True)
+        await until(lambda: len(office.made) == 3)
+        office.of("second").end.set()
+        await running
+        assert all(each.cancelled for each in office.made)
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 def test_a_changed_secret_restarts_its_destination_alone(tmp_path: Path) -> None:
