@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agent_harness import INCIDENTS, Cluster
+from agent_harness import INCIDENTS, Cluster, ready_of
 from story import contract, erased, micros, opened, policies
 from test_applied_inputs import OneByOne, builder_of
 
 from agents.incidents import IncidentsProcessor
-from streams.runtime.processor import Effects, SubjectFailed
+from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.transaction_builder import FIRE_TOGETHER, OpenTransaction
 from streams.sla.events import Output
+from streams.sla.incidents.fold import Fold
 
 AFTER = micros("20:00")
 COUNT = 2 * FIRE_TOGETHER + 3
@@ -21,7 +22,7 @@ COUNT = 2 * FIRE_TOGETHER + 3
 def restored(count: int = COUNT, **options: Any) -> IncidentsProcessor:
     """A processor with so many open incidents of one instant, none of which is cached."""
     cluster = Cluster(policies(), partitions=1, **options)
-    cluster.publish(contract("01 00:00", of="acme"), micros("09:00"))
+    cluster.publish(contract("09:00", of="acme"), micros("09:00"))
     for number in range(count):
         cluster.publish(opened("10:00", of=f"inc-{number:02}", tenants=["acme"]), micros("10:00"))
     task = cluster.tasks[INCIDENTS, 0]
@@ -95,6 +96,24 @@ def test_an_incident_that_cannot_be_read_fails_alone() -> None:
     with pytest.raises(SubjectFailed) as failed:
         inner.fire(AFTER, FIRE_TOGETHER, effects)
     assert failed.value.subject == "inc-03"
+
+
+def test_an_incident_that_cannot_be_folded_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = restored()
+    roll = Fold.roll
+
+    def crashing(self: Fold, before: int) -> None:
+        if self.opened_at == micros("10:01") and before <= micros("10:01"):
+            raise ZeroDivisionError("no such luck")
+        roll(self, before)
+
+    value = ready_of(opened("10:01", of="odd")).value
+    inner.apply(Record("sla.incident-events", 0, 99, micros("10:01"), b"odd", value, []), Effects())
+    inner._store._state.cache.discard("odd")
+    monkeypatch.setattr(Fold, "roll", crashing)
+    with pytest.raises(SubjectFailed) as failed:
+        inner.fire(AFTER, 2 * COUNT, Effects())
+    assert failed.value.subject == "odd"
 
 
 class Counting:

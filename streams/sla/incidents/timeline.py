@@ -113,15 +113,16 @@ class Timeline:
 
     def refold(self, context: FoldContext) -> None:
         """Fold all facts anew, up to `processed_until`, and find the breaches that follow but are not published yet."""
-        self.folded = fold(self.facts, context)
-        if self.folded is not None:
+        folded = fold(self.facts, context)
+        if folded is not None:
+            folded.roll(self.processed_until)
             self._published_classification = None
-            self._builder = OutputBuilder(self.id, self.folded, backfill=self.folded.backfill)
-            self.folded.roll(self.processed_until)
+            self._builder = OutputBuilder(self.id, folded, backfill=folded.backfill)
             published = self.published.breaches
-            self.pending = [b for b in self.folded.breaches if b.key not in published and not b.reclassified]
-            self.handled_breaches = len(self.folded.breaches)
-            self.handled_mets = len(self.folded.mets)
+            self.pending = [b for b in folded.breaches if b.key not in published and not b.reclassified]
+            self.handled_breaches = len(folded.breaches)
+            self.handled_mets = len(folded.mets)
+        self.folded = folded  # not before: what raises raises again on the next access
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
