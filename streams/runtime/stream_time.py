@@ -10,13 +10,7 @@ import asyncio
 from collections.abc import Mapping
 
 from streams.runtime.interfaces import TaskLog
-from streams.runtime.transaction_builder import (
-    BACKLOG_AGE,
-    BACKLOG_SLICE_S,
-    SLICE_S,
-    OpenTransaction,
-    TransactionBuilder,
-)
+from streams.runtime.transaction_builder import OpenTransaction, TransactionBuilder
 from streams.time_source import TimeSource
 
 _MS = 1_000  # brokers stamp arrivals in whole milliseconds
@@ -57,8 +51,7 @@ class StreamTime:
         if target is None:
             return False
         if builder.known > target:
-            late = self._clock.now() - target >= BACKLOG_AGE
-            builder.fire_due(builder.known, transaction, BACKLOG_SLICE_S if late else SLICE_S)
+            builder.fire_due(builder.known, transaction)
             return True
         if self._safe_instant() > target:
             self._request_ends(self._safe_instant())

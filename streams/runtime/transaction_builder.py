@@ -34,7 +34,7 @@ FINISH_STEP = 8
 BACKLOG_AGE = 2_000_000
 """Microseconds of lag from which throughput matters more than latency."""
 BACKLOG_SLICE_S = 0.02
-"""For records and timers with such a lag: each iteration of the event loop has a cost."""
+"""For records with such a lag: each iteration of the event loop has a cost."""
 
 
 @dataclass(slots=True)
@@ -243,12 +243,12 @@ class TransactionBuilder:
             self._backlog = None
         return False
 
-    def fire_due(self, before: int, transaction: OpenTransaction, slice_s: float = SLICE_S) -> None:
+    def fire_due(self, before: int, transaction: OpenTransaction) -> None:
         """Fire timers for one slice: the wall clock has passed `before` and all input that arrived earlier has been
         applied."""
         if before <= self.time:
             return
-        self._slice_started, self._slice_s = self._stopwatch(), slice_s
+        self._slice_started, self._slice_s = self._stopwatch(), SLICE_S
         due = self.processor.next_due()
         if due is not None and due < before and transaction.due is None:
             transaction.due = due

@@ -11,7 +11,7 @@ from test_applied_inputs import OneByOne, builder_of
 
 from agents.incidents import IncidentsProcessor
 from streams.runtime.processor import Effects, Record, SubjectFailed
-from streams.runtime.transaction_builder import FIRE_TOGETHER, OpenTransaction
+from streams.runtime.transaction_builder import FIRE_TOGETHER, SLICE_S, OpenTransaction
 from streams.sla.events import Output
 from streams.sla.incidents.fold import Fold
 
@@ -139,21 +139,21 @@ class Counting:
         return len(taken)
 
 
-def fired(made: Counting, slice_s: float, limit: int = 1_000) -> list[int]:
-    """How many timers each call of a slice was asked for."""
+def fired(made: Counting, limit: int = 1_000) -> list[int]:
+    """How many timers each call of a slice was asked for, which has room for ten seconds."""
     made.limits.clear()
     builder = builder_of(made, [], limit)
-    builder._stopwatch = lambda: made.elapsed
-    builder.fire_due(AFTER, OpenTransaction(), slice_s)
+    builder._stopwatch = lambda: made.elapsed * SLICE_S / 10
+    builder.fire_due(AFTER, OpenTransaction())
     return made.limits
 
 
 def test_as_many_timers_fire_together_as_fit_into_the_slice() -> None:
-    assert fired(Counting([0.25] * 100), 10) == [1, 16, 16, 7]
-    assert fired(Counting([0.25] * 100), 10, limit=20) == [1, 16, 3]
-    assert fired(Counting([0.25] * 8 + [8.0] * 9), 10) == [1, 16]
+    assert fired(Counting([0.25] * 100)) == [1, 16, 16, 7]
+    assert fired(Counting([0.25] * 100), limit=20) == [1, 16, 3]
+    assert fired(Counting([0.25] * 8 + [8.0] * 9)) == [1, 16]
 
 
 def test_timers_that_take_long_fire_alone() -> None:
-    assert fired(Counting([4.0] * 9), 10) == [1, 1, 1]
-    assert fired(Counting([4.0] + [0.25] * 99), 10) == [1, 1, 16, 7]
+    assert fired(Counting([4.0] * 9)) == [1, 1, 1]
+    assert fired(Counting([4.0] + [0.25] * 99)) == [1, 1, 16, 7]
