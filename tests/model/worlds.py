@@ -158,7 +158,7 @@ class Draws:
             case 12:
                 return reopened(at, self.perhaps(at), of=of)
             case 13:
-                return amended(at, self.perhaps(at), self.perhaps(at), self.one([None, None, True, False]), of=of)
+                return amended(at, self.perhaps(at), self.perhaps(at), self.one([None, True, True, False]), of=of)
             case 14:
                 make = self.one([merged, merged, linked, annulled])
                 return make(at, of=of)
