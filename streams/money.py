@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from babel.numbers import format_currency
+from babel.numbers import format_currency, list_currencies
 
 #: Currencies whose minor unit is not a hundredth (ISO 4217). Not babel's own digits: those are CLDR's, which leave out
 #: minor units that are no longer used in daily life.
@@ -20,6 +20,11 @@ def formatted(amount_minor: int, currency: str) -> str:
     pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
     amount = Decimal(amount_minor).scaleb(-digits)
     return str(format_currency(amount, currency, pattern, locale="en", currency_digits=False))
+
+
+def is_currency(code: str) -> bool:
+    """Whether it is a currency of today or of the past (ISO 4217, by CLDR)."""
+    return code in list_currencies()
 
 
 def digits_of(currency: str) -> int:

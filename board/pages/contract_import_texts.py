@@ -27,7 +27,7 @@ class ImportPhrases:
     columns: Annotated[Texts, ("tenant", "line", "kind", "from", "terms")]
     kinds: Annotated[Texts, ("new_tenant", "new_terms", "corrected")]
     terms: Annotated[Texts, TERM_NAMES]
-    notes: Annotated[Texts, ("zone_stays", "currency_stays", "erased")]
+    notes: Annotated[Texts, ("zone_stays", "currency_stays", "currency_unknown", "erased")]
     unknown_plan: str
     more_tenants: str
     problems_title: str

@@ -22,6 +22,7 @@ class References:
         self._components: dict[str, str] = {}
         self._plans: dict[str, str] = {}
         self._tenants: dict[str, str] = {}
+        self._currencies: dict[str, str] = {}
         self._with_contract: set[str] = set()
 
     def add(self, event: Event, where: str = "") -> None:
@@ -38,6 +39,7 @@ class References:
                 self._add_tenants(window.tenant_ids or (), where)
             case ContractSet() as terms:
                 self._plans.setdefault(terms.plan, where)
+                self._currencies.setdefault(terms.monthly_charge.currency, where)
                 self._with_contract.add(event.subject)
             case CreditClaimed():
                 self._add_tenants([event.subject], where)
@@ -47,6 +49,7 @@ class References:
         contract topic; without `topic`, the contracts among the events are all there are. Raises BrokerProblem."""
         from connect.kafka_io.contract_topic import log_of
         from streams.errors import SlaError
+        from streams.money import is_currency
 
         try:
             policies = settings.load_policies() if self._components or self._plans else None
@@ -58,6 +61,9 @@ class References:
             declared = {component for one in versions for component in one.components}
             yield from _unknown("component", self._components, declared, "declared by no policy here")
             yield from _unknown("plan", self._plans, policies.by_name.keys(), "no policy here")
+        for currency, where in self._currencies.items():
+            if not is_currency(currency):
+                yield f"currency {currency}{f' ({where})' if where else ''} is unknown; it stays that of its tenant"
         if tenants and (unresolved := self._tenants.keys() - self._with_contract):
             known = (log_of(settings).contracts.keys() if topic else set()) | self._with_contract
             named = {tenant: self._tenants[tenant] for tenant in self._tenants if tenant in unresolved}

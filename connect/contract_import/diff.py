@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.file import ContractRow
+from streams.money import is_currency
 from streams.sla.contracts import Contract, ContractHistory
 from streams.sla.events import ContractSet, Position
 from streams.sla.instants import format_rfc3339
@@ -20,16 +21,18 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "contracts.sla-clocks")
 _NOWHERE = Position("", 0, 0)
 
 Kind = Literal["new tenant", "new terms", "corrected"]
-NoteCode = Literal["zone_stays", "currency_stays", "erased"]
+NoteCode = Literal["zone_stays", "currency_stays", "currency_unknown", "erased"]
 _NOTES: Mapping[NoteCode, str] = {
     "zone_stays": "the time zone stays {value}, that of the tenant's first contract",
     "currency_stays": "the currency stays {value}, that of the tenant's first contract",
+    "currency_unknown": "no currency {value} is known; the tenant's first contract decides its currency for good",
     "erased": "this tenant was erased: its terms count under its pseudonym; a customer who returns needs a new id",
 }
 
 
 class ContractNote(NamedTuple):
-    """A warning: what of new terms has no effect. `value` is what stays, or empty."""
+    """A warning: what of new terms has no effect, or is probably misspelled. `value` is what stays, or that; or
+    empty."""
 
     code: NoteCode
     value: str = ""
@@ -139,12 +142,15 @@ def _change(
 
 
 def _notes(row: ContractRow, history: ContractHistory, *, erased: bool) -> Iterator[ContractNote]:
-    """R24: zone and currency are those of the tenant's earliest fact. R29: an erased tenant stays erased."""
+    """R24: zone and currency are those of the tenant's earliest fact, so a mistake there stays. R29: an erased tenant
+    stays erased."""
     if len(history):
         zone, charge = row.terms.time_zone, row.terms.monthly_charge
         if zone is not None and zone != history.zone:
             yield ContractNote("zone_stays", history.zone)
         if charge.currency != history.currency:
             yield ContractNote("currency_stays", history.currency)
+    elif not is_currency(row.terms.monthly_charge.currency):
+        yield ContractNote("currency_unknown", row.terms.monthly_charge.currency)
     if erased:
         yield ContractNote("erased")

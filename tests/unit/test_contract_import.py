@@ -252,6 +252,11 @@ def test_zone_and_currency_that_will_be_ignored_are_told() -> None:
     ]
 
 
+def test_a_currency_that_does_not_exist_is_told_while_it_can_be_corrected() -> None:
+    (change,) = imported(HEAD, ACME.replace("USD", "USB")).changes
+    assert [(note.code, note.value) for note in change.notes] == [("currency_unknown", "USB")]
+
+
 def test_an_erased_tenant_is_told() -> None:
     data = {"tenant_id": "acme", "who": {"kind": "support"}, "reason": "asked for"}
     event: dict[str, object] = {
