@@ -79,6 +79,9 @@ class DueTimers:
                 continue
             if first_due is None:
                 break
+            # At most one decision of an incident waits: the next may evict it, and writing would bring it back.
+            if evicting or any(first_due[1] == incident_id for incident_id, _ in decided):
+                self._write(decided, effects)
             try:
                 now = self._clock.now()
                 decision = store.fire_first(first_due, before, seen_at=now)

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from agent_harness import INCIDENTS, Cluster, ready_of
-from story import contract, erased, micros, opened, policies
+from story import contract, erased, micros, opened, policies, resolved, updated
 from test_applied_inputs import OneByOne, builder_of
 
 from agents.incidents import IncidentsProcessor
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.transaction_builder import FIRE_TOGETHER, SLICE_S, OpenTransaction
+from streams.sla.arrival import TimeLimits
 from streams.sla.events import Output
 from streams.sla.incidents.fold import Fold
+from streams.sla.instants import DAY
 
 AFTER = micros("20:00")
 COUNT = 2 * FIRE_TOGETHER + 3
@@ -157,3 +159,17 @@ def test_as_many_timers_fire_together_as_fit_into_the_slice() -> None:
 def test_timers_that_take_long_fire_alone() -> None:
     assert fired(Counting([4.0] * 9)) == [1, 1, 1]
     assert fired(Counting([4.0] + [0.25] * 99)) == [1, 1, 16, 7]
+
+
+@pytest.mark.parametrize("limit", [1, FIRE_TOGETHER])
+def test_an_incident_whose_last_timer_and_eviction_fire_together_is_gone(limit: int) -> None:
+    limits = TimeLimits(retain_closed=2 * DAY, retain_markers=DAY)
+    cluster = Cluster(policies(), limits, partitions=1, act_limit=limit, mark_every=100 * DAY)
+    # Its opening comes late, after its end: breaches of the past wait for the timers of that instant.
+    cluster.publish(resolved("4 00:00"), micros("4 00:00"))
+    cluster.publish(opened("1 14:00", tenants=["acme"]), micros("4 14:00"))
+    cluster.pass_time(micros("10:00") + 10 * DAY)
+    assert cluster.rows(INCIDENTS, "i") == {}
+    cluster.publish(updated("12 12:00"), micros("12 12:00"))
+    cluster.pass_time(micros("14 12:00"))
+    assert cluster.codes() == ["orphan"]
