@@ -24,9 +24,7 @@ def claim(
     who: Annotated[
         str, typer.Option(metavar="KIND[:ID]", help="Who asks, such as customer:pat or support:kim.")
     ] = "customer",
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Claim a credit of 0.00, or of a month to come, without confirmation.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Claim a credit of 0.00 without confirmation.")] = False,
     wait: Wait = None,
     as_json: AsJson = False,
     brokers: Brokers = None,
@@ -73,16 +71,15 @@ def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
     when the claim would be rejected; asks when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
     from cli.support.console import safe
-    from connect.actions.claims import ClaimedStatement, statement_problem
+    from connect.actions.claims import ClaimedStatement, has_not_begun, statement_problem
     from streams.money import formatted
     from streams.sla.events import Money
     from streams.time_source import SystemTimeSource
 
     found = read_report(settings, tenant, [month], ("credits",)).statements
     if not found:
-        if statement_problem(None, tenant, month, SystemTimeSource().now()) is not None:
-            typer.echo(f"{month} has not begun", err=True)
-            _confirm("claim its credit all the same?", yes=yes)
+        if has_not_begun(month, SystemTimeSource().now()):
+            typer.echo(f"warning: {month} has not begun; the claim waits for its statement", err=True)
         return ""
     row = found[0]
     credit = Money(row.credit_minor, row.currency)
@@ -96,12 +93,7 @@ def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
             f"credit of {month} could be claimed until {problem.values['until']}; a claim now is rejected too_late"
         )
     typer.echo(f"the credit of {month} for {safe(tenant)} is {amount}", err=True)
-    _confirm("claim it nevertheless, in case of a correction?", yes=yes)
-    return amount
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    """Ends the command where the person does not confirm."""
-    if not yes and not typer.confirm(question):
+    if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
+    return amount

@@ -13,8 +13,6 @@ from streams.money import formatted
 from streams.sla.events import Money
 from streams.sla.instants import DAY, format_rfc3339, month_bounds, parse_rfc3339
 
-CONFIRMABLE = ("claim_zero", "claim_early")
-
 
 class ClaimedStatement(NamedTuple):
     """What matters of the month's statement with the highest revision; `claimable_until` in microseconds."""
@@ -47,11 +45,13 @@ def earlier_claim(log: ContractLog, tenant: str, month: str) -> FormProblem | Un
     return Unchanged(FormProblem("", "claimed_before", {"month": month, "at": format_rfc3339(earlier.time)}))
 
 
+def has_not_begun(month: str, now: int) -> bool:
+    """Whether a month lies ahead in every time zone: a claim of its credit is probably one of another month."""
+    return month_bounds(month, "UTC")[0] - DAY > now
+
+
 def statement_problem(statement: ClaimedStatement | None, tenant: str, month: str, now: int) -> FormProblem | None:
-    """Why a claim would be rejected, or be for nothing by now: a credit of zero may be claimed in case of a correction,
-    and a month that has not begun by mistake only. Those of CONFIRMABLE are claimed where the person insists."""
-    if statement is None and month_bounds(month, "UTC")[0] - DAY > now:  # it begins a day earlier somewhere
-        return FormProblem("although_zero", "claim_early", {"month": month})
+    """Why a claim would be rejected, or be for nothing: a credit of zero may be claimed in case of a correction."""
     if statement is None or statement.status == "provisional":
         return None
     until = statement.claimable_until

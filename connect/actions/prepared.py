@@ -9,7 +9,7 @@ from typing import NamedTuple
 from connect.actions import windows
 from connect.actions.build import as_json, build, concerned_tenants, event_problem, with_fields
 from connect.actions.catalogue import ACTIONS, Action
-from connect.actions.claims import CONFIRMABLE, ClaimedStatement, claim_id, earlier_claim, statement_problem
+from connect.actions.claims import ClaimedStatement, claim_id, earlier_claim, statement_problem
 from connect.actions.form import ReadForm, shown
 from connect.actions.outcome import FormProblem, Invalid, JsonEvent, State, Unchanged
 from connect.actions.permissions import PLATFORM, Concerned, Denied, Permission, allowed
@@ -189,7 +189,7 @@ def claim(request: Request, present: Present, settings: Settings) -> Prepared | 
         return invalid(found) if isinstance(found, FormProblem) else found
     data = present.statement(tenant, month)
     problem = statement_problem(None if data is None else ClaimedStatement.of(data), tenant, month, request.now)
-    if problem is not None and not (problem.code in CONFIRMABLE and request.form.text("although_zero")):
+    if problem is not None and not (problem.code == "claim_zero" and request.form.text("although_zero")):
         return invalid(problem)
     return _checked(request, {**request.event(), "id": claim_id(tenant, month)}, {tenant}, settings)
 

@@ -49,7 +49,6 @@ PROBLEMS = (
     "cancelled_before",
     "tenant_unknown",
     "claimed_before",
-    "claim_early",
     "claim_late",
     "claim_zero",
     "confirm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -19,21 +20,43 @@ class BrokerProblem(SlaError):  # noqa: N818 -- it names what happened
     """Kafka can't be reached, lacks a topic or refuses a request; the message is one line."""
 
 
+class _Silence:
+    """Keeps the log of aiokafka silent while anybody is inside: threads and coroutines may overlap."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("aiokafka")
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = logging.NOTSET
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._level = self._logger.level
+                self._logger.setLevel(logging.CRITICAL)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._logger.setLevel(self._level)
+
+
+_silence = _Silence()
+
+
 @contextmanager
 def explained(bootstrap: Iterable[str]) -> Iterator[None]:
     """Kafka's errors and the network's as BrokerProblem; the client's own log lines about them are suppressed."""
-    client = logging.getLogger("aiokafka")
-    level = client.level
-    client.setLevel(logging.CRITICAL)
     where = ", ".join(bootstrap)
     try:
-        yield
+        with _silence:
+            yield
     except (KafkaError, OSError, TokenRefused) as error:
         raise BrokerProblem(explained_error(error, where)) from error
     except ValueError as error:
         raise BrokerProblem(f"{where}: not the address of a broker; write host:port ({error})") from error
-    finally:
-        client.setLevel(level)
 
 
 async def partitions_of(

@@ -3,6 +3,7 @@ logging about it."""
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from cli.kafka_io.follower import Follower
 from cli.kafka_io.topic_admin import apply_topics
 from cli.services import notify_parked
 from connect.client import BrokerUnavailable, IncidentPublisher, IncidentStates, consume_alerts
-from connect.kafka_io.connection import BrokerProblem
+from connect.kafka_io.connection import BrokerProblem, explained
 from connect.notify.page_store_rows import StateRow
 from streams.settings import Settings
 from streams.topics import declared
@@ -95,3 +96,15 @@ def test_a_producer_that_may_not_write_is_closed(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BrokerProblem):
         notify_parked._write(Settings(), [(0, StateRow(b"key", None))])
     assert refused.closed
+
+
+def test_the_log_of_the_client_is_heard_again_after_overlapping_requests() -> None:
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    first, second = explained(["a:1"]), explained(["b:1"])
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert client.level == logging.CRITICAL
+    second.__exit__(None, None, None)
+    assert client.level == level

@@ -128,7 +128,9 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     assert (reported["outcome"], reported["events"][0]["type"]) == ("accepted", "maintenance.scheduled")
     again = deployed("maintenance", "schedule", "db-move", *WINDOW, "--component", "apj", "--json")
     assert json.loads(again.stdout)["outcome"] == "unchanged"
-    claimed = json.loads(deployed("claim", "acme", "2099-01", "--json", "--no-wait").stdout)
+    done = deployed("claim", "acme", "2099-01", "--json", "--no-wait")
+    assert "2099-01 has not begun" in done.stderr
+    claimed = json.loads(done.stdout)
     assert (claimed["outcome"], claimed["accepted"]) == ("not_read_yet", None)
     clocks = [json.loads(each) for each in deployed("incidents", "watch", "--once", "--json").stdout.splitlines()]
     assert {each["incident_id"] for each in clocks} >= {"inc-1", "inc-2"}

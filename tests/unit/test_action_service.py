@@ -412,22 +412,6 @@ def test_claims_are_checked_by_the_statement(
     assert codes(outcome) == [code or "Accepted"]
 
 
-@pytest.mark.parametrize(
-    ("month", "form", "code"),
-    [
-        ("2026-06", {}, None),
-        ("2026-07", {}, "claim_early"),
-        ("2027-05", {}, "claim_early"),
-        ("2027-05", {"although_zero": True}, None),
-    ],
-)
-def test_a_claim_of_a_month_that_has_not_begun_is_asked_about(
-    bench: Bench, month: str, form: dict[str, Any], code: str | None
-) -> None:
-    outcome = bench.perform(BILL, "claim-credit", "acme", {"month": month, **form})
-    assert codes(outcome) == [code or "Accepted"]
-
-
 def test_what_is_so_already_publishes_nothing(bench: Bench) -> None:
     for name, subject, form, code in (
         ("claim-credit", "acme", {"month": "2026-05"}, "claimed_before"),
