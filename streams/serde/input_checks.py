@@ -33,7 +33,7 @@ def unknown_field(event: Mapping[str, object]) -> Rejection | None:
     data = event.get("data")
     if fields is None or not isinstance(data, dict):
         return None
-    found = next(_unknown_attributes(event, [field.name for field in fields]), None)
+    found = next(_unknown_attributes(event, data, [field.name for field in fields]), None)
     found = found or next(_unknown_names(data, fields, "data", str(event["type"])), None)
     if found is None:
         return None
@@ -82,9 +82,12 @@ def _named(refused: Rejection | None) -> Rejection | None:
     return refused._replace(message=f"{field}: {problem}")
 
 
-def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> Iterator[str]:
+def _unknown_attributes(
+    event: Mapping[str, object], data: Mapping[str, object], data_names: list[str]
+) -> Iterator[str]:
     known = (*_ATTRIBUTES, *_OTHER_ATTRIBUTES)
-    without_underscores = {name.replace("_", ""): name for name in data_names}
+    # CloudEvents allows no underscores in names of attributes. Beside the field itself such an extension loses nothing.
+    misplaced = {name.replace("_", ""): name for name in data_names if name not in data}
     for name in event:
         if name in known:
             continue
@@ -92,8 +95,8 @@ def _unknown_attributes(event: Mapping[str, object], data_names: list[str]) -> I
             yield f"{_shown(name)}: is not an attribute of an event; did you mean {_OTHER_NAMES[name]}?"
         elif name in data_names:
             yield f"{_shown(name)}: belongs in data"
-        elif name in without_underscores:  # CloudEvents allows no underscores in names of attributes
-            yield f"{_shown(name)}: belongs in data, as {without_underscores[name]}"
+        elif name in misplaced:
+            yield f"{_shown(name)}: belongs in data, as {misplaced[name]}"
         elif (near := close_to(name, _ATTRIBUTES)) or not _EXTENSION.fullmatch(name):
             yield f"{_shown(name)}: is not an attribute of an event{near}; allowed: {', '.join(_ATTRIBUTES)}, data"
 

@@ -13,7 +13,7 @@ from test_client_publishing import FakeProducer
 from cli.events.publish_lines import BadLine, prepare
 from connect.client import ContractPublisher, IncidentPublisher, InvalidEvent, Money, Who
 from streams.serde.codec import decode
-from streams.serde.input_checks import untimely
+from streams.serde.input_checks import unknown_field, untimely
 from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
@@ -70,7 +70,7 @@ def changed(event: dict[str, Any], path: str, value: object) -> dict[str, Any]:
         (CONTRACT, "data.monthly_charge.amount", "data.monthly_charge.amount: monthly_charge has no such field; did"),
         (RESPONDED, "data.who.name", "data.who.name: who has no such field; allowed: kind, id"),
         (OPENED, "started_at", "started_at: belongs in data"),
-        (OPENED, "tenantids", "tenantids: belongs in data, as tenant_ids"),
+        (OPENED, "ticketid", "ticketid: belongs in data, as ticket_id"),
         (OPENED, "received_time", "received_time: is not an attribute of an event; did you mean receivedtime?"),
         (OPENED, "backfil", "backfil: is not an attribute of an event; did you mean backfill?"),
         (OPENED, "Time Zone", "Time Zone: is not an attribute of an event; allowed: specversion, id,"),
@@ -226,3 +226,7 @@ def test_an_amendment_can_not_end_before_it_begins(restored_at: str, code: str |
     assert isinstance(record, InputRecord), record
     refused = untimely(record.event, NOW, TimeLimits())
     assert (refused and refused.code) == code
+
+
+def test_an_extension_beside_the_field_that_it_repeats_is_taken() -> None:
+    assert unknown_field({**OPENED, "startedat": "as data says"}) is None
