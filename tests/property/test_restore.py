@@ -34,7 +34,7 @@ from streams.sla.incidents.steps import (
     TimerDecision,
     TombstoneExpired,
 )
-from streams.sla.instants import MINUTE, Month, parse_rfc3339
+from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
 
 
 class Store(IncidentStore):
@@ -213,3 +213,33 @@ def test_a_restart_in_a_long_outage_states_nothing_of_days_gone_by() -> None:
     days = tuple(parse_rfc3339(f"2026-03-{day:02d}T12:00:00Z") for day in (5, 9, 13))
     silent = told(lines[:2], set(), days[-1])
     assert told(lines[:2], set(), days[-1], days[:-1]) == silent
+
+
+
+NEW_MONTH = parse_rfc3339("2026-04-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([contract("2026-02-20T00:00:00Z"), opened("2026-03-31T20:00:00Z")], id="the-month-before"),
+        pytest.param(
+            [contract("2026-02-20T00:00:00Z"), opened("2026-03-31T23:59:00Z", started="2026-04-01T00:00:30Z")],
+            id="begins-in-the-new-month-and-arrives-in-the-last-one",
+        ),
+        pytest.param(
+            [
+                contract("2026-02-20T00:00:00Z", end="2026-03-20T00:00:00Z"),
+                contract("2026-02-20T00:01:00Z", start="2026-05-01T00:00:00Z", id="second"),
+                opened("10:00"),
+            ],
+            id="lasts-while-there-is-no-contract",
+        ),
+    ],
+)
+def test_r26_a_restart_in_an_outage_skips_no_statement_of_the_next_month(lines: list[Line]) -> None:
+    """An outage that lasts changes the next month without any input."""
+    end = NEW_MONTH + 70 * DAY
+    silent = told(lines, set(), end)
+    for hour in (-12, 1, 12, 24 * 4, 24 * 30 + 12):
+        assert told(lines, set(), end, (NEW_MONTH + hour * HOUR,)) == silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.sla.instants import Month, month_bounds, month_of, next_month
+from streams.sla.instants import LAST_MONTH, Month, month_bounds, month_of, next_month
 
 if TYPE_CHECKING:
     from streams.sla.credits.account import Account
@@ -103,13 +103,22 @@ class MonthSchedule:
         return min(live, default=None), deferred
 
     def evaluate_open_months(self, clock: int) -> None:
-        """Schedule every month that is not closed yet for its next provisional instant."""
+        """Schedule every month that is not closed yet for its next provisional instant: those that time has reached,
+        by an input or a statement, the next one, in which an outage may begin that is reported slightly early, and
+        those in which a contract begins. That is at least what was scheduled when the rows were written."""
         closing = self.next_close()
         if closing is None:
             return
-        start = month_bounds(closing[1], self._account.contracts.zone)[0]
+        account = self._account
+        zone = account.contracts.zone
+        start = month_bounds(closing[1], zone)[0]
         # Time may have passed since the latest input: an outage that lasts changes a month without any input.
-        for month in self._account.months_between(start, max(clock, start) + 1):
-            terms = self._account.terms(month)
-            if terms is not None and terms.final_at > self._account.known_at:
+        reached = max(clock, start, *(account.state_of(month).stated_at for month in account.provisional))
+        months = {*account.months_between(start, reached + 1)}
+        if (last := max(months)) != LAST_MONTH:
+            months.add(next_month(last))
+        months |= {month_of(each.valid_from, zone) for each in account.contracts if each.valid_from > reached}
+        for month in months:
+            terms = account.terms(month)
+            if terms is not None and terms.final_at > account.known_at:
                 self.to_evaluate.add(month)
