@@ -23,7 +23,7 @@ from agents.ledger import LedgerProcessor
 from cli.events.publish_lines import prepare
 from cli.replay.outcome import Outcome, outcome_of
 from streams.kafka.partitioner import partition_of
-from streams.runtime.processor import Effects, FinishesTransactions, Record, Send
+from streams.runtime.processor import Effects, FinishesTransactions, Record, Send, SubjectFailed
 from streams.serde.cloudevents_json import format_line, to_json
 from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
@@ -103,6 +103,8 @@ class Cluster:
         self._tracer = tracer
         self._early_bytes = early_bytes
         self.before_each: Callable[[StreamTask], None] = lambda _: None
+        self.sets_aside = False
+        """Whether subjects whose timers crash are quarantined, as the runtime does; else the crash is the test's."""
         self._policies = policies
         self._time_limits = time_limits or TimeLimits()
         self._act_limit = act_limit
@@ -195,7 +197,16 @@ class Cluster:
         self.before_each(task)
         while (due := task.processor.next_due()) is not None and due < before:
             effects = Effects()
-            fired = task.processor.fire(before, self._act_limit, effects)
+            try:
+                fired = task.processor.fire(before, self._act_limit, effects)
+            except SubjectFailed as failed:
+                if not self.sets_aside:
+                    raise
+                self.rebuild(task)
+                effects = Effects()
+                task.processor.quarantine(failed.subject, "crashed", effects, 3)
+                self._commit(task, effects)
+                continue
             assert 0 < fired <= self._act_limit, f"a timer due at {due} did not act before {before}"
             self._commit(task, effects)
             self.before_each(task)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster
-from story import contract, micros, opened, policies, responded
+from story import contract, erased, micros, opened, policies, resolved, responded
 
 from agents.changelog.incidents import StepRows
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.account import Account
 from streams.sla.credits.month_close import MonthClose
+from streams.sla.credits.statement import MonthResult
 from streams.sla.credits.work_steps import Steps
 from streams.sla.incidents.steps import Step
 from streams.sla.incidents.timeline import Timeline
@@ -119,3 +122,80 @@ def test_r27_the_last_input_sent_again_lifts_the_quarantine() -> None:
     assert cluster.codes() == ["internal"]
     cluster.pass_time(micros("12:41"))
     assert "sla.breached" in {output["type"] for output in cluster.outputs()[len(before) :]}
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, incident: str) -> None:
+    """The rows of an incident can't be read any more, and it is not cached."""
+    steps = StepRows.steps
+
+    def reading(self: StepRows, incident_id: str) -> list[Step]:
+        if incident_id == incident:
+            raise ValueError("odd")
+        return steps(self, incident_id)
+
+    monkeypatch.setattr(StepRows, "steps", reading)
+    cluster.sets_aside = True
+    cluster.rebuild_all()
+
+
+def test_r20_an_incident_that_cannot_be_read_costs_its_tenant_no_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    for incident in ("bad", "good"):
+        cluster.publish(opened("10:00", of=incident, tenants=["acme"]), START)
+    unreadable(monkeypatch, cluster, "bad")
+    cluster.publish(contract("09:00"), micros("10:01"))
+    cluster.publish(opened("10:02", of="later", tenants=["acme"]), micros("10:02"))
+    cluster.pass_time(micros("10:03"))
+    latest = cluster.latest("incidents")
+    assert {name: latest[name]["data"]["flags"] for name in ("bad", "good", "later")} == {
+        "bad": ["no_contract"],
+        "good": [],
+        "later": [],
+    }
+    assert cluster.codes() == ["internal"]
+    assert cluster.rows(INCIDENTS, "q")
+
+
+def test_r29_an_incident_that_cannot_be_read_keeps_no_erasure_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    cluster.publish(contract("09:00"), START)
+    for incident in ("bad", "good"):
+        cluster.publish(opened("10:00", of=incident, tenants=["acme"]), START)
+    unreadable(monkeypatch, cluster, "bad")
+    cluster.publish(erased("10:01"), micros("10:01"))
+    cluster.publish(opened("10:02", of="later", tenants=["acme"]), micros("10:02"))
+    cluster.pass_time(micros("10:03"))
+    states = {send.key: send.value for send in cluster.sends if send.topic == cluster.topics.name("incident-state")}
+    assert b"acme" in states[b"bad"]
+    assert not [name for name in (b"good", b"later") if b"acme" in states[name]]
+    assert set(cluster.codes()) == {"internal"}
+
+
+def test_r27_a_tenant_whose_months_cannot_be_computed_costs_no_other_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    for tenant in ("acme", "beta"):
+        cluster.publish(contract("2026-03-01T00:00:00Z", of=tenant), START)
+    cluster.pass_time(micros("2026-04-10T00:00:00Z"))
+    compute = MonthClose._compute
+
+    def crashing(self: MonthClose, account: Account, *rest: Any) -> Steps[MonthResult]:
+        if account.tenant == "acme":
+            raise ValueError("odd")
+        return (yield from compute(self, account, *rest))
+
+    monkeypatch.setattr(MonthClose, "_compute", crashing)
+    cluster.sets_aside = True
+    late = micros("2026-04-10T00:00:00Z")
+    outage = opened("2026-03-30T00:00:00Z"), resolved("2026-03-31T00:00:00Z")
+    for line in outage:
+        cluster.publish(line | {"backfill": True}, late)
+    cluster.pass_time(micros("2026-04-12T00:00:00Z"))
+    adjusted = [o for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
+    assert [o["subject"] for o in adjusted] == ["beta"]
+    assert cluster.codes() == ["internal"]
+
+    monkeypatch.undo()
+    cluster.publish(contract("2026-04-12T00:00:00Z"), micros("2026-04-12T00:00:00Z"))
+    cluster.pass_time(micros("2026-04-14T00:00:00Z"))
+    adjusted = [o for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
+    assert [o["subject"] for o in adjusted] == ["beta", "acme"]

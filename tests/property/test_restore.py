@@ -215,7 +215,6 @@ def test_a_restart_in_a_long_outage_states_nothing_of_days_gone_by() -> None:
     assert told(lines[:2], set(), days[-1], days[:-1]) == silent
 
 
-
 NEW_MONTH = parse_rfc3339("2026-04-01T00:00:00Z")
 
 

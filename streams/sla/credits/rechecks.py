@@ -49,17 +49,17 @@ class Rechecks:
 
     def add(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
         """Inputs of the months within [start, end) changed at `arrival`, for some tenants or all."""
-        names = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
+        names: Collection[str] = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
         if len(names) <= MONTHS_AT_ONCE:
-            accounts = [self._accounts[name] for name in sorted(names)]
+            accounts = [account for name in sorted(names) if (account := self._account_of(name)) is not None]
             if sum([account.count_months(start, end) for account in accounts]) <= MONTHS_AT_ONCE:
                 settled = [account for account in accounts if not self._recheck_open(account, start, end)]
                 if not settled:
                     return
                 if self._month_close.count_incidents(settled, start, end) <= INCIDENTS_AT_ONCE:
-                    for account in settled:
-                        finish(self._recheck(account, start, end, arrival))
-                    return
+                    tenants = names = [one.tenant for one in settled if not self._done(one, start, end, arrival)]
+                    if not names:
+                        return
         listed = None if tenants is None or len(names) > MAX_TENANTS else names
         queued = self._queue.add(arrival, start, end, listed)
         self._changed[queued.number] = queued
@@ -96,6 +96,15 @@ class Rechecks:
         if not self._month_close.recheck_open(account, start, end):
             return False
         self._schedule(account)
+        return True
+
+    def _done(self, account: Account, start: int, end: int, arrival: int) -> bool:
+        """Recheck an account at once; False where that raises. Then it is queued, so that it costs only its tenant,
+        which is set aside (R27), and neither the others nor the input."""
+        try:
+            finish(self._recheck(account, start, end, arrival))
+        except Exception:
+            return False
         return True
 
     def _recheck(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from streams.sla.contracts import Contract
 from streams.sla.erasure import Erasure
@@ -16,6 +16,8 @@ from streams.sla.incidents.state import IncidentState
 from streams.sla.incidents.steps import Reevaluated, Rewritten
 from streams.sla.incidents.stored_incident import StoredIncident
 from streams.sla.instants import month_bounds, month_of
+
+T = TypeVar("T")
 
 
 class Erased(NamedTuple):
@@ -45,7 +47,7 @@ def apply_contract(
     straight = len(incidents) <= at_once and not state.queue
     key = QueueKey(tenant, contract.source, contract.id)
     state.queue.add(key, _cause(tenant, contract), arrival, incidents)
-    return [decision for one in incidents for decision in _decisions(state, one)] if straight else []
+    return _at_once(state, incidents, reevaluate) if straight else []
 
 
 def restore_queue(state: IncidentState, progress: QueueProgress) -> None:
@@ -64,12 +66,13 @@ def restore_queue(state: IncidentState, progress: QueueProgress) -> None:
 def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | Rewritten | None:
     """Rewrite an incident that still names an erased tenant, or else re-evaluate one that is queued; None when it is
     neither, or does not exist any more."""
-    erasure = state.rewrites.take(incident_id)
-    if erasure is not None:
-        return _rewrite(state, state.cache.known(incident_id), *erasure)
-    queued = state.queue.take(incident_id)
+    rewritten = _rewrite_queued(state, incident_id)
+    if rewritten is not None:
+        return rewritten
+    queued = state.queue.peek(incident_id)
     stored = None if queued is None else state.cache.get(incident_id)
     if queued is None or stored is None:
+        state.queue.decided(incident_id)
         return None
     cause, arrival = queued
     timeline, before = stored.timeline, stored.timeline.folded
@@ -79,12 +82,23 @@ def reevaluate(state: IncidentState, incident_id: str) -> Reevaluated | Rewritte
     after = timeline.folded
     changed = after is not None and (before is None or _basis(before) != _basis(after))
     outputs, step = state.applied(stored, [], changed=changed)
+    state.queue.decided(incident_id)
     return Reevaluated(outputs, step, _latest(arrival, timeline.facts))
 
 
-def _decisions(state: IncidentState, incident_id: str) -> Iterator[Reevaluated | Rewritten]:
-    while (decision := reevaluate(state, incident_id)) is not None:
-        yield decision
+def _at_once(
+    state: IncidentState, incidents: Iterable[str], decide: Callable[[IncidentState, str], T | None]
+) -> list[T]:
+    """Decide on queued incidents at once. One that raises stays queued: its timer tries again and sets it aside (R27),
+    so it costs neither the others nor the input."""
+    decisions: list[T] = []
+    for incident_id in incidents:
+        try:
+            while (decision := decide(state, incident_id)) is not None:
+                decisions.append(decision)
+        except Exception:
+            state.cache.discard(incident_id)  # what was half decided is read again from its rows
+    return decisions
 
 
 def _basis(fold: Fold) -> tuple[Classification, Pinned]:
@@ -104,12 +118,8 @@ def erase_tenant(state: IncidentState, tenant: str, home: int, cause: Cause, arr
     contracts = state.contracts.rename(tenant, pseudonym)
     state.queue.discard_tenant(tenant)
     incidents = _queue_rewrites(state, tenant, pseudonym, cause, arrival)
-    decisions: list[Rewritten] = []
-    for incident_id in incidents if len(incidents) <= at_once else ():
-        taken = state.rewrites.take(incident_id)
-        assert taken is not None
-        decisions.append(_rewrite(state, state.cache.known(incident_id), *taken))
-    return Erased(pseudonym, contracts, decisions)
+    straight = len(incidents) <= at_once
+    return Erased(pseudonym, contracts, _at_once(state, incidents, _rewrite_queued) if straight else [])
 
 
 def resume_erasures(state: IncidentState, erasures: Iterable[Erasure]) -> None:
@@ -132,6 +142,15 @@ def _queue_rewrites(state: IncidentState, tenant: str, pseudonym: str, cause: Ca
     state.tenants.rename(tenant, pseudonym)
     state.rewrites.add(pseudonym, cause, arrival, incidents)
     return incidents
+
+
+def _rewrite_queued(state: IncidentState, incident_id: str) -> Rewritten | None:
+    erasure = state.rewrites.peek(incident_id)
+    if erasure is None:
+        return None
+    decision = _rewrite(state, state.cache.known(incident_id), *erasure)
+    state.rewrites.decided(incident_id)
+    return decision
 
 
 def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival: int) -> Rewritten:

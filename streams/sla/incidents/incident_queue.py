@@ -70,16 +70,19 @@ class IncidentQueue(Generic[K]):
         entry = self._entries[0]
         return self._due, entry.incidents[entry.position]
 
-    def take(self, incident_id: str) -> tuple[Cause, int] | None:
+    def peek(self, incident_id: str) -> tuple[Cause, int] | None:
         """The input by which an incident is to be decided on, and its arrival; None when it is not queued."""
-        entry = self.pending.pop(incident_id, None)
-        if entry is None:
-            return None
+        entry = self.pending.get(incident_id)
+        return None if entry is None else (entry.cause, entry.arrival)
+
+    def decided(self, incident_id: str) -> None:
+        """An incident was decided on, and leaves the queue. One whose decision raises stays in it."""
+        if self.pending.pop(incident_id, None) is None:
+            return
         self._sliced += 1
         if self._sliced >= SLICE:
             self._due, self._sliced = self._due + SLICE_INTERVAL, 0
         self._advance()
-        return entry.cause, entry.arrival
 
     def discard(self, incident_id: str) -> None:
         """Drop an incident from the queue."""
