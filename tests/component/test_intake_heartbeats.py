@@ -266,6 +266,23 @@ def test_a_forgotten_monitor_ends_its_incident_and_opens_no_other_until_it_is_he
     run(scenario)
 
 
+@pytest.mark.parametrize("names", [1, 5_000], ids=["one-monitor-again-and-again", "each-monitor-once"])
+def test_monitors_that_come_and_go_leave_nothing_behind(names: int) -> None:
+    detector = SilenceDetector(lambda monitor: RULE)
+    detector.caught_up()
+    lasting = MonitorId("jobs", "lasting")
+    detector.apply(BeatRow(lasting), at(0), 0)
+    for number in range(5_000):
+        monitor = MonitorId("jobs", f"probe-{number % names}")
+        detector.apply(BeatRow(monitor), at(1 + number / 1000), 1 + 2 * number)
+        detector.apply(ForgottenRow(monitor), at(1 + number / 1000), 2 + 2 * number)
+    assert len(detector._due) <= 100
+    for second in range(6, 100):
+        detector.apply(None, at(second), 10_001 + second - 6)
+    assert [silence.monitor for silence in detector.silences()] == [lasting]
+    assert not detector._due
+
+
 def test_rows_survive_their_encoding_and_unknown_ones_are_passed_over() -> None:
     name = MonitorId("jobs", "nightly.backup_1")
     assert decode_row(b"beat/jobs/x", None) == (ForgottenRow(MonitorId("jobs", "x")), "")

@@ -9,7 +9,7 @@ import json
 import threading
 import tracemalloc
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -272,6 +272,9 @@ def test_the_dry_run_applies_the_servers_limits(tmp_path: Path, monkeypatch: pyt
 # -- senders that prove nothing ----------------------------------------------------------------------------------------
 
 
+SIGNATURES = {"X-Hub-Signature": "sha256=00", "X-Zendesk-Webhook-Signature": "AAAA"}
+
+
 class Sockets:
     """Connections that begin a webhook and never end it."""
 
@@ -279,15 +282,16 @@ class Sockets:
         self._bench = bench
         self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def begin(self, source: str, address: str, declared: int, sent: int) -> asyncio.StreamReader:
+    async def begin(
+        self, source: str, address: str, declared: int, sent: int, proof: Mapping[str, str] = SIGNATURES
+    ) -> asyncio.StreamReader:
         server = self._bench.client.server
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
         headers = {
             "Host": "intake",
             "Content-Type": "application/json",
             "Content-Length": str(declared),
-            "X-Hub-Signature": "sha256=00",
-            "X-Zendesk-Webhook-Signature": "AAAA",
+            **proof,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"POST /v1/hooks/{source} HTTP/1.1\r\n{head}\r\n".encode() + b" " * sent)
@@ -393,6 +397,44 @@ def test_a_body_that_stalls_makes_room_for_the_next_one(monkeypatch: pytest.Monk
                 assert (await bench.hook(name, recorded(f"{name}-created")))[0] == 202
             assert b" 408 " in await stalled[0].readline()
             assert bench.intake._reader.budget.reserved == 0
+
+    run(scenario)
+
+
+async def slow_bodies(bench: Bench, sockets: Sockets) -> list[asyncio.StreamReader]:
+    """Bodies of a sender with a token that fill its share of the memory."""
+    readers = []
+    for number in range(1, 9):
+        address = f"127.0.0.{number}"
+        readers.append(await sockets.begin("prometheus", address, 64 * KIB, 64 * KIB - 1, token("prometheus")))
+    await until(lambda: bench.intake._reader.budget.reserved >= 8 * (64 * KIB - 1))
+    return readers
+
+
+def test_slow_bodies_of_one_sender_with_a_token_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "_EVICT_AFTER_S", 60)
+
+    async def scenario() -> None:
+        async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
+            await slow_bodies(bench, sockets)
+            assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 503
+            assert (await bench.hook("uptime-kuma", b"{}", **token("uptime-kuma")))[0] != 503
+            assert (await bench.hook("jira", recorded("jira-created")))[0] == 202
+            sockets.close()
+            await until(lambda: bench.intake._reader.budget.reserved == 0)
+            assert not bench.intake._reader._proven_sources._budgets
+
+    run(scenario)
+
+
+def test_a_body_of_a_sender_with_a_token_that_stalls_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "_EVICT_AFTER_S", 0)
+
+    async def scenario() -> None:
+        async with attacked(max_body=64 * KIB, max_in_flight=1024 * KIB) as (bench, sockets):
+            stalled = await slow_bodies(bench, sockets)
+            assert (await bench.hook("prometheus", recorded("alertmanager-firing")))[0] == 202
+            assert b" 408 " in await stalled[0].readline()
 
     run(scenario)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from connect.intake.heartbeats.rows import BeatRow, ForgottenRow, Gap, MonitorId, Row, SilenceRow, WatermarkRow
@@ -18,6 +18,7 @@ from streams.sla.instants import SECOND
 #: Intakes write a row at least every two seconds; longer spans without any row are absences.
 SHORTEST_GAP = 6 * SECOND
 _MAX_GAPS = 100
+_MAX_FORGOTTEN = 64
 
 
 @dataclass(slots=True)
@@ -42,7 +43,6 @@ class _Monitor:
     silence: Silence | None = None
     ended_after: int = -1
     """The heartbeat before the newest silence that has ended."""
-    queued: bool = False
 
 
 class SilenceDetector:
@@ -73,7 +73,10 @@ class SilenceDetector:
         self._shortest_gap = shortest_gap
         self._monitors: dict[MonitorId, _Monitor] = {}
         self._due: list[tuple[int, MonitorId]] = []
-        """A heap of the earliest instants at which monitors can be silent, at most one of each."""
+        """A heap of the earliest instants at which monitors can be silent, at most one of each name. Those of deleted
+        monitors are removed before they are more than the others."""
+        self._queued: set[MonitorId] = set()
+        """The names in it."""
 
     def __contains__(self, monitor: MonitorId) -> bool:
         return monitor in self._monitors
@@ -115,12 +118,11 @@ class SilenceDetector:
         """The rules have changed."""
         if not self._complete:
             return
-        self._due = []
-        for name, monitor in self._monitors.items():
-            monitor.queued = monitor.silence is None and self._rule_of(name) is not None
-            if monitor.queued:
-                self._due.append((monitor.last, name))
-        heapq.heapify(self._due)
+        self._queue_all(
+            (monitor.last, name)
+            for name, monitor in self._monitors.items()
+            if monitor.silence is None and self._rule_of(name) is not None
+        )
         self._find_silences(own=False)
 
     def _compacted(self) -> None:
@@ -145,14 +147,16 @@ class SilenceDetector:
             self.monitors_of[name.source] += 1
         monitor.last = self.time
         self._end_silence(name, monitor, own=own)
-        if self._complete and not monitor.queued and (rule := self._rule_of(name)) is not None:
-            self._queue(self.time + rule.every + rule.grace, name, monitor)
+        if self._complete and name not in self._queued and (rule := self._rule_of(name)) is not None:
+            self._queue(self.time + rule.every + rule.grace, name)
 
     def _forget(self, name: MonitorId) -> None:
         monitor = self._monitors.pop(name, None)
         if monitor is not None:
             self.monitors_of[name.source] -= 1
             self._end_silence(name, monitor, own=False)
+            if len(self._due) > 2 * len(self._monitors) + _MAX_FORGOTTEN:
+                self._queue_all(each for each in self._due if each[1] in self._monitors)
 
     def _end_silence(self, name: MonitorId, monitor: _Monitor, *, own: bool) -> None:
         silence = monitor.silence
@@ -204,23 +208,26 @@ class SilenceDetector:
     def _find_silences(self, *, own: bool) -> None:
         while self._due and self._due[0][0] < self.time:
             _, name = heapq.heappop(self._due)
+            self._queued.discard(name)
             monitor, rule = self._monitors.get(name), self._rule_of(name)
-            if monitor is None:
-                continue
-            monitor.queued = False
-            if rule is None or monitor.silence is not None:
+            if monitor is None or rule is None or monitor.silence is not None:
                 continue
             missed_at = silence_begins(monitor.last, rule, self.gaps)
             if missed_at >= self.time:
-                self._queue(missed_at, name, monitor)
+                self._queue(missed_at, name)
                 continue
             silence = Silence(name, monitor.last, missed_at, first_hand=own)
             monitor.silence = self.unpublished[name, silence.after] = silence
             self.silence_count += 1
 
-    def _queue(self, due: int, name: MonitorId, monitor: _Monitor) -> None:
+    def _queue(self, due: int, name: MonitorId) -> None:
         heapq.heappush(self._due, (due, name))
-        monitor.queued = True
+        self._queued.add(name)
+
+    def _queue_all(self, due: Iterable[tuple[int, MonitorId]]) -> None:
+        self._due = list(due)
+        heapq.heapify(self._due)
+        self._queued = {name for _, name in self._due}
 
     def _add_gap(self, gap: Gap) -> None:
         self.gaps.append(gap)

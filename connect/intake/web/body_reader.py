@@ -18,16 +18,17 @@ from streams.sla.instants import SECOND
 _CHUNK_BYTES = 64 * 1024
 _RETRY_SOON_S = 1
 _UNPROVEN_SHARE = 4
+#: Of the memory for proven bodies, and of that for unproven ones.
 _SOURCE_SHARE = 2
 _ADDRESS_SHARE = 4
-#: An unproven body that has been arriving for so long makes room for others where its budget is used up.
+#: A body that has been arriving for so long makes room for others where its budget is used up.
 _EVICT_AFTER_S = 1.0
 
 
 class ReceivedBody:
     """A body, and the budgets in which its bytes are reserved."""
 
-    def __init__(self, budgets: Sequence[ByteBudget], proven: ByteBudget) -> None:
+    def __init__(self, budgets: Sequence[ByteBudget], proven: Sequence[ByteBudget]) -> None:
         self.content = b""
         self.size = 0
         self.budgets = budgets
@@ -36,20 +37,17 @@ class ReceivedBody:
 
     def reserve(self, size: int) -> ByteBudget | None:
         """Reserve bytes that have arrived in every budget; else in none, and the budget that is used up is returned."""
-        for index, budget in enumerate(self.budgets):
-            if not budget.reserve(size):
-                for reserved in self.budgets[:index]:
-                    reserved.release(size)
-                return budget
-        self.size += size
-        return None
+        used_up = _reserve(self.budgets, size)
+        if used_up is None:
+            self.size += size
+        return used_up
 
     def prove(self) -> None:
         """The body has proven its sender: its bytes no longer count among the unproven. Raises RequestRejected 503."""
-        if not self._proven.reserve(self.size):
+        if _reserve(self._proven, self.size) is not None:
             raise _no_memory()
         self._release()
-        self.budgets = [self._proven]
+        self.budgets = self._proven
 
     def release(self) -> None:
         """Release all of its bytes."""
@@ -65,7 +63,8 @@ class BodyReader:
     """Reads bodies. Bytes are reserved as they arrive; a declared length reserves nothing.
 
     Anyone may begin to send a body that proves its sender only once it is complete. So such bodies have a budget of
-    their own, of which one source and one address get a share each, and the oldest one makes room for a new one.
+    their own, of which one source and one address get a share each. Of the budget for proven bodies a source gets a
+    share too. Where a budget is used up, the body that has been arriving for the longest time makes room for a new one.
     """
 
     def __init__(self, max_body: int, budget: ByteBudget, timeout_us: int) -> None:
@@ -73,10 +72,11 @@ class BodyReader:
         self.max_body = min(max_body, budget.limit)
         self.max_signed_body = min(self.max_body, MAX_SIGNED_BODY)
         self.unproven = ByteBudget(max(budget.limit // _UNPROVEN_SHARE, self.max_signed_body))
+        self._proven_sources = _Shares(max(budget.limit // _SOURCE_SHARE, self.max_body))
         self._sources = _Shares(max(self.unproven.limit // _SOURCE_SHARE, self.max_signed_body))
         self._addresses = _Shares(max(self.unproven.limit // _ADDRESS_SHARE, self.max_signed_body))
         self._arriving: dict[ReceivedBody, tuple[float, asyncio.Timeout]] = {}
-        """Unproven bodies, the oldest first: since when they arrive, and what ends that."""
+        """Bodies, the oldest first: since when they arrive, and what ends that."""
         self._timeout_s = timeout_us / SECOND
 
     @asynccontextmanager
@@ -93,21 +93,20 @@ class BodyReader:
         if request.content_length is not None and request.content_length > limit:
             raise RequestRejected(413, f"the body has {request.content_length:,} bytes; at most {limit:,} are allowed")
         with ExitStack() as stack:
-            budgets = [self.budget]
+            budgets = proven = [stack.enter_context(self._proven_sources.of(source)), self.budget]
             if signed:
                 of_address = stack.enter_context(self._addresses.of(network_of(request.remote)))
                 budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
-            body = ReceivedBody(budgets, self.budget)
+            body = ReceivedBody(budgets, proven)
             stack.callback(body.release)
-            body.content = await self._read(request, body, limit, evictable=signed)
+            body.content = await self._read(request, body, limit)
             yield body
 
-    async def _read(self, request: web.Request, body: ReceivedBody, limit: int, *, evictable: bool) -> bytes:
+    async def _read(self, request: web.Request, body: ReceivedBody, limit: int) -> bytes:
         chunks, began_at = [], asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s) as timeout:
-                if evictable:
-                    self._arriving[body] = began_at, timeout
+                self._arriving[body] = began_at, timeout
                 async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
                     if body.size + len(chunk) > limit:
                         raise RequestRejected(413, f"the body has more than {limit:,} bytes", {"Connection": "close"})
@@ -157,6 +156,16 @@ class _Shares:
             self._requests[key] -= 1
             if not self._requests[key]:
                 del self._requests[key], self._budgets[key]
+
+
+def _reserve(budgets: Sequence[ByteBudget], size: int) -> ByteBudget | None:
+    """Reserve bytes in every budget; else in none, and the budget that is used up is returned."""
+    for index, budget in enumerate(budgets):
+        if not budget.reserve(size):
+            for reserved in budgets[:index]:
+                reserved.release(size)
+            return budget
+    return None
 
 
 def _no_memory() -> RequestRejected:
