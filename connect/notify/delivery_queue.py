@@ -15,13 +15,14 @@ from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
-from connect.notify.digest import key_of_digest
 from connect.notify.digest_schedule import DigestSchedule
 from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.kind_change import why_not_retried
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store_rows import Parked, StateRow, parked_row, retried_row
+from connect.notify.page_store_rows import StateRow, retried_row
+from connect.notify.parking import Parking
 from connect.notify.pending_pages import PageKey
 from connect.notify.retry_policy import next_try
 from connect.notify.triggers import PageTrigger
@@ -67,6 +68,7 @@ class DeliveryQueue:
         self._metrics = metrics
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._pages = DestinationPages(destination, deployment)
+        self._parking = Parking(destination.name, metrics)
         self._tasks: dict[PageKey, asyncio.Task[None]] = {}
         self._unwritten: set[PageKey] = set()
         """Pages whose latest rows are not written yet. Their messages are not sent, or the row that ends a message
@@ -101,7 +103,10 @@ class DeliveryQueue:
     def load(self, partition: int, stored: Iterable[Page]) -> list[StateRow]:
         """Take over the stored pages of a partition. Returns the rows to be written, where a crash or a release before
         has left something; then call `rows_written`."""
-        return self._applied(self._pages.load(partition, stored, self._clock.now()))
+        now = self._clock.now()
+        loaded = self._pages.load(partition, stored, now)
+        parked = self._parking.of_another_kind(loaded.judged, self._destination.kind, now)
+        return [*parked, *self._applied(PageChange(loaded.rows, loaded.keys))]
 
     def apply(self, partition: int, trigger: PageTrigger, language: Language | None = None) -> list[StateRow]:
         """Apply an alert that is routed here, in the language of its route, or the end of a page. Returns the rows to
@@ -109,9 +114,12 @@ class DeliveryQueue:
         return self._applied(self._pages.apply(partition, trigger, language, self._clock.now()))
 
     def retry(self, partition: int, incident: str, message: Message) -> list[StateRow]:
-        """Queue a parked message again. Returns the rows to be written; then call `rows_written`."""
-        rows = self._applied(self._pages.retry(partition, incident, message, self._clock.now()))
-        return [*rows, retried_row(self._destination.name, message)]
+        """Queue a parked message again, or park it again where it can't be sent. Returns the rows to be written; then
+        call `rows_written`."""
+        now, over = self._clock.now(), retried_row(self._destination.name, message)
+        if (why := why_not_retried(message, self._destination)) is not None:
+            return [self._parking.row(incident, message, why, now), over]
+        return [*self._applied(self._pages.retry(partition, incident, message, now)), over]
 
     def fold_if_full(self, partition: int) -> list[StateRow]:
         """Where digests are allowed and many alerts wait, those of a partition become one at once, so that ends and
@@ -320,12 +328,5 @@ class DeliveryQueue:
         return page.head
 
     def _park(self, key: PageKey, message: Message, reason: str, now: int, *, tried: bool = True) -> list[StateRow]:
-        name, message = self._destination.name, message._replace(tries=message.tries + tried)
-        self._metrics.parked.labels(name).inc()
-        incident = key_of_digest(key.incident) or key.incident
-        self._log.error(
-            "message_parked", incident=incident, event_id=message.event["id"], type=message.event["type"],
-            reason=reason, tries=message.tries,
-        )  # fmt: skip
-        parked = Parked(name, key.incident, message, reason, now)
-        return [parked_row(parked), *self._pages.delivered(key, now)]
+        message = message._replace(tries=message.tries + tried)
+        return [self._parking.row(key.incident, message, reason, now), *self._pages.delivered(key, now)]

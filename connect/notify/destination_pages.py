@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from connect.notify.destinations.kind import Destination
 from connect.notify.digest import digest_page, ended, fold, incident_of_digest, key_of_digest, name_of, waiting_digest
+from connect.notify.kind_change import JudgedPage, judged_anew
 from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, changes
@@ -25,6 +26,15 @@ class PageChange(NamedTuple):
 
     rows: list[StateRow]
     keys: set[PageKey]
+
+
+class Loaded(NamedTuple):
+    """The rows to be written after the stored pages of a partition were taken over, and the pages that they are of."""
+
+    rows: list[StateRow]
+    keys: set[PageKey]
+    judged: list[JudgedPage]
+    """Those whose messages were made for another kind of destination."""
 
 
 class Folded(NamedTuple):
@@ -54,15 +64,17 @@ class DestinationPages:
         at most, and is in memory anyway."""
         return self.queue.alerts if self._destination.kind.latest_only else self.queue.messages
 
-    def load(self, partition: int, stored: Iterable[Page], now: int) -> PageChange:
+    def load(self, partition: int, stored: Iterable[Page], now: int) -> Loaded:
         """Take over the stored pages of a partition."""
-        change = PageChange([], set())
-        for before, page in recovered(stored, self._destination, now):
+        change, pages = PageChange([], set()), list(stored)
+        judged = [judged_anew(page, self._destination, now) for page in pages]
+        changed = {each.page.incident: each.page for each in judged if each.kinds}
+        for before, page in recovered(pages, self._destination, now, changed):
             key = PageKey(partition, page.incident)
             change.rows.extend(changes(self._destination.name, before, page))
             change.keys.add(key)
             self._put(key, page)
-        return change
+        return Loaded(change.rows, change.keys, [each for each in judged if each.kinds])
 
     def apply(self, partition: int, trigger: PageTrigger, language: Language | None, now: int) -> PageChange:
         """An alert that is routed here, in the language of its route, or an end."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -91,7 +92,10 @@ def fold(
 
 
 def ended(digest: Page, destination: Destination, now: int, *, busy: bool) -> Page:
-    """The page of a digest after the last of its alerts has ended."""
+    """The page of a digest after the last of its alerts has ended. A kind without digests, which the destination may
+    have become, is not told of it."""
+    if destination.kind.pages_per_minute is None:
+        return replace(digest, open={}, keys={}, pending=digest.pending[:1] if busy else ())
     event: JsonObject = {
         "id": f"digest-end-{_hash([digest.incident])}",
         "type": _TYPE,

@@ -52,6 +52,9 @@ class Message(NamedTuple):
     attempted: bool = False
     """Whether it may have been sent. Stored before the first attempt where that matters."""
 
+    kind: str = ""
+    """The kind of destination that it was made for; empty in rows of releases before."""
+
     @property
     def late(self) -> bool:
         """Whether it is about an alert that was published only after its incident had ended. People see it all the

@@ -115,7 +115,9 @@ class Page:
         if any(each.id == message.id for each in self.pending):
             return self
         seq = self._next_seq(now)
-        message = message._replace(seq=seq, since=now, due=now, tries=0, attempted=True, opens=False)
+        message = message._replace(
+            seq=seq, since=now, due=now, tries=0, attempted=True, opens=False, kind=destination.kind.name
+        )
         return replace(self, pending=(*self.pending, *with_end(message, destination)))
 
     def apply(
@@ -262,6 +264,7 @@ class Page:
             Message(
                 f"{each.id}/again/{seq + index}" if each.id in names else each.id, each.action, each.clock, event,
                 seq + index, now, due, language=self.language, key=each.key, opens=each.opens, record_at=trigger.at,
+                kind=destination.kind.name,
             )
             for index, each in enumerate(added)
             if not self._known(each, trigger)

@@ -48,6 +48,11 @@ def superseded(message: Message, trigger: PageTrigger) -> bool:
     more: a burst of late openings has many of them."""
     if message.action != "trigger" or message.tries > 0:
         return False
-    metric, _, instance = message.clock.partition("/")
-    newer, _, number = trigger.clock.partition("/")
+    return superseded_by(message.clock, trigger.clock)
+
+
+def superseded_by(clock: str, later: str) -> bool:
+    """Whether a clock is of an earlier update than another one of the same incident."""
+    metric, _, instance = clock.partition("/")
+    newer, _, number = later.partition("/")
     return metric == newer == _UPDATE and int(instance) < int(number)

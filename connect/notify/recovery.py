@@ -7,12 +7,13 @@ and what may be open at the destination is ended.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from connect.notify.destinations.kind import Destination
-from connect.notify.digest import digest_page, ended, key_of_digest
+from connect.notify.digest import digest_page, ended, incident_of_digest, key_of_digest
 from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page
 from connect.notify.pending_messages import with_end
@@ -25,9 +26,12 @@ class RecoveredPage(NamedTuple):
     page: Page
 
 
-def recovered(stored: Iterable[Page], destination: Destination, now: int) -> list[RecoveredPage]:
-    """Every stored page, those of digests first."""
-    pages = {page.incident: page for page in stored}
+def recovered(
+    stored: Iterable[Page], destination: Destination, now: int, judged: Mapping[str, Page] = MappingProxyType({})
+) -> list[RecoveredPage]:
+    """Every stored page, those of digests first. `judged` are those that a change of kind has changed."""
+    before = {page.incident: page for page in stored}
+    pages = {**before, **judged}
     digests = {key: page for page in pages.values() if (key := key_of_digest(page.incident)) is not None}
     incidents = [page for page in pages.values() if key_of_digest(page.incident) is None]
     moved = defaultdict[str, list[Message]](list)
@@ -38,11 +42,14 @@ def recovered(stored: Iterable[Page], destination: Destination, now: int) -> lis
     members = {key for page in incidents for key in page.digests}
     found = [
         RecoveredPage(
-            digests.get(key), _digest(key, digests.get(key), moved[key], destination, now, member=key in members)
+            before.get(incident_of_digest(key)),
+            _digest(key, digests.get(key), moved[key], destination, now, member=key in members),
         )
         for key in sorted({*digests, *moved, *members})
     ]
-    return found + [RecoveredPage(page, _with_ends(_incident(page), destination)) for page in incidents]
+    return found + [
+        RecoveredPage(before[page.incident], _with_ends(_incident(page), destination)) for page in incidents
+    ]
 
 
 def _digest(
