@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import cancelled_by_us, finish
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destinations.http_sender import Sender
@@ -20,6 +20,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.routing.loaded import RoutingInForce
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
+from streams.log_damper import CrashLog
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
@@ -63,6 +64,7 @@ class DestinationWorker:
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
+        self._crashes = CrashLog(self._log, "destination_worker_failed")
         metrics.pending.labels(name).set_function(lambda: self._delivery.pending if self._delivery else 0)
         metrics.open_pages.labels(name).set_function(lambda: self._delivery.open_pages if self._delivery else 0)
         metrics.up.labels(name).set_function(
@@ -86,7 +88,7 @@ class DestinationWorker:
                     self._log.warning("kafka_unavailable", reason="a client of Kafka gave up")
                     self.failure = "a client of Kafka gave up"
                 except Exception as error:
-                    self._log.exception("destination_worker_failed")
+                    self._crashes.caught(error)
                     self.failure = f"internal error: {type(error).__name__}"
                 await asyncio.sleep(self._pause_s)
         finally:
@@ -113,14 +115,19 @@ class DestinationWorker:
             for task in done:
                 task.result()
         finally:
-            for task in tasks[1:]:
-                task.cancel()
-            await delivery.suspend(SHUTDOWN_S)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._disabled, self._delivery = delivery.health.disabled, None
-            await kafka.stop()
+            # Half a clean-up would leave a member in the group that has partitions and delivers nothing.
+            await finish(self._disconnect(kafka, delivery, tasks))
+
+    async def _disconnect(self, kafka: PageStore, delivery: DeliveryQueue, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let requests in flight end and write their outcome, then leave the group; each within seconds."""
+        for task in tasks[1:]:
+            task.cancel()
+        await delivery.suspend(SHUTDOWN_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._disabled, self._delivery = delivery.health.disabled, None
+        await kafka.stop()
 
     def _connected(self, problem: str | None) -> None:
         self.failure = problem

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
+from connect.kafka_io.cancellation import finish
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
@@ -136,8 +137,10 @@ class DestinationWorkers:
         self._running[name] = _Running(worker, asyncio.create_task(worker.run()), loaded)
 
     async def _stop(self, names: Iterable[str]) -> None:
-        """Requests in flight may end."""
-        stopped = [self._running.pop(name) for name in names]
+        """Requests in flight may end. It ends within seconds, and is not cut short: what was sent is to be written."""
+        await finish(self._end([self._running.pop(name) for name in names]))
+
+    async def _end(self, stopped: Sequence[_Running]) -> None:
         for each in stopped:
             each.task.cancel()
         await asyncio.gather(*(each.task for each in stopped), return_exceptions=True)

@@ -9,14 +9,17 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from notify_bench import HandClock, Script, destination, play
+from structlog.testing import capture_logs
 
 from connect.notify import destination_worker
 from connect.notify.destination_worker import DestinationWorker
+from connect.notify.destination_workers import DestinationWorkers
+from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore, StallDetector
 from connect.notify.page_store_rows import pending_row
-from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from streams.errors import SlaError
 from streams.serde.codec import Codec
@@ -174,5 +177,108 @@ def test_a_worker_outlives_its_connections(
         with pytest.raises(asyncio.CancelledError):
             await running
         assert made[1].stopped
+
+    play(scenario)
+
+
+def test_a_failure_that_comes_back_at_each_reconnect_has_one_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destination_worker, "_RECONNECT_S", 0.001)
+
+    async def scenario() -> None:
+        made = list[Connection]()
+
+        def connect(_: str) -> Any:
+            made.append(Connection(ZeroDivisionError(), at_start=True))
+            return made[-1]
+
+        to, clock = destination("webhook"), HandClock()
+        routing = RoutingInForce(Routing({"d": to}, (Route(Match(), ("d",)),)))
+        tested = DestinationWorker(to, routing, Script(clock), connect, clock, NotifyMetrics(), Codec())
+        with capture_logs() as logs:
+            running = asyncio.create_task(tested.run())
+            await until(lambda: len(made) > 10)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        tracebacks = [each for each in logs if each["event"] == "destination_worker_failed"]
+        assert [(each["destination"], each["left_out"]) for each in tracebacks] == [("d", 0)]
+
+    play(scenario)
+
+
+class StoppingConnection(Connection):
+    """Kafka answers a stop only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(None, at_start=True)
+        self.stopping = asyncio.Event()
+        self.may_stop = asyncio.Event()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        await self.may_stop.wait()
+        self.stopped = True
+
+
+def test_a_worker_that_is_cancelled_again_while_it_stops_still_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when SIGTERM comes while another routing file stops it: what it has sent is to be written, or it is sent
+    again."""
+
+    async def scenario() -> None:
+        connection = StoppingConnection()
+        to, clock = destination("webhook"), HandClock()
+        loaded = LoadedRouting(Routing({"d": to}, (Route(Match(), ("d",)),)), {"d": MASKED}, "1")
+        other = destination("webhook", "e")
+        without = LoadedRouting(Routing({"e": other}, (Route(Match(), ("e",)),)), {"e": MASKED}, "2")
+        connections: dict[str, Any] = {"d": connection, "e": Connection(None, at_start=True)}
+
+        def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
+            to = found.routing.destinations[name]
+            return DestinationWorker(to, routing, Script(clock), connections.__getitem__, clock, metrics, Codec())
+
+        metrics = NotifyMetrics()
+        workers = DestinationWorkers(loaded, make, metrics, clock)
+        running = asyncio.create_task(workers.run())
+        await until(lambda: [each.failure for each in workers.workers] == [None])
+        workers.use(without)
+        await connection.stopping.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not running.done(), "it waits for the worker"
+        connection.may_stop.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert connection.stopped
+        assert connections["e"].stopped
+
+    play(scenario)
+
+
+def test_a_worker_that_is_cancelled_while_it_reconnects_leaves_no_member_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that stayed in the group would have partitions and deliver nothing."""
+    monkeypatch.setattr(destination_worker, "SHUTDOWN_S", 0.01)
+
+    async def scenario() -> None:
+        connection = StoppingConnection()
+        connection.failure, connection.at_start = KafkaConnectionError("away"), False
+        to, clock = destination("webhook"), HandClock()
+        routing = RoutingInForce(Routing({"d": to}, (Route(Match(), ("d",)),)))
+        connections: list[Any] = [connection]
+        tested = DestinationWorker(
+            to, routing, Script(clock), lambda _: connections.pop(0), clock, NotifyMetrics(), Codec()
+        )
+        running = asyncio.create_task(tested.run())
+        await connection.stopping.wait()
+        running.cancel()
+        connection.may_stop.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert connection.stopped
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert [each for each in others if "run" in repr(each.get_coro())] == []
 
     play(scenario)
