@@ -217,15 +217,20 @@ def test_a_shorter_time_in_the_mapping_holds_for_the_present_silence_too() -> No
     run(scenario)
 
 
-def test_an_incident_that_the_mapping_cannot_make_is_told_and_published_after_its_correction() -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param("{from: monitor.wildcard, values: {b: b}}", id="no-tenant"),
+        pytest.param("{from: monitor.wildcard}\n    only_tenants: [beta]", id="a-tenant-that-is-not-the-sources"),
+    ],
+)
+def test_an_incident_that_the_mapping_cannot_make_is_told_and_published_after_its_correction(changed: str) -> None:
     async def scenario() -> None:
         cluster = Cluster()
         intake = MemoryIntake(cluster)
         await passes(cluster, 3, intake)
         await intake.beat("probe-acme")
-        intake.heartbeats.use(
-            sources_of(MAPPING.replace("{from: monitor.wildcard}", "{from: monitor.wildcard, values: {b: b}}"))
-        )
+        intake.heartbeats.use(sources_of(MAPPING.replace("{from: monitor.wildcard}", changed)))
         await passes(cluster, 40, intake)
         assert cluster.events == []
         assert intake.metrics.registry.get_sample_value(

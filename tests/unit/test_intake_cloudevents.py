@@ -36,6 +36,22 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ce-started_at", "started_at: belongs in data"),
+        ("ce-tenant_ids", "tenant_ids: belongs in data"),
+        ("ce-back_fill", "back_fill: is not an attribute of an event; did you mean backfill?"),
+        ("ce-received-time", "received-time: is not an attribute of an event; did you mean receivedtime?"),
+    ],
+)
+def test_a_binary_attribute_with_a_name_that_none_can_have_is_refused(name: str, reason: str) -> None:
+    headers = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"} | {name: "x"}
+    body = json.dumps(OPENED["data"]).encode()
+    (refused,) = translate.cloud_events(SERVICES, cloudevents.BINARY, headers, body).rejected
+    assert reason in refused.reason
+
+
+@pytest.mark.parametrize(
     ("body", "code", "reason"),
     [
         (b"", "undecodable", "not JSON"),

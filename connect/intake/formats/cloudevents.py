@@ -16,7 +16,8 @@ BINARY = "application/json"
 MEDIA_TYPES = (STRUCTURED, BATCH, BINARY)
 _MAX_EVENTS = 10_000
 _PREFIX = "ce-"
-_ATTRIBUTE = re.compile(r"[a-z0-9]{1,40}")
+#: More than CloudEvents allows in the name of an attribute, so that a misspelled one is refused (`started_at`).
+_ATTRIBUTE = re.compile(r"[a-z0-9_.-]+")
 
 
 def outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Iterator[ItemOutcome]:

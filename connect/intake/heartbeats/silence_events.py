@@ -6,6 +6,7 @@ from connect.intake.formats import heartbeat
 from connect.intake.heartbeats.silence_detector import Silence
 from connect.intake.kafka_records import PreparedEvent, prepare
 from connect.intake.mapping.rules import Source
+from connect.intake.permissions import forbidden
 from streams.sla.events import Rejection
 
 
@@ -20,6 +21,8 @@ def events_of(source: Source, silence: Silence) -> list[PreparedEvent] | str:
         opened = heartbeat.opened(source, rule, name, silence.after, silence.missed_at)
         if isinstance(opened, str):
             return opened
+        if (reason := forbidden(source, opened)) is not None:  # the mapping has changed since the heartbeat
+            return reason
         found.append(opened)
     if silence.ended_at is not None:
         found.append(heartbeat.resolved(source, name, silence.after, silence.ended_at))
