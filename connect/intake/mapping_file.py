@@ -118,8 +118,12 @@ def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> 
 
 
 def states_of(keys: StatesKeys, default: States) -> States:
+    """The meaning of status names: by the mapping, and where that does not list a meaning, the format's names for it,
+    apart from those that the mapping lists under another one."""
+    named = {name.casefold() for each in type(keys).model_fields for name in getattr(keys, each) or ()}
+
     def of(given: list[str] | None, otherwise: frozenset[str]) -> frozenset[str]:
-        return otherwise if given is None else frozenset(value.casefold() for value in given)
+        return otherwise - named if given is None else frozenset(value.casefold() for value in given)
 
     return States(
         resolved=of(keys.resolved, default.resolved),

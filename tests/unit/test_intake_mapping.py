@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from intake_samples import (
     BILLING,
     JIRA,
@@ -18,6 +19,8 @@ from intake_samples import (
 )
 
 from connect.intake.mapping.classification import Classified, Unmapped, classify
+from connect.intake.mapping.rules import States
+from connect.intake.mapping_file import MappingError, mapping_in
 from connect.intake.web.openapi_examples import EXAMPLES
 
 
@@ -66,3 +69,31 @@ def test_from_an_alert_to_a_breach_and_from_a_word_of_staff_to_met() -> None:
     told = outputs("zendesk-created", "zendesk-comment", until="2026-04-10T12:00:00Z")
     assert ("sla.met", "2026-04-10T08:25:00.25Z") in told
     assert not [each for each in told if each[0] == "sla.breached"]
+
+
+STATES = """\
+version: 1
+sources:
+  zendesk:
+    format: zendesk
+    secrets: [{env: SLA_INTAKE_ZENDESK_SECRET}]
+    component: [{value: api}]
+    impact: [{value: complete_outage}]
+    tenants: [{scope: platform}]
+    states: {%s}
+"""
+
+
+def states(text: str) -> States:
+    return mapping_in((STATES % text).encode(), "intake.yaml")["zendesk"].states
+
+
+def test_a_status_name_has_one_meaning() -> None:
+    with pytest.raises(MappingError, match=r"'On hold' is in waiting_customer and in waiting_third_party; list"):
+        states("waiting_third_party: [On hold], waiting_customer: [on hold]")
+
+
+def test_a_listed_status_name_means_that_whatever_it_meant_by_default() -> None:
+    assert states("").of("Pending") == "customer"
+    listed = states("waiting_third_party: [Pending]")
+    assert [listed.of(each) for each in ("pending", "solved", "new")] == ["third_party", "resolved", "open"]

@@ -108,6 +108,16 @@ class StatesKeys(ConfigKeys):
     waiting_customer: list[ScalarText] | None = Field(None, description="Names that wait for the customer.")
     waiting_third_party: list[ScalarText] | None = Field(None, description="Names that wait for a third party.")
 
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> Self:
+        listed: dict[str, str] = {}
+        for meaning in type(self).model_fields:
+            for name in getattr(self, meaning) or ():
+                before = listed.setdefault(name.casefold(), meaning)
+                if before != meaning:
+                    raise ValueError(f"{name!r} is in {before} and in {meaning}; list a status name once")
+        return self
+
 
 class FeedbackRuleKeys(ConfigKeys):
     """What one event of a tool becomes. A plain text stands for `becomes`."""
