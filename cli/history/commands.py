@@ -98,6 +98,7 @@ def tickets_(
     Exit code 2: a file can't be read, or lacks a column that the mapping file names.
     """
     from cli.history.run import ImportOptions, run
+    from cli.history.view import print_warnings
     from connect.history_import.mapping import load_import_mapping
     from connect.history_import.ticket_rows import ticket_rows
     from streams.config_files.problems import PolicyError
@@ -111,7 +112,11 @@ def tickets_(
             wrong_use(str(error))
         except OSError as error:
             wrong_use(f"{mapping} can't be read: {error.strerror}")
-        found = [(str(file), ticket_rows(file, meaning)) for file in files]
+
+        def warn(warning: str) -> None:
+            print_warnings([warning])
+
+        found = [(str(file), ticket_rows(file, meaning, warn)) for file in files]
         run(found, options, updates=meaning.updates is not None)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from connect.history_import.json_text import JsonText, UnreadableExport
 from connect.history_import.mapping import TicketMapping
+from connect.intake.mapping.matching import quoted
 
 #: The longest row in characters: a ticket with its comments.
 _LONGEST_ROW = 4 * 1024 * 1024
@@ -20,6 +21,10 @@ _DELIMITERS = (",", ";", "\t", "|")
 _ENCODING_OF_PREFIX = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 #: Names of the list of tickets, in what Zendesk, Jira and ServiceNow export or answer.
 _LISTS = ("tickets", "issues", "records", "result", "results", "incidents")
+#: What pages say of those that follow: what names the next one, and what says that there is none.
+_NEXT = ("next_page", "nextPage", "nextPageToken", "next")
+_COMPLETE = {"isLast": True, "end_of_stream": True, "has_more": False}
+_PAGING = frozenset([*_NEXT, *_COMPLETE, "meta", "links", "total", "startAt"])
 _FORMULA = ("=", "\N{FULLWIDTH EQUALS SIGN}")
 
 
@@ -31,13 +36,19 @@ class ExportRow(NamedTuple):
     problem: str = ""
 
 
-def export_rows(path: Path, mapping: TicketMapping) -> Iterator[ExportRow]:
-    """The rows of a file. Raises UnreadableExport."""
+def export_rows(path: Path, mapping: TicketMapping, warn: Callable[[str], None]) -> Iterator[ExportRow]:
+    """The rows of a file. `warn` is told what they say of all of them. Raises UnreadableExport."""
     with _opened(path, mapping.encoding) as file:
         try:
             if mapping.format == "csv" and _first(file) in ("{", "["):
                 raise UnreadableExport("it looks like JSON; write `file: {format: json}` into the import file")
-            yield from _json_rows(file, mapping) if mapping.format == "json" else _csv_rows(file, mapping)
+            if mapping.format == "csv":
+                yield from _csv_rows(file, mapping)
+                return
+            last_page: dict[str, object] = {}
+            number = yield from _json_rows(file, mapping, last_page)
+            if (reason := incomplete(last_page, number)) is not None:
+                warn(f"{path}: {reason}, so there are more tickets; save all pages, one after another in one file")
         except UnreadableExport as error:
             raise UnreadableExport(f"{path}: {error}") from error
         except UnicodeError as error:
@@ -170,8 +181,29 @@ def _formula(fields: Mapping[str, object], checked: frozenset[str]) -> str:
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _json_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
+def incomplete(last_page: Mapping[str, object], number: int) -> str | None:
+    """What the last page of an API says of more pages, if `number` tickets were read up to its end: in the words of
+    Zendesk (by offset and by cursor) and of Jira (both versions)."""
+    groups = {"": last_page} | {
+        name: each for name in ("meta", "links") if isinstance(each := last_page.get(name), dict)
+    }
+    given = {f"{group}.{name}".lstrip("."): value for group, each in groups.items() for name, value in each.items()}
+    for path, value in given.items():  # these are said besides the address of a next page, and decide
+        complete = _COMPLETE.get(path.rpartition(".")[2])
+        if complete is not None and isinstance(value, bool):
+            return None if value is complete else f"{path} is {str(value).lower()}"
+    for path, value in given.items():
+        if value and path.rpartition(".")[2] in _NEXT:
+            return f"{path} is {quoted(str(value))}"
+    total, start = last_page.get("total"), last_page.get("startAt", 0)
+    if isinstance(total, int) and isinstance(start, int) and total > start + number:
+        return f"total is {total:,}, and {number:,} were read"
+    return None
+
+
+def _json_rows(file: TextIO, mapping: TicketMapping, last_page: dict[str, object]) -> Generator[ExportRow, None, int]:
     """The tickets of one document after another: lists, objects that hold a list (the pages of an API), or tickets.
+    Returns how many lists have; `last_page` becomes what the last page says of others.
 
     The first document decides the form; the others, and what follows a list within its object, are read to the end.
     """
@@ -181,12 +213,12 @@ def _json_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
         number = 0
         while text.peek():
             number = yield from _items(text, number)
-        return
+        return number
     start = text.line
     seen: dict[str, object] = {}
-    read = yield from _page(text, lists, 0, seen)
+    read = yield from _page(text, lists, 0, seen, last_page)
     while read is not None and text.peek():
-        read = yield from _page(text, lists, read, {})
+        read = yield from _page(text, lists, read, {}, last_page)
         if read is None:
             raise _no_list(text)
     if read is None:
@@ -196,6 +228,7 @@ def _json_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
         while text.peek():
             line = text.line
             yield _row(f"line {line}", text.value())
+    return read or 0
 
 
 def _no_list(text: JsonText) -> UnreadableExport:
@@ -205,10 +238,12 @@ def _no_list(text: JsonText) -> UnreadableExport:
 
 
 def _page(
-    text: JsonText, lists: Sequence[str], number: int, seen: dict[str, object]
+    text: JsonText, lists: Sequence[str], number: int, seen: dict[str, object], paging: dict[str, object]
 ) -> Generator[ExportRow, None, int | None]:
-    """The tickets in the list of an object; None if it has none. What stands before a list is added to `seen`."""
+    """The tickets in the list of an object; None if it has none. What stands before a list is added to `seen`, and
+    `paging` becomes what the object says of other pages."""
     found: str | None = None
+    paging.clear()
     text.take("{")
     while text.peek() != "}":
         name = str(text.value())
@@ -221,10 +256,12 @@ def _page(
                 )
             found = name
             number = yield from _items(text, number)
-        elif found is None:
-            seen[name] = text.value()
         else:
-            text.value()
+            value = text.value()
+            if found is None:
+                seen[name] = value
+            if name in _PAGING:
+                paging[name] = value
         text.comma("}")
     text.take("}")
     return None if found is None else number

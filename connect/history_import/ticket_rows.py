@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ _CUSTOMER: tickets.Author = {"kind": "customer"}
 _CHANGE = "import"
 
 
-def ticket_rows(path: Path, mapping: TicketMapping) -> Iterator[SourceRow]:
-    """The rows of an export. Raises UnreadableExport."""
-    for row in export_rows(path, mapping):
+def ticket_rows(path: Path, mapping: TicketMapping, warn: Callable[[str], None]) -> Iterator[SourceRow]:
+    """The rows of an export. `warn` is told what is wrong with the file. Raises UnreadableExport."""
+    for row in export_rows(path, mapping, warn):
         if row.problem:
             yield SourceRow(row.place, "", [RejectedItem("", "invalid", row.problem)])
         else:

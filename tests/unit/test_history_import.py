@@ -47,9 +47,10 @@ HEAD = "Id,Title,Opened,Resolved,Status,Area,Priority,Customer\n"
 GOOD = "1,It fails,10.04.2026 10:00,10.04.2026 11:00,closed,API,high,Acme\n"
 
 
-def rows_of(file: Path, mapping: Path) -> tuple[list[ImportedRow], list[Json]]:
+def rows_of(file: Path, mapping: Path, warnings: list[str] | None = None) -> tuple[list[ImportedRow], list[Json]]:
+    warn = [].append if warnings is None else warnings.append
     with EventStore() as store:
-        found = list(imported(ticket_rows(file, load_import_mapping(mapping)), store))
+        found = list(imported(ticket_rows(file, load_import_mapping(mapping), warn), store))
         return found, [json.loads(line) for line in store.lines()]
 
 
@@ -497,6 +498,25 @@ def test_a_page_of_one_incident_and_one_maintenance(tmp_path: Path) -> None:
             assert all(row.events for row in imported(page_rows(other, source), store))
 
 
+@pytest.mark.parametrize(
+    ("resolved", "outcome"),
+    [
+        ("2026-04-10T09:50:00Z", "2026-04-10T09:50:00Z"),
+        (None, "incident.resolved_at"),
+        ("soon", "incident.resolved_at"),
+    ],
+)
+def test_an_incident_without_posts_ends_when_the_page_says(tmp_path: Path, resolved: str | None, outcome: str) -> None:
+    recorded = ROOT / "tests" / "data" / "intake" / "statuspage" / "resolved.json"
+    incident = json.loads(recorded.read_text(encoding="utf-8"))["incident"] | {"resolved_at": resolved}
+    incident["incident_updates"] = []
+    with EventStore() as store:
+        (row,) = imported(page_rows({"incidents": [incident]}, page_source(tmp_path)), store)
+        events = [json.loads(line) for line in store.lines()]
+    assert [each["type"] for each in events] == ["incident.opened", "incident.resolved"][: 2 * len(events)]
+    assert outcome in (events[-1]["data"]["restored_at"] if events else row.problems[0])
+
+
 def test_an_incident_that_is_malformed_is_wrong_and_the_others_stay(tmp_path: Path) -> None:
     document = {"incidents": [7, {"id": "a"}, {"id": "b", "status": "resolved", "created_at": "x"}]}
     with EventStore() as store:
@@ -516,3 +536,29 @@ def test_an_incident_that_is_malformed_is_wrong_and_the_others_stay(tmp_path: Pa
 def test_what_is_no_page_is_refused_with_what_to_save(tmp_path: Path, document: Any, what: str) -> None:
     with pytest.raises(NotAPage, match=what):
         list(page_rows(document, page_source(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("pages", "told"),
+    [
+        ('{"tickets": [], "next_page": null, "count": 9}', ""),
+        ('{"tickets": [], "next_page": "https://desk.example/2.json", "count": 9}', "next_page is 'https://desk"),
+        ('{"tickets": [], "next_page": "x", "count": 9} {"tickets": [], "next_page": null}', ""),
+        ('{"tickets": [], "next_page": "x", "end_of_stream": true}', ""),
+        ('{"tickets": [], "meta": {"has_more": true}, "links": {"next": "x"}}', "meta.has_more is true"),
+        ('{"tickets": [], "meta": {"has_more": false}, "links": {"next": "x"}}', ""),
+        ('{"issues": [], "nextPageToken": "abc", "isLast": false}', "isLast is false"),
+        ('{"startAt": 50, "maxResults": 50, "total": 51, "issues": []}', "total is 51, and 0 were read"),
+        ('{"startAt": 0, "maxResults": 50, "total": 0, "issues": []}', ""),
+        ("[]", ""),
+    ],
+)
+def test_pages_that_say_that_there_are_more_are_told(tmp_path: Path, pages: str, told: str) -> None:
+    """What Zendesk, by offset and by cursor, and both versions of Jira say."""
+    (tmp_path / "map.yaml").write_text(JSON)
+    file = tmp_path / "tickets.json"
+    file.write_text(pages)
+    warnings: list[str] = []
+    rows_of(file, tmp_path / "map.yaml", warnings)
+    assert len(warnings) == bool(told)
+    assert all(told in each and "there are more tickets" in each for each in warnings)

@@ -131,6 +131,24 @@ def test_a_backdated_end_is_when_the_service_was_restored() -> None:
     assert resolved["id"] != events_of(snapshot("resolved"))[-1]["id"]
 
 
+@pytest.mark.parametrize("shown", ["2026-04-10T08:00:00Z", "2026-04-10T09:59:00Z"], ids=["too-early", "too-late"])
+def test_an_end_that_is_shown_before_the_beginning_or_later_than_it_was_posted_is_when_it_was_posted(
+    shown: str,
+) -> None:
+    payload = snapshot("resolved")
+    payload["incident"]["incident_updates"][0]["display_at"] = shown
+    assert events_of(payload)[-1] == events_of(snapshot("resolved"))[-1]
+
+
+def test_a_second_end_that_is_shown_before_the_outage_came_back_is_when_it_was_posted() -> None:
+    payload = snapshot("resolved", status="resolved")
+    for number, status, at in ((5, "investigating", "10:00"), (6, "resolved", "10:30")):
+        post = {"id": f"d000000000{number}", "status": status, "body": "x", "created_at": f"2026-04-10T{at}:00Z"}
+        payload["incident"]["incident_updates"].insert(0, post | {"display_at": "2026-04-10T09:55:00Z"})
+    resolved = events_of(payload)[-1]
+    assert (resolved["type"], resolved["data"]["restored_at"]) == ("incident.resolved", "2026-04-10T10:30:00Z")
+
+
 def test_a_page_that_reports_it_again_reopens_it_and_a_post_mortem_does_not() -> None:
     payload = snapshot("resolved", status="investigating")
     again = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from connect.intake.formats.statuspage_page import PageIncident, Post, time_of
+from connect.intake.formats.statuspage_page import PageIncident, Post, instant, time_of
 from connect.intake.mapping.classification import (
     Classified,
     IgnoredByRule,
@@ -56,6 +56,8 @@ def incident_outcomes(found: PageIncident, source: Source, *, history: bool = Fa
             opened = event("incident.opened", name, source.source, subject, time_of(found.created_at), data)
             yield EventItem("", opened)
             yield from _progress(subject, found, source)
+            if history and not found.posts and _is_over(found, source):
+                yield _end_without_posts(subject, found, source)
             if not history and found.updated_at > found.created_at and not _is_over(found, source):
                 name = f"{subject}-reclassified-{sortable(found.updated_at)}"
                 at, fields = time_of(found.updated_at), classification_fields(classified)
@@ -77,17 +79,21 @@ def _is_over(found: PageIncident, source: Source) -> bool:
 
 def _progress(subject: str, found: PageIncident, source: Source) -> Iterator[ItemOutcome]:
     """The posts after the first one, which is the opening."""
-    before = "open"
+    before, began_at = "open", found.started_at
     for number, post in enumerate(found.posts):
         after = source.states.of(post.status)
         if after != "resolved" and number:
             yield _update(subject, f"{subject}-updated", post, source)
-        yield from _transition(subject, before, after, post, source)
+        yield from _transition(subject, before, after, post, source, began_at)
+        if before == "resolved" != after:
+            began_at = post.created_at
         before = after
 
 
-def _transition(subject: str, before: str, after: str, post: Post, source: Source) -> Iterator[ItemOutcome]:
-    """What a post changes of the incident's state."""
+def _transition(
+    subject: str, before: str, after: str, post: Post, source: Source, began_at: int
+) -> Iterator[ItemOutcome]:
+    """What a post changes of the incident's state, whose outage `began_at` then."""
     if before == after:
         if after == "resolved":  # a post-mortem
             yield _update(subject, f"{subject}-updated", post, source)
@@ -97,10 +103,22 @@ def _transition(subject: str, before: str, after: str, post: Post, source: Sourc
     elif before != "open" and after != "resolved":
         yield _fact(subject, "waiting_ended", post, source, {"on": before, "who": SUPPORT})
     if after == "resolved":
-        restored = min(post.shown_at, post.created_at)
-        yield _fact(subject, "resolved", post, source, {"who": SUPPORT, "restored_at": time_of(restored)})
+        # The author may move the time that the page shows; an end before the beginning would be no outage at all.
+        restored = post.shown_at if began_at < post.shown_at < post.created_at else post.created_at
+        yield _fact(subject, "resolved", post, source, {"who": SUPPORT}, restored)
     elif after != "open":
         yield _fact(subject, "waiting", post, source, {"on": after, "who": SUPPORT})
+
+
+def _end_without_posts(subject: str, found: PageIncident, source: Source) -> ItemOutcome:
+    try:
+        resolved = instant(found.view["incident"], "resolved_at", "incident.")
+    except ValueError as error:
+        return RejectedItem("", "invalid", f"it is over and has no posts; {error}")
+    at = time_of(max(resolved, found.created_at))
+    name = f"{subject}-resolved-{sortable(resolved)}"
+    data: dict[str, object] = {"who": SUPPORT, "restored_at": at}
+    return EventItem("", event("incident.resolved", name, source.source, subject, at, data))
 
 
 def _posts_of(target: str, found: PageIncident, source: Source) -> Iterator[ItemOutcome]:
@@ -119,8 +137,12 @@ def _update(subject: str, name: str, post: Post, source: Source) -> EventItem:
     return EventItem("", event("incident.updated", f"{name}-{post.id}-{digest}", source.source, subject, at, data))
 
 
-def _fact(subject: str, kind: str, post: Post, source: Source, data: dict[str, object]) -> EventItem:
-    at, name = time_of(post.created_at), f"{subject}-{kind}-{post.id}"
-    if "restored_at" in data and data["restored_at"] != at:  # the author may move the time that the page shows
-        name += f"-{sortable(min(post.shown_at, post.created_at))}"
-    return EventItem("", event(f"incident.{kind}", name, source.source, subject, at, data))
+def _fact(
+    subject: str, kind: str, post: Post, source: Source, data: dict[str, object], restored: int | None = None
+) -> EventItem:
+    name = f"{subject}-{kind}-{post.id}"
+    if restored is not None:
+        data |= {"restored_at": time_of(restored)}
+        if restored != post.created_at:  # another time is another event
+            name += f"-{sortable(restored)}"
+    return EventItem("", event(f"incident.{kind}", name, source.source, subject, time_of(post.created_at), data))
