@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import cast
 
@@ -10,12 +11,13 @@ import structlog
 from agents.changelog.input_rows import row_key
 from agents.context import AgentContext
 from agents.egress import Egress
-from streams.log_damper import CrashLog
+from streams.log_damper import CrashLog, LogDamper
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
+from streams.sla.events import Output
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.present_state import TYPE
-from streams.sla.instants import SECOND
+from streams.sla.instants import SECOND, format_rfc3339
 from streams.topics import TOPIC_OF
 
 #: The row that says up to which incident, in order of ids, the states of incidents have been published that a version
@@ -24,6 +26,7 @@ PROGRESS = "@states"
 #: Incidents in one slice of that, and how much time passes between two slices: 320 states and 10 transactions a second.
 _SLICE = 32
 _SLICE_INTERVAL = SECOND // 10
+_LOG_EVERY_S = 1.0
 
 
 class IncidentStateWriter:
@@ -39,7 +42,9 @@ class IncidentStateWriter:
         self._unpublished: list[str] = []
         """Incidents whose state no version has published yet, in descending order of ids."""
         self._due = 0
-        self._crashes = CrashLog(structlog.get_logger(__name__), "incident_state_failed")
+        self._logger = structlog.get_logger(__name__).bind(partition=context.partition)
+        self._crashes = CrashLog(self._logger, "incident_state_failed")
+        self._damper = LogDamper(_LOG_EVERY_S)
 
     def changed(self, incident_id: str, effects: Effects) -> None:
         """An incident changed, or was evicted. Its state is published by `finish`; until then `effects` counts the
@@ -74,7 +79,20 @@ class IncidentStateWriter:
         if state is None:
             self._egress.delete(topic, incident_id, incident_id, effects)
         else:
+            self._report_times(state)
             self._egress.publish(state, topic, effects)
+
+    def _report_times(self, state: Output) -> None:
+        """An incident that ends before it begins has no downtime (R21): its sender made a mistake that costs a credit,
+        or the amendment that corrects it is still to come."""
+        started, restored = cast(int, state.data["started_at"]), cast("int | None", state.data["restored_at"])
+        if restored is None or restored >= started:
+            return
+        self._context.count.contradictory_times()
+        left_out = self._damper.admit("", time.monotonic())
+        if left_out is not None:
+            times = {"started_at": format_rfc3339(started), "restored_at": format_rfc3339(restored)}
+            self._logger.warning("ends_before_it_begins", incident=state.subject, left_out=left_out, **times)
 
     # -- incidents of versions before --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ STATEMENTS = metrics.STATEMENTS.counter()
 CREDITS_ISSUED = metrics.CREDITS_ISSUED.counter()
 CREDITS_AMOUNT = metrics.CREDITS_AMOUNT.counter()
 UNKNOWN_REFERENCES = metrics.UNKNOWN_REFERENCES_TOTAL.counter()
+CONTRADICTORY_TIMES = metrics.CONTRADICTORY_TIMES.counter()
 STATES_FAILED = metrics.INCIDENT_STATES_FAILED.counter()
 REJECTED = metrics.REJECTED_TOTAL.counter()
 FORWARDED = metrics.FORWARDED_TOTAL.counter()
@@ -119,6 +120,10 @@ class AgentCounters:
     def unknown_reference(self, kind: str) -> None:
         """Count one unknown plan, component or tenant."""
         UNKNOWN_REFERENCES.labels(kind).inc()
+
+    def contradictory_times(self) -> None:
+        """Count one state of an incident that ends before it begins."""
+        CONTRADICTORY_TIMES.inc()
 
     def state_failed(self) -> None:
         """Count one state of an incident that could not be published."""

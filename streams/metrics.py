@@ -125,6 +125,11 @@ CREDITS_AMOUNT = _counter(
 INCIDENT_STATES_FAILED = _counter(
     "sla_incident_states_failed", "incidents", "Changes of an incident whose present state could not be published."
 )
+CONTRADICTORY_TIMES = _counter(
+    "sla_contradictory_times",
+    "states",
+    "Published states of incidents that end before they begin, so that they count no downtime (R21).",
+)
 UNKNOWN_REFERENCES_TOTAL = _counter(
     "sla_unknown_references",
     "references",

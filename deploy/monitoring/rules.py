@@ -169,6 +169,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "Events name a {{ $labels.kind }} that nothing knows",
             _grown("sla_unknown_references_total", "1h", "kind"),
         ),
+        Rule(
+            "SlaContradictoryTimes",
+            "warning",
+            "",
+            "An incident ends before it begins, so it counts no downtime",
+            _grown("sla_contradictory_times_total", "1h", "job"),
+        ),
     ),
     "sla-notifier": (
         Rule(

@@ -258,3 +258,22 @@ def test_r29_an_erased_tenants_months_are_deleted() -> None:
     assert not any("acme" in key for key in cluster.latest("tenant-months"))
     cluster.pass_time(parse_rfc3339("2026-05-20T00:00:00Z"))
     assert f"{Erasures(b'a key').pseudonym('acme')}/2026-04" in cluster.latest("tenant-months")
+
+
+def test_r21_an_incident_that_ends_before_it_begins_is_counted_and_logged() -> None:
+    counted = lambda: REGISTRY.get_sample_value("sla_contradictory_times_total") or 0.0  # noqa: E731
+    cluster = Cluster(policies())
+    before = counted()
+    with structlog.testing.capture_logs() as logs:
+        cluster.publish(opened("10:00", started="09:30", of="fine"), START)
+        cluster.publish(resolved("10:20", restored="10:10", of="fine"), START)
+        cluster.publish(opened("10:00", started="09:30"), START)
+        assert counted() == before
+        cluster.publish(resolved("10:20", restored="09:00"), START + 20 * MINUTE)
+    assert counted() == before + 1
+    (log,) = [each for each in logs if each["event"] == "ends_before_it_begins"]
+    assert (log["incident"], log["started_at"], log["restored_at"]) == (
+        "inc",
+        "2026-03-02T09:30:00Z",
+        "2026-03-02T09:00:00Z",
+    )
