@@ -116,8 +116,13 @@ CASES: dict[str, Case] = {
         ({f"sla_task_waiting{{{TASK}}}": "0x60", **RUNS}, {f"sla_task_waiting{{{TASK}}}": "1x60", **STOPPED}),
     ),
     "SlaTimestampsIgnored": growth("sla_task_timestamps_ignored_total", TASK, AGENT),
-    "SlaContradictoryTimes": growth("sla_contradictory_times_total", 'job="sla"', {"job": "sla"}),
     "SlaStateNotPublished": growth("sla_incident_states_failed_total", 'job="sla"', {"job": "sla"}),
+    "SlaContradictoryTimes": Case(
+        {'sla_contradictory_times_total{job="sla"}': "0x60 1x60"},
+        {"job": "sla"},
+        ({'sla_contradictory_times_total{job="sla"}': "7x200"},),
+        90,
+    ),
     "SlaUnknownNames": Case(
         {'sla_unknown_references_total{kind="plan"}': "0x60 1x60"},
         {"kind": "plan"},
