@@ -17,7 +17,8 @@ from streams.lines import STDIN, check_readable, counted_lines, read_lines, read
 if TYPE_CHECKING:
     from streams.replay.verify import RefusedInput
     from streams.settings import Settings
-    from streams.sla.credits.submitted import SubmittedStatement, TermDifference
+    from streams.sla.credits.submitted import SubmittedCredit, SubmittedStatement, TermDifference
+    from streams.sla.credits.verify_issued import ExpectedCredits
     from streams.sla.policy import Policies
 
 MAX_REFUSED = 3
@@ -25,9 +26,10 @@ MAX_REFUSED = 3
 
 
 class SubmittedFile(NamedTuple):
-    """The statements of a file, each revision once, and how many other lines there were."""
+    """The statements and issued credits of a file, each once, and how many other lines there were."""
 
     statements: list[SubmittedStatement]
+    credits: list[SubmittedCredit]
     ignored: int
 
 
@@ -49,7 +51,8 @@ def verify(
     """Recompute statements and name the first term that differs. Exit code 1: some statement differs.
 
     Without --events a statement is checked by itself: its digest, the bounds of its month, the sums of its intervals,
-    and the credit by the policy version it names. With --events it is also checked against the events that were known
+    the credit and the instant by the policy version it names, and the other revisions of its month; an issued credit
+    by the statement that it follows from. With --events it is also checked against the events that were known
     when it was made, as `sla tail --json` prints them; --from-topics reads the input topics. Time limits come
     from the environment (SLA_…), as for a worker.
 
@@ -78,25 +81,26 @@ def verify(
         readable_again(history.names) as files,
         unknown_fields_refused(history.names),
     ):
-        found, applied = _findings(submitted.statements, chosen, settings, files, backfill=backfill)
+        found, credits, applied = _findings(submitted, chosen, settings, files, backfill=backfill)
     if names and not applied:
         wrong_use(
             f"{', '.join(names)}: no event to verify with; allowed: input events, as `sla tail --json` prints them. "
             "Without --events a statement is checked by itself"
         )
     show = _print_json if as_json else _print_lines
-    show(submitted, found, events=from_topics or bool(names))
-    if any(finding.difference is not None for finding in found):
+    show(submitted, found, credits, events=from_topics or bool(names))
+    if any(finding.difference is not None for finding in found) or any(one.difference is not None for one in credits):
         raise typer.Exit(FOUND)
 
 
 def _statements(name: str) -> SubmittedFile:
     """Ends the command when a line is not an event, or is a statement that violates the schema."""
     from streams.serde.cloudevents_json import parse_line
-    from streams.sla.credits.submitted import submitted_statement
+    from streams.sla.credits.submitted import submitted_credit, submitted_statement
     from streams.sla.events import Rejection
 
     found: dict[SubmittedStatement, None] = {}
+    credits: dict[SubmittedCredit, None] = {}
     ignored = 0
     for number, line in enumerate(read_lines(name), 1):
         if not line.strip():
@@ -108,6 +112,11 @@ def _statements(name: str) -> SubmittedFile:
                 continue
             wrong_use(f"{name}, line {number}: {parsed.message}")
         kind, record = parsed
+        if kind == "credit.issued":
+            credit = submitted_credit(record)
+            ignored += credit in credits
+            credits[credit] = None
+            continue
         if kind != "credit.statement":
             ignored += 1
             continue
@@ -116,7 +125,7 @@ def _statements(name: str) -> SubmittedFile:
             ignored += 1
         else:
             found[given] = None
-    return SubmittedFile(list(found), ignored)
+    return SubmittedFile(list(found), list(credits), ignored)
 
 
 class Finding(NamedTuple):
@@ -127,23 +136,44 @@ class Finding(NamedTuple):
     refused: Sequence[RefusedInput] = ()
 
 
-def _findings(
-    statements: list[SubmittedStatement], policies: Policies, settings: Settings, names: list[str], *, backfill: bool
-) -> tuple[list[Finding], int]:
-    """The finding of each statement, and how many events could be applied."""
-    from streams.replay.verify import ReplayedMonths, check_as_accepted, check_with_events
-    from streams.sla.credits.verify import check_alone
+class CreditFinding(NamedTuple):
+    """What a credit differs in; `given` says whether the statement that it follows from is there to be compared."""
 
-    months: dict[tuple[str, str], list[SubmittedStatement]] = {}
-    for given in statements:
-        months.setdefault((given.tenant, given.month), []).append(given)
-    alone = [check_alone(given, policies, months[given.tenant, given.month]) for given in statements]
-    if not names:
-        return [Finding(difference) for difference in alone], 0
+    difference: TermDifference | None
+    given: bool
+
+
+def _of_credit(
+    credit: SubmittedCredit,
+    revisions: list[SubmittedStatement],
+    policies: Policies,
+    expected: ExpectedCredits | None = None,
+) -> CreditFinding:
+    from streams.sla.credits.verify_issued import check_credit, has_statement
+
+    return CreditFinding(check_credit(credit, revisions, policies, expected), has_statement(credit, revisions))
+
+
+def _findings(
+    submitted: SubmittedFile, policies: Policies, settings: Settings, names: list[str], *, backfill: bool
+) -> tuple[list[Finding], list[CreditFinding], int]:
+    """The finding of each statement, what each credit differs in, and how many events could be applied."""
+    from streams.replay.verify import ReplayedMonths, check_as_accepted, check_with_events
+    from streams.sla.credits.verify import check_alone, check_id
+    from streams.sla.credits.verify_revision import Months
+    from streams.sla.erasure import Erasures
+
+    statements = submitted.statements
     limits = settings.time_limits()
+    months = Months(statements, Erasures(limits.pseudonym_key))
+    alone = [check_alone(given, policies, months.of(given)) for given in statements]
+    if not names:
+        credits = [_of_credit(one, months.of(one), policies) for one in submitted.credits]
+        return [Finding(difference) for difference in alone], credits, 0
     with counting("events read") as one:
         log = ReplayedMonths(policies, limits, backfill=backfill)
         against = check_with_events(statements, counted_lines(names, one), log)
+    alone = [difference or check_id(given) for difference, given in zip(alone, statements, strict=True)]
     # A difference from the events is more informative than a wrong sum; a wrong digest alone comes last.
     found = [Finding(against[index] or difference) for index, difference in enumerate(alone)]
     differing = [index for index, difference in against.items() if difference is not None]
@@ -154,14 +184,17 @@ def _findings(
         for position, refused in agreed.items():
             index = differing[position]
             found[index] = Finding(alone[index], refused)
-    return found, log.events
+    credits = [
+        _of_credit(one, months.of(one), policies, log.expected_credits(months.of(one))) for one in submitted.credits
+    ]
+    return found, credits, log.events
 
 
 def _title(given: SubmittedStatement) -> str:
     return f"{given.tenant} {given.month} {given.status}, revision {given.revision}"
 
 
-def _print_lines(submitted: SubmittedFile, found: list[Finding], *, events: bool) -> None:
+def _print_lines(submitted: SubmittedFile, found: list[Finding], credits: list[CreditFinding], *, events: bool) -> None:
     from cli.support.console import safe
     from streams.sla.credits.month_close import OUT_OF_ORDER
 
@@ -175,21 +208,35 @@ def _print_lines(submitted: SubmittedFile, found: list[Finding], *, events: bool
             continue
         concerned = f" (incidents {', '.join(difference.incidents)})" if difference.incidents else ""
         entries = f"the statement has {difference.stated}; recomputed: {difference.recomputed}{concerned}"
-        typer.echo(f"{title}: differs in {difference.term}: {safe(entries)}")
+        typer.echo(f"{title}: differs in {safe(difference.term)}: {safe(entries)}")
         if OUT_OF_ORDER in given.flags:
             typer.echo(
                 f"  flag {OUT_OF_ORDER}: the ledger had applied inputs before their turn (SLA_EARLY_INPUT_BYTES), so "
                 "it may count what arrived after its instant; the next revision without the flag replaces it"
             )
-    differ = sum(finding.difference is not None for finding in found)
-    parts = [f"{len(found) - differ:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
+    for credit, (difference, in_file) in zip(submitted.credits, credits, strict=True):
+        title = safe(f"{credit.tenant} {credit.month} credit of revision {credit.revision}, {credit.cause}")
+        if difference is None:
+            missing = f"not checked: the file has no revision {credit.revision} of that month"
+            typer.echo(f"{title}: {'verified' if in_file else missing}")
+        else:
+            entries = f"the credit has {difference.stated}; recomputed: {difference.recomputed}"
+            typer.echo(f"{title}: differs in {difference.term}: {safe(entries)}")
+    differ, verified = _counts(found, credits)
+    parts = [f"{verified:,} verified", f"{differ:,} differ{'s' if differ == 1 else ''}"]
     if submitted.ignored:
         parts.append(f"{submitted.ignored:,} other line{'' if submitted.ignored == 1 else 's'} ignored")
     alone = "against themselves; with --events or --from-topics also against the events"
     typer.echo(f"{', '.join(parts)} ({'against the events' if events else alone})")
 
 
-def _print_json(submitted: SubmittedFile, found: list[Finding], *, events: bool) -> None:
+def _counts(found: list[Finding], credits: list[CreditFinding]) -> tuple[int, int]:
+    """How many differ, and how many are verified."""
+    every = [*((one.difference, True) for one in found), *credits]
+    return sum(each is not None for each, _ in every), sum(each is None and given for each, given in every)
+
+
+def _print_json(submitted: SubmittedFile, found: list[Finding], credits: list[CreditFinding], *, events: bool) -> None:
     entries = [
         {
             "tenant_id": given.tenant,
@@ -206,6 +253,18 @@ def _print_json(submitted: SubmittedFile, found: list[Finding], *, events: bool)
         }
         for given, (difference, refused) in zip(submitted.statements, found, strict=True)
     ]
-    differ = sum(finding.difference is not None for finding in found)
-    summary = {"verified": len(found) - differ, "differ": differ, "ignored": submitted.ignored, "events": events}
-    typer.echo(json.dumps({**summary, "statements": entries}, ensure_ascii=False, indent=2))
+    issued = [
+        {
+            "tenant_id": credit.tenant,
+            "month": credit.month,
+            "statement_revision": credit.revision,
+            "cause": credit.cause,
+            "id": credit.event_id,
+            "verified": difference is None and given,
+            "difference": None if difference is None else difference._asdict(),
+        }
+        for credit, (difference, given) in zip(submitted.credits, credits, strict=True)
+    ]
+    differ, verified = _counts(found, credits)
+    summary = {"verified": verified, "differ": differ, "ignored": submitted.ignored, "events": events}
+    typer.echo(json.dumps({**summary, "statements": entries, "credits": issued}, ensure_ascii=False, indent=2))

@@ -10,17 +10,28 @@ with the inputs that its evidence names, as they were accepted then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop
 from typing import NamedTuple
 
 from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
-from streams.sla.arrival import TimeLimits
+from streams.replay.verify_made import Change, MadeChecks
+from streams.sla.arrival import TimeLimits, check_time
+from streams.sla.credits.impact_index import PLATFORM
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference
-from streams.sla.credits.verify import check_against
-from streams.sla.events import CONTRACT_TYPES, Rejection
-from streams.sla.impact import impact_copy
+from streams.sla.credits.verify import check_against, check_month
+from streams.sla.credits.verify_issued import ClaimedAt, ExpectedCredits, check_waived, expected_credits
+from streams.sla.credits.verify_revision import Months
+from streams.sla.events import (
+    CONTRACT_TYPES,
+    CreditClaimed,
+    MaintenanceCancelled,
+    MaintenanceScheduled,
+    Rejection,
+    TenantErased,
+)
+from streams.sla.impact import Impact, ImpactCopy, impact_copy
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.steps import outputs_of
 from streams.sla.policy import Policies
@@ -75,10 +86,22 @@ class ReplayedMonths:
         self.events = 0
         """How many lines had an event that can be applied."""
         self._incidents = IncidentStore(policies, time_limits)
+        self.policies = policies
+        self._time_limits = time_limits
         self.recomputation = Recomputation(policies, time_limits)
+        self.changes: list[Change] = []
+        """What the latest line changed."""
+        self.counting = False
+        """Whether `changes` has what the impacts of incidents change."""
+        self.claims: dict[tuple[str, str], list[ClaimedAt]] = {}
+        """Claims by tenant and month, each once."""
+        self._claims: set[tuple[str, str]] = set()
+        self.exact = True
+        """Whether the lines tell the arrivals as they were for the ledger."""
 
     def read(self, number: int, line: str) -> Iterator[Step]:
         """Apply one line (numbered from 1). Each step comes out before it is applied."""
+        self.changes.clear()
         for step in self._replay.steps(number, line):
             yield step
             self._apply(step)
@@ -87,16 +110,54 @@ class ReplayedMonths:
         self.events += isinstance(step, InputLine)
         if isinstance(step, InputLine) and step.accepted_before:
             self._note_refusal(step)
+        if isinstance(step, InputLine) and isinstance(step.event.payload, CreditClaimed):
+            self._claim(step)
         if isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES and not self._take(step):
             return
         for decision in apply_to_incidents(self._incidents, step):
             for output in outputs_of(decision):
                 if output.type == "impact.changed":
-                    self.recomputation.put_impacts(impact_copy(output.data))
+                    self._put(impact_copy(output.data))
+
+    def _claim(self, step: InputLine) -> None:
+        event, known = step.event, (step.event.source, step.event.id)
+        if known in self._claims or check_time(event, step.arrival, self._time_limits) is not None:
+            return
+        self._claims.add(known)
+        assert isinstance(event.payload, CreditClaimed)
+        self.claims.setdefault((event.subject, event.payload.month), []).append(
+            ClaimedAt(step.arrival, event.time, event.backfill)
+        )
+
+    def expected_credits(self, revisions: Iterable[SubmittedStatement]) -> ExpectedCredits | None:
+        """What the revisions of one month and its claims lead to; None where that does not follow from them."""
+        ordered = sorted({one.revision: one for one in revisions}.values(), key=lambda one: one.revision)
+        if not self.exact or not ordered or ordered[-1].status == "provisional":
+            return None
+        name = self.recomputation.erasures.name
+        wanted = {(name(one.tenant), one.month) for one in ordered}
+        found = [
+            one for (tenant, month), each in self.claims.items() if (name(tenant), month) in wanted for one in each
+        ]
+        # The arrival of one that was loaded as history may be another for the ledger.
+        return None if any(one.backfill for one in found) else expected_credits(ordered, found, self.policies)
+
+    def _put(self, copy: ImpactCopy) -> None:
+        if self.counting:
+            before = self.recomputation.impacts_of(copy.incident_id)
+            old, new = (_by_tenant(one, self.recomputation.erasures.name) for one in (before, copy))
+            concerned = frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            self.changes.append(Change(None if PLATFORM in concerned else concerned))
+        self.recomputation.put_impacts(copy)
 
     def _take(self, step: InputLine) -> bool:
-        accepted_before = step.accepted_before
-        return self.recomputation.add(step.event, step.arrival, step.position, accepted_before=accepted_before)
+        event = step.event
+        taken = self.recomputation.add(event, step.arrival, step.position, accepted_before=step.accepted_before)
+        if taken and not isinstance(event.payload, TenantErased):
+            everybody = isinstance(event.payload, MaintenanceScheduled | MaintenanceCancelled)
+            names = {event.subject, self.recomputation.erasures.name(event.subject)}
+            self.changes.append(Change(None if everybody else frozenset(names)))
+        return taken
 
     def _note_refusal(self, step: InputLine) -> None:
         refusal = step.refusal or self.recomputation.oversize(step.event)
@@ -105,21 +166,54 @@ class ReplayedMonths:
             self.refused.append(RefusedInput(step.number, step.arrival, input_name, refusal))
 
 
+def _by_tenant(copy: ImpactCopy | None, named: Callable[[str], str]) -> dict[str, set[Impact]]:
+    """What an impact list says of each tenant that it names, and of all (`PLATFORM`)."""
+    found: dict[str, set[Impact]] = {}
+    for impact in copy.impacts if copy is not None else ():
+        for name in (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids:
+            found.setdefault(named(name), set()).add(impact._replace(tenant_ids=()))
+    return found
+
+
 def check_with_events(
     statements: list[SubmittedStatement], lines: Iterable[str], months: ReplayedMonths
 ) -> dict[int, TermDifference | None]:
     """What each statement (by its index) differs in from the events; None where it agrees."""
-    waiting = _WaitingStatements(statements, months.recomputation)
     found: dict[int, TermDifference | None] = {}
+    for index, given in enumerate(statements):
+        if (wrong := check_month(given)) is not None:  # it has no month that could be recomputed
+            found[index] = wrong
+    waiting = _WaitingStatements(statements, months.recomputation, set(found))
+    made = MadeChecks(
+        {index: given for index, given in enumerate(statements) if index not in found},
+        months.policies,
+        months.recomputation,
+    )
+    months.counting = made.counting
     for number, line in enumerate(lines, 1):
+        dated, arrival, backfill = False, None, False
         for step in months.read(number, line):
+            made.step(step, dated)
             if isinstance(step, TimeAdvance):
-                made = waiting.made_by(step)
-                found |= {index: check_against(statements[index], months.recomputation) for index in made}
-            elif isinstance(step, InputLine) and step.event.type in CONTRACT_TYPES:
-                waiting.contract_arrives(step.event.subject)
+                dated = True
+                ready = waiting.made_by(step)
+                found |= {index: check_against(statements[index], months.recomputation) for index in ready}
+            elif isinstance(step, InputLine):
+                arrival, backfill = step.arrival, step.event.backfill
+                if step.event.type in CONTRACT_TYPES:
+                    waiting.contract_arrives(step.event.subject)
+        if arrival is not None and months.changes:
+            made.changed(months.changes, arrival, backfill=backfill)
+    made.end()
     found |= {index: check_against(statements[index], months.recomputation) for index in waiting.rest()}
-    return found
+    months.exact = made.exact
+    by_month = Months(statements, months.recomputation.erasures)
+
+    def made_and_waived(index: int) -> TermDifference | None:
+        given = statements[index]
+        return made.difference(index) or check_waived(given, months.expected_credits(by_month.of(given)))
+
+    return {index: difference or made_and_waived(index) for index, difference in found.items()}
 
 
 def check_as_accepted(
@@ -148,10 +242,10 @@ class _WaitingStatements:
     """The statements (by index) that have not been made yet, by what they wait for. Each is looked at again only when
     that happens, so the work is linear in lines and statements."""
 
-    def __init__(self, statements: list[SubmittedStatement], recomputation: Recomputation) -> None:
+    def __init__(self, statements: list[SubmittedStatement], recomputation: Recomputation, without: set[int]) -> None:
         self._statements = statements
         self._recomputation = recomputation
-        self._by_time = [(given.time, index) for index, given in enumerate(statements)]
+        self._by_time = [(given.time, index) for index, given in enumerate(statements) if index not in without]
         heapify(self._by_time)
         self._by_tenant: dict[str, list[int]] = {}
         self._for_backfill: list[int] = []

@@ -309,6 +309,76 @@ def test_wrong_use_ends_with_2(verify: Verify, tmp_path: Path) -> None:
     assert (result.exit_code, "line 2: data.period: is missing" in result.stderr) == (2, True)
 
 
+ODD: dict[str, tuple[str, object]] = {
+    "a month that is none": ("month", "next"),
+    "a thirteenth month": ("month", "2026-13"),
+    "a month of year 0": ("month", "0000-01"),
+    "a short month": ("month", "2026-3"),
+    "an empty month": ("month", ""),
+    "other digits": ("month", "२०२६-03"),
+    "a zone with a null character": ("period", {**final()["data"]["period"], "time_zone": "U\x00TC"}),
+    "a zone that is a path": ("period", {**final()["data"]["period"], "time_zone": "../../etc/passwd"}),
+    "a period that ends before it begins": ("period", {**final()["data"]["period"], "end": "1970-01-01T00:00:00Z"}),
+    "no time": ("eligible_s", -1),
+    "too much time": ("eligible_s", 9_000_000_000_000),
+    "a denominator of nothing": ("availability", {"numerator": 1, "denominator": 0, "percent": "x"}),
+    "a charge of the smallest number": ("monthly_charge", {"amount_minor": -(2**63), "currency": ""}),
+    "a revision below zero": ("revision", -(2**31)),
+    "no tenant": ("tenant_id", ""),
+    "an unknown policy": ("policy", {"name": "", "version": "", "digest": ""}),
+    "an interval turned over": (
+        "intervals",
+        [{"start": "2026-03-11T00:00:00Z", "end": "2026-03-10T00:00:00Z"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_line_that_can_be_no_statement_is_named_and_ends_nothing(case: str, anew: bool, verify: Verify) -> None:
+    field, value = ODD[case]
+    good, odd = final(), final()
+    odd["data"][field] = value
+    if anew:
+        digest_anew(odd["data"])
+    for events in (None, STORY):
+        result = verify.run([good, odd], events)
+        assert result.exit_code in (1, 2), result.output
+        assert isinstance(result.exception, SystemExit)
+        assert ("differs in" in result.stdout) if result.exit_code == 1 else ("line 2: " in result.stderr)
+    odd["type"] = "credit.issued"
+    assert isinstance(verify.run([good, odd], STORY).exception, SystemExit)
+
+
+def test_a_credit_is_checked_against_its_statement(verify: Verify) -> None:
+    lines = [*STORY, claimed("2026-04-01T00:00:00Z", "2026-03", id="k")]
+    told = run(*lines, until="2026-04-20T00:00:00Z")
+    given = [one for one in told if one["type"] in ("credit.statement", "credit.issued")]
+    assert verify.run(given, lines).exit_code == 0
+    credit = next(one for one in given if one["type"] == "credit.issued")
+    alone = verify.run([final(), credit], lines)
+    assert (alone.exit_code, "0 differ" in alone.stdout) == (0, True)
+    credit["data"]["amount"]["amount_minor"] -= 1
+    result = verify.run(given, lines)
+    assert result.exit_code == 1
+    assert "acme 2026-03 credit of revision" in result.stdout
+    assert "differs in amount: the credit has" in result.stdout
+    told_json = json.loads(verify.run(given, lines, "--json").stdout)
+    assert [one["difference"]["term"] for one in told_json["credits"]] == ["amount"]
+    assert told_json["differ"] == 1
+
+
+def test_a_credit_without_its_statement_is_not_checked(verify: Verify) -> None:
+    lines = [*STORY, claimed("2026-04-01T00:00:00Z", "2026-03", id="k")]
+    told = run(*lines, until="2026-04-20T00:00:00Z")
+    credit = next(one for one in told if one["type"] == "credit.issued")
+    other = next(one for one in told if one["type"] == "credit.statement" and one["data"]["month"] == "2026-02")
+    result = verify.run([other, credit], lines)
+    assert result.exit_code == 0
+    assert "not checked: the file has no revision" in result.stdout
+    assert "1 verified, 0 differ" in result.stdout
+
+
 def test_the_summary_counts_other_lines(verify: Verify) -> None:
     result = verify.run(run(*STORY, until="2026-04-20T00:00:00Z"))
     assert result.exit_code == 0

@@ -80,6 +80,10 @@ class Recomputation:
         """Replace an incident's impact list."""
         self._impacts.put(copy)
 
+    def impacts_of(self, incident_id: str) -> ImpactCopy | None:
+        """An incident's impact list."""
+        return self._impacts.get(incident_id)
+
     def known_at(self, tenant: str) -> int | None:
         """When a tenant's contract first arrived; None when there is none."""
         account = self._accounts.get(self.erasures.name(tenant))

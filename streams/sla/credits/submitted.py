@@ -31,11 +31,19 @@ class TermDifference(NamedTuple):
     incidents: tuple[str, ...] = ()
 
 
+def differs(term: str, stated: object, recomputed: object) -> TermDifference | None:
+    """The difference of a term, None when there is none."""
+    return None if stated == recomputed else TermDifference(term, str(stated), str(recomputed))
+
+
 @dataclass(frozen=True, slots=True)
 class SubmittedStatement:
     """A submitted statement. Durations and instants in microseconds, amounts in minor units; `own_digest` is the digest
-    of the submitted JSON."""
+    of the submitted JSON. `event_id`, `source` and `subject` are those of its event."""
 
+    event_id: str
+    source: str
+    subject: str
     time: int
     tenant: str
     month: Month
@@ -80,6 +88,9 @@ def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
     summarized = cast(dict[str, Any] | None, record.get("spans_summary"))
     amounts = ("monthly_charge", "credit", "delta", "waived")
     return SubmittedStatement(
+        event_id=str(record["event_id"]),
+        source=str(record["source"]),
+        subject=str(record["subject"]),
         time=cast(int, record["occurred_at"]),
         tenant=str(record["tenant_id"]),
         month=Month(str(record["month"])),
@@ -107,6 +118,33 @@ def submitted_statement(record: Fields, data: Fields) -> SubmittedStatement:
         policy=(policy["name"], policy["version"], policy["digest"]),
         digest=str(record["digest"]),
         own_digest=_digest_of_json(data, str(record["digest"])),
+    )
+
+
+class SubmittedCredit(NamedTuple):
+    """A submitted `credit.issued`. Instants in microseconds, the amount in minor units."""
+
+    event_id: str
+    source: str
+    subject: str
+    time: int
+    tenant: str
+    month: Month
+    revision: int
+    amount: int
+    currency: str
+    cause: str
+    policy: tuple[str, str, str]
+
+
+def submitted_credit(record: Fields) -> SubmittedCredit:
+    """The credit of a `credit.issued` record."""
+    amount, policy = cast(Fields, record["amount"]), cast(dict[str, str], record["policy"])
+    return SubmittedCredit(
+        *(str(record["event_id"]), str(record["source"]), str(record["subject"]), cast(int, record["occurred_at"])),
+        *(str(record["tenant_id"]), Month(str(record["month"])), cast(int, record["statement_revision"])),
+        *(cast(int, amount["amount_minor"]), str(amount["currency"]), str(record["cause"])),
+        (policy["name"], policy["version"], policy["digest"]),
     )
 
 
@@ -155,6 +193,11 @@ def met(guarantee_met: bool) -> str:
 def money(amount: int, currency: str) -> str:
     """An amount in minor units, as in statements."""
     return f"{amount:,} {currency} minor units"
+
+
+def policy_of(reference: tuple[str, str, str]) -> str:
+    """Name, version and digest of a policy."""
+    return "{} {}, digest {}".format(*reference)
 
 
 def listed(spans: Sequence[Interval]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 from zoneinfo import ZoneInfoNotFoundError
@@ -13,8 +14,10 @@ from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.statement import MonthResult, Period
 from streams.sla.credits.statement_record import summarize_evidence, summarize_spans
 from streams.sla.credits.submitted import (
+    SubmittedCredit,
     SubmittedStatement,
     TermDifference,
+    differs,
     duration,
     fraction,
     instant,
@@ -27,9 +30,16 @@ from streams.sla.credits.submitted import (
     summarized_evidence,
     summarized_spans,
 )
+from streams.sla.credits.verify_revision import check_history, check_made
 from streams.sla.credits.work_steps import finish
+from streams.sla.ids import output_id
 from streams.sla.instants import month_bounds
 from streams.sla.policy import Policies, Policy
+
+LEDGER = "/sla/ledger"
+"""The source of statements and credits."""
+#: As statements write a month; instants begin with 1970, which is 1969 in some zones.
+_MONTH = re.compile(r"(1969|19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])")
 
 # -- against itself --------------------------------------------------------------------------------------------------
 
@@ -39,19 +49,40 @@ def check_alone(
 ) -> TermDifference | None:
     """Check what can be recomputed from a statement alone, in the order of its terms. `others` are the known revisions
     of the same month. None when nothing differs."""
+    revisions = sorted(others, key=lambda one: one.revision)
     return (
-        _period(submitted)
+        check_month(submitted)
+        or _period(submitted)
         or _own_spans(submitted)
         or _own_evidence(submitted)
         or _availability(submitted)
         or _money(submitted, policies)
-        or _history(submitted, list(others))
-        or _differs("digest", submitted.digest, submitted.own_digest)
+        or _made(submitted, policies, revisions)
+        or check_history(submitted, revisions)
+        or differs("digest", submitted.digest, submitted.own_digest)
+        or differs("source", submitted.source, LEDGER)
+        or differs("subject", submitted.subject, submitted.tenant)
     )
 
 
-def _differs(term: str, stated: object, recomputed: object) -> TermDifference | None:
-    return None if stated == recomputed else TermDifference(term, str(stated), str(recomputed))
+def check_id(submitted: SubmittedStatement) -> TermDifference | None:
+    """Whether a statement has the id that follows from what it says (R3); of one that the flag `out_of_order` says may
+    differ, and that a later revision replaces, nothing is said."""
+    parts = "credit.statement", submitted.tenant, submitted.month, submitted.revision, submitted.digest
+    return None if OUT_OF_ORDER in submitted.flags else differs("id", submitted.event_id, output_id(*parts))
+
+
+def check_month(submitted: SubmittedStatement | SubmittedCredit) -> TermDifference | None:
+    """Whether there is such a month, written as statements write it. Without one nothing else can be checked."""
+    if _MONTH.fullmatch(submitted.month):
+        return None
+    return TermDifference("month", submitted.month, "a month, written YYYY-MM, such as 2026-05")
+
+
+def _made(submitted: SubmittedStatement, policies: Policies, others: list[SubmittedStatement]) -> TermDifference | None:
+    policy = policies.exact(*submitted.policy[:2])
+    assert policy is not None  # or `_money` would have named it
+    return check_made(submitted, policy, policies, others)
 
 
 def _period(submitted: SubmittedStatement) -> TermDifference | None:
@@ -66,7 +97,7 @@ def _period(submitted: SubmittedStatement) -> TermDifference | None:
         return TermDifference(
             "eligible_s", duration(submitted.eligible), f"at most {duration(length)}, the whole month"
         )
-    return _differs("period", span(submitted.period), span(bounds))
+    return differs("period", span(submitted.period), span(bounds))
 
 
 def _spans(term: str, spans: tuple[Interval, ...], submitted: SubmittedStatement) -> TermDifference | None:
@@ -90,9 +121,9 @@ def _own_spans(submitted: SubmittedStatement) -> TermDifference | None:
         return TermDifference("spans_summary", "intervals or exclusions beside it", "none: they are summarised")
     return (
         _spans("intervals", submitted.intervals, submitted)
-        or _differs("downtime_s", duration(submitted.downtime), duration(measure(submitted.intervals)))
+        or differs("downtime_s", duration(submitted.downtime), duration(measure(submitted.intervals)))
         or _spans("exclusions", submitted.exclusions, submitted)
-        or _differs("excluded_s", duration(submitted.excluded), duration(measure(submitted.exclusions)))
+        or differs("excluded_s", duration(submitted.excluded), duration(measure(submitted.exclusions)))
     )
 
 
@@ -109,7 +140,7 @@ def _availability(submitted: SubmittedStatement) -> TermDifference | None:
             "eligible_s", duration(submitted.eligible), f"at least {duration(counted)} of down and excluded"
         )
     available = formula.availability(submitted.eligible, submitted.excluded, submitted.downtime)
-    return _differs("availability", share(*submitted.availability), fraction(available))
+    return differs("availability", share(*submitted.availability), fraction(available))
 
 
 def _money(submitted: SubmittedStatement, policies: Policies) -> TermDifference | None:
@@ -121,15 +152,15 @@ def _money(submitted: SubmittedStatement, policies: Policies) -> TermDifference 
     percent = formula.credit_percent(policy.credit, available)
     currency = submitted.currencies[0]
     return (
-        _differs("policy", f"{name} {version}, digest {digest}", f"{name} {version}, digest {policy.digest}")
-        or _differs("guarantee_met", met(submitted.guarantee_met), met(_is_met(policy, available)))
+        differs("policy", f"{name} {version}, digest {digest}", f"{name} {version}, digest {policy.digest}")
+        or differs("guarantee_met", met(submitted.guarantee_met), met(_is_met(policy, available)))
         or (
             TermDifference("monthly_charge", money(submitted.charge, currency), "0 or more")
             if submitted.charge < 0
             else None
         )
-        or _differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(percent)} %")
-        or _differs(
+        or differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(percent)} %")
+        or differs(
             "credit",
             money(submitted.credit, submitted.currencies[1]),
             money(formula.credit_amount(submitted.charge, percent), currency),
@@ -139,33 +170,6 @@ def _money(submitted: SubmittedStatement, policies: Policies) -> TermDifference 
 
 def _is_met(policy: Policy, available: Fraction) -> bool:
     return available * 100 >= policy.guarantee
-
-
-def _history(submitted: SubmittedStatement, others: list[SubmittedStatement]) -> TermDifference | None:
-    """R26: `delta` is against the revision before, and no more can be waived than was credited before."""
-    _, credit_in, delta_in, waived_in = submitted.currencies
-    twin = next(
-        (other for other in others if other.revision == submitted.revision and other.digest != submitted.digest), None
-    )
-    if twin is not None:
-        return TermDifference(
-            "revision", f"{submitted.revision}, digest {submitted.digest}", f"also with digest {twin.digest}"
-        )
-    before = {other.revision: other for other in others if other.revision < submitted.revision}
-    owed = {revision: other.credit for revision, other in before.items() if other.status != "provisional"}
-    delta: int | None = 0
-    if submitted.status == "adjusted":
-        last = owed.get(submitted.revision - 1)
-        delta = None if last is None else submitted.credit - last
-    if delta is not None and (found := _differs("delta", money(submitted.delta, delta_in), money(delta, credit_in))):
-        return found
-    most: int | None = 0
-    if submitted.status == "adjusted":
-        complete = all(number in before for number in range(1, submitted.revision))
-        most = max(0, max(owed.values(), default=0) - submitted.credit) if complete else None
-    if submitted.waived < 0 or (most is not None and submitted.waived > most):
-        return TermDifference("waived", money(submitted.waived, waived_in), f"0 to {money(most or 0, credit_in)}")
-    return _differs("waived", waived_in, credit_in)
 
 
 # -- against the facts -----------------------------------------------------------------------------------------------
@@ -182,23 +186,23 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
     currency, credit_in = submitted.currencies[:2]
     policy = found.policy
     return (
-        _differs("period", span(submitted.period), span(found.period))
-        or _differs("eligible_s", duration(submitted.eligible), duration(found.eligible))
+        differs("period", span(submitted.period), span(found.period))
+        or differs("eligible_s", duration(submitted.eligible), duration(found.eligible))
         or _downtime(submitted, found, recomputation)
-        or _differs("downtime_s", duration(submitted.downtime), duration(found.downtime))
+        or differs("downtime_s", duration(submitted.downtime), duration(found.downtime))
         or _exclusions(submitted, found)
-        or _differs("excluded_s", duration(submitted.excluded), duration(found.excluded))
-        or _differs("availability", share(*submitted.availability), fraction(found.available))
-        or _differs(
+        or differs("excluded_s", duration(submitted.excluded), duration(found.excluded))
+        or differs("availability", share(*submitted.availability), fraction(found.available))
+        or differs(
             "policy",
             "{} {}, digest {}".format(*submitted.policy),
             f"{policy.name} {policy.version}, digest {policy.digest}",
         )
-        or _differs("guarantee_met", met(submitted.guarantee_met), met(found.guarantee_met))
-        or _differs("monthly_charge", money(submitted.charge, currency), money(found.charge, found.currency))
-        or _differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(found.percent)} %")
-        or _differs("credit", money(submitted.credit, credit_in), money(found.credit, found.currency))
-        or _differs("claimable_until", instant(submitted.claimable_until), instant(until))
+        or differs("guarantee_met", met(submitted.guarantee_met), met(found.guarantee_met))
+        or differs("monthly_charge", money(submitted.charge, currency), money(found.charge, found.currency))
+        or differs("credit_percent", f"{submitted.credit_percent} %", f"{formula.plain(found.percent)} %")
+        or differs("credit", money(submitted.credit, credit_in), money(found.credit, found.currency))
+        or differs("claimable_until", instant(submitted.claimable_until), instant(until))
         or _evidence(submitted, found)
         or _flags(submitted, recomputed.flags)
     )
@@ -207,7 +211,7 @@ def check_against(submitted: SubmittedStatement, recomputation: Recomputation) -
 def _flags(submitted: SubmittedStatement, recomputed: tuple[str, ...]) -> TermDifference | None:
     """That inputs were applied out of their order does not follow from the events."""
     stated = [flag for flag in submitted.flags if flag != OUT_OF_ORDER]
-    return _differs("flags", ", ".join(stated) or "none", ", ".join(recomputed) or "none")
+    return differs("flags", ", ".join(stated) or "none", ", ".join(recomputed) or "none")
 
 
 def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: Recomputation) -> TermDifference | None:
@@ -215,7 +219,7 @@ def _downtime(submitted: SubmittedStatement, found: MonthResult, recomputation: 
     if summary is not None:
         known = finish(summarize_spans(found))
         stated = summarized_spans(summary.intervals, summary.intervals_digest)
-        return _differs("intervals", stated, summarized_spans(known.intervals, known.intervals_digest))
+        return differs("intervals", stated, summarized_spans(known.intervals, known.intervals_digest))
     difference = _sets("intervals", submitted.intervals, found.intervals)
     if difference is None:
         return None
@@ -232,7 +236,7 @@ def _exclusions(submitted: SubmittedStatement, found: MonthResult) -> TermDiffer
         return _sets("exclusions", submitted.exclusions, found.exclusions)
     known = finish(summarize_spans(found))
     stated = summarized_spans(summary.exclusions, summary.exclusions_digest)
-    return _differs("exclusions", stated, summarized_spans(known.exclusions, known.exclusions_digest))
+    return differs("exclusions", stated, summarized_spans(known.exclusions, known.exclusions_digest))
 
 
 def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, ...]) -> TermDifference | None:
@@ -247,7 +251,7 @@ def _sets(term: str, stated: tuple[Interval, ...], recomputed: tuple[Interval, .
 def _evidence(submitted: SubmittedStatement, found: MonthResult) -> TermDifference | None:
     if submitted.evidence_summary is not None:
         recomputed = summarized_evidence(finish(summarize_evidence(found)))
-        return _differs("evidence", summarized_evidence(submitted.evidence_summary), recomputed)
+        return differs("evidence", summarized_evidence(submitted.evidence_summary), recomputed)
     theirs = set(found.evidence_ids)
     if submitted.evidence == theirs:
         return None
