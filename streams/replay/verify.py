@@ -15,7 +15,7 @@ from heapq import heapify, heappop
 from typing import NamedTuple
 
 from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
-from streams.replay.verify_made import Change, MadeChecks
+from streams.replay.verify_made import FactChange, MadeChecks
 from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.credits.impact_index import PLATFORM
 from streams.sla.credits.recompute import Recomputation
@@ -89,7 +89,7 @@ class ReplayedMonths:
         self.policies = policies
         self._time_limits = time_limits
         self.recomputation = Recomputation(policies, time_limits)
-        self.changes: list[Change] = []
+        self.changes: list[FactChange] = []
         """What the latest line changed."""
         self.counting = False
         """Whether `changes` has what the impacts of incidents change."""
@@ -147,7 +147,7 @@ class ReplayedMonths:
             before = self.recomputation.impacts_of(copy.incident_id)
             old, new = (_by_tenant(one, self.recomputation.erasures.name) for one in (before, copy))
             concerned = frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-            self.changes.append(Change(None if PLATFORM in concerned else concerned))
+            self.changes.append(FactChange(None if PLATFORM in concerned else concerned))
         self.recomputation.put_impacts(copy)
 
     def _take(self, step: InputLine) -> bool:
@@ -156,7 +156,7 @@ class ReplayedMonths:
         if taken and not isinstance(event.payload, TenantErased):
             everybody = isinstance(event.payload, MaintenanceScheduled | MaintenanceCancelled)
             names = {event.subject, self.recomputation.erasures.name(event.subject)}
-            self.changes.append(Change(None if everybody else frozenset(names)))
+            self.changes.append(FactChange(None if everybody else frozenset(names)))
         return taken
 
     def _note_refusal(self, step: InputLine) -> None:

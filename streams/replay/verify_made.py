@@ -25,7 +25,7 @@ MAX_PROBES = 1_000
 """A month with more instants of provisional statements is not counted through."""
 
 
-class Change(NamedTuple):
+class FactChange(NamedTuple):
     """Facts of some tenants (None: all) changed."""
 
     tenants: frozenset[str] | None
@@ -42,7 +42,7 @@ class _Count:
         self.base = base
         self.provisional = 0
         self.last = (True, 0) if base is None else (base.guarantee_met, base.credit)
-        self.arrivals: set[int] = set()
+        self.changed_at: set[int] = set()
         self.known = True
         """Whether the account is known under the name of the statement, or the one before its erasure."""
         self.undated = 0
@@ -171,13 +171,13 @@ class MadeChecks:
         elif found is not None:
             self._counts[index].result((found.result.guarantee_met, found.result.credit))
 
-    def changed(self, changes: Iterable[Change], arrival: int, *, backfill: bool) -> None:
+    def changed(self, changes: Iterable[FactChange], arrival: int, *, backfill: bool) -> None:
         """A line that arrived then changed facts."""
         for index, count in self._counts.items():
             tenant = self._statements[index].tenant
             names = tenant, self._recomputation.erasures.name(tenant), self._names.name(tenant)
             if any(change.concerns(*names) for change in changes):
-                count.arrivals.add(arrival)
+                count.changed_at.add(arrival)
                 count.undated += backfill
 
     # -- what follows ------------------------------------------------------------------------------------------------
@@ -227,8 +227,8 @@ class MadeChecks:
     def _adjustments(self, given: SubmittedStatement, count: _Count, since: int, until: int) -> int:
         """How many adjustments can have been made of changes that arrived after an instant up to another."""
         if not self.exact:
-            return len(count.arrivals) + 1
-        dated = [arrival for arrival in count.arrivals if since < arrival <= until]
+            return len(count.changed_at) + 1
+        dated = [arrival for arrival in count.changed_at if since < arrival <= until]
         # A statement with the flag `out_of_order` is followed by one that no change of its own month brings.
-        own = any(given.time - delay in count.arrivals for delay in self._delays)
+        own = any(given.time - delay in count.changed_at for delay in self._delays)
         return len(dated) + count.undated + (not own)
