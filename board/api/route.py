@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 from board.api.problems import ParameterProblem, wrong_parameters
 from board.api.types import PATTERN_PROBLEMS
+from streams.serde.cloudevents_json import RepeatedKeyError, unique_object
 
 _SHOWN = 100
 
@@ -31,6 +33,8 @@ class ApiRoute(APIRoute):
             problems = list(_unknown(request, lists))
             if problems:
                 raise wrong_parameters(problems)
+            if request.method not in {"GET", "HEAD"}:
+                _reject_repeated_keys(await request.body())
             try:
                 response = await handler(request)
             except RequestValidationError as error:
@@ -40,6 +44,19 @@ class ApiRoute(APIRoute):
             return _unless_current(request, response)
 
         return handle
+
+
+def _reject_repeated_keys(body: bytes) -> None:
+    """Raises ApiError where an object of a JSON body has a key twice: of two values, nobody knows which is meant."""
+    try:
+        json.loads(body, object_pairs_hook=unique_object)
+    except RepeatedKeyError as error:
+        raise wrong_parameters(
+            [ParameterProblem(parameter=error.name[:_SHOWN], problem="appears twice in one object; allowed: once")],
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ) from error
+    except (ValueError, RecursionError):
+        return  # pydantic says what is wrong with it
 
 
 def json_response(model: BaseModel) -> Response:

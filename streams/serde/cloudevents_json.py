@@ -187,12 +187,20 @@ def _backfill(value: object) -> bool:
     raise SchemaMismatchError("backfill", f"expected true or false, got {json.dumps(value, default=str)}")
 
 
+class RepeatedKeyError(ValueError):
+    """An object has a key twice: `name`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the key {name[:60]!r} appears twice in one object")
+        self.name = name
+
+
 def unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """For `json.loads`: an object with unique keys. Raises ValueError naming a repeated key."""
+    """For `json.loads`: an object with unique keys. Raises RepeatedKeyError."""
     result: dict[str, object] = {}
     for name, value in pairs:
         if name in result:
-            raise ValueError(f"the key {name[:60]!r} appears twice in one object")
+            raise RepeatedKeyError(name)
         result[name] = value
     return result
 

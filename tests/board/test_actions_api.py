@@ -189,6 +189,27 @@ def test_a_double_click_is_one_event(board: ActingBoard) -> None:
     assert len(board.publisher.events) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/incidents/waiting/actions/resolve", '{"restored_at": "2026-11-20T00:00:00Z", "restored_at": null}'),
+        ("/tenants/acme/months/2026-10/claim", '{"although_zero": false, "although_zero": true}'),
+        (
+            "/incidents/waiting/proposals",
+            '{"action": "annul", "incident_id": "waiting", "form": {"reason": "a", "reason": "b"}}',
+        ),
+    ],
+)
+def test_a_key_that_a_body_has_twice_is_refused(board: ActingBoard, path: str, body: str) -> None:
+    kim = board.client("kim", *Role)
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    answer = kim.post(f"/api/v1{path}", content=body, headers=headers)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["problems"]
+    assert "appears twice" in problem["problem"]
+    assert board.publisher.events == []
+
+
 def test_of_two_people_the_second_is_told_what_changed(board: ActingBoard, engine: Engine) -> None:
     kim, lee = (board.client(name, Role.RESPONDER) for name in ("kim", "lee"))
     shown = kim.get("/api/v1/incidents/open-p1").json()["incident"]
