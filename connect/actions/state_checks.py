@@ -39,6 +39,11 @@ def _span_problems(form: ReadForm, state: State) -> Iterator[FormProblem]:
     restored, started = form.text("restored_at"), form.text("started_at") or state.get("started_at")
     if restored and started and parse_rfc3339(restored) < parse_rfc3339(str(started)):
         yield FormProblem("restored_at", "restored_early", {"started": str(started)})
+    later, ended = form.text("started_at"), state.get("restored_at")
+    # What an incident that is open again says of an end is of an earlier outage.
+    alone = later is not None and not restored and state["status"] != "open"
+    if alone and ended and parse_rfc3339(str(later)) > parse_rfc3339(str(ended)):
+        yield FormProblem("started_at", "started_late", {"restored": str(ended)})
 
 
 def _merge_problems(subject: str, into: str, incident: Callable[[str], State | None]) -> Iterator[FormProblem]:

@@ -41,6 +41,7 @@ PROBLEMS = (
     "annulled",
     "not_waiting",
     "restored_early",
+    "started_late",
     "into_itself",
     "merge_cycle",
     "maintenance_exists",

@@ -104,7 +104,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     found = Bench()
     found.present.states |= {
         "inc-2": state("inc-2"),
-        "ended": state("ended", status="resolved", ended_at="2026-06-10T11:30:00Z"),
+        "ended": state("ended", status="resolved", ended_at="2026-06-10T11:30:00Z", restored_at="2026-06-10T11:30:00Z"),
         "waiting": state("waiting", waiting="customer"),
         "foreign": state("foreign", tenant_ids=["globex"]),
         "both": state("both", tenant_ids=["acme", "globex"]),
@@ -222,6 +222,7 @@ def test_a_customer_acts_as_a_customer(bench: Bench) -> None:
         ("annul", "annulled", {"reason": "r"}, "annulled"),
         ("end-wait", "inc-1", {"on": "customer"}, "not_waiting"),
         ("resolve", "inc-1", {"restored_at": "2026-06-09T00:00:00Z"}, "restored_early"),
+        ("amend", "ended", {"started_at": "2026-06-10T11:59:00Z", "reason": "r"}, "started_late"),
         ("merge", "inc-1", {"into": "inc-1"}, "into_itself"),
         ("merge", "inc-1", {"into": "nowhere"}, "incident_unknown"),
         ("merge", "inc-1", {"into": "child"}, "merge_cycle"),
@@ -243,7 +244,7 @@ def test_a_customer_acts_as_a_customer(bench: Bench) -> None:
 def test_what_makes_no_sense_is_refused(bench: Bench, name: str, subject: str, form: dict[str, Any], code: str) -> None:
     bench.present.states["child"] = state("child", merged_into="middle", status="merged")
     bench.present.states["middle"] = state("middle", merged_into="inc-1", status="merged")
-    outcome = bench.perform(ADMIN, name, subject, form, approver=LEE if name == "annul" else None)
+    outcome = bench.perform(ADMIN, name, subject, form, approver=LEE if name in {"annul", "amend"} else None)
     assert codes(outcome) == [code]
     assert isinstance(outcome, Invalid)
     assert problem_text(outcome.problems[0], "ja").isprintable()
