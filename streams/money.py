@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 
-from babel.numbers import format_currency, list_currencies
+from babel.core import get_global
+from babel.numbers import format_currency
 
 #: Currencies whose minor unit is not a hundredth (ISO 4217). Not babel's own digits: those are CLDR's, which leave out
 #: minor units that are no longer used in daily life.
@@ -12,6 +14,7 @@ _NO_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XO
 _WITHOUT_MINOR_UNIT = frozenset(_NO_MINOR_UNIT.split())
 _WITH_THOUSANDTHS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 _WITH_TEN_THOUSANDTHS = frozenset(["CLF", "UYW"])
+_UNITS_OF_ACCOUNT = frozenset(["CLF", "COU", "MXV", "UYI", "UYW"])
 
 
 def formatted(amount_minor: int, currency: str) -> str:
@@ -23,8 +26,15 @@ def formatted(amount_minor: int, currency: str) -> str:
 
 
 def is_currency(code: str) -> bool:
-    """Whether it is a currency of today or of the past (ISO 4217, by CLDR)."""
-    return code in list_currencies()
+    """Whether it is money today: legal tender somewhere by CLDR, or a unit of account that contracts are written in."""
+    return code in _in_use()
+
+
+@cache
+def _in_use() -> frozenset[str]:
+    today = get_global("territory_currencies")
+    tender = (code for each in today.values() for code, _, until, is_tender in each if until is None and is_tender)
+    return frozenset(tender) | _UNITS_OF_ACCOUNT
 
 
 def digits_of(currency: str) -> int:

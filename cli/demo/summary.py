@@ -54,7 +54,7 @@ def _print_lapses(console: Console, outcome: Outcome) -> None:
         table.add_row(metric, severity, str(event["subject"]), span(taken), f"[{colour}]{verdict}[/{colour}]")
     console.print(table)
     breaches = sorted(outcome.standing_breaches(), key=lambda event: str(event["time"]))
-    console.print(f"   {len(breaches)} breaches:")
+    console.print(f"   {len(breaches)} {'breach' if len(breaches) == 1 else 'breaches'}:")
     for event in breaches:
         data = data_of(event)
         title = cast(Mapping[str, str], data["title"])["en"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from cli.support.counts import are, counted, valid_files
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.topics import TopicSpec
 from streams.worker_progress import WorkerProgress
@@ -89,7 +90,9 @@ def worker_findings(progress: WorkerProgress, group: str) -> list[Diagnosis]:
         mend = "see its worker's log for task_halted, and docs/operations.md, A halted task"
         found.append(Diagnosis("fail", "progress", what, mend))
     else:
-        found.append(Diagnosis("ok", "progress", f"none of {len(progress.partitions)} partitions is waited for"))
+        found.append(
+            Diagnosis("ok", "progress", f"none of {counted(len(progress.partitions), 'partition')} is waited for")
+        )
     return found
 
 
@@ -117,7 +120,13 @@ def policy_findings(count: int, seen: Iterable[tuple[str, str, str]]) -> list[Di
             mend = "deploy the file as it was; a changed policy needs a new version"
             found.append(Diagnosis("fail", "policies", what, mend))
     if not found:
-        found.append(Diagnosis("ok", "policies", f"{count} files are valid, {len(used)} versions in use are deployed"))
+        found.append(
+            Diagnosis(
+                "ok",
+                "policies",
+                f"{valid_files(count)}, {counted(len(used), 'version')} in use {are(len(used))} deployed",
+            )
+        )
     return found
 
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from cli.doctor.findings import Diagnosis, clock_finding, topic_findings, worker_findings
+from cli.support.counts import counted
 from streams.errors import SlaError
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _cluster(admin: Any) -> Diagnosis:
     brokers = cluster["brokers"]
     version = admin.get_broker_version_data(brokers[0]["broker_id"]).broker_version
     return Diagnosis(
-        "ok", "brokers", f"cluster {cluster['cluster_id']}: {len(brokers)} brokers, API of Kafka {_dotted(version)}"
+        "ok",
+        "brokers",
+        f"cluster {cluster['cluster_id']}: {counted(len(brokers), 'broker')}, API of Kafka {_dotted(version)}",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.doctor.findings import Diagnosis, disk_finding, policy_findings
+from cli.support.counts import counted, valid_files
 from streams.errors import SettingsError, SlaError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def policies_findings(settings: Settings, *, reachable: bool) -> list[Diagnosis]
     except (PolicyError, SettingsError) as error:
         return [Diagnosis("fail", "policies", line, mend) for line in str(error).splitlines()]
     if not reachable:
-        return [Diagnosis("ok", "policies", f"{count} files are valid; versions in use were not compared")]
+        return [Diagnosis("ok", "policies", f"{valid_files(count)}; versions in use were not compared")]
     try:
         seen = seen_versions(",".join(settings.bootstrap()), settings.topic_prefix, settings.policies)
     except SlaError as error:
@@ -74,7 +75,7 @@ def registry_findings(settings: Settings) -> list[Diagnosis]:
         return [Diagnosis("fail", "registry", str(error), "check SLA_SCHEMA_REGISTRY_URL and its credentials")]
     if not missing:
         return [Diagnosis("ok", "registry", f"{access.url}: has the schemas of this release")]
-    what = f"{access.url}: lacks this release's schema in {len(missing)} subjects, such as {missing[0]}"
+    what = f"{access.url}: lacks this release's schema in {counted(len(missing), 'subject')}, such as {missing[0]}"
     if access.register:
         return [Diagnosis("warn", "registry", what, "a worker registers them when it starts")]
     return [Diagnosis("fail", "registry", what, "register them, or set SLA_SCHEMA_REGISTRY_REGISTER=true")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from cli.history.view import STANDARD_OUTPUT, RowsShown, print_warnings, write_events
+from cli.support.counts import counted
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import settings_of
 from cli.support.references import References
@@ -87,7 +88,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             typer.echo("nothing was written; --keep-going writes the rest", err=True)
         else:
             write_events(store, options.output)
-            typer.echo(f"{store.count:,} events written; `sla publish FILE --backfill` loads them", err=True)
+            typer.echo(f"{counted(store.count, 'event')} written; `sla publish FILE --backfill` loads them", err=True)
     if wrong:
         raise typer.Exit(FOUND)
 

@@ -12,6 +12,7 @@ import typer
 
 from cli.kafka_io.access import acls
 from cli.support.console import print_rows
+from cli.support.counts import counted
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
 
@@ -69,8 +70,9 @@ def apply(settings: Settings, specs: Sequence[TopicSpec], *, as_json: bool) -> N
             stays = f"{each.topic}: {each.setting} is {each.actual}, declared is {each.declared}; not changed"
             typer.echo(stays, err=True)
         typer.echo(
-            f"{len(specs)} topics: {len(report.created)} created, {len(report.altered)} settings changed, "
-            f"{len(report.differing)} differences remain"
+            f"{counted(len(specs), 'topic')}: {len(report.created)} created, "
+            f"{counted(len(report.altered), 'setting')} changed, "
+            f"{counted(len(report.differing), 'difference')} {'remains' if len(report.differing) == 1 else 'remain'}"
         )
     if not report.fine:
         raise typer.Exit(FOUND)
