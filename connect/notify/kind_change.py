@@ -57,8 +57,8 @@ def judged_anew(page: Page, destination: Destination, now: int) -> JudgedPage:
     outdated = [each for each in holding if each in other and _is_outdated(each, holding)]
     if destination.kind.latest_only:
         holding = [each for each in holding if each not in outdated]
-        told = {each.clock for each in holding}
-        unpaged = {each for each in never_paged(outdated) if each not in told}
+        alerted = {each.clock for each in holding}
+        unpaged = {each for each in never_paged(outdated) if each not in alerted}
         page = replace(
             page,
             open={clock: at for clock, at in page.open.items() if clock not in unpaged},
@@ -136,15 +136,15 @@ def _as_new(
     holding: Sequence[Message], other: Sequence[Message], destination: Destination, now: int
 ) -> tuple[Message, ...]:
     """In the order in which they wait, each with its end where it is late."""
-    kept = list[Message]()
+    waiting = list[Message]()
     for message in holding:
-        seq = max(message.seq, kept[-1].seq + 1) if kept else message.seq
+        seq = max(message.seq, waiting[-1].seq + 1) if waiting else message.seq
         if message not in other:
-            kept.append(message._replace(seq=seq))
+            waiting.append(message._replace(seq=seq))
             continue
-        opens = not any(each.clock == message.clock and each.action == "trigger" for each in kept)
+        opens = not any(each.clock == message.clock and each.action == "trigger" for each in waiting)
         message = message._replace(
             kind=destination.kind.name, seq=seq, since=now, due=now, tries=0, attempted=False, opens=opens
         )
-        kept += with_end(message, destination)
-    return tuple(kept)
+        waiting += with_end(message, destination)
+    return tuple(waiting)
