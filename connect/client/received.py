@@ -37,7 +37,9 @@ class ReceivedEvent(dict[str, Any]):
 
     @property
     def id(self) -> str:
-        """The same fact always has the same id; use it for deduplication."""
+        """The same fact always has the same id, also where it holds again: a breach that late evidence has taken back and
+        later evidence brings back is published with the id that it had. So the id is a key for what stands, and a page's
+        for deduplication; an event whose id is known may still say something new. `position` names the record."""
         return cast(str, self["id"])
 
     @property

@@ -85,6 +85,8 @@ async def serve(
 
     destinations = DestinationWorkers(loaded, make, metrics, time)
     reload = ConfigReload("routing", loader, destinations.use, lambda _: metrics.routing_refused())
+    if (now := loader.load()) != loaded:  # a file has changed since, before `reload` had looked at it
+        destinations.use(now)
     shape = TopicShape(
         kafka.bootstrap(),
         kafka.client_security(),

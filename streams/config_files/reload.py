@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import structlog
 
@@ -88,8 +89,13 @@ class ConfigReload(Generic[ConfigT]):
     async def _load(self) -> None:
         files = list(self._loader.files())
         before = await asyncio.to_thread(fingerprint, files)
+        loaded = await asyncio.to_thread(self._attempt)
+        if (named := list(self._loader.files())) != files:
+            # A file that is named for the first time may have changed after it was read: it is read again.
+            files, before = named, await asyncio.to_thread(fingerprint, named)
+            loaded = await asyncio.to_thread(self._attempt)
         try:
-            self._use(await asyncio.to_thread(self._loader.load))
+            self._use(loaded())
         except (PolicyError, SettingsError, OSError) as error:
             self._keep(str(error))
         except Exception as error:  # a fault of the code: without this no later content would be read
@@ -98,15 +104,28 @@ class ConfigReload(Generic[ConfigT]):
         else:
             self.problem = None
             self._log.info(f"{self._event}_reloaded")
-        unchanged = await asyncio.to_thread(fingerprint, files) == before
-        self._previous = await asyncio.to_thread(fingerprint, self._loader.files())
+        named = list(self._loader.files())
+        self._previous = await asyncio.to_thread(fingerprint, named)
         # A file that was changed while it was loaded may not have been read as it is now, so it is loaded again.
-        self._handled = self._previous if unchanged else before
+        unchanged = named == files and await asyncio.to_thread(fingerprint, files) == before
+        self._handled = self._previous if unchanged else b""
+
+    def _attempt(self) -> Callable[[], ConfigT]:
+        """Load; what is returned gives the configuration, or raises why there is none."""
+        try:
+            loaded = self._loader.load()
+        except Exception as error:
+            return partial(_raise, error)
+        return lambda: loaded
 
     def _keep(self, problem: str) -> None:
         self.problem = problem
         self._log.error(f"{self._event}_refused", reason=problem, consequence="the old one stays in force")
         self._refused(problem)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def content_digest(content: bytes) -> str:

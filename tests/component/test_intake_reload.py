@@ -275,3 +275,39 @@ def test_a_file_that_is_written_while_it_is_loaded_is_loaded_again(tmp_path: Pat
         assert used == ["2", "3"]
 
     run(scenario)
+
+
+def test_a_file_that_is_named_first_and_changes_after_it_was_read_is_loaded_again(tmp_path: Path) -> None:
+    main, secret = tmp_path / "some.yaml", tmp_path / "secret"
+    main.write_text("a", encoding="utf-8")
+    secret.write_text("1", encoding="utf-8")
+
+    class Loader:
+        named: list[Path] = []  # noqa: RUF012 -- of one instance
+        changes = ["2"]  # noqa: RUF012
+
+        def load(self) -> str:
+            found = main.read_text(encoding="utf-8")
+            self.named = [secret] if found == "b" else []
+            if self.named:
+                found += secret.read_text(encoding="utf-8")
+                if self.changes:
+                    secret.write_text(self.changes.pop(), encoding="utf-8")
+            return found
+
+        def files(self) -> list[Path]:
+            return [main, *self.named]
+
+    async def scenario() -> None:
+        used = list[str]()
+        reload = ConfigReload("mapping", Loader(), used.append, used.append)
+        main.write_text("b", encoding="utf-8")
+        for _ in range(4):
+            await reload.look(at_once=False)
+        assert used[-1] == "b2"
+        count = len(used)
+        for _ in range(4):
+            await reload.look(at_once=False)
+        assert len(used) == count
+
+    run(scenario)
