@@ -37,9 +37,9 @@ class ReceivedEvent(dict[str, Any]):
 
     @property
     def id(self) -> str:
-        """The same fact always has the same id, also where it holds again: a breach that late evidence has taken back and
-        later evidence brings back is published with the id that it had. So the id is a key for what stands, and a page's
-        for deduplication; an event whose id is known may still say something new. `position` names the record."""
+        """The same fact always has the same id, also when it holds again: a breach that late evidence has taken back
+        and later evidence brings back. So it is the key of what stands, such as a page's; an event with an id that is
+        known may still say something new. `position` names the record."""
         return cast(str, self["id"])
 
     @property

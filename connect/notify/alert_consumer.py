@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import structlog
@@ -20,19 +21,23 @@ from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.routing.loaded import RoutingInForce
-from connect.notify.trigger_reader import TriggerReader
+from connect.notify.trigger_reader import DecodedTriggers, TriggerReader
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
 from streams.sla.instants import DAY
 from streams.time_source import TimeSource
 
-_MOST_RECORDS = 500
+#: Applied without a pause for other tasks of the loop, which all destinations of a process share.
+_MOST_RECORDS = 200
 _POLL_MS = 250
 _MEASURE_S = 2.0
 #: How long parked messages are kept.
 PARKED_RETENTION = 90 * DAY
 #: How long requests in flight may take to end when partitions are revoked.
 SHUTDOWN_S = 5.0
+
+
+_Triggers = Mapping[TopicPartition, Sequence[PageTrigger | None]]
 
 
 class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -53,12 +58,13 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         earliest: bool,
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
+        decoded: DecodedTriggers | None = None,
     ) -> None:
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention)
         self._name = name
-        self._reader = TriggerReader(name, codec, metrics)
+        self._reader = TriggerReader(name, codec, metrics, decoded)
         self._routing = routing
         self._kafka = kafka
         self._delivery = delivery
@@ -86,11 +92,20 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             rebalances = self._rebalances
             # Without the lock: partitions may be revoked while the schema registry is asked.
             await self._reader.await_schemas(record for records in fetched.values() for record in records)
+            await self._loaded.wait()
+            if rebalances != self._rebalances:  # the new owner of the partitions reads these records
+                continue
+            triggers = await self._read(fetched)
             await self._await_summaries(fetched)
             await self._loaded.wait()
             async with self._lock:
-                if rebalances == self._rebalances:  # else the new owner of the partitions reads these records
-                    await self._apply(fetched)
+                if rebalances == self._rebalances:
+                    await self._apply(fetched, triggers)
+
+    async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> _Triggers:
+        """What the records of alerts and closings ask for, in their order."""
+        rows = self._kafka.topic(TOPIC)
+        return {where: await self._reader.read(records) for where, records in fetched.items() if where.topic != rows}
 
     async def _await_summaries(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """An alert may be read before the opening of its incident, which was written before it."""
@@ -218,7 +233,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         self._metrics.behind.labels(self._name).set(sum(lags))
 
-    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]], triggers: _Triggers) -> None:
         """Rows are written before offsets are committed: a crash in between repeats, and skips nothing."""
         done: dict[TopicPartition, int] = {}
         rows: dict[int, list[StateRow]] = defaultdict(list)
@@ -232,14 +247,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
             ordering = self._orderings[where.partition]
-            for record in fetched[where]:
+            for record, trigger in zip(fetched[where], triggers.get(where, repeat(None)), strict=False):
                 if where.topic == alerts:
                     close(where.partition, ordering.before(record.timestamp))
-                    if (trigger := self._reader.trigger(record)) is not None:
-                        rows[where.partition] += self._apply_alert(where.partition, trigger)
+                    if trigger is not None:
+                        rows[where.partition] += self._apply_alert(where.partition, record.offset, trigger)
                     done[where] = record.offset + 1
                 elif where.topic == incidents:
-                    ordering.add(WaitingClose(record.timestamp, record.offset, self._reader.trigger(record)))
+                    ordering.add(WaitingClose(record.timestamp, record.offset, trigger))
                 else:
                     self._parked.read(where.partition, record.key, record.value)
                     request = self._reader.retry_request(record)
@@ -262,8 +277,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             except (CommitFailedError, IllegalStateError):
                 self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
 
-    def _apply_alert(self, partition: int, trigger: PageTrigger) -> list[StateRow]:
+    def _apply_alert(self, partition: int, offset: int, trigger: PageTrigger) -> list[StateRow]:
         if trigger.action != "trigger":
             return self._delivery.apply(partition, trigger)
-        languages = self._routing.destinations_for(trigger)
+        languages = self._routing.destinations_for(trigger, partition, offset)
         return self._delivery.apply(partition, trigger, languages[self._name]) if self._name in languages else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -18,6 +18,7 @@ from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.trigger_reader import DecodedTriggers
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
@@ -45,7 +46,9 @@ class DestinationWorker:
         deployment: str = DEFAULT_PREFIX,
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
+        decoded: DecodedTriggers | None = None,
     ) -> None:
+        self._decoded = decoded
         self.name = name = destination.name
         self._destination = destination
         self._codec = codec
@@ -63,6 +66,7 @@ class DestinationWorker:
         self._pause_s = _RECONNECT_S * (1 + zlib.crc32(name.encode()) % 100 / 100)
         self._disabled: str | None = None
         self._delivery: DeliveryQueue | None = None
+        self._kafka: PageStore | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
         self._crashes = CrashLog(self._log, "destination_worker_failed")
         metrics.pending.labels(name).set_function(lambda: self._delivery.pending if self._delivery else 0)
@@ -94,6 +98,12 @@ class DestinationWorker:
         finally:
             await self._sender.close()
 
+    async def alert_ends(self) -> Mapping[int, int]:
+        """The offset after the last alert that has been written, by partition. Raises KafkaError, OSError, SlaError."""
+        if self._kafka is None:
+            raise SlaError("not connected to Kafka")
+        return await self._kafka.alert_ends()
+
     async def _run_once(self) -> None:
         """One connection to Kafka, from joining the group until it fails. What was read but not committed by then is
         read again."""
@@ -105,16 +115,18 @@ class DestinationWorker:
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
-            summaries=self._summaries,
+            summaries=self._summaries, decoded=self._decoded,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:
             await kafka.start(consumer)
+            self._kafka = kafka
             tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(consumer.run())]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            self._kafka = None
             # Half a clean-up would leave a member in the group that has partitions and delivers nothing.
             await finish(self._disconnect(kafka, delivery, tasks))
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from connect.kafka_io.cancellation import finish
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
-from streams.time_source import TimeSource
+from streams.errors import SlaError
 
 #: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
 _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
+_ENDS_S = 2.0
 
 MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 
@@ -42,11 +44,10 @@ class _Exchange:
 class DestinationWorkers:
     """Runs a worker for each destination until it is cancelled. `make` gives one that has not begun."""
 
-    def __init__(self, loaded: LoadedRouting, make: MakeWorker, metrics: NotifyMetrics, clock: TimeSource) -> None:
+    def __init__(self, loaded: LoadedRouting, make: MakeWorker, metrics: NotifyMetrics) -> None:
         self._in_force = self._wanted = loaded
         self._make = make
         self._metrics = metrics
-        self._clock = clock
         self._routing = RoutingInForce(loaded.routing)
         self._running: dict[str, _Running] = {}
         self._exchange: _Exchange | None = None
@@ -81,8 +82,8 @@ class DestinationWorkers:
                 if self._exchanged.is_set():
                     self._exchanged.clear()
                     self._exchange = await self._begin(self._wanted)
-                if self._exchange is not None and self._all_joined(self._exchange):
-                    await self._complete(self._exchange)
+                exchange = self._exchange
+                if exchange is not None and self._all_joined(exchange) and await self._complete(exchange):
                     self._exchange = None
         finally:
             await self._stop(list(self._running))
@@ -117,20 +118,42 @@ class DestinationWorkers:
     def _all_joined(self, exchange: _Exchange) -> bool:
         before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
         missing = [name for name in after if name not in before and self._running[name].worker.failure is not None]
-        if missing and asyncio.get_running_loop().time() >= exchange.late_at:
-            self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
-            exchange.late_at = math.inf
+        self._tell_late(exchange, missing)
         return not missing
 
-    async def _complete(self, exchange: _Exchange) -> None:
-        """Route by the new file. What is removed is stopped once nothing is routed there."""
+    async def _complete(self, exchange: _Exchange) -> bool:
+        """Route by the new file; False while Kafka does not say where its alerts begin. What is removed is stopped once
+        nothing is routed there."""
         before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
+        if exchange.loaded.routing.routes == self._in_force.routing.routes:
+            ends: Mapping[int, int] | None = {}
+        else:
+            ends = await self._alert_ends()
+        if ends is None:
+            self._tell_late(exchange, sorted(self._running))
+            return False
         added = [name for name in after if name not in before]
         removed = [name for name in before if name not in after]
-        self._routing.use(exchange.loaded.routing, self._clock.now())
+        self._routing.use(exchange.loaded.routing, ends)
         await self._stop(removed)
         self._in_force = exchange.loaded
         self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
+        return True
+
+    async def _alert_ends(self) -> Mapping[int, int] | None:
+        """Of the first worker that has an answer."""
+        for worker in self.workers:
+            try:
+                async with asyncio.timeout(_ENDS_S):
+                    return await worker.alert_ends()
+            except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
+                continue
+        return None
+
+    def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
+        if missing and asyncio.get_running_loop().time() >= exchange.late_at:
+            self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
+            exchange.late_at = math.inf
 
     def _start(self, name: str, loaded: LoadedRouting) -> None:
         worker = self._make(name, loaded, self._routing)

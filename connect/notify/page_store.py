@@ -129,6 +129,13 @@ class PageStore:
         ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
 
+    async def alert_ends(self) -> Mapping[int, int]:
+        """The offset after the last alert that had been written when this was called, by partition."""
+        topic = self.topic(ALERTS)
+        partitions = self._metadata_consumer.partitions_for_topic(topic) or ()
+        ends = await self.ends(TopicPartition(topic, each) for each in partitions)
+        return {where.partition: offset for where, offset in ends.items()}
+
     async def stored_pages(
         self,
         partitions: Sequence[int],

@@ -20,6 +20,7 @@ from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, Routing
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
+from connect.notify.trigger_reader import DecodedTriggers
 from streams.background_tasks import until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
@@ -65,6 +66,7 @@ async def serve(
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
+    decoded = DecodedTriggers()
     loading = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
@@ -81,9 +83,10 @@ async def serve(
             deployment=settings.deployment or kafka.topic_prefix,
             parked_retention=settings.parked_retention,
             summaries=summaries,
+            decoded=decoded,
         )
 
-    destinations = DestinationWorkers(loaded, make, metrics, time)
+    destinations = DestinationWorkers(loaded, make, metrics)
     reload = ConfigReload("routing", loader, destinations.use, lambda _: metrics.routing_refused())
     if (now := loader.load()) != loaded:  # a file has changed since, before `reload` had looked at it
         destinations.use(now)

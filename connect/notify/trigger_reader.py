@@ -26,20 +26,64 @@ LARGEST_EVENT = 2 * 1024 * 1024
 _LONGEST_INCIDENT_ID = 1024
 #: JSON may have six bytes for one.
 _NEVER_TOO_LARGE = LARGEST_EVENT // 8
+#: Records that are decoded without a pause for other tasks of the loop.
+_AT_ONCE = 20
+#: Records that are decoded once for all destinations, and how large each may be.
+_MOST_SHARED = 5_000
+_LARGEST_SHARED = 4 * 1024
 #: The first unreadable records are logged one by one, later ones now and then: all of them are counted.
 _LOGGED_ONE_BY_ONE = 20
 _LOGGED_EVERY = 1_000
 
 
+class DecodedTriggers:
+    """What the latest records ask for, by their place: all destinations of a process read them, at about the same
+    time. Only of small records, so that memory is bounded."""
+
+    def __init__(self) -> None:
+        self._found: dict[object, PageTrigger | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, record: Any) -> tuple[PageTrigger | None] | None:
+        """None where it is not known."""
+        place = self._place(record)
+        return (self._found[place],) if place in self._found else None
+
+    def put(self, record: Any, trigger: PageTrigger | None) -> None:
+        if len(record.value or b"") > _LARGEST_SHARED:
+            return
+        if len(self._found) >= _MOST_SHARED:
+            del self._found[next(iter(self._found))]
+        self._found[self._place(record)] = trigger
+
+    def _place(self, record: Any) -> object:
+        return record.topic, record.partition, record.offset, record.timestamp, record.key
+
+
 class TriggerReader:
     """Decodes records for one destination. Unreadable ones are counted, logged and skipped."""
 
-    def __init__(self, destination: str, codec: Codec, metrics: NotifyMetrics) -> None:
+    def __init__(
+        self, destination: str, codec: Codec, metrics: NotifyMetrics, decoded: DecodedTriggers | None = None
+    ) -> None:
+        self._decoded = decoded
         self._destination = destination
         self._codec = codec
         self._metrics = metrics
         self._skipped = 0
         self._log = structlog.get_logger("connect.notify").bind(destination=destination)
+
+    async def read(self, records: Iterable[Any]) -> list[PageTrigger | None]:
+        """What records ask for. Other tasks run meanwhile: with many destinations the heartbeats to Kafka wait for
+        them all."""
+        found = list[PageTrigger | None]()
+        for number, record in enumerate(records, 1):
+            found.append(self.trigger(record))
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
 
     async def await_schemas(self, records: Iterable[Any]) -> None:
         """Wait until the schema registry has answered for every schema that these records need."""
@@ -55,6 +99,8 @@ class TriggerReader:
 
     def trigger(self, record: Any) -> PageTrigger | None:
         """What a record of alerts or incidents asks for; None where it asks for nothing."""
+        if self._decoded is not None and (known := self._decoded.get(record)) is not None:
+            return known[0]
         try:
             decoded = self._codec.decode(record.value, LARGEST_RECORD)
             if isinstance(decoded, Rejection):
@@ -68,7 +114,10 @@ class TriggerReader:
         except Exception as error:  # such as a row of an agent's state
             self._skip(record, f"no event: {type(error).__name__}")
             return None
-        return None if isinstance(found, str) else found
+        trigger = None if isinstance(found, str) else found
+        if self._decoded is not None:
+            self._decoded.put(record, trigger)
+        return trigger
 
     def retry_request(self, record: Any) -> tuple[str, Message] | None:
         """The incident and the message that an operator asks to retry; None for the workers' own rows."""

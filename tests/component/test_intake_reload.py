@@ -283,8 +283,8 @@ def test_a_file_that_is_named_first_and_changes_after_it_was_read_is_loaded_agai
     secret.write_text("1", encoding="utf-8")
 
     class Loader:
-        named: list[Path] = []  # noqa: RUF012 -- of one instance
-        changes = ["2"]  # noqa: RUF012
+        named: list[Path] = []
+        changes = ["2"]
 
         def load(self) -> str:
             found = main.read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
 )
 from connect.notify.parked_messages import ParkedMessages
-from connect.notify.trigger_reader import TriggerReader
+from connect.notify.trigger_reader import DecodedTriggers, TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
@@ -419,3 +419,49 @@ def test_what_waits_for_a_destination_that_is_no_more_is_told() -> None:
         assert (shown["absent"], shown["count"]) == ("former", 2)
 
     play(scenario)
+
+
+def test_a_backlog_is_read_with_pauses_for_the_heartbeats_of_all_destinations() -> None:
+    """Thirty destinations that each decoded hundreds of records in one go held the loop up for so long that Kafka took
+    them all for dead, again and again."""
+
+    async def scenario() -> None:
+        desk = Desk(severities=frozenset({"P4"}))  # routed elsewhere, as most are
+        for number in range(200):
+            desk.kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
+        pauses, longest, before = 0, 0, 0
+        read = desk.consumer._reader.trigger
+        decoded = 0
+
+        def counted(record: Any) -> Any:
+            nonlocal decoded
+            decoded += 1
+            return read(record)
+
+        desk.consumer._reader.trigger = counted  # type: ignore[method-assign]
+        await desk.start()
+        while decoded < 200:
+            await asyncio.sleep(0)
+            pauses, longest, before = pauses + 1, max(longest, decoded - before), decoded
+        assert longest <= 40
+        await desk.until(lambda: desk.kafka.committed_at.get(ALERTS) == 200)
+
+    play(scenario)
+
+
+def test_a_record_is_decoded_once_for_all_destinations() -> None:
+    shared, metrics = DecodedTriggers(), NotifyMetrics()
+    readers = [TriggerReader(name, Codec(), metrics, shared) for name in ("a", "b")]
+    record = Record("sla.alerts", 0, 7, 5, b"inc-1", value_of(event("breached")))
+    first = readers[0].trigger(record)
+    assert first is not None
+    assert readers[1].trigger(record) is first
+    assert readers[1].trigger(record._replace(offset=8)) is not first
+    wrong = record._replace(offset=9, value=b"rubbish")
+    for reader in readers:
+        assert reader.trigger(wrong) is None
+    for name in ("a", "b"):  # each destination says that it has skipped it
+        assert metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": name}) == 1
+    for offset in range(6_000):
+        readers[0].trigger(record._replace(offset=offset))
+    assert len(shared) == 5_000

@@ -236,7 +236,7 @@ def test_a_worker_that_is_cancelled_again_while_it_stops_still_stops(monkeypatch
             return DestinationWorker(to, routing, Script(clock), connections.__getitem__, clock, metrics, Codec())
 
         metrics = NotifyMetrics()
-        workers = DestinationWorkers(loaded, make, metrics, clock)
+        workers = DestinationWorkers(loaded, make, metrics)
         running = asyncio.create_task(workers.run())
         await until(lambda: [each.failure for each in workers.workers] == [None])
         workers.use(without)

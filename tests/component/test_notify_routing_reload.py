@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from notify_bench import HandClock, destination
+from aiokafka.errors import KafkaConnectionError
+from notify_bench import destination
 from structlog.testing import capture_logs
 
 from connect.notify import destination_workers
@@ -18,7 +19,6 @@ from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.service import pages
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import ConfigReload
-from streams.sla.instants import SECOND
 from tests.waiting import TIMEOUT_S, until
 
 ROUTES = """\
@@ -44,6 +44,12 @@ class Worker:
         self.cancelled = False
         self.error: Exception | None = None
         self.end = asyncio.Event()
+        self.ends: dict[int, int] | None = {0: 1_000}
+
+    async def alert_ends(self) -> dict[int, int]:
+        if self.ends is None:
+            raise KafkaConnectionError("away")
+        return self.ends
 
     async def run(self) -> None:
         try:
@@ -58,14 +64,13 @@ class Office:
     """The workers of a routing file in a folder."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.clock, self.metrics = place, HandClock(), NotifyMetrics()
-        self.clock.at = 1_000 * SECOND
+        self.place, self.metrics = place, NotifyMetrics()
         for name in ("first", "second", "third"):
             (place / name).write_text(f"https://{name}.example/hook\n", encoding="utf-8")
         self.write(ROUTES)
         self.loader = RoutingLoader(place / "notify.yaml", {"KEY": KEY})
         self.made: list[Worker] = []
-        self.workers = DestinationWorkers(self.loader.load(), self._make, self.metrics, self.clock)  # type: ignore[arg-type]
+        self.workers = DestinationWorkers(self.loader.load(), self._make, self.metrics)  # type: ignore[arg-type]
         self.reload = ConfigReload("routing", self.loader, self.workers.use, lambda _: self.metrics.routing_refused())
 
     def write(self, text: str) -> None:
@@ -84,9 +89,11 @@ class Office:
         return self.metrics.registry.get_sample_value(name, labels)
 
 
-def alert(severity: str, at_s: float = 2_000.0) -> PageTrigger:
+def routed(routing: RoutingInForce, severity: str, offset: int = 2_000) -> set[str]:
+    """Where an alert goes that is at this offset."""
     data = {"severity": severity, "component": "api", "scope": "platform", "tenant_ids": []}
-    return PageTrigger({"type": "sla.breached", "data": data}, "trigger", "response/1", int(at_s * 1000))
+    trigger = PageTrigger({"id": severity, "type": "sla.breached", "data": data}, "trigger", "response/1", 0)
+    return set(routing.destinations_for(trigger, 0, offset))
 
 
 def play(place: Path, scenario: Callable[[Office], Awaitable[None]]) -> None:
@@ -109,25 +116,57 @@ def test_other_routes_hold_at_all_destinations_for_alerts_from_then_on(tmp_path:
     async def scenario(office: Office) -> None:
         routing = office.of("first").routing
         assert routing is office.of("second").routing
-        assert routing.destinations_for(alert("P1")).keys() == {"first"}
-        office.write(ROUTES.replace("severity: P1", "severity: P2"))
-        await office.reload.look(at_once=True)
-        await until(lambda: routing.destinations_for(alert("P1")).keys() == {"second"})
-        assert routing.destinations_for(alert("P2")).keys() == {"first"}
-        # One destination may have read it already, and the other one not yet.
-        assert routing.destinations_for(alert("P1", 999)).keys() == {"first"}
-        assert routing.destinations_for(alert("P2", 999)).keys() == {"second"}
-        assert len(office.made) == 2
-        # Later changes, of a secret or of other routes, do not matter to alerts that wait in Kafka.
-        for number, routes in enumerate((ROUTES.replace("P1", "P2"), ROUTES.replace("P1", "P3"))):
-            office.clock.at += SECOND
-            office.write(f"{routes}# {number}\n")
+        assert routed(routing, "P1", 500) == {"first"}
+        for number, routes in enumerate(
+            (ROUTES.replace("P1", "P2"), ROUTES.replace("P1", "P2") + "# a comment", ROUTES.replace("P1", "P3"))
+        ):
+            office.of("first").ends = {0: 1_000 + number}
+            office.write(routes)
             await office.reload.look(at_once=True)
             await until(lambda: office.workers.digest == office.loader.load().digest)
-        assert routing.destinations_for(alert("P1", 999)).keys() == {"first"}
-        assert routing.destinations_for(alert("P2", 1_001)).keys() == {"first"}
-        assert routing.destinations_for(alert("P3", 1_001)).keys() == {"second"}
-        assert routing.destinations_for(alert("P3")).keys() == {"first"}
+        # One destination may have read it already, and the other one not yet.
+        assert routed(routing, "P1", 999) == {"first"}
+        assert routed(routing, "P2", 999) == {"second"}
+        assert routed(routing, "P2", 1_001) == {"first"}
+        assert routed(routing, "P3", 1_001) == {"second"}
+        assert routed(routing, "P3", 1_002) == {"first"}
+        assert len(office.made) == 2
+
+    play(tmp_path, scenario)
+
+
+def test_an_alert_that_one_destination_has_routed_goes_by_the_same_routes_at_all(tmp_path: Path) -> None:
+    """It was written after Kafka was asked, and read before the routes were exchanged."""
+
+    async def scenario(office: Office) -> None:
+        routing = office.of("first").routing
+        office.of("first").ends = {0: 1_000, 1: 3}
+        assert routed(routing, "P1", 1_004) == {"first"}
+        office.write(ROUTES.replace("severity: P1", "severity: P2"))
+        await office.reload.look(at_once=True)
+        await until(lambda: office.workers.digest == office.loader.load().digest)
+        assert routed(routing, "P1", 1_004) == {"first"}
+        assert routed(routing, "P1", 1_005) == {"second"}
+
+    play(tmp_path, scenario)
+
+
+def test_other_routes_wait_until_kafka_says_where_they_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destination_workers, "_CONNECT_S", 0.0)
+
+    async def scenario(office: Office) -> None:
+        before = office.workers.digest
+        for each in office.made:
+            each.ends = None
+        office.write(ROUTES.replace("severity: P1", "severity: P2"))
+        with capture_logs() as logs:
+            await office.reload.look(at_once=True)
+            await until(lambda: any(each["event"] == "destinations_not_connected" for each in logs))
+        assert office.workers.digest == before
+        office.of("second").ends = {0: 7}
+        await until(lambda: office.workers.digest != before)
+        assert routed(office.of("first").routing, "P1", 6) == {"first"}
+        assert routed(office.of("first").routing, "P1", 7) == {"second"}
 
     play(tmp_path, scenario)
 
@@ -138,9 +177,9 @@ def test_a_removed_destination_takes_no_alert_from_the_others() -> None:
 
     both = RoutingInForce(routing(Route(Match(), ("first",), continues=True), Route(Match(), ("second",))))
     p1 = Match(severity=frozenset({"P1"}))
-    both.use(routing(Route(p1, ("third",)), Route(Match(), ("second",))), 1_000 * SECOND)
-    assert both.destinations_for(alert("P1", 999)).keys() == {"second", "third"}
-    assert both.destinations_for(alert("P1", 1_001)).keys() == {"third"}
+    both.use(routing(Route(p1, ("third",)), Route(Match(), ("second",))), {0: 1_000})
+    assert routed(both, "P1", 999) == {"second", "third"}
+    assert routed(both, "P1", 1_001) == {"third"}
 
 
 def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_one_ends_then(tmp_path: Path) -> None:
@@ -153,11 +192,11 @@ def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_on
         for _ in range(100):
             await asyncio.sleep(0)
         assert not first.cancelled
-        assert routing.destinations_for(alert("P1")).keys() == {"first"}
+        assert routed(routing, "P1") == {"first"}
         office.of("third").failure = None
         await until(lambda: first.cancelled)
-        assert routing.destinations_for(alert("P1")).keys() == {"third"}
-        assert routing.destinations_for(alert("P1", 999)).keys() == {"third"}, "first is not there any more"
+        assert routed(routing, "P1") == {"third"}
+        assert routed(routing, "P1", 999) == {"third"}, "first is not there any more"
         assert [each.name for each in office.workers.workers] == ["second", "third"]
         await until(lambda: office.metric("sla_notify_up", destination="first") is None)
 
@@ -177,12 +216,13 @@ def test_the_old_routes_hold_until_every_new_destination_has_joined(
             await until(lambda: any(each["event"] == "destinations_not_connected" for each in logs))
         third = office.of("third")
         assert not first.cancelled
-        assert routing.destinations_for(alert("P1")).keys() == {"first"}
+        assert routed(routing, "P1") == {"first"}
         # A newer file is not kept waiting by a destination that it does not have.
         office.write(ROUTES.replace("severity: P1", "severity: P2"))
         await office.reload.look(at_once=True)
         await until(lambda: third.cancelled)
-        await until(lambda: routing.destinations_for(alert("P2")).keys() == {"first"})
+        await until(lambda: office.workers.digest == office.loader.load().digest)
+        assert routed(routing, "P2", 3_000) == {"first"}
         assert [each.name for each in office.workers.workers] == ["first", "second"]
         assert (first.cancelled, office.of("second").cancelled, len(office.made)) == (False, False, 3)
 
@@ -230,7 +270,7 @@ def test_a_wrong_file_is_refused_loudly_and_the_old_one_stays(tmp_path: Path) ->
         assert office.metric("sla_notify_routing_outdated") == 1
         assert office.metric("sla_notify_routing_loads_total", result="refused") == 1
         assert office.workers.digest == digest
-        assert office.of("first").routing.destinations_for(alert("P1")).keys() == {"first"}
+        assert routed(office.of("first").routing, "P1") == {"first"}
         (tmp_path / "first").unlink()
         office.write(ROUTES)
         await office.reload.look(at_once=True)

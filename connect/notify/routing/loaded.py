@@ -17,6 +17,8 @@ from streams.i18n.catalogues import Language
 
 #: Changes of routes that are remembered.
 _MOST_ROUTINGS = 100
+#: Alerts whose destinations are remembered: destinations read them at about the same time.
+_MOST_ALERTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +72,41 @@ class RoutingInForce:
 
     Destinations read the alerts independently of each other, and one that is down reads them hours later. So that an
     alert goes by one routing at all of them, and to none twice or to nobody, it goes by the routes that were in force
-    when it was written.
+    when it was written: offsets of Kafka say which those are, for clocks of machines differ.
     """
 
     def __init__(self, routing: Routing) -> None:
         self.routing = routing
-        self._before: list[tuple[int, Routing]] = []
-        """Earlier routings, the oldest first, each with when it ended (milliseconds since 1970)."""
+        self._before: list[tuple[Mapping[int, int], Routing]] = []
+        """Earlier routings, the oldest first, each with the offset of every partition at which it ended."""
+        self._routed: dict[int, int] = {}
+        """By partition the offset after the last alert that any destination has routed."""
+        self._found: dict[tuple[int, int, str], Mapping[str, Language | None]] = {}
+        """Of the latest alerts, by partition, offset and id: every destination asks for them."""
 
-    def use(self, routing: Routing, now: int) -> None:
-        """Route the alerts that are written from now on (microseconds since 1970) by another routing."""
+    def use(self, routing: Routing, ends: Mapping[int, int]) -> None:
+        """Route the alerts that are written from now on by another routing. `ends` are the offsets after the last ones
+        that were written before, by partition. What a destination has routed meanwhile stays as it was."""
         if routing.routes != self.routing.routes:
-            self._before.append((now // 1000, self.routing))
+            partitions = {*ends, *self._routed}
+            until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
+            self._before.append((until, self.routing))
             del self._before[:-_MOST_ROUTINGS]
         self.routing = routing
+        self._found.clear()
 
-    def destinations_for(self, trigger: PageTrigger) -> Mapping[str, Language | None]:
+    def destinations_for(self, trigger: PageTrigger, partition: int, offset: int) -> Mapping[str, Language | None]:
         """As `Routing.destinations_for`. What would go to a removed destination goes by the routing in force."""
-        routing = next((each for ended_ms, each in self._before if trigger.at < ended_ms), self.routing)
+        self._routed[partition] = max(self._routed.get(partition, 0), offset + 1)
+        place = partition, offset, trigger.id
+        if (known := self._found.get(place)) is not None:
+            return known
+        routing = next((each for until, each in self._before if offset < until.get(partition, 0)), self.routing)
         found = routing.destinations_for(trigger)
         left = {name: language for name, language in found.items() if name in self.routing.destinations}
-        return found if len(left) == len(found) else {**self.routing.destinations_for(trigger), **left}
+        if len(left) != len(found):
+            found = {**self.routing.destinations_for(trigger), **left}
+        while len(self._found) >= _MOST_ALERTS:
+            del self._found[next(iter(self._found))]
+        self._found[place] = found
+        return found
