@@ -62,7 +62,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
-        self._parked = ParkedMessages(self._responsible_for, parked_retention)
+        self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
+        self._known = routing.routing.destinations.keys()
         self._name = name
         self._reader = TriggerReader(name, codec, metrics, decoded)
         self._routing = routing
@@ -187,7 +188,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def _responsible_for(self, destination: str) -> bool:
         """One worker of the notifier also looks after destinations that were removed from the routing file."""
         known = self._routing.routing.destinations
-        return destination == self._name or (destination not in known and self._name == min(known))
+        return destination == self._name or (self._is_removed(destination) and self._name == min(known))
+
+    def _is_removed(self, destination: str) -> bool:
+        return destination not in self._routing.routing.destinations
 
     def _log_unknown_destinations(self, others: Mapping[str, int]) -> None:
         for name, count in others.items():
@@ -216,10 +220,25 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         self._measured_at = now
         await self._measure_lag()
+        if self._known != self._routing.routing.destinations.keys():
+            await self._read_parked_again()
+        for partition, rows in self._parked.park_again(self._clock.now()).items():
+            await self._kafka.write(partition, rows)
+            self._log.warning("retry_without_destination", partition=partition, count=len(rows) // 2)
         for partition, rows in self._parked.discard(self._clock.now()).items():
             await self._kafka.write(partition, rows)
             self._metrics.discarded.labels(self._name).inc(len(rows))
             self._log.warning("parked_messages_discarded", partition=partition, count=len(rows))
+
+    async def _read_parked_again(self) -> None:
+        """After a change of destinations: this worker may look after others that are no more."""
+        async with self._lock:
+            self._known = self._routing.routing.destinations.keys()
+            rows = self._kafka.topic(TOPIC)
+            mine = [each.partition for each in self._kafka.consumer.assignment() if each.topic == rows]
+            if self._name == min(self._known, default=None):
+                self._parked.clear()
+                await self._kafka.stored_pages(mine, self._name, self._parked.read)
 
     async def _measure_lag(self) -> None:
         """Ask Kafka for the lag: a paused consumer does not learn it from fetches."""

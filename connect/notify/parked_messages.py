@@ -5,21 +5,41 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from connect.notify.page_store_rows import StateRow, parked_at, read_key
+from connect.notify.page_store_rows import (
+    UNREADABLE,
+    Parked,
+    StateRow,
+    parked_at,
+    parked_row,
+    read_key,
+    read_message,
+    retried_row,
+)
 
 #: Parked messages of one destination in one partition; the oldest beyond are discarded.
 MOST_PARKED = 10_000
+NO_DESTINATION = "the routing file has no such destination"
 
 
 class ParkedMessages:
     """The parked messages of a destination, by the rows of its partitions. `responsible` says for which destinations: a
-    worker also looks after those that the routing file no longer names."""
+    worker also looks after those that the routing file no longer names, where `removed` holds."""
 
-    def __init__(self, responsible: Callable[[str], bool], retention: int, most: int = MOST_PARKED) -> None:
+    def __init__(
+        self,
+        responsible: Callable[[str], bool],
+        retention: int,
+        most: int = MOST_PARKED,
+        removed: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._responsible = responsible
         self._retention = retention
         self._most = most
-        self._parked: dict[int, dict[bytes, int]] = defaultdict(dict)
+        self._removed = removed
+        self._parked: dict[tuple[int, str], dict[bytes, int]] = defaultdict(dict)
+        """When each was parked, by partition and destination."""
+        self._requests: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        """Requests to retry a message of a destination that is no more."""
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
@@ -27,16 +47,22 @@ class ParkedMessages:
     def read(self, partition: int, key: bytes | None, value: bytes | None) -> None:
         """One row, in the order of the log."""
         found = read_key(key)
-        if found is None or key is None or found.kind != "parked" or not self._responsible(found.destination):
+        if found is None or key is None or not self._responsible(found.destination):
             return
-        self._parked[partition].pop(key, None)
-        if value is not None:
-            self._parked[partition][key] = parked_at(value)
+        if found.kind == "retry" and self._removed(found.destination):
+            self._requests[partition].pop(key, None)
+            if value is not None:
+                self._requests[partition][key] = value
+        elif found.kind == "parked":
+            parked = self._parked[partition, found.destination]
+            parked.pop(key, None)
+            if value is not None:
+                parked[key] = parked_at(value)
 
     def discard(self, now: int) -> Mapping[int, list[StateRow]]:
         """Forgets what has to be discarded; the rows to be written, by partition."""
         rows: dict[int, list[StateRow]] = {}
-        for partition, parked in self._parked.items():
+        for (partition, _), parked in self._parked.items():
             expired = [key for key, at in parked.items() if at < now - self._retention]
             remaining = len(parked) - len(expired)
             if remaining > self._most:
@@ -45,8 +71,28 @@ class ParkedMessages:
             for key in expired:
                 del parked[key]
             if expired:
-                rows[partition] = [StateRow(key, None) for key in expired]
+                rows.setdefault(partition, []).extend(StateRow(key, None) for key in expired)
+        return rows
+
+    def park_again(self, now: int) -> Mapping[int, list[StateRow]]:
+        """What an operator wants retried at a destination that is no more is parked again, where people see it; the
+        rows to be written, by partition."""
+        rows: dict[int, list[StateRow]] = {}
+        for partition, requests in self._requests.items():
+            for key, value in requests.items():
+                found = read_key(key)
+                if found is None or not self._removed(found.destination):
+                    continue
+                try:
+                    incident, message = read_message(value)
+                except UNREADABLE:
+                    rows.setdefault(partition, []).append(StateRow(key, None))
+                    continue
+                parked = parked_row(Parked(found.destination, incident, message, NO_DESTINATION, now))
+                rows.setdefault(partition, []).extend((parked, retried_row(found.destination, message)))
+        self._requests.clear()
         return rows
 
     def clear(self) -> None:
         self._parked.clear()
+        self._requests.clear()

@@ -27,7 +27,8 @@ from connect.notify.page_store_rows import (
     pending_row,
     retry_rows,
 )
-from connect.notify.parked_messages import ParkedMessages
+from connect.notify.parked_messages import NO_DESTINATION, ParkedMessages
+from connect.notify.routing.rules import Routing
 from connect.notify.trigger_reader import DecodedTriggers, TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
@@ -465,3 +466,56 @@ def test_a_record_is_decoded_once_for_all_destinations() -> None:
     for offset in range(6_000):
         readers[0].trigger(record._replace(offset=offset))
     assert len(shared) == 5_000
+
+
+def test_parked_messages_of_a_destination_that_is_removed_while_it_runs_are_discarded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        routing = desk.consumer._routing
+        alone = routing.routing
+        routing.routing = Routing({**alone.destinations, "former": destination("webhook", "former")}, alone.routes)
+        store = desk.bench.store
+        desk.bench.clock.move(PARKED_RETENTION + 100)
+        await store.write(0, [parked_row(parked_at(99, "f", "former")), parked_row(parked_at(100, "g", "former"))])
+        await desk.start()
+        await asyncio.sleep(0.01)
+        assert len(store.parked()) == 2, "its own worker looks after them"
+        routing.use(alone, {})
+        await desk.until(lambda: [each.message.id for each in store.parked()] == ["g"])
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "later"])
+def test_a_retry_at_a_destination_that_is_no_more_stays_parked(monkeypatch: pytest.MonkeyPatch, running: bool) -> None:
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        asked = retry_rows(parked_at(0, "f", "former"))
+        await desk.bench.store.write(0, [parked_row(parked_at(0, "f", "former"))])
+        if running:
+            await desk.start()
+        await desk.bench.store.write(0, asked)
+        if running:
+            for row in asked:
+                desk.kafka.put(ROWS, row.value, key=row.key)
+        else:
+            await desk.start()
+        await desk.until(lambda: [each.reason for each in desk.bench.store.parked()] == [NO_DESTINATION])
+        assert not [key for key in desk.bench.store.left() if b"retry" in key]
+
+    play(scenario)
+
+
+def test_the_number_of_parked_messages_is_limited_for_each_destination() -> None:
+    parked = ParkedMessages(lambda _: True, 1_000, most=2)
+    for name in ("d", "former"):
+        for at in range(3):
+            row = parked_row(parked_at(at, f"e{at}", name))
+            parked.read(0, row.key, row.value)
+    assert [row.key for row in parked.discard(10)[0]] == [b"d\x1fparked\x1fe0", b"former\x1fparked\x1fe0"]
