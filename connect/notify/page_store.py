@@ -130,9 +130,13 @@ class PageStore:
         return ends
 
     async def alert_ends(self) -> Mapping[int, int]:
-        """The offset after the last alert that had been written when this was called, by partition."""
+        """The offset after the last alert that had been written when this was called, by partition. Raises SlaError
+        while the partitions are not known."""
         topic = self.topic(ALERTS)
-        partitions = self._metadata_consumer.partitions_for_topic(topic) or ()
+        # The other consumer asks for the metadata of topics only once it reads them.
+        partitions = None if self.consumer is None else self.consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise SlaError(f"the partitions of {topic} are not known yet")
         ends = await self.ends(TopicPartition(topic, each) for each in partitions)
         return {where.partition: offset for where, offset in ends.items()}
 

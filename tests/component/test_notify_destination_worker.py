@@ -282,3 +282,27 @@ def test_a_worker_that_is_cancelled_while_it_reconnects_leaves_no_member_behind(
         assert [each for each in others if "run" in repr(each.get_coro())] == []
 
     play(scenario)
+
+
+def test_where_the_alerts_end_is_asked_of_all_partitions_or_not_known() -> None:
+    """Without any partition new routes would begin before alerts that nobody has read."""
+
+    class Member:
+        partitions: set[int] | None = None
+
+        def partitions_for_topic(self, topic: str) -> set[int] | None:
+            assert topic == "sla.alerts"
+            return self.partitions
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", asyncio.Semaphore(1))
+        store._metadata_consumer = RowsReader([0, 0], [None] * 7)
+        with pytest.raises(SlaError, match="not known yet"):
+            await store.alert_ends()
+        store.consumer = Member()
+        with pytest.raises(SlaError, match="not known yet"):
+            await store.alert_ends()
+        store.consumer.partitions = {0, 1}
+        assert await store.alert_ends() == {0: 7, 1: 7}
+
+    play(scenario)
