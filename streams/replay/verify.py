@@ -17,9 +17,9 @@ from typing import NamedTuple
 from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
 from streams.replay.verify_made import FactChange, MadeChecks
 from streams.sla.arrival import TimeLimits, check_time
-from streams.sla.credits.impact_index import PLATFORM
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference
+from streams.sla.credits.time_index import PLATFORM
 from streams.sla.credits.verify import check_against, check_month
 from streams.sla.credits.verify_issued import ClaimedAt, ExpectedCredits, check_waived, expected_credits
 from streams.sla.credits.verify_revision import Months

@@ -102,14 +102,18 @@ def _age(contract: Contract) -> tuple[int, str, str]:
 class ContractHistory:
     """All contract facts of one tenant, in order of precedence."""
 
-    __slots__ = ("_facts", "_first")
+    __slots__ = ("_currencies", "_facts", "_first", "_zones")
 
     def __init__(self, facts: Iterable[Contract] = ()) -> None:
         self._facts: list[Contract] = sorted(facts, key=_precedence)
         self._first: Contract | None = min(self._facts, key=_age, default=None)
+        self._zones = {contract.time_zone for contract in self._facts}
+        self._currencies = {contract.charge.currency for contract in self._facts}
 
     def add(self, contract: Contract) -> None:
         insort(self._facts, contract, key=_precedence)
+        self._zones.add(contract.time_zone)
+        self._currencies.add(contract.charge.currency)
         if self._first is None or _age(contract) < _age(self._first):
             self._first = contract
 
@@ -156,7 +160,11 @@ class ContractHistory:
     def spans(self, start: int, end: int) -> list[Span]:
         """Terms in force within [start, end), without gaps in time under contract being filled."""
         found = []
-        for index, contract in enumerate(self._facts):
+        first = bisect_right(self._facts, start, key=lambda contract: contract.valid_from) - 1
+        for index in range(max(first, 0), len(self._facts)):
+            contract = self._facts[index]
+            if contract.valid_from >= end:
+                break
             following = self._facts[index + 1].valid_from if index + 1 < len(self._facts) else LATEST
             begin = max(contract.valid_from, start)
             until = min(following, end, contract.valid_to if contract.valid_to is not None else LATEST)
@@ -172,9 +180,9 @@ class ContractHistory:
     def flags(self) -> tuple[str, ...]:
         """Later zones and currencies that differ from the first fact's are ignored and flagged (R24)."""
         flags = []
-        if any(c.time_zone is not None and c.time_zone != self.zone for c in self._facts):
+        if self._zones - {None, self.zone}:
             flags.append("zone_change_ignored")
-        if any(c.charge.currency != self.currency for c in self._facts):
+        if len(self._currencies) > 1:
             flags.append("currency_change_ignored")
         return tuple(flags)
 

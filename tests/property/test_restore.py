@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from histories import LAGS, PATIENT, arriving, stories
 from hypothesis import given, settings
@@ -34,7 +37,7 @@ from streams.sla.incidents.steps import (
     TimerDecision,
     TombstoneExpired,
 )
-from streams.sla.instants import DAY, HOUR, MINUTE, Month, parse_rfc3339
+from streams.sla.instants import DAY, HOUR, MINUTE, Month, format_rfc3339, parse_rfc3339
 
 
 class Store(IncidentStore):
@@ -242,3 +245,27 @@ def test_r26_a_restart_in_an_outage_skips_no_statement_of_the_next_month(lines: 
     silent = told(lines, set(), end)
     for hour in (-12, 1, 12, 24 * 4, 24 * 30 + 12):
         assert told(lines, set(), end, (NEW_MONTH + hour * HOUR,)) == silent
+
+
+def at_the_end_of_the_month(lines: list[Line], days: int) -> list[Line]:
+    """A story that began in the first days of March, so many days later."""
+
+    def later(found: re.Match[str]) -> str:
+        return format_rfc3339(parse_rfc3339(found[0]) + days * DAY)
+
+    return [json.loads(re.sub(r"2026-03-0\d[^\"]*Z", later, json.dumps(line))) for line in lines]
+
+
+@settings(max_examples=30)
+@given(stories(), st.data())
+def test_r26_a_restart_near_the_end_of_a_month_changes_no_statement(lines: list[Line], data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        lines = [line for line in lines if line["type"] != "incident.resolved"]  # an outage that lasts
+    lines = at_the_end_of_the_month(lines, data.draw(st.integers(26, 29)))
+    lags = data.draw(st.lists(st.sampled_from([0, 0, 1, 60, 24 * 60]), min_size=len(lines), max_size=len(lines)))
+    arrived = arriving(lines, lags)
+    stops = data.draw(st.sets(st.integers(1, len(lines))))
+    pauses = tuple(sorted(data.draw(st.sets(st.integers(-16, 30), min_size=1, max_size=4))))
+    assert told(arrived, stops, END, tuple(NEW_MONTH + pause * 6 * HOUR for pause in pauses)) == told(
+        arrived, set(), END
+    )

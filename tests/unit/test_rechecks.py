@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random  # noqa: TID251 -- seeded
 
 import pytest
 from story import micros, policies, shipped
 
 from streams.sla.arrival import TimeLimits
-from streams.sla.credits import month_close, rechecks
+from streams.sla.credits import month_close, rechecks, statement
+from streams.sla.credits.intervals import Interval
 from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.maintenance import MaintenancePlan
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
 from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
@@ -19,7 +21,16 @@ from streams.sla.credits.rechecks import INCIDENTS_AT_ONCE, MONTHS_AT_ONCE, MONT
 from streams.sla.credits.retention import LOOKED_AT
 from streams.sla.credits.statement import month_steps
 from streams.sla.credits.work_steps import ITEMS_PER_STEP
-from streams.sla.events import ContractSet, CreditClaimed, Event, Money, Payload, Position, TenantErased
+from streams.sla.events import (
+    ContractSet,
+    CreditClaimed,
+    Event,
+    MaintenanceScheduled,
+    Money,
+    Payload,
+    Position,
+    TenantErased,
+)
 from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import DAY, HOUR, SECOND, Month, format_rfc3339
 
@@ -318,6 +329,71 @@ def test_r26_a_settled_month_of_many_incidents_is_queued_although_it_is_one() ->
     done = list(steps(ledger, now + 1))
     assert [row.state.adjust_at is not None for row in rows(done)] == [True]
     assert len(done) > 2
+
+
+def windows(ledger: Ledger, count: int, tenants: tuple[str, ...] = ()) -> None:
+    """Maintenance of half a minute in every minute of January, each announced in time."""
+    announced = JANUARY - 20 * DAY
+    for number in range(count):
+        start = JANUARY + number * 60 * SECOND
+        terms = ("tenants" if tenants else "platform", tenants, ("api",), start, start + 30 * SECOND, announced)
+        ledger.apply(
+            event("maintenance.scheduled", f"m{number}", announced, MaintenanceScheduled(*terms)), JANUARY, PLACE
+        )
+
+
+def test_r23_many_maintenances_are_looked_at_once_and_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(policies(), TimeLimits())
+    contract(ledger, "acme")
+    windows(ledger, MANY)
+    for number in range(20):  # long outages, each over all of the windows
+        copy = outage(JANUARY, JANUARY + 20 * DAY + number * SECOND, name=f"inc-{number}")
+        ledger.apply_impacts(copy, JANUARY + 21 * DAY, backfill=False)
+    list(steps(ledger, CLOSE - 1))
+    weighed: list[int] = []
+    for name in ("union", "subtract"):
+        whole = getattr(statement, name)
+
+        def counting(*given: Iterable[Interval], whole: Callable[..., object] = whole) -> object:
+            lists = [list(each) for each in given]
+            weighed.append(sum(map(len, lists)))
+            return whole(*lists)
+
+        monkeypatch.setattr(statement, name, counting)
+    posted = list(steps(ledger, CLOSE + 1))
+    (stated,) = [output for each in posted for output in each.outputs]
+    assert stated.data["excluded_s"] == MANY * 30 * SECOND
+    assert stated.data["downtime_s"] == 20 * DAY + 19 * SECOND - MANY * 30 * SECOND
+    assert sum(weighed) < 7 * MANY, "each window a few times, whatever the number of outages"
+    assert len(posted) > MANY // ITEMS_PER_STEP
+
+
+def test_r23_maintenances_of_others_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(policies(), TimeLimits())
+    for tenant in ("acme", "beta"):
+        contract(ledger, tenant)
+    windows(ledger, 50, ("beta",))
+    looked_at: Counter[str] = Counter()
+    excluded = MaintenancePlan.excluded
+
+    def counting(self: MaintenancePlan, tenant: str, component: str, notice: int) -> list[Interval]:
+        looked_at[tenant] += 1
+        return excluded(self, tenant, component, notice)
+
+    monkeypatch.setattr(MaintenancePlan, "excluded", counting)
+    list(steps(ledger, CLOSE + 1))
+    assert set(looked_at) == {"beta"}
+
+
+def test_r26_settled_months_of_many_maintenances_are_queued() -> None:
+    ledger = Ledger(policies(), TimeLimits())
+    contract(ledger, "acme")
+    windows(ledger, INCIDENTS_AT_ONCE)
+    now = JANUARY + 40 * DAY
+    assert list(steps(ledger, now))
+    applied = ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), now, backfill=False)
+    assert isinstance(applied, Posted)
+    assert (applied.months, len(applied.rechecks)) == ([], 1)
 
 
 def test_r26_the_limits_move_on_in_steps_over_many_incidents(monkeypatch: pytest.MonkeyPatch) -> None:

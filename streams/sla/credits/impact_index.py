@@ -5,11 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from streams.sla.credits.time_index import TimeIndex
+from streams.sla.credits.time_index import PLATFORM, TimeIndex
 from streams.sla.impact import Impact, ImpactCopy
-
-PLATFORM = ""
-"""The index key of platform-wide lists, beside those of tenants."""
 
 
 class Impacts:

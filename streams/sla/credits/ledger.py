@@ -8,13 +8,14 @@ from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.credits.account import Account, Claim
 from streams.sla.credits.erase_tenant import SLICE, ErasedTenant, erase
-from streams.sla.credits.impact_index import PLATFORM, Impacts, tenants_of
+from streams.sla.credits.impact_index import Impacts, tenants_of
 from streams.sla.credits.ledger_timers import LedgerTimers
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import LedgerDecision, Posted
 from streams.sla.credits.recheck_queue import Recheck
 from streams.sla.credits.retention import reject_evicted
+from streams.sla.credits.time_index import PLATFORM
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasure, Erasures
 from streams.sla.impact import ImpactCopy

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.sla.credits.intervals import Interval, intersect
-from streams.sla.credits.time_index import TimeIndex
+from streams.sla.credits.time_index import PLATFORM, TimeIndex
 from streams.sla.erasure import Erasures
 from streams.sla.events import Event, MaintenanceCancelled, MaintenanceScheduled, Position, Rejection
 
 MAX_EVENTS = 200
 """The most events of one maintenance (R28); `RESERVED_EVENTS` more may cancel it, so that this is always possible."""
 RESERVED_EVENTS = 20
+MAX_KEYS = 100
+"""The most tenants for whom a maintenance is listed one by one."""
 
 
 class _Fact(NamedTuple):
@@ -47,41 +51,46 @@ class MaintenanceVersion(NamedTuple):
         return component in self.components and (self.scope == "platform" or tenant in self.tenant_ids)
 
 
-class MaintenancePlan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MaintenancePlan:
     """The versions of one maintenance since its last cancellation, in event-time order. A cancellation removes all
-    earlier versions, even retroactively."""
+    earlier versions, even retroactively. `start` is the earliest start of its versions, `end` their latest end;
+    `platform` says whether one concerns every tenant, `tenant_ids` and `components` are all that they name."""
 
     maintenance_id: str
     versions: tuple[MaintenanceVersion, ...]
+    start: int
+    end: int
+    platform: bool
+    tenant_ids: frozenset[str]
+    components: frozenset[str]
+    _of_others: dict[tuple[str, int], list[Interval]] = field(default_factory=dict, compare=False, repr=False)
+    """`excluded` of tenants that no version names, by component and notice: the same for each of them."""
 
-    @property
-    def start(self) -> int:
-        """The earliest start of its versions."""
-        return min(version.start for version in self.versions)
-
-    @property
-    def end(self) -> int:
-        """The latest end of its versions."""
-        return max(version.end for version in self.versions)
-
-    @property
-    def platform(self) -> bool:
-        """Whether a version concerns every tenant."""
-        return any(version.scope == "platform" for version in self.versions)
-
-    @property
-    def tenant_ids(self) -> frozenset[str]:
-        """The tenants that versions name."""
-        return frozenset().union(*(version.tenant_ids for version in self.versions))
-
-    @property
-    def components(self) -> frozenset[str]:
-        """The components that versions name."""
-        return frozenset().union(*(version.components for version in self.versions))
+    @classmethod
+    def of(cls, maintenance_id: str, versions: Sequence[MaintenanceVersion]) -> MaintenancePlan:
+        """`versions` are not empty."""
+        return cls(
+            maintenance_id,
+            tuple(versions),
+            start=min(version.start for version in versions),
+            end=max(version.end for version in versions),
+            platform=any(version.scope == "platform" for version in versions),
+            tenant_ids=frozenset().union(*(version.tenant_ids for version in versions)),
+            components=frozenset().union(*(version.components for version in versions)),
+        )
 
     def excluded(self, tenant: str, component: str, notice: int) -> list[Interval]:
         """The instants excluded for a tenant and a component: those that a version announced at least `notice` ahead
         of its start covers, and that every later version covers too (R23). At most one interval."""
+        if tenant in self.tenant_ids:
+            return self._excluded(tenant, component, notice)
+        found = self._of_others.get((component, notice))
+        if found is None:
+            found = self._of_others[component, notice] = self._excluded(tenant, component, notice)
+        return found
+
+    def _excluded(self, tenant: str, component: str, notice: int) -> list[Interval]:
         covered: list[Interval] = []
         for version in self.versions:
             if not version.concerns(tenant, component):
@@ -138,7 +147,7 @@ class Maintenance:
         """Evict a maintenance; returns its facts as (maintenance, source, id)."""
         plan = self._plans.pop(maintenance_id, None)
         if plan is not None:
-            self._index.discard("", plan.start, plan.end, maintenance_id)
+            self._unlist(plan)
         return [(maintenance_id, fact.source, fact.id) for fact in self._facts.pop(maintenance_id)]
 
     def erase_tenant(self, erasures: Erasures) -> list[tuple[Event, int, Position]]:
@@ -159,7 +168,7 @@ class Maintenance:
         """Rebuild a plan from its facts; None when the last of them is a cancellation."""
         old = self._plans.pop(maintenance_id, None)
         if old is not None:
-            self._index.discard("", old.start, old.end, maintenance_id)
+            self._unlist(old)
         versions: list[MaintenanceVersion] = []
         for fact in self._facts[maintenance_id]:
             match fact.event.payload:
@@ -170,10 +179,24 @@ class Maintenance:
                     versions = []
         if not versions:
             return None
-        plan = self._plans[maintenance_id] = MaintenancePlan(maintenance_id, tuple(versions))
-        self._index.add("", plan.start, plan.end, maintenance_id)
+        plan = self._plans[maintenance_id] = MaintenancePlan.of(maintenance_id, versions)
+        for key in self._keys(plan):
+            self._index.add(key, plan.start, plan.end, maintenance_id)
         return plan
 
-    def between(self, start: int, end: int) -> list[MaintenancePlan]:
-        """The plans that may exclude instants within [start, end), ordered by id."""
-        return [self._plans[name] for name in sorted(self._index.between(("",), start, end))]
+    def _unlist(self, plan: MaintenancePlan) -> None:
+        for key in self._keys(plan):
+            self._index.discard(key, plan.start, plan.end, plan.maintenance_id)
+
+    @staticmethod
+    def _keys(plan: MaintenancePlan) -> Collection[str]:
+        """The index keys of a plan: whom it may concern. One that names many is looked at for every tenant."""
+        return (PLATFORM,) if plan.platform or len(plan.tenant_ids) > MAX_KEYS else plan.tenant_ids
+
+    def between(self, tenant: str, start: int, end: int) -> list[MaintenancePlan]:
+        """The plans that may exclude instants within [start, end) for a tenant, ordered by id."""
+        return [self._plans[name] for name in sorted(self._index.between((PLATFORM, tenant), start, end))]
+
+    def count(self, tenant: str, start: int, end: int) -> int:
+        """At least as many as `between` returns, without looking at any."""
+        return self._index.count((PLATFORM, tenant), start, end)

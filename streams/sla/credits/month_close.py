@@ -108,7 +108,7 @@ class MonthClose:
 
     def _compute(self, account: Account, month: Month, terms: MonthTerms, instant: int) -> Steps[MonthResult]:
         impacts = self._impacts.between(account.tenant, terms.period.start, terms.period.end)
-        maintenance = self._maintenance.between(terms.period.start, terms.period.end)
+        maintenance = self._maintenance.between(account.tenant, terms.period.start, terms.period.end)
         currency = account.contracts.currency
         return month_steps(
             account.tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency
@@ -151,14 +151,15 @@ class MonthClose:
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
 
-    def count_incidents(self, accounts: Iterable[Account], start: int, end: int) -> int:
-        """About how many impact lists `recheck_months` looks at: those of settled months."""
+    def count_items(self, accounts: Iterable[Account], start: int, end: int) -> int:
+        """About how many impact lists and maintenances `recheck_months` looks at: those of settled months."""
         return sum(
-            self._impacts.count(account.tenant, *month_bounds(month, account.contracts.zone))
+            index.count(account.tenant, *month_bounds(month, account.contracts.zone))
             for account in accounts
             if account.settles and len(account.contracts)
             for month in account.months_between(max(start, account.begin - 1), end)
             if account.state_of(month).settled is not None
+            for index in (self._impacts, self._maintenance)
         )
 
     def _provisional(self, account: Account, month: Month, instant: int) -> Steps[None]:

@@ -12,7 +12,7 @@ from streams.sla.credits.work_steps import Steps, finish
 MONTHS_AT_ONCE = 24
 """Months that are computed before the next input is applied; more are queued."""
 INCIDENTS_AT_ONCE = 2_000
-"""Impact lists that are looked at for them; months with more are queued."""
+"""Impact lists and maintenances that are looked at for them; months with more are queued."""
 MAX_TENANTS = 1_000
 """A queued recheck names at most this many tenants, so that its row stays small; with more it is for all."""
 MONTHS_PER_STEP = 4
@@ -56,7 +56,7 @@ class Rechecks:
                 settled = [account for account in accounts if not self._recheck_open(account, start, end)]
                 if not settled:
                     return
-                if self._month_close.count_incidents(settled, start, end) <= INCIDENTS_AT_ONCE:
+                if self._month_close.count_items(settled, start, end) <= INCIDENTS_AT_ONCE:
                     tenants = names = [one.tenant for one in settled if not self._done(one, start, end, arrival)]
                     if not names:
                         return

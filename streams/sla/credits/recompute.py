@@ -124,7 +124,7 @@ class Recomputation:
         account = self._accounts[tenant]
         terms = account.settled_terms(month)
         impacts = self._impacts.between(tenant, terms.period.start, terms.period.end)
-        maintenance = self._maintenance.between(terms.period.start, terms.period.end)
+        maintenance = self._maintenance.between(tenant, terms.period.start, terms.period.end)
         currency = account.contracts.currency
         found = compute_month(
             tenant, month, terms.period, terms.spans, terms.policy, impacts, maintenance, instant, currency

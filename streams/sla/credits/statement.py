@@ -95,20 +95,25 @@ def month_steps(
     """Compute a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the
     month; the last one's charge and plan apply, never prorated (R25)."""
     contracted = union((span.start, span.end) for span in spans)
-    whole = [Interval(period.start, period.end)]
-    excluded_by: dict[str, list[Interval]] = {}
+    windows: dict[str, list[Interval]] = {}
     evidence: list[tuple[str, str, Position]] = [("contract", s.contract.id, s.contract.position) for s in spans]
+    looked_at = 0
     for plan in maintenance:
         excludes = False
         for component in filter(policy.guarantees, plan.components):
-            excluded_spans = intersect(plan.excluded(tenant, component, policy.maintenance_notice), whole)
-            if excluded_spans:
-                excludes = True
-                excluded_by[component] = union([*excluded_by.get(component, ()), *excluded_spans])
+            looked_at += len(plan.versions)
+            for start, end in plan.excluded(tenant, component, policy.maintenance_notice):
+                if start < period.end and end > period.start:
+                    excludes = True
+                    window = Interval(max(start, period.start), min(end, period.end))
+                    windows.setdefault(component, []).append(window)
         if excludes:
             evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
+        if looked_at >= ITEMS_PER_STEP:
+            looked_at = 0
+            yield
     summarized: list[tuple[str, PositionsSummary]] = []
-    down: list[tuple[int, int]] = []
+    outages: dict[str, list[tuple[int, int]]] = {}
     for number, copy in enumerate(impacts, 1):
         if number % ITEMS_PER_STEP == 0:
             yield
@@ -120,13 +125,23 @@ def month_steps(
             if impact.scope != "platform" and tenant not in impact.tenant_ids:
                 continue
             relevant = True
-            outage = union([(max(impact.start, period.start), min(end, period.end))])
-            down += subtract(outage, excluded_by.get(impact.component, ()))
+            outage = max(impact.start, period.start), min(end, period.end)
+            outages.setdefault(impact.component, []).append(outage)
         if relevant:
             evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
             if copy.summary is not None:
                 summarized.append((copy.incident_id, copy.summary))
-    long = len(down) > ITEMS_PER_STEP
+    long = sum(map(len, outages.values())) + sum(map(len, windows.values())) > ITEMS_PER_STEP
+    excluded_by: dict[str, list[Interval]] = {}
+    for component, excluded_windows in windows.items():
+        if long:
+            yield
+        excluded_by[component] = union(excluded_windows)
+    down: list[Interval] = []
+    for component, found in outages.items():
+        if long:
+            yield
+        down += subtract(union(found), excluded_by.get(component, ()))
     if long:
         yield
     intervals = intersect(union(down), contracted)

@@ -124,11 +124,11 @@ def _spans_fields(result: MonthResult) -> Steps[dict[str, object]]:
     if max(len(result.intervals), len(result.exclusions)) > MAX_SPANS:
         summary = yield from summarize_spans(result)
         return {"intervals": [], "exclusions": [], "spans_summary": summary._asdict()}
-    return {
-        "intervals": [interval._asdict() for interval in result.intervals],
-        "exclusions": [interval._asdict() for interval in result.exclusions],
-        "spans_summary": None,
-    }
+    intervals = [{"start": start, "end": end} for start, end in result.intervals]
+    if _is_long(result):
+        yield
+    exclusions = [{"start": start, "end": end} for start, end in result.exclusions]
+    return {"intervals": intervals, "exclusions": exclusions, "spans_summary": None}
 
 
 def _evidence_fields(result: MonthResult) -> Steps[dict[str, object]]:

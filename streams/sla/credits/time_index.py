@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from streams.sla.instants import DAY
 
+PLATFORM = ""
+"""The key of what concerns every tenant, beside those of tenants."""
 BUCKET = 32 * DAY
 #: An interval that spans more buckets than this is not listed in each; every lookup of its key returns it.
 MAX_BUCKETS = 40
