@@ -122,13 +122,9 @@ CREDITS_AMOUNT = _counter(
     "Amount of the credits issued to billing, in the smallest unit of the currency (cents, yen).",
     "currency",
 )
-INCIDENT_STATES_FAILED = _counter(
-    "sla_incident_states_failed", "incidents", "Changes of an incident whose present state could not be published."
-)
+INCIDENT_STATES_FAILED = _counter("sla_incident_states_failed", "incidents", "Changes whose state was not published.")
 CONTRADICTORY_TIMES = _counter(
-    "sla_contradictory_times",
-    "states",
-    "Published states of incidents that end before they begin, so that they count no downtime (R21).",
+    "sla_contradictory_times", "states", "Published states of incidents that end before they begin (R21)."
 )
 UNKNOWN_REFERENCES_TOTAL = _counter(
     "sla_unknown_references",

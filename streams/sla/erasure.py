@@ -75,7 +75,8 @@ class Erasures:
         """An impact list with pseudonyms: its sender may not know of an erasure yet."""
         if not self._homes:
             return copy
-        return copy._replace(impacts=tuple(i._replace(tenant_ids=self.names(i.tenant_ids)) for i in copy.impacts))
+        names = {tenants: self.names(tenants) for tenants in {impact.tenant_ids for impact in copy.impacts}}
+        return copy._replace(impacts=tuple(i._replace(tenant_ids=names[i.tenant_ids]) for i in copy.impacts))
 
     def event(self, event: Event) -> Event:
         """A contract or maintenance event as it is stored; the same object when it names no erased tenant. Its digest

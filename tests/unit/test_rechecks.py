@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from random import Random  # noqa: TID251 -- seeded
 
 import pytest
@@ -11,6 +12,7 @@ from story import micros, policies, shipped
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits import month_close, rechecks, statement
+from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.maintenance import MaintenancePlan
@@ -20,6 +22,7 @@ from streams.sla.credits.recheck_queue import Recheck, RecheckQueue
 from streams.sla.credits.rechecks import INCIDENTS_AT_ONCE, MONTHS_AT_ONCE, MONTHS_PER_STEP
 from streams.sla.credits.retention import LOOKED_AT
 from streams.sla.credits.statement import month_steps
+from streams.sla.credits.time_index import TimeIndex
 from streams.sla.credits.work_steps import ITEMS_PER_STEP
 from streams.sla.events import (
     ContractSet,
@@ -32,7 +35,7 @@ from streams.sla.events import (
     TenantErased,
 )
 from streams.sla.impact import Impact, ImpactCopy
-from streams.sla.instants import DAY, HOUR, SECOND, Month, format_rfc3339
+from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, Month, format_rfc3339
 
 PLACE = Position("t", 0, 0)
 JANUARY = micros("2026-01-01T00:00:00Z")
@@ -366,6 +369,32 @@ def test_r23_many_maintenances_are_looked_at_once_and_in_steps(monkeypatch: pyte
     assert stated.data["downtime_s"] == 20 * DAY + 19 * SECOND - MANY * 30 * SECOND
     assert sum(weighed) < 7 * MANY, "each window a few times, whatever the number of outages"
     assert len(posted) > MANY // ITEMS_PER_STEP
+
+
+def test_r21_a_change_of_an_incident_of_many_tenants_within_a_month_lists_none_of_them_again() -> None:
+    impacts, tenants = Impacts(), tuple(f"t{number:03}" for number in range(500))
+    changes: list[str] = []
+    add_to, discard_from = impacts._index.add_to, impacts._index.discard_from
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimeIndex, "add_to", lambda self, key, *rest: changes.append(key) or add_to(key, *rest))
+        patch.setattr(
+            TimeIndex, "discard_from", lambda self, key, *rest: changes.append(key) or discard_from(key, *rest)
+        )
+        starts = [JANUARY + number * MINUTE for number in range(4)]
+        for revision in range(1, 4):
+            listed = [
+                Impact("api", "complete_outage", start, end, None, "tenants", tenants)
+                for start, end in pairwise(starts[: revision + 1])
+            ]
+            impacts.put(ImpactCopy("inc", revision, tuple(listed), (PLACE,)))
+            assert [copy.revision for copy in impacts.between("t499", JANUARY, JANUARY + DAY)] == [revision]
+        assert len(changes) == len(tenants)
+        impacts.put(ImpactCopy("inc", 4, (listed[0]._replace(tenant_ids=tenants[1:]), listed[1]), (PLACE,)))
+        assert [impacts.count(each, JANUARY, JANUARY + DAY) for each in ("t000", "t001")] == [1, 1]
+        impacts.put(ImpactCopy("inc", 5, (listed[0]._replace(tenant_ids=tenants[1:]),), (PLACE,)))
+        assert [impacts.count(each, JANUARY, JANUARY + DAY) for each in ("t000", "t001")] == [0, 1]
+        impacts.remove("inc")
+        assert impacts.tenants() == []
 
 
 def test_r23_maintenances_of_others_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,21 @@ history (R22)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from streams.sla.credits.time_index import PLATFORM, TimeIndex
 from streams.sla.impact import Impact, ImpactCopy
+
+_Buckets = dict[tuple[str, ...], set[int | None]]
+"""Index keys of intervals, and the buckets that these are listed in."""
+
+
+def _buckets_of(copy: ImpactCopy) -> _Buckets:
+    found: _Buckets = {}
+    for impact in copy.impacts:
+        keys = (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids
+        found.setdefault(keys, set()).update(TimeIndex.buckets_of(impact.start, impact.end))
+    return found
 
 
 class Impacts:
@@ -27,12 +38,18 @@ class Impacts:
     def put(self, copy: ImpactCopy) -> None:
         """Replace an incident's list."""
         old = self._lists.get(copy.incident_id)
-        if old is not None:
-            for key, impact in self._entries(old):
-                self._index.discard(key, impact.start, impact.end, copy.incident_id)
+        before, after = {} if old is None else _buckets_of(old), _buckets_of(copy)
         self._lists[copy.incident_id] = copy
-        for key, impact in self._entries(copy):
-            self._index.add(key, impact.start, impact.end, copy.incident_id)
+        if before != after:  # a change within a month changes nothing, however many tenants the incident has
+            self._unlist(copy.incident_id, before)
+            for keys, buckets in after.items():
+                for key in keys:
+                    self._index.add_to(key, buckets, copy.incident_id)
+
+    def _unlist(self, incident_id: str, listed: _Buckets) -> None:
+        for keys, buckets in listed.items():
+            for key in keys:
+                self._index.discard_from(key, buckets, incident_id)
 
     def names(self) -> list[str]:
         """Every incident that has a list."""
@@ -40,14 +57,7 @@ class Impacts:
 
     def remove(self, incident_id: str) -> None:
         """Evict an incident's list."""
-        for key, impact in self._entries(self._lists.pop(incident_id)):
-            self._index.discard(key, impact.start, impact.end, incident_id)
-
-    @staticmethod
-    def _entries(copy: ImpactCopy) -> Iterator[tuple[str, Impact]]:
-        for impact in copy.impacts:
-            for key in (PLATFORM,) if impact.scope == "platform" else impact.tenant_ids:
-                yield key, impact
+        self._unlist(incident_id, _buckets_of(self._lists.pop(incident_id)))
 
     def tenants(self) -> list[str]:
         """Every tenant that a list names."""

@@ -22,22 +22,31 @@ class TimeIndex:
         self._buckets: dict[str, dict[int | None, set[str]]] = {}
 
     @staticmethod
-    def _buckets_of(start: int, end: int | None) -> Iterable[int | None]:
+    def buckets_of(start: int, end: int | None) -> Iterable[int | None]:
+        """The buckets that an entry is listed in."""
         if end is None or end - start >= MAX_BUCKETS * BUCKET:
             return (None,)
         return range(start // BUCKET, end // BUCKET + 1)
 
     def add(self, key: str, start: int, end: int | None, name: str) -> None:
         """List a name under a key for [start, end]."""
-        for bucket in self._buckets_of(start, end):
+        self.add_to(key, self.buckets_of(start, end), name)
+
+    def add_to(self, key: str, buckets: Iterable[int | None], name: str) -> None:
+        """List a name under a key in what `buckets_of` returned."""
+        for bucket in buckets:
             self._buckets.setdefault(key, {}).setdefault(bucket, set()).add(name)
 
     def discard(self, key: str, start: int, end: int | None, name: str) -> None:
         """Undo `add`."""
+        self.discard_from(key, self.buckets_of(start, end), name)
+
+    def discard_from(self, key: str, listed: Iterable[int | None], name: str) -> None:
+        """Undo `add_to`."""
         buckets = self._buckets.get(key)
         if buckets is None:
             return
-        for bucket in self._buckets_of(start, end):
+        for bucket in listed:
             names = buckets.get(bucket)
             if names is not None:
                 names.discard(name)
