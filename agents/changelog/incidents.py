@@ -220,11 +220,20 @@ class StepRows:
         self._rows.pop(incident_id, None)
 
     def steps(self, incident_id: str) -> list[Step]:
-        """An incident's steps in their order (streams.sla.incidents.lru_cache.StepReader)."""
+        """An incident's steps in their order (streams.sla.incidents.lru_cache.StepReader). Raises ValueError where rows
+        can't be read or one is missing: the state is damaged."""
         rows = self._rows.get(incident_id)
         if rows is None:
             return []
-        return [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(bytes(rows))]
+        steps = [decode_step(self._input_rows, self._topics, row) for row in self._input_rows.rows(bytes(rows))]
+        number = steps[0].number
+        for step in steps:
+            if step.number != number:
+                raise ValueError(f"the row of step {number} is not between those of the steps before and after it")
+            number += 1
+        if not any(fact.rank == 0 for fact in steps[0].facts):
+            raise ValueError(f"step {steps[0].number} is the first, and has no opening: the rows before it are missing")
+        return steps
 
 
 def reevaluation_row(context: AgentContext, progress: QueueProgress) -> tuple[bytes, bytes | None]:

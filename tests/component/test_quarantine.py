@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from agent_harness import INCIDENTS, LEDGER, Cluster
-from story import contract, erased, micros, opened, policies, resolved, responded
+from story import contract, erased, micros, opened, policies, reclassified, resolved, responded, updated
 
 from agents.changelog.incidents import StepRows
 from streams.runtime.processor import Effects, SubjectFailed
@@ -199,3 +199,23 @@ def test_r27_a_tenant_whose_months_cannot_be_computed_costs_no_other_an_outage(m
     cluster.pass_time(micros("2026-04-14T00:00:00Z"))
     adjusted = [o for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
     assert [o["subject"] for o in adjusted] == ["beta", "acme"]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_r27_an_incident_with_a_missing_row_is_set_aside_instead_of_judged_by_the_rest(missing: int) -> None:
+    cluster = Cluster(policies(), partitions=1)
+    for incident in ("good", "bad"):
+        for line in (opened("10:00", of=incident), responded("10:10", of=incident), updated("10:20", of=incident)):
+            cluster.publish(line, micros(line["time"]))
+        cluster.publish(reclassified("10:30", of=incident, impact="material_aspect"), micros("10:30"))
+    task = cluster.tasks[INCIDENTS, 0]
+    keys = [key for key in task.rows if key.startswith(b"i\x1fbad\x1f")]
+    assert len(keys) == 4
+    del task.rows[keys[missing]]
+    cluster.sets_aside = True
+    cluster.rebuild(task)
+    before = len(cluster.outputs("alerts"))
+    cluster.pass_time(micros("4 10:00"))
+    assert {output["subject"] for output in cluster.outputs("alerts")[before:]} == {"good"}
+    (reject,) = cluster.rejects()
+    assert (reject.code, reject.send.key) == ("internal", b"bad")
