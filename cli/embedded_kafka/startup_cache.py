@@ -18,7 +18,8 @@ from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.jars import kafka_jars
 from cli.embedded_kafka.node_files import BrokerError, java_command, java_environment, startup_cache_of
 
-_ASSEMBLING_S = 120.0
+#: Ten seconds of a quiet machine; a busy one may take minutes.
+_ASSEMBLING_S = 600.0
 _RETAINED = 3
 
 
@@ -26,7 +27,8 @@ def make_startup_cache() -> Path | None:
     """Makes the file unless it is there; about ten seconds. None when it cannot be made: starts then take longer.
 
     Processes that ask at the same time wait for one of them. The file enters its place only when complete. A process
-    that cannot make it leaves an empty file in its place, so that the next one does not try again.
+    that cannot make it leaves an empty file in its place, so that the next one does not try again; one that has not
+    enough time for it leaves none.
     """
     try:
         jars = kafka_jars()
@@ -36,14 +38,14 @@ def make_startup_cache() -> Path | None:
             if not made.exists():
                 _make(jars, made)
             return made if made.stat().st_size else None
-    except (BrokerError, OSError):
+    except (BrokerError, OSError, subprocess.TimeoutExpired):
         return None
 
 
 def _make(jars: list[Path], made: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="startup-", dir=made.parent) as folder:
         recorded, assembled = Path(folder) / "recorded", Path(folder) / "assembled"
-        with contextlib.suppress(BrokerError, subprocess.SubprocessError):
+        with contextlib.suppress(BrokerError, subprocess.CalledProcessError):
             with start_broker(Path(folder) / "kafka", java=("-XX:AOTMode=record", f"-XX:AOTConfiguration={recorded}")):
                 pass
             subprocess.run(
