@@ -95,42 +95,10 @@ def month_steps(
     """Compute a tenant-month as of an instant: open outages run to it. `spans` are the terms in force within the
     month; the last one's charge and plan apply, never prorated (R25)."""
     contracted = union((span.start, span.end) for span in spans)
-    windows: dict[str, list[Interval]] = {}
     evidence: list[tuple[str, str, Position]] = [("contract", s.contract.id, s.contract.position) for s in spans]
-    looked_at = 0
-    for plan in maintenance:
-        excludes = False
-        for component in filter(policy.guarantees, plan.components):
-            looked_at += len(plan.versions)
-            for start, end in plan.excluded(tenant, component, policy.maintenance_notice):
-                if start < period.end and end > period.start:
-                    excludes = True
-                    window = Interval(max(start, period.start), min(end, period.end))
-                    windows.setdefault(component, []).append(window)
-        if excludes:
-            evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
-        if looked_at >= ITEMS_PER_STEP:
-            looked_at = 0
-            yield
     summarized: list[tuple[str, PositionsSummary]] = []
-    outages: dict[str, list[tuple[int, int]]] = {}
-    for number, copy in enumerate(impacts, 1):
-        if number % ITEMS_PER_STEP == 0:
-            yield
-        relevant = False
-        for impact in copy.impacts:
-            end = instant if impact.end is None else min(impact.end, instant)
-            if end <= period.start or impact.start >= period.end or not counts(policy, impact):
-                continue
-            if impact.scope != "platform" and tenant not in impact.tenant_ids:
-                continue
-            relevant = True
-            outage = max(impact.start, period.start), min(end, period.end)
-            outages.setdefault(impact.component, []).append(outage)
-        if relevant:
-            evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
-            if copy.summary is not None:
-                summarized.append((copy.incident_id, copy.summary))
+    windows = yield from _windows(tenant, period, policy, maintenance, evidence)
+    outages = yield from _outages(tenant, period, policy, impacts, instant, evidence, summarized)
     long = sum(map(len, outages.values())) + sum(map(len, windows.values())) > ITEMS_PER_STEP
     excluded_by: dict[str, list[Interval]] = {}
     for component, excluded_windows in windows.items():
@@ -172,6 +140,65 @@ def month_steps(
         evidence=tuple(sorted(evidence)),
         summarized=tuple(sorted(summarized)),
     )
+
+
+def _windows(
+    tenant: str,
+    period: Period,
+    policy: Policy,
+    maintenance: Iterable[MaintenancePlan],
+    evidence: list[tuple[str, str, Position]],
+) -> Steps[dict[str, list[Interval]]]:
+    """The excluded intervals by component, as they come; what excludes is added to `evidence`."""
+    windows: dict[str, list[Interval]] = {}
+    looked_at = 0
+    for plan in maintenance:
+        excludes = False
+        for component in filter(policy.guarantees, plan.components):
+            looked_at += len(plan.versions)
+            for start, end in plan.excluded(tenant, component, policy.maintenance_notice):
+                if start < period.end and end > period.start:
+                    excludes = True
+                    window = Interval(max(start, period.start), min(end, period.end))
+                    windows.setdefault(component, []).append(window)
+        if excludes:
+            evidence += [("maintenance", plan.maintenance_id, version.position) for version in plan.versions]
+        if looked_at >= ITEMS_PER_STEP:
+            looked_at = 0
+            yield
+    return windows
+
+
+def _outages(
+    tenant: str,
+    period: Period,
+    policy: Policy,
+    impacts: Iterable[ImpactCopy],
+    instant: int,
+    evidence: list[tuple[str, str, Position]],
+    summarized: list[tuple[str, PositionsSummary]],
+) -> Steps[dict[str, list[tuple[int, int]]]]:
+    """The downtime by component, as it comes, maintenance included; what counts is added to `evidence`, and to
+    `summarized` where its positions are summarised."""
+    outages: dict[str, list[tuple[int, int]]] = {}
+    for number, copy in enumerate(impacts, 1):
+        if number % ITEMS_PER_STEP == 0:
+            yield
+        relevant = False
+        for impact in copy.impacts:
+            end = instant if impact.end is None else min(impact.end, instant)
+            if end <= period.start or impact.start >= period.end or not counts(policy, impact):
+                continue
+            if impact.scope != "platform" and tenant not in impact.tenant_ids:
+                continue
+            relevant = True
+            outage = max(impact.start, period.start), min(end, period.end)
+            outages.setdefault(impact.component, []).append(outage)
+        if relevant:
+            evidence += [("incident", copy.incident_id, position) for position in copy.evidence]
+            if copy.summary is not None:
+                summarized.append((copy.incident_id, copy.summary))
+    return outages
 
 
 def compute_month(*terms: Any) -> MonthResult:
