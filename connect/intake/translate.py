@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from connect.intake.arrival_check import Arrival
+from connect.intake.contradictory_times import StatedTimes
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.formats.source_format import Receipt
@@ -73,9 +74,9 @@ def plain_json_outcomes(
 def in_parts(outcomes: Outcomes, source: Source, size: int, arrival: Arrival | None = None) -> Iterator[Translation]:
     """Check each event as the agents will check it, and against what the source may publish. A part has at most `size`
     outcomes, so a large request needs the memory of a small one. Without an `arrival` times are not checked."""
-    part = Translation(truncated=outcomes.truncated)
+    part, times = Translation(truncated=outcomes.truncated), StatedTimes()
     for number, outcome in enumerate(outcomes.items, 1):
-        _check(outcome, source, part, arrival)
+        _check(outcome, source, part, arrival, times)
         if number % size == 0:
             yield part
             part = Translation()
@@ -109,7 +110,9 @@ def plain_json(
     return translated(plain_json_outcomes(source, route, path_id, headers, content), source)
 
 
-def _check(outcome: ItemOutcome, source: Source, part: Translation, arrival: Arrival | None) -> None:
+def _check(
+    outcome: ItemOutcome, source: Source, part: Translation, arrival: Arrival | None, times: StatedTimes
+) -> None:
     match outcome:
         case IgnoredItem():
             part.ignored.append(outcome)
@@ -123,3 +126,6 @@ def _check(outcome: ItemOutcome, source: Source, part: Translation, arrival: Arr
                 part.rejected.append(RejectedItem(item, "forbidden", reason))
             else:
                 part.events.append(prepared)
+                contradiction = times.note(item, event, prepared.subject, prepared.time)
+                if contradiction is not None:
+                    part.ignored.append(contradiction)

@@ -127,3 +127,18 @@ def test_other_versions_and_shapes_are_refused_as_a_whole() -> None:
         found = decided(PROMETHEUS, payload)
         assert not found.events
         assert reason in found.rejected[0].reason
+
+
+def test_an_alert_that_ends_before_it_starts_is_taken_and_told() -> None:
+    """It has no downtime (R21), and what the workers see of it is an outage of no length."""
+    payload = recorded("alertmanager-resolved")
+    payload["alerts"][0]["endsAt"] = "2026-04-10T07:00:00Z"
+    found = decided(PROMETHEUS, payload)
+    assert (found.rejected, len(found.events)) == ([], 3)
+    (told,) = found.ignored
+    assert (told.item, told.unapplied, told.subject) == (
+        "alerts[0]",
+        "ends_before_it_begins",
+        "prometheus-3b4b9ea4f3ae8b1a-20260410T075200.123456Z",
+    )
+    assert "it ends at 2026-04-10T07:00:00Z, before it begins at 2026-04-10T07:52:00.123456Z" in told.reason

@@ -41,6 +41,8 @@ def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
         ("ce-started_at", "started_at: belongs in data"),
         ("ce-tenant_ids", "tenant_ids: belongs in data"),
         ("ce-back_fill", "back_fill: is not an attribute of an event; did you mean backfill?"),
+        ("ce-started*at", "started*at: is not an attribute of an event; allowed: "),
+        ("ce-", ": is not an attribute of an event; allowed: "),
         ("ce-received-time", "received-time: is not an attribute of an event; did you mean receivedtime?"),
     ],
 )
@@ -134,3 +136,24 @@ def test_plain_json_that_is_wrong_is_told_by_its_field(
 ) -> None:
     (refused,) = plain(path, body, path_id).rejected
     assert reason in refused.reason
+
+
+@pytest.mark.parametrize("names", ["or", "ro"], ids=["opened-first", "resolved-first"])
+@pytest.mark.parametrize(("restored_at", "told"), [("2026-01-31T08:00:00Z", 1), (None, 0)])
+def test_a_batch_whose_incident_ends_before_it_begins_is_taken_and_told(
+    names: str, restored_at: str | None, told: int
+) -> None:
+    data = {"who": {"kind": "monitor"}} | ({} if restored_at is None else {"restored_at": restored_at})
+    resolved = {**OPENED, "id": "r", "type": "incident.resolved", "data": data}
+    batch = json.dumps([{"o": OPENED, "r": resolved}[name] for name in names]).encode()
+    found = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, batch)
+    assert (len(found.events), found.rejected) == (2, [])
+    assert [(each.unapplied, each.subject) for each in found.ignored] == [("ends_before_it_begins", "inc-1")] * told
+
+
+def test_a_batch_that_opens_an_incident_twice_contradicts_itself_by_its_earliest_beginning_alone() -> None:
+    data = {"who": {"kind": "monitor"}, "restored_at": "2026-01-31T10:30:00Z"}
+    again = {**OPENED, "id": "o2", "time": "2026-01-31T11:00:00Z"}
+    batch = json.dumps([OPENED, {**OPENED, "id": "r", "type": "incident.resolved", "data": data}, again]).encode()
+    found = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, batch)
+    assert (len(found.events), found.rejected, found.ignored) == (3, [], [])

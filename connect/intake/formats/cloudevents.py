@@ -16,8 +16,9 @@ BINARY = "application/json"
 MEDIA_TYPES = (STRUCTURED, BATCH, BINARY)
 _MAX_EVENTS = 10_000
 _PREFIX = "ce-"
-#: More than CloudEvents allows in the name of an attribute, so that a misspelled one is refused (`started_at`).
-_ATTRIBUTE = re.compile(r"[a-z0-9_.-]+")
+#: What HTTP allows in the name of a header, far more than CloudEvents in that of an attribute: a misspelled one
+#: (`started_at`) does not vanish, it is refused.
+_ATTRIBUTE = re.compile(r"[0-9a-z!#$%&'*+.^_`|~-]*")
 
 
 def outcomes(media_type: str, headers: Mapping[str, str], content: bytes) -> Iterator[ItemOutcome]:
