@@ -117,6 +117,13 @@ class Changes:
             for each in self._subscriptions:
                 each.offer(change)
 
+    @property
+    def position(self) -> int:
+        """The position of the latest change. What is read from the database afterwards has all changes up to it, so a
+        subscription after it continues what was read without a gap. 0 before the first change."""
+        with self._lock:
+            return self._recent[-1].position if self._recent else 0
+
     @contextmanager
     def subscribe(self, after: int | None = None, reader: str = "") -> Iterator[ChangeSubscription]:
         """The changes from now on, or from position `after` on; called in an event loop. `reader` is a person or an

@@ -58,8 +58,10 @@ Scope = Annotated[TenantScope, Depends(tenant_scope)]
 Context = Annotated[BoardContext, Depends(board_context)]
 
 
-def read_connection(context: Context) -> Iterator[Connection]:
-    """A connection in one transaction, so that all reads of a request see the same state; nothing is written."""
+def read_connection(request: Request, context: Context) -> Iterator[Connection]:
+    """A connection in one transaction, so that all reads of a request see the same state; nothing is written. A page
+    follows the changes after `request.state.position`: what it shows has all changes up to there."""
+    request.state.position = context.changes.position
     with context.engine.connect() as connection:
         yield connection
 

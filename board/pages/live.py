@@ -167,10 +167,12 @@ async def follow(
     request: Request,
     context: Context,
     scope: Scope,
+    after: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, lt=2**63)] = None,
 ) -> EventStream:
-    """Server-sent events for this page: `change` and `resync` as those of the API, and `status` without changes. Each
-    says whether the read model is `current`, and if not since when (milliseconds)."""
+    """Server-sent events for this page, from the position that it shows (`after`) or has reached: `change` and `resync`
+    as those of the API, and `status` without changes. Each says whether the read model is `current`, and if not since
+    when (milliseconds)."""
 
     def encode(change: Change) -> str:
         data = {"incidents": sorted(change.incidents), **_freshness(context.ingest())}
@@ -181,7 +183,7 @@ async def follow(
 
     return event_stream(
         context.changes,
-        last_event_id,
+        last_event_id if last_event_id is not None else after,
         encode,
         reader=reader_of(request),
         narrow=narrowing(context, scope),

@@ -45,7 +45,8 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
     """The page of a template under `board/templates`.
 
     Besides `values` a template has `common` (BoardPhrases), `viewer`, `request`, `identity` (who sends the request;
-    None where nobody looked), `access_phrases` and `csrf`: what a form must carry as `csrf_token`, or empty.
+    None where nobody looked), `access_phrases`, `csrf`: what a form must carry as `csrf_token`, or empty, and
+    `position`: the changes after it are not shown yet (None where the database was not read).
     A template that extends `base.html` also needs `active`: the key of its entry in the navigation, or None. The
     response stores the language that `?lang=` chose in a cookie.
     """
@@ -60,6 +61,7 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
         "open_proposals": _open_proposals(request, identity) if status_code < 400 and counts else 0,
         "access_phrases": access_phrases(seen_by.language),
         "csrf": "" if identity is None else identity.csrf or "",
+        "position": getattr(request.state, "position", None),
     }
     text = (
         environment()

@@ -1,15 +1,14 @@
 // The page of an incident: shown anew when the stream names the incident.
 import { setServerTime, watchCountdowns } from "./countdown.js";
-import { follow } from "./stream.js";
+import { follow, scheduled } from "./stream.js";
 
-const AT_ONCE_MS = 1000; // changes within it are loaded together
-let timer;
+const AT_ONCE_MS = 500; // changes within it are loaded together
 
 const article = () => document.querySelector("article.incident-page");
 
 async function load() {
-  timer = undefined;
   const response = await fetch(location.href);
+  if (response.status >= 500) throw new Error(`${location.href}: ${response.status}`);
   if (!response.ok) return;
   const found = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const id of ["incident-head", "incident-detail"]) {
@@ -46,9 +45,9 @@ document.addEventListener("htmx:after:swap", () => {
   next?.focus();
 });
 
-const schedule = () => (timer ??= setTimeout(load, AT_ONCE_MS / 2));
+const schedule = scheduled(load, AT_ONCE_MS);
 
 follow({
-  changed: (ids) => ids.includes(article().dataset.id) && schedule(),
-  resync: schedule,
+  changed: (ids) => ids.includes(article().dataset.id) && schedule(AT_ONCE_MS),
+  resync: () => schedule(AT_ONCE_MS),
 });

@@ -1,17 +1,17 @@
 // The live list: puts changed rows in their place as the stream names them.
 import { setServerTime, now, watchCountdowns } from "./countdown.js";
-import { follow } from "./stream.js";
+import { follow, scheduled } from "./stream.js";
 
 const AT_ONCE_MS = 1000; // changes within it are asked for together
 const MOST_IDS = 500;
 const SLICE = 50; // rows that one task puts in place
-const AGAIN_MS = 2000;
 const MOST_ROWS = 600; // as many are on the page at most: the first ones make way for those that follow
 
 let pending = new Set();
 let everything = false;
-let timer;
-let asked = 0;
+const received = new Map(); // ids by when the stream named them last, the oldest first
+let forgotten = 0; // what was named before this instant is no longer in `received`
+const begun = new WeakMap(); // requests of htmx, by when they began
 
 const list = () => document.getElementById("live");
 const rows = () => document.getElementById("rows");
@@ -90,7 +90,7 @@ async function loadChanged(ids) {
     headers: { "Content-Type": "application/json", ...csrfHeader() },
     body: JSON.stringify({ ids: [...ids] }),
   });
-  if (list() !== asking) return; // the viewer chose another filter meanwhile
+  if (list() !== asking) return askAgain(ids); // the viewer chose another filter meanwhile
   const changed = found.getElementById("changed");
   setServerTime(Number(changed.dataset.serverTime));
   const changedRows = [...changed.querySelectorAll("[data-row]")].map((row) => document.adoptNode(row));
@@ -107,7 +107,7 @@ async function loadList() {
   const address = asking.dataset.list + (asking.dataset.list.includes("?") ? "&" : "?") + `rows=${Math.max(shown, 100)}`;
   const selected = rows().querySelector("[data-selected]")?.dataset.id;
   const found = await fetchText(address);
-  if (list() !== asking) return;
+  if (list() !== asking) return askForEverything();
   const fresh = document.adoptNode(found.getElementById("live"));
   for (const row of fresh.querySelectorAll("[data-row]")) {
     if (row.dataset.id === selected) row.setAttribute("data-selected", "");
@@ -118,9 +118,7 @@ async function loadList() {
   watchCountdowns(fresh);
 }
 
-async function refresh() {
-  timer = undefined;
-  asked = Date.now();
+const schedule = scheduled(async () => {
   const ids = pending;
   const all = everything || ids.size > MOST_IDS;
   pending = new Set();
@@ -129,16 +127,26 @@ async function refresh() {
     if (all) await loadList();
     else if (ids.size) await loadChanged(ids);
   } catch (error) {
-    console.warn(error);
-    // The stream says when the server is back; then everything is loaded again.
-    everything = true;
-    schedule(AGAIN_MS);
+    everything = true; // when the server is back
+    throw error;
   }
+}, AT_ONCE_MS);
+
+function askAgain(ids) {
+  for (const id of ids) pending.add(id);
+  if (pending.size) schedule();
 }
 
-/** At once if nothing was asked for within the last second, else when that second is over. */
-function schedule(least = 0) {
-  timer ??= setTimeout(refresh, Math.max(least, asked + AT_ONCE_MS - Date.now(), 0));
+function askForEverything() {
+  everything = true;
+  schedule();
+}
+
+/** What changed while a request of htmx was under way: its answer may be older. */
+function askForMissed(since) {
+  if (since === undefined) return;
+  if (since < forgotten) return askForEverything();
+  askAgain([...received].filter(([, at]) => at >= since).map(([id]) => id));
 }
 
 /** Takes the first rows away when there are too many, and leaves a link that leads back to them. */
@@ -152,7 +160,8 @@ function trim(all) {
   holder.prepend(first);
 }
 
-document.addEventListener("htmx:after:swap", () => {
+document.addEventListener("htmx:before:request", ({ detail }) => begun.set(detail.ctx, Date.now()));
+document.addEventListener("htmx:after:swap", ({ detail }) => {
   // A page of the list that follows may have a row that a change has already put in place.
   const seen = new Set();
   const all = [];
@@ -164,14 +173,24 @@ document.addEventListener("htmx:after:swap", () => {
   trim(all);
   const sent = Number(list()?.dataset.serverTime);
   if (sent && Math.abs(sent - now()) > 5000) setServerTime(sent);
+  askForMissed(begun.get(detail.ctx));
 });
+
 follow({
   changed(ids) {
-    for (const id of ids) pending.add(id);
-    if (pending.size) schedule();
+    for (const id of ids) {
+      received.delete(id);
+      received.set(id, Date.now());
+    }
+    for (const [id, at] of received) {
+      if (received.size <= MOST_IDS) break;
+      received.delete(id);
+      forgotten = at + 1;
+    }
+    askAgain(ids);
   },
   resync() {
-    everything = true;
-    schedule();
+    forgotten = Date.now() + 1;
+    askForEverything();
   },
 });

@@ -44,6 +44,41 @@ function connectAgain() {
   setTimeout(connect, AGAIN_MS);
 }
 
+/**
+ * Gives a function that has `load` called soon: never twice at a time, so that the latest answer is the one that is
+ * shown; once more where it was asked for meanwhile; `leastMs` after the call before; and again after it failed.
+ */
+export function scheduled(load, leastMs) {
+  let timer;
+  let asked = 0;
+  let loading = false;
+  let more = false;
+
+  async function run() {
+    timer = undefined;
+    loading = true;
+    more = false;
+    asked = Date.now();
+    let failed = false;
+    try {
+      await load();
+    } catch (error) {
+      console.warn(error);
+      failed = true;
+    }
+    loading = false;
+    if (failed) schedule(AGAIN_MS);
+    else if (more) schedule();
+  }
+
+  function schedule(least = 0) {
+    if (loading) more = true;
+    else timer ??= setTimeout(run, Math.max(least, asked + leastMs - Date.now(), 0));
+  }
+
+  return schedule;
+}
+
 /** Calls `changed` with the ids of incidents that changed, and `resync` when any may have. */
 export function follow({ changed, resync }) {
   STREAM.addEventListener("htmx:sse:after:connection", () => {

@@ -107,3 +107,16 @@ def test_nothing_is_left_of_a_reader_that_went_away() -> None:
         changes.publish(Change(1))
 
     asyncio.run(read())
+
+
+def test_what_is_read_after_a_position_is_followed_without_a_gap() -> None:
+    async def read() -> Change | None:
+        changes = Changes()
+        assert changes.position == 0
+        changes.publish(Change(10, frozenset({"a"})))
+        shown = changes.position
+        changes.publish(Change(11, frozenset({"b"})))
+        with changes.subscribe(shown) as reader:
+            return await reader.next(TIMEOUT_S)
+
+    assert asyncio.run(read()) == Change(11, frozenset({"b"}))

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from page_client import page_app, page_client, shown
 from sqlalchemy import Engine, update
 
+from board.changes import Change, Changes
 from board.ingest.status import IngestStatus
 from board.pages.live import LiveFilter
 from board.pages.urgency import Deadline
@@ -225,3 +226,18 @@ def test_a_row_that_was_shown_before_follows_the_time_and_its_incident(hand_made
         connection.execute(update(incident).where(incident.c.incident_id == "inc-020").values(summary="<slot/> & more"))
     assert "&lt;slot/&gt; &amp; more" in page_client(hand_made, NOW).get("/").text
     assert row(NOW) != before
+
+
+def test_a_page_follows_the_changes_that_it_does_not_show(empty_read_model: Engine) -> None:
+    app = page_app(empty_read_model, NOW)
+    changes: Changes = app.state.context.changes
+    changes.publish(Change(7))
+    with served(app) as address:
+        with urlopen(address, timeout=TIMEOUT_S) as page:
+            followed = re.search('hx-sse:connect="([^"]+)"', page.read().decode())
+        assert followed is not None
+        changes.publish(Change(8, frozenset({"meanwhile"})))
+        with urlopen(f"{address}{followed[1]}", timeout=TIMEOUT_S) as stream:
+            lines = iter(lambda: stream.readline().decode().strip(), None)
+            assert next(line for line in lines if line.startswith("event:")) == "event: change"
+            assert json.loads(next(lines).removeprefix("data: "))["incidents"] == ["meanwhile"]

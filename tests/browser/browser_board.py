@@ -109,6 +109,7 @@ class Viewport:
 def running_board(engine: Engine) -> Iterator[RunningBoard]:
     """Serve a read model until the generator is closed."""
     changes, clock = Changes(), ShiftedTime()
+    changes.publish(Change(0))
     with served(board_app(engine, changes, clock)) as address:
         yield RunningBoard(address, engine, changes, clock)
     engine.dispose()

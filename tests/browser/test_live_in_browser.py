@@ -10,10 +10,10 @@ import pytest
 from board_rows import add_incident
 from board_server import served
 from browser_board import MANY, RunningBoard, ShiftedTime, Viewport, board_app
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 from sqlalchemy import delete, update
 
-from board.changes import Change, Changes
+from board.changes import Changes
 from board.pages.texts import board_phrases
 from board.pages.urgency import Deadline
 from board.store import tables
@@ -52,6 +52,15 @@ def remove(board: RunningBoard, incident_id: str) -> None:
         incident_id,
         write=lambda connection: connection.execute(
             delete(tables.incident).where(tables.incident.c.incident_id == incident_id)
+        ),
+    )
+
+
+def mark(board: RunningBoard, incident_id: str, waiting: str | None) -> None:
+    board.change(
+        incident_id,
+        write=lambda connection: connection.execute(
+            update(tables.incident).where(tables.incident.c.incident_id == incident_id).values(waiting=waiting)
         ),
     )
 
@@ -108,22 +117,47 @@ def test_a_change_keeps_filter_and_selection(story_board: RunningBoard, tab: Ope
     live(opened)
     page.keyboard.press("j")
     add(story_board, "browser-other", next_deadline=story_board.clock.now() + MINUTE)
-    story_board.change(
-        "open-p1",
-        write=lambda connection: connection.execute(
-            update(tables.incident).where(tables.incident.c.incident_id == "open-p1").values(waiting="third_party")
-        ),
-    )
+    mark(story_board, "open-p1", "third_party")
     expect(page.locator("[data-id=open-p1]")).to_contain_text("waiting for a third party")
     assert ids(page) == ["open-p1"]
     expect(page.locator("[data-id=open-p1][data-selected]")).to_have_count(1)
     remove(story_board, "browser-other")
-    story_board.change(
-        "open-p1",
-        write=lambda connection: connection.execute(
-            update(tables.incident).where(tables.incident.c.incident_id == "open-p1").values(waiting=None)
-        ),
-    )
+    mark(story_board, "open-p1", None)
+
+
+@pytest.mark.parametrize("path", ["/?q=open-p1", "/incidents/open-p1"])
+def test_a_change_before_the_stream_is_connected_is_shown(story_board: RunningBoard, tab: OpenTab, path: str) -> None:
+    page = tab().page
+
+    def change_first(route: Route) -> None:
+        mark(story_board, "open-p1", "third_party")
+        route.continue_()
+
+    page.route(re.compile("/live/changes"), change_first)
+    page.goto(f"{story_board.address}{path}")
+    expect(page.get_by_text("waiting for a third party")).to_have_count(1)
+    mark(story_board, "open-p1", None)
+
+
+def test_a_change_while_another_filter_is_loaded_is_shown(story_board: RunningBoard, tab: OpenTab) -> None:
+    opened = tab()
+    page = opened.page
+    page.goto(story_board.address)
+    live(opened)
+    held: list[tuple[Route, APIResponse]] = []
+
+    def change_meanwhile(route: Route) -> None:
+        held.append((route, route.fetch()))
+        mark(story_board, "open-p1", "third_party")
+
+    page.route(re.compile(r"/\?.*q=open-p1"), change_meanwhile)
+    with page.expect_response(re.compile("/live/changed")):
+        page.locator("#search").fill("open-p1")
+    for route, before in held:
+        route.fulfill(response=before)
+    expect(page.locator("#rows [data-row]")).to_have_count(1)
+    expect(page.locator("[data-id=open-p1]")).to_contain_text("waiting for a third party")
+    mark(story_board, "open-p1", None)
 
 
 def test_filters_go_into_the_address_and_back(story_board: RunningBoard, tab: OpenTab) -> None:
@@ -257,7 +291,7 @@ def test_a_row_that_comes_twice_is_shown_once(large_board: RunningBoard, tab: Op
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.wait_for_function("() => document.querySelectorAll('#rows [data-row]').length >= 200")
     with page.expect_response(re.compile("/live/changed")):
-        large_board.changes.publish(Change(10**6, incidents=frozenset(ids(page)[:50])))
+        large_board.change(*ids(page)[:50], write=lambda _: None)
     expect(page.locator("#rows .changed")).to_have_count(50)
     assert len(ids(page)) == len(set(ids(page)))
 
@@ -279,12 +313,7 @@ def test_the_page_of_an_incident_follows_its_changes(story_board: RunningBoard, 
     live(opened)
     page.evaluate("window.notReloaded = true")
     for waiting, shown in (("third_party", 1), (None, 0)):
-        story_board.change(
-            "inc-234",
-            write=lambda connection, waiting=waiting: connection.execute(
-                update(tables.incident).where(tables.incident.c.incident_id == "inc-234").values(waiting=waiting)
-            ),
-        )
+        mark(story_board, "inc-234", waiting)
         expect(page.get_by_text("waiting for a third party")).to_have_count(shown)
     expect(page.locator(".due-panel .digits")).to_have_text(re.compile(r"^[\d:]+$"))
     assert page.evaluate("window.notReloaded")
