@@ -9,6 +9,7 @@ import structlog
 
 from agents.context import AgentContext
 from streams.kafka.partitioner import partition_of
+from streams.log_damper import LogDamper
 from streams.sla.credits.ledger import Ledger
 from streams.sla.events import ContractSet, Event, MaintenanceScheduled
 from streams.sla.policy import Policies
@@ -25,21 +26,21 @@ class UnknownNames:
         self._context = context
         self._now = now
         self._logger = structlog.get_logger("agents.unknown_references").bind(partition=context.partition)
-        self._logged_at: dict[str, float] = {}
+        self._damper = LogDamper(EVERY_S)
 
     def report(self, kind: str, name: str, event_type: str, subject: str) -> None:
         """`kind` is plan, component or tenant."""
         self._context.count.unknown_reference(kind)
-        now = self._now()
-        if now - self._logged_at.get(kind, -EVERY_S) < EVERY_S:
+        left_out = self._damper.admit(kind, self._now())
+        if left_out is None:
             return
-        self._logged_at[kind] = now
         self._logger.warning(
             "unknown_reference",
             kind=kind,
             name=name[:_MAX_NAME_CHARACTERS],
             event_type=event_type,
             subject=subject[:_MAX_NAME_CHARACTERS],
+            left_out=left_out,
         )
 
 

@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import signal
 from collections.abc import Callable, Iterable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -42,6 +42,13 @@ def ask_on_hangup() -> asyncio.Event:
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     return asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Why there is no configuration."""
+
+    error: Exception
 
 
 class ConfigReload(Generic[ConfigT]):
@@ -87,15 +94,16 @@ class ConfigReload(Generic[ConfigT]):
             await self._load()
 
     async def _load(self) -> None:
-        files = list(self._loader.files())
-        before = await asyncio.to_thread(fingerprint, files)
-        loaded = await asyncio.to_thread(self._attempt)
-        if (named := list(self._loader.files())) != files:
-            # A file that is named for the first time may have changed after it was read: it is read again.
-            files, before = named, await asyncio.to_thread(fingerprint, named)
+        for _ in range(2):  # again where a file is named for the first time: it may have changed after it was read
+            files = list(self._loader.files())
+            before = await asyncio.to_thread(fingerprint, files)
             loaded = await asyncio.to_thread(self._attempt)
+            if list(self._loader.files()) == files:
+                break
         try:
-            self._use(loaded())
+            if isinstance(loaded, _Failed):
+                raise loaded.error
+            self._use(loaded)
         except (PolicyError, SettingsError, OSError) as error:
             self._keep(str(error))
         except Exception as error:  # a fault of the code: without this no later content would be read
@@ -110,22 +118,16 @@ class ConfigReload(Generic[ConfigT]):
         unchanged = named == files and await asyncio.to_thread(fingerprint, files) == before
         self._handled = self._previous if unchanged else b""
 
-    def _attempt(self) -> Callable[[], ConfigT]:
-        """Load; what is returned gives the configuration, or raises why there is none."""
+    def _attempt(self) -> ConfigT | _Failed:
         try:
-            loaded = self._loader.load()
+            return self._loader.load()
         except Exception as error:
-            return partial(_raise, error)
-        return lambda: loaded
+            return _Failed(error)
 
     def _keep(self, problem: str) -> None:
         self.problem = problem
         self._log.error(f"{self._event}_refused", reason=problem, consequence="the old one stays in force")
         self._refused(problem)
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
 
 
 def content_digest(content: bytes) -> str:
