@@ -186,7 +186,7 @@ class Ingress:
 def _oversize(record: Record) -> Rejection | None:
     """Why a record is too large whatever its value means; the codec limits the value itself."""
     if isinstance(record.value, UnreadBatch):
-        return Rejection("oversize", record.value.message)
+        return Rejection(record.value.code, record.value.message)
     if _size_at_most(record) > MAX_ENVELOPE_BYTES and (envelope := envelope_bytes(record)) > MAX_ENVELOPE_BYTES:
         message = f"key and headers have {envelope:,} bytes; at most {MAX_ENVELOPE_BYTES:,} are allowed"
         return Rejection("oversize", message)

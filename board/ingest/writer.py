@@ -62,7 +62,7 @@ def transactions(pieces: Iterable[Piece], positions: Mapping[Place, int]) -> Ite
         start = positions[piece.place]
         for unread in piece.unread:
             record = IngestRecord(*piece.place, unread.last, 0, None, None)
-            work.skipped.append((record, Rejection("oversize", unread.message)))
+            work.skipped.append((record, Rejection(unread.code, unread.message)))
         for record in piece.records:
             work.add(record)
             if work.full:

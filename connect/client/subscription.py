@@ -182,7 +182,7 @@ class Subscription:
     def _decoded(self, value: bytes | None) -> tuple[str, dict[str, object]] | Rejection:
         """Waits for the schema registry; raises RegistryUnavailable only when it is stopped meanwhile."""
         if isinstance(value, UnreadBatch):
-            return Rejection("oversize", value.message)
+            return Rejection(value.code, value.message)
         for wait_s in backoff():
             try:
                 return self._decode(value, len(value or b""))

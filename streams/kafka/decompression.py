@@ -12,6 +12,8 @@ import cramjam
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
+_XERIAL_AGAIN: Final = int.from_bytes(_XERIAL[:4], signed=True)
+_GZIP_MEMBER: Final = b"\x1f\x8b"
 _FIRST_BUFFER_BYTES = 128 * 1024
 #: What cramjam says when the output does not fit into the buffer.
 _FULL: Final = "failed to write whole buffer"
@@ -39,8 +41,10 @@ def decompress_into(codec: int, data: memoryview, out: bytearray, limit: int) ->
 
 
 def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
+    """Members may follow one another; what follows the first and is none, such as padding, Java ignores, and so Kafka
+    takes it."""
     rest: bytes | memoryview = data
-    while rest:  # members may follow one another
+    while rest is data or rest[:2] == _GZIP_MEMBER:
         member = zlib.decompressobj(wbits=31)
         piece = member.decompress(rest, limit + 1)
         if len(piece) > limit:
@@ -68,6 +72,9 @@ def _snappy_blocks(data: memoryview) -> list[bytes]:
     while position < len(data):
         (size,) = struct.unpack_from("!i", data, position)
         position += 4
+        if size == _XERIAL_AGAIN:  # another such stream follows
+            position += _XERIAL_HEADER_BYTES - 4
+            continue
         blocks.append(bytes(data[position : position + size]))
         position += size
     return blocks

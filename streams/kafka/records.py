@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 
 class RawRecord(Protocol):
@@ -21,6 +21,16 @@ class RawRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+class HasOffset(Protocol):
+    """A record of either client."""
+
+    @property
+    def offset(self) -> int: ...
+
+
+_R = TypeVar("_R", bound=HasOffset)
+
+
 class Batch(NamedTuple):
     """All records of one topic-partition in [start, end): fewer than offsets where there are transaction markers."""
 
@@ -33,7 +43,7 @@ class Batch(NamedTuple):
     """Bytes of memory that the records take, roughly."""
 
 
-UnreadUnit = Literal["bytes", "headers"]
+UnreadUnit = Literal["bytes", "headers", "damage"]
 _UNREAD: Final[Mapping[UnreadUnit, tuple[str, str]]] = {
     "bytes": ("decompresses to more than", "in smaller batches"),
     "headers": ("has a record of more than", "with fewer headers"),
@@ -42,9 +52,10 @@ _UNREAD: Final[Mapping[UnreadUnit, tuple[str, str]]] = {
 
 class UnreadBatch(bytes):
     """The value of the record that stands for a whole record batch that is too large to be decompressed, or one of
-    whose records has too many headers.
+    whose records has too many headers; or for the end of a batch that no reader here understands, though Kafka took it.
 
-    It is empty as bytes. `size` and `sha256` are those of the batch as stored in Kafka, `first` and `last` its offsets.
+    It is empty as bytes. `size` and `sha256` are those of the batch as stored in Kafka, `first` and `last` the offsets
+    that were not read.
     """
 
     first: int
@@ -53,7 +64,7 @@ class UnreadBatch(bytes):
     sha256: str
     limit: int
     unit: UnreadUnit
-    """What the limit counts."""
+    """What the limit counts; `damage` where there is no limit, but something that can't be read."""
 
     @classmethod
     def of(cls, first: int, last: int, size: int, sha256: str, limit: int, unit: UnreadUnit = "bytes") -> UnreadBatch:
@@ -63,13 +74,43 @@ class UnreadBatch(bytes):
         return value
 
     @property
+    def code(self) -> Literal["oversize", "undecodable"]:
+        """As what it is rejected."""
+        return "undecodable" if self.unit == "damage" else "oversize"
+
+    @property
     def message(self) -> str:
         """Why it is rejected."""
+        if self.unit == "damage":
+            return (
+                f"the record batch is malformed at offsets {self.first} to {self.last}, so that none of these records "
+                "was read: send them again with another client"
+            )
         what, how = _UNREAD[self.unit]
         return (
             f"the record batch of offsets {self.first} to {self.last} {what} {self.limit:,} {self.unit}; "
             f"none of its records was read: send them again {how}"
         )
+
+
+def in_offset_order(
+    records: Iterable[_R], first: int, last: int, count: int, numbered: Callable[[_R, int], _R]
+) -> Iterator[_R]:
+    """The records of a batch with the offsets that Kafka counts: `first` to `last` without a gap if there are as many,
+    and in rising order between them if compaction has removed some. `numbered` copies a record with another offset.
+
+    Kafka does not look at the offsets inside of a batch without compression. Whoever goes by them skips what follows a
+    record with an offset too high, never returns one with an offset too low, and applies others twice.
+    """
+    whole = count == last - first + 1
+    expected = first
+    for record in records:
+        offset = record.offset
+        if offset != expected and (whole or not expected <= offset <= last):
+            offset = min(expected, last)
+            record = numbered(record, offset)
+        expected = offset + 1
+        yield record
 
 
 class UnreadRecord(NamedTuple):

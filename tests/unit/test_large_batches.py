@@ -14,7 +14,6 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import Fetcher as KafkaPythonFetcher
-from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords as KafkaPythonRecords
 from test_taking import ONE, TWO, Fetcher, damaged
 
@@ -83,6 +82,20 @@ def test_snappy_in_one_block_as_librdkafka_writes_it() -> None:
     out = bytearray()
     decompress_into(SNAPPY, memoryview(codecs.snappy_encode(b"a" * 9_000, xerial_compatible=False)), out, 9_000)
     assert out == b"a" * 9_000
+
+
+@pytest.mark.parametrize("codec", [GZIP, SNAPPY, ZSTD])
+def test_streams_that_follow_one_another_are_read(codec: int) -> None:
+    out = bytearray()
+    decompress_into(codec, memoryview(ENCODERS[codec](b"one") + ENCODERS[codec](b"two")), out, 6)
+    assert out == b"onetwo"
+
+
+@pytest.mark.parametrize("rest", [b"\0" * 32, b"rest", b"\x1f"])
+def test_what_follows_gzip_and_is_none_is_ignored_as_java_does(rest: bytes) -> None:
+    out = bytearray()
+    decompress_into(GZIP, memoryview(codecs.gzip_encode(b"one") + rest), out, 6)
+    assert out == b"one"
 
 
 @CODECS
@@ -275,11 +288,10 @@ def test_consumers_of_client_services_do_not_read_records_of_too_many_headers(co
     assert "has a record of more than 100,000 headers" in found[0].value.message
 
 
-def test_what_can_not_be_decompressed_is_corrupt_to_either_client() -> None:
+def test_what_can_not_be_decompressed_is_corrupt_until_no_other_reader_is_left() -> None:
     broken = bytearray(batch([b"v"], 0))
     broken[22] |= ZSTD
     with pytest.raises(CorruptRecordException, match="can't be decompressed"):
         list(record_batches.BoundedBatch(DefaultRecordBatch, memoryview(broken)))
-    assert KAFKA_PYTHON.applied("bounded_batches")
-    with pytest.raises(CorruptRecordError, match="can't be decompressed"):
-        [list(each) for each in KafkaPythonRecords(bytes(broken))]
+    (last,) = record_batches.BoundedBatch(DefaultRecordBatch, memoryview(broken), last_try=True)
+    assert isinstance(last.value, UnreadBatch)

@@ -57,7 +57,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             self._records = FetchedBatches(fetched, DefaultRecordBatch, chunked=self.whole)
             yield from super()._unpack_records()
         except (UnicodeDecodeError, CorruptRecordException):
-            self._records = FetchedBatches(fetched, _Batch, self.next_fetch_offset, chunked=self.whole)
+            self._records = FetchedBatches(fetched, _Batch, self.next_fetch_offset, chunked=self.whole, last_try=True)
             yield from super()._unpack_records()
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:

@@ -2,7 +2,8 @@
 
 aiokafka decompresses a batch whatever size it comes to: 45 KB of zstd can be a gigabyte. Here a batch that decompresses
 to more than `MAX_BATCH_BYTES`, or has a record of more than `MAX_HEADERS` headers, is not read; one `UnreadRecord`
-stands for it. This holds for `getmany`, and for `fetched`, which takes records in chunks: aiokafka iterates over them
+stands for it. So it does for what no reader understands though Kafka took it, and records get the offsets that Kafka
+counts. This holds for `getmany`, and for `fetched`, which takes records in chunks: aiokafka iterates over them
 in Python and builds an object of eleven fields for each, a tenth of the cost of the small job (bench/small_cost.py).
 Which batches count (aborted transactions, markers, offsets below the position) stays aiokafka's decision.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
@@ -20,7 +21,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.kafka.batch_limits import HEADER_SIZE, MAX_BATCH_BYTES, MAX_HEADERS, has_many_headers
 from streams.kafka.decompression import CorruptBatch, TooLarge, decompress_into
-from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord, UnreadUnit
+from streams.kafka.records import RawRecord, UnreadBatch, UnreadRecord, UnreadUnit, in_offset_order
 
 #: What is taken of a partition at once, at most, plus one chunk.
 TAKEN_BYTES: Final = 4 * 1024 * 1024
@@ -35,6 +36,7 @@ _LENGTH_AT: Final = 8
 _LOG_OVERHEAD: Final = 12
 _CODEC_AT: Final = 22
 _CODEC_BITS: Final = 0x07
+_COUNT_AT: Final = 57
 
 
 class Chunk(NamedTuple):
@@ -53,6 +55,22 @@ class Chunk(NamedTuple):
         return self._replace(records=[record for record in self.records if record.offset >= offset])
 
 
+class _Numbered(NamedTuple):
+    """A record whose writer gave it another offset."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    checksum: None = None
+
+
+def _numbered(record: Any, offset: int) -> _Numbered:
+    return _Numbered(offset, record.timestamp, record.timestamp_type, record.key, record.value, record.headers)
+
+
 class _OpenedBatch(NamedTuple):
     """A batch without compression, its size in bytes, and how many records it has at most."""
 
@@ -67,11 +85,13 @@ class _OpenedBatch(NamedTuple):
 
 class BoundedBatch:
     """A batch that is not read where it is too large. `make` is aiokafka's class of a batch, `data` the batch as stored
-    in Kafka."""
+    in Kafka. Where no other class is tried after this one (`last_try`), what it can't read is not read either: the
+    checksum was right, so it would be the same the next time. Else it raises CorruptRecordException."""
 
-    def __init__(self, make: Callable[[Any], Any], data: memoryview) -> None:
+    def __init__(self, make: Callable[[Any], Any], data: memoryview, *, last_try: bool = False) -> None:
         self._make = make
         self._data = data
+        self._last_try = last_try
         self._batch = make(data)
 
     def __getattr__(self, name: str) -> Any:
@@ -82,7 +102,22 @@ class BoundedBatch:
 
     def __iter__(self) -> Iterator[Any]:
         opened = self._opened()
-        return iter((opened,)) if isinstance(opened, UnreadRecord) else iter(opened.batch)
+        return iter((opened,)) if isinstance(opened, UnreadRecord) else self._records(opened)
+
+    def _records(self, opened: _OpenedBatch) -> Iterator[Any]:
+        """The records, and what stands for those that can't be read."""
+        batch, position = self._batch, self._batch.base_offset
+        (count,) = struct.unpack_from(">i", self._data, _COUNT_AT)
+        try:
+            for record in in_offset_order(opened.batch, position, batch.next_offset - 1, count, _numbered):
+                position = record.offset + 1
+                yield record
+        except UnicodeDecodeError:
+            raise
+        except Exception as error:
+            if not self._last_try:
+                raise CorruptRecordException(repr(error)) from error
+            yield self._unread(0, "damage", position)
 
     def _opened(self) -> _OpenedBatch | UnreadRecord:
         """The batch without compression, or what stands for it."""
@@ -93,6 +128,8 @@ class BoundedBatch:
             except TooLarge:
                 return self._unread(MAX_BATCH_BYTES, "bytes")
             except CorruptBatch as error:
+                if self._last_try:
+                    return self._unread(0, "damage")
                 raise CorruptRecordException(str(error)) from error
             data, batch = memoryview(plain), self._make(plain)
         count = max(1, batch.next_offset - batch.base_offset)
@@ -109,11 +146,11 @@ class BoundedBatch:
         struct.pack_into(">i", plain, _LENGTH_AT, len(plain) - _LOG_OVERHEAD)
         return plain
 
-    def _unread(self, limit: int, unit: UnreadUnit) -> UnreadRecord:
+    def _unread(self, limit: int, unit: UnreadUnit, first: int | None = None) -> UnreadRecord:
         batch, size = self._batch, len(self._data)
         last = batch.next_offset - 1
         digest = hashlib.sha256(self._data).hexdigest()
-        value = UnreadBatch.of(batch.base_offset, last, size, digest, limit, unit)
+        value = UnreadBatch.of(batch.base_offset if first is None else first, last, size, digest, limit, unit)
         return UnreadRecord(last, batch.max_timestamp, value)
 
 
@@ -125,12 +162,12 @@ class ChunkedBatch(BoundedBatch):
         if isinstance(opened, UnreadRecord):
             yield Chunk(opened.offset, [opened], _RECORD_BYTES)
             return
-        batch, size, most = opened
+        _, size, most = opened
         if opened.small:
-            yield from _chunk(list(batch), size)
+            yield from _chunk(list(self._records(opened)), size)
             return
         share, some, taken = size // most, list[Any](), 0
-        for record in batch:
+        for record in self._records(opened):
             some.append(record)
             taken += share + _RECORD_BYTES + _HEADER_BYTES * len(record.headers)
             if taken >= _CHUNK_BYTES:
@@ -148,8 +185,17 @@ def _chunk(records: list[Any], size: int) -> Iterator[Chunk]:
 class FetchedBatches:
     """The batches of a fetch, from the one that holds `offset` on."""
 
-    def __init__(self, fetched: bytes, make: Callable[[Any], Any], offset: int = -1, *, chunked: bool = True) -> None:
+    def __init__(
+        self,
+        fetched: bytes,
+        make: Callable[[Any], Any],
+        offset: int = -1,
+        *,
+        chunked: bool = True,
+        last_try: bool = False,
+    ) -> None:
         self._chunked = chunked
+        self._last_try = last_try
         self._fetched = memoryview(fetched)
         self._position = 0
         self._make = make
@@ -165,7 +211,7 @@ class FetchedBatches:
         data = self._peek()
         assert data is not None
         self._position += len(data)
-        return ChunkedBatch(self._make, data) if self._chunked else BoundedBatch(self._make, data)
+        return (ChunkedBatch if self._chunked else BoundedBatch)(self._make, data, last_try=self._last_try)
 
     def _peek(self) -> memoryview | None:
         left = self._fetched[self._position :]
