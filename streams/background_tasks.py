@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -73,6 +73,16 @@ async def until_one_ends(stop: asyncio.Event, running: Iterable[asyncio.Task[obj
         return None
     ended = done.pop()
     return "cancelled" if ended.cancelled() else repr(ended.exception())
+
+
+async def end_within(within_s: float, running: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended. What takes longer is in the log as `background_task_not_stopped`
+    and goes on: the caller ends the process."""
+    for task in running:
+        task.cancel()
+    if running and (late := (await asyncio.wait(running, timeout=within_s))[1]):
+        names = sorted(task.get_name() for task in late)
+        structlog.get_logger(__name__).warning("background_task_not_stopped", tasks=names, within_s=within_s)
 
 
 class BackgroundTasks:

@@ -8,9 +8,11 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Self, cast
 
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -36,30 +38,65 @@ _CLOSE_S = 1.5
 def run_process(serving: Coroutine[object, object, int]) -> int:
     """Run the coroutine of a process as asyncio.run does, and return its exit code. Clients of a Kafka that does not
     answer may keep the loop from closing; the process then ends all the same, `_CLOSE_S` after the coroutine."""
-    closing: list[threading.Timer] = []
+    closing = _Endings()
 
     async def serve() -> int:
-        code = await serving
-        timer = threading.Timer(_CLOSE_S, os._exit, [code])
-        timer.daemon = True
-        timer.start()
-        closing.append(timer)
+        token = _endings.set(closing)
+        try:
+            code = await serving
+        finally:
+            _endings.reset(token)
+        closing.end_after(_CLOSE_S, code)
         return code
 
     try:
         return asyncio.run(serve())
     finally:
-        for timer in closing:
+        closing.cancel()
+
+
+def stop_on_signals(within_s: float | None = None) -> asyncio.Event:
+    """An event of the running loop that SIGTERM and SIGINT set. What `run_process` runs is over `within_s` after it,
+    if that is given, whatever its stop waits for: a thread of its own ends the process, and what was not written by
+    then is as after a crash."""
+    stop = asyncio.Event()
+    loop, endings = asyncio.get_running_loop(), _endings.get()
+
+    def asked() -> None:
+        if within_s is not None and endings is not None and not stop.is_set():
+            endings.end_after(within_s, 0, "process_stop_cut_short")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop
+
+
+class _Endings:
+    """Ends the process after a time, unless it has ended by itself."""
+
+    def __init__(self) -> None:
+        self._timers: list[threading.Timer] = []
+
+    def end_after(self, seconds: float, code: int, event: str | None = None) -> None:
+        timer = threading.Timer(seconds, _end, [code, event, seconds])
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    def cancel(self) -> None:
+        for timer in self._timers:
             timer.cancel()
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event of the running loop that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+def _end(code: int, event: str | None, seconds: float) -> None:
+    if event is not None:
+        structlog.get_logger("streams.service_process").error(event, seconds=seconds)
+    os._exit(code)
+
+
+_endings: ContextVar[_Endings | None] = ContextVar("_endings", default=None)
+"""Those of the process that `run_process` runs."""
 
 
 def liveness(reason: BaseException | None) -> tuple[int, dict[str, object]]:

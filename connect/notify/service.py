@@ -21,7 +21,7 @@ from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
 from connect.notify.trigger_reader import DecodedTriggers
-from streams.background_tasks import until_one_ends
+from streams.background_tasks import end_within, until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
 from streams.schema_registry.client import RegistryClient
@@ -34,6 +34,8 @@ from streams.tracing.exporting import start_traces
 
 #: Destinations that read their rows back at the same time.
 _LOADS_AT_ONCE = 4
+#: A stop as a whole. What `_STOP_S` is too short for is given up; a loop that is too busy to notice is ended.
+_STOP_S, _END_S = 7.5, 9.5
 
 
 def group_of(prefix: str, destination: str) -> str:
@@ -97,24 +99,27 @@ async def serve(
         events=(ALERTS, INCIDENTS),
         states=(NOTIFICATIONS,),
     )
-    stop, asked = stop_on_signals(), ask_on_hangup()
+    stop, asked = stop_on_signals(_END_S), ask_on_hangup()
     running: list[asyncio.Task[None]] = []
     code = 0
     limits = kafka.connection_limits()
     app = pages(destinations, metrics, reload, shape)
-    async with HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits) as server:
+    server = HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits, shutdown_timeout_s=0.5)
+    async with server:
         log.info("notifier_started", address=server.address, destinations=sorted(loaded.routing.destinations))
         listening(server.address)
         try:
-            running = [asyncio.create_task(work) for work in (destinations.run(), shape.run(), reload.run(asked))]
-            running += [] if summaries is None else [asyncio.create_task(summaries.run())]
+            running = [
+                asyncio.create_task(destinations.run(), name="destinations"),
+                asyncio.create_task(shape.run(), name="topics"),
+                asyncio.create_task(reload.run(asked), name="routing"),
+            ]
+            running += [] if summaries is None else [asyncio.create_task(summaries.run(), name="summaries")]
             if (error := await until_one_ends(stop, running)) is not None:
                 log.critical("destination_worker_ended", error=error, consequence="the notifier stops, to be restarted")
                 code = 1
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)  # requests in flight may end
+            await end_within(_STOP_S, running)  # requests in flight may end
             if schemas is not None:
                 await schemas.stop()
             await traces.stop()

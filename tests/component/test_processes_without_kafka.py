@@ -177,3 +177,20 @@ def test_a_process_whose_loop_does_not_close_ends_with_its_code(tmp_path: Path) 
         "raise SystemExit(service_process.run_process(serve()))\n"
     )
     assert subprocess.run([sys.executable, str(program)], timeout=TIMEOUT_S, check=False).returncode == 3
+
+
+@pytest.mark.parametrize("hangs", ["await asyncio.sleep(600)", "time.sleep(600)"], ids=["waiting", "busy"])
+def test_a_stop_that_takes_too_long_is_cut_short_also_where_the_loop_is_busy(hangs: str, tmp_path: Path) -> None:
+    program = tmp_path / "slow.py"
+    program.write_text(
+        "import asyncio, os, signal, time\nfrom streams import service_process\n"
+        "async def serve():\n"
+        "    stop = service_process.stop_on_signals(0.1)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    await stop.wait()\n"
+        f"    {hangs}\n"
+        "    return 3\n"
+        "raise SystemExit(service_process.run_process(serve()))\n"
+    )
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, timeout=TIMEOUT_S, check=False)
+    assert (ended.returncode, b"process_stop_cut_short" in ended.stdout + ended.stderr) == (0, True)

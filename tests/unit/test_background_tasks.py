@@ -8,7 +8,7 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from streams.background_tasks import BackgroundTasks, in_loop, in_thread, until_one_ends
+from streams.background_tasks import BackgroundTasks, end_within, in_loop, in_thread, until_one_ends
 
 
 class Recorded:
@@ -149,3 +149,30 @@ def test_a_task_that_ends_by_itself_is_told_with_what_ended_it(ending: BaseExcep
         return found
 
     assert asyncio.run(scenario()) == [told, None]
+
+
+def test_tasks_that_do_not_end_when_they_are_cancelled_hold_a_stop_up_for_its_time_only() -> None:
+    """As a destination worker whose clients wait for a Kafka that does not answer."""
+
+    async def stubborn(may_end: asyncio.Event) -> None:
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def scenario() -> tuple[bool, bool]:
+        may_end = asyncio.Event()
+        late = asyncio.create_task(stubborn(may_end), name="destinations")
+        quick = asyncio.create_task(asyncio.sleep(600, None), name="routing")
+        await asyncio.sleep(0)
+        await end_within(0.01, [late, quick])
+        found = late.done(), quick.cancelled()
+        may_end.set()
+        await late
+        await end_within(0.01, [])
+        return found
+
+    with capture_logs() as logs:
+        assert asyncio.run(scenario()) == (False, True)
+    assert [(each["event"], each["tasks"]) for each in logs] == [("background_task_not_stopped", ["destinations"])]
