@@ -20,8 +20,9 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow
 from connect.notify.parked_messages import ParkedMessages
+from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
-from connect.notify.trigger_reader import DecodedTriggers, TriggerReader
+from connect.notify.trigger_reader import Read, TriggerReader, UnreadEnd
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
 from streams.sla.instants import DAY
@@ -37,7 +38,7 @@ PARKED_RETENTION = 90 * DAY
 SHUTDOWN_S = 5.0
 
 
-_Triggers = Mapping[TopicPartition, Sequence[PageTrigger | None]]
+_Reads = Mapping[TopicPartition, Sequence[Read]]
 
 
 class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -58,14 +59,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         earliest: bool,
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
-        decoded: DecodedTriggers | None = None,
+        known: ReadRecords | None = None,
     ) -> None:
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
         self._known = routing.routing.destinations.keys()
         self._name = name
-        self._reader = TriggerReader(name, codec, metrics, decoded)
+        self._reader = TriggerReader(name, codec, metrics, known)
         self._routing = routing
         self._kafka = kafka
         self._delivery = delivery
@@ -97,22 +98,30 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if rebalances != self._rebalances:  # the new owner of the partitions reads these records
                 continue
             triggers = await self._read(fetched)
-            await self._await_summaries(fetched)
+            await self._await_summaries(each for found in triggers.values() for each in found)
             await self._loaded.wait()
             async with self._lock:
                 if rebalances == self._rebalances:
                     await self._apply(fetched, triggers)
 
-    async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> _Triggers:
-        """What the records of alerts and closings ask for, in their order."""
+    async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> _Reads:
+        """What the records of alerts and closings ask for, in their order, as far as it concerns this destination."""
         rows = self._kafka.topic(TOPIC)
-        return {where: await self._reader.read(records) for where, records in fetched.items() if where.topic != rows}
+        found = dict[TopicPartition, list[Read]]()
+        for where, records in fetched.items():
+            if where.topic != rows:
+                found[where] = await self._reader.read(records, self._may_concern)
+        return found
 
-    async def _await_summaries(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    def _may_concern(self, record: Any, alert: InShort) -> bool:
+        """False of an alert that is known to be routed to others only."""
+        languages = self._routing.known_for(record.partition, record.offset, alert.id)
+        return languages is None or self._name in languages
+
+    async def _await_summaries(self, found: Iterable[Read]) -> None:
         """An alert may be read before the opening of its incident, which was written before it."""
-        topics = (self._kafka.topic(ALERTS),)
-        keys = {record.key for where, records in fetched.items() if where.topic in topics for record in records}
-        if not all(self._summaries.known((key or b"").decode(errors="replace")) for key in keys):
+        alerts = (each for each in found if isinstance(each, PageTrigger) and each.action == "trigger")
+        if not all(self._summaries.known(each.incident) for each in alerts):
             await self._summaries.catch_up()
 
     # -- partitions ----------------------------------------------------------------------------------------------------
@@ -252,7 +261,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         self._metrics.behind.labels(self._name).set(sum(lags))
 
-    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]], triggers: _Triggers) -> None:
+    async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]], triggers: _Reads) -> None:
         """Rows are written before offsets are committed: a crash in between repeats, and skips nothing."""
         done: dict[TopicPartition, int] = {}
         rows: dict[int, list[StateRow]] = defaultdict(list)
@@ -260,8 +269,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
         def close(partition: int, closings: Iterable[WaitingClose]) -> None:
             for closing in closings:
-                if closing.trigger is not None:
-                    rows[partition] += self._delivery.apply(partition, closing.trigger)
+                rows[partition] += self._apply_read(partition, closing.offset, closing.trigger)
                 done[TopicPartition(incidents, partition)] = closing.offset + 1
 
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
@@ -269,8 +277,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             for record, trigger in zip(fetched[where], triggers.get(where, repeat(None)), strict=False):
                 if where.topic == alerts:
                     close(where.partition, ordering.before(record.timestamp))
-                    if trigger is not None:
-                        rows[where.partition] += self._apply_alert(where.partition, record.offset, trigger)
+                    rows[where.partition] += self._apply_read(where.partition, record.offset, trigger)
                     done[where] = record.offset + 1
                 elif where.topic == incidents:
                     ordering.add(WaitingClose(record.timestamp, record.offset, trigger))
@@ -296,8 +303,12 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             except (CommitFailedError, IllegalStateError):
                 self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
 
-    def _apply_alert(self, partition: int, offset: int, trigger: PageTrigger) -> list[StateRow]:
-        if trigger.action != "trigger":
-            return self._delivery.apply(partition, trigger)
-        languages = self._routing.destinations_for(trigger, partition, offset)
-        return self._delivery.apply(partition, trigger, languages[self._name]) if self._name in languages else []
+    def _apply_read(self, partition: int, offset: int, found: Read) -> list[StateRow]:
+        if isinstance(found, UnreadEnd):
+            found = self._reader.trigger(found.record) if self._delivery.has_page(partition, found.incident) else None
+        if found is None:
+            return []
+        if found.action != "trigger":
+            return self._delivery.apply(partition, found)
+        languages = self._routing.destinations_for(found, partition, offset)
+        return self._delivery.apply(partition, found, languages[self._name]) if self._name in languages else []

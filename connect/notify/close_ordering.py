@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connect.notify.triggers import PageTrigger
+from connect.notify.trigger_reader import Read
 
 
 class WaitingClose(NamedTuple):
@@ -19,7 +19,7 @@ class WaitingClose(NamedTuple):
 
     timestamp: int
     offset: int
-    trigger: PageTrigger | None
+    trigger: Read
 
 
 class CloseOrdering:

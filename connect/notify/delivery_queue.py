@@ -100,6 +100,10 @@ class DeliveryQueue:
     def open_pages(self) -> int:
         return len(self._pages.queue)
 
+    def has_page(self, partition: int, incident: str) -> bool:
+        """Whether something of this incident is open, waits or is in a digest here."""
+        return self._pages.queue.get(PageKey(partition, incident)) is not None
+
     def load(self, partition: int, stored: Iterable[Page]) -> list[StateRow]:
         """Take over the stored pages of a partition. Returns the rows to be written, where a crash or a release before
         has left something; then call `rows_written`."""

@@ -17,8 +17,8 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
+from connect.notify.read_records import ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
-from connect.notify.trigger_reader import DecodedTriggers
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
@@ -46,9 +46,9 @@ class DestinationWorker:
         deployment: str = DEFAULT_PREFIX,
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
-        decoded: DecodedTriggers | None = None,
+        known: ReadRecords | None = None,
     ) -> None:
-        self._decoded = decoded
+        self._known = known
         self.name = name = destination.name
         self._destination = destination
         self._codec = codec
@@ -115,7 +115,7 @@ class DestinationWorker:
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
-            summaries=self._summaries, decoded=self._decoded,
+            summaries=self._summaries, known=self._known,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:

@@ -15,12 +15,12 @@ from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
+from connect.notify.read_records import ReadRecords
 from connect.notify.routing.file import routing_in
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader, routing_content
 from connect.notify.routing.rules import Routing
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
-from connect.notify.trigger_reader import DecodedTriggers
 from streams.background_tasks import end_within, until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
@@ -68,7 +68,7 @@ async def serve(
     schemas = None if access is None else BackgroundSchemas(RegistryClient(access), time)
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
-    decoded = DecodedTriggers()
+    known = ReadRecords()
     loading = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
@@ -85,7 +85,7 @@ async def serve(
             deployment=settings.deployment or kafka.topic_prefix,
             parked_retention=settings.parked_retention,
             summaries=summaries,
-            decoded=decoded,
+            known=known,
         )
 
     destinations = DestinationWorkers(loaded, make, metrics)

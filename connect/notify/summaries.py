@@ -45,7 +45,7 @@ class SummaryReader(IncidentSummaries):
         self._codec = codec
         self._clock = clock
         self._consumer: Any = None
-        self._awaited: list[tuple[Mapping[Any, int], asyncio.Event]] = []
+        self._awaited: dict[asyncio.Event, Mapping[Any, int]] = {}
         self._log = structlog.get_logger("connect.notify")
 
     async def run(self) -> None:
@@ -67,10 +67,12 @@ class SummaryReader(IncidentSummaries):
         reached = asyncio.Event()
         try:
             async with asyncio.timeout(_CATCH_UP_S):
-                self._awaited.append((await consumer.end_offsets(list(consumer.assignment())), reached))
+                self._awaited[reached] = await consumer.end_offsets(list(consumer.assignment()))
                 await reached.wait()
         except (TimeoutError, KafkaError, OSError):
             return
+        finally:
+            self._awaited.pop(reached, None)
 
     async def _read(self) -> None:
         topic = f"{self._settings.topic_prefix}.{INCIDENT_EVENTS}"
@@ -125,10 +127,6 @@ class SummaryReader(IncidentSummaries):
             self.add(str(decoded[1]["subject"]), decoded[1].get("summary"))
 
     async def _wake(self, consumer: Any) -> None:
-        waiting = []
-        for ends, reached in self._awaited:
+        for reached, ends in list(self._awaited.items()):
             if all([await consumer.position(where) >= end for where, end in ends.items()]):
                 reached.set()
-            else:
-                waiting.append((ends, reached))
-        self._awaited = waiting[-100:]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import structlog
 
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import UNREADABLE, prefix_of, read_key, read_message
+from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.triggers import PageTrigger, page_trigger
 from streams.runtime.processor import RetryLater
 from streams.serde.cloudevents_headers import extensions_of
@@ -26,69 +27,65 @@ LARGEST_EVENT = 2 * 1024 * 1024
 _LONGEST_INCIDENT_ID = 1024
 #: JSON may have six bytes for one.
 _NEVER_TOO_LARGE = LARGEST_EVENT // 8
-#: Records that are decoded without a pause for other tasks of the loop.
-_AT_ONCE = 20
-#: Records that are decoded once for all destinations, and how large each may be.
-_MOST_SHARED = 5_000
-_LARGEST_SHARED = 4 * 1024
+#: Records that are decoded, or passed over, without a pause for other tasks of the loop.
+_AT_ONCE, _SKIPPED_AT_ONCE = 20, 1_000
 #: The first unreadable records are logged one by one, later ones now and then: all of them are counted.
 _LOGGED_ONE_BY_ONE = 20
 _LOGGED_EVERY = 1_000
 
 
-class DecodedTriggers:
-    """What the latest records ask for, by their place: all destinations of a process read them, at about the same
-    time. Only of small records, so that memory is bounded."""
+class UnreadEnd(NamedTuple):
+    """The end of one page of an incident, or of all of them, which is decoded where there is one."""
 
-    def __init__(self) -> None:
-        self._found: dict[object, PageTrigger | None] = {}
+    incident: str
+    record: Any
 
-    def __len__(self) -> int:
-        return len(self._found)
 
-    def get(self, record: Any) -> tuple[PageTrigger | None] | None:
-        """None where it is not known."""
-        place = self._place(record)
-        return (self._found[place],) if place in self._found else None
-
-    def put(self, record: Any, trigger: PageTrigger | None) -> None:
-        if len(record.value or b"") > _LARGEST_SHARED:
-            return
-        if len(self._found) >= _MOST_SHARED:
-            del self._found[next(iter(self._found))]
-        self._found[self._place(record)] = trigger
-
-    def _place(self, record: Any) -> object:
-        return record.topic, record.partition, record.offset, record.timestamp, record.key
+#: What a record asks for: an alert or an end, an end that is not decoded, or nothing that concerns the destination.
+Read = PageTrigger | UnreadEnd | None
 
 
 class TriggerReader:
-    """Decodes records for one destination. Unreadable ones are counted, logged and skipped."""
+    """Decodes records for one destination, unless `known` ones do not concern it. Unreadable ones are counted, logged
+    and skipped."""
 
     def __init__(
-        self, destination: str, codec: Codec, metrics: NotifyMetrics, decoded: DecodedTriggers | None = None
+        self, destination: str, codec: Codec, metrics: NotifyMetrics, known: ReadRecords | None = None
     ) -> None:
-        self._decoded = decoded
+        self._known = ReadRecords() if known is None else known
         self._destination = destination
         self._codec = codec
         self._metrics = metrics
         self._skipped = 0
         self._log = structlog.get_logger("connect.notify").bind(destination=destination)
 
-    async def read(self, records: Iterable[Any]) -> list[PageTrigger | None]:
-        """What records ask for. Other tasks run meanwhile: with many destinations the heartbeats to Kafka wait for
-        them all."""
-        found = list[PageTrigger | None]()
+    async def read(
+        self, records: Iterable[Any], concerns: Callable[[Any, InShort], bool] = lambda *_: True
+    ) -> list[Read]:
+        """What records ask for; of alerts those that `concerns` says so of. Other tasks run meanwhile: with many
+        destinations the heartbeats to Kafka wait for them all."""
+        found, decoded = list[Read](), 0
         for number, record in enumerate(records, 1):
-            found.append(self.trigger(record))
-            if number % _AT_ONCE == 0:
+            short = self._known.in_short(record)
+            if short is None or (short.action == "trigger" and concerns(record, short)):
+                found.append(self.trigger(record))
+                decoded += 1
+            elif short.action is None or short.action == "trigger":
+                found.append(None)
+            elif record.value[:1] == CONFLUENT:  # its schema is known now
+                found.append(self.trigger(record))
+                decoded += 1
+            else:
+                found.append(UnreadEnd(short.incident, record))
+            if decoded >= _AT_ONCE or number % _SKIPPED_AT_ONCE == 0:
+                decoded = 0
                 await asyncio.sleep(0)
         return found
 
     async def await_schemas(self, records: Iterable[Any]) -> None:
         """Wait until the schema registry has answered for every schema that these records need."""
         for record in records:
-            value = record.value
+            value = None if self._known.in_short(record) is not None else record.value
             while value is not None and value[:1] == CONFLUENT:
                 try:
                     self._codec.decode(value, LARGEST_RECORD)
@@ -99,7 +96,7 @@ class TriggerReader:
 
     def trigger(self, record: Any) -> PageTrigger | None:
         """What a record of alerts or incidents asks for; None where it asks for nothing."""
-        if self._decoded is not None and (known := self._decoded.get(record)) is not None:
+        if (known := self._known.whole(record)) is not None:
             return known[0]
         try:
             decoded = self._codec.decode(record.value, LARGEST_RECORD)
@@ -115,8 +112,7 @@ class TriggerReader:
             self._skip(record, f"no event: {type(error).__name__}")
             return None
         trigger = None if isinstance(found, str) else found
-        if self._decoded is not None:
-            self._decoded.put(record, trigger)
+        self._known.put(record, trigger)
         return trigger
 
     def retry_request(self, record: Any) -> tuple[str, Message] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from connect.notify.destinations.kind import Secrets
 from connect.notify.destinations.secrets import read_destination_secrets
+from connect.notify.read_records import MOST_IN_SHORT, Latest
 from connect.notify.routing.file import routing_in
 from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
@@ -17,8 +18,8 @@ from streams.i18n.catalogues import Language
 
 #: Changes of routes that are remembered.
 _MOST_ROUTINGS = 100
-#: Alerts whose destinations are remembered: destinations read them at about the same time.
-_MOST_ALERTS = 10_000
+#: Different destinations of alerts that are remembered.
+_MOST_EQUAL = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,10 @@ class RoutingInForce:
         """Earlier routings, the oldest first, each with the offset of every partition at which it ended."""
         self._routed: dict[int, int] = {}
         """By partition the offset after the last alert that any destination has routed."""
-        self._found: dict[tuple[int, int, str], Mapping[str, Language | None]] = {}
+        self._found: Latest[tuple[int, int, str], Mapping[str, Language | None]] = Latest(MOST_IN_SHORT)
         """Of the latest alerts, by partition, offset and id: every destination asks for them."""
+        self._equal: dict[frozenset[tuple[str, Language | None]], Mapping[str, Language | None]] = {}
+        """Those that are equal are one: few routes have many alerts."""
 
     def use(self, routing: Routing, ends: Mapping[int, int]) -> None:
         """Route the alerts that are written from now on by another routing. `ends` are the offsets after the last ones
@@ -94,10 +97,16 @@ class RoutingInForce:
             del self._before[:-_MOST_ROUTINGS]
         self.routing = routing
         self._found.clear()
+        self._equal.clear()
+
+    def known_for(self, partition: int, offset: int, alert: str) -> Mapping[str, Language | None] | None:
+        """The destinations of an alert that another destination has asked for; None where none has."""
+        self._passed(partition, offset)
+        return self._found.get((partition, offset, alert))
 
     def destinations_for(self, trigger: PageTrigger, partition: int, offset: int) -> Mapping[str, Language | None]:
         """As `Routing.destinations_for`. What would go to a removed destination goes by the routing in force."""
-        self._routed[partition] = max(self._routed.get(partition, 0), offset + 1)
+        self._passed(partition, offset)
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:
             return known
@@ -106,7 +115,11 @@ class RoutingInForce:
         left = {name: language for name, language in found.items() if name in self.routing.destinations}
         if len(left) != len(found):
             found = {**self.routing.destinations_for(trigger), **left}
-        while len(self._found) >= _MOST_ALERTS:
-            del self._found[next(iter(self._found))]
-        self._found[place] = found
+        if len(self._equal) >= _MOST_EQUAL:
+            self._equal.clear()
+        found = self._equal.setdefault(frozenset(found.items()), found)
+        self._found.put(place, found)
         return found
+
+    def _passed(self, partition: int, offset: int) -> None:
+        self._routed[partition] = max(self._routed.get(partition, 0), offset + 1)
