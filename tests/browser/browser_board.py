@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 from board_history import NOW
+from board_rows import add_incident
 from board_server import served
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from shipped import shipped_policies
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from board.app import create_app
 from board.changes import Change, Changes
 from board.settings import BoardSettings
+from board.store import tables
 from board.store.engine import writing
 from streams.settings import Settings
 from streams.time_source import SystemTimeSource
@@ -81,6 +83,21 @@ class RunningBoard:
             write(connection)
         self.position += 1
         self.changes.publish(Change(self.position, incidents=frozenset(incident_ids)))
+
+
+def add(board: RunningBoard, incident_id: str, **given: object) -> None:
+    """Put an incident into the read model and onto the open pages."""
+    board.change(incident_id, write=lambda connection: add_incident(connection, incident_id, **given))
+
+
+def remove(board: RunningBoard, incident_id: str) -> None:
+    """Take it away again, as tests share the board."""
+    board.change(
+        incident_id,
+        write=lambda connection: connection.execute(
+            delete(tables.incident).where(tables.incident.c.incident_id == incident_id)
+        ),
+    )
 
 
 def board_app(engine: Engine, changes: Changes, clock: ShiftedTime) -> Any:

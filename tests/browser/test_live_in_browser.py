@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from board_rows import add_incident
 from board_server import served
-from browser_board import MANY, RunningBoard, ShiftedTime, Viewport, board_app
+from browser_board import MANY, RunningBoard, ShiftedTime, Viewport, add, board_app, remove
 from playwright.sync_api import APIResponse, Page, Route, expect
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
 from board.changes import Changes
 from board.pages.texts import board_phrases
@@ -41,19 +42,6 @@ def live(tab: Viewport) -> None:
 
 def ids(page: Page) -> list[str]:
     return page.locator("#rows [data-row]").evaluate_all("(rows) => rows.map((row) => row.dataset.id)")
-
-
-def add(board: RunningBoard, incident_id: str, **given: object) -> None:
-    board.change(incident_id, write=lambda connection: add_incident(connection, incident_id, **given))
-
-
-def remove(board: RunningBoard, incident_id: str) -> None:
-    board.change(
-        incident_id,
-        write=lambda connection: connection.execute(
-            delete(tables.incident).where(tables.incident.c.incident_id == incident_id)
-        ),
-    )
 
 
 def mark(board: RunningBoard, incident_id: str, waiting: str | None) -> None:
@@ -211,7 +199,7 @@ def test_the_keyboard_is_enough(story_board: RunningBoard, tab: OpenTab) -> None
     page.keyboard.press("k")
     assert selected.get_attribute("data-id") == expected
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(f"/incidents/{expected}$"))
+    expect(page).to_have_url(re.compile(f"/incidents/{re.escape(quote(expected, safe=''))}$"))
 
 
 def test_it_says_when_data_are_stale_and_catches_up(tmp_path: Path, tab: OpenTab) -> None:

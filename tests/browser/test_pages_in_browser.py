@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from board_rows import add_incident
-from browser_board import RunningBoard, Viewport, take_picture
+from browser_board import RunningBoard, Viewport, add, remove, take_picture
 from playwright.sync_api import Page, expect
 
 OpenTab = Callable[..., Viewport]
@@ -140,15 +139,12 @@ def test_markup_in_ids_and_texts_runs_nowhere(story_board: RunningBoard, tab: Op
     hostile = ("<script>alert(1)</script>", "a/b", "..", "a?b#c", "'\"><img src=x onerror=alert(1)>", "日本語 /\\ id")
     opened = tab()
     for incident_id in hostile:
-        story_board.change(
+        add(
+            story_board,
             incident_id,
-            write=lambda connection, incident_id=incident_id: add_incident(
-                connection,
-                incident_id,
-                summary="<img src=x onerror=alert(1)>",
-                next_deadline=story_board.clock.now(),
-                data='{"policy":{"name":"scalr-emergency","version":"1","digest":"0"},"clocks":[]}',
-            ),
+            summary="<img src=x onerror=alert(1)>",
+            next_deadline=story_board.clock.now(),
+            data='{"policy":{"name":"scalr-emergency","version":"1","digest":"0"},"clocks":[]}',
         )
     for incident_id in hostile:
         opened.page.goto(story_board.address)
@@ -156,6 +152,8 @@ def test_markup_in_ids_and_texts_runs_nowhere(story_board: RunningBoard, tab: Op
         opened.page.wait_for_selector("article.incident-page")
         assert incident_id in opened.page.locator(".incident-head").inner_text()
         assert opened.page.locator("main img, main script").count() == 0
+    for incident_id in hostile:
+        remove(story_board, incident_id)
 
 
 def test_the_first_visit_shows_times_in_the_zone_of_the_browser(story_board: RunningBoard, tab: OpenTab) -> None:
