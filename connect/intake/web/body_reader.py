@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from connect.intake.byte_budget import ByteBudget
+from connect.intake.byte_budget import BudgetShares, ByteBudget, SourceBudgets
 from connect.intake.formats.registry import MAX_SIGNED_BODY
 from connect.intake.web.responses import RequestRejected, retry_after
 from streams.http_connections import network_of
@@ -21,6 +20,9 @@ _UNPROVEN_SHARE = 4
 #: Of the memory for proven bodies, and of that for unproven ones.
 _SOURCE_SHARE = 2
 _ADDRESS_SHARE = 4
+#: What every source can always have of the memory for proven bodies, and the share of that memory for all of them.
+_MINIMUM = 1024 * 1024
+_MINIMUMS_SHARE = 4
 #: A body that has been arriving for so long makes room for others where its budget is used up.
 _EVICT_AFTER_S = 1.0
 
@@ -42,12 +44,14 @@ class ReceivedBody:
             self.size += size
         return used_up
 
-    def prove(self) -> None:
-        """The body has proven its sender: its bytes no longer count among the unproven. Raises RequestRejected 503."""
-        if _reserve(self._proven, self.size) is not None:
-            raise _no_memory()
-        self._release()
-        self.budgets = self._proven
+    def prove(self) -> ByteBudget | None:
+        """The body has proven its sender: its bytes no longer count among the unproven. The budget that is used up
+        where there is no room for them; nothing has changed then."""
+        used_up = _reserve(self._proven, self.size)
+        if used_up is None:
+            self._release()
+            self.budgets = self._proven
+        return used_up
 
     def release(self) -> None:
         """Release all of its bytes."""
@@ -64,7 +68,8 @@ class BodyReader:
 
     Anyone may begin to send a body that proves its sender only once it is complete. So such bodies have a budget of
     their own, of which one source and one address get a share each. Of the budget for proven bodies a source gets a
-    share too. Where a budget is used up, the body that has been arriving for the longest time makes room for a new one.
+    share too, and always its minimum, also while complete bodies of others wait for Kafka. Where a budget is used up,
+    the body that has been arriving for the longest time makes room for a new one.
     """
 
     def __init__(self, max_body: int, budget: ByteBudget, timeout_us: int) -> None:
@@ -72,12 +77,18 @@ class BodyReader:
         self.max_body = min(max_body, budget.limit)
         self.max_signed_body = min(self.max_body, MAX_SIGNED_BODY)
         self.unproven = ByteBudget(max(budget.limit // _UNPROVEN_SHARE, self.max_signed_body))
-        self._proven_sources = _Shares(max(budget.limit // _SOURCE_SHARE, self.max_body))
-        self._sources = _Shares(max(self.unproven.limit // _SOURCE_SHARE, self.max_signed_body))
-        self._addresses = _Shares(max(self.unproven.limit // _ADDRESS_SHARE, self.max_signed_body))
+        self._proven_sources = SourceBudgets(budget, max(budget.limit // _SOURCE_SHARE, self.max_body))
+        self._sources = BudgetShares(max(self.unproven.limit // _SOURCE_SHARE, self.max_signed_body))
+        self._addresses = BudgetShares(max(self.unproven.limit // _ADDRESS_SHARE, self.max_signed_body))
         self._arriving: dict[ReceivedBody, tuple[float, asyncio.Timeout]] = {}
         """Bodies, the oldest first: since when they arrive, and what ends that."""
         self._timeout_s = timeout_us / SECOND
+
+    def serve(self, sources: int) -> None:
+        """Serve so many sources from now on, each with a minimum of memory. One body of the largest size always fits
+        beside them."""
+        room = min(self.budget.limit // _MINIMUMS_SHARE, self.budget.limit - self.max_body)
+        self._proven_sources.guarantee(min(_MINIMUM, room // max(sources, 1)), sources)
 
     @asynccontextmanager
     async def receive(self, request: web.Request, source: str, *, signed: bool) -> AsyncIterator[ReceivedBody]:
@@ -93,14 +104,20 @@ class BodyReader:
         if request.content_length is not None and request.content_length > limit:
             raise RequestRejected(413, f"the body has {request.content_length:,} bytes; at most {limit:,} are allowed")
         with ExitStack() as stack:
-            budgets = proven = [stack.enter_context(self._proven_sources.of(source)), self.budget]
+            proven = stack.enter_context(self._proven_sources.of(source))
+            budgets: Sequence[ByteBudget] = proven
             if signed:
                 of_address = stack.enter_context(self._addresses.of(network_of(request.remote)))
-                budgets = [of_address, stack.enter_context(self._sources.of(source)), self.unproven]
+                budgets = (of_address, stack.enter_context(self._sources.of(source)), self.unproven)
             body = ReceivedBody(budgets, proven)
             stack.callback(body.release)
             body.content = await self._read(request, body, limit)
             yield body
+
+    async def prove(self, body: ReceivedBody) -> None:
+        """The body has proven its sender. Raises RequestRejected 503 where there is no memory for it."""
+        while (used_up := body.prove()) is not None:
+            await self._make_room(used_up, body)
 
     async def _read(self, request: web.Request, body: ReceivedBody, limit: int) -> bytes:
         chunks, began_at = [], asyncio.get_running_loop().time()
@@ -130,32 +147,12 @@ class BodyReader:
         for oldest, (began_at, timeout) in self._arriving.items():
             if began_at + _EVICT_AFTER_S > now:
                 break
-            if oldest is not body and oldest.size and any(each is budget for each in oldest.budgets):
+            if oldest is not body and oldest.size and any(map(budget.gains_from, oldest.budgets)):
                 if not timeout.expired():
                     timeout.reschedule(now)
                 await oldest.released.wait()
                 return
         raise _no_memory()
-
-
-class _Shares:
-    """A budget for each key that has a request now."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._budgets: dict[str, ByteBudget] = {}
-        self._requests: Counter[str] = Counter()
-
-    @contextmanager
-    def of(self, key: str) -> Iterator[ByteBudget]:
-        """The budget of a key, for one request."""
-        self._requests[key] += 1
-        try:
-            yield self._budgets.setdefault(key, ByteBudget(self._limit))
-        finally:
-            self._requests[key] -= 1
-            if not self._requests[key]:
-                del self._requests[key], self._budgets[key]
 
 
 def _reserve(budgets: Sequence[ByteBudget], size: int) -> ByteBudget | None:

@@ -93,7 +93,7 @@ class Receiver:
             if signed:
                 mapping.guard.check(request, source, body.content)
                 self.limit_rate(mapping, source)
-                body.prove()
+                await self._reader.prove(body)
             with self._threads.holding(body.size):
                 with self._traces.of(request, source, started) as trace:
                     async with (
