@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from connect.intake.arrival_check import Arrival
+from connect.intake.contradictory_extensions import differing_extension
 from connect.intake.contradictory_times import StatedTimes
 from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
@@ -126,6 +127,8 @@ def _check(
                 part.rejected.append(RejectedItem(item, "forbidden", reason))
             else:
                 part.events.append(prepared)
-                contradiction = times.note(item, event, prepared.subject, prepared.time)
-                if contradiction is not None:
-                    part.ignored.append(contradiction)
+                told = (
+                    times.note(item, event, prepared.subject, prepared.time),
+                    differing_extension(item, event, prepared.subject),
+                )
+                part.ignored += [each for each in told if each is not None]

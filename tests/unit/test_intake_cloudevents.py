@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import cast
 
 import pytest
 from intake_samples import BILLING, OPENED, SERVICES, plain, published
@@ -157,3 +158,31 @@ def test_a_batch_that_opens_an_incident_twice_contradicts_itself_by_its_earliest
     batch = json.dumps([OPENED, {**OPENED, "id": "r", "type": "incident.resolved", "data": data}, again]).encode()
     found = translate.cloud_events(SERVICES, cloudevents.BATCH, {}, batch)
     assert (len(found.events), found.rejected, found.ignored) == (3, [], [])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"incidentid": "inc-2"}, "incidentid: is 'inc-2', and subject is 'inc-1', which counts"),
+        ({"incidentid": "inc-1"}, None),
+        ({"incidentid": 1, "subject": "1"}, None),
+        ({"ticketid": "T-2"}, "ticketid: is 'T-2', and data.ticket_id is 'T-1', which counts"),
+        ({"ticketid": "T-1", "startedat": "2026-01-31T17:00:00+09:00"}, None),
+        ({"startedat": "yesterday"}, "startedat: is 'yesterday', and data.started_at is '2026-01-31T08:00:00Z'"),
+        ({"tenantids": "acme", "region": "eu"}, None),
+    ],
+)
+def test_an_extension_that_contradicts_a_field_is_told_and_the_field_counts(
+    attributes: dict[str, object], told: str | None
+) -> None:
+    fields = {"ticket_id": "T-1", "started_at": "2026-01-31T08:00:00Z", "tenant_ids": ["globex"], "scope": "tenants"}
+    event = {**OPENED, "data": {**cast("dict[str, object]", OPENED["data"]), **fields}, **attributes}
+    structured = translate.cloud_events(SERVICES, cloudevents.STRUCTURED, {}, json.dumps(event).encode())
+    headers = {f"ce-{name}": str(value) for name, value in event.items() if name != "data"}
+    binary = translate.cloud_events(SERVICES, cloudevents.BINARY, headers, json.dumps(event["data"]).encode())
+    for found in (structured, binary):
+        assert (len(found.events), found.rejected) == (1, [])
+        assert [(each.unapplied, each.subject) for each in found.ignored] == (
+            [] if told is None else [("extension_differs", event["subject"])]
+        )
+        assert all(str(told) in each.reason for each in found.ignored)
