@@ -15,7 +15,9 @@ from streams.log_damper import LogDamper
 
 _LOG_EVERY_S = 60.0
 _MAX_LOGGED_CHARACTERS = 200
-#: Senders that can set no header have their token in the address, which the reason may quote.
+#: The part of a request that a reason quotes, to its end: it may hold a token, in a header or in the address.
+_QUOTED_REQUEST = re.compile(r"[\s:]*\b(?:bytearray\()?b['\"].*", re.DOTALL)
+#: Where the address is quoted as a text. Senders that can set no header have their token in it.
 _ADDRESS_TOKEN = re.compile(r"(?i)(\btoken(?:=|%3d))[^&#\s'\"]+")
 
 
@@ -42,6 +44,7 @@ class ServerLog(logging.LoggerAdapter[logging.Logger]):
         kind = type(error).__name__
         left_out = self._damper.admit(kind, asyncio.get_running_loop().time())
         if left_out is not None:
-            given = " ".join(getattr(error, "message", str(error)).split())
+            unquoted = _QUOTED_REQUEST.sub("", getattr(error, "message", str(error)))
+            given = " ".join(unquoted.split())
             reason = _ADDRESS_TOKEN.sub(r"\1…", given)[:_MAX_LOGGED_CHARACTERS]
             self._entries.warning("http_request_malformed", kind=kind, reason=reason, left_out=left_out)

@@ -197,6 +197,33 @@ def test_a_malformed_request_is_logged_without_the_token_of_its_address(address:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"POST /v1/events HTTP/1.1\nHost: x\nAuthorization: Bearer SECRET\n\n", "Expected CRLF after version"),
+        (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer SECRET\r\n\r\n", "Invalid header token"),
+        (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer SECRET\0\r\n\r\n", "Invalid header value char"),
+        (
+            b"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-Token: SECRET" + b"x" * 5_000 + b"\r\n\r\n",
+            "more than 4096 bytes",
+        ),
+    ],
+    ids=["line-ends", "space", "character", "length"],
+)
+def test_a_malformed_request_is_logged_without_what_it_says(sent: bytes, reason: str) -> None:
+    """The parser quotes the line that it stopped at, which may hold the sender's token or what people wrote."""
+
+    async def scenario() -> None:
+        async with listening() as server:
+            with capture_logs() as logs:
+                assert (await server.ask(sent))[0] == 400
+            (entry,) = [each for each in logs if each["event"] == "http_request_malformed"]
+            assert "SECRET" not in str(entry)
+            assert reason in entry["reason"]
+
+    run(scenario)
+
+
 def test_a_body_that_follows_in_bad_chunks_is_408(caplog: pytest.LogCaptureFixture) -> None:
     """aiohttp does not tell the reader of a body that its framing has failed: the time for the body ends it."""
 

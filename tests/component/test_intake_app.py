@@ -9,8 +9,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from intake_bench import SECRETS, recorded, run, served, token, types
+from intake_bench import NOW, SECRETS, recorded, run, served, token, types
 from structlog.testing import capture_logs
+from yarl import URL
 
 from connect.intake.formats import registry
 from connect.intake.formats.rest import ROUTES
@@ -232,6 +233,22 @@ def test_an_instant_that_every_worker_rejects_is_rejected_here(path: str, conten
             months_ago = {"time": "2026-02-01T08:00:00Z", "started_at": "2026-02-01T08:00:00Z"}
             opening = EXAMPLES["incident.opened"] | months_ago
             assert (await bench.post("/v1/incidents", opening, **token("services")))[0] == 202  # it may be a repetition
+
+    run(scenario)
+
+
+def test_an_address_that_is_not_percent_encoded_utf_8_names_no_other_incident() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            body = {"time": NOW, "who": {"kind": "support", "id": "kim"}}
+            for written, expected in (("caf%E9", 400), ("%FF", 400), ("caf%C3%A9", 202)):
+                url = URL(f"/v1/incidents/{written}/resolved", encoded=True)
+                async with bench.client.post(url, json=body, headers=token("services")) as answer:
+                    assert answer.status == expected
+                    assert (
+                        expected == 202 or (await answer.json())["error"] == "the address is not percent-encoded UTF-8"
+                    )
+            assert [record.key for record in bench.publisher.acknowledged] == ["café"]
 
     run(scenario)
 

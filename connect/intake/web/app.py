@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 import structlog
@@ -177,6 +178,7 @@ class Intake:
             source = self._caller(request, mapping.guard.caller(request, mapping.callers))
             if request.content_type != "application/json":
                 raise RequestRejected(415, "Content-Type: allowed: application/json")
+            _check_address(request)
             path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
             headers = {} if trace is None else {"traceparent": trace}
             return await self._receiver.receive(
@@ -267,6 +269,15 @@ class Intake:
         if request.method == "POST":
             self.metrics.requests.labels(request.get(_SOURCE, "unknown"), str(response.status)).inc()
         return response
+
+
+def _check_address(request: web.Request) -> None:
+    """Raises RequestRejected 400 for an address whose escapes are no UTF-8: aiohttp leaves them as they are, so that
+    `caf%E9` of a sender that writes Latin-1 would be another incident than the `café` that it means."""
+    try:
+        unquote_to_bytes(request.rel_url.raw_path).decode()
+    except UnicodeDecodeError as error:
+        raise RequestRejected(400, "the address is not percent-encoded UTF-8") from error
 
 
 def _count(request: web.Request, name: str, most: int) -> int | None:

@@ -96,7 +96,9 @@ class BodyReader:
 
         Raises RequestRejected 400, 408, 413, 415, 503.
         """
-        if any(coding.lower() != "identity" for coding in request.headers.getall("Content-Encoding", [])):
+        if any(
+            coding.strip().lower() not in ("", "identity") for coding in request.headers.getall("Content-Encoding", [])
+        ):
             raise RequestRejected(
                 415, "Content-Encoding: send the body uncompressed; signatures and limits are over its bytes"
             )
