@@ -15,7 +15,18 @@ from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
 
 #: Options that the guarantees of a subscription depend on.
-_FIXED = frozenset({"bootstrap_servers", "group_id", "isolation_level", "enable_auto_commit", "auto_offset_reset"})
+_FIXED = frozenset(
+    {
+        "bootstrap_servers",
+        "group_id",
+        "isolation_level",
+        "enable_auto_commit",
+        "auto_offset_reset",
+        "key_deserializer",
+        "value_deserializer",
+    }
+)
+_STARTS = ("earliest", "latest")
 _CONNECT_MS = 10_000
 
 Start = Literal["earliest", "latest"]
@@ -102,6 +113,8 @@ def open_consumer(
     settings. Raises BrokerUnavailable, and ValueError for a setting that the guarantees depend on."""
     if taken := sorted(_FIXED & kafka.keys()):
         raise ValueError(f"{taken[0]} can't be set: the guarantees of the consumer depend on it")
+    if start not in _STARTS:
+        raise ValueError(f"start: allowed: {' or '.join(_STARTS)}, got {start!r}")
     defaults: dict[str, object] = {"allow_auto_create_topics": False, "bootstrap_timeout_ms": _CONNECT_MS}
     try:
         consumer = kafka_python_clients.consumer(

@@ -31,7 +31,17 @@ from streams.time_source import SystemTimeSource, TimeSource
 
 _LOG = logging.getLogger(__name__)
 #: Options that the guarantees of this module depend on.
-_FIXED = frozenset({"bootstrap_servers", "acks", "enable_idempotence", "retries", "key_serializer", "value_serializer"})
+_FIXED = frozenset(
+    {
+        "bootstrap_servers",
+        "acks",
+        "enable_idempotence",
+        "retries",
+        "key_serializer",
+        "value_serializer",
+        "transactional_id",
+    }
+)
 _CONNECT_S = 10.0
 #: Bytes of events that Kafka has not acknowledged, with what Python needs for each: kafka-python has no such limit.
 _MOST_BYTES = 32 * 1024 * 1024

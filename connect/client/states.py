@@ -90,7 +90,9 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         self._limit = limit
         self._stored: dict[str, _Stored] = {}
         self._failure: SlaError | None = None
-        self._caught_up = threading.Event()
+        self._caught_up = False
+        self._ended = threading.Event()
+        """Everything is read, or nothing more will be."""
         self._stopped = threading.Event()
         self._process = ProcessOf("view of states")
         self._thread = threading.Thread(target=self._run, name="incident-states", daemon=True)
@@ -100,12 +102,14 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
 
     def wait_until_caught_up(self, timeout: float | None = None) -> None:
         """Wait until everything is read that the topic held when the view was opened. `timeout` in seconds; raises
-        TimeoutError after it."""
+        TimeoutError after it, and ClientError where the view was closed before."""
         self._process.check()
-        done = self._caught_up.wait(timeout)
+        done = self._ended.wait(timeout)
         self._check()
         if not done:
             raise TimeoutError(f"the states were not read to their end within {timeout:g} s")
+        if not self._caught_up:
+            raise ClientError("the view was closed before the states were read to their end: what it has is incomplete")
 
     def __getitem__(self, incident: str) -> ReceivedEvent:
         self._check()
@@ -141,7 +145,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
     def _check(self) -> None:
         self._process.check()
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)  # else it grows with each access
 
     # -- following -----------------------------------------------------------------------------------------------------
 
@@ -153,8 +157,9 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
                     if ends is None:
                         ends = self._consumer.end_offsets(self._partitions)
                     self._take(self._consumer.poll(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS))
-                    if not self._caught_up.is_set() and self._reached(ends):
-                        self._caught_up.set()
+                    if not self._caught_up and self._reached(ends):
+                        self._caught_up = True
+                        self._ended.set()
                 except KafkaError as error:
                     if not error.retriable:
                         raise
@@ -166,7 +171,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         except Exception as error:
             self._failure = ClientError(f"states can't be followed: {type(error).__name__}: {error}")
         finally:
-            self._caught_up.set()
+            self._ended.set()
             self._consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
 
     def _reached(self, ends: Mapping[Any, int]) -> bool:

@@ -341,10 +341,26 @@ def test_a_handler_may_take_what_cannot_be_decoded() -> None:
     assert broker.committed == 4
 
 
-@pytest.mark.parametrize("name", ["isolation_level", "enable_auto_commit", "group_id", "auto_offset_reset"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "isolation_level",
+        "enable_auto_commit",
+        "group_id",
+        "auto_offset_reset",
+        "key_deserializer",
+        "value_deserializer",
+    ],
+)
 def test_what_the_promises_rest_on_is_not_the_callers_choice(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} can't be set"):
         consume_alerts("127.0.0.1:1", group="on-call", kafka={name: 1})
+
+
+def test_a_start_that_there_is_not_is_refused_before_anything_is_read() -> None:
+    """Kafka's client would take it for none, and fail at the first partition without a committed offset."""
+    with pytest.raises(ValueError, match="start: allowed: earliest or latest, got 'newest'"):
+        consume_alerts("127.0.0.1:1", group="on-call", start="newest")  # type: ignore[arg-type]
 
 
 def test_a_subscription_is_refused_in_a_process_that_was_forked_since(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ def test_asyncio_can_wait_for_it() -> None:
     assert "will fail too" in told
 
 
-@pytest.mark.parametrize("name", ["acks", "enable_idempotence", "bootstrap_servers", "retries"])
+@pytest.mark.parametrize("name", ["acks", "enable_idempotence", "bootstrap_servers", "retries", "transactional_id"])
 def test_what_the_promises_rest_on_is_not_to_be_chosen(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} can't be set"):
         _connected("127.0.0.1:1", 1.0, {name: 1})

@@ -211,6 +211,27 @@ def test_a_wait_has_an_end(view: Any) -> None:
         found.wait_until_caught_up(timeout=0.05)
 
 
+def test_a_view_that_is_closed_before_its_end_does_not_say_that_it_is_complete(view: Any) -> None:
+    class Endless(FakeConsumer):
+        def end_offsets(self, partitions: list[Any]) -> Mapping[Any, int]:
+            return {PLACES[0]: 10}
+
+    found = view(Endless(("inc", NEW)))
+    found.close()
+    with pytest.raises(ClientError, match="closed before the states were read to their end"):
+        found.wait_until_caught_up(timeout=TIMEOUT_S)
+
+
+def test_a_view_that_has_failed_does_not_grow_with_each_access(view: Any) -> None:
+    found = view(FakeConsumer(("inc", NEW), ("other", ENDED)), limit=1)
+    depths = []
+    for _ in range(5):
+        with pytest.raises(ClientError) as caught:
+            found.wait_until_caught_up(timeout=TIMEOUT_S)
+        depths.append(len(caught.traceback))
+    assert len(set(depths)) == 1
+
+
 def test_a_subscription_tells_that_an_incident_is_no_longer_retained() -> None:
     consumer = FakeConsumer(("inc", NEW), ("inc", NEW), ("inc", None))
     subscription = Subscription(consumer, remember=0, deletions=True)
