@@ -80,7 +80,7 @@ class SourceBudgets:
         with self._shares.of(source) as share:
             yield share, _Part(self, share)
 
-    def kept_for_others(self, share: ByteBudget) -> int:
+    def minimums_of_others(self, share: ByteBudget) -> int:
         """Bytes of their minimum that the sources other than that of a share have not reserved."""
         others = self.minimum * max(self._sources - 1, 0)
         return max(others - self._shares.used_of_minimum(self.minimum) + min(share.reserved, self.minimum), 0)
@@ -97,7 +97,7 @@ class _Part(ByteBudget):
     def reserve(self, size: int) -> bool:
         whole = self._all.whole
         # Within its minimum a source takes what is kept for it, which others can't have used up.
-        if whole.reserved + size + self._all.kept_for_others(self._share) > whole.limit:
+        if whole.reserved + size + self._all.minimums_of_others(self._share) > whole.limit:
             return False
         return whole.reserve(size)
 

@@ -19,8 +19,8 @@ def differing_extension(item: str, event: Event, subject: str) -> IgnoredItem | 
     """What to say of the first such extension of a checked event."""
     for name, given, field, value in _named_twice(event):
         if not _same(given, value):
-            said = f"{name}: is {_text(given)[:_SHOWN]!r}, and {field} is {_text(value)[:_SHOWN]!r}, which counts"
-            return IgnoredItem(item, f"{said}; correct the sender, and what it meant", EXTENSION_DIFFERS, subject)
+            text = f"{name}: is {_text(given)[:_SHOWN]!r}, and {field} is {_text(value)[:_SHOWN]!r}, which counts"
+            return IgnoredItem(item, f"{text}; correct the sender, and what it meant", EXTENSION_DIFFERS, subject)
     return None
 
 

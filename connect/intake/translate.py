@@ -127,8 +127,8 @@ def _check(
                 part.rejected.append(RejectedItem(item, "forbidden", reason))
             else:
                 part.events.append(prepared)
-                told = (
+                reports = (
                     times.note(item, event, prepared.subject, prepared.time),
                     differing_extension(item, event, prepared.subject),
                 )
-                part.ignored += [each for each in told if each is not None]
+                part.ignored += [each for each in reports if each is not None]
