@@ -60,6 +60,15 @@ def bearer(secrets: tuple[Secret, ...], authorization: str | None) -> bool:
     return any_matches(secrets, lambda secret: secret.equals(given))
 
 
+def in_address(secrets: tuple[Secret, ...], given: str | None) -> bool:
+    """Whether the token at the end of an address, `?token=…`, is one of the tokens. A `+` in a query means a space;
+    whoever writes a token with `+` into an address by hand means a `+`, and no token contains a space by chance."""
+    if given is None:
+        return False
+    as_written = given.replace(" ", "+")
+    return any_matches(secrets, lambda secret: secret.equals(given) | secret.equals(as_written))
+
+
 def fresh(timestamp: str, now: int, window: int) -> bool:
     """Whether a signed RFC 3339 timestamp is within `window` microseconds of `now`."""
     try:

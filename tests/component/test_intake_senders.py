@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from intake_bench import ROOT, SECRETS, Bench, recorded, run, served, signed, token, types
+from yarl import URL
 
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from streams.serde.codec import decode
@@ -59,6 +60,21 @@ def test_who_cannot_prove_it_leaves_no_trace(name: str, change: dict[str, str]) 
                 status, _, headers = await bench.hook(name, body, **change)
                 assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
             assert bench.publisher.given == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("written", ["ab+cd/ef=ghijklmnop", "ab%2Bcd%2Fef%3Dghijklmnop"])
+def test_a_token_of_base64_in_an_address_needs_no_escapes(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    """`openssl rand -base64` gives tokens with `+`, which a query reads as a space."""
+    monkeypatch.setitem(SECRETS, "SLA_INTAKE_STATUSPAGE_TOKEN", "ab+cd/ef=ghijklmnop")
+
+    async def scenario() -> None:
+        async with served() as bench:
+            for given, expected in ((written, 202), (written.replace("a", "x"), 401)):
+                url = URL(f"/v1/hooks/status?token={given}", encoded=True)
+                async with bench.client.post(url, data=recorded("statuspage/investigating")) as answer:
+                    assert answer.status == expected
 
     run(scenario)
 

@@ -36,7 +36,7 @@ def authenticate(credentials: Credentials) -> None:
         case BearerToken():
             bearer_token.authenticate(credentials)
         case AddressToken():
-            if not _is_secret(credentials, credentials.address_token or ""):
+            if not signatures.in_address(credentials.secrets, credentials.address_token):
                 raise AuthenticationError("the token is missing or unknown; the address ends in `?token=TOKEN`")
         case BasicAccount(user):
             _basic(credentials, user)

@@ -28,8 +28,7 @@ _REMOVED = rb'\1"removed"'
 def authenticate(credentials: Credentials) -> None:
     """Raises AuthenticationError unless the address ends in `?token=` and one of the source's tokens, or the header
     `Authorization: Bearer …` has it."""
-    given = credentials.address_token
-    if given is not None and signatures.any_matches(credentials.secrets, lambda secret: secret.equals(given)):
+    if signatures.in_address(credentials.secrets, credentials.address_token):
         return
     if not signatures.bearer(credentials.secrets, credentials.headers.get("Authorization")):
         raise AuthenticationError("the token is missing or unknown; the webhook's address ends in `?token=TOKEN`")

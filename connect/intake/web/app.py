@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
@@ -28,7 +27,7 @@ from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.heartbeats import acknowledged, checked_monitor, forgotten
 from connect.intake.web.mapping_in_force import MappingInForce
-from connect.intake.web.openapi import document
+from connect.intake.web.openapi import encoded_document
 from connect.intake.web.receiver import Receiver, named_headers
 from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Post, Replies, post_reply
@@ -227,7 +226,7 @@ class Intake:
         return details
 
     async def _openapi(self, _: web.Request) -> web.Response:
-        return web.json_response(document(), dumps=lambda value: json.dumps(value, indent=2))
+        return web.Response(body=encoded_document(), content_type="application/json", charset="utf-8")
 
     async def _requests(self, request: web.Request) -> web.Response:
         """The last requests, for the operator alone: they contain what senders of every tenant wrote."""

@@ -32,6 +32,12 @@ _ENVELOPE: dict[str, dict[str, Any]] = {
 
 
 @lru_cache(maxsize=1)
+def encoded_document() -> bytes:
+    """The document as JSON. Anybody may ask for it, so it is made once."""
+    return json.dumps(document(), indent=2).encode()
+
+
+@lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
     paths: dict[str, Any] = {}
