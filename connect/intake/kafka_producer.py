@@ -47,6 +47,9 @@ _ONE_TOPIC = (
 )
 #: A record unacknowledged for so many timeouts is dropped to free memory: its request got a 503, its sender retries.
 _STUCK_TIMEOUTS = 4
+#: Requests of at most this many bytes find room that larger ones leave: a quarter of the whole.
+_SMALL_REQUEST = 64 * 1024
+_LEFT_SHARE = 4
 #: What a timestamp means in an acknowledgement.
 _APPENDED = 1
 
@@ -134,7 +137,7 @@ class KafkaPublisher:
         producer = self._producer
         if producer is None:
             raise Unavailable(self._unavailable_reason or "not connected to Kafka")
-        if not self.in_flight.reserve(sum(record.size for record in records)):
+        if not self._reserve(sum(record.size for record in records)):
             raise Unavailable(
                 f"{self.in_flight.reserved:,} bytes wait for Kafka; at most {self.in_flight.limit:,} are allowed"
             )
@@ -159,6 +162,13 @@ class KafkaPublisher:
             raise self._failed(explained_error(error)) from error
         finally:
             self.in_flight.release(sum(record.size for record in records[len(sent) :]))
+
+    def _reserve(self, size: int) -> bool:
+        """Reserve memory for a request. Large ones together leave some to the small ones, so that senders of batches
+        that wait for Kafka do not keep out a single alert; one alone may take all."""
+        budget = self.in_flight
+        left = budget.limit // _LEFT_SHARE if size > _SMALL_REQUEST and budget.reserved else 0
+        return budget.reserved + size + left <= budget.limit and budget.reserve(size)
 
     async def _send(self, producer: Any, record: OutgoingRecord) -> asyncio.Future[Any]:
         size, framing = record.size, self._framing

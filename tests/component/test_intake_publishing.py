@@ -143,6 +143,29 @@ def test_what_kafka_does_not_answer_is_told_in_time_and_held_until_it_does(
     run(scenario)
 
 
+def test_large_requests_that_wait_for_kafka_leave_room_for_small_ones(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world, limit=1 << 20, timeout_s=60)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        waiting = [asyncio.create_task(publisher.publish([record(size=700_000)]))]
+        await until(lambda: len(world.made[0].sent) == 1)
+        with pytest.raises(Unavailable, match="bytes wait for Kafka"):
+            await publisher.publish([record(size=200_000)])
+        waiting += [asyncio.create_task(publisher.publish([record(size=60_000)])) for _ in range(4)]
+        await until(lambda: len(world.made[0].sent) == 5)
+        for _, _, future in world.made[0].sent:
+            future.set_result(ACKNOWLEDGED)
+        await asyncio.gather(*waiting)
+        world.prompt = True
+        await publisher.publish([record(size=1_000_000)])  # one alone may be as large as all of it
+        assert publisher.in_flight.reserved == 0
+        await publisher.stop()
+
+    run(scenario)
+
+
 def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(world: World) -> None:
     async def scenario() -> None:
         publisher = publisher_of(world)
