@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -109,3 +109,13 @@ class _Part(ByteBudget):
         if not isinstance(other, _Part) or other._all is not self._all:
             return False
         return other._share is self._share or other._share.reserved > self._all.minimum
+
+
+def reserve_all(budgets: Sequence[ByteBudget], size: int) -> ByteBudget | None:
+    """Reserve bytes in every budget; else in none, and the budget that is used up is returned."""
+    for index, budget in enumerate(budgets):
+        if not budget.reserve(size):
+            for reserved in budgets[:index]:
+                reserved.release(size)
+            return budget
+    return None

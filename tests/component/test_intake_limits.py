@@ -550,6 +550,40 @@ def test_a_body_that_would_take_too_much_memory_is_refused_before_it_is_parsed()
     run(scenario)
 
 
+def test_small_bodies_that_are_parsed_and_wait_for_kafka_leave_room_for_other_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parsed_memory, "_ALL_SMALL", 1024 * KIB)
+
+    async def scenario() -> None:
+        async with served() as bench:
+            bench.publisher.open.clear()
+            small = bench.intake._receiver._parsed_memory._small
+
+            async def sent(name: str) -> int:
+                path, body, media = f"/v1/hooks/{name}", group(1), "application/json"
+                if name == "services":
+                    path, body = "/v1/events", json.dumps(STRUCTURED_EXAMPLE).encode()
+                    media = "application/cloudevents+json"
+                return (await bench.post(path, body.ljust(50 * KIB), Content_Type=media, **token(name)))[0]
+
+            waiting = [asyncio.create_task(sent(name)) for name in ("prometheus", "services") * 10]
+            await until(lambda: small.whole.reserved > 700 * KIB and len(small) == 2)
+            assert parsed_size(recorded("pagerduty-acknowledged")) <= small.minimum
+            before = len(bench.publisher.given)
+            other = asyncio.create_task(bench.hook("pagerduty", recorded("pagerduty-acknowledged")))
+            await until(lambda: "pagerduty" in str(bench.publisher.given[before:]))
+            bench.publisher.open.set()
+            assert {await each for each in [*waiting, asyncio.create_task(status_of(other))]} == {202}
+            assert small.whole.reserved == 0
+
+    run(scenario)
+
+
+async def status_of(asked: asyncio.Task[tuple[int, dict[str, object], dict[str, str]]]) -> int:
+    return (await asked)[0]
+
+
 def test_large_bodies_wait_for_memory_and_small_ones_do_not_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     large = group(2_000)
     monkeypatch.setattr(parsed_memory, "LARGEST", parsed_size(large) * 3 // 2)

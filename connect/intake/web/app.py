@@ -103,7 +103,7 @@ class Intake:
         """Receive later requests by this mapping. Those in progress end with the one that they began with."""
         self._mapping = MappingInForce.of(mapping, self._clock, self._mapping)
         self._mapping_problem = None
-        self._reader.serve(len(mapping.sources))
+        self._receiver.serve(len(mapping.sources))
         if self.heartbeats is not None:
             self.heartbeats.use(mapping.sources)
         self._recent.switch(on=mapping.operator is not None)

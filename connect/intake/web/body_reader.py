@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from connect.intake.byte_budget import BudgetShares, ByteBudget, SourceBudgets
+from connect.intake.byte_budget import BudgetShares, ByteBudget, SourceBudgets, reserve_all
 from connect.intake.formats.registry import MAX_SIGNED_BODY
 from connect.intake.web.responses import RequestRejected, retry_after
 from streams.http_connections import network_of
@@ -39,7 +39,7 @@ class ReceivedBody:
 
     def reserve(self, size: int) -> ByteBudget | None:
         """Reserve bytes that have arrived in every budget; else in none, and the budget that is used up is returned."""
-        used_up = _reserve(self.budgets, size)
+        used_up = reserve_all(self.budgets, size)
         if used_up is None:
             self.size += size
         return used_up
@@ -47,7 +47,7 @@ class ReceivedBody:
     def prove(self) -> ByteBudget | None:
         """The body has proven its sender: its bytes no longer count among the unproven. The budget that is used up
         where there is no room for them; nothing has changed then."""
-        used_up = _reserve(self._proven, self.size)
+        used_up = reserve_all(self._proven, self.size)
         if used_up is None:
             self._release()
             self.budgets = self._proven
@@ -155,16 +155,6 @@ class BodyReader:
                 await oldest.released.wait()
                 return
         raise _no_memory()
-
-
-def _reserve(budgets: Sequence[ByteBudget], size: int) -> ByteBudget | None:
-    """Reserve bytes in every budget; else in none, and the budget that is used up is returned."""
-    for index, budget in enumerate(budgets):
-        if not budget.reserve(size):
-            for reserved in budgets[:index]:
-                reserved.release(size)
-            return budget
-    return None
 
 
 def _no_memory() -> RequestRejected:

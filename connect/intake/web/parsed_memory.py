@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from weakref import WeakValueDictionary
 
-from connect.intake.byte_budget import ByteBudget
+from connect.intake.byte_budget import ByteBudget, SourceBudgets, reserve_all
 from connect.intake.web.body_threads import BodyThreads
 from connect.intake.web.responses import RequestRejected
 
@@ -19,6 +20,8 @@ LARGEST = 192 * 1024 * 1024
 #: Bodies that take less than this do not wait for larger ones: they have a budget of their own.
 _SMALL = 1024 * 1024
 _ALL_SMALL = 64 * 1024 * 1024
+#: Of the memory for small bodies, the share that is left to sources which have less than their minimum of it.
+_MINIMUMS_SHARE = 4
 #: Bytes of memory for each of these in JSON, at most: an object with one field takes 240, a Decimal 104.
 _IN_JSON = {b"{": 130, b"[": 70, b",": 110, b":": 60}
 #: In a form, which is decoded piece by piece.
@@ -77,23 +80,44 @@ def _has_long_row(content: bytes) -> bool:
 
 
 class ParsedMemory:
-    """The memory of the bodies that are being translated. Each kind, small and large, comes in its order."""
+    """The memory of the bodies that are being translated, and published as they are. Small bodies of one source come in
+    their order. They get at most half of the memory for small ones, and always some, whatever others wait for; so
+    bodies of one source whose events Kafka does not acknowledge keep out no other source. Large bodies come in one
+    order, one or a few at a time."""
 
     def __init__(self, threads: BodyThreads) -> None:
         self._threads = threads
-        self._small = _Share(_ALL_SMALL)
+        self._small = SourceBudgets(ByteBudget(_ALL_SMALL), _ALL_SMALL // 2)
+        self._released = asyncio.Event()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._large = _Share(LARGEST)
 
+    def serve(self, sources: int) -> None:
+        """Serve so many sources from now on. Of few, each has room for a small body of the largest size."""
+        self._small.guarantee(min(_SMALL, _ALL_SMALL // _MINIMUMS_SHARE // max(sources, 1)), sources)
+
     @asynccontextmanager
-    async def hold(self, content: bytes) -> AsyncIterator[None]:
+    async def hold(self, source: str, content: bytes) -> AsyncIterator[None]:
         """A block in which a body is parsed; it begins once there is memory. Raises RequestRejected 413."""
         size = await self._threads.run(len(content), partial(check_parsed_size, content))
-        share = self._small if size <= _SMALL else self._large
-        await share.reserve(size)
-        try:
-            yield
-        finally:
-            share.release(size)
+        if size > _SMALL:
+            await self._large.reserve(size)
+            try:
+                yield
+            finally:
+                self._large.release(size)
+            return
+        with self._small.of(source) as budgets:
+            async with self._locks.setdefault(source, asyncio.Lock()):
+                while reserve_all(budgets, size) is not None:
+                    self._released.clear()
+                    await self._released.wait()
+            try:
+                yield
+            finally:
+                for budget in budgets:
+                    budget.release(size)
+                self._released.set()
 
 
 class _Share:

@@ -79,6 +79,11 @@ class Receiver:
         self._log = structlog.get_logger("connect.intake")
         self._crashes = CrashLog(self._log, "translation_failed")
 
+    def serve(self, sources: int) -> None:
+        """Share memory between so many sources from now on."""
+        self._reader.serve(sources)
+        self._parsed_memory.serve(sources)
+
     async def receive(
         self, request: web.Request, mapping: MappingInForce, source: Source, translate_body: TranslateBody
     ) -> web.Response:
@@ -98,7 +103,7 @@ class Receiver:
                 with self._traces.of(request, source, started) as trace:
                     async with (
                         self._replies.about(source, body.content) as replying,
-                        self._parsed_memory.hold(body.content),
+                        self._parsed_memory.hold(source.name, body.content),
                     ):
                         translation = await self._publish(request, source, translate_body, body.content, arrival, trace)
                         replying.translation = translation
