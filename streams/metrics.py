@@ -69,6 +69,13 @@ TASK_LAG = _gauge(
     "Consumer lag: offsets of the input topics that the task has not applied yet. Only from the worker that runs it.",
     *_TASK,
 )
+TASK_OPEN_TRANSACTION = _gauge(
+    "sla_task_open_transaction_seconds",
+    "seconds",
+    "How long input of the task has been in Kafka that it can't read, because a transaction of another program is open "
+    "before it. It is not in the consumer lag.",
+    *_TASK,
+)
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(
     "sla_task_timestamps_ignored",

@@ -103,6 +103,14 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "sum by (agent) (sla_task_lag_records) > 10000",
         ),
         Rule(
+            "SlaOpenTransaction",
+            "critical",
+            "1m",
+            "Inputs of task {{ $labels.agent }}-{{ $labels.partition }} can't be read: a transaction of another "
+            "program is open",
+            "max by (agent, partition) (sla_task_open_transaction_seconds) > 120",
+        ),
+        Rule(
             "SlaSlowTransactions",
             "warning",
             "10m",

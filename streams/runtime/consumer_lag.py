@@ -1,4 +1,4 @@
-"""How many offsets of their input topics the tasks of a worker have not applied yet, as a gauge."""
+"""How many offsets of their input topics the tasks of a worker have not applied yet, and can't read yet, as gauges."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from aiokafka.structs import TopicPartition
 
 from streams.runtime import metrics
 from streams.runtime.errors import TaskInterrupted
+from streams.runtime.open_transactions import OpenTransactions
 from streams.runtime.task import StreamTask
 
 
 class Ends(Protocol):
-    """Answers with the last stable offset of partitions."""
+    """Answers where partitions end."""
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
-        """Raises TaskInterrupted."""
+        """The last stable offset of each. Raises TaskInterrupted."""
+        ...
+
+    async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """The ends with what open transactions have written. Raises TaskInterrupted."""
         ...
 
 
 class ConsumerLag:
-    """Measures the lag of the running tasks with one request for all of them."""
+    """Measures the lag of the running tasks with one request for all of them, and one for transactions of others."""
 
-    def __init__(self, offsets: Ends) -> None:
+    def __init__(self, offsets: Ends, open_transactions: OpenTransactions | None = None) -> None:
         self._offsets = offsets
+        self.open_transactions = open_transactions or OpenTransactions()
         self._measured: set[tuple[str, str]] = set()
 
     async def measure(self, tasks: Iterable[StreamTask]) -> None:
@@ -37,9 +43,14 @@ class ConsumerLag:
             for task in tasks
         }
         applied = {labels: positions for labels, positions in applied.items() if positions}
-        wanted = sorted({place for positions in applied.values() for place in positions})
+        readers: dict[TopicPartition, list[tuple[str, int]]] = {}
+        for (agent, partition), positions in applied.items():
+            for place in positions:
+                readers.setdefault(place, []).append((agent, int(partition)))
+        wanted = tuple(sorted(readers))
         try:
-            ends = await self._offsets.ends(tuple(wanted)) if wanted else {}
+            ends = await self._offsets.ends(wanted) if wanted else {}
+            written = await self._offsets.written(wanted) if wanted else {}
         except TaskInterrupted:
             return
         for labels, positions in applied.items():
@@ -48,3 +59,4 @@ class ConsumerLag:
         for labels in self._measured - applied.keys():
             metrics.LAG.remove(*labels)
         self._measured = set(applied)
+        self.open_transactions.observe(readers, ends, written)

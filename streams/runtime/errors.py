@@ -10,6 +10,7 @@ TaskError
     ├── OffsetsDiffer  changelog and consumer group disagree on the next offset
     ├── TopicRecreated an input topic was deleted and created anew: the state does not continue in it
     ├── InputLost      retention removed records that were never applied, or the log was truncated
+    ├── StateLost      the changelog has lost its first rows
     ├── StateUnreadable  a changelog row cannot be restored
     ├── WriteRefused   Kafka refuses what the task writes, and would refuse it again
     └── WorkerRefused  state or topics do not fit this deployment: the whole worker stops
@@ -94,7 +95,7 @@ class InputLost(TaskHalted):
 
 
 class TopicRecreated(TaskHalted):
-    """`topic` has another id than when the checkpoint was written."""
+    """`topic` has another id than when the checkpoint was written, or a changelog than when it was read."""
 
     def __init__(self, *, agent: str, partition: int, topic: str, known: bytes, found: bytes) -> None:
         super().__init__(
@@ -106,6 +107,19 @@ class TopicRecreated(TaskHalted):
             partition=partition,
         )
         self.topic = topic
+
+
+class StateLost(TaskHalted):
+    """The changelog has a checkpoint, but no more the row that was written before all others."""
+
+    def __init__(self, *, agent: str, partition: int) -> None:
+        super().__init__(
+            "the changelog has lost its first rows, and with them state: it was deleted and created anew under a "
+            "running worker, or retention has deleted from it. Stop all workers, and start a new deployment from the "
+            "input topics (docs/operations.md, Backup)",
+            agent=agent,
+            partition=partition,
+        )
 
 
 class StateUnreadable(TaskHalted):

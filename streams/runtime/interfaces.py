@@ -63,7 +63,7 @@ class TaskLog(Protocol):
         ...
 
     async def topic_ids(self) -> Mapping[str, bytes]:
-        """The id of each input topic, as far as the broker tells it."""
+        """The id of each input topic and of the changelog, as far as the broker tells it."""
         ...
 
     async def ends(self) -> Mapping[str, int]:

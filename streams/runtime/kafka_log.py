@@ -36,7 +36,7 @@ class Offsets:
         self._descriptions = TopicDescriptions(
             settings.brokers, settings.admin_security, min(settings.request_timeout_ms, _DESCRIBE_MS)
         )
-        self._consumers: dict[str | None, Any] = {}
+        self._consumers: dict[tuple[str | None, bool], Any] = {}
         self._lock = asyncio.Lock()
         self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
         self._requester: asyncio.Task[None] | None = None
@@ -48,6 +48,15 @@ class Offsets:
         if self._requester is None or self._requester.done():
             self._requester = asyncio.create_task(self._request_ends())
         return await answer
+
+    async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """The end of each with what open transactions have written. Raises TaskInterrupted."""
+        try:
+            consumer = await self._consumer(None, committed=False)
+            ends: Mapping[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        except Exception as error:
+            raise TaskInterrupted(f"end offsets: {cause_of(error).text}") from error
+        return ends
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The first offset of each."""
@@ -103,27 +112,29 @@ class Offsets:
                     if not answer.done():
                         answer.set_result(ends)
 
-    async def _consumer(self, group: str | None) -> Any:
+    async def _consumer(self, group: str | None, *, committed: bool = True) -> Any:
+        """One that reads what is `committed`, or all."""
         async with self._lock:
-            consumer = self._consumers.get(group)
+            consumer = self._consumers.get((group, committed))
             if consumer is None:
-                consumer = new_consumer(self._settings, group_id=group)
+                level = "read_committed" if committed else "read_uncommitted"
+                consumer = new_consumer(self._settings, group_id=group, isolation_level=level)
                 try:
                     await consumer.start()
                 except BaseException:
                     await consumer.stop()
                     raise
-                self._consumers[group] = consumer
+                self._consumers[group, committed] = consumer
             return consumer
 
 
-def new_consumer(settings: RuntimeSettings, **options: object) -> Any:
-    """A read_committed consumer that neither commits nor resets offsets by itself."""
+def new_consumer(settings: RuntimeSettings, *, isolation_level: str = "read_committed", **options: object) -> Any:
+    """A consumer that neither commits nor resets offsets by itself."""
     return aiokafka_clients.consumer(
         settings.brokers,
         settings.security,
         client_id=settings.app_id,
-        isolation_level="read_committed",
+        isolation_level=isolation_level,
         auto_offset_reset="none",
         request_timeout_ms=settings.request_timeout_ms,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
@@ -194,8 +205,9 @@ class KafkaLog:
         return {each.topic: Bounds(starts[each], ends[each]) for each in self._inputs}
 
     async def topic_ids(self) -> Mapping[str, bytes]:
-        """The ids of the inputs' topics."""
-        return await self._offsets.topic_ids(each.topic for each in self._inputs)
+        """The ids of the inputs' topics and of the changelog."""
+        names = [each.topic for each in self._inputs]
+        return await self._offsets.topic_ids([*names, self._settings.changelog(self._agent)])
 
     async def ends(self) -> Mapping[str, int]:
         """Last stable offsets of the inputs."""

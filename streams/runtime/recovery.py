@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from streams.errors import SlaError
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, decode_checkpoint
-from streams.runtime.errors import InputLost, OffsetsDiffer, StateUnreadable, TopicRecreated, WorkerRefused
+from streams.runtime.errors import (
+    InputLost,
+    OffsetsDiffer,
+    StateLost,
+    StateUnreadable,
+    TopicRecreated,
+    WorkerRefused,
+)
 from streams.runtime.interfaces import Bounds, TaskLog
 from streams.runtime.ownership import OWNER_KEY
 from streams.runtime.processor import Processor
@@ -26,6 +33,8 @@ class Recovered:
     ends: Mapping[str, int]
     offsets_missing: bool
     """The consumer group has no offset where the changelog has one: the next transaction restores it."""
+    topic_ids: Mapping[str, bytes]
+    """The ids of all topics that the task reads, its changelog among them."""
 
 
 async def recover(
@@ -38,8 +47,9 @@ async def recover(
     claim: Callable[[Sequence[bytes]], Awaitable[None]] | None = None,
 ) -> Recovered:
     """Replay and check; call after fencing. `claim` gets the owner rows of the changelog, oldest first, and raises
-    where the owner is another deployment. Raises OffsetsDiffer, InputLost, TopicRecreated, StateUnreadable or
-    TaskInterrupted."""
+    where the owner is another deployment. Raises OffsetsDiffer, InputLost, TopicRecreated, StateLost, StateUnreadable
+    or TaskInterrupted."""
+    topic_ids = await log.topic_ids()  # before the changelog is read: made anew after this, it is noticed
     rows: dict[bytes, bytes] = {}
     owners: list[bytes] = []
     async for chunk in log.replay():
@@ -57,11 +67,13 @@ async def recover(
     except (ValueError, TypeError) as error:
         raise StateUnreadable(f"the checkpoint row: {error}", agent=agent, partition=partition) from error
     if claim is not None:
+        # Whoever writes checkpoints with ids has written the owner before, and compaction keeps it.
+        if checkpoint is not None and checkpoint.topic_ids and not owners:
+            raise StateLost(agent=agent, partition=partition)
         try:
             await claim(owners)
         except (ValueError, TypeError) as error:
             raise StateUnreadable(f"the owner row: {error}", agent=agent, partition=partition) from error
-    topic_ids = await log.topic_ids()
     known_ids = checkpoint.topic_ids if checkpoint else {}
     check_topic_ids(known_ids, topic_ids, agent=agent, partition=partition)
     committed = await log.committed()
@@ -90,6 +102,7 @@ async def recover(
         ends={topic: bounds[topic].end for topic in topics},
         offsets_missing=checkpoint is not None
         and any(topic not in committed for topic in topics if topic in checkpoint.offsets),
+        topic_ids={**topic_ids, **known_ids},
     )
 
 

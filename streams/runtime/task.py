@@ -181,7 +181,7 @@ class StreamTask(TaskStatus):
         self._input.queue.begin(recovered.checkpoint.offsets)
         self._retry_policy.passed(recovered.checkpoint.offsets)
         run_loop = self._run_loop = self._make_run_loop(recovered, transactions)
-        self._topic_ids = recovered.checkpoint.topic_ids
+        self._topic_ids = recovered.topic_ids
         self._processor = recovered.processor
         self.restarts += 1
         self._enter(TaskState.RUNNING, "")
@@ -203,7 +203,8 @@ class StreamTask(TaskStatus):
         self.problems = cast(ReportsProblems, processor).problems(self._clock.now()) if running else []
 
     def check_topics(self, topic_ids: Mapping[str, bytes]) -> None:
-        """End the run loop if an input topic has been created anew since the task recovered."""
+        """End the run loop if an input topic or the changelog has been created anew since the task recovered: rows
+        that it wrote from then on would be all of its state after a restart."""
         try:
             check_topic_ids(self._topic_ids, topic_ids, agent=self.agent, partition=self.partition)
         except TopicRecreated as error:

@@ -309,6 +309,7 @@ class TaskManager:
         elif not self.assigned:
             reasons.append({"reason": "no partitions assigned"})
         reasons += self._incomplete
+        reasons += self._lag.open_transactions.problems()
         reasons += self._inputs_elsewhere.problems(self._clock.now())
         reasons += [
             {

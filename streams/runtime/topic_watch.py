@@ -23,7 +23,7 @@ class TopicWatch:
         """Why the worker can't be ready; None while every topic is there."""
         self.refused: WorkerRefused | None = None
         self.ids: Mapping[str, bytes] = {}
-        """Of input topics, as far as the broker tells them."""
+        """Of input topics and changelogs, as far as the broker tells them."""
         self._settings = settings
         self._offsets = offsets
         self.existing: frozenset[str] = frozenset()
@@ -60,7 +60,8 @@ class TopicWatch:
             self._logger.error("topics_misshapen", **shape)
         self.problem = self._problem(missing) if missing else shape
         read = (self._inputs | self._legacy) & found.keys()
-        self.ids = {topic: found[topic].topic_id for topic in read if found[topic].topic_id}
+        known = read | (self._changelogs & found.keys())
+        self.ids = {topic: found[topic].topic_id for topic in known if found[topic].topic_id}
         for topic in sorted(read):
             if found[topic].partitions != self._settings.partitions:
                 self.reject_partition_count(topic, found[topic].partitions)

@@ -105,6 +105,9 @@ class Ends:
             raise TaskInterrupted("end offsets: no Kafka broker answers")
         return dict.fromkeys(partitions, self.end)
 
+    async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        return await self.ends(partitions)
+
 
 def task(partition: int, **applied: int) -> Any:
     return SimpleNamespace(agent="lagging", partition=partition, applied=lambda: applied)

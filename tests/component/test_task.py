@@ -20,7 +20,7 @@ def test_fences_then_replays_then_reads_offsets_then_seeks() -> None:
         bench.log.append("in", 1, "a")
         bench.start()
         await bench.settle()
-        assert bench.log.calls[:5] == ["fence", "replay", "topic_ids", "committed", "bounds"]
+        assert bench.log.calls[:5] == ["fence", "topic_ids", "replay", "committed", "bounds"]
         assert bench.feed.rewinds == [{"in": 0}]
         assert bench.log.values() == ["1 a @1"]
         await bench.task.stop()

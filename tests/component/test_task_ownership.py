@@ -188,6 +188,48 @@ def test_a_topic_that_is_created_anew_meanwhile_halts_its_task() -> None:
     run(scenario)
 
 
+def test_a_changelog_that_is_created_anew_meanwhile_halts_its_task() -> None:
+    """What the task writes from then on would be taken for all of its state at the next start."""
+
+    async def scenario() -> None:
+        bench = Bench(app_id="sla")
+        bench.log.topic_id = {"in": OLD, "changelog": OLD}
+        task = bench.start()
+        await bench.settle()
+        task.check_topics({"in": OLD, "changelog": OLD})
+        await bench.settle()
+        assert task.state is TaskState.RUNNING
+        task.check_topics({"in": OLD, "changelog": NEW})
+        await bench.settle()
+        assert task.state is TaskState.HALTED
+        assert "changelog was deleted and created anew" in task.reason
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_changelog_without_its_first_row_halts_its_task_and_nothing_is_written() -> None:
+    """It was deleted under a running worker, which wrote on into the new one; or retention has deleted from it."""
+
+    async def scenario() -> None:
+        bench = Bench(app_id="sla")
+        bench.log.topic_id = {"in": OLD}
+        bench.log.append("in", 1, "a")
+        task = bench.start()
+        await bench.settle()
+        await task.stop()
+        bench.log.changelog = [row for row in bench.log.changelog if row[0] != OWNER_KEY]
+        rows, bench.log.group = list(bench.log.changelog), {}
+        again = bench.start()
+        await bench.settle()
+        assert again.state is TaskState.HALTED
+        assert "the changelog has lost its first rows" in again.reason
+        assert bench.log.changelog == rows
+        await again.stop()
+
+    run(scenario)
+
+
 def test_a_broker_that_tells_no_ids_is_trusted_and_known_ids_are_kept() -> None:
     async def scenario() -> None:
         bench = Bench()

@@ -90,7 +90,10 @@ def test_an_outage_later_is_a_reason_of_its_own_and_forgets_no_topic() -> None:
     assert asyncio.run(watched.look())
     topics.found = None
     assert not asyncio.run(watched.look())
-    assert (watched.problem, watched.ids) == ({"reason": "topics: NoBrokersAvailable"}, {"eu.in": ID})
+    assert (watched.problem, watched.ids) == (
+        {"reason": "topics: NoBrokersAvailable"},
+        {"eu.in": ID, "eu.diary-changelog": ID},
+    )
     topics.found = all_topics()
     assert asyncio.run(watched.look())
     assert watched.problem is None

@@ -81,6 +81,11 @@ CASES: dict[str, Case] = {
         AGENT,
         ({f"sla_task_lag_records{{{TASK}}}": "9000x60"}, {f"sla_task_lag_records{{{TASK}}}": "20000x35 0x30"}),
     ),
+    "SlaOpenTransaction": Case(
+        {f"sla_task_open_transaction_seconds{{{TASK}}}": "0+60x60"},
+        OF_TASK,
+        ({f"sla_task_open_transaction_seconds{{{TASK}}}": "100x60"},),
+    ),
     "SlaSlowTransactions": Case(
         histogram("sla_task_transaction_seconds", 'agent="incidents"', "2", "5"),
         AGENT,
