@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -22,6 +22,17 @@ from streams.runtime.transactions import KafkaTransactions
 _REPLAY_FETCH_BYTES = 8 * 1_048_576
 #: An outage of Kafka is noticed after so long; these requests are small.
 _DESCRIBE_MS = 5_000
+#: A request for the ends of many partitions; aiokafka retries it for three times as long.
+_TOGETHER_S = 5.0
+
+
+class _EndRequest(NamedTuple):
+    partitions: frozenset[TopicPartition]
+    answer: asyncio.Future[Mapping[TopicPartition, int]]
+
+    def settle(self, ends: Mapping[TopicPartition, int]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(ends)
 
 
 class Offsets:
@@ -38,13 +49,16 @@ class Offsets:
         )
         self._consumers: dict[tuple[str | None, bool], Any] = {}
         self._lock = asyncio.Lock()
-        self._waiting: list[tuple[tuple[TopicPartition, ...], asyncio.Future[Mapping[TopicPartition, int]]]] = []
+        self._waiting: list[_EndRequest] = []
         self._requester: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
+        self._unanswered: frozenset[TopicPartition] = frozenset()
+        """Those that were asked for by themselves and got no answer, such as partitions without a leader."""
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         """The last stable offset of each, as of some moment after this call."""
         answer: asyncio.Future[Mapping[TopicPartition, int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((partitions, answer))
+        self._waiting.append(_EndRequest(frozenset(partitions), answer))
         if self._requester is None or self._requester.done():
             self._requester = asyncio.create_task(self._request_ends())
         return await answer
@@ -90,27 +104,57 @@ class Offsets:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._requester is not None:
-            self._requester.cancel()
+        for task in (*self._alone, *([] if self._requester is None else [self._requester])):
+            task.cancel()
         await self._descriptions.close()
         consumers, self._consumers = self._consumers, {}
         await asyncio.gather(*(end_consumer(consumer) for consumer in consumers.values()))
 
     async def _request_ends(self) -> None:
+        """One request for all who wait. aiokafka answers none of it while one partition has no leader: then each is
+        asked for by itself, so that one partition stops no other's timers."""
         await asyncio.sleep(0)
         while self._waiting:
             waiting, self._waiting = self._waiting, []
+            together = [each for each in waiting if self._unanswered.isdisjoint(each.partitions)]
+            apart = [each for each in waiting if not self._unanswered.isdisjoint(each.partitions)]
+            wanted = {each for request in together for each in request.partitions}
             try:
-                consumer = await self._consumer(None)
-                ends = await consumer.end_offsets(list({each for partitions, _ in waiting for each in partitions}))
+                async with asyncio.timeout(_TOGETHER_S if len(together) > 1 else None):
+                    ends = await self._ends(wanted)
             except Exception as error:
-                for _, answer in waiting:
-                    if not answer.done():
-                        answer.set_exception(TaskInterrupted(f"end offsets: {cause_of(error).text}"))
+                if len(together) > 1:
+                    apart += together
+                elif together:
+                    self._fail(together[0], error)
             else:
-                for _, answer in waiting:
-                    if not answer.done():
-                        answer.set_result(ends)
+                for request in together:
+                    request.settle(ends)
+            for request in apart:
+                task = asyncio.create_task(self._request_alone(request))
+                self._alone.add(task)
+                task.add_done_callback(self._alone.discard)
+
+    async def _request_alone(self, request: _EndRequest) -> None:
+        try:
+            ends = await self._ends(request.partitions)
+        except Exception as error:
+            self._fail(request, error)
+        else:
+            self._unanswered -= request.partitions
+            request.settle(ends)
+
+    def _fail(self, request: _EndRequest, error: Exception) -> None:
+        self._unanswered |= request.partitions
+        if not request.answer.done():
+            request.answer.set_exception(TaskInterrupted(f"end offsets: {cause_of(error).text}"))
+
+    async def _ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        wanted = list(partitions)
+        if not wanted:
+            return {}
+        ends: Mapping[TopicPartition, int] = await (await self._consumer(None)).end_offsets(wanted)
+        return ends
 
     async def _consumer(self, group: str | None, *, committed: bool = True) -> Any:
         """One that reads what is `committed`, or all."""

@@ -1,0 +1,93 @@
+"""The ends of partitions are asked for together; one without an answer keeps no other task from its timers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import TopicPartition
+
+from streams.runtime import kafka_log
+from streams.runtime.errors import TaskInterrupted
+from streams.runtime.kafka_log import Offsets
+from streams.runtime.settings import RuntimeSettings
+
+ONE, TWO, THREE = (TopicPartition("in", number) for number in (1, 2, 3))
+
+
+class Consumer:
+    """Answers as aiokafka does: nothing of a request while one of its partitions has no leader."""
+
+    def __init__(self) -> None:
+        self.leaderless: set[TopicPartition] = set()
+        self.requests: list[list[TopicPartition]] = []
+        self.slow = False
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.requests.append(sorted(partitions))
+        if not self.leaderless.isdisjoint(partitions):
+            if self.slow:
+                await asyncio.sleep(3600)
+            raise KafkaTimeoutError("Failed to get offsets")
+        return dict.fromkeys(partitions, 7)
+
+
+class Bench(Offsets):
+    def __init__(self) -> None:
+        super().__init__(RuntimeSettings(app_id="sla", brokers=("none:9092",)))
+        self.asked = Consumer()
+
+    async def _consumer(self, group: str | None, *, committed: bool = True) -> Consumer:
+        return self.asked
+
+    async def each(self, *partitions: TopicPartition) -> list[int | None]:
+        """What as many tasks are told at once; None where one is interrupted."""
+        answers = await asyncio.gather(*(self.ends((each,)) for each in partitions), return_exceptions=True)
+        for answer in answers:
+            assert isinstance(answer, Mapping | TaskInterrupted)
+        return [
+            each[place] if isinstance(each, Mapping) else None for place, each in zip(partitions, answers, strict=True)
+        ]
+
+
+def test_one_request_serves_all_who_wait() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        assert await bench.each(ONE, TWO, THREE) == [7, 7, 7]
+        assert bench.asked.requests == [[ONE, TWO, THREE]]
+
+    asyncio.run(scenario())
+
+
+def test_a_partition_without_a_leader_interrupts_its_own_task_alone() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        bench.asked.leaderless = {TWO}
+        assert await bench.each(ONE, TWO, THREE) == [7, None, 7]
+        bench.asked.requests.clear()
+        assert await bench.each(ONE, TWO, THREE) == [7, None, 7]
+        assert bench.asked.requests == [[ONE, THREE], [TWO]], "from then on it is asked for by itself"
+        bench.asked.leaderless = set()
+        assert await bench.each(ONE, TWO, THREE) == [7, 7, 7]
+        bench.asked.requests.clear()
+        assert await bench.each(ONE, TWO, THREE) == [7, 7, 7]
+        assert bench.asked.requests == [[ONE, TWO, THREE]]
+
+    asyncio.run(scenario())
+
+
+def test_others_do_not_wait_for_a_partition_that_answers_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_log, "_TOGETHER_S", 0.0)
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.asked.leaderless, bench.asked.slow = {TWO}, True
+        late = asyncio.create_task(bench.each(TWO))
+        assert await bench.each(ONE, THREE) == [7, 7]
+        assert not late.done()
+        await bench.close()
+        late.cancel()
+
+    asyncio.run(scenario())
