@@ -78,7 +78,7 @@ def test_topics_that_are_created_later_are_found_and_ones_that_go_are_missed() -
     assert not asyncio.run(watched.look())
     topics.found = all_topics()
     assert asyncio.run(watched.look())
-    assert (watched.problem, watched.ids) == (None, {"eu.in": ID})
+    assert (watched.problem, watched.ids) == (None, {"eu.in": ID, "eu.diary-changelog": ID})
     topics.found.pop("eu.out")
     assert not asyncio.run(watched.look())
     assert watched.problem is not None
