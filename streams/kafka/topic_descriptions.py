@@ -23,6 +23,7 @@ __all__ = ["KafkaPythonError", "TopicDescription", "TopicDescriptions"]
 
 _T = TypeVar("_T")
 _CLEANUP = "cleanup.policy"
+_DENIED = 29
 #: A broker that does not answer for so long is reported; the caller asks again.
 _CONNECT_MS = 5_000
 _CLOSE_S = 2.0
@@ -51,6 +52,8 @@ class TopicDescriptions:
             "bootstrap_timeout_ms": min(timeout_ms, _CONNECT_MS),
             **security,
         }
+        self.denied: frozenset[str] = frozenset()
+        """Of the topics that were asked for last, those that this user may not see; whether they exist is not known."""
         self._admin: Any = None
         self._names: set[str] = set()
         self._with_cleanup: set[str] = set()
@@ -87,9 +90,11 @@ class TopicDescriptions:
             return await self._run(lambda admin: self._found(admin, names))
 
     def _found(self, admin: Any, names: list[str]) -> dict[str, TopicDescription]:
+        described = admin.describe_topics(names)
+        self.denied = frozenset(each["name"] for each in described if each["error_code"] == _DENIED)
         found = {
             each["name"]: TopicDescription(len(each["partitions"]), _topic_id(each.get("topic_id")))
-            for each in admin.describe_topics(names)
+            for each in described
             if not each["error_code"]
         }
         asked = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -67,6 +67,8 @@ class TopicShape:
     def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
         names = [*self._events, *self._states]
         if missing := [name for name in names if name not in found]:
+            if denied := sorted(self._descriptions.denied.intersection(missing)):
+                return denied_topics(denied)
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             return (
                 f"there is no topic {missing[0]}{more}: create the topics with `sla topics apply`, or correct "
@@ -80,6 +82,15 @@ class TopicShape:
             )
         wrong = cleanup_problem(found, self._events, self._states)
         return None if wrong is None else wrong[1]
+
+
+def denied_topics(names: Sequence[str]) -> str:
+    """Why a process that may not see topics is not ready."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"this user may not see the topic {names[0]}{more}: an administrator of Kafka has to allow what `sla topics "
+        "acls` lists"
+    )
 
 
 def cleanup_problem(

@@ -85,6 +85,11 @@ class Offsets:
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             raise TaskInterrupted(explained_error(error, ",".join(self._settings.brokers))) from error
 
+    @property
+    def denied(self) -> frozenset[str]:
+        """Of the topics that were asked for last, those that this user may not see."""
+        return self._descriptions.denied
+
     async def delete_before(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Delete records below an offset, by (topic, partition). Raises TaskInterrupted."""
         try:

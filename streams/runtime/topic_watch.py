@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from streams.kafka.topic_descriptions import TopicDescription
-from streams.kafka.topic_shape import cleanup_problem
+from streams.kafka.topic_shape import cleanup_problem, denied_topics
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.kafka_log import Offsets
@@ -48,9 +48,12 @@ class TopicWatch:
             self.problem = {"reason": str(error)}
             return False
         missing = sorted(self._needed - found.keys())
+        denied = sorted(self._offsets.denied.intersection(missing))
         if missing != self._missing:
             self._missing = missing
-            if missing:
+            if denied:
+                self._logger.warning("topics_denied", topics=denied)
+            elif missing:
                 self._logger.warning("topics_missing", topics=missing)
             else:
                 self._logger.info("topics_found")
@@ -58,7 +61,7 @@ class TopicWatch:
         shape = None if missing else self._shape_problem(found)
         if shape is not None and (self.problem is None or shape["reason"] != self.problem.get("reason")):
             self._logger.error("topics_misshapen", **shape)
-        self.problem = self._problem(missing) if missing else shape
+        self.problem = shape if not missing else self._problem(missing) if not denied else _denied(denied)
         read = (self._inputs | self._legacy) & found.keys()
         known = read | (self._changelogs & found.keys())
         self.ids = {topic: found[topic].topic_id for topic in known if found[topic].topic_id}
@@ -93,3 +96,7 @@ class TopicWatch:
             f"SLA_TOPIC_PREFIX, which is {self._settings.prefix}",
             "missing": missing,
         }
+
+
+def _denied(topics: list[str]) -> dict[str, object]:
+    return {"reason": denied_topics(topics), "denied": topics}

@@ -67,6 +67,9 @@ class KafkaTransactions:
         except Exception as error:
             await self.discard()
             raise self._classify(error) from error
+        except asyncio.CancelledError:  # nobody else knows this producer: its connections would stay
+            await self.discard()
+            raise
 
     async def commit(self, write: Write) -> None:
         """Everything in `write`, or nothing."""

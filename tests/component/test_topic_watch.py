@@ -30,6 +30,7 @@ class Topics:
 
     def __init__(self, found: dict[str, TopicDescription] | None) -> None:
         self.found = found
+        self.denied: frozenset[str] = frozenset()
 
     async def topics(self, names: Iterable[str], _cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
         if self.found is None:
@@ -70,6 +71,20 @@ def test_missing_topics_are_named_with_the_prefix_and_what_to_do() -> None:
     assert "sla topics apply" in reason
     assert "SLA_TOPIC_PREFIX, which is eu" in reason
     assert [each["event"] for each in logs] == ["topics_missing"], "once, not every second"
+
+
+def test_topics_that_this_user_may_not_see_are_not_called_missing() -> None:
+    topics = Topics({"eu.out": TopicDescription(4, ID)})
+    topics.denied = frozenset({"eu.in", "eu.diary-changelog", "eu.legacy"})
+    watched = watch(topics)
+    with capture_logs() as logs:
+        assert not asyncio.run(watched.look())
+    assert watched.problem is not None
+    assert "this user may not see the topic eu.diary-changelog and 1 more" in str(watched.problem["reason"])
+    assert "sla topics acls" in str(watched.problem["reason"])
+    assert [each["event"] for each in logs] == ["topics_denied"]
+    topics.found = all_topics()
+    assert asyncio.run(watched.look()), "a topic of versions before is not needed"
 
 
 def test_topics_that_are_created_later_are_found_and_ones_that_go_are_missed() -> None:

@@ -20,6 +20,7 @@ def _found(**changes: TopicDescription | None) -> dict[str, TopicDescription]:
 class _Descriptions:
     def __init__(self, answers: list[dict[str, TopicDescription] | Exception]) -> None:
         self.answers = answers
+        self.denied: frozenset[str] = frozenset()
         self.closed = False
 
     async def describe(self, _names: object, _cleanup_of: object) -> dict[str, TopicDescription]:
@@ -99,3 +100,10 @@ def test_a_defect_is_a_problem_until_a_look_succeeds() -> None:
     assert shape.problem == "internal error: KeyError('topics')"
     asyncio.run(shape.look())
     assert shape.problem is None
+
+
+def test_topics_that_this_user_may_not_see_are_not_called_missing() -> None:
+    shape = _shape(_found(alerts=None))
+    shape._descriptions.denied = frozenset({"eu.alerts", "eu.other"})
+    asyncio.run(shape.look())
+    assert shape.problem.startswith("this user may not see the topic eu.alerts: an administrator of Kafka has to allow")

@@ -1,0 +1,28 @@
+"""A task that is stopped while it takes over its transactional id leaves no producer behind."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from streams.runtime.settings import RuntimeSettings
+from streams.runtime.transactions import KafkaTransactions
+
+
+def test_a_producer_whose_start_is_cancelled_is_closed() -> None:
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+        producer = transactions._producer = Mock(start=AsyncMock(side_effect=asyncio.Event().wait), stop=AsyncMock())
+        fencing = asyncio.create_task(transactions.fence())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        producer.start.assert_awaited()
+        fencing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fencing
+        producer.stop.assert_awaited_once()
+
+    asyncio.run(scenario())
