@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -26,7 +28,7 @@ class Ends(Protocol):
 
 
 class ConsumerLag:
-    """Measures the lag of the running tasks with one request for all of them, and one for transactions of others."""
+    """Measures the lag of the running tasks and how long other programs' transactions have been open."""
 
     def __init__(self, offsets: Ends, open_transactions: OpenTransactions | None = None) -> None:
         self._offsets = offsets
@@ -43,20 +45,29 @@ class ConsumerLag:
             for task in tasks
         }
         applied = {labels: positions for labels, positions in applied.items() if positions}
-        readers: dict[TopicPartition, list[tuple[str, int]]] = {}
-        for (agent, partition), positions in applied.items():
-            for place in positions:
-                readers.setdefault(place, []).append((agent, int(partition)))
-        wanted = tuple(sorted(readers))
-        try:
-            ends = await self._offsets.ends(wanted) if wanted else {}
-            written = await self._offsets.written(wanted) if wanted else {}
-        except TaskInterrupted:
-            return
+        ends = await self._ends(applied.values())
         for labels, positions in applied.items():
-            lag = sum(max(ends[place] - offset, 0) for place, offset in positions.items())
-            metrics.LAG.labels(*labels).set(lag)
+            if ends.keys() >= positions.keys():
+                lag = sum(max(ends[place] - offset, 0) for place, offset in positions.items())
+                metrics.LAG.labels(*labels).set(lag)
         for labels in self._measured - applied.keys():
             metrics.LAG.remove(*labels)
         self._measured = set(applied)
-        self.open_transactions.observe(readers, ends, written)
+        readers: dict[TopicPartition, list[tuple[str, int]]] = {}
+        for (agent, partition), positions in applied.items():
+            for place in positions.keys() & ends.keys():
+                readers.setdefault(place, []).append((agent, int(partition)))
+        with contextlib.suppress(TaskInterrupted):
+            written = await self._offsets.written(tuple(sorted(readers))) if readers else {}
+            self.open_transactions.observe(readers, ends, written)
+
+    async def _ends(self, applied: Iterable[Mapping[TopicPartition, int]]) -> Mapping[TopicPartition, int]:
+        """Asked for by task, as the tasks do: of one whose partition has no leader, those of the others are known."""
+        found: dict[TopicPartition, int] = {}
+
+        async def of_one(positions: Mapping[TopicPartition, int]) -> None:
+            with contextlib.suppress(TaskInterrupted):
+                found.update(await self._offsets.ends(tuple(sorted(positions))))
+
+        await asyncio.gather(*map(of_one, applied))
+        return found

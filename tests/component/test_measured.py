@@ -130,3 +130,16 @@ def test_the_lag_is_that_of_running_tasks_alone() -> None:
     assert [lag_of(each) for each in "01"] == [None, 50], "another worker has partition 0 now"
     asyncio.run(lag.measure([]))
     assert lag_of("1") is None
+
+
+def test_the_lag_of_others_is_known_while_one_partition_does_not_answer() -> None:
+    class Some(Ends):
+        async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+            if any(each.partition == 1 for each in partitions):
+                raise TaskInterrupted("end offsets: no leader")
+            return await super().ends(partitions)
+
+    lag = ConsumerLag(Some())
+    asyncio.run(lag.measure([task(0, events=90), task(1, events=50), task(2, events=70)]))
+    assert [lag_of(each) for each in "012"] == [10, None, 30]
+    asyncio.run(lag.measure([]))
