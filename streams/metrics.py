@@ -50,10 +50,7 @@ TASK_ARRIVAL_TO_COMMIT = _seconds(
     "agent",
 )
 TASK_TIMER_LAG = _seconds(
-    "sla_task_timer_lag_seconds",
-    "Time from the earliest due timer of a transaction to its commit.",
-    _LAG_S,
-    "agent",
+    "sla_task_timer_lag_seconds", "Time from the earliest due timer of a transaction to its commit.", _LAG_S, "agent"
 )
 TASK_RECOVERY_SECONDS = _gauge("sla_task_recovery_seconds", "seconds", "Duration of the last recovery.", *_TASK)
 TASK_RECOVERY_LEFT = _gauge(
@@ -70,11 +67,7 @@ TASK_LAG = _gauge(
     *_TASK,
 )
 TASK_OPEN_TRANSACTION = _gauge(
-    "sla_task_open_transaction_seconds",
-    "seconds",
-    "How long input of the task has been in Kafka that it can't read, because a transaction of another program is open "
-    "before it. It is not in the consumer lag.",
-    *_TASK,
+    "sla_task_open_transaction_seconds", "seconds", "Time that input could not be read: a transaction is open.", *_TASK
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(

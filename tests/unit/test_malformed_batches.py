@@ -22,9 +22,10 @@ Found = list[tuple[int, Any]]
 """Offset and value of each record."""
 
 
-def record(offset_delta: int, value: bytes, *, attributes: int = 0) -> bytes:
-    """A record without headers, its key is `~`."""
-    fields = bytes([attributes]) + b"\0" + number(offset_delta) + number(1) + b"~" + number(len(value)) + value + b"\0"
+def record(offset_delta: int, value: bytes, *, attributes: int = 0, key: bytes = b"~") -> bytes:
+    """A record without headers."""
+    fields = bytes([attributes]) + b"\0" + number(offset_delta)
+    fields += number(len(key)) + key + number(len(value)) + value + b"\0"
     return number(len(fields)) + fields
 
 
@@ -105,9 +106,11 @@ def test_what_compaction_has_left_keeps_its_offsets(read: Read) -> None:
 
 
 @EACH
-def test_what_can_not_be_read_stops_nothing(read: Read) -> None:
-    """The attributes of a record are a byte without use. Clients read more than one where its highest bit is set."""
-    broken = record(1, b"x" * 40, attributes=0x80)
+@pytest.mark.parametrize("key", [b"~", number(1_500_000_000)], ids=["short", "far"])
+def test_what_can_not_be_read_stops_nothing(read: Read, key: bytes) -> None:
+    """The attributes of a record are a byte without use. Clients read more than one where its highest bit is set, and
+    take the key for its length: aiokafka then read outside of its memory, which ended the process."""
+    broken = record(1, b"x" * 40, attributes=0x80, key=key)
     found, end = read(batch(record(0, b"good"), broken, record(2, b"lost")), batch(record(0, b"after"), base=3))
     assert (found[0], found[-1], end) == ((0, b"good"), (3, b"after"), 4)
     ((offset, unread),) = found[1:-1]
@@ -125,3 +128,10 @@ def test_what_can_not_be_decompressed_stops_nothing(read: Read, codec: int) -> N
     ((offset, unread),) = found[1:-1]
     assert isinstance(unread, UnreadBatch)
     assert (offset, unread.first, unread.last, unread.size) == (2, 1, 2, len(broken))
+
+
+@EACH
+def test_bytes_behind_the_last_record_make_no_record(read: Read) -> None:
+    plain = batch(record(0, b"a"), record(1, b"b") + b"rest", base=1)
+    found, end = read(batch(record(0, b"before")), plain, batch(record(0, b"after"), base=3))
+    assert (found, end) == ([(0, b"before"), (1, b"a"), (2, b"b"), (3, b"after")], 4)

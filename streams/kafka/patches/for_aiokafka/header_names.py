@@ -15,6 +15,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint_py
 from aiokafka.structs import ConsumerRecord
 
 from streams.kafka.lenient_bytes import LenientBytes
@@ -26,6 +27,10 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]
     """aiokafka's pure Python reader of a batch, over such bytes."""
 
     _buffer: bytearray
+
+    def _read_msg(self) -> Any:
+        # The compiled function for a number reads beyond the end of the bytes, wherever a malformed record says.
+        return super()._read_msg(decode_varint_py)
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

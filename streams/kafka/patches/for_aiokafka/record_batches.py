@@ -117,7 +117,8 @@ class BoundedBatch:
         except Exception as error:
             if not self._last_try:
                 raise CorruptRecordException(repr(error)) from error
-            yield self._unread(0, "damage", position)
+            if position < batch.next_offset:
+                yield self._unread(0, "damage", position)
 
     def _opened(self) -> _OpenedBatch | UnreadRecord:
         """The batch without compression, or what stands for it."""

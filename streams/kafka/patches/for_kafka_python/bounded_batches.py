@@ -58,7 +58,8 @@ def _records(batch: Any, stored: memoryview) -> Iterator[Any]:
             position = record.offset + 1
             yield record
     except Exception:
-        yield _unread(batch, stored, 0, "damage", position)
+        if position <= batch.last_offset:
+            yield _unread(batch, stored, 0, "damage", position)
 
 
 def apply() -> None:
