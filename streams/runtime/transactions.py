@@ -120,8 +120,11 @@ class KafkaTransactions:
             future = await self._producer.send_batch(batch, topic, partition=partition)
             future.add_done_callback(_retrieve_exception)  # another failure may leave this one unawaited
             waiting.append(future)
-        for future in waiting:
-            await future
+        try:
+            for future in waiting:
+                await future
+        except _REFUSED as error:  # it names no topic, or does so only for some causes
+            raise type(error)(f"{topic}, partition {partition}") from error
 
     def _batches(self, sends: list[Send], timestamp_ms: int) -> Iterator[Any]:
         batch = self._producer.create_batch()
