@@ -15,6 +15,7 @@ from board.api.types import EvidenceBody
 from connect.actions.outcome import (
     Accepted,
     ActionUnavailable,
+    ActionWarning,
     FormProblem,
     Invalid,
     Moved,
@@ -24,7 +25,7 @@ from connect.actions.outcome import (
     Unchanged,
 )
 from connect.actions.permissions import Denied
-from connect.actions.texts import problem_text
+from connect.actions.texts import problem_text, warning_text
 from streams.sla.events import Position
 
 #: Problems of what an address names.
@@ -36,6 +37,13 @@ NOT_READ_YET = (
 )
 
 
+class WarningBody(BaseModel):
+    """What was accepted and is rarely meant, such as a maintenance window that was announced after its start."""
+
+    code: str
+    message: str
+
+
 class ActedBody(BaseModel):
     """What came of an action that was done, or needed nothing."""
 
@@ -43,6 +51,7 @@ class ActedBody(BaseModel):
     detail: str
     events: list[dict[str, Any]] = Field(description="The events that were published, in the JSON form.")
     positions: list[EvidenceBody] = Field(description="Where they stand in Kafka.")
+    warnings: list[WarningBody] = Field([], description="What was accepted and is rarely meant.")
 
 
 class ChangeBody(BaseModel):
@@ -71,12 +80,12 @@ class ActionProblem(ProblemDetails):
 def answer_of(outcome: Outcome, prefix: str) -> Response:
     """The answer to who asked for an action. `prefix` is that of the topics."""
     match outcome:
-        case Accepted(positions, events):
-            return _acted("accepted", "the workers applied it", positions, events, prefix)
+        case Accepted(positions, events, warnings):
+            return _acted("accepted", "the workers applied it", positions, events, prefix, warnings)
         case Unchanged(reason):
             return _acted("unchanged", problem_text(reason), (), (), prefix)
-        case NotReadYet(positions, events):
-            response = _acted("not_read_yet", NOT_READ_YET, positions, events, prefix)
+        case NotReadYet(positions, events, warnings):
+            response = _acted("not_read_yet", NOT_READ_YET, positions, events, prefix, warnings)
             response.status_code = HTTPStatus.ACCEPTED
             first = _place(positions[0], prefix)
             response.headers["Location"] = f"/api/v1/inputs/{first.topic}/{first.partition}/{first.offset}"
@@ -112,10 +121,19 @@ def _acted(
     positions: tuple[Position, ...],
     events: tuple[Any, ...],
     prefix: str,
+    warnings: tuple[ActionWarning, ...] = (),
 ) -> Response:
     places = [_place(each, prefix) for each in positions]
-    body = ActedBody(outcome=outcome, detail=detail, events=[dict(each) for each in events], positions=places)
+    published = [dict(each) for each in events]
+    body = ActedBody(
+        outcome=outcome, detail=detail, events=published, positions=places, warnings=warning_bodies(warnings)
+    )
     return json_response(body)
+
+
+def warning_bodies(warnings: tuple[ActionWarning, ...]) -> list[WarningBody]:
+    """Warnings as the API has them, in English as its errors are."""
+    return [WarningBody(code=each.code, message=warning_text(each)) for each in warnings]
 
 
 def _moved(outcome: Moved) -> Response:

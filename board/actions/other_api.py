@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, create_model
 
 from board.access.identity import CurrentPerson, sender_of
 from board.access.requirement import requires
-from board.actions.answers import ActedBody, answer_of
+from board.actions.answers import ActedBody, WarningBody, answer_of, warning_bodies
 from board.actions.api import RESPONSES, ActionRoute, Key, act
 from board.actions.bodies import body_model
 from board.actions.import_difference import ContractChangeBody, change_bodies, digest_of, must_be
@@ -57,6 +57,7 @@ class DifferenceBody(BaseModel):
     not_in_file: int | None = Field(
         description="Tenants that the file does not name; their terms stay. null for people limited to tenants."
     )
+    warnings: list[WarningBody] = Field([], description="Plans and currencies that nothing declares.")
 
 
 @router.post(
@@ -117,6 +118,7 @@ async def import_contracts(
                 changes=change_bodies(found.difference),
                 unchanged=found.difference.unchanged,
                 not_in_file=found.difference.not_in_file if person.tenants is None else None,
+                warnings=warning_bodies(found.warnings),
             )
         )
     if body.digest is None:

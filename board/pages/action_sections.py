@@ -32,7 +32,7 @@ from connect.actions.outcome import (
     Unchanged,
 )
 from connect.actions.permissions import Allowed, Concerned, Denied, allowed
-from connect.actions.texts import labels_of, problem_text
+from connect.actions.texts import labels_of, problem_text, warning_text
 
 STATUS: Mapping[type, int] = {
     Moved: 409,
@@ -56,10 +56,12 @@ class SentForm:
 
 @dataclass(frozen=True, slots=True)
 class FormMessage:
-    """What came of the form that was just sent; `tone` is fine, warning or danger."""
+    """What came of the form that was just sent; `tone` is fine, warning or danger. `warnings` are what was accepted and
+    is rarely meant."""
 
     text: str = ""
     tone: str = "fine"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,10 @@ def outcome_message(request: Request, action: Action, outcome: Outcome) -> FormM
             kind, tone = "invalid", "warning"
         case ActionUnavailable():
             kind, reason, tone = "unavailable", outcome.reason, "danger"
-    return FormMessage(phrases.outcomes[kind].format(action=title, reason=reason), tone)
+    warnings: tuple[str, ...] = ()
+    if isinstance(outcome, Accepted | NotReadYet) and outcome.warnings:
+        warnings, tone = tuple(warning_text(each, seen_by.language) for each in outcome.warnings), "warning"
+    return FormMessage(phrases.outcomes[kind].format(action=title, reason=reason), tone, warnings)
 
 
 def answered_form(request: Request, action: Action, entered: Entered, outcome: Outcome) -> AnsweredForm:

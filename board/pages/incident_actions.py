@@ -46,6 +46,7 @@ class ActionsView:
     forms: tuple[ActionForm, ...]
     message: str = ""
     tone: str = "fine"
+    warnings: tuple[str, ...] = ()
     changes: tuple[tuple[str, str, str], ...] = ()
     recent: tuple[tuple[str, str], ...] = ()
     preview: tuple[tuple[str, str, str], ...] = ()
@@ -93,7 +94,7 @@ async def act_on_incident(
         return await run_in_threadpool(_preview, request, context, scope, incident_id, action, entered)
     attempt = ActionAttempt(action_name, incident_id, entered.values, entered.action_id, entered.revision)
     outcome = await context.actions.perform(sender_of(request), attempt)
-    if isinstance(outcome, Accepted) and not is_part(request):
+    if isinstance(outcome, Accepted) and not outcome.warnings and not is_part(request):
         return RedirectResponse(incident_address(incident_id), HTTPStatus.SEE_OTHER)
     return await run_in_threadpool(_answer, request, context, scope, incident_id, action, entered, outcome)
 
@@ -142,7 +143,8 @@ def _answer(
         return _absent(request, incident_id)
     context.actions.seen.note(row, scope)
     answered = answered_form(request, action, entered, outcome)
-    more = {"message": answered.message.text, "tone": answered.message.tone, **_changes(outcome, seen_by)}
+    message = answered.message
+    more = {"message": message.text, "tone": message.tone, "warnings": message.warnings, **_changes(outcome, seen_by)}
     view = actions_view(context, identity_of(request), row, seen_by, answered.sent, **more)
     return _section(request, view, STATUS.get(type(outcome), 200))
 

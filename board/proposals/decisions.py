@@ -91,7 +91,9 @@ class Proposing:
             return invalid(FormProblem("", "incident_unknown", {"incident": shown(incident_id)}))
         read = read_form(action, attempt.form, Choices.of(self.policies))
         second = Who("support", "second" if person.id == "first" else "first")
-        request = Request(action, person, incident_id, read, person.who, second, SOURCE, proposal_id, now)
+        request = Request(
+            action, person, incident_id, read, person.who, second, SOURCE, proposal_id, now, self.policies
+        )
         prepared = incident_action(request, state, {incident_id: state}.get, self.kafka)
         if not isinstance(prepared, Prepared):
             return prepared

@@ -8,6 +8,7 @@ import typer
 
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.references import policies_here
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def claim(
     until 60 days after the final statement; a later one is rejected as too_late. Claiming again publishes nothing."""
     from cli.support.console import safe
     from connect.actions.claims import claim_id, earlier_claim
+    from connect.actions.doubtful import claim_warnings
     from connect.actions.outcome import FormProblem, Unchanged
+    from connect.actions.texts import warning_text
     from connect.client.outgoing import checked_record
     from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.instants import format_rfc3339
@@ -44,17 +47,19 @@ def claim(
     if kind not in _KINDS or (colon and not name):
         wrong_use(f"--who: expected one of {', '.join(_KINDS)}, with an id or without: customer:pat")
     settings = settings_of(brokers, prefix)
+    now = SystemTimeSource().now()
     event = {
         "specversion": "1.0",
         "id": claim_id(tenant, month),
         "type": "credit.claimed",
         "source": SOURCE,
         "subject": tenant,
-        "time": format_rfc3339(SystemTimeSource().now()),
+        "time": format_rfc3339(now),
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
     checked_record(event)
-    match earlier_claim(log_of(settings), tenant, month):
+    log = log_of(settings)
+    match earlier_claim(log, tenant, month):
         case Unchanged(reason):
             unchanged = f"{month} was claimed at {reason.values['at']}; nothing was published"
             print_unchanged(unchanged, as_json=as_json)
@@ -62,6 +67,12 @@ def claim(
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
     amount = _amount(settings, tenant, month, yes=yes)
+    policies = policies_here(settings)
+    if policies is not None:
+        lateness, stated = settings.time_limits().lateness, amount != ""
+        history = log.contracts[tenant]
+        for each in claim_warnings(tenant, month, history, policies, now, lateness=lateness, stated=stated):
+            typer.echo(f"warning: {safe(warning_text(each))}", err=True)
     claimed = f"credit of {month} is claimed for {safe(tenant)}" + (f": {amount}" if amount else "")
     publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed), as_json=as_json)
 
@@ -71,15 +82,13 @@ def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
     when the claim would be rejected; asks when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
     from cli.support.console import safe
-    from connect.actions.claims import ClaimedStatement, has_not_begun, statement_problem
+    from connect.actions.claims import ClaimedStatement, statement_problem
     from streams.money import formatted
     from streams.sla.events import Money
     from streams.time_source import SystemTimeSource
 
     found = read_report(settings, tenant, [month], ("credits",)).statements
     if not found:
-        if has_not_begun(month, SystemTimeSource().now()):
-            typer.echo(f"warning: {month} has not begun; the claim waits for its statement", err=True)
         return ""
     row = found[0]
     credit = Money(row.credit_minor, row.currency)

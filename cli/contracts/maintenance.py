@@ -11,7 +11,7 @@ from cli.support.author import WhoOption, named_by
 from cli.support.console import print_rows
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.references import References
+from cli.support.references import policies_here, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def schedule(
     prefix: Prefix = None,
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
+    from connect.actions.doubtful import window_warnings
+    from connect.actions.texts import warning_text
     from connect.actions.windows import scheduling
     from connect.client.outgoing import checked_record
     from connect.kafka_io.contract_topic import SOURCE, log_of
@@ -53,7 +55,8 @@ def schedule(
     if bool(tenant) == platform:
         wrong_use("whom does it concern? Give --tenant (again for each), or --platform for everybody")
     settings = settings_of(brokers, prefix)
-    standing = log_of(settings).maintenance.get(maintenance)
+    log = log_of(settings)
+    standing = log.maintenance.get(maintenance)
     now = SystemTimeSource().now()
     announced = announced_at or format_rfc3339(now)
     data = {
@@ -80,12 +83,12 @@ def schedule(
         print_unchanged(f"{maintenance} is scheduled so already; nothing was published", as_json=as_json)
         return
     fact, plan = found
-    references = References()
-    references.add(checked_record(fact).event)
-    for warning in references.warnings(settings):
+    names = references()
+    names.add(checked_record(fact).event)
+    for warning in reference_warnings(names, settings):
         typer.echo(f"warning: {warning}", err=True)
-    if plan.announced_at > plan.start:
-        typer.echo("warning: it was announced after its start, so it excludes no downtime", err=True)
+    for each in window_warnings(plan, standing, log.contracts, policies_here(settings), now):
+        typer.echo(f"warning: {warning_text(each)}", err=True)
     state = "scheduled" if standing is None else "changed"
     done = f"{maintenance} is {state}"
     publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(done), as_json=as_json)

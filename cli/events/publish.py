@@ -10,7 +10,7 @@ import typer
 from cli.support.exits import FOUND, WRONG_USE
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
-from cli.support.references import References
+from cli.support.references import reference_warnings, references
 from cli.support.waiting import AsJson, ReportedResults, Wait, report_results, results_reader
 from streams.lines import arriving_lines, check_readable
 
@@ -52,7 +52,7 @@ def publish(
     def report_invalid(bad: BadLine) -> None:
         typer.echo(f"{file}:{bad}", err=True)
 
-    references = References()
+    names = references()
     clock, limits = SystemTimeSource(), settings.time_limits()
     with results_reader(settings, wait) as results:
         with counting("events published") as one:
@@ -65,11 +65,11 @@ def publish(
                 security=settings.aiokafka_security(),
                 framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
                 on_line=one,
-                on_event=lambda number, event: references.add(event, f"line {number}"),
+                on_event=lambda number, event: names.add(event, f"line {number}"),
                 on_bad=report_invalid,
                 check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
             )
-        for warning in references.warnings(settings, tenants=results is not None):
+        for warning in reference_warnings(names, settings, tenants=results is not None):
             typer.echo(f"warning: {warning}", err=True)
         _print_summary(published, keep_going=keep_going)
         backfill = published.backfill

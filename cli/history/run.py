@@ -13,7 +13,7 @@ from cli.history.view import STANDARD_OUTPUT, RowsShown, print_warnings, write_e
 from cli.support.counts import counted
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import settings_of
-from cli.support.references import References
+from cli.support.references import reference_warnings, references
 from streams.lines import read_lines
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
     def check(event: Event) -> Rejection | None:
         return untimely(event._replace(backfill=True), clock.now(), limits)
 
-    references = References()
+    names = references()
     for file in options.contracts:
         for event in _contract_events(file):
-            references.add(event)
+            names.add(event)
     wrong = 0
     with EventStore() as store:
         for file, rows in files:
@@ -71,7 +71,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             for row in imported(rows, store, check):
                 shown.add(row)
                 for _, record in row.events:
-                    references.add(record.event, f"{file}, {row.place}")
+                    names.add(record.event, f"{file}, {row.place}")
             shown.finish()
             typer.echo(shown.summary(store.count - before), err=True)
             wrong += shown.counts["wrong"]
@@ -79,7 +79,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             print_warnings(
                 ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
             )
-        print_warnings(references.warnings(settings, tenants=bool(options.contracts), topic=False))
+        print_warnings(reference_warnings(names, settings, tenants=bool(options.contracts), topic=False))
         if store.count and not options.contracts:
             print_warnings(["tenants were not checked; --contracts FILE checks them"])
         if options.output is None:

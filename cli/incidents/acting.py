@@ -217,7 +217,7 @@ def _act(action: str, incident: str, form: Mapping[str, str | list[str] | None],
     import json
     import uuid
 
-    from cli.incidents.outcome_view import as_object, exit_code, outcome_lines
+    from cli.incidents.outcome_view import as_object, exit_code, outcome_lines, warning_lines
     from cli.incidents.states import CommandPresent, open_states
     from connect.actions.service import CLI_SOURCE, ActionService
     from streams.time_source import SystemTimeSource
@@ -243,6 +243,8 @@ def _act(action: str, incident: str, form: Mapping[str, str | list[str] | None],
         finally:
             service.close()
     code = exit_code(outcome, required=options.wait is True)
+    for warning in warning_lines(outcome):
+        typer.echo(warning, err=True)
     if options.as_json:
         typer.echo(json.dumps(as_object(outcome), ensure_ascii=False))
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cli.support.console import safe
 from cli.support.exits import FOUND, WRONG_USE
 from connect.actions.outcome import (
     Accepted,
     ActionUnavailable,
+    ActionWarning,
     FormProblem,
     Invalid,
     Moved,
@@ -18,7 +19,7 @@ from connect.actions.outcome import (
     Unchanged,
 )
 from connect.actions.permissions import Denied
-from connect.actions.texts import problem_text
+from connect.actions.texts import problem_text, warning_text
 from streams.sla.events import Position
 
 
@@ -60,6 +61,13 @@ def outcome_lines(outcome: Outcome, done: str, incident: str, app_id: str, waite
             yield safe(reason) if sent else f"{safe(reason)}; nothing was published"
 
 
+def warning_lines(outcome: Outcome) -> Iterator[str]:
+    """What was accepted and is rarely meant."""
+    if isinstance(outcome, Accepted | NotReadYet):
+        for each in outcome.warnings:
+            yield f"warning: {safe(warning_text(each))}"
+
+
 def problem_line(problem: FormProblem, incident: str) -> str:
     """A problem with the option that it is about."""
     where = f"--{_OPTIONS.get(problem.field, problem.field.replace('_', '-'))}" if problem.field else safe(incident)
@@ -84,12 +92,14 @@ def _moved_lines(outcome: Moved, incident: str) -> Iterator[str]:
 def as_object(outcome: Outcome) -> dict[str, object]:
     """The outcome for programs: `outcome` names it."""
     match outcome:
-        case Accepted(positions, events):
-            return {"outcome": "accepted", "positions": _positions(positions), "events": list(events)}
+        case Accepted(positions, events, warnings):
+            published = {"positions": _positions(positions), "events": list(events)}
+            return {"outcome": "accepted", **published, "warnings": warning_objects(warnings)}
         case Unchanged(reason):
             return {"outcome": "unchanged", "reason": problem_text(reason)}
-        case NotReadYet(positions, events):
-            return {"outcome": "not_read_yet", "positions": _positions(positions), "events": list(events)}
+        case NotReadYet(positions, events, warnings):
+            published = {"positions": _positions(positions), "events": list(events)}
+            return {"outcome": "not_read_yet", **published, "warnings": warning_objects(warnings)}
         case RejectedByWorker(code, message, positions):
             return {"outcome": "rejected", "code": code, "message": message, "positions": _positions(positions)}
         case Moved(seen, present, changes):
@@ -104,6 +114,11 @@ def as_object(outcome: Outcome) -> dict[str, object]:
             return {"outcome": "denied", "cause": outcome.cause, "reason": outcome.reason}
         case ActionUnavailable(reason, sent):
             return {"outcome": "unavailable", "reason": reason, "sent": sent}
+
+
+def warning_objects(warnings: Iterable[ActionWarning]) -> list[Mapping[str, str]]:
+    """Warnings for programs."""
+    return [{"code": each.code, "message": warning_text(each)} for each in warnings]
 
 
 def _positions(positions: tuple[Position, ...]) -> list[Mapping[str, object]]:

@@ -11,7 +11,7 @@ from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.diff import fact_id
 from streams.money import formatted
 from streams.sla.events import Money
-from streams.sla.instants import DAY, format_rfc3339, month_bounds, parse_rfc3339
+from streams.sla.instants import format_rfc3339, parse_rfc3339
 
 
 class ClaimedStatement(NamedTuple):
@@ -43,11 +43,6 @@ def earlier_claim(log: ContractLog, tenant: str, month: str) -> FormProblem | Un
     if earlier is None:
         return None
     return Unchanged(FormProblem("", "claimed_before", {"month": month, "at": format_rfc3339(earlier.time)}))
-
-
-def has_not_begun(month: str, now: int) -> bool:
-    """Whether a month lies ahead in every time zone: a claim of its credit is probably one of another month."""
-    return month_bounds(month, "UTC")[0] - DAY > now
 
 
 def statement_problem(statement: ClaimedStatement | None, tenant: str, month: str, now: int) -> FormProblem | None:

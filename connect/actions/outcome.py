@@ -33,11 +33,20 @@ class FieldChange(NamedTuple):
     after: object
 
 
+class ActionWarning(NamedTuple):
+    """What was done is accepted, but rarely meant: `code` and `values` are those of the catalogue of texts
+    (`texts.warning_text`)."""
+
+    code: str
+    values: Mapping[str, str] = {}
+
+
 class Accepted(NamedTuple):
     """The workers applied the events, which are at these positions."""
 
     positions: tuple[Position, ...]
     events: tuple[JsonEvent, ...]
+    warnings: tuple[ActionWarning, ...] = ()
 
 
 class RejectedByWorker(NamedTuple):
@@ -56,6 +65,7 @@ class NotReadYet(NamedTuple):
 
     positions: tuple[Position, ...]
     events: tuple[JsonEvent, ...]
+    warnings: tuple[ActionWarning, ...] = ()
 
 
 class Moved(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,20 +10,25 @@ from connect.actions import windows
 from connect.actions.build import as_json, build, concerned_tenants, event_problem, with_fields
 from connect.actions.catalogue import ACTIONS, Action
 from connect.actions.claims import ClaimedStatement, claim_id, earlier_claim, statement_problem
+from connect.actions.doubtful import claim_warnings, window_warnings
 from connect.actions.form import ReadForm, shown
-from connect.actions.outcome import FormProblem, Invalid, JsonEvent, State, Unchanged
+from connect.actions.outcome import ActionWarning, FormProblem, Invalid, JsonEvent, State, Unchanged
 from connect.actions.permissions import PLATFORM, Concerned, Denied, Permission, allowed
 from connect.actions.person import Person
 from connect.actions.present import Present
+from connect.actions.references import References
 from connect.actions.rejected_retry import NotRetriable, RetryRecord, retry_record
 from connect.actions.state_checks import state_problems
+from connect.client.outgoing import checked_record
 from connect.contract_import.current_terms import ContractLog
 from connect.contract_import.diff import ContractDifference, difference
 from connect.contract_import.file import read_rows
 from connect.kafka_io.rejected_records import RejectedRecord
+from streams.errors import SlaError
 from streams.serde.cloudevents_json import json_of, to_json
 from streams.settings import Settings
 from streams.sla.events import Event, MaintenanceScheduled, Rejection, Who
+from streams.sla.policy import Policies
 from streams.time_source import TimeSource
 
 _MOST_BAD_LINES = 20
@@ -46,6 +51,7 @@ class Request:
     source: str
     identity: str
     now: int
+    policies: Policies
 
     def event(self) -> dict[str, object]:
         """The event that follows from it."""
@@ -68,7 +74,8 @@ class Request:
 
 class Prepared(NamedTuple):
     """Checked and allowed: `events` are to be published, or `records` to be sent again. `state` is the incident's;
-    `difference` what an import of contracts changes. `concerned` are the tenants that it concerns."""
+    `difference` what an import of contracts changes. `concerned` are the tenants that it concerns. `warnings` are what
+    is accepted and rarely meant."""
 
     action: Action
     events: tuple[JsonEvent, ...]
@@ -76,6 +83,7 @@ class Prepared(NamedTuple):
     records: tuple[RetryRecord, ...] = ()
     state: State | None = None
     difference: ContractDifference | None = None
+    warnings: tuple[ActionWarning, ...] = ()
 
 
 Refused = Denied | Invalid | Unchanged
@@ -111,6 +119,34 @@ def incident_action(
     if problems:
         return Invalid(problems)
     return _checked(request, request.event(), concerned, settings, state)
+
+
+def with_tenants_checked(ready: Prepared, request: Request, present: Present) -> Prepared:
+    """The action with a warning for each tenant that it names and that has no contract. What can't be read keeps
+    nobody from working on an incident."""
+    named = request.form.listed("tenant_ids")
+    if not named:
+        return ready
+    try:
+        known = present.contracts(named).contracts
+    except SlaError as error:
+        found = [ActionWarning("tenants_unchecked", {"reason": str(error)})]
+    else:
+        found = [*_unknown_names(request, ready.events, known)]
+    return ready._replace(warnings=(*ready.warnings, *found))
+
+
+def _unknown_names(
+    request: Request, events: Iterable[Mapping[str, object]], with_contract: Collection[str]
+) -> Iterator[ActionWarning]:
+    """A warning for each name in events that nothing declares. Tenants with names like it are not told: the person may
+    not know of them."""
+    references = References()
+    for event in events:
+        references.add(checked_record(event).event)
+    yield from references.of_policies(request.policies)
+    yield from references.of_currencies()
+    yield from references.of_tenants(with_contract)
 
 
 def _concerned(request: Request, state: State, incident: Callable[[str], State | None]) -> Concerned:
@@ -154,7 +190,10 @@ def maintenance_action(request: Request, log: ContractLog, settings: Settings) -
     found = windows.scheduling(event, standing, announced_now=request.form.text("announced_at") is None)
     if found is None:
         return Unchanged(FormProblem("", "same_window", {"maintenance": shown(request.subject)}))
-    return Prepared(request.action, (found[0],), concerned)
+    fact, plan = found
+    warnings = [*window_warnings(plan, standing, log.contracts, request.policies, request.now)]
+    warnings += _unknown_names(request, [fact], log.contracts)
+    return Prepared(request.action, (fact,), concerned, warnings=tuple(warnings))
 
 
 def _window_visible(person: Person, standing: Event) -> bool:
@@ -184,14 +223,22 @@ def claim(request: Request, present: Present, settings: Settings) -> Prepared | 
         return Invalid(request.form.problems)
     month = request.form.text("month")
     assert month is not None
-    found = earlier_claim(present.contracts([tenant]), tenant, month)
+    log = present.contracts([tenant])
+    found = earlier_claim(log, tenant, month)
     if found is not None:
         return invalid(found) if isinstance(found, FormProblem) else found
     data = present.statement(tenant, month)
     problem = statement_problem(None if data is None else ClaimedStatement.of(data), tenant, month, request.now)
     if problem is not None and not (problem.code == "claim_zero" and request.form.text("although_zero")):
         return invalid(problem)
-    return _checked(request, {**request.event(), "id": claim_id(tenant, month)}, {tenant}, settings)
+    ready = _checked(request, {**request.event(), "id": claim_id(tenant, month)}, {tenant}, settings)
+    if isinstance(ready, Invalid):
+        return ready
+    history, lateness = log.contracts[tenant], settings.time_limits().lateness
+    warnings = claim_warnings(
+        tenant, month, history, request.policies, request.now, lateness=lateness, stated=data is not None
+    )
+    return ready._replace(warnings=tuple(warnings))
 
 
 def erasure(request: Request, present: Present, settings: Settings) -> Prepared | Refused:
@@ -203,9 +250,13 @@ def erasure(request: Request, present: Present, settings: Settings) -> Prepared 
         return Invalid(request.form.problems)
     if request.form.text("confirm_tenant") != tenant:
         return invalid(FormProblem("confirm_tenant", "confirm", {"tenant": shown(tenant)}))
-    if tenant in present.contracts([tenant]).erased:
+    log = present.contracts([tenant])
+    if tenant in log.erased:
         return Unchanged(FormProblem("", "erased_before", {"tenant": shown(tenant)}))
-    return _checked(request, request.event(), {tenant}, settings)
+    ready = _checked(request, request.event(), {tenant}, settings)
+    if isinstance(ready, Invalid) or tenant in log.contracts:
+        return ready
+    return ready._replace(warnings=(ActionWarning("tenant_unknown", {"name": shown(tenant)}),))
 
 
 def contract_import(request: Request, present: Present) -> Prepared | Refused:
@@ -228,7 +279,9 @@ def contract_import(request: Request, present: Present) -> Prepared | Refused:
         return Unchanged(FormProblem("", "same_terms", {"count": f"{found.unchanged:,}"}))
     who = {"who": as_json(request.who)}
     events = tuple(with_fields(change.event, who) for change in found.changes)
-    return Prepared(request.action, events, concerned, difference=found)
+    of_each_name = {(each.row.terms.plan, each.row.terms.monthly_charge.currency): each.event for each in found.changes}
+    warnings = tuple(_unknown_names(request, of_each_name.values(), ()))
+    return Prepared(request.action, events, concerned, difference=found, warnings=warnings)
 
 
 def retry(request: Request, present: Present, settings: Settings, clock: TimeSource) -> Prepared | Refused:

@@ -64,7 +64,8 @@ class ActionService:
         self._settings = settings
         self._present = present
         self._source = source
-        self._choices = Choices.of(settings.load_policies() if policies is None else policies)
+        self._policies = settings.load_policies() if policies is None else policies
+        self._choices = Choices.of(self._policies)
         self._clock = clock or SystemTimeSource()
         self._publisher = publisher or ActionPublisher(settings, source, self._clock)
         self._sent = SentActions()
@@ -114,12 +115,14 @@ class ActionService:
             self._source,
             event_id(person.id, action.name, subject, action_id),
             now,
+            self._policies,
         )
         match action.subject:
             case "incident":
                 return self._at_incident(request, state, seen_revision, approver)
             case "maintenance":
-                return kinds.maintenance_action(request, self._present.contracts([subject]), self._settings)
+                log = self._present.contracts([subject, *request.form.listed("tenant_ids")])
+                return kinds.maintenance_action(request, log, self._settings)
             case "credit":
                 return kinds.claim(request, self._present, self._settings)
             case "tenant":
@@ -216,12 +219,12 @@ class ActionService:
                         self._sent.note(subject, int(ready.state["revision"]), person.id, event, now)
             positions = tuple(Position(each.topic, each.partition, each.start) for each in sent)
             if results is None:
-                return NotReadYet(positions, ready.events)
+                return NotReadYet(positions, ready.events, ready.warnings)
             found = results.wait([each for each in sent if self._is_input(each)], self._read_back_s)
         if found.unread:
-            return NotReadYet(positions, ready.events)
+            return NotReadYet(positions, ready.events, ready.warnings)
         if not found.rejected:
-            return Accepted(positions, ready.events)
+            return Accepted(positions, ready.events, ready.warnings)
         first = found.rejected[0]
         if first.code == "conflict" and len(sent) == 1 and not ready.records:
             # The id names this attempt, so an earlier one was sent, by a process that was restarted since.
@@ -256,7 +259,7 @@ class ActionService:
                 return change
         if isinstance(found, Prepared) and request.action.two_persons and approver is None:
             return found._replace(events=())
-        return found
+        return kinds.with_tenants_checked(found, request, self._present) if isinstance(found, Prepared) else found
 
 
 def _second(person: Person, approver: Person | None) -> Who:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, NamedTuple
 
 from connect.actions.catalogue import ACTION_NAMES, ACTIONS, CHOICES, FIELD_NAMES
-from connect.actions.outcome import FormProblem, State
+from connect.actions.outcome import ActionWarning, FormProblem, State
 from streams.i18n.catalogues import LANGUAGES, Language, load
 
 #: The code of every problem that an action can have.
@@ -64,6 +64,30 @@ PROBLEMS = (
     "other_author",
     "check",
 )
+#: The code of every warning that an action can have.
+WARNINGS = (
+    "claim_ahead",
+    "claim_no_contract",
+    "claim_before",
+    "claim_automatic",
+    "claim_over",
+    "window_late",
+    "window_change_late",
+    "window_over",
+    "window_short",
+    "window_long",
+    "component_unknown",
+    "component_misspelled",
+    "more_components",
+    "plan_unknown",
+    "plan_misspelled",
+    "more_plans",
+    "tenant_unknown",
+    "tenant_misspelled",
+    "more_tenants",
+    "currency_unknown",
+    "tenants_unchecked",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +99,7 @@ class ActionPhrases:
     field: Annotated[Mapping[str, str], FIELD_NAMES]
     choice: Annotated[Mapping[str, str], CHOICES]
     problem: Annotated[Mapping[str, str], PROBLEMS]
+    warning: Annotated[Mapping[str, str], WARNINGS]
     public_update: str
     internal_update: str
 
@@ -90,6 +115,11 @@ def problem_text(problem: FormProblem, language: Language = "en") -> str:
     phrases = action_phrases(language)
     row = {} if problem.row is None else {"problem": problem.row.text(language)}
     return phrases.problem[problem.code].format(**problem.values, **row)
+
+
+def warning_text(warning: ActionWarning, language: Language = "en") -> str:
+    """What is probably not meant."""
+    return action_phrases(language).warning[warning.code].format(**warning.values)
 
 
 class ActionLabels(NamedTuple):
